@@ -1,0 +1,270 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// The errors that every engine shares.
+var (
+	// ErrFull says that the stored events have reached the configured size.
+	ErrFull = errors.New("queue is full")
+
+	// ErrClosed says that the queue has been closed.
+	ErrClosed = errors.New("queue is closed")
+
+	// ErrNotFound says that no event with the id is in the store.
+	ErrNotFound = errors.New("no such event")
+
+	// ErrNoPayload says that the event's payload has been deleted, as it is
+	// after the last delivery.
+	ErrNoPayload = errors.New("the event's payload is no longer kept")
+
+	// ErrUnreadable says that a stored payload cannot be opened.
+	ErrUnreadable = errors.New("the event's payload cannot be opened")
+)
+
+// A Queue keeps events durably until every upstream has taken them.
+//
+// All methods may be called from many goroutines at once. A queue that has been
+// closed answers ErrClosed.
+type Queue interface {
+	// Store keeps the item, its fan-out and its dedupe entry in one durable
+	// transaction, and returns when that is on stable storage. An id that is
+	// in the store already changes nothing and is reported as a duplicate.
+	//
+	// It tries until ctx ends: a passing error of the storage is not
+	// returned before. After an error nothing of the item is stored, unless
+	// ctx ended while the commit was under way.
+	Store(ctx context.Context, it Item) (Receipt, error)
+
+	// Claim takes deliveries that are due for an upstream and lends them to
+	// the caller until they are settled or released; nobody else gets them
+	// meanwhile. A claim is held in memory only and ends with the process.
+	Claim(upstream string, now time.Time, want Want) (Claimed, error)
+
+	// Load reads the event of a claimed delivery.
+	// ErrUnreadable: it cannot be opened, now or later.
+	Load(d Delivery) (*event.Event, error)
+
+	// Settle records the outcome of an attempt at a claimed delivery, and
+	// returns before that is durable: losing an outcome costs a duplicate,
+	// never an event. The claim ends when the outcome is durable.
+	Settle(o Outcome)
+
+	// Release gives a claimed delivery back as if it had not been claimed.
+	Release(d Delivery)
+
+	// Notify has wake called whenever an upstream may have become due
+	// earlier than Claim said: something was stored, replayed or released
+	// for it. There is one wake function; it must not block.
+	Notify(wake func(upstream string))
+
+	// Events lists records, newest first.
+	Events(ctx context.Context, f Filter) (Page, error)
+
+	// Event returns the record of one event, or ErrNotFound.
+	Event(ctx context.Context, id string) (Record, error)
+
+	// Payload returns a stored event, or ErrNotFound, ErrNoPayload or
+	// ErrUnreadable.
+	Payload(ctx context.Context, id string) (*event.Event, error)
+
+	// Replay makes deliveries due again at once, with a fresh budget of
+	// attempts. A single id that names an event without payload is
+	// ErrNoPayload, an unknown one ErrNotFound, and then nothing is changed.
+	Replay(ctx context.Context, s Selection) (Replayed, error)
+
+	// Purge deletes events for good and returns how many. An unknown id is
+	// ErrNotFound, and then nothing is deleted.
+	Purge(ctx context.Context, s Selection) (int, error)
+
+	// Stats counts what is in the store. It is cheap.
+	Stats() (Stats, error)
+
+	// Configure changes the settings of a queue that is open.
+	Configure(s Settings)
+
+	// Close ends the queue's work: what was taken on is committed, what is
+	// claimed stays in the store.
+	Close() error
+}
+
+// Settings are what a queue that is open can be told anew.
+type Settings struct {
+	MaxSize          int64         // bytes of sealed records; 0 is no limit
+	DedupeWindow     time.Duration // how long an id is remembered after receipt
+	DeadRetention    time.Duration // how long dead and quarantined events are kept
+	HistoryRetention time.Duration // how long the trace of delivered events is kept
+	KeepDelivered    time.Duration // how long payloads stay after the last delivery
+}
+
+// DefaultSettings are those of a configuration that names none.
+func DefaultSettings() Settings {
+	return Settings{
+		MaxSize:          10 << 30,
+		DedupeWindow:     24 * time.Hour,
+		DeadRetention:    14 * 24 * time.Hour,
+		HistoryRetention: 72 * time.Hour,
+	}
+}
+
+// An Item is what is stored for one request.
+type Item struct {
+	Event       *event.Event
+	Upstreams   []string // whom the event is for; may be none
+	Quarantined bool     // genuine bytes that are no event: kept, never delivered
+}
+
+// A Receipt is the answer to Store.
+type Receipt struct {
+	Duplicate bool
+}
+
+// Want says how many deliveries of each class a caller can take.
+type Want struct {
+	First int // deliveries that were never attempted, in order of arrival
+	Retry int // deliveries that were, those longest due first
+}
+
+// Claimed is the answer to Claim.
+type Claimed struct {
+	Deliveries []Delivery
+	// Next is when the first retry that is not due yet will be; zero if
+	// there is none.
+	Next time.Time
+}
+
+// A Delivery is one event on its way to one upstream.
+type Delivery struct {
+	Seq        uint64 // the engine's key of the event
+	EventID    string
+	Provider   string
+	Type       string // the short type
+	Upstream   string
+	ReceivedAt time.Time
+	Attempts   int // made so far, since the last replay
+	Used       int // how many of them count against the budget
+}
+
+// A State is where a delivery stands.
+type State string
+
+// The states of a delivery. A quarantined event has no deliveries; as a filter
+// the state picks such events.
+const (
+	Pending     State = "pending"
+	Delivered   State = "delivered"
+	Dead        State = "dead"
+	Quarantined State = "quarantined"
+)
+
+// A Result is how an attempt ended. The set is closed and is also the label of
+// the metric.
+type Result string
+
+// The results of an attempt.
+const (
+	Success      Result = "success"
+	Failure      Result = "failure"
+	Timeout      Result = "timeout"
+	ConnectError Result = "connect_error"
+	Gone         Result = "gone"
+)
+
+// An Outcome is what came of one attempt.
+type Outcome struct {
+	Delivery Delivery
+	At       time.Time // when the attempt began
+	Duration time.Duration
+	Status   int // of the upstream's answer; 0 if there was none
+	Result   Result
+	Used     bool      // whether it counts against the budget
+	State    State     // Pending, Delivered or Dead
+	Next     time.Time // when Pending: not before
+}
+
+// An Attempt is an outcome as the history tells it.
+type Attempt struct {
+	Number   int // from 1, anew after a replay
+	At       time.Time
+	Duration time.Duration
+	Result   Result
+	Status   int
+}
+
+// MaxHistory is how many attempts are remembered for a delivery: the newest. A
+// delivery can be tried without end while its upstream is away, and its history
+// must not fill the disk.
+const MaxHistory = 50
+
+// A Record is what the store tells of an event without opening its payload.
+type Record struct {
+	ID          string
+	Provider    string
+	Type        string // the short type
+	ReceivedAt  time.Time
+	Quarantined bool
+	HasPayload  bool
+	Deliveries  []DeliveryRecord
+}
+
+// A DeliveryRecord is where one delivery of an event stands.
+type DeliveryRecord struct {
+	Upstream    string
+	State       State
+	Attempts    int
+	Used        int
+	NextAttempt time.Time // when Pending and tried before
+	History     []Attempt
+}
+
+// A Filter picks events for a listing.
+type Filter struct {
+	State    State  // "" is any
+	Upstream string // "" is any; together with State, the delivery must match both
+	Limit    int    // at least 1
+	Cursor   string // a Page's Next; "" begins with the newest
+}
+
+// A Page is a part of a listing.
+type Page struct {
+	Records []Record
+	Next    string // the cursor of the next page; "" after the last
+}
+
+// A Selection picks the events of a replay or a purge: those named, the dead
+// ones, or those received since a time. Exactly one of IDs, Dead and Since is
+// set.
+type Selection struct {
+	IDs      []string
+	Dead     bool
+	Since    time.Time // replay: received at or after
+	Before   time.Time // purge of dead events: received before; zero is all
+	Upstream string    // replay: this upstream's deliveries only; "" is all
+}
+
+// Replayed is the answer to Replay, counted in events.
+type Replayed struct {
+	Replayed       int
+	WithoutPayload int // skipped, since their payload is no longer kept
+}
+
+// Stats count what is in the store.
+type Stats struct {
+	Bytes       int64 // of sealed records
+	MaxBytes    int64 // 0 is no limit
+	Quarantined int64
+	Upstreams   map[string]UpstreamStats // every upstream that has events, configured or not
+}
+
+// UpstreamStats count an upstream's deliveries.
+type UpstreamStats struct {
+	Pending       int64 // claimed ones included
+	InFlight      int64 // claimed
+	Dead          int64
+	OldestPending time.Time // receipt of the oldest pending one; zero if none
+}

@@ -1,0 +1,82 @@
+package forwarder
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// A Format is how an event is put into a request.
+type Format string
+
+// The formats of a delivery.
+const (
+	Structured Format = "structured" // a CloudEvents JSON document
+	Binary     Format = "binary"     // the data as body, the attributes as ce-* headers
+	Raw        Format = "raw"        // the provider's bytes, query and proof
+)
+
+// The settings of an upstream that names none.
+const (
+	DefaultTimeout     = 30 * time.Second
+	DefaultConcurrency = 32
+)
+
+// DefaultRetry are the waits between attempts: n waits make n+1 attempts.
+var DefaultRetry = []time.Duration{
+	5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute,
+	time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour,
+}
+
+// An Upstream is a backend that receives events.
+type Upstream struct {
+	Name        string
+	Format      Format
+	Timeout     time.Duration   // for one attempt, up to the final status
+	Concurrency int             // attempts under way at once
+	Retry       []time.Duration // waits between attempts
+	RateLimit   float64         // deliveries per second; 0 is no limit
+	Sender      Sender
+
+	// SigningKeys returns the keys that sign each delivery now, in order; it
+	// may return none.
+	SigningKeys func() []SigningKey
+
+	// Credential returns the value of a header that proves an event's
+	// provider by being secret, for the format raw. It may be nil.
+	Credential func(e *event.Event, header string) (value string, ok bool)
+
+	// Identity changes when the upstream has become another backend, so that
+	// a pause that the old one earned does not hold the new one up.
+	Identity string
+}
+
+// A Sender carries one request to an upstream.
+//
+// It returns as soon as the upstream's final status is known, or with an error
+// when ctx ends before; it reads at most 64 KiB of what follows. An error that
+// wraps ErrConnect says that nothing reached the upstream.
+type Sender interface {
+	Send(ctx context.Context, m *Message) (Answer, error)
+}
+
+// ErrConnect says that an upstream could not be connected to, so that it has
+// seen nothing of the event.
+var ErrConnect = errors.New("could not connect")
+
+// A Message is an event rendered for an upstream.
+type Message struct {
+	Header http.Header // canonical names
+	Body   []byte
+	Query  string // to be put behind the URL's own, without "?"; raw only
+}
+
+// An Answer is an upstream's final status. Status 0 says that the upstream, a
+// route, answered nothing.
+type Answer struct {
+	Status     int
+	RetryAfter string // the header of that name
+}

@@ -1,0 +1,48 @@
+package verifier
+
+// A Reason is the cause of a rejected request. The set is closed; logs, metrics
+// and tests share it. A provider's answer never tells it.
+type Reason string
+
+// The reasons, in the order in which a request is judged.
+const (
+	Method             Reason = "method"
+	Encoding           Reason = "encoding"
+	TooLarge           Reason = "too_large"
+	HeaderRepeated     Reason = "header_repeated"
+	SignatureMissing   Reason = "signature_missing"
+	SignatureMalformed Reason = "signature_malformed"
+	TimestampMissing   Reason = "timestamp_missing"
+	TimestampMalformed Reason = "timestamp_malformed"
+	TimestampStale     Reason = "timestamp_stale"
+	TimestampFuture    Reason = "timestamp_future"
+	AuthMissing        Reason = "auth_missing"
+	AuthMismatch       Reason = "auth_mismatch"
+	Incomplete         Reason = "incomplete"
+	SignatureMismatch  Reason = "signature_mismatch"
+	Payload            Reason = "payload"
+	Unavailable        Reason = "unavailable"
+)
+
+// Reasons lists all of them.
+var Reasons = []Reason{
+	Method, Encoding, TooLarge, HeaderRepeated,
+	SignatureMissing, SignatureMalformed, TimestampMissing, TimestampMalformed, TimestampStale, TimestampFuture,
+	AuthMissing, AuthMismatch, Incomplete, SignatureMismatch, Payload, Unavailable,
+}
+
+// A Rejection is the error of a request that is not genuine. It holds the
+// reason and nothing of the request.
+type Rejection struct {
+	Reason Reason
+}
+
+func (r *Rejection) Error() string { return "request rejected: " + string(r.Reason) }
+
+// A PayloadError is the error of a genuine request whose body is not the
+// provider's JSON. What says what is wrong and quotes nothing of the body.
+type PayloadError struct {
+	What string
+}
+
+func (p *PayloadError) Error() string { return "invalid payload: " + p.What }
