@@ -11,8 +11,8 @@ const (
 	TooLarge           Reason = "too_large"
 	HeaderRepeated     Reason = "header_repeated"
 	SignatureMissing   Reason = "signature_missing"
-	SignatureMalformed Reason = "signature_malformed"
 	TimestampMissing   Reason = "timestamp_missing"
+	SignatureMalformed Reason = "signature_malformed"
 	TimestampMalformed Reason = "timestamp_malformed"
 	TimestampStale     Reason = "timestamp_stale"
 	TimestampFuture    Reason = "timestamp_future"
@@ -27,7 +27,7 @@ const (
 // Reasons lists all of them.
 var Reasons = []Reason{
 	Method, Encoding, TooLarge, HeaderRepeated,
-	SignatureMissing, SignatureMalformed, TimestampMissing, TimestampMalformed, TimestampStale, TimestampFuture,
+	SignatureMissing, TimestampMissing, SignatureMalformed, TimestampMalformed, TimestampStale, TimestampFuture,
 	AuthMissing, AuthMismatch, Incomplete, SignatureMismatch, Payload, Unavailable,
 }
 

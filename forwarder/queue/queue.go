@@ -23,6 +23,9 @@ var (
 	// after the last delivery.
 	ErrNoPayload = errors.New("the event's payload is no longer kept")
 
+	// ErrInvalid says that a filter or a selection asks for what cannot be.
+	ErrInvalid = errors.New("invalid selection")
+
 	// ErrUnreadable says that a stored payload cannot be opened.
 	ErrUnreadable = errors.New("the event's payload cannot be opened")
 )

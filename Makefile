@@ -1,0 +1,68 @@
+# Everything here needs Go and make; test-examples also needs Node.js, npm and
+# Flask, which .ci/run installs.
+
+GO      ?= go
+TAGS    := nobadger,nomysql,nopgx
+TOOLS   := $(CURDIR)/.tools
+FUZZTIME ?= 10s
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help build run demo test race lint fmt fuzz bench test-examples xcaddy clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build Caddy with Scribegate into bin/caddy
+	$(GO) build -tags $(TAGS) -ldflags '-s -w' -o bin/caddy ./caddymodule/cmd/caddy
+
+run: build ## Run the gateway with a demonstration backend
+	@$(GO) build -o bin/backend ./examples/backends/go
+	@sh examples/run.sh
+
+demo: build ## Play both providers through the gateway and show what happens
+	@$(GO) run ./examples/demo -caddy bin/caddy
+
+test: ## Run all tests
+	$(GO) test -tags $(TAGS) ./...
+
+race: ## Run all tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -tags $(TAGS) ./...
+
+lint: $(GOLANGCI) ## Run go vet and golangci-lint
+	$(GO) vet -tags $(TAGS) ./...
+	$(GO) vet -tags $(TAGS),examples ./examples/... ./verifier/...
+	$(GOLANGCI) run ./...
+
+fmt: $(GOLANGCI) ## Format the code and the Caddyfiles
+	$(GOLANGCI) fmt ./...
+	$(GO) run -tags $(TAGS) ./caddymodule/cmd/caddy fmt --overwrite Caddyfile
+
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$dir/*_test.go | sed 's/func //'); do \
+			echo "fuzz $$dir $$target"; \
+			$(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir; \
+		done; \
+	done
+
+bench: ## Run the benchmarks
+	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...
+
+test-examples: build ## Run the examples and their real backends
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/... ./verifier/
+
+xcaddy: ## Build bin/caddy with xcaddy, where it is on PATH
+	@command -v xcaddy >/dev/null || { echo 'xcaddy is not on PATH; install it with: go install github.com/caddyserver/xcaddy/cmd/xcaddy@latest' >&2; exit 1; }
+	xcaddy build --output bin/caddy --with github.com/scribegate/scribegate/caddymodule --replace github.com/scribegate/scribegate=.
+
+clean: ## Delete what was built
+	rm -rf bin .run
+
+$(GOLANGCI):
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/golangci-lint $@

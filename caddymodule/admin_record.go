@@ -1,0 +1,86 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"time"
+	"unicode/utf8"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// eventPage is a part of a listing, as the admin API tells it.
+type eventPage struct {
+	Events     []eventRecord `json:"events"`
+	NextCursor string        `json:"next_cursor,omitempty"`
+}
+
+// eventRecord is an event without its payload, as the admin API tells it.
+type eventRecord struct {
+	ID          string           `json:"id"`
+	Provider    string           `json:"provider"`
+	Type        string           `json:"type"`
+	ReceivedAt  time.Time        `json:"received_at"`
+	Quarantined bool             `json:"quarantined,omitempty"`
+	Payload     bool             `json:"payload"` // whether it is still kept
+	Deliveries  []deliveryRecord `json:"deliveries"`
+}
+
+type deliveryRecord struct {
+	Upstream    string          `json:"upstream"`
+	State       queue.State     `json:"state"`
+	Attempts    int             `json:"attempts"`
+	NextAttempt *time.Time      `json:"next_attempt,omitempty"`
+	History     []attemptRecord `json:"history,omitempty"`
+}
+
+type attemptRecord struct {
+	Attempt int          `json:"attempt"`
+	At      time.Time    `json:"at"`
+	Seconds float64      `json:"seconds"`
+	Outcome queue.Result `json:"outcome"`
+	Status  int          `json:"status,omitempty"`
+}
+
+func newEventRecord(r queue.Record, history bool) eventRecord {
+	out := eventRecord{
+		ID: r.ID, Provider: r.Provider, Type: r.Type, ReceivedAt: r.ReceivedAt.UTC(),
+		Quarantined: r.Quarantined, Payload: r.HasPayload,
+		Deliveries: make([]deliveryRecord, len(r.Deliveries)),
+	}
+	for i, d := range r.Deliveries {
+		rec := deliveryRecord{Upstream: d.Upstream, State: d.State, Attempts: d.Attempts}
+		if !d.NextAttempt.IsZero() {
+			at := d.NextAttempt.UTC()
+			rec.NextAttempt = &at
+		}
+		if history {
+			for _, a := range d.History {
+				rec.History = append(rec.History, attemptRecord{
+					Attempt: a.Number, At: a.At.UTC(), Seconds: a.Duration.Seconds(), Outcome: a.Result, Status: a.Status,
+				})
+			}
+		}
+		out.Deliveries[i] = rec
+	}
+	return out
+}
+
+// storedPayload is an event's payload, as the admin API tells it: the event, or
+// for a quarantined one the bytes that came, as text or else in base64.
+type storedPayload struct {
+	Event json.RawMessage `json:"event,omitempty"`
+	Body  *string         `json:"body,omitempty"`
+	Bytes []byte          `json:"body_base64,omitempty"`
+}
+
+func newPayload(e *event.Event, quarantined bool) storedPayload {
+	if !quarantined {
+		return storedPayload{Event: e.AppendStructured(nil)}
+	}
+	if utf8.Valid(e.Body) {
+		body := string(e.Body)
+		return storedPayload{Body: &body}
+	}
+	return storedPayload{Bytes: e.Body}
+}

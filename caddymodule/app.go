@@ -1,0 +1,233 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+func init() {
+	caddy.RegisterModule(App{})
+}
+
+const appName = "scribegate"
+
+// App keeps received events durably and forwards them to the upstreams until
+// they have them.
+type App struct {
+	// Where events are kept between their receipt and their last delivery.
+	// Default: `bolt`, a file in Caddy's data directory.
+	QueueRaw json.RawMessage `json:"queue,omitempty" caddy:"namespace=scribegate.queues inline_key=engine"`
+
+	// How long an event's id is remembered, so that the same event is not
+	// taken twice. It must be at least twice the tolerance of each handler,
+	// since a captured request could be sent again for that long. Default:
+	// 24h.
+	DedupeWindow caddy.Duration `json:"dedupe_window,omitempty"`
+
+	// How long dead and quarantined events are kept. Default: 14d.
+	DeadRetention caddy.Duration `json:"dead_retention,omitempty"`
+
+	// How long the trace of delivered events is kept, without payload.
+	// Default: 72h.
+	HistoryRetention *caddy.Duration `json:"history_retention,omitempty"`
+
+	// How long payloads stay after the last delivery, for replay. Default:
+	// 0, not at all.
+	KeepDelivered caddy.Duration `json:"keep_delivered,omitempty"`
+
+	// The Standard Webhooks secrets that sign deliveries, each with a
+	// signature of its own. Placeholders `{env.*}` and `{file.*}` keep them
+	// out of the configuration. Default: deliveries are not signed.
+	SigningSecrets []string `json:"signing_secrets,omitempty"`
+
+	// Whether the admin API hands out payloads. Default: false.
+	AdminPayloads bool `json:"admin_payloads,omitempty"`
+
+	// The backends that receive events. Handlers choose among them by name.
+	Upstreams []*Upstream `json:"upstreams,omitempty"`
+
+	ctx      caddy.Context
+	logger   *zap.Logger
+	engine   Engine
+	keys     func() []forwarder.SigningKey
+	proofs   []sourceProof
+	observer *observer
+	lease    *lease
+}
+
+// sourceProof is the credential of one handler's provider.
+type sourceProof struct {
+	provider, source string
+	credentialer
+}
+
+// CaddyModule returns the Caddy module information.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "scribegate",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision sets the app up. It opens and starts nothing.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.logger, a.lease = ctx, ctx.Logger(), newLease()
+	if err := a.checkDurations(); err != nil {
+		return err
+	}
+	if a.QueueRaw == nil {
+		a.QueueRaw = json.RawMessage(`{"engine":"bolt"}`)
+	}
+	engine, err := ctx.LoadModule(a, "QueueRaw")
+	if err != nil {
+		return fmt.Errorf("loading the queue engine: %w", err)
+	}
+	var ok bool
+	if a.engine, ok = engine.(Engine); !ok {
+		return fmt.Errorf("the module %T is no queue engine", engine)
+	}
+	a.keys = func() []forwarder.SigningKey { return nil }
+	if len(a.SigningSecrets) > 0 {
+		if a.keys, err = signingKeys("signing secret", a.SigningSecrets, a.logger); err != nil {
+			return err
+		}
+	}
+	names := make(map[string]bool)
+	for _, u := range a.Upstreams {
+		if err := u.provision(ctx, a.logger); err != nil {
+			return err
+		}
+		if names[u.Name] {
+			return fmt.Errorf("upstream %s is defined twice", u.Name)
+		}
+		names[u.Name] = true
+	}
+	registerMetrics(ctx.GetMetricsRegistry())
+	a.observer = newObserver(a.logger)
+	return nil
+}
+
+func (a *App) checkDurations() error {
+	history := caddy.Duration(queue.DefaultSettings().HistoryRetention)
+	if a.HistoryRetention == nil {
+		a.HistoryRetention = &history
+	}
+	for name, d := range map[string]caddy.Duration{
+		"dedupe_window": a.DedupeWindow, "dead_retention": a.DeadRetention,
+		"history_retention": *a.HistoryRetention, "keep_delivered": a.KeepDelivered,
+	} {
+		if err := nonNegative(name, d); err != nil {
+			return err
+		}
+	}
+	if a.DedupeWindow == 0 {
+		a.DedupeWindow = caddy.Duration(queue.DefaultSettings().DedupeWindow)
+	}
+	if a.DeadRetention == 0 {
+		a.DeadRetention = caddy.Duration(queue.DefaultSettings().DeadRetention)
+	}
+	return nil
+}
+
+func (a *App) queueSettings() queue.Settings {
+	return queue.Settings{
+		MaxSize:          a.engine.MaxSize(),
+		DedupeWindow:     time.Duration(a.DedupeWindow),
+		DeadRetention:    time.Duration(a.DeadRetention),
+		HistoryRetention: time.Duration(*a.HistoryRetention),
+		KeepDelivered:    time.Duration(a.KeepDelivered),
+	}
+}
+
+// Start opens the queue, or takes it over from the configuration that is being
+// replaced, and lines this configuration up to act once that one has stopped.
+func (a *App) Start() error {
+	if len(a.Upstreams) == 0 {
+		return nil // handlers without deliver_to keep nothing
+	}
+	return a.lease.take(a)
+}
+
+// Stop ends this configuration's turn. The queue stays open: requests that are
+// still in their handlers store their events.
+func (a *App) Stop() error {
+	a.lease.retire()
+	return nil
+}
+
+// Cleanup releases the queue, if this configuration took it, and the idle
+// connections to its upstreams. Attempts under way go on.
+func (a *App) Cleanup() error {
+	for _, u := range a.Upstreams {
+		if closer, ok := u.sender.(interface{ Close() }); ok {
+			closer.Close()
+		}
+	}
+	if a.lease == nil {
+		return nil // not provisioned
+	}
+	return a.lease.release()
+}
+
+// upstream returns the upstream of that name, or nil.
+func (a *App) upstream(name string) *Upstream {
+	for _, u := range a.Upstreams {
+		if u.Name == name {
+			return u
+		}
+	}
+	return nil
+}
+
+// fanOut picks the upstreams that want an event among those named.
+func (a *App) fanOut(names []string, shortType string) []string {
+	wanted := make([]string, 0, len(names))
+	for _, name := range names {
+		if a.upstream(name).filter.Match(shortType) {
+			wanted = append(wanted, name)
+		}
+	}
+	return wanted
+}
+
+// addProof notes the credential that a handler's provider is proved by, for
+// upstreams that receive the provider's own request.
+func (a *App) addProof(provider, source string, c credentialer) {
+	a.proofs = append(a.proofs, sourceProof{provider: provider, source: source, credentialer: c})
+}
+
+// credential returns the current value of the header that proves an event's
+// provider: that of the handler with the event's source, or else of any handler
+// with the same provider and header.
+func (a *App) credential(e *event.Event, header string) (string, bool) {
+	value, found := "", false
+	for _, p := range a.proofs {
+		if p.provider != e.Provider || p.SecretHeader() != header {
+			continue
+		}
+		if p.source == e.Source {
+			return p.Credential(), true
+		}
+		value, found = p.Credential(), true
+	}
+	return value, found
+}
+
+// errNotRunning is the answer where the app never started or was removed.
+var errNotRunning = errors.New("the scribegate app is not running")
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

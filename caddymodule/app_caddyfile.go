@@ -1,0 +1,262 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("scribegate", parseGlobalOption)
+}
+
+// parseGlobalOption reads the global option into the app.
+func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
+	d.Next() // the option's name
+	if existing != nil {
+		return nil, d.Err("scribegate: the global option stands here twice; put everything into one block")
+	}
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: appName, Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	scribegate {
+//		queue <engine> {
+//			...
+//		}
+//		dedupe_window <duration>
+//		dead_retention <duration>
+//		history_retention <duration>
+//		keep_delivered <duration>
+//		signing_secret <secret>...
+//		admin_payloads
+//		upstream <name> [<url>] {
+//			...
+//		}
+//	}
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the option's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	seen := make(map[string]bool)
+	for d.NextBlock(0) {
+		name := d.Val()
+		if seen[name] && name != "upstream" {
+			return d.Errf("%s stands here twice", name)
+		}
+		seen[name] = true
+		if err := a.unmarshalSubdirective(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) unmarshalSubdirective(d *caddyfile.Dispenser) (err error) {
+	switch d.Val() {
+	case "queue":
+		return a.unmarshalQueue(d)
+	case "dedupe_window":
+		a.DedupeWindow, err = positiveDurationArg(d)
+	case "dead_retention":
+		a.DeadRetention, err = positiveDurationArg(d)
+	case "history_retention":
+		var v caddy.Duration
+		v, err = durationArg(d)
+		a.HistoryRetention = &v
+	case "keep_delivered":
+		a.KeepDelivered, err = durationArg(d)
+	case "signing_secret":
+		a.SigningSecrets, err = secretArgs(d)
+	case "admin_payloads":
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		a.AdminPayloads = true
+	case "upstream":
+		return a.unmarshalUpstream(d)
+	default:
+		return unknownSubdirective(d, "scribegate", "queue", "dedupe_window", "dead_retention", "history_retention",
+			"keep_delivered", "signing_secret", "admin_payloads", "upstream")
+	}
+	return err
+}
+
+// engineNamespace is where queue engines are registered.
+const engineNamespace = "scribegate.queues."
+
+func (a *App) unmarshalQueue(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	engine := d.Val()
+	if _, err := caddy.GetModule(engineNamespace + engine); err != nil {
+		if engine == "nats" {
+			return d.Err("queue nats: this Caddy is built without the engine; build it in with: xcaddy build --with github.com/scribegate/scribegate/caddymodule --with github.com/scribegate/scribegate/caddymodule/nats")
+		}
+		return d.Errf("queue %s: there is no such engine in this Caddy; the embedded one is bolt", engine)
+	}
+	unm, err := caddyfile.UnmarshalModule(d, engineNamespace+engine)
+	if err != nil {
+		return err
+	}
+	a.QueueRaw = caddyconfig.JSONModuleObject(unm, "engine", engine, nil)
+	return nil
+}
+
+func (a *App) unmarshalUpstream(d *caddyfile.Dispenser) error {
+	u := new(Upstream)
+	if !d.NextArg() {
+		return d.ArgErr()
+	}
+	u.Name = d.Val()
+	if a.upstream(u.Name) != nil {
+		return d.Errf("upstream %s is defined twice", u.Name)
+	}
+	if d.NextArg() {
+		u.URL = d.Val()
+		if !strings.Contains(u.URL, "{") {
+			if _, err := parseTarget(u.URL); err != nil {
+				return d.Errf("upstream %s: %v", u.Name, err)
+			}
+		}
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	name := d.Token()
+	seen := make(map[string]bool)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if seen[d.Val()] {
+			return d.Errf("upstream %s: %s stands here twice", u.Name, d.Val())
+		}
+		seen[d.Val()] = true
+		if err := u.unmarshalOption(d); err != nil {
+			return err
+		}
+	}
+	if err := u.validate(); err != nil {
+		return fmt.Errorf("%s:%d: %w", name.File, name.Line, err)
+	}
+	a.Upstreams = append(a.Upstreams, u)
+	return nil
+}
+
+func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
+	switch d.Val() {
+	case "events":
+		if u.Events = d.RemainingArgs(); len(u.Events) == 0 {
+			return d.ArgErr()
+		}
+	case "format":
+		return formatArg(d, &u.Format)
+	case "timeout":
+		u.Timeout, err = positiveDurationArg(d)
+	case "concurrency":
+		u.Concurrency, err = countArg(d)
+	case "retry":
+		args := d.RemainingArgs()
+		if len(args) == 0 {
+			return d.ArgErr()
+		}
+		for _, arg := range args {
+			wait, err := parseDuration(arg)
+			if err != nil {
+				return d.Errf("retry: %v", err)
+			}
+			u.Retry = append(u.Retry, wait)
+		}
+	case "rate_limit":
+		var arg string
+		if !d.AllArgs(&arg) {
+			return d.ArgErr()
+		}
+		u.RateLimit, err = strconv.ParseFloat(arg, 64)
+		if err != nil || u.RateLimit <= 0 || u.RateLimit > 1e9 {
+			return d.Errf("rate_limit: %q is no number of deliveries per second above zero", arg)
+		}
+	case "signing_secret":
+		u.SigningSecrets, err = secretArgs(d)
+	case "route":
+		return u.unmarshalRoute(d)
+	default:
+		return unknownSubdirective(d, "upstream "+u.Name, "events", "format", "timeout", "concurrency", "retry",
+			"rate_limit", "signing_secret", "route")
+	}
+	return err
+}
+
+// unmarshalRoute reads a block of HTTP directives the way a site block is read:
+// matchers, groups and shorthands included. The adapter itself does it, with
+// the block as the only site.
+func (u *Upstream) unmarshalRoute(d *caddyfile.Dispenser) error {
+	token := d.Token()
+	if d.CountRemainingArgs() > 0 {
+		d.NextArg()
+		return d.ArgErr()
+	}
+	segment := d.NextSegment()
+	for i, t := range segment {
+		if t.Text == "scribegate" && (i == 0 || segment[i-1].Line != t.Line) {
+			return fmt.Errorf("%s:%d: a scribegate directive in an upstream's route would send events in a circle; take it out", t.File, t.Line)
+		}
+	}
+	site := caddyfile.ServerBlock{
+		HasBraces: true,
+		Keys:      []caddyfile.Token{{Text: "http://", File: token.File, Line: token.Line}},
+		Segments:  []caddyfile.Segment{segment},
+	}
+	cfg, _, err := httpcaddyfile.ServerType{}.Setup([]caddyfile.ServerBlock{site}, nil)
+	if err != nil {
+		return fmt.Errorf("upstream %s: %w", u.Name, err)
+	}
+	var http struct {
+		Servers map[string]struct {
+			Routes json.RawMessage `json:"routes"`
+		} `json:"servers"`
+	}
+	if err := json.Unmarshal(cfg.AppsRaw["http"], &http); err != nil {
+		return d.Errf("upstream %s: reading its route: %v", u.Name, err)
+	}
+	for _, server := range http.Servers {
+		if len(server.Routes) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(server.Routes, &u.Routes); err != nil {
+			return d.Errf("upstream %s: reading its route: %v", u.Name, err)
+		}
+	}
+	if len(u.Routes) == 0 {
+		return d.Errf("upstream %s: its route is empty, so that events would go nowhere", u.Name)
+	}
+	return nil
+}
+
+// parsedApp returns what the global option said, for the handlers of the same
+// Caddyfile; nil if there is none.
+func parsedApp(h httpcaddyfile.Helper) (*App, error) {
+	option, ok := h.Option("scribegate").(httpcaddyfile.App)
+	if !ok {
+		return nil, nil //nolint:nilnil // no option is no error
+	}
+	app := new(App)
+	if err := json.Unmarshal(option.Value, app); err != nil {
+		return nil, fmt.Errorf("reading the scribegate global option: %w", err)
+	}
+	return app, nil
+}
+
+// Interface guards
+var _ caddyfile.Unmarshaler = (*App)(nil)

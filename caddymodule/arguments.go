@@ -1,0 +1,119 @@
+package caddymodule
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/dustin/go-humanize"
+
+	"github.com/scribegate/scribegate/forwarder"
+)
+
+// unknownSubdirective is the error of a word that a block does not know.
+func unknownSubdirective(d *caddyfile.Dispenser, block string, known ...string) error {
+	return d.Errf("%s: unknown subdirective %q; known are %s", block, d.Val(), strings.Join(known, ", "))
+}
+
+// durationArg takes exactly one duration argument, which may be zero but not
+// negative. Days are written "14d".
+func durationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
+	name := d.Val()
+	var arg string
+	if !d.AllArgs(&arg) {
+		return 0, d.ArgErr()
+	}
+	v, err := parseDuration(arg)
+	if err != nil {
+		return 0, d.Errf("%s: %v", name, err)
+	}
+	return v, nil
+}
+
+// positiveDurationArg is durationArg without zero.
+func positiveDurationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
+	name := d.Val()
+	v, err := durationArg(d)
+	if err == nil && v == 0 {
+		err = d.Errf("%s: it must be longer than zero; leave it out for the default", name)
+	}
+	return v, err
+}
+
+func parseDuration(s string) (caddy.Duration, error) {
+	v, err := caddy.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no duration; write a number with a unit, as in 30s, 5m, 24h or 14d", s)
+	}
+	if v < 0 {
+		return 0, fmt.Errorf("the duration %s is negative", s)
+	}
+	return caddy.Duration(v), nil
+}
+
+func nonNegative(name string, d caddy.Duration) error {
+	if d < 0 {
+		return fmt.Errorf("%s: the duration %s is negative", name, time.Duration(d))
+	}
+	return nil
+}
+
+// sizeArg takes exactly one size argument, such as 10GiB or 64KiB.
+func sizeArg(d *caddyfile.Dispenser) (int64, error) {
+	name := d.Val()
+	var arg string
+	if !d.AllArgs(&arg) {
+		return 0, d.ArgErr()
+	}
+	size, err := humanize.ParseBytes(arg)
+	if err != nil || size == 0 || size > 1<<62 {
+		return 0, d.Errf("%s: %q is no size; write a number with a unit, as in 64KiB, 10MiB or 10GiB", name, arg)
+	}
+	return int64(size), nil
+}
+
+// countArg takes exactly one whole number from 1 on.
+func countArg(d *caddyfile.Dispenser) (int, error) {
+	name := d.Val()
+	var arg string
+	if !d.AllArgs(&arg) {
+		return 0, d.ArgErr()
+	}
+	n, err := strconv.Atoi(arg)
+	if err != nil || n < 1 {
+		return 0, d.Errf("%s: %q is no whole number from 1 on", name, arg)
+	}
+	return n, nil
+}
+
+// secretArgs takes one or more secrets. A placeholder that is refused is
+// refused here, where file and line are known.
+func secretArgs(d *caddyfile.Dispenser) ([]string, error) {
+	name := d.Val()
+	args := d.RemainingArgs()
+	if len(args) == 0 {
+		return nil, d.ArgErr()
+	}
+	for _, arg := range args {
+		if _, err := parseSecretEntry(arg); err != nil {
+			return nil, d.Errf("%s: %v", name, err)
+		}
+	}
+	return args, nil
+}
+
+// formatArg takes exactly one format.
+func formatArg(d *caddyfile.Dispenser, f *forwarder.Format) error {
+	var arg string
+	if !d.AllArgs(&arg) {
+		return d.ArgErr()
+	}
+	if err := validateFormat(forwarder.Format(arg)); err != nil || arg == "" {
+		return d.Errf("format %q is unknown; it is structured, binary or raw", arg)
+	}
+	*f = forwarder.Format(arg)
+	return nil
+}

@@ -1,0 +1,279 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"github.com/scribegate/scribegate/verifier"
+)
+
+// What the root Caddyfile listens to and is told, so that `send soapnoteapi`
+// works beside it without a flag.
+const (
+	defaultSendTo     = "http://127.0.0.1:8080/"
+	defaultSecretFlag = "{env.SOAPNOTE_SECRET}"
+	defaultHeaderFlag = "Authorization: Bearer {env.SONIOX_WEBHOOK_SECRET}"
+	sendTimeout       = 30 * time.Second
+)
+
+// sending is what the flags of `send` say.
+type sending struct {
+	provider, to, secret, header, event, file string
+
+	count int
+	rate  float64
+}
+
+// sent is what came of one request.
+type sent struct {
+	Status    int    `json:"status"`
+	ID        string `json:"id,omitempty"`
+	Duplicate bool   `json:"duplicate,omitempty"`
+	Error     string `json:"error,omitempty"`
+}
+
+func sendCommand() *cobra.Command {
+	var s sending
+	cmd := &cobra.Command{
+		Use:   "send <provider>",
+		Short: "Plays a provider: sends a genuine event to the gateway",
+		Long: `
+Plays the provider: signs a sample event, or a file, POSTs it to the gateway, and
+prints the answer's status and the event's id. The samples are synthetic.`,
+		Example: `  caddy scribegate send soapnoteapi --event note.generated
+  caddy scribegate send soniox --header 'Authorization: Bearer {env.SONIOX_WEBHOOK_SECRET}'
+  caddy scribegate send soapnoteapi --to https://hooks.example.com/soapnote --secret '{env.SOAPNOTE_SECRET}'`,
+		Args: cobra.ExactArgs(1),
+		RunE: run(func(cmd *cobra.Command, args []string) error {
+			s.provider = args[0]
+			return s.send(cmd)
+		}),
+	}
+	cmd.Flags().StringVar(&s.to, "to", "", "the gateway's URL for this provider (default "+defaultSendTo+"soapnote or soniox)")
+	cmd.Flags().StringVar(&s.secret, "secret", "", "SOAPNoteAPI's webhook secret (default "+defaultSecretFlag+")")
+	cmd.Flags().StringVar(&s.header, "header", "", "Soniox's authentication header (default "+defaultHeaderFlag+")")
+	cmd.Flags().StringVar(&s.event, "event", "", "note.generated (default), note.failed or test; transcription.completed (default) or transcription.error")
+	cmd.Flags().StringVar(&s.file, "file", "", "a file whose bytes are sent as the body, instead of a sample; - is standard input")
+	cmd.Flags().IntVar(&s.count, "count", 1, "how many events to send")
+	cmd.Flags().Float64Var(&s.rate, "rate", 0, "how many events a second at most; 0 is no limit")
+	return cmd
+}
+
+// prepare fills in what the flags leave out, and returns what proves a body.
+func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
+	if s.count < 1 || s.rate < 0 {
+		return nil, errors.New("--count must be at least 1 and --rate not negative")
+	}
+	switch s.provider {
+	case "soapnoteapi":
+		s.to = orElse(s.to, defaultSendTo+"soapnote")
+		s.event = orElse(s.event, "note.generated")
+		if s.header != "" {
+			return nil, errors.New("--header is for soniox; SOAPNoteAPI's requests are signed with --secret")
+		}
+		secret, err := secretFlag("secret", orElse(s.secret, defaultSecretFlag))
+		if err != nil {
+			return nil, err
+		}
+		return func(h http.Header, body []byte) {
+			timestamp := strconv.FormatInt(time.Now().Unix(), 10)
+			h.Set(verifier.TimestampHeader, timestamp)
+			h.Set(verifier.SignatureHeader, verifier.Sign(secret, timestamp, body))
+		}, nil
+	case "soniox":
+		s.to = orElse(s.to, defaultSendTo+"soniox")
+		s.event = orElse(s.event, "transcription.completed")
+		if s.secret != "" {
+			return nil, errors.New("--secret is for soapnoteapi; Soniox's requests are proved with --header 'Name: value'")
+		}
+		name, value, err := headerFlag(orElse(s.header, defaultHeaderFlag))
+		if err != nil {
+			return nil, err
+		}
+		return func(h http.Header, _ []byte) { h.Set(name, value) }, nil
+	}
+	return nil, fmt.Errorf("unknown provider %q; it is soapnoteapi or soniox", s.provider)
+}
+
+func (s *sending) send(cmd *cobra.Command) error {
+	prove, err := s.prepare()
+	if err != nil {
+		return err
+	}
+	body, err := s.fileBody(cmd.InOrStdin())
+	if err != nil {
+		return err
+	}
+	limit := rate.Inf
+	if s.rate > 0 {
+		limit = rate.Limit(s.rate)
+	}
+	limiter := rate.NewLimiter(limit, 1)
+	client := &http.Client{Timeout: sendTimeout}
+	var all []sent
+	refused := 0
+	for range s.count {
+		if err := limiter.Wait(cmd.Context()); err != nil {
+			return fmt.Errorf("waiting for the next event's turn: %w", err)
+		}
+		content := body
+		if content == nil {
+			if content, err = sampleBody(s.event, time.Now()); err != nil {
+				return err
+			}
+		}
+		result, err := post(cmd.Context(), client, s.to, content, prove)
+		if err != nil {
+			return err
+		}
+		if result.Status != http.StatusOK {
+			refused++
+		}
+		if wantsJSON(cmd) {
+			all = append(all, result)
+			continue
+		}
+		_, _ = fmt.Fprintln(cmd.OutOrStdout(), result.line())
+	}
+	if wantsJSON(cmd) {
+		if err := printJSON(cmd, all); err != nil {
+			return err
+		}
+	}
+	if refused > 0 {
+		return fmt.Errorf("%d of %d events were refused", refused, s.count)
+	}
+	return nil
+}
+
+// line is the result for people.
+func (r sent) line() string {
+	line := fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status))
+	switch {
+	case r.ID != "":
+		line += "  " + r.ID
+	case r.Error != "":
+		line += "  " + r.Error
+	}
+	if r.Duplicate {
+		line += "  (duplicate)"
+	}
+	return line
+}
+
+// fileBody returns what --file names, or nil without one.
+func (s *sending) fileBody(stdin io.Reader) ([]byte, error) {
+	if s.file == "" {
+		return nil, nil
+	}
+	if s.event != "note.generated" && s.event != "transcription.completed" {
+		return nil, errors.New("--event picks a sample and means nothing beside --file")
+	}
+	return readFile(s.file, stdin)
+}
+
+// readFile reads a file, or standard input where it is "-".
+func readFile(name string, stdin io.Reader) ([]byte, error) {
+	var content []byte
+	var err error
+	if name == "-" {
+		content, err = io.ReadAll(stdin)
+	} else {
+		content, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading --file: %w", err)
+	}
+	return content, nil
+}
+
+func post(ctx context.Context, client *http.Client, to string, body []byte, prove func(http.Header, []byte)) (sent, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return sent{}, errors.New("--to is not a URL that a request can be sent to")
+	}
+	r.Header.Set("Content-Type", "application/json")
+	prove(r.Header, body)
+	resp, err := client.Do(r)
+	if err != nil {
+		return sent{}, fmt.Errorf("sending the event: %w; is the gateway running there?", errors.Unwrap(err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	result := sent{Status: resp.StatusCode}
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return result, fmt.Errorf("reading the answer: %w", err)
+	}
+	if json.Unmarshal(answer, &result) != nil {
+		// Whatever answered there, it is not a handler of ours.
+		result.Error = "the answer is not Scribegate's; look at the path of --to"
+	}
+	result.Status = resp.StatusCode
+	return result, nil
+}
+
+// headerFlag reads 'Name: value' with placeholders in the value.
+func headerFlag(flag string) (name, value string, err error) {
+	name, raw, ok := strings.Cut(flag, ":")
+	name = strings.TrimSpace(name)
+	if !ok || name == "" {
+		return "", "", errors.New(`--header: write it as 'Name: value', as in 'Authorization: Bearer {env.SONIOX_WEBHOOK_SECRET}'`)
+	}
+	value, err = secretFlag("header", strings.TrimSpace(raw))
+	return name, value, err
+}
+
+func orElse(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+// sampleBody makes a synthetic payload, different each time.
+func sampleBody(kind string, now time.Time) ([]byte, error) {
+	id := uuid.NewString()
+	created := now.UTC().Format("2006-01-02T15:04:05.000Z")
+	switch kind {
+	case "note.generated":
+		return json.Marshal(map[string]any{
+			"event": kind, "note_id": id, "status": "completed", "created_at": created,
+			"data": map[string]any{
+				"noteId":     id,
+				"subjective": "Synthetic: the patient reports a cough for three days.",
+				"objective":  "Synthetic: temperature 37.1 °C, lungs clear.",
+				"assessment": "Synthetic: acute upper respiratory infection.",
+				"plan":       "Synthetic: rest and fluids.",
+				"transcript": "Synthetic: good morning, what brings you here?",
+				"billing_codes": map[string]any{
+					"icd10": []any{map[string]string{"code": "J06.9", "description": "Acute upper respiratory infection"}},
+					"cpt":   []any{map[string]string{"code": "99213", "description": "Office visit, established patient"}},
+				},
+				"patient_summary": "Synthetic: you have a cold.",
+				"expires_at":      now.UTC().Add(24 * time.Hour).Format("2006-01-02T15:04:05.000Z"),
+			},
+		})
+	case "note.failed":
+		return json.Marshal(map[string]string{"event": kind, "note_id": id, "status": "failed", "created_at": created})
+	case "test":
+		return json.Marshal(map[string]string{"event": kind, "note_id": "test_" + strconv.FormatInt(now.UnixNano(), 10), "status": "test", "created_at": created})
+	case "transcription.completed":
+		return json.Marshal(map[string]string{"id": id, "status": "completed"})
+	case "transcription.error":
+		return json.Marshal(map[string]string{"id": id, "status": "error"})
+	}
+	return nil, fmt.Errorf("--event %q is unknown; it is note.generated, note.failed, test, transcription.completed or transcription.error", kind)
+}

@@ -1,0 +1,166 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/verifier"
+)
+
+// judgement is what `verify` finds out about a captured request.
+type judgement struct {
+	Genuine bool     `json:"genuine"`
+	Reason  string   `json:"reason,omitempty"`
+	Age     string   `json:"age,omitempty"`
+	Payload string   `json:"payload,omitempty"` // "valid", or what is wrong with it
+	EventID string   `json:"id,omitempty"`
+	Hints   []string `json:"hints,omitempty"`
+}
+
+func verifyCommand() *cobra.Command {
+	var secret, signature, timestamp, header, file string
+	var tolerance time.Duration
+	cmd := &cobra.Command{
+		Use:   "verify <provider>",
+		Short: "Says whether a captured request is genuine, and if not, why",
+		Long: `
+Says whether a captured request is genuine, how old it is, and if it is not
+genuine, why, with a hint at the usual mistakes. The body is read from --file, or
+from standard input, and must be the very bytes that came. Freshness is judged
+only with --tolerance. Nothing is sent anywhere.
+
+For soniox, which signs nothing, --header is the captured header and --secret the
+value that it should have.`,
+		Example: `  caddy scribegate verify soapnoteapi --secret '{env.SOAPNOTE_SECRET}' --signature 3fae... --timestamp 1773934200 --file body.json`,
+		Args:    cobra.ExactArgs(1),
+		RunE: run(func(cmd *cobra.Command, args []string) error {
+			resolved, err := secretFlag("secret", secret)
+			if err != nil {
+				return err
+			}
+			body, err := readFile(orElse(file, "-"), cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			var j judgement
+			switch args[0] {
+			case "soapnoteapi":
+				if signature == "" || timestamp == "" {
+					return errors.New("--signature and --timestamp are needed: the values of the request's two headers")
+				}
+				j = judgeSOAPNoteAPI(resolved, signature, timestamp, body, tolerance, time.Now())
+			case "soniox":
+				if j, err = judgeSoniox(resolved, header, body); err != nil {
+					return err
+				}
+			default:
+				return fmt.Errorf("unknown provider %q; it is soapnoteapi or soniox", args[0])
+			}
+			return j.print(cmd)
+		}),
+	}
+	cmd.Flags().StringVar(&secret, "secret", "", "the webhook secret; a placeholder keeps it out of the shell's history")
+	cmd.Flags().StringVar(&signature, "signature", "", "the value of "+verifier.SignatureHeader)
+	cmd.Flags().StringVar(&timestamp, "timestamp", "", "the value of "+verifier.TimestampHeader)
+	cmd.Flags().StringVar(&header, "header", "", "soniox: the captured header, 'Name: value'")
+	cmd.Flags().StringVar(&file, "file", "", "the captured body (default standard input)")
+	cmd.Flags().DurationVar(&tolerance, "tolerance", 0, "how far the timestamp may be from now (default: freshness is not judged)")
+	_ = cmd.MarkFlagRequired("secret") // it is defined above
+	return cmd
+}
+
+// judgeSOAPNoteAPI judges as the gateway does, at the time of the request's own
+// timestamp unless a tolerance is given.
+func judgeSOAPNoteAPI(secret, signature, timestamp string, body []byte, tolerance time.Duration, now time.Time) judgement {
+	var j judgement
+	at := now
+	if second, err := strconv.ParseInt(timestamp, 10, 64); err == nil {
+		j.Age = now.Truncate(time.Second).Sub(time.Unix(second, 0)).String()
+		if tolerance <= 0 {
+			at = time.Unix(second, 0)
+		}
+	}
+	p := verifier.SOAPNoteAPI{Secrets: func() []string { return []string{secret} }, Tolerance: tolerance}
+	h := make(http.Header)
+	h.Set(verifier.SignatureHeader, signature)
+	h.Set(verifier.TimestampHeader, timestamp)
+	proof, err := p.CheckHeader(h, at)
+	if err == nil {
+		_, err = proof.Verify(body)
+	}
+	if err != nil {
+		j.refuse(err)
+		if reason := verifier.Reason(j.Reason); reason == verifier.SignatureMismatch || reason == verifier.SignatureMalformed || reason == verifier.TimestampMalformed {
+			j.Hints = p.Diagnose(signature, timestamp, body)
+		}
+		return j
+	}
+	j.accept(p, body, now)
+	return j
+}
+
+func judgeSoniox(secret, header string, body []byte) (judgement, error) {
+	var j judgement
+	name, value, err := headerFlag(header)
+	if err != nil {
+		return j, err
+	}
+	p := verifier.Soniox{Header: name, Values: func() []string { return []string{secret} }}
+	h := make(http.Header)
+	h.Set(name, value)
+	if _, err := p.CheckHeader(h, time.Now()); err != nil {
+		j.refuse(err)
+		j.Hints = []string{`the header's value is not the secret: a scheme such as "Bearer " belongs to both or to none, and the secret may be another environment's`}
+		return j, nil
+	}
+	j.accept(p, body, time.Now())
+	return j, nil
+}
+
+func (j *judgement) refuse(err error) {
+	var rejection *verifier.Rejection
+	if errors.As(err, &rejection) {
+		j.Reason = string(rejection.Reason)
+	}
+}
+
+func (j *judgement) accept(p verifier.Provider, body []byte, now time.Time) {
+	j.Genuine, j.Payload = true, "valid"
+	e, err := p.Event(verifier.Request{Source: p.Defaults().Source, Body: body, ReceivedAt: now})
+	if err != nil {
+		j.Payload = err.Error()
+		return
+	}
+	j.EventID = e.ID
+}
+
+func (j *judgement) print(cmd *cobra.Command) error {
+	if wantsJSON(cmd) {
+		if err := printJSON(cmd, j); err != nil {
+			return err
+		}
+	} else {
+		t := newTable(cmd.OutOrStdout())
+		t.row("genuine", yesNo(j.Genuine))
+		for _, line := range [][2]string{{"reason", j.Reason}, {"age", j.Age}, {"payload", j.Payload}, {"id", j.EventID}} {
+			if line[1] != "" {
+				t.row(line[0], line[1])
+			}
+		}
+		for _, hint := range j.Hints {
+			t.row("hint", hint)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	if !j.Genuine {
+		return errNotDone
+	}
+	return nil
+}

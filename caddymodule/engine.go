@@ -1,0 +1,48 @@
+package caddymodule
+
+import (
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// An Engine is a guest module in the namespace scribegate.queues: it opens the
+// queue that keeps events until they are delivered.
+//
+// Provision must open and touch nothing: `caddy validate` runs it beside a
+// server that uses the same queue.
+type Engine interface {
+	caddy.Module
+
+	// Key names what the engine opens, such as its file's absolute path.
+	// Configurations with the same key share one open queue over reloads,
+	// whatever their settings are.
+	Key() string
+
+	// MaxSize is how many bytes of sealed records the queue may hold; 0 is
+	// no limit.
+	MaxSize() int64
+
+	// Open opens the queue.
+	Open(o OpenOptions) (queue.Queue, error)
+
+	// Check says whether an open queue with the same key could take on this
+	// engine's settings, and changes nothing.
+	Check(q queue.Queue) error
+
+	// Adopt has an open queue with the same key take them on.
+	Adopt(q queue.Queue) error
+}
+
+// OpenOptions are what an Engine needs beside its own settings.
+type OpenOptions struct {
+	Settings queue.Settings
+	Logger   *zap.Logger
+
+	// OnCommit is told of every durable write: how long it took and how many
+	// operations it carried.
+	OnCommit func(d time.Duration, operations int)
+}

@@ -1,0 +1,309 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+}
+
+const (
+	handlerName = "scribegate"
+
+	// storeTimeout is how long a genuine event may wait for the queue, and a
+	// request for room to be read. SOAPNoteAPI gives up after 10 s and never
+	// sends again, so everything that can be waited for is.
+	storeTimeout = 8 * time.Second
+)
+
+// Handler receives one provider's webhooks. It proves that each request is
+// genuine and makes an event of it; then it either stores the event, answers
+// the provider and leaves the delivery to the app, or, without `deliver_to`,
+// passes the event on to the next handler in place of the request's body.
+type Handler struct {
+	// The provider whose requests come here. Required.
+	ProviderRaw json.RawMessage `json:"provider,omitempty" caddy:"namespace=scribegate.providers inline_key=name"`
+
+	// The names of the app's upstreams that events are delivered to. Without
+	// any, events are passed on to the next handler and nothing is stored.
+	DeliverTo []string `json:"deliver_to,omitempty"`
+
+	// How many bytes a request's body may have. Default: 10 MiB for
+	// soapnoteapi, 64 KiB for soniox.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// The names of the query parameters that become the event's metadata.
+	// Default: all of them.
+	Metadata []string `json:"metadata,omitempty"`
+
+	// The events' `source`, a URI, to tell several accounts of one provider
+	// apart. Default: the provider's own.
+	Source string `json:"source,omitempty"`
+
+	// How events are put into the request for the next handler:
+	// `structured`, `binary`, or `raw`, which leaves body and headers as they
+	// came. Not allowed beside `deliver_to`. Default: `structured`.
+	Format forwarder.Format `json:"format,omitempty"`
+
+	provider verifier.Provider
+	app      *App // nil for a handler without deliver_to and signing secrets
+	log      handlerLog
+}
+
+// A replayer is a provider whose captured requests stay genuine for a while.
+type replayer interface {
+	replayWindow() time.Duration
+}
+
+// A credentialer is a provider whose requests are proved by a header that is
+// itself the secret.
+type credentialer interface {
+	// SecretHeader returns the header's name.
+	SecretHeader() string
+	// Credential returns its first configured value, as it is now.
+	Credential() string
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.scribegate",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision loads the provider and finds the app.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	if h.ProviderRaw == nil {
+		return errors.New("provider is missing; name soapnoteapi or soniox")
+	}
+	mod, err := ctx.LoadModule(h, "ProviderRaw")
+	if err != nil {
+		return fmt.Errorf("loading the provider: %w", err)
+	}
+	var ok bool
+	if h.provider, ok = mod.(verifier.Provider); !ok {
+		return fmt.Errorf("the module %T is no provider", mod)
+	}
+	defaults := h.provider.Defaults()
+	if h.MaxBody == 0 {
+		h.MaxBody = defaults.MaxBody
+	}
+	if h.Source == "" {
+		h.Source = defaults.Source
+	}
+	if err := h.validate(); err != nil {
+		return err
+	}
+	if err := h.findApp(ctx); err != nil {
+		return err
+	}
+	registerMetrics(ctx.GetMetricsRegistry())
+	h.log = newHandlerLog(ctx.Logger(), h.provider.Name())
+	if c, ok := h.provider.(credentialer); ok {
+		warnLoggedHeader(ctx, c.SecretHeader())
+	}
+	return nil
+}
+
+// validate says what is wrong with the settings by themselves.
+func (h *Handler) validate() error {
+	if h.MaxBody < 0 || h.MaxBody > unverifiedBudget {
+		return fmt.Errorf("max_body: %d bytes; it must be at most 256MiB, which is what all bodies that are not yet proved genuine may hold together", h.MaxBody)
+	}
+	if err := validateSource(h.Source); err != nil {
+		return err
+	}
+	if h.Format != "" && len(h.DeliverTo) > 0 {
+		return errors.New("format belongs to the upstreams where deliver_to names them; set it in their blocks")
+	}
+	return validateFormat(h.Format)
+}
+
+// validateSource says whether a source can be an event's: a URI of ASCII
+// letters, since it becomes a header in the binary format.
+func validateSource(source string) error {
+	if source == "" {
+		return nil
+	}
+	for _, c := range []byte(source) {
+		if c <= ' ' || c > '~' || c == '"' {
+			return errors.New("source must be a URI in printable ASCII, as in https://soapnoteapi.com/clinic-2")
+		}
+	}
+	if u, err := url.Parse(source); err != nil || u.String() == "" {
+		return errors.New("source is no URI; write it as in https://soapnoteapi.com/clinic-2")
+	}
+	return nil
+}
+
+func (h *Handler) findApp(ctx caddy.Context) error {
+	app, err := ctx.AppIfConfigured(appName)
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		if len(h.DeliverTo) > 0 {
+			return fmt.Errorf("deliver_to names the upstream %s, and no upstream is defined; define it in the scribegate app", h.DeliverTo[0])
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	h.app = app.(*App)
+	seen := make(map[string]bool)
+	for _, name := range h.DeliverTo {
+		if h.app.upstream(name) == nil {
+			return fmt.Errorf("deliver_to names the upstream %s, which is not defined in the scribegate app", name)
+		}
+		if seen[name] {
+			return fmt.Errorf("deliver_to names the upstream %s twice", name)
+		}
+		seen[name] = true
+	}
+	if len(h.DeliverTo) == 0 {
+		return nil
+	}
+	if c, ok := h.provider.(credentialer); ok {
+		h.app.addProof(h.provider.Name(), h.Source, c)
+	}
+	if r, ok := h.provider.(replayer); ok && time.Duration(h.app.DedupeWindow) < 2*r.replayWindow() {
+		return fmt.Errorf("dedupe_window is %s and must be at least %s, twice the tolerance of this handler: a captured request could be sent again for that long",
+			time.Duration(h.app.DedupeWindow), 2*r.replayWindow())
+	}
+	return nil
+}
+
+// ServeHTTP takes one webhook through its rooms: from raw bytes to a genuine
+// event, to a durable one, to the answer. It writes every answer itself, since
+// Caddy would log an error with the request's URI and headers.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	start := time.Now()
+	limitReading(w, start)
+
+	req, secret, err := h.prove(w, r, start)
+	if err != nil {
+		h.reject(w, r, err)
+		return nil
+	}
+	secretMatched(h.provider.Name(), secret)
+
+	e, err := h.provider.Event(req)
+	if err != nil {
+		if len(h.DeliverTo) > 0 {
+			h.quarantine(r, req)
+		}
+		h.reject(w, r, err)
+		return nil
+	}
+	trace(r.Context(), e)
+
+	if len(h.DeliverTo) == 0 {
+		h.observe(e, start, false)
+		return h.pass(w, r, e, next)
+	}
+	receipt, err := h.store(r, queue.Item{Event: e, Upstreams: h.app.fanOut(h.DeliverTo, e.ShortType())})
+	if err != nil {
+		h.log.storeFailed(e, err)
+		h.reject(w, r, &verifier.Rejection{Reason: verifier.Unavailable})
+		return nil
+	}
+	h.observe(e, start, receipt.Duplicate)
+	writeReceived(w, e.ID, receipt.Duplicate)
+	return nil
+}
+
+// prove reads the request and returns it once it is proved genuine, with the
+// index of the secret that did.
+func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (req verifier.Request, secret int, err error) {
+	if err := checkEnvelope(r, h.MaxBody); err != nil {
+		return req, 0, err
+	}
+	proof, err := h.provider.CheckHeader(r.Header, now)
+	if err != nil {
+		discard(r.Body, h.MaxBody)
+		return req, 0, err
+	}
+	body, release, err := readBody(r, h.MaxBody)
+	defer release()
+	if err != nil {
+		return req, 0, err
+	}
+	stopLimitingReading(w)
+	if secret, err = proof.Verify(body); err != nil {
+		return req, 0, err
+	}
+	return verifier.Request{
+		Source:     h.Source,
+		Keep:       h.Metadata,
+		Header:     r.Header,
+		Query:      r.URL.RawQuery,
+		Body:       body,
+		ReceivedAt: now.UTC(),
+	}, secret, nil
+}
+
+// store keeps an item durably. It goes on when the client has gone: a provider
+// that never sends twice must not lose the event to its own impatience.
+func (h *Handler) store(r *http.Request, it queue.Item) (queue.Receipt, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
+	defer cancel()
+	g, done, err := h.app.lease.use(ctx)
+	if err != nil {
+		return queue.Receipt{}, err
+	}
+	defer done()
+	return g.queue.Store(ctx, it)
+}
+
+// quarantine keeps the bytes of a genuine request whose payload is invalid, if
+// the provider will not send them again.
+func (h *Handler) quarantine(r *http.Request, req verifier.Request) {
+	e := h.provider.Quarantine(req)
+	if e == nil {
+		return
+	}
+	receipt, err := h.store(r, queue.Item{Event: e, Quarantined: true})
+	h.log.quarantined(e, receipt.Duplicate, err)
+}
+
+func (h *Handler) reject(w http.ResponseWriter, r *http.Request, err error) {
+	a := answerFor(err)
+	requestRejected(h.provider.Name(), a.reason)
+	h.log.rejected(r, a.reason)
+	a.write(w)
+}
+
+func (h *Handler) observe(e *event.Event, start time.Time, duplicate bool) {
+	eventReceived(e.Provider, e.ShortType(), duplicate, time.Since(start))
+	h.log.received(e, duplicate)
+}
+
+// trace notes the span that the request belongs to, where tracing is on, so
+// that the deliveries join it.
+func trace(ctx context.Context, e *event.Event) {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	e.TraceParent, e.TraceState = carrier.Get("traceparent"), carrier.Get("tracestate")
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)
+

@@ -1,0 +1,169 @@
+package caddymodule
+
+import (
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier"
+)
+
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("scribegate", parseDirective)
+	// Before handle, so that it is not hidden behind a site's catch-alls.
+	httpcaddyfile.RegisterDirectiveOrder("scribegate", httpcaddyfile.Before, "handle")
+}
+
+// providerNamespace is where providers are registered.
+const providerNamespace = "scribegate.providers."
+
+// parseDirective reads the directive, and checks what only the whole Caddyfile
+// tells: whether the upstreams that it names are defined.
+func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	app, err := parsedApp(helper)
+	if err != nil {
+		return nil, err
+	}
+	h := new(Handler)
+	if err := h.unmarshal(helper.Dispenser, app); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// UnmarshalCaddyfile reads:
+//
+//	scribegate [<matcher>] <provider> {
+//		deliver_to <upstream>...
+//		max_body <size>
+//		metadata <parameter>...
+//		source <uri>
+//		format structured|binary|raw
+//		<the provider's own subdirectives>
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return h.unmarshal(d, nil)
+}
+
+func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
+	d.Next() // the directive's name
+	if !d.NextArg() {
+		return d.Err("scribegate: the provider is missing; write soapnoteapi or soniox behind the path")
+	}
+	provider := d.Token()
+	if _, err := caddy.GetModule(providerNamespace + provider.Text); err != nil {
+		return d.Errf("scribegate: unknown provider %q; known are %s", provider.Text, knownProviders())
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	// What the handler itself does not know is the provider's: it is handed
+	// on as a block of its own.
+	own := []caddyfile.Token{provider, brace("{", provider)}
+	seen := make(map[string]bool)
+	for d.NextBlock(0) {
+		name := d.Val()
+		var err error
+		switch name {
+		case "deliver_to":
+			err = h.unmarshalDeliverTo(d, app)
+		case "max_body":
+			h.MaxBody, err = sizeArg(d)
+			if err == nil && h.MaxBody > unverifiedBudget {
+				err = d.Err("max_body: it must be at most 256MiB, which is what all bodies that are not yet proved genuine may hold together")
+			}
+		case "metadata":
+			if h.Metadata = d.RemainingArgs(); len(h.Metadata) == 0 {
+				err = d.ArgErr()
+			}
+		case "source":
+			if !d.AllArgs(&h.Source) {
+				err = d.ArgErr()
+			} else if invalid := validateSource(h.Source); invalid != nil {
+				err = d.WrapErr(invalid)
+			}
+		case "format":
+			err = formatArg(d, &h.Format)
+		default:
+			own = append(own, d.NextSegment()...)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if seen[name] {
+			return d.Errf("scribegate: %s stands here twice", name)
+		}
+		seen[name] = true
+	}
+	if h.Format != "" && len(h.DeliverTo) > 0 {
+		return d.Err("scribegate: format belongs to the upstreams where deliver_to names them; set it in their blocks")
+	}
+	own = append(own, brace("}", d.Token()))
+	return h.unmarshalProvider(caddyfile.NewDispenser(own), provider.Text, app)
+}
+
+func (h *Handler) unmarshalDeliverTo(d *caddyfile.Dispenser, app *App) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 {
+		return d.ArgErr()
+	}
+	for i, name := range args {
+		if app == nil || app.upstream(name) == nil {
+			return d.Errf("deliver_to: the upstream %s is not defined; define it in the scribegate block of the global options", name)
+		}
+		for _, other := range args[:i] {
+			if other == name {
+				return d.Errf("deliver_to: it names the upstream %s twice", name)
+			}
+		}
+	}
+	h.DeliverTo = args
+	return nil
+}
+
+func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, name string, app *App) error {
+	d.Next()
+	unm, err := caddyfile.UnmarshalModule(d, providerNamespace+name)
+	if err != nil {
+		return err
+	}
+	if r, ok := unm.(replayer); ok && app != nil && len(h.DeliverTo) > 0 {
+		window := time.Duration(app.DedupeWindow)
+		if window == 0 {
+			window = queue.DefaultSettings().DedupeWindow
+		}
+		if needed := 2 * r.replayWindow(); window < needed {
+			return d.Errf("scribegate: dedupe_window is %s and must be at least %s, twice the tolerance of this handler: a captured request could be sent again for that long", window, needed)
+		}
+	}
+	if _, ok := unm.(verifier.Provider); !ok {
+		return d.Errf("scribegate: the module %s is no provider", name)
+	}
+	h.ProviderRaw = caddyconfig.JSONModuleObject(unm, "name", name, nil)
+	return nil
+}
+
+// brace makes a brace at the place of another token, to be the bound of a
+// block.
+func brace(text string, at caddyfile.Token) caddyfile.Token {
+	at.Text = text
+	return at
+}
+
+func knownProviders() string {
+	var names []string
+	for _, info := range caddy.GetModules("scribegate.providers") {
+		names = append(names, info.ID.Name())
+	}
+	return strings.Join(names, ", ")
+}
+
+// Interface guards
+var _ caddyfile.Unmarshaler = (*Handler)(nil)

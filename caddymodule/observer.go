@@ -1,0 +1,82 @@
+package caddymodule
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// observer turns what the dispatcher does into logs and metrics. Each
+// configuration has its own, since its logger goes with it.
+type observer struct {
+	logger *zap.Logger
+}
+
+func newObserver(logger *zap.Logger) *observer { return &observer{logger: logger} }
+
+// Attempted implements forwarder.Observer: a line for each attempt, louder the
+// less can be done about it without a person.
+func (o *observer) Attempted(r forwarder.AttemptReport) {
+	attemptMade(r.Outcome, r.Lag)
+	level, message := zapcore.WarnLevel, "a delivery failed and will be tried again"
+	switch r.Outcome.State {
+	case queue.Delivered:
+		level, message = zapcore.InfoLevel, "event delivered"
+	case queue.Dead:
+		level, message = zapcore.ErrorLevel, "an event is dead: its upstream did not take it; see it with: caddy scribegate show, send it again with: caddy scribegate replay"
+	}
+	entry := o.logger.Check(level, message)
+	if entry == nil {
+		return
+	}
+	d := r.Outcome.Delivery
+	fields := []zap.Field{
+		zap.String("event_id", d.EventID),
+		zap.String("provider", d.Provider),
+		zap.String("type", d.Type),
+		zap.String("upstream", d.Upstream),
+		zap.Int("attempt", d.Attempts+1),
+		zap.String("reason", string(r.Outcome.Result)),
+		zap.Duration("duration", r.Outcome.Duration),
+	}
+	if r.Outcome.Status != 0 {
+		fields = append(fields, zap.Int("status", r.Outcome.Status))
+	}
+	if r.Err != nil {
+		fields = append(fields, zap.Error(r.Err))
+	}
+	if r.Outcome.State == queue.Pending {
+		fields = append(fields, zap.Time("next_attempt", r.Outcome.Next))
+	}
+	entry.Write(fields...)
+}
+
+// Paused implements forwarder.Observer.
+func (o *observer) Paused(upstream string, until time.Time, cause error) {
+	fields := []zap.Field{zap.String("upstream", upstream)}
+	if cause != nil {
+		fields = append(fields, zap.Error(cause))
+	}
+	if until.IsZero() {
+		o.logger.Warn("an upstream is paused after repeated failures and is probed until it answers", fields...)
+		return
+	}
+	o.logger.Warn("an upstream asked to be left alone and is paused", append(fields, zap.Time("until", until))...)
+}
+
+// Resumed implements forwarder.Observer.
+func (o *observer) Resumed(upstream string) {
+	o.logger.Info("an upstream is no longer paused", zap.String("upstream", upstream))
+}
+
+// Problem implements forwarder.Observer.
+func (o *observer) Problem(upstream string, err error) {
+	o.logger.Error("the queue could not be read for an upstream; it is tried again", zap.String("upstream", upstream), zap.Error(err))
+}
+
+// Interface guards
+var _ forwarder.Observer = (*observer)(nil)

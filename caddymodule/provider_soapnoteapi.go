@@ -1,0 +1,103 @@
+package caddymodule
+
+import (
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/scribegate/scribegate/verifier"
+)
+
+func init() {
+	caddy.RegisterModule(SOAPNoteAPI{})
+}
+
+// defaultTolerance is how far a signed timestamp may be from now.
+const defaultTolerance = 5 * time.Minute
+
+// SOAPNoteAPI receives the webhooks of SOAPNoteAPI: clinical notes made out of
+// audio, signed with HMAC-SHA256.
+type SOAPNoteAPI struct {
+	// The webhook secrets, each the whole string that SOAPNoteAPI showed,
+	// `whsec_` included. Any of them verifies; list the next one beside the
+	// present one while it is being rotated. Placeholders `{env.*}` and
+	// `{file.*}` keep them out of the configuration. Required.
+	Secrets []string `json:"secrets,omitempty"`
+
+	// How far the signed timestamp may be from now, in both directions.
+	// Default: 5m.
+	Tolerance caddy.Duration `json:"tolerance,omitempty"`
+
+	verifier.SOAPNoteAPI `json:"-"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (SOAPNoteAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "scribegate.providers.soapnoteapi",
+		New: func() caddy.Module { return new(SOAPNoteAPI) },
+	}
+}
+
+// Provision resolves the secrets.
+func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
+	if err := nonNegative("tolerance", p.Tolerance); err != nil {
+		return err
+	}
+	if p.Tolerance == 0 {
+		p.Tolerance = caddy.Duration(defaultTolerance)
+	}
+	secret, err := NewSecret("secret of soapnoteapi", p.Secrets, nil, ctx.Logger())
+	if err != nil {
+		return err
+	}
+	p.SOAPNoteAPI = verifier.SOAPNoteAPI{Secrets: secret.Values, Tolerance: time.Duration(p.Tolerance)}
+	return nil
+}
+
+// replayWindow returns how long a captured request could be sent again.
+func (p *SOAPNoteAPI) replayWindow() time.Duration {
+	if p.Tolerance == 0 {
+		return defaultTolerance
+	}
+	return time.Duration(p.Tolerance)
+}
+
+// UnmarshalCaddyfile reads the provider's part of a scribegate block:
+//
+//	secret <secret>...
+//	tolerance <duration>
+func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the provider's name
+	for d.NextBlock(0) {
+		switch d.Val() {
+		case "secret":
+			args, err := secretArgs(d)
+			if err != nil {
+				return err
+			}
+			p.Secrets = append(p.Secrets, args...)
+		case "tolerance":
+			t, err := positiveDurationArg(d)
+			if err != nil {
+				return err
+			}
+			p.Tolerance = t
+		default:
+			return unknownSubdirective(d, "soapnoteapi", "secret", "tolerance")
+		}
+	}
+	if len(p.Secrets) == 0 {
+		return d.Err("soapnoteapi: secret is missing; without it no request could be told from a forged one")
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner     = (*SOAPNoteAPI)(nil)
+	_ caddyfile.Unmarshaler = (*SOAPNoteAPI)(nil)
+	_ verifier.Provider     = (*SOAPNoteAPI)(nil)
+	_ replayer              = (*SOAPNoteAPI)(nil)
+)

@@ -1,0 +1,129 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/scribegate/scribegate/verifier"
+)
+
+func init() {
+	caddy.RegisterModule(Soniox{})
+}
+
+// Soniox receives the webhooks of Soniox: finished transcriptions, proved by a
+// header whose name and value were given when the transcription was created.
+type Soniox struct {
+	// The name of the header that proves a request. Required.
+	Header string `json:"header,omitempty"`
+
+	// The values that are accepted, the current one first: it is the one
+	// that upstreams with the format `raw` are sent. Placeholders `{env.*}`
+	// and `{file.*}` keep them out of the configuration. Required.
+	Values []string `json:"values,omitempty"`
+
+	verifier.Soniox `json:"-"`
+
+	secret *Secret
+}
+
+// CaddyModule returns the Caddy module information.
+func (Soniox) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "scribegate.providers.soniox",
+		New: func() caddy.Module { return new(Soniox) },
+	}
+}
+
+// Provision checks the header's name and resolves the values.
+func (p *Soniox) Provision(ctx caddy.Context) error {
+	if err := checkProofHeader(p.Header); err != nil {
+		return err
+	}
+	secret, err := NewSecret("header value of soniox", p.Values, nil, ctx.Logger())
+	if err != nil {
+		return err
+	}
+	p.secret = secret
+	p.Soniox = verifier.Soniox{Header: p.Header, Values: secret.Values}
+	return nil
+}
+
+// SecretHeader returns the name of the header that is itself the secret.
+func (p *Soniox) SecretHeader() string { return p.Header }
+
+// Credential returns the header's first configured value.
+func (p *Soniox) Credential() string { return p.secret.First() }
+
+// UnmarshalCaddyfile reads the provider's part of a scribegate block:
+//
+//	header <name> <value>...
+func (p *Soniox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the provider's name
+	for d.NextBlock(0) {
+		switch d.Val() {
+		case "header":
+			if p.Header != "" {
+				return d.Err("header: it stands here twice; list all values behind one name")
+			}
+			args, err := secretArgs(d)
+			if err != nil {
+				return err
+			}
+			if len(args) < 2 {
+				return d.ArgErr()
+			}
+			if err := checkProofHeader(args[0]); err != nil {
+				return d.WrapErr(err)
+			}
+			p.Header, p.Values = args[0], args[1:]
+		default:
+			return unknownSubdirective(d, "soniox", "header")
+		}
+	}
+	if p.Header == "" {
+		return d.Err("soniox: header is missing; without it no request could be told from a forged one")
+	}
+	return nil
+}
+
+// hopByHop are the headers that end at each hop, by RFC 9110, section 7.6.1.
+var hopByHop = []string{
+	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// notProof are headers that every request has or that Go takes out of them.
+var notProof = []string{"Host", "Content-Length", "Content-Type", "Content-Encoding"}
+
+// checkProofHeader says whether a header of that name can reach the handler
+// and prove anything.
+func checkProofHeader(name string) error {
+	switch canonical := textproto.CanonicalMIMEHeaderKey(name); {
+	case name == "":
+		return fmt.Errorf("header: its name is missing")
+	case strings.ContainsAny(name, "_."):
+		return fmt.Errorf("header %s: Caddy drops headers with an underscore or a dot in their name; choose a name with hyphens", name)
+	case !httpguts.ValidHeaderFieldName(name):
+		return fmt.Errorf("header %q is not a valid header name", name)
+	case slices.Contains(hopByHop, canonical):
+		return fmt.Errorf("header %s is hop-by-hop: proxies on the way drop it; choose another, such as Authorization", name)
+	case slices.Contains(notProof, canonical):
+		return fmt.Errorf("header %s belongs to every request and can prove none; choose another, such as Authorization", name)
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner     = (*Soniox)(nil)
+	_ caddyfile.Unmarshaler = (*Soniox)(nil)
+	_ verifier.Provider     = (*Soniox)(nil)
+	_ credentialer          = (*Soniox)(nil)
+)

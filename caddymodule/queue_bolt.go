@@ -1,0 +1,179 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+)
+
+func init() {
+	caddy.RegisterModule(Bolt{})
+}
+
+// Bolt keeps events in a file of this machine, sealed with AES-256-GCM.
+type Bolt struct {
+	// The queue's file. Default: `scribegate/queue.db` in Caddy's data
+	// directory.
+	Path string `json:"path,omitempty"`
+
+	// How many bytes of sealed records the queue holds at most; beyond that
+	// new events are refused. Default: 10 GiB.
+	MaxBytes int64 `json:"max_size,omitempty"`
+
+	// The keys that seal stored events, 32 bytes each, in base64; the first
+	// seals, all open. Placeholders `{env.*}` and `{file.*}` keep them out of
+	// the configuration. Default: a key is made at the first start, beside
+	// the queue's file.
+	EncryptionKeys []string `json:"encryption_keys,omitempty"`
+
+	keys []boltqueue.Key
+}
+
+// CaddyModule returns the Caddy module information.
+func (Bolt) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "scribegate.queues.bolt",
+		New: func() caddy.Module { return new(Bolt) },
+	}
+}
+
+// Provision resolves the path and the keys. It touches no file but those that
+// keys are read from.
+func (b *Bolt) Provision(ctx caddy.Context) error {
+	if b.MaxBytes < 0 {
+		return errors.New("max_size is negative")
+	}
+	if b.MaxBytes == 0 {
+		b.MaxBytes = queue.DefaultSettings().MaxSize
+	}
+	if b.Path == "" {
+		b.Path = filepath.Join(caddy.AppDataDir(), "scribegate", "queue.db")
+	}
+	path, err := filepath.Abs(resolveSetting(b.Path))
+	if err != nil {
+		return fmt.Errorf("finding the queue's file: %w", err)
+	}
+	b.Path = path
+	if len(b.EncryptionKeys) == 0 {
+		return nil
+	}
+	secret, err := NewSecret("encryption key", b.EncryptionKeys, func(v string) error {
+		_, err := boltqueue.ParseKey(v)
+		return err
+	}, ctx.Logger())
+	if err != nil {
+		return err
+	}
+	for _, v := range secret.Values() {
+		if v == "" {
+			continue
+		}
+		key, err := boltqueue.ParseKey(v)
+		if err != nil {
+			return err
+		}
+		b.keys = append(b.keys, key)
+	}
+	return nil
+}
+
+// Key implements Engine.
+func (b *Bolt) Key() string { return "bolt:" + b.Path }
+
+// MaxSize implements Engine.
+func (b *Bolt) MaxSize() int64 { return b.MaxBytes }
+
+// Open implements Engine.
+func (b *Bolt) Open(o OpenOptions) (queue.Queue, error) {
+	q, err := boltqueue.Open(boltqueue.Options{
+		Path: b.Path, Keys: b.keys, Settings: o.Settings, OnCommit: o.OnCommit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if file := q.KeyFile(); file != "" {
+		o.Logger.Warn("events are sealed with a key that was made beside the queue's file; keep it elsewhere and name it with encryption_key, since whoever copies both reads the notes",
+			zap.String("queue", b.Path), zap.String("key", file))
+	}
+	return q, nil
+}
+
+// Check implements Engine.
+func (b *Bolt) Check(q queue.Queue) error { return q.(*boltqueue.Queue).CheckKeys(b.keys) }
+
+// Adopt implements Engine.
+func (b *Bolt) Adopt(q queue.Queue) error { return q.(*boltqueue.Queue).SetKeys(b.keys) }
+
+// UnmarshalCaddyfile reads:
+//
+//	bolt {
+//		path <file>
+//		max_size <size>
+//		encryption_key <key> [<older key>...]
+//	}
+func (b *Bolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the engine's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for d.NextBlock(0) {
+		switch d.Val() {
+		case "path":
+			if !d.AllArgs(&b.Path) {
+				return d.ArgErr()
+			}
+		case "max_size":
+			size, err := sizeArg(d)
+			if err != nil {
+				return err
+			}
+			b.MaxBytes = size
+		case "encryption_key":
+			args := d.RemainingArgs()
+			if len(args) == 0 {
+				return d.ArgErr()
+			}
+			for _, arg := range args {
+				if err := checkLiteralKey(arg); err != nil {
+					return d.Errf("encryption_key: %v", err)
+				}
+			}
+			b.EncryptionKeys = append(b.EncryptionKeys, args...)
+		default:
+			return unknownSubdirective(d, "queue bolt", "path", "max_size", "encryption_key")
+		}
+	}
+	return nil
+}
+
+// checkLiteralKey says whether a key that stands in the Caddyfile itself, or
+// whose placeholder is refused, can be one.
+func checkLiteralKey(arg string) error {
+	e, err := parseSecretEntry(arg)
+	if err != nil {
+		return err
+	}
+	if e.placeholder() {
+		return nil
+	}
+	v, err := e.resolve()
+	if err != nil {
+		return err
+	}
+	_, err = boltqueue.ParseKey(v)
+	return err
+}
+
+// Interface guards
+var (
+	_ Engine                = (*Bolt)(nil)
+	_ caddy.Provisioner     = (*Bolt)(nil)
+	_ caddyfile.Unmarshaler = (*Bolt)(nil)
+)

@@ -1,0 +1,90 @@
+package caddymodule
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// status is what the admin API and the metrics tell of a gateway.
+type status struct {
+	Queue     queueStatus      `json:"queue"`
+	Upstreams []upstreamStatus `json:"upstreams"`
+}
+
+type queueStatus struct {
+	Engine      string `json:"engine"`
+	Bytes       int64  `json:"bytes"`
+	MaxBytes    int64  `json:"max_bytes"`
+	Quarantined int64  `json:"quarantined"`
+}
+
+type upstreamStatus struct {
+	Name                 string     `json:"name"`
+	Pending              int64      `json:"pending"`
+	InFlight             int64      `json:"in_flight"`
+	Dead                 int64      `json:"dead"`
+	Paused               bool       `json:"paused"`
+	Orphaned             bool       `json:"orphaned"`
+	OldestPendingSeconds float64    `json:"oldest_pending_seconds"`
+	LastSuccess          *time.Time `json:"last_success,omitempty"`
+}
+
+// status counts what is in the queue and tells how the upstreams are: those
+// configured, in their order, and then those that only events are left of.
+func (g *gateway) status(now time.Time) (status, error) {
+	stats, err := g.queue.Stats()
+	if err != nil {
+		return status{}, err
+	}
+	engine, _, _ := strings.Cut(g.key, ":")
+	s := status{
+		Queue:     queueStatus{Engine: engine, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Quarantined: stats.Quarantined},
+		Upstreams: []upstreamStatus{},
+	}
+	add := func(name string) *upstreamStatus {
+		counts := stats.Upstreams[name]
+		u := upstreamStatus{Name: name, Pending: counts.Pending, InFlight: counts.InFlight, Dead: counts.Dead}
+		if !counts.OldestPending.IsZero() {
+			u.OldestPendingSeconds = max(0, now.Sub(counts.OldestPending).Seconds())
+		}
+		s.Upstreams = append(s.Upstreams, u)
+		return &s.Upstreams[len(s.Upstreams)-1]
+	}
+	known := make(map[string]bool)
+	for _, d := range g.dispatcher.Status() {
+		known[d.Name] = true
+		u := add(d.Name)
+		u.Paused = d.Paused
+		if !d.LastSuccess.IsZero() {
+			at := d.LastSuccess.UTC()
+			u.LastSuccess = &at
+		}
+	}
+	var orphans []string
+	for name, counts := range stats.Upstreams {
+		if !known[name] && counts.Pending+counts.Dead > 0 {
+			orphans = append(orphans, name)
+		}
+	}
+	slices.Sort(orphans)
+	for _, name := range orphans {
+		add(name).Orphaned = true
+	}
+	return s, nil
+}
+
+// currentGateway returns the gateway of the newest configuration that acts, or
+// nil. Two are open only while one configuration gives way to another with a
+// different queue.
+func currentGateway() *gateway {
+	var current *gateway
+	gateways.Range(func(_, value any) bool {
+		g, ok := value.(*gateway)
+		if ok && (current == nil || g.opened.After(current.opened)) && g.configuration() != nil {
+			current = g
+		}
+		return true
+	})
+	return current
+}

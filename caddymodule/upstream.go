@@ -1,0 +1,229 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/forwarder"
+)
+
+// Upstream is a backend that receives events: a URL, or any Caddy route.
+type Upstream struct {
+	// The upstream's name, as handlers, metrics, the admin API and the
+	// commands call it: letters, digits, dots, underscores and hyphens.
+	// Required.
+	Name string `json:"name,omitempty"`
+
+	// The URL that every event is POSTed to. Either this or `routes`.
+	URL string `json:"url,omitempty"`
+
+	// The HTTP routes that every event goes through, as `POST /` with the
+	// upstream's name as host. A `scribegate` handler in them is refused.
+	Routes caddyhttp.RouteList `json:"routes,omitempty"`
+
+	// The events that the upstream receives, by their short types:
+	// `note.generated`, `note.failed`, `test`, `transcription.completed`,
+	// `transcription.error`, the word of an event that a provider adds
+	// later, or `*` for all of them. Default: all but `test`.
+	Events []string `json:"events,omitempty"`
+
+	// How events are put into requests: `structured` (a CloudEvents
+	// document), `binary` (the data as body, the attributes as headers) or
+	// `raw` (the provider's own request). Default: `structured`.
+	Format forwarder.Format `json:"format,omitempty"`
+
+	// How long one attempt may take up to the answer's status. Default: 30s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// How many attempts may be under way at once. Default: 32.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// The waits between attempts: n waits make n+1 attempts, and then the
+	// event is dead. Default: 5s 30s 2m 10m 30m 1h 2h 4h 8h.
+	Retry []caddy.Duration `json:"retry,omitempty"`
+
+	// The most deliveries per second. Default: no limit.
+	RateLimit float64 `json:"rate_limit,omitempty"`
+
+	// The Standard Webhooks secrets that sign this upstream's deliveries,
+	// instead of the app's, each with a signature of its own. Placeholders
+	// `{env.*}` and `{file.*}` keep them out of the configuration.
+	SigningSecrets []string `json:"signing_secrets,omitempty"`
+
+	filter forwarder.Filter
+	sender forwarder.Sender
+	keys   func() []forwarder.SigningKey
+	// identity is what makes the upstream the backend that it is.
+	identity string
+}
+
+var upstreamName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// validate says what is wrong with the settings; it needs no Caddy context.
+func (u *Upstream) validate() error {
+	switch {
+	case !upstreamName.MatchString(u.Name):
+		return fmt.Errorf("upstream %q: a name has 1 to 64 letters, digits, dots, underscores or hyphens, and begins with a letter or digit", u.Name)
+	case u.URL == "" && len(u.Routes) == 0:
+		return fmt.Errorf("upstream %s: it has neither a URL nor a route, so that events would go nowhere", u.Name)
+	case u.URL != "" && len(u.Routes) > 0:
+		return fmt.Errorf("upstream %s: it has both a URL and a route; events can go only one way", u.Name)
+	case u.Timeout < 0:
+		return fmt.Errorf("upstream %s: the timeout is negative", u.Name)
+	case u.Concurrency < 0:
+		return fmt.Errorf("upstream %s: concurrency is negative", u.Name)
+	case u.RateLimit < 0:
+		return fmt.Errorf("upstream %s: rate_limit is negative", u.Name)
+	}
+	for _, wait := range u.Retry {
+		if wait < 0 {
+			return fmt.Errorf("upstream %s: retry: the wait %s is negative", u.Name, time.Duration(wait))
+		}
+	}
+	if err := validateFormat(u.Format); err != nil {
+		return fmt.Errorf("upstream %s: %w", u.Name, err)
+	}
+	if err := refuseNested(u.Routes); err != nil {
+		return fmt.Errorf("upstream %s: %w", u.Name, err)
+	}
+	return nil
+}
+
+func validateFormat(f forwarder.Format) error {
+	switch f {
+	case "", forwarder.Structured, forwarder.Binary, forwarder.Raw:
+		return nil
+	}
+	return fmt.Errorf("format %q is unknown; it is structured, binary or raw", f)
+}
+
+// provision fills in defaults and makes the sender. Nothing is opened or
+// started.
+func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
+	if err := u.validate(); err != nil {
+		return err
+	}
+	u.filter = forwarder.Filter(u.Events)
+	u.identity = resolveSetting(u.URL)
+	if u.Format == "" {
+		u.Format = forwarder.Structured
+	}
+	if u.Timeout == 0 {
+		u.Timeout = caddy.Duration(forwarder.DefaultTimeout)
+	}
+	if u.Concurrency == 0 {
+		u.Concurrency = forwarder.DefaultConcurrency
+	}
+	if u.Retry == nil {
+		for _, wait := range forwarder.DefaultRetry {
+			u.Retry = append(u.Retry, caddy.Duration(wait))
+		}
+	}
+	if len(u.SigningSecrets) > 0 {
+		keys, err := signingKeys("signing secret of upstream "+u.Name, u.SigningSecrets, logger)
+		if err != nil {
+			return err
+		}
+		u.keys = keys
+	}
+	if len(u.Routes) > 0 {
+		// Provisioning lets go of the routes' JSON, so look at it before.
+		if routes, err := json.Marshal(u.Routes); err == nil {
+			u.identity = string(routes)
+		}
+		if host := plainHTTPHost(u.Routes); host != "" {
+			warnPlainHTTP(logger, u.Name, host)
+		}
+		sender, err := newRouteSender(ctx, u.Name, u.Routes)
+		if err != nil {
+			return fmt.Errorf("upstream %s: %w", u.Name, err)
+		}
+		u.sender = sender
+		return nil
+	}
+	target, err := parseTarget(resolveSetting(u.URL))
+	if err != nil {
+		return fmt.Errorf("upstream %s: %w", u.Name, err)
+	}
+	if target.Scheme == "http" && !loopback(target.Hostname()) {
+		warnPlainHTTP(logger, u.Name, target.Hostname())
+	}
+	u.sender = forwarder.NewURLSender(target, u.Concurrency)
+	return nil
+}
+
+func parseTarget(raw string) (*url.URL, error) {
+	target, err := url.Parse(raw)
+	if err != nil {
+		// url.Error quotes the whole URL, which may hold a password.
+		return nil, fmt.Errorf("its URL cannot be parsed: %w", errors.Unwrap(err))
+	}
+	if (target.Scheme != "http" && target.Scheme != "https") || target.Host == "" {
+		return nil, errors.New("its URL must begin with http:// or https:// and name a host, as in http://127.0.0.1:9000/events")
+	}
+	if target.Fragment != "" {
+		return nil, errors.New("its URL has a fragment (#...), which no server is ever sent")
+	}
+	return target, nil
+}
+
+func warnPlainHTTP(logger *zap.Logger, upstream, host string) {
+	logger.Warn("an upstream speaks plain HTTP to another host: patients' notes would cross the network in the clear; use https",
+		zap.String("upstream", upstream), zap.String("host", host))
+}
+
+// settings is the upstream as the dispatcher knows it.
+func (u *Upstream) settings(app *App) forwarder.Upstream {
+	retry := make([]time.Duration, len(u.Retry))
+	for i, wait := range u.Retry {
+		retry[i] = time.Duration(wait)
+	}
+	keys := u.keys
+	if keys == nil {
+		keys = app.keys
+	}
+	return forwarder.Upstream{
+		Name:        u.Name,
+		Format:      u.Format,
+		Timeout:     time.Duration(u.Timeout),
+		Concurrency: u.Concurrency,
+		Retry:       retry,
+		RateLimit:   u.RateLimit,
+		Sender:      u.sender,
+		SigningKeys: keys,
+		Credential:  app.credential,
+		Identity:    u.identity,
+	}
+}
+
+// signingKeys resolves signing secrets and follows them as they change.
+func signingKeys(what string, raw []string, logger *zap.Logger) (func() []forwarder.SigningKey, error) {
+	secret, err := NewSecret(what, raw, func(v string) error {
+		_, err := forwarder.ParseSigningSecret(v)
+		return err
+	}, logger)
+	if err != nil {
+		return nil, err
+	}
+	return func() []forwarder.SigningKey {
+		values := secret.Values()
+		keys := make([]forwarder.SigningKey, 0, len(values))
+		for _, v := range values {
+			if v == "" {
+				continue
+			}
+			if key, err := forwarder.ParseSigningSecret(v); err == nil {
+				keys = append(keys, key)
+			}
+		}
+		return keys
+	}, nil
+}

@@ -1,0 +1,83 @@
+// Command go is a backend that receives Scribegate's deliveries with the
+// standard library alone: it verifies webhook-signature, handles each event once
+// by webhook-id, answers 204 and prints one line per event. Package receive,
+// beside it, is the part to copy.
+//
+// It needs the upstream's signing secret:
+//
+//	SCRIBEGATE_SIGNING_SECRET=whsec_... go run ./examples/backends/go -listen 127.0.0.1:9000
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/backends/go/receive"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Getenv("SCRIBEGATE_SIGNING_SECRET"), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends. Without a secret it does not begin.
+func run(ctx context.Context, args []string, secret string, out io.Writer) error {
+	flags := flag.NewFlagSet("backend", flag.ContinueOnError)
+	listen := flags.String("listen", "127.0.0.1:9000", "`address` to listen on")
+	show := flags.Bool("show", false, "print each event's data: notes are patients' own, so with synthetic data only")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	key, err := receive.ParseSecret(secret)
+	if err != nil {
+		return err
+	}
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("/", receive.New(key, out, handler(out, *show)))
+
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w; choose another address with -listen", err)
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	fmt.Fprintf(out, "listening on http://%s\n", listener.Addr())
+
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("stopping: %w", err)
+	}
+	return nil
+}
+
+// handler is where a backend does its own work with an event.
+func handler(out io.Writer, show bool) func(receive.Delivery) error {
+	return func(d receive.Delivery) error {
+		if show {
+			fmt.Fprintf(out, "%s\n", d.Data)
+		}
+		return nil
+	}
+}

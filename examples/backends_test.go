@@ -1,0 +1,215 @@
+//go:build examples
+
+package examples_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/stage"
+)
+
+// python is Debian's, whose Flask is a package of the system.
+const python = "/usr/bin/python3"
+
+// An arrival is the line that every example backend prints about an event.
+type arrival struct {
+	word    string // received or duplicate
+	event   string // the type, or in the format raw the provider's word for it
+	id      string
+	attempt int
+}
+
+func parseArrival(line string) (a arrival, ok bool) {
+	_, err := fmt.Sscanf(line, "%s %s %s attempt %d", &a.word, &a.event, &a.id, &a.attempt)
+	return a, err == nil
+}
+
+// A backend is a running example backend.
+type backend struct {
+	*stage.Process
+	url string
+}
+
+// arrivals returns what the backend has handled or recognized so far.
+func (b *backend) arrivals() []arrival {
+	var all []arrival
+	for _, line := range b.Lines() {
+		if a, ok := parseArrival(line); ok {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// wait returns when the backend has printed this about an event.
+func (b *backend) wait(ctx context.Context, word, id string) error {
+	_, err := b.WaitLine(ctx, word+" "+id, func(line string) bool {
+		a, ok := parseArrival(line)
+		return ok && a.word == word && a.id == id
+	})
+	return err
+}
+
+// A kit says how to run the backends of one folder.
+type kit struct {
+	args []string
+	dir  string
+}
+
+// start starts a backend on a free port of its own.
+func (k kit) start(ctx context.Context, t *testing.T, env ...string) *backend {
+	t.Helper()
+	p, err := k.launch(t, env...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err := p.WaitURL(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &backend{Process: p, url: url}
+}
+
+func (k kit) launch(t *testing.T, env ...string) (*stage.Process, error) {
+	t.Helper()
+	p, err := stage.Start(stage.Command{Name: filepath.Base(k.dir), Dir: k.dir, Args: k.args, Env: append(env, "PORT=0")})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p, nil
+}
+
+// prepare makes the kit of a folder below backends: it builds, or installs, what
+// the folder asks for.
+func prepare(ctx context.Context, t *testing.T, folder string) kit {
+	t.Helper()
+	source := filepath.Join("backends", folder)
+	switch framework, _, _ := strings.Cut(folder, "-"); framework {
+	case "go":
+		binary := filepath.Join(t.TempDir(), "backend")
+		run(ctx, t, ".", "go", "build", "-o", binary, "./"+source)
+		return kit{dir: filepath.Dir(binary), args: []string{binary, "-listen", "127.0.0.1:0"}}
+	case "express":
+		need(t, "node", "apt-get install -y nodejs npm")
+		need(t, "npm", "apt-get install -y nodejs npm")
+		dir := filepath.Join(t.TempDir(), folder)
+		for _, file := range []string{"package.json", "server.mjs"} {
+			content, err := os.ReadFile(filepath.Join(source, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(dir, file), string(content))
+		}
+		run(ctx, t, dir, "npm", "install", "--no-package-lock", "--no-audit", "--no-fund")
+		return kit{dir: dir, args: []string{"node", "server.mjs"}}
+	case "flask":
+		need(t, python, "apt-get install -y python3-flask")
+		if out, err := exec.CommandContext(ctx, python, "-c", "import flask").CombinedOutput(); err != nil {
+			t.Fatalf("Flask is not installed (%v); install it with: apt-get install -y python3-flask\n%s", err, out)
+		}
+		dir, err := filepath.Abs(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kit{dir: dir, args: []string{python, "-B", "app.py"}}
+	default:
+		t.Fatalf("nothing is known about running %s", source)
+		return kit{}
+	}
+}
+
+// need fails the test where a program is missing, with the command that installs
+// it.
+func need(t *testing.T, program, install string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		t.Fatalf("%s is not installed; install it with: %s", program, install)
+	}
+}
+
+// run runs a command to its end.
+func run(ctx context.Context, t *testing.T, dir string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return out
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bounded is a context that ends before anybody would wait in vain.
+func bounded(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Minute, errors.New("three minutes are over"))
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// caddy returns the path of the gateway's binary.
+func caddy(t *testing.T) string {
+	t.Helper()
+	binary, err := stage.Caddy("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
+}
+
+// ports returns n free loopback ports.
+func ports(ctx context.Context, t *testing.T, n int) []string {
+	t.Helper()
+	free, err := stage.Ports(ctx, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return free
+}
+
+// startGateway starts the gateway with a configuration file and an admin
+// endpoint of its own.
+func startGateway(ctx context.Context, t *testing.T, config string, env ...string) *stage.Gateway {
+	t.Helper()
+	config, err := filepath.Abs(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := "127.0.0.1:" + ports(ctx, t, 1)[0]
+	g, err := stage.StartGateway(ctx, caddy(t), config, t.TempDir(), "http://"+admin, append(env, "CADDY_ADMIN="+admin)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
+}

@@ -1,0 +1,120 @@
+// Command demo plays both providers through a real gateway, to backends of its
+// own that verify what arrives, and shows each request, answer and event. It
+// exits with status 0 only if all of it went as it should.
+//
+// It needs the gateway's binary, which `make build` makes:
+//
+//	go run ./examples/demo
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/backends/go/receive"
+	"github.com/scribegate/scribegate/examples/internal/stage"
+)
+
+//go:embed demo.caddyfile
+var caddyfile []byte
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], newPrinter(os.Stdout)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop is called before
+	}
+}
+
+// run starts gateway and backends, plays the steps and ends both.
+func run(ctx context.Context, args []string, out printer) (err error) {
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	project := flags.String("project", ".", "the project's `directory`, with bin/caddy in it")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("a minute is over"))
+	defer cancel()
+	binary, err := stage.Caddy(*project)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "scribegate-demo-")
+	if err != nil {
+		return fmt.Errorf("making a directory for the queue: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	soapnoteSecret, sonioxSecret, signingSecret := newSecret(), rand.Text(), newSecret()
+	in := newInbox()
+	backend, closeBackends, err := serve(ctx, in, signingSecret)
+	if err != nil {
+		return err
+	}
+	defer closeBackends()
+
+	ports, err := stage.Ports(ctx, 2)
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(dir, "demo.caddyfile")
+	if err := os.WriteFile(config, caddyfile, 0o600); err != nil {
+		return fmt.Errorf("writing the gateway's configuration: %w", err)
+	}
+	admin := "127.0.0.1:" + ports[1]
+	gateway, err := stage.StartGateway(ctx, binary, config, dir, "http://"+admin,
+		"CADDY_ADMIN="+admin, "PORT="+ports[0], "BACKEND_PORT="+backend,
+		"SOAPNOTE_SECRET="+soapnoteSecret, "SONIOX_WEBHOOK_SECRET="+sonioxSecret, "SCRIBEGATE_SIGNING_SECRET="+signingSecret)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, gateway.Stop()) }()
+
+	sc := scene{gateway: "http://127.0.0.1:" + ports[0], inbox: in, patience: 10 * time.Second, idle: gateway.WaitIdle, out: out}
+	out.title(sc.gateway, "http://127.0.0.1:"+backend)
+	if err := sc.play(ctx, steps(soapnoteSecret, sonioxSecret, time.Now())); err != nil {
+		return fmt.Errorf("%w; the gateway printed last:\n%s", err, gateway.Tail(20))
+	}
+	return nil
+}
+
+// serve runs the backends on a free port, which it returns.
+func serve(ctx context.Context, in *inbox, signingSecret string) (port string, closeAll func(), err error) {
+	key, err := receive.ParseSecret(signingSecret)
+	if err != nil {
+		return "", nil, err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, fmt.Errorf("starting the backends: %w", err)
+	}
+	_, port, err = net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return "", nil, fmt.Errorf("starting the backends: %w", err)
+	}
+	server := &http.Server{Handler: in.handler(key, ehr, audit), ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }() // it ends with Close
+	return port, func() { _ = server.Close() }, nil
+}
+
+// newSecret makes a secret in the form that SOAPNoteAPI and Standard Webhooks
+// share, though they use it differently.
+func newSecret() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // it never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(key)
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/sender"
+	"github.com/scribegate/scribegate/examples/internal/stage"
+)
+
+func TestPlay(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	f := &fake{}
+	if err := f.scene(t, &out).play(t.Context(), steps(soapnoteSecret, sonioxSecret, time.Now())); err != nil {
+		t.Fatalf("play() = %v\n%s", err, out.String())
+	}
+	for _, want := range []string{
+		"1  SOAPNoteAPI sends note.generated",
+		"POST /soapnote?clinic=7",
+		"401, error \"unauthorized\"",
+		"200, received already as " + f.seen[0],
+		"com.example.structured, structured, attempt 1, signature verified",
+		"com.example.binary, binary, attempt 1, signature verified",
+		"All 7 requests were answered as they should be, and 7 deliveries arrived, each once.",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+	if n := strings.Count(out.String(), "as it should\n"); n != 7 {
+		t.Errorf("%d steps went as they should, want 7", n)
+	}
+}
+
+func TestPlayFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		fake fake
+		want string
+	}{
+		"forged requests are taken":         {fake: fake{believes: true}, want: "the gateway should have answered 401"},
+		"a duplicate is not recognized":     {fake: fake{forgets: true}, want: "duplicate should have been true"},
+		"events are lost":                   {fake: fake{loses: true}, want: "it did not come within"},
+		"events are delivered twice":        {fake: fake{repeats: true}, want: "2 times, not once"},
+		"test events go to everybody":       {fake: fake{everything: true}, want: "and should not have been"},
+		"deliveries are signed by somebody": {fake: fake{signing: "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, want: "ehr refused 401"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			err := tt.fake.scene(t, &out).play(t.Context(), steps(soapnoteSecret, sonioxSecret, time.Now()))
+			if err == nil {
+				t.Errorf("play() = nil\n%s", out.String())
+			}
+			if !strings.Contains(out.String(), "WRONG: ") || !strings.Contains(out.String(), tt.want) {
+				t.Errorf("%q is not in\n%s", tt.want, out.String())
+			}
+			if strings.Contains(out.String(), "All 7") {
+				t.Error("it says that all went as it should")
+			}
+		})
+	}
+}
+
+func TestPlayWithoutAGateway(t *testing.T) {
+	t.Parallel()
+	sc := (&fake{}).scene(t, io.Discard)
+	sc.gateway = "http://127.0.0.1:1"
+	sc.idle = func(context.Context) error { return errors.New("no gateway") }
+	if err := sc.play(t.Context(), steps(soapnoteSecret, sonioxSecret, time.Now())); err == nil {
+		t.Error("play() = nil")
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	t.Parallel()
+	accepted := step{status: 200}
+	tests := map[string]struct {
+		step   step
+		answer sender.Answer
+		good   bool
+	}{
+		"taken":                     {step: accepted, answer: sender.Answer{Status: 200, Received: true, ID: "new"}, good: true},
+		"refused":                   {step: step{status: 401}, answer: sender.Answer{Status: 401, Error: "unauthorized"}, good: true},
+		"a duplicate":               {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "old", Duplicate: true}, good: true},
+		"taken, though refused":     {step: step{status: 401}, answer: sender.Answer{Status: 401, Received: true}},
+		"without an id":             {step: accepted, answer: sender.Answer{Status: 200, Received: true}},
+		"an empty answer":           {step: accepted, answer: sender.Answer{Status: 200}},
+		"new, with an old id":       {step: accepted, answer: sender.Answer{Status: 200, Received: true, ID: "old"}},
+		"new, called a duplicate":   {step: accepted, answer: sender.Answer{Status: 200, Received: true, ID: "new", Duplicate: true}},
+		"a duplicate, with new id":  {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "new", Duplicate: true}},
+		"a duplicate, called new":   {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "old"}},
+		"unavailable":               {step: accepted, answer: sender.Answer{Status: 503, Error: "temporarily unavailable"}},
+		"a forged one, answered so": {step: step{status: 401}, answer: sender.Answer{Status: 200}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tt.step.verdict(tt.answer, []string{"old"}); (got == "") != tt.good {
+				t.Errorf("verdict() = %q", got)
+			}
+		})
+	}
+}
+
+func TestPrinterColours(t *testing.T) {
+	t.Parallel()
+	var plain, coloured bytes.Buffer
+	printer{w: &plain}.problem("a reason")
+	printer{w: &coloured, colour: true}.problem("a reason")
+	if strings.Contains(plain.String(), "\x1b") {
+		t.Errorf("without colours: %q", plain.String())
+	}
+	if !strings.Contains(coloured.String(), "\x1b[31mWRONG: a reason\x1b[0m") {
+		t.Errorf("with colours: %q", coloured.String())
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if newPrinter(file).colour {
+		t.Error("a file is taken for a terminal")
+	}
+}
+
+func TestRunWithoutABinary(t *testing.T) {
+	t.Setenv(stage.CaddyEnv, "")
+	var out bytes.Buffer
+	err := run(t.Context(), []string{"-project", t.TempDir()}, printer{w: &out})
+	if err == nil || !strings.Contains(err.Error(), "make build") {
+		t.Errorf("run() = %v, want an error that says how to build it", err)
+	}
+	if out.Len() > 0 {
+		t.Errorf("printed %q", out.String())
+	}
+}

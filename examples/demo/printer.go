@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"github.com/scribegate/scribegate/examples/backends/go/receive"
+	"github.com/scribegate/scribegate/examples/internal/sender"
+)
+
+// shown is how many characters of an event's data are printed.
+const shown = 88
+
+// A printer writes the demonstration for people, in colours where they are seen.
+type printer struct {
+	w      io.Writer
+	colour bool
+}
+
+// newPrinter uses colours on a terminal, unless NO_COLOR is set.
+func newPrinter(f *os.File) printer {
+	info, err := f.Stat()
+	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
+	return printer{w: f, colour: terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+}
+
+// The colours, as SGR parameters.
+const (
+	bold  = "1"
+	dim   = "2"
+	red   = "31"
+	green = "32"
+)
+
+func (p printer) paint(style, text string) string {
+	if !p.colour {
+		return text
+	}
+	return "\x1b[" + style + "m" + text + "\x1b[0m"
+}
+
+func (p printer) row(label, format string, args ...any) {
+	fmt.Fprintf(p.w, "   %s  %s\n", p.paint(dim, fmt.Sprintf("%-8s", label)), fmt.Sprintf(format, args...))
+}
+
+func (p printer) title(gateway, backend string) {
+	fmt.Fprintln(p.w, p.paint(bold, "Scribegate: what providers send, and what backends receive"))
+	p.row("gateway", "%s", gateway)
+	p.row("backends", "%s/%s and /%s, which verify webhook-signature and take each webhook-id once", backend, ehr, audit)
+	p.row("contents", "synthetic; secrets are made up anew each time")
+}
+
+func (p printer) step(n int, s step) {
+	fmt.Fprintf(p.w, "\n%d  %s\n", n, p.paint(bold, s.provider+" sends "+s.what))
+}
+
+func (p printer) request(r *http.Request) {
+	p.row("request", "%s %s, %d bytes", r.Method, r.URL.RequestURI(), r.ContentLength)
+}
+
+func (p printer) answer(a sender.Answer) {
+	switch {
+	case a.Error != "":
+		p.row("answer", "%d, error %q", a.Status, a.Error)
+	case a.Duplicate:
+		p.row("answer", "%d, received already as %s", a.Status, a.ID)
+	default:
+		p.row("answer", "%d, received as %s", a.Status, a.ID)
+	}
+}
+
+func (p printer) event(upstream, format string, d receive.Delivery) {
+	p.row("-> "+upstream, "%s, %s, attempt %d, signature verified", d.Type, format, d.Attempt)
+	data := string(d.Data)
+	if len(data) > shown {
+		data = data[:shown] + " ..."
+	}
+	p.row("", "%s", p.paint(dim, data))
+}
+
+func (p printer) nothing(accepted bool) {
+	if accepted {
+		p.row("->", "nobody, for the second time")
+		return
+	}
+	p.row("->", "nobody")
+}
+
+func (p printer) verdict(problem string) {
+	if problem != "" {
+		p.problem(problem)
+		return
+	}
+	p.row("", "%s", p.paint(green, "as it should"))
+}
+
+func (p printer) problem(what string) {
+	p.row("", "%s", p.paint(red, "WRONG: "+what))
+}
+
+func (p printer) done(steps, deliveries int) {
+	fmt.Fprintf(p.w, "\n%s\n", p.paint(green, fmt.Sprintf("All %d requests were answered as they should be, and %d deliveries arrived, each once.", steps, deliveries)))
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/sender"
+)
+
+// The upstreams of demo.caddyfile: the first takes all but test events, the
+// second all.
+const (
+	ehr   = "ehr"
+	audit = "audit"
+)
+
+// A step is a request of a provider and what should come of it.
+type step struct {
+	provider  string
+	what      string
+	path      string // with the query string
+	body      []byte
+	sign      signer
+	status    int
+	duplicate bool     // whether it announces what an earlier one did
+	upstreams []string // whose backends should receive the event, by this step
+}
+
+// A signer makes a provider's request out of its body.
+type signer func(ctx context.Context, url string, body []byte) (*http.Request, error)
+
+func soapnoteapi(secret string, at time.Time) signer {
+	return func(ctx context.Context, url string, body []byte) (*http.Request, error) {
+		return sender.SOAPNoteAPI(ctx, url, secret, body, at)
+	}
+}
+
+func soniox(secret string) signer {
+	return func(ctx context.Context, url string, body []byte) (*http.Request, error) {
+		return sender.Soniox(ctx, url, "Authorization", "Bearer "+secret, body)
+	}
+}
+
+// steps are the demonstration, with the secrets that the providers hold.
+func steps(soapnoteSecret, sonioxSecret string, now time.Time) []step {
+	genuine, forged := soapnoteapi(soapnoteSecret, now), soapnoteapi("whsec_of_somebody_else", now)
+	note := sender.NoteGenerated("demo-note-1", now)
+	both := []string{ehr, audit}
+	return []step{
+		{
+			provider: "SOAPNoteAPI", what: "note.generated, a finished note",
+			path: "/soapnote?clinic=7", body: note, sign: genuine, status: 200, upstreams: both,
+		},
+		{
+			provider: "SOAPNoteAPI", what: "note.failed, a note that could not be made",
+			path: "/soapnote?clinic=7", body: sender.NoteFailed("demo-note-2", now), sign: genuine, status: 200, upstreams: both,
+		},
+		{
+			provider: "SOAPNoteAPI", what: "test, from its dashboard's button; only " + audit + " asks for those",
+			path: "/soapnote", body: sender.NoteTest(now), sign: genuine, status: 200, upstreams: []string{audit},
+		},
+		{
+			provider: "Soniox", what: "transcription.completed, with what the job was given to bring back",
+			path: "/soniox?user_id=123&order_id=456", body: sender.Transcription("73d4357d-cad2-4338-a60d-ec6f2044f721", "completed"),
+			sign: soniox(sonioxSecret), status: 200, upstreams: both,
+		},
+		{
+			provider: "a forger", what: "note.generated, signed with another secret",
+			path: "/soapnote", body: sender.NoteGenerated("demo-note-3", now), sign: forged, status: 401,
+		},
+		{
+			provider: "a forger", what: "transcription.completed, with a guessed header",
+			path: "/soniox", body: sender.Transcription("00000000-0000-0000-0000-000000000000", "completed"),
+			sign: soniox("guessed"), status: 401,
+		},
+		{
+			provider: "a replayer", what: "the first request once more, byte for byte",
+			path: "/soapnote?clinic=7", body: note, sign: genuine, status: 200, duplicate: true,
+		},
+	}
+}
+
+// verdict says what is wrong with an answer, or "". ids are those of the events
+// accepted before.
+func (s step) verdict(a sender.Answer, ids []string) string {
+	switch {
+	case a.Status != s.status:
+		return fmt.Sprintf("the gateway should have answered %d", s.status)
+	case s.status != http.StatusOK && (a.Received || a.ID != ""):
+		return "the gateway should not have taken it"
+	case s.status != http.StatusOK:
+		return ""
+	case !a.Received || a.ID == "":
+		return "the gateway should have told the event's id"
+	case a.Duplicate != s.duplicate:
+		return fmt.Sprintf("duplicate should have been %v", s.duplicate)
+	case slices.Contains(ids, a.ID) != s.duplicate:
+		return fmt.Sprintf("that the id was there before should have been %v", s.duplicate)
+	}
+	return ""
+}

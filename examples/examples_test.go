@@ -1,0 +1,354 @@
+//go:build examples
+
+package examples_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/scribegate/scribegate/examples/internal/sender"
+)
+
+// Secrets of these tests, which open nothing.
+const (
+	soapnoteSecret = "whsec_c3ludGhldGljLXNvYXBub3RlLXNlY3JldA"
+	sonioxSecret   = "synthetic-soniox-secret"
+	signingSecret  = "whsec_c3ludGhldGljLXNpZ25pbmctc2VjcmV0LTAx"
+	otherSecret    = "whsec_c3ludGhldGljLXNpZ25pbmctc2VjcmV0LTAy"
+)
+
+// secrets are the variables that the example configurations and backends name.
+var secrets = []string{
+	"SOAPNOTE_SECRET=" + soapnoteSecret,
+	"SONIOX_WEBHOOK_SECRET=" + sonioxSecret,
+	"SCRIBEGATE_SIGNING_SECRET=" + signingSecret,
+}
+
+// receivers are the example backends, each as an upstream of the one gateway of
+// TestBackends.
+var receivers = []struct {
+	name, folder, format string
+}{
+	{"go-structured", "go", "structured"},
+	{"go-binary", "go", "binary"},
+	{"express-structured", "express", "structured"},
+	{"express-binary", "express", "binary"},
+	{"flask-structured", "flask", "structured"},
+	{"flask-binary", "flask", "binary"},
+	{"express-soapnoteapi", "express-soapnoteapi", "raw"},
+	{"flask-soapnoteapi", "flask-soapnoteapi", "raw"},
+}
+
+// TestBackends sends events through one gateway to every example backend at
+// once, and then speaks to each backend past the gateway, as a forger would.
+func TestBackends(t *testing.T) {
+	ctx := bounded(t)
+	kits := make(map[string]kit)
+	backends := make(map[string]*backend)
+	for _, r := range receivers {
+		if _, ok := kits[r.folder]; !ok {
+			kits[r.folder] = prepare(ctx, t, r.folder)
+		}
+		backends[r.name] = kits[r.folder].start(ctx, t, secrets...)
+	}
+
+	port := ports(ctx, t, 1)[0]
+	config := filepath.Join(t.TempDir(), "gateway.caddyfile")
+	write(t, config, gatewayFor(port, backends))
+	gateway := startGateway(ctx, t, config, secrets...)
+	events := sendEvents(ctx, t, "http://127.0.0.1:"+port)
+	if err := gateway.WaitIdle(ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	var table bytes.Buffer
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "backend\tformat\tevent\tid\tattempt\ttimes")
+	for _, r := range receivers {
+		t.Run(r.name, func(t *testing.T) {
+			b := backends[r.name]
+			expected := expect(events, r.format)
+			for _, want := range expected {
+				if err := b.wait(ctx, "received", want.id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			checkDirect(ctx, t, b, r.format, expected[0].id)
+			if err := b.Stop(); err != nil { // from here on all its lines are read
+				t.Fatal(err)
+			}
+
+			got := b.arrivals()
+			for _, want := range expected {
+				times := count(got, "received", want.id)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", r.name, r.format, want.event, want.id, want.attempt, times)
+				if times != 1 || !slices.Contains(got, want) {
+					t.Errorf("%+v was handled %d times, want once and so; it printed:\n%s", want, times, b.Tail(50))
+				}
+			}
+			// Beside the events there are checkDirect's own lines, and no others.
+			received := slices.DeleteFunc(got, func(a arrival) bool { return a.word != "received" || strings.HasPrefix(a.id, "direct-") })
+			if len(received) != len(expected) {
+				t.Errorf("%d events were handled, want %d; it printed:\n%s", len(received), len(expected), b.Tail(50))
+			}
+		})
+	}
+	w.Flush()
+	t.Logf("what each backend received\n%s", table.String())
+}
+
+// gatewayFor writes a Caddyfile with every backend as an upstream. Soniox's
+// events go to those that do not verify SOAPNoteAPI's own signature.
+func gatewayFor(port string, backends map[string]*backend) string {
+	var upstreams, all, normalized strings.Builder
+	for _, r := range receivers {
+		fmt.Fprintf(&upstreams, "\t\tupstream %s %s/events {\n\t\t\tformat %s\n\t\t}\n", r.name, backends[r.name].url, r.format)
+		fmt.Fprintf(&all, " %s", r.name)
+		if r.format != "raw" {
+			fmt.Fprintf(&normalized, " %s", r.name)
+		}
+	}
+	return fmt.Sprintf(`{
+	scribegate {
+		signing_secret {env.SCRIBEGATE_SIGNING_SECRET}
+%s	}
+}
+
+:%s {
+	bind 127.0.0.1
+	scribegate /soapnote soapnoteapi {
+		secret {env.SOAPNOTE_SECRET}
+		deliver_to%s
+	}
+	scribegate /soniox soniox {
+		header Authorization "Bearer {env.SONIOX_WEBHOOK_SECRET}"
+		deliver_to%s
+	}
+}
+`, upstreams.String(), port, all.String(), normalized.String())
+}
+
+// sendEvents plays both providers and returns the ids of the events that were
+// accepted, by their short types.
+func sendEvents(ctx context.Context, t *testing.T, gateway string) map[string]string {
+	t.Helper()
+	now := time.Now()
+	ids := make(map[string]string)
+	for event, body := range map[string][]byte{
+		"note.generated": sender.NoteGenerated("note-1", now),
+		"note.failed":    sender.NoteFailed("note-2", now),
+		"test":           sender.NoteTest(now),
+	} {
+		request, err := sender.SOAPNoteAPI(ctx, gateway+"/soapnote?clinic=7", soapnoteSecret, body, now)
+		ids[event] = accepted(t, request, err)
+	}
+	request, err := sender.Soniox(ctx, gateway+"/soniox?user_id=123", "Authorization", "Bearer "+sonioxSecret,
+		sender.Transcription("73d4357d-cad2-4338-a60d-ec6f2044f721", "completed"))
+	ids["transcription.completed"] = accepted(t, request, err)
+	return ids
+}
+
+func accepted(t *testing.T, request *http.Request, err error) string {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := sender.Send(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Status != http.StatusOK || !answer.Received || answer.Duplicate || answer.ID == "" {
+		t.Fatalf("the gateway answers %+v, want 200 and an id", answer)
+	}
+	return answer.ID
+}
+
+// expect says what a backend should print about the events: the test event goes
+// to nobody, since nobody named it, and Soniox's not to the raw ones.
+func expect(ids map[string]string, format string) []arrival {
+	if format == "raw" {
+		return []arrival{
+			{"received", "note.generated", ids["note.generated"], 1},
+			{"received", "note.failed", ids["note.failed"], 1},
+		}
+	}
+	return []arrival{
+		{"received", "com.soapnoteapi.note.generated", ids["note.generated"], 1},
+		{"received", "com.soapnoteapi.note.failed", ids["note.failed"], 1},
+		{"received", "com.soniox.transcription.completed", ids["transcription.completed"], 1},
+	}
+}
+
+func count(all []arrival, word, id string) int {
+	n := 0
+	for _, a := range all {
+		if a.word == word && a.id == id {
+			n++
+		}
+	}
+	return n
+}
+
+// checkDirect speaks to a backend past the gateway: forged deliveries are
+// refused, and one that was handled is answered and not handled again.
+func checkDirect(ctx context.Context, t *testing.T, b *backend, format, id string) {
+	t.Helper()
+	if got := get(ctx, t, b.url+"/healthz"); got != http.StatusOK {
+		t.Errorf("/healthz: status %d, want 200", got)
+	}
+	if format == "raw" {
+		checkDirectRaw(ctx, t, b, id)
+		return
+	}
+	now := time.Now()
+	for _, tt := range []struct {
+		name   string
+		header func(http.Header)
+		secret string
+		at     time.Time
+		want   int
+	}{
+		{name: "forged", secret: otherSecret, at: now, want: 401},
+		{name: "unsigned", secret: signingSecret, at: now, header: func(h http.Header) { h.Del("webhook-signature") }, want: 401},
+		{name: "without an id", secret: signingSecret, at: now, header: func(h http.Header) { h.Del("webhook-id") }, want: 401},
+		{name: "another event's", secret: signingSecret, at: now, header: func(h http.Header) { h.Set("webhook-id", "direct-1") }, want: 401},
+		{name: "captured an hour ago", secret: signingSecret, at: now.Add(-time.Hour), want: 401},
+		{name: "from a clock far ahead", secret: signingSecret, at: now.Add(time.Hour), want: 401},
+		{name: "no CloudEvent", secret: signingSecret, at: now, header: func(h http.Header) { h.Del("Content-Type") }, want: 400},
+		{name: "delivered again", secret: signingSecret, at: now, want: 204},
+		{name: "signed with two secrets", secret: signingSecret, at: now, header: func(h http.Header) {
+			h.Set("webhook-signature", "v1,AAAA "+h.Get("webhook-signature"))
+		}, want: 204},
+	} {
+		if got := post(ctx, t, b.url, structured(t, id, tt.secret, tt.at, tt.header), eventOf(id)); got != tt.want {
+			t.Errorf("%s: status %d, want %d", tt.name, got, tt.want)
+		}
+	}
+	if err := b.wait(ctx, "duplicate", id); err != nil {
+		t.Error(err)
+	}
+}
+
+// eventOf is a structured delivery's body.
+func eventOf(id string) []byte {
+	return fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"https://soapnoteapi.com","type":"com.soapnoteapi.note.generated","data":{}}`, id)
+}
+
+// structured makes a structured delivery's header, signed by the Standard
+// Webhooks project's own library.
+func structured(t *testing.T, id, secret string, at time.Time, change func(http.Header)) http.Header {
+	t.Helper()
+	webhook, err := standardwebhooks.NewWebhook(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := webhook.Sign(id, at, eventOf(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.Header{}
+	h.Set("Content-Type", "application/cloudevents+json; charset=utf-8")
+	h.Set("webhook-id", id)
+	h.Set("webhook-timestamp", fmt.Sprint(at.Unix()))
+	h.Set("webhook-signature", signature)
+	h.Set("scribegate-attempt", "2")
+	if change != nil {
+		change(h)
+	}
+	return h
+}
+
+func checkDirectRaw(ctx context.Context, t *testing.T, b *backend, id string) {
+	t.Helper()
+	now := time.Now()
+	for _, tt := range []struct {
+		name   string
+		secret string
+		at     time.Time
+		id     string
+		header func(http.Header)
+		want   int
+	}{
+		{name: "forged", secret: otherSecret, at: now, id: id, want: 401},
+		{name: "unsigned", secret: soapnoteSecret, at: now, id: id, header: func(h http.Header) { h.Del("X-SoapNoteAPI-Signature") }, want: 401},
+		{name: "a cut signature", secret: soapnoteSecret, at: now, id: id, header: func(h http.Header) { h.Set("X-SoapNoteAPI-Signature", "3faeecba") }, want: 401},
+		{name: "another timestamp", secret: soapnoteSecret, at: now, id: id, header: func(h http.Header) { h.Set("X-SoapNoteAPI-Timestamp", "1773934200") }, want: 401},
+		{name: "a timestamp that ends in the body", secret: soapnoteSecret, at: now, id: id, header: func(h http.Header) { h.Set("X-SoapNoteAPI-Timestamp", "1773934200.1") }, want: 401},
+		{name: "past the gateway, without its id", secret: soapnoteSecret, at: now, want: 400},
+		{name: "delivered again", secret: soapnoteSecret, at: now, id: id, want: 204},
+		{name: "tried for hours until the backend came back", secret: soapnoteSecret, at: now.Add(-16 * time.Hour), id: "direct-late", want: 204},
+	} {
+		body := sender.NoteFailed("note-3", tt.at)
+		request, err := sender.SOAPNoteAPI(ctx, b.url, tt.secret, body, tt.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("webhook-id", tt.id)
+		request.Header.Set("scribegate-attempt", "10")
+		if tt.header != nil {
+			tt.header(request.Header)
+		}
+		if got := post(ctx, t, b.url, request.Header, body); got != tt.want {
+			t.Errorf("%s: status %d, want %d", tt.name, got, tt.want)
+		}
+	}
+	if err := b.wait(ctx, "duplicate", id); err != nil {
+		t.Error(err)
+	}
+	if err := b.wait(ctx, "received", "direct-late"); err != nil {
+		t.Error(err)
+	}
+}
+
+// post sends a request to a backend and returns the status.
+func post(ctx context.Context, t *testing.T, url string, header http.Header, body []byte) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/events", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = header
+	resp, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// TestBackendsRefuseToStartWithoutASecret sees that none believes everybody.
+func TestBackendsRefuseToStartWithoutASecret(t *testing.T) {
+	ctx := bounded(t)
+	folders, err := os.ReadDir("backends")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range folders {
+		t.Run(folder.Name(), func(t *testing.T) {
+			variable := "SCRIBEGATE_SIGNING_SECRET"
+			if strings.HasSuffix(folder.Name(), "-soapnoteapi") {
+				variable = "SOAPNOTE_SECRET"
+			}
+			p, err := prepare(ctx, t, folder.Name()).launch(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if url, err := p.WaitURL(ctx); err == nil {
+				t.Errorf("it listens on %s", url)
+			} else if !strings.Contains(err.Error(), variable) || !strings.Contains(err.Error(), "exit status 1") {
+				t.Errorf("it says %v, want exit status 1 and the name %s", err, variable)
+			}
+		})
+	}
+}

@@ -1,0 +1,316 @@
+//go:build examples
+
+package examples_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/sender"
+)
+
+// An exampleFile is a configuration, and what should become of a note, a test
+// and a transcription that are sent to it.
+type exampleFile struct {
+	name         string
+	soapnotePath string
+	sonioxHeader string // "" where it receives nothing of Soniox
+	sonioxScheme string // before the secret
+	answer       int    // to a genuine request
+	backends     []exampleBackend
+}
+
+// An exampleBackend is a Go backend that a configuration delivers to.
+type exampleBackend struct {
+	port   string // the variable that the configuration has the port from
+	secret string // the variable that the configuration has the signing secret from
+	value  string // of the signing secret
+	events []string
+}
+
+const (
+	generated     = "com.soapnoteapi.note.generated"
+	test          = "com.soapnoteapi.test"
+	transcription = "com.soniox.transcription.completed"
+)
+
+var exampleFiles = []exampleFile{
+	{
+		name: "minimal.caddyfile", soapnotePath: "/soapnote", sonioxHeader: "Authorization", sonioxScheme: "Bearer ", answer: 200,
+		backends: []exampleBackend{{"BACKEND_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{generated, transcription}}},
+	},
+	{
+		name: "config.json", soapnotePath: "/soapnote", sonioxHeader: "Authorization", sonioxScheme: "Bearer ", answer: 200,
+		backends: []exampleBackend{{"BACKEND_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{generated, transcription}}},
+	},
+	{
+		name: "two-backends.caddyfile", soapnotePath: "/soapnote", sonioxHeader: "Authorization", sonioxScheme: "Bearer ", answer: 200,
+		backends: []exampleBackend{
+			{"EHR_PORT", "EHR_SIGNING_SECRET", signingSecret, []string{generated}},
+			{"WAREHOUSE_PORT", "WAREHOUSE_SIGNING_SECRET", otherSecret, []string{generated, transcription}},
+		},
+	},
+	{
+		name: "checkpoint.caddyfile", soapnotePath: "/hooks/soapnote", answer: 204,
+		backends: []exampleBackend{{"BACKEND_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{generated, test}}},
+	},
+	{
+		name: "full.caddyfile", soapnotePath: "/soapnote", sonioxHeader: "X-Webhook-Secret", answer: 200,
+		backends: []exampleBackend{
+			{"EHR_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{generated, test, transcription}},
+			{"W1_PORT", "WAREHOUSE_SIGNING_SECRET", otherSecret, []string{generated, transcription}},
+		},
+	},
+}
+
+// A played exampleFile is one that runs.
+type played struct {
+	exampleFile
+	gateway  string // URL
+	backends []*backend
+	logs     func() string // stops everything and returns all that the gateway has logged
+}
+
+// start runs a configuration, as change makes it out of the file's text, in
+// front of its backends.
+func (f exampleFile) start(ctx context.Context, t *testing.T, goKit kit, change func(string) string) played {
+	t.Helper()
+	port, dir := ports(ctx, t, 2), t.TempDir()
+	access := filepath.Join(dir, "access.log")
+	env := []string{
+		"PORT=" + port[0], "W2_PORT=" + port[1], "QUEUE=" + filepath.Join(dir, "queue.db"), "ACCESS_LOG=" + access,
+		"SCRIBEGATE_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+		"SOAPNOTE_SECRET=" + soapnoteSecret, "SONIOX_WEBHOOK_SECRET=" + sonioxSecret,
+	}
+	p := played{exampleFile: f, gateway: "http://127.0.0.1:" + port[0]}
+	addresses := []string{"127.0.0.1:8080", "127.0.0.1:" + port[0]} // JSON has no {$PORT}
+	for _, eb := range f.backends {
+		b := goKit.start(ctx, t, "SCRIBEGATE_SIGNING_SECRET="+eb.value)
+		p.backends = append(p.backends, b)
+		address, err := url.Parse(b.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env = append(env, eb.port+"="+address.Port(), eb.secret+"="+eb.value)
+		addresses = append(addresses, "127.0.0.1:9000", address.Host)
+	}
+
+	config := f.name
+	text, err := os.ReadFile(f.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := string(text)
+	if filepath.Ext(f.name) == ".json" {
+		changed = strings.NewReplacer(addresses...).Replace(changed)
+	}
+	if changed = change(changed); changed != string(text) {
+		config = filepath.Join(dir, f.name)
+		write(t, config, changed)
+	}
+	gateway := startGateway(ctx, t, config, env...)
+	p.logs = func() string {
+		if err := gateway.Stop(); err != nil {
+			t.Error(err)
+		}
+		for _, b := range p.backends {
+			if err := b.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+		all := strings.Join(gateway.Lines(), "\n")
+		if written, err := os.ReadFile(access); err == nil {
+			all += string(written)
+		}
+		return all
+	}
+	return p
+}
+
+// query is a query string that no log should hold.
+const query = "?clinic=query-of-a-patient&user_id=query-of-a-patient"
+
+// play sends the requests and waits until the backends have what they should.
+func (p played) play(ctx context.Context, t *testing.T) {
+	t.Helper()
+	now := time.Now()
+	for _, body := range [][]byte{sender.NoteGenerated("note-1", now), sender.NoteTest(now)} {
+		request, err := sender.SOAPNoteAPI(ctx, p.gateway+p.soapnotePath+query, soapnoteSecret, body, now)
+		p.expect(t, request, err, p.answer)
+	}
+	request, err := sender.SOAPNoteAPI(ctx, p.gateway+p.soapnotePath+query, otherSecret, sender.NoteGenerated("note-2", now), now)
+	p.expect(t, request, err, http.StatusUnauthorized)
+	if p.sonioxHeader != "" {
+		body := sender.Transcription("73d4357d-cad2-4338-a60d-ec6f2044f721", "completed")
+		request, err := sender.Soniox(ctx, p.gateway+"/soniox"+query, p.sonioxHeader, p.sonioxScheme+sonioxSecret, body)
+		p.expect(t, request, err, p.answer)
+		request, err = sender.Soniox(ctx, p.gateway+"/soniox"+query, p.sonioxHeader, p.sonioxScheme+"guessed", body)
+		p.expect(t, request, err, http.StatusUnauthorized)
+		if got := get(ctx, t, p.gateway+"/soapnot"); got != http.StatusNotFound {
+			t.Errorf("a path that is no webhook's is answered %d, want 404", got)
+		}
+	} else if got := get(ctx, t, p.gateway+"/healthz"); got != http.StatusOK {
+		t.Errorf("the backend's own path is answered %d, want 200 from the backend", got)
+	}
+
+	for i, eb := range p.exampleFile.backends {
+		for _, event := range eb.events {
+			if _, err := p.backends[i].WaitLine(ctx, event, func(line string) bool { return strings.HasPrefix(line, "received "+event+" ") }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func (p played) expect(t *testing.T, request *http.Request, err error, status int) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := sender.Send(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Status != status {
+		t.Errorf("%s is answered %+v, want %d", request.URL.Path, answer, status)
+	}
+}
+
+// get returns the status of a GET.
+func get(ctx context.Context, t *testing.T, target string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode
+}
+
+func asItIs(text string) string { return text }
+
+// TestFiles runs every example configuration as it stands here.
+func TestFiles(t *testing.T) {
+	ctx := bounded(t)
+	goKit := prepare(ctx, t, "go")
+	for _, f := range exampleFiles {
+		t.Run(f.name, func(t *testing.T) {
+			p := f.start(ctx, t, goKit, asItIs)
+			p.play(ctx, t)
+			checkLogs(t, p.logs())
+			for i, eb := range f.backends {
+				var got []string
+				for _, a := range p.backends[i].arrivals() {
+					got = append(got, a.event)
+				}
+				slices.Sort(got)
+				if want := slices.Sorted(slices.Values(eb.events)); !slices.Equal(got, want) {
+					t.Errorf("the backend at %s received %q, want %q", eb.port, got, want)
+				}
+				t.Logf("%s: the backend at %s received %s", f.name, eb.port, strings.Join(got, ", "))
+			}
+		})
+	}
+}
+
+// TestLogsWithDebugAndTrace runs the configurations with everything logged that
+// Caddy can log, and looks for what their filters should take out.
+func TestLogsWithDebugAndTrace(t *testing.T) {
+	ctx := bounded(t)
+	goKit := prepare(ctx, t, "go")
+	for _, f := range exampleFiles {
+		if filepath.Ext(f.name) == ".json" {
+			continue // it is the same as minimal.caddyfile, which TestJSONIsMinimal sees
+		}
+		t.Run(f.name, func(t *testing.T) {
+			p := f.start(ctx, t, goKit, func(text string) string {
+				return strings.Replace(text, "\n{\n", "\n{\n\tdebug\n\tservers {\n\t\ttrace\n\t}\n", 1)
+			})
+			p.play(ctx, t)
+			logs := p.logs()
+			checkLogs(t, logs)
+			if !strings.Contains(logs, `"level":"debug"`) {
+				t.Error("nothing was logged at the level debug, so that nothing was tested")
+			}
+		})
+	}
+}
+
+// checkLogs looks for secrets, signatures, query strings and payloads in what
+// was logged, and for the access log without which there would be none.
+func checkLogs(t *testing.T, logs string) {
+	t.Helper()
+	if !strings.Contains(logs, "handled request") {
+		t.Error("no request was logged, so that nothing was tested")
+	}
+	for _, secret := range []string{
+		strings.TrimPrefix(soapnoteSecret, "whsec_"), sonioxSecret, "guessed",
+		strings.TrimPrefix(signingSecret, "whsec_"), strings.TrimPrefix(otherSecret, "whsec_"),
+		"query-of-a-patient", "Signature", "sore throat", "v1,",
+	} {
+		for line := range strings.Lines(logs) {
+			if strings.Contains(line, secret) {
+				t.Errorf("%q is in the log: %s", secret, line)
+				break
+			}
+		}
+	}
+}
+
+// TestJSONIsMinimal sees that config.json says what minimal.caddyfile does.
+func TestJSONIsMinimal(t *testing.T) {
+	ctx := bounded(t)
+	text, err := os.ReadFile("config.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want any
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	adapted := run(ctx, t, ".", caddy(t), "adapt", "--config", "minimal.caddyfile", "--adapter", "caddyfile")
+	if err := json.Unmarshal(adapted, &want); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("config.json is not what minimal.caddyfile adapts to:\n%s", adapted)
+	}
+}
+
+// TestFormat sees that the Caddyfiles are as `caddy fmt` writes them.
+func TestFormat(t *testing.T) {
+	ctx := bounded(t)
+	files, err := filepath.Glob("*.caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, filepath.Join("demo", "demo.caddyfile")) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// fmt exits with 1 where it would change something, but only with
+		// --diff or --overwrite absent and a difference present.
+		if formatted := run(ctx, t, ".", caddy(t), "fmt", file); !bytes.Equal(formatted, text) {
+			t.Errorf("%s is not formatted; run bin/caddy fmt --overwrite examples/%s", file, file)
+		}
+	}
+}

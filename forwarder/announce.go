@@ -1,0 +1,43 @@
+package forwarder
+
+import "time"
+
+// problemInterval is the least time between two reports of what goes on failing.
+const problemInterval = time.Minute
+
+// announce tells the observer when the upstream has been paused or resumed. Only
+// the loop does, so that the two alternate.
+func (r *runner) announce(now time.Time) {
+	r.mu.Lock()
+	until, paused := r.pause.paused(now)
+	cause := r.pause.cause
+	r.mu.Unlock()
+	if paused == r.told {
+		return
+	}
+	r.told = paused
+	if paused {
+		r.dispatcher.tell().Paused(r.name, until, cause)
+		return
+	}
+	r.dispatcher.tell().Resumed(r.name)
+}
+
+func (r *runner) farewell() {
+	if r.told {
+		r.dispatcher.tell().Resumed(r.name)
+	}
+}
+
+// problem tells the observer of an error, unless it was told of one just before.
+func (r *runner) problem(now time.Time, err error) {
+	r.mu.Lock()
+	known := !r.lastProblem.IsZero() && now.Sub(r.lastProblem) < problemInterval
+	if !known {
+		r.lastProblem = now
+	}
+	r.mu.Unlock()
+	if !known {
+		r.dispatcher.tell().Problem(r.name, err)
+	}
+}

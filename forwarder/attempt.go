@@ -1,0 +1,127 @@
+package forwarder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// An attempt is one try at a claimed delivery, by the settings that were in
+// force when it began.
+type attempt struct {
+	runner   *runner
+	settings *settings
+	delivery queue.Delivery
+	ticket   ticket
+}
+
+func (a *attempt) run() {
+	d := a.runner.dispatcher
+	e, err := d.queue.Load(a.delivery)
+	if err != nil {
+		a.unloaded(err)
+		return
+	}
+
+	began := d.options.Now()
+	answer, err := a.send(d.ctx, e, began)
+	ended := d.options.Now()
+	if err != nil && d.ctx.Err() != nil {
+		d.queue.Release(a.delivery)
+		a.runner.abandon(a)
+		return
+	}
+
+	v := classify(answer, err, ended)
+	o := queue.Outcome{
+		Delivery: a.delivery,
+		At:       began,
+		Duration: ended.Sub(began),
+		Status:   answer.Status,
+		Result:   v.result,
+		Used:     v.used,
+	}
+	o.State, o.Next = schedule(a.settings.Retry).after(v, a.delivery.Used, ended, d.options.Rand())
+	d.queue.Settle(o)
+	a.runner.done(a, v, cause(v, answer, err), o, ended)
+	a.report(e, o, err, ended)
+}
+
+// send renders the event and has it sent. A panic on the way is a failure like
+// any other; what it says is not repeated, since it could quote anything.
+func (a *attempt) send(parent context.Context, e *event.Event, now time.Time) (answer Answer, err error) {
+	ctx, cancel := context.WithTimeoutCause(parent, a.settings.Timeout, a.settings.timedOut)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			answer, err = Answer{}, errPanic
+		}
+		if err == nil {
+			return
+		}
+		answer = Answer{}
+		if ctx.Err() != nil && !errors.Is(err, ErrConnect) {
+			err = context.Cause(ctx)
+		}
+	}()
+
+	o := RenderOptions{
+		Format:     a.settings.Format,
+		Attempt:    a.delivery.Used + 1,
+		Now:        now,
+		Version:    a.runner.dispatcher.options.Version,
+		Credential: a.settings.Credential,
+	}
+	if a.settings.SigningKeys != nil {
+		o.Keys = a.settings.SigningKeys()
+	}
+	return a.settings.Sender.Send(ctx, Render(e, o))
+}
+
+var errPanic = errors.New("the upstream's handler panicked")
+
+// unloaded ends an attempt whose event could not be read. An event that cannot
+// be opened, now or later, is dead; so is what is left of one that was purged
+// meanwhile, lest it be claimed for ever. Any other error passes: the delivery
+// keeps its slot for a moment, and no other, and goes back to the queue.
+func (a *attempt) unloaded(err error) {
+	d := a.runner.dispatcher
+	now := d.options.Now()
+	told := fmt.Errorf("loading event %s for upstream %q: %w", a.delivery.EventID, a.delivery.Upstream, err)
+	switch {
+	case errors.Is(err, queue.ErrUnreadable):
+		d.tell().Problem(a.delivery.Upstream, told)
+	case errors.Is(err, queue.ErrNotFound):
+	default:
+		a.runner.problem(now, told)
+	}
+
+	switch {
+	case errors.Is(err, queue.ErrUnreadable), errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrNoPayload):
+		d.queue.Settle(queue.Outcome{Delivery: a.delivery, At: now, Result: queue.Failure, State: queue.Dead})
+	default:
+		a.runner.linger(queueBackoff)
+		d.queue.Release(a.delivery)
+	}
+	a.runner.abandon(a)
+}
+
+func (a *attempt) report(e *event.Event, o queue.Outcome, err error, now time.Time) {
+	r := AttemptReport{Outcome: o, Err: err, TraceParent: e.TraceParent, TraceState: e.TraceState}
+	if o.State == queue.Delivered {
+		r.Lag = now.Sub(o.Delivery.ReceivedAt)
+	}
+	a.runner.dispatcher.tell().Attempted(r)
+}
+
+// cause says in words why an attempt failed; nil if it did not.
+func cause(v verdict, answer Answer, err error) error {
+	if err != nil || v.result == queue.Success {
+		return err
+	}
+	return fmt.Errorf("the upstream answered with status %d", answer.Status)
+}

@@ -1,0 +1,84 @@
+package forwarder
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// maxHold is the longest that an upstream's Retry-After is obeyed.
+const maxHold = 24 * time.Hour
+
+// A verdict is what an attempt's end means.
+type verdict struct {
+	result  queue.Result
+	used    bool      // the attempt counts against the event's budget
+	theirs  bool      // the failure is the upstream's and not the event's alone
+	dead    bool      // the event is not to be tried again
+	unheard bool      // the upstream was not reached
+	hold    time.Time // until when the upstream asks to be left alone; zero if it does not
+}
+
+// classify judges how an attempt ended: with the upstream's answer, or with the
+// error that came in its stead.
+func classify(a Answer, err error, now time.Time) verdict {
+	if err != nil {
+		return classifyError(err)
+	}
+	switch {
+	case a.Status >= 200 && a.Status <= 299:
+		return verdict{result: queue.Success, used: true}
+	case a.Status == http.StatusGone:
+		return verdict{result: queue.Gone, used: true, dead: true}
+	case a.Status == http.StatusTooManyRequests:
+		return verdict{result: queue.Failure, hold: retryAfter(a.RetryAfter, now)}
+	case a.Status == http.StatusServiceUnavailable:
+		return verdict{result: queue.Failure, used: true, theirs: true, hold: retryAfter(a.RetryAfter, now)}
+	case a.Status >= 500 && a.Status <= 599:
+		return verdict{result: queue.Failure, used: true, theirs: true}
+	default:
+		return verdict{result: queue.Failure, used: true}
+	}
+}
+
+// classifyError judges an attempt that had no answer. Where nothing could reach
+// the upstream, the event has not been tried.
+func classifyError(err error) verdict {
+	if errors.Is(err, ErrConnect) {
+		return verdict{result: queue.ConnectError, theirs: true, unheard: true}
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return verdict{result: queue.Timeout, used: true, theirs: true}
+	}
+	return verdict{result: queue.Failure, used: true, theirs: true}
+}
+
+// retryAfter reads a Retry-After header, in seconds or as a date (RFC 9110,
+// section 10.2.3). What lies further ahead than maxHold is cut to it; a time that
+// is not ahead, or is none, counts as no header and gives the zero time.
+func retryAfter(header string, now time.Time) time.Time {
+	wait, ok := retryDelay(strings.TrimSpace(header), now)
+	if !ok || wait <= 0 {
+		return time.Time{}
+	}
+	return now.Add(min(wait, maxHold))
+}
+
+func retryDelay(header string, now time.Time) (time.Duration, bool) {
+	if date, err := http.ParseTime(header); err == nil {
+		return date.Sub(now), true
+	}
+	if header == "" || strings.Trim(header, "0123456789") != "" {
+		return 0, false
+	}
+	seconds, err := strconv.ParseInt(header, 10, 64)
+	if err != nil || seconds > int64(maxHold/time.Second) {
+		return maxHold, true // a number too large to read is a large one
+	}
+	return time.Duration(seconds) * time.Second, true
+}

@@ -1,0 +1,133 @@
+package forwarder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+var noon = time.Date(2026, time.March, 19, 12, 0, 0, 0, time.UTC)
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	var (
+		success   = verdict{result: queue.Success, used: true}
+		gone      = verdict{result: queue.Gone, used: true, dead: true}
+		theEvents = verdict{result: queue.Failure, used: true}
+		theirs    = verdict{result: queue.Failure, used: true, theirs: true}
+		timeout   = verdict{result: queue.Timeout, used: true, theirs: true}
+		unheard   = verdict{result: queue.ConnectError, theirs: true, unheard: true}
+	)
+	holding := func(v verdict, d time.Duration) verdict {
+		v.hold = noon.Add(d)
+		return v
+	}
+	tests := []struct {
+		name   string
+		answer Answer
+		err    error
+		want   verdict
+	}{
+		{"200", Answer{Status: 200}, nil, success},
+		{"204", Answer{Status: 204}, nil, success},
+		{"299", Answer{Status: 299}, nil, success},
+		{"200 with Retry-After", Answer{200, "60"}, nil, success},
+		{"nothing answered", Answer{}, nil, theEvents},
+		{"101", Answer{Status: 101}, nil, theEvents},
+		{"199", Answer{Status: 199}, nil, theEvents},
+		{"300", Answer{Status: 300}, nil, theEvents},
+		{"308", Answer{Status: 308}, nil, theEvents},
+		{"400", Answer{Status: 400}, nil, theEvents},
+		{"404 with Retry-After", Answer{404, "60"}, nil, theEvents},
+		{"408", Answer{Status: 408}, nil, theEvents},
+		{"410", Answer{Status: 410}, nil, gone},
+		{"410 with Retry-After", Answer{410, "60"}, nil, gone},
+		{"429", Answer{Status: 429}, nil, verdict{result: queue.Failure}},
+		{"429 with Retry-After", Answer{429, "60"}, nil, holding(verdict{result: queue.Failure}, time.Minute)},
+		{"429 with Retry-After of nothing", Answer{429, "0"}, nil, verdict{result: queue.Failure}},
+		{"500", Answer{Status: 500}, nil, theirs},
+		{"500 with Retry-After", Answer{500, "60"}, nil, theirs},
+		{"503", Answer{Status: 503}, nil, theirs},
+		{"503 with Retry-After", Answer{503, "60"}, nil, holding(theirs, time.Minute)},
+		{"503 with garbage", Answer{503, "soon"}, nil, theirs},
+		{"599", Answer{Status: 599}, nil, theirs},
+		{"600", Answer{Status: 600}, nil, theEvents},
+		{"no connection", Answer{}, fmt.Errorf("%w: refused", ErrConnect), unheard},
+		{"timeout while connecting", Answer{}, fmt.Errorf("%w: %w", ErrConnect, context.DeadlineExceeded), unheard},
+		{"timeout", Answer{}, fmt.Errorf("no final status: %w", context.DeadlineExceeded), timeout},
+		{"timeout of the network", Answer{}, fmt.Errorf("read: %w", os.ErrDeadlineExceeded), timeout},
+		{"connection broken", Answer{}, errors.New("reset"), theirs},
+		{"error beside a status", Answer{Status: 200}, errors.New("reset"), theirs},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := classify(tt.answer, tt.err, noon); got != tt.want {
+				t.Errorf("classify = %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, header string
+		want         time.Duration // 0 is no time at all
+	}{
+		{"none", "", 0},
+		{"seconds", "120", 2 * time.Minute},
+		{"seconds with spaces", " 120 ", 2 * time.Minute},
+		{"no seconds", "0", 0},
+		{"a day", "86400", 24 * time.Hour},
+		{"more than a day", "86401", 24 * time.Hour},
+		{"more than a number holds", strings.Repeat("9", 40), 24 * time.Hour},
+		{"negative", "-5", 0},
+		{"signed", "+5", 0},
+		{"fraction", "1.5", 0},
+		{"unit", "5s", 0},
+		{"word", "later", 0},
+		{"date", noon.Add(time.Hour).Format(http.TimeFormat), time.Hour},
+		{"date in RFC 850", noon.Add(time.Hour).Format("Monday, 02-Jan-06 15:04:05 GMT"), time.Hour},
+		{"date that is now", noon.Format(http.TimeFormat), 0},
+		{"date in the past", noon.Add(-time.Hour).Format(http.TimeFormat), 0},
+		{"date far in the future", noon.AddDate(70, 0, 0).Format(http.TimeFormat), 24 * time.Hour},
+		{"date of another form", noon.Add(time.Hour).Format(time.RFC3339), 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var want time.Time
+			if tt.want > 0 {
+				want = noon.Add(tt.want)
+			}
+			if got := retryAfter(tt.header, noon); !got.Equal(want) {
+				t.Errorf("retryAfter(%q) = %v, want %v", tt.header, got, want)
+			}
+		})
+	}
+}
+
+// Whatever an upstream sends, it is left alone for no time at all or for one that
+// lies ahead and is at most a day.
+func FuzzRetryAfter(f *testing.F) {
+	for _, header := range []string{"", "0", "1", "86401", "-1", "99999999999999999999", "Thu, 19 Mar 2026 13:00:00 GMT", "Thu, 01 Jan 9999 00:00:00 GMT"} {
+		f.Add(header)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		got := retryAfter(header, noon)
+		if got.IsZero() {
+			return
+		}
+		if !got.After(noon) || got.After(noon.Add(maxHold)) {
+			t.Errorf("retryAfter(%q) = %v", header, got)
+		}
+	})
+}

@@ -1,0 +1,187 @@
+package forwarder
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// closeGrace is how long Close waits for attempts that it has cancelled.
+const closeGrace = 2 * time.Second
+
+var errClosing = errors.New("the dispatcher is closing")
+
+// ErrStuck says that attempts went on although they were cancelled.
+var ErrStuck = errors.New("closing the dispatcher: attempts did not end when cancelled; their events stay in the queue")
+
+// Options are what varies about a Dispatcher.
+type Options struct {
+	Now     func() time.Time // default: time.Now
+	Rand    func() float64   // in [0, 1), for the jitter; default: math/rand/v2
+	Version string           // of Scribegate, for the User-Agent
+}
+
+// A Config says where a Dispatcher delivers to, and who is told of it.
+type Config struct {
+	Upstreams []Upstream // with distinct names
+	Observer  Observer   // may be nil
+}
+
+// A Dispatcher takes events from a queue to their upstreams. Each upstream has
+// a loop and slots of its own, so that none delays another.
+type Dispatcher struct {
+	queue    queue.Queue
+	options  Options
+	observer atomic.Pointer[Observer]
+
+	ctx    context.Context // of all attempts
+	cancel context.CancelCauseFunc
+	work   sync.WaitGroup // loops and attempts
+
+	mu      sync.RWMutex
+	closed  bool
+	runners []*runner // in the order of the configuration
+}
+
+// New makes a Dispatcher that takes deliveries from q, and makes its Wake the
+// queue's wake function. It delivers nothing before Apply.
+func New(q queue.Queue, o Options) *Dispatcher {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	d := &Dispatcher{queue: q, options: o}
+	d.ctx, d.cancel = context.WithCancelCause(context.Background())
+	d.observe(nil)
+	q.Notify(d.Wake)
+	return d
+}
+
+// Apply replaces the configuration as a whole. It interrupts nothing: attempts
+// under way end by themselves, by the settings they began with. Upstreams that
+// are no longer named are attempted no more; one whose name and Identity stay
+// keeps what is known of it. After Close it does nothing.
+func (d *Dispatcher) Apply(c Config) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	d.observe(c.Observer)
+
+	old := make(map[string]*runner, len(d.runners))
+	for _, r := range d.runners {
+		old[r.name] = r
+	}
+	d.runners = make([]*runner, 0, len(c.Upstreams))
+	for _, up := range c.Upstreams {
+		s := newSettings(up)
+		r := old[up.Name]
+		if r != nil && r.identity() == up.Identity {
+			delete(old, up.Name)
+			r.configure(s)
+		} else {
+			r = d.start(s, r)
+		}
+		d.runners = append(d.runners, r)
+	}
+	for _, r := range old {
+		r.retire()
+	}
+}
+
+// start runs an upstream's loop, after the one that it takes the place of.
+func (d *Dispatcher) start(s *settings, predecessor *runner) *runner {
+	r := newRunner(d, s)
+	d.work.Go(func() {
+		if predecessor != nil {
+			<-predecessor.ended
+		}
+		r.run()
+	})
+	return r
+}
+
+// Wake says that something may have become due for an upstream. It does not
+// block.
+func (d *Dispatcher) Wake(upstream string) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, r := range d.runners {
+		if r.name == upstream {
+			r.wake()
+		}
+	}
+}
+
+// An UpstreamStatus tells how an upstream is doing.
+type UpstreamStatus struct {
+	Name        string
+	InFlight    int       // attempts under way
+	Paused      bool      // attempts are held back
+	LastSuccess time.Time // since the process's start; zero if there was none
+}
+
+// Status tells of every upstream, in the order of the configuration.
+func (d *Dispatcher) Status() []UpstreamStatus {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	now := d.options.Now()
+	all := make([]UpstreamStatus, 0, len(d.runners))
+	for _, r := range d.runners {
+		all = append(all, r.status(now))
+	}
+	return all
+}
+
+// Close stops taking deliveries and waits for the attempts under way. When ctx
+// ends before they do it cancels them and gives their deliveries back to the
+// queue, as if they had not been tried. It returns ErrStuck where a Sender does
+// not heed that.
+func (d *Dispatcher) Close(ctx context.Context) error {
+	d.mu.Lock()
+	d.closed = true
+	for _, r := range d.runners {
+		r.retire()
+	}
+	d.runners = nil
+	d.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		d.work.Wait()
+		close(done)
+	}()
+	defer d.cancel(errClosing)
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+
+	d.cancel(errClosing)
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-grace.C:
+		return ErrStuck
+	}
+}
+
+func (d *Dispatcher) observe(o Observer) {
+	if o == nil {
+		o = nobody{}
+	}
+	d.observer.Store(&o)
+}
+
+func (d *Dispatcher) tell() Observer { return *d.observer.Load() }

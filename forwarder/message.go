@@ -1,0 +1,104 @@
+package forwarder
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// The content types of the formats structured and binary.
+const (
+	ContentTypeStructured = "application/cloudevents+json; charset=utf-8"
+	ContentTypeBinary     = "application/json"
+)
+
+// The headers of a delivery, in the form in which http.Header keeps them.
+const (
+	headerAttempt     = "Scribegate-Attempt"
+	headerContentType = "Content-Type"
+	headerID          = "Webhook-Id"
+	headerSignature   = "Webhook-Signature"
+	headerTimestamp   = "Webhook-Timestamp"
+	headerUserAgent   = "User-Agent"
+)
+
+// RenderOptions say how an event is put into a message.
+type RenderOptions struct {
+	Format  Format
+	Attempt int       // the attempt of the event's budget that this is, from 1
+	Now     time.Time // becomes the webhook-timestamp
+	Version string    // of Scribegate, for the User-Agent
+	Keys    []SigningKey
+
+	// Credential returns the value of a header that proves an event's
+	// provider by being secret, for the format raw. It may be nil.
+	Credential func(e *event.Event, header string) (value string, ok bool)
+}
+
+// Render puts an event into a message: its body in the format asked for, and
+// the headers of a delivery, with one signature for each key over the exact
+// bytes of the body. A format that is none of the three is taken for Structured.
+//
+// The message shares its body with the event where the format is Raw.
+func Render(e *event.Event, o RenderOptions) *Message {
+	m := &Message{Header: make(http.Header, 16)}
+	switch o.Format {
+	case Raw:
+		m.raw(e, o)
+	case Binary:
+		m.binary(e)
+	default:
+		m.structured(e)
+	}
+	m.sign(e.ID, o)
+	return m
+}
+
+func (m *Message) structured(e *event.Event) {
+	m.Header[headerContentType] = []string{ContentTypeStructured}
+	m.Body = e.AppendStructured(nil)
+}
+
+func (m *Message) binary(e *event.Event) {
+	for name, value := range e.Attributes() {
+		m.Header.Set("ce-"+name, value)
+	}
+	m.Header[headerContentType] = []string{ContentTypeBinary}
+	m.Body = e.AppendData(nil)
+}
+
+// raw sets what the provider sent. Where it sent no Content-Type the header is
+// there without a value, which keeps anybody behind from making one up.
+func (m *Message) raw(e *event.Event, o RenderOptions) {
+	for _, field := range e.Proof {
+		value := field.Value
+		if value == "" && o.Credential != nil {
+			value, _ = o.Credential(e, field.Name)
+		}
+		if value != "" {
+			m.Header.Add(field.Name, value)
+		}
+	}
+	m.Header[headerContentType] = nil
+	if e.ContentType != "" {
+		m.Header[headerContentType] = []string{e.ContentType}
+	}
+	m.Body = e.Body
+	// HTTP/2 lets a space into a query, where it would end HTTP/1's request line.
+	m.Query = strings.ReplaceAll(e.Query, " ", "%20")
+}
+
+// sign sets the headers that every delivery has. They come last, so that no
+// header of the provider's takes their place.
+func (m *Message) sign(id string, o RenderOptions) {
+	m.Header[headerID] = []string{id}
+	m.Header[headerTimestamp] = []string{strconv.FormatInt(o.Now.Unix(), 10)}
+	m.Header[headerAttempt] = []string{strconv.Itoa(o.Attempt)}
+	m.Header[headerUserAgent] = []string{"Scribegate/" + o.Version}
+	if len(o.Keys) > 0 {
+		m.Header[headerSignature] = []string{Sign(o.Keys, id, o.Now, m.Body)}
+	}
+}

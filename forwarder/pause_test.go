@@ -1,0 +1,266 @@
+package forwarder
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+var (
+	okay    = verdict{result: queue.Success, used: true}
+	theirs  = verdict{result: queue.Failure, used: true, theirs: true}
+	events  = verdict{result: queue.Failure, used: true}
+	errDown = errors.New("down")
+)
+
+// A patient drives a pause through a story, a step at a time.
+type patient struct {
+	*testing.T
+	pause
+
+	now time.Time
+}
+
+func newPatient(t *testing.T) *patient { return &patient{T: t, now: noon} }
+
+func (p *patient) begins() ticket {
+	p.Helper()
+	t, ok := p.begin(p.now)
+	if !ok {
+		p.Fatalf("no attempt may begin at noon + %s", p.now.Sub(noon))
+	}
+	return t
+}
+
+func (p *patient) ends(t ticket, v verdict) { p.end(t, v, errDown, p.now) }
+
+func (p *patient) fail(times int) {
+	p.Helper()
+	for range times {
+		p.ends(p.begins(), theirs)
+	}
+}
+
+// waits checks that no attempt may begin before d has passed, and lets it pass.
+func (p *patient) waits(d time.Duration) {
+	p.Helper()
+	n, at := p.room(p.now)
+	if n != 0 || !at.Equal(p.now.Add(d)) {
+		p.Fatalf("room for %d, again in %s; want none for %s", n, at.Sub(p.now), d)
+	}
+	p.now = at
+}
+
+func (p *patient) flows() {
+	p.Helper()
+	if n, _ := p.room(p.now); n <= 1 {
+		p.Fatalf("room for %d at noon + %s, want any number", n, p.now.Sub(noon))
+	}
+	if _, paused := p.paused(p.now); paused {
+		p.Fatal("reported as paused")
+	}
+}
+
+func (p *patient) isPaused(until time.Time) {
+	p.Helper()
+	got, paused := p.paused(p.now)
+	if !paused || !got.Equal(until) {
+		p.Fatalf("paused = %v until %v, want until %v", paused, got, until)
+	}
+}
+
+func TestPauseAfterFiveFailures(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	p.fail(4)
+	p.flows()
+	p.fail(1)
+	p.isPaused(time.Time{})
+	if !errors.Is(p.cause, errDown) {
+		t.Errorf("cause = %v", p.cause)
+	}
+	for _, wait := range []int{1, 2, 4, 8, 16, 32, 60, 60, 60} {
+		p.waits(time.Duration(wait) * time.Second)
+		p.fail(1)
+	}
+}
+
+func TestPauseEnds(t *testing.T) {
+	t.Parallel()
+	getsThrough := map[string]verdict{
+		"success":          okay,
+		"the event's":      events,
+		"gone":             {result: queue.Gone, used: true, dead: true},
+		"too many for now": {result: queue.Failure},
+	}
+	for name, v := range getsThrough {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPatient(t)
+			p.fail(5)
+			p.waits(time.Second)
+			p.fail(1)
+			p.waits(2 * time.Second)
+			p.ends(p.begins(), v)
+			p.flows()
+			p.fail(4) // the count and the waits begin anew
+			p.flows()
+			p.fail(1)
+			p.waits(time.Second)
+		})
+	}
+}
+
+func TestPauseCountsFailuresInARow(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	for _, between := range []verdict{okay, events} {
+		p.fail(4)
+		p.ends(p.begins(), between)
+	}
+	p.fail(4)
+	p.flows()
+}
+
+func TestPauseAllowsOneProbe(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	p.fail(5)
+	p.waits(time.Second)
+	if n, _ := p.room(p.now); n != 1 {
+		t.Fatalf("room for %d, want for one probe", n)
+	}
+	probe := p.begins()
+	p.now = p.now.Add(time.Hour)
+	if n, at := p.room(p.now); n != 0 || !at.IsZero() {
+		t.Fatalf("room for %d, again at %v, beside a probe", n, at)
+	}
+	if _, ok := p.begin(p.now); ok {
+		t.Fatal("a second probe began")
+	}
+	p.abandon(probe)
+	p.begins()
+}
+
+func TestPauseAndAttemptsFromBeforeIt(t *testing.T) {
+	t.Parallel()
+	t.Run("failures do not lengthen it", func(t *testing.T) {
+		t.Parallel()
+		p := newPatient(t)
+		old := p.begins()
+		p.fail(5)
+		p.now = p.now.Add(900 * time.Millisecond)
+		p.ends(old, theirs)
+		p.waits(100 * time.Millisecond)
+		p.fail(1)
+		p.waits(2 * time.Second)
+	})
+	t.Run("failures do not end a probe", func(t *testing.T) {
+		t.Parallel()
+		p := newPatient(t)
+		old := p.begins()
+		p.fail(5)
+		p.waits(time.Second)
+		p.begins()
+		p.ends(old, theirs)
+		if _, ok := p.begin(p.now); ok {
+			t.Error("a second probe began")
+		}
+	})
+	t.Run("failures do not count after it", func(t *testing.T) {
+		t.Parallel()
+		p := newPatient(t)
+		var old []ticket
+		for range 20 {
+			old = append(old, p.begins())
+		}
+		p.fail(5)
+		p.waits(time.Second)
+		p.ends(p.begins(), okay)
+		for _, o := range old {
+			p.ends(o, theirs)
+		}
+		p.flows()
+	})
+	t.Run("success ends it", func(t *testing.T) {
+		t.Parallel()
+		p := newPatient(t)
+		old := p.begins()
+		p.fail(5)
+		p.ends(old, okay)
+		p.flows()
+	})
+	t.Run("a probe of an earlier pause is none of this one", func(t *testing.T) {
+		t.Parallel()
+		p := newPatient(t)
+		old := p.begins()
+		p.fail(5)
+		p.waits(time.Second)
+		stale := p.begins()
+		p.ends(old, okay)
+		p.fail(5)
+		p.waits(time.Second)
+		p.begins()
+		p.ends(stale, theirs)
+		if _, ok := p.begin(p.now); ok {
+			t.Error("a second probe began")
+		}
+	})
+}
+
+func TestPauseHold(t *testing.T) {
+	t.Parallel()
+	until := func(v verdict, d time.Duration) verdict {
+		v.hold = noon.Add(d)
+		return v
+	}
+	busy := verdict{result: queue.Failure}
+	t.Run("no attempt until then", func(t *testing.T) {
+		t.Parallel()
+		p := newPatient(t)
+		p.ends(p.begins(), until(busy, time.Minute))
+		p.isPaused(noon.Add(time.Minute))
+		p.waits(time.Minute)
+		p.flows()
+	})
+	t.Run("the later of several wins", func(t *testing.T) {
+		t.Parallel()
+		p := newPatient(t)
+		a, b, c := p.begins(), p.begins(), p.begins()
+		p.ends(a, until(busy, time.Minute))
+		p.ends(b, until(busy, time.Hour))
+		p.ends(c, until(busy, time.Second))
+		p.waits(time.Hour)
+		p.flows()
+	})
+	t.Run("success meanwhile does not end it", func(t *testing.T) {
+		t.Parallel()
+		p := newPatient(t)
+		old := p.begins()
+		p.ends(p.begins(), until(busy, time.Minute))
+		p.ends(old, okay)
+		p.waits(time.Minute)
+	})
+	t.Run("a failure that holds counts as one", func(t *testing.T) {
+		t.Parallel()
+		p := newPatient(t)
+		p.fail(4)
+		p.ends(p.begins(), until(theirs, time.Minute))
+		p.isPaused(time.Time{})
+		p.waits(time.Minute)
+		p.fail(1) // the probe, since it is still paused after the hold
+		p.waits(2 * time.Second)
+	})
+	t.Run("busy in answer to a probe", func(t *testing.T) {
+		t.Parallel()
+		p := newPatient(t)
+		p.fail(5)
+		p.waits(time.Second)
+		p.ends(p.begins(), until(busy, time.Minute))
+		p.isPaused(noon.Add(time.Minute))
+		p.waits(59 * time.Second)
+		p.flows()
+	})
+}

@@ -1,0 +1,281 @@
+package boltqueue
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// The waits after a failed commit.
+const (
+	firstBackoff = 20 * time.Millisecond
+	maxBackoff   = time.Second
+)
+
+// freelistSmall is how many pages may be free for the list of them to be
+// written with every commit, and how many may be in use for it to be left out:
+// a file without the list is read through when it is opened.
+const (
+	freelistSmall = 16384
+	readThrough   = 65536
+)
+
+// loop is the committing goroutine.
+func (q *Queue) loop() {
+	defer close(q.done)
+	defer faults()()
+	defer q.ticker.Stop()
+	due := true
+	for {
+		ops := q.intake.take()
+		if len(ops) == 0 && !due {
+			select {
+			case <-q.intake.ready:
+			case <-q.ticker.C:
+				due = true
+			case <-q.closing:
+				q.intake.abandon(errClosing) // stores that wait for room
+				return
+			}
+			continue
+		}
+		var s *sweeping
+		if due {
+			s = new(sweeping)
+			ops = append(ops, s)
+		}
+		err := q.run(ops)
+		due = s != nil && s.more && err == nil && !q.isClosed()
+		if err != nil && !q.wait(err) {
+			return
+		}
+	}
+}
+
+// wait waits after a failed commit, longer each time. When the queue is being
+// closed the first failure is the last, and wait returns false.
+func (q *Queue) wait(err error) bool {
+	q.backoff = min(max(firstBackoff, 2*q.backoff), maxBackoff)
+	select {
+	case <-time.After(q.backoff):
+		return true
+	case <-q.closing:
+		q.closeErr = err
+		q.intake.abandon(err)
+		return false
+	}
+}
+
+// run commits the ops. An op that fails is left out and the others are run
+// again. Where the commit fails, outcomes are tried without the stores, since
+// they free space; then what could not be made is put back.
+func (q *Queue) run(ops []op) error {
+	for len(ops) > 0 {
+		bad, err := q.attempt(ops)
+		if err == nil {
+			q.backoff = 0
+			return nil
+		}
+		if bad >= 0 {
+			ops[bad].done(err)
+			ops = slices.Delete(ops, bad, bad+1)
+			continue
+		}
+		stores, others := split(ops)
+		if len(stores) == 0 || len(others) == 0 {
+			q.intake.back(ops, err)
+			return err
+		}
+		q.intake.back(stores, err)
+		if otherErr := q.run(others); otherErr != nil {
+			return otherErr
+		}
+		return err
+	}
+	return nil
+}
+
+func split(ops []op) (stores, others []op) {
+	for _, o := range ops {
+		if _, ok := o.(*storing); ok {
+			stores = append(stores, o)
+		} else {
+			others = append(others, o)
+		}
+	}
+	return stores, others
+}
+
+// attempt applies the ops in one transaction and answers them when it is
+// durable. bad is the op that failed; with -1 it was the transaction, and
+// nothing of it remains.
+func (q *Queue) attempt(ops []op) (bad int, err error) {
+	start := time.Now()
+	t, err := q.begin()
+	if err != nil {
+		return -1, err
+	}
+	for i, o := range ops {
+		if err := applySafely(o, t); err != nil {
+			q.rollback(t)
+			return i, err
+		}
+	}
+	if !t.dirty {
+		q.rollback(t)
+	} else if err := q.commit(t); err != nil {
+		return -1, err
+	}
+	q.publish(t)
+	for _, o := range ops {
+		if s, ok := o.(*storing); ok && s.full {
+			q.intake.park(s)
+			continue
+		}
+		o.done(nil)
+	}
+	if *q.settings.Load() != t.settings {
+		q.intake.unpark() // the limit may not be the one that they were parked for
+	}
+	if t.dirty && q.onCommit != nil {
+		q.onCommit(time.Since(start), len(ops))
+	}
+	return -1, nil
+}
+
+func (q *Queue) begin() (t *txn, err error) {
+	defer guard(&err, "beginning a transaction")
+	tx, err := q.file.db.Begin(true)
+	if err != nil {
+		return nil, fmt.Errorf("writing the queue file: %w", err)
+	}
+	return &txn{
+		tx:       tx,
+		settings: *q.settings.Load(),
+		now:      nanos(q.now()),
+		lanes:    &q.lanes,
+		base:     q.counts,
+		delta:    make(counts),
+		buckets:  make(map[string]*bbolt.Bucket),
+		wake:     make(map[string]struct{}),
+	}, nil
+}
+
+func applySafely(o op, t *txn) (err error) {
+	defer guard(&err, "changing the queue file")
+	return o.apply(t)
+}
+
+func (q *Queue) rollback(t *txn) {
+	var err error // of a panic; the transaction has ended one way or the other
+	defer guard(&err, "rolling back")
+	_ = t.tx.Rollback()
+}
+
+// commit makes the transaction durable. After an error nothing of it remains.
+func (q *Queue) commit(t *txn) error {
+	if err := t.flush(); err != nil {
+		q.rollback(t)
+		return fmt.Errorf("writing the queue file: %w", err)
+	}
+	free := q.file.db.Stats().FreePageN
+	inUse := t.tx.Size()/int64(q.file.page) - int64(free)
+	q.file.db.NoFreelistSync = free > freelistSmall && inUse < readThrough
+
+	id := t.tx.ID()
+	err := q.commitSafely(t)
+	if err == nil {
+		return nil
+	}
+	q.rollback(t)
+	visible, doubt := q.resolve()
+	if doubt == nil && visible >= id {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("writing the queue file: %w", err), doubt)
+}
+
+func (q *Queue) commitSafely(t *txn) (err error) {
+	defer guard(&err, "committing")
+	if err := q.fault(beforeCommit); err != nil {
+		return err
+	}
+	if err := t.tx.Commit(); err != nil {
+		return err
+	}
+	return q.fault(afterCommit)
+}
+
+// resolve settles what became of a commit that failed, by making whatever
+// readers see durable, and returns the newest transaction that they see. It
+// must succeed before anything else is written, so it tries until it does or
+// the queue is closed.
+func (q *Queue) resolve() (visible int, err error) {
+	for wait := firstBackoff; ; wait = min(2*wait, maxBackoff) {
+		if visible, err = q.resolveOnce(); err == nil {
+			return visible, nil
+		}
+		select {
+		case <-time.After(wait):
+		case <-q.closing:
+			return 0, err
+		}
+	}
+}
+
+func (q *Queue) resolveOnce() (visible int, err error) {
+	defer guard(&err, "writing the queue file")
+	if !q.file.mapped() {
+		if err := q.reopen(); err != nil {
+			return 0, err
+		}
+	}
+	if err := q.file.resync(); err != nil {
+		return 0, fmt.Errorf("writing the queue file: %w", err)
+	}
+	err = q.view(func(tx *bbolt.Tx) error {
+		visible = tx.ID()
+		return nil
+	})
+	return visible, err
+}
+
+func (q *Queue) reopen() error {
+	q.dbMu.Lock()
+	defer q.dbMu.Unlock()
+	return errors.Join(q.file.db.Close(), q.file.open())
+}
+
+// publish makes the changes of a durable transaction known in memory.
+func (q *Queue) publish(t *txn) {
+	freed := t.delta[countBytes] < 0
+	q.countsMu.Lock()
+	next := maps.Clone(q.counts)
+	for name, n := range t.delta {
+		if next[name] += n; next[name] == 0 {
+			delete(next, name)
+		}
+	}
+	q.counts = next
+	q.countsMu.Unlock()
+
+	for _, p := range t.settled {
+		q.lanes.of(p.upstream).settle(p.seq)
+	}
+	for _, p := range t.rewound {
+		q.lanes.of(p.upstream).rewind(p.seq)
+	}
+	if freed {
+		q.intake.unpark()
+	}
+	for _, name := range q.intake.relieved() {
+		t.wakeUp(name)
+	}
+	for name := range t.wake {
+		q.wakeUp(name)
+	}
+}

@@ -1,0 +1,192 @@
+package boltqueue
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// lockTimeout is how long opening waits for another process to let go of the
+// file: about as long as a predecessor takes to shut down.
+const lockTimeout = 3 * time.Second
+
+// mapSize is how much address space is mapped at first, in bytes. A file that
+// outgrows its mapping is mapped anew, and a commit then waits for every
+// reader. The mapping takes neither memory nor disk, save on Windows, where the
+// file grows to it.
+const mapSize = 16 << 30
+
+// A file is the open queue file.
+type file struct {
+	path string
+	db   *bbolt.DB
+	os   *os.File // the one that bbolt writes
+	page int      // the size of a page in bytes
+}
+
+// openFile opens or makes the queue file and locks it. It writes nothing to a
+// file that is not empty.
+func openFile(path string) (_ *file, err error) {
+	defer guard(&err, "opening the queue file "+path)
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("opening the queue file %s: %w", path, err)
+	}
+	_, err = os.Stat(path)
+	fresh := errors.Is(err, fs.ErrNotExist)
+
+	f := &file{path: path}
+	if err := f.open(); err != nil {
+		return nil, f.explain(err)
+	}
+	if fresh {
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return nil, errors.Join(fmt.Errorf("opening the queue file %s: %w", path, err), f.db.Close())
+		}
+	}
+	return f, nil
+}
+
+func (f *file) open() error {
+	if runtime.GOOS == "windows" || math.MaxInt == math.MaxInt32 {
+		return f.openMapped(0)
+	}
+	err := f.openMapped(mapSize)
+	if errors.Is(err, syscall.ENOMEM) { // a limit on address space
+		err = f.openMapped(0)
+	}
+	return err
+}
+
+func (f *file) openMapped(size int) error {
+	db, err := bbolt.Open(f.path, 0o600, &bbolt.Options{
+		Timeout:         lockTimeout,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: size,
+		NoFreelistSync:  true, // or opening would write; each commit decides anew
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			var err error
+			f.os, err = os.OpenFile(name, flag, mode) //nolint:gosec // the path is the configuration's
+			return f.os, err
+		},
+	})
+	if err == nil {
+		f.db, f.page = db, db.Info().PageSize
+	}
+	return err
+}
+
+func (f *file) explain(err error) error {
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return fmt.Errorf("opening the queue file: %s is in use by another process; stop that one or give this one another path", f.path)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
+		return fmt.Errorf("opening the queue file: %s is no queue file, or damaged at its beginning; give another path (nothing has been changed)", f.path)
+	}
+	return fmt.Errorf("opening the queue file %s: %w", f.path, err)
+}
+
+// identify tells whether the file is a queue of this format, or empty.
+func (f *file) identify(tx *bbolt.Tx) (empty bool, err error) {
+	info, err := f.os.Stat()
+	if err != nil {
+		return false, fmt.Errorf("opening the queue file %s: %w", f.path, err)
+	}
+	if tx.Size() > info.Size() {
+		return false, fmt.Errorf("opening the queue file: %s is cut short: it has %d of %d bytes; restore it from a whole copy (nothing has been changed)", f.path, info.Size(), tx.Size())
+	}
+	if k, _ := tx.Cursor().First(); k == nil {
+		return true, nil
+	}
+	var format string
+	if meta := tx.Bucket([]byte(bucketMeta)); meta != nil {
+		format = string(meta.Get([]byte(formatKey)))
+	}
+	if format == formatValue {
+		return false, nil
+	}
+	if strings.HasPrefix(format, formatName) {
+		return false, fmt.Errorf("opening the queue file: %s is of format %q and this version reads %q; open it with the version that wrote it (nothing has been changed)", f.path, format, formatValue)
+	}
+	return false, fmt.Errorf("opening the queue file: %s belongs to another program; give another path (nothing has been changed)", f.path)
+}
+
+// resync writes both meta pages again as they stand and syncs the file. After
+// that, what readers see is what a power cut would leave.
+//
+// It is needed after a failed commit: bbolt may have written the meta page of
+// the new state without getting it onto stable storage. Readers see the new
+// state then, and the next commit would overwrite pages of the old one, which
+// may be all that is on the disk.
+func (f *file) resync() error {
+	b := make([]byte, 2*f.page)
+	if _, err := f.os.ReadAt(b, 0); err != nil {
+		return err
+	}
+	if _, err := f.os.WriteAt(b, 0); err != nil {
+		return err
+	}
+	return f.os.Sync()
+}
+
+// mapped reports whether the file can be read. bbolt loses its mapping where
+// there is no memory for a larger one.
+func (f *file) mapped() bool {
+	tx, err := f.db.Begin(false)
+	return err == nil && tx.Rollback() == nil
+}
+
+// guard makes an error of a panic in bbolt, which panics where a page is not
+// what it should be. A page that cannot be read at all becomes a panic under
+// debug.SetPanicOnFault, which the caller sets.
+func guard(err *error, doing string) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%s: the file may be damaged: %v", doing, p)
+	}
+}
+
+// faults makes panics of faults in mapped memory for the time of a call:
+//
+//	defer faults()()
+func faults() (restore func()) {
+	old := debug.SetPanicOnFault(true)
+	return func() { debug.SetPanicOnFault(old) }
+}
+
+// makeDir makes a directory and those above it, and puts their names onto
+// stable storage.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// syncDir puts the names in a directory onto stable storage.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // a directory cannot be synced there
+	}
+	d, err := os.Open(dir) //nolint:gosec // the path is the configuration's
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,223 @@
+package boltqueue
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// The bounds of one transaction, so that none takes long, and of what may wait
+// for one.
+const (
+	batchOutcomes = 256
+	batchStores   = 256
+	batchTasks    = 16
+	batchBytes    = 16 << 20 // of sealed payloads
+	maxOutcomes   = 4096     // waiting; with more nothing is claimed
+)
+
+// An op is a change that waits for a transaction.
+type op interface {
+	// apply makes the change. After a failure elsewhere it is called again
+	// with another transaction, and nothing of the first is left.
+	apply(t *txn) error
+
+	// done is called once when the change is durable, or with the error for
+	// which it was given up.
+	done(err error)
+}
+
+// An intake holds what waits for the committing goroutine.
+type intake struct {
+	ready chan struct{} // holds one token when something may wait
+
+	mu       sync.Mutex
+	closed   bool
+	outcomes []*settling
+	tasks    []op
+	stores   []*storing
+	parked   []*storing          // stores that wait for room
+	starved  map[string]struct{} // upstreams that Claim gave nothing since too many outcomes wait
+}
+
+func newIntake() *intake {
+	return &intake{ready: make(chan struct{}, 1), starved: make(map[string]struct{})}
+}
+
+func (in *intake) signal() {
+	select {
+	case in.ready <- struct{}{}:
+	default:
+	}
+}
+
+// store adds a store.
+func (in *intake) store(s *storing) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return queue.ErrClosed
+	}
+	in.stores = append(in.stores, s)
+	in.signal()
+	return nil
+}
+
+// settle adds an outcome.
+func (in *intake) settle(s *settling) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return
+	}
+	in.outcomes = append(in.outcomes, s)
+	in.signal()
+}
+
+// do adds a task.
+func (in *intake) do(k op) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return queue.ErrClosed
+	}
+	in.tasks = append(in.tasks, k)
+	in.signal()
+	return nil
+}
+
+// take takes the ops of the next transaction: outcomes and tasks first, since
+// they free space.
+func (in *intake) take() []op {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var ops []op
+	in.outcomes = takeFront(in.outcomes, min(len(in.outcomes), batchOutcomes), &ops)
+	in.tasks = takeFront(in.tasks, min(len(in.tasks), batchTasks), &ops)
+
+	// Whoever waited for a store whose context has ended has gone.
+	in.stores = slices.DeleteFunc(in.stores, (*storing).withdrawn)
+	in.parked = slices.DeleteFunc(in.parked, (*storing).withdrawn)
+	n, size := 0, 0
+	for n < min(len(in.stores), batchStores) && (n == 0 || size+len(in.stores[n].sealed) <= batchBytes) {
+		size += len(in.stores[n].sealed)
+		n++
+	}
+	in.stores = takeFront(in.stores, n, &ops)
+	return ops
+}
+
+func takeFront[T op](from []T, n int, to *[]op) []T {
+	for _, o := range from[:n] {
+		*to = append(*to, o)
+	}
+	return slices.Delete(from, 0, n)
+}
+
+// back puts ops that could not be committed back to the front, and gives up
+// tasks, whose callers can ask again.
+func (in *intake) back(ops []op, cause error) {
+	var outcomes []*settling
+	var stores []*storing
+	var tasks []op
+	for _, o := range ops {
+		switch o := o.(type) {
+		case *settling:
+			outcomes = append(outcomes, o)
+		case *storing:
+			o.cause = cause
+			stores = append(stores, o)
+		default:
+			tasks = append(tasks, o)
+		}
+	}
+	in.mu.Lock()
+	in.outcomes = slices.Insert(in.outcomes, 0, outcomes...)
+	in.stores = slices.Insert(in.stores, 0, stores...)
+	in.mu.Unlock()
+	for _, k := range tasks {
+		k.done(cause)
+	}
+}
+
+// park keeps a store until there is room.
+func (in *intake) park(s *storing) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	s.cause = queue.ErrFull
+	in.parked = append(in.parked, s)
+}
+
+// unpark tries the parked stores again.
+func (in *intake) unpark() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.parked) == 0 {
+		return
+	}
+	in.stores = append(in.parked, in.stores...)
+	in.parked = nil
+	in.signal()
+}
+
+// cause tells why a store that is still waiting has not been made.
+func (in *intake) cause(s *storing) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return s.cause
+}
+
+// crowded reports whether so many outcomes wait that nothing may be claimed,
+// and notes the upstream to be woken when that is over.
+func (in *intake) crowded(upstream string) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.outcomes) < maxOutcomes {
+		return false
+	}
+	in.starved[upstream] = struct{}{}
+	return true
+}
+
+// relieved returns the upstreams to wake since few outcomes wait now.
+func (in *intake) relieved() []string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.starved) == 0 || len(in.outcomes) > maxOutcomes/2 {
+		return nil
+	}
+	var names []string
+	for name := range in.starved {
+		names = append(names, name)
+	}
+	clear(in.starved)
+	return names
+}
+
+// close lets nothing more in.
+func (in *intake) close() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.closed = true
+}
+
+// abandon gives up what waits in a queue that is being closed and cannot be
+// committed.
+func (in *intake) abandon(cause error) {
+	for _, o := range in.rest() {
+		o.done(cause)
+	}
+}
+
+// rest takes whatever is left, parked stores included.
+func (in *intake) rest() []op {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var ops []op
+	in.outcomes = takeFront(in.outcomes, len(in.outcomes), &ops)
+	in.tasks = takeFront(in.tasks, len(in.tasks), &ops)
+	in.stores = takeFront(in.stores, len(in.stores), &ops)
+	in.parked = takeFront(in.parked, len(in.parked), &ops)
+	return ops
+}

@@ -1,0 +1,193 @@
+package boltqueue
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// Options are what Open is told.
+type Options struct {
+	Path     string // the queue file; made, with its directory, where it is not there
+	Keys     []Key  // the first seals, all open; none: the key in <Path>.key, made at first start
+	Settings queue.Settings
+
+	Now      func() time.Time                      // nil is time.Now
+	OnCommit func(took time.Duration, changes int) // called after each commit; may be nil; must not block
+
+	fault func(stage string) error // makes commits fail in tests
+}
+
+// The stages of a commit at which a test can make it fail.
+const (
+	beforeCommit = "before"
+	afterCommit  = "after"
+)
+
+// A Queue is a queue in one bbolt file.
+type Queue struct {
+	file     *file
+	dbMu     sync.RWMutex // held for writing while file's database is replaced
+	intake   *intake
+	lanes    lanes
+	settings atomic.Pointer[queue.Settings]
+	ring     atomic.Pointer[keyring]
+	wake     atomic.Pointer[func(upstream string)]
+	now      func() time.Time
+	onCommit func(took time.Duration, changes int)
+	hook     func(stage string) error
+
+	countsMu sync.Mutex
+	counts   counts // as committed; replaced, never changed
+
+	ticker    *time.Ticker // of the sweep
+	backoff   time.Duration
+	closing   chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+	done      chan struct{} // closed when the committing goroutine has ended
+}
+
+// errClosing answers what waits when the queue is closed.
+var errClosing = fmt.Errorf("the change was not made: %w", queue.ErrClosed)
+
+// Open opens or makes a queue file. Where it fails it has changed nothing in a
+// file that was there.
+func Open(o Options) (*Queue, error) {
+	f, err := openFile(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	q := &Queue{
+		file:     f,
+		intake:   newIntake(),
+		lanes:    lanes{byName: make(map[string]*lane)},
+		now:      o.Now,
+		onCommit: o.OnCommit,
+		hook:     o.fault,
+		closing:  make(chan struct{}),
+		done:     make(chan struct{}),
+	}
+	if q.now == nil {
+		q.now = time.Now
+	}
+	q.settings.Store(&o.Settings)
+	if err := q.prepare(o.Keys); err != nil {
+		return nil, errors.Join(err, f.db.Close())
+	}
+	q.ticker = time.NewTicker(sweepEvery(o.Settings))
+	go q.loop()
+	return q, nil
+}
+
+// prepare checks the file and the keys, then makes the buckets of a new file.
+func (q *Queue) prepare(keys []Key) error {
+	var empty bool
+	err := q.view(func(tx *bbolt.Tx) (err error) {
+		if empty, err = q.file.identify(tx); err == nil {
+			q.counts = readCounts(tx)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	ring, err := resolveKeys(q.file.path, keys, q.counts.sealed())
+	if err != nil {
+		return err
+	}
+	q.ring.Store(ring)
+	if !empty {
+		return nil
+	}
+	t, err := q.begin()
+	if err != nil {
+		return err
+	}
+	t.put(bucketMeta, []byte(formatKey), []byte(formatValue))
+	for _, name := range []string{bucketCounts, bucketEvents, bucketPayloads, bucketIDs} {
+		t.bucket(name)
+	}
+	return q.commit(t)
+}
+
+// SetApart returns how many events had to be set apart, since their records
+// could not be read: a sign of a damaged disk.
+func (q *Queue) SetApart() int64 { return q.snapshot()[countApart] }
+
+// Configure implements queue.Queue.
+func (q *Queue) Configure(s queue.Settings) {
+	q.settings.Store(&s)
+	q.ticker.Reset(sweepEvery(s))
+	q.intake.unpark()
+}
+
+// Notify implements queue.Queue.
+func (q *Queue) Notify(wake func(upstream string)) { q.wake.Store(&wake) }
+
+func (q *Queue) wakeUp(upstream string) {
+	if wake := q.wake.Load(); wake != nil && *wake != nil {
+		(*wake)(upstream)
+	}
+}
+
+// Close implements queue.Queue.
+func (q *Queue) Close() error {
+	q.closeOnce.Do(func() {
+		q.intake.close()
+		close(q.closing)
+		<-q.done
+		q.dbMu.Lock()
+		defer q.dbMu.Unlock()
+		if err := q.file.db.Close(); err != nil {
+			q.closeErr = errors.Join(q.closeErr, fmt.Errorf("closing the queue file %s: %w", q.file.path, err))
+		}
+	})
+	return q.closeErr
+}
+
+func (q *Queue) isClosed() bool {
+	select {
+	case <-q.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// view reads in a transaction, which must be short: a long one keeps pages from
+// being used again.
+func (q *Queue) view(read func(tx *bbolt.Tx) error) (err error) {
+	q.dbMu.RLock()
+	defer q.dbMu.RUnlock()
+	defer faults()()
+	defer guard(&err, "reading the queue file")
+	err = q.file.db.View(read)
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return queue.ErrClosed
+	}
+	return err
+}
+
+// snapshot returns the counts, which are not to be changed.
+func (q *Queue) snapshot() counts {
+	q.countsMu.Lock()
+	defer q.countsMu.Unlock()
+	return q.counts
+}
+
+func (q *Queue) fault(stage string) error {
+	if q.hook == nil {
+		return nil
+	}
+	return q.hook(stage)
+}
+
+var _ queue.Queue = (*Queue)(nil)

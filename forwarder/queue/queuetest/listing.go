@@ -1,0 +1,152 @@
+package queuetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// list pages through a listing and returns the ids.
+func (h *harness) list(f queue.Filter) []string {
+	h.Helper()
+	ids := []string{}
+	for {
+		p, err := h.Events(h.Context(), f)
+		if err != nil {
+			h.Fatalf("Events(%+v): %v", f, err)
+		}
+		if len(p.Records) > f.Limit || (len(p.Records) == 0 && p.Next != "") {
+			h.Fatalf("Events(%+v): a page of %d records with cursor %q", f, len(p.Records), p.Next)
+		}
+		for _, r := range p.Records {
+			ids = append(ids, r.ID)
+		}
+		if p.Next == "" {
+			return ids
+		}
+		f.Cursor = p.Next
+	}
+}
+
+// everyState stores events in each state, oldest first, and delivers or kills
+// them as their names say.
+func everyState(h *harness) {
+	h.store("delivered", "ehr")
+	h.deliver(h.claimOne("ehr", "delivered"))
+	h.store("dead", "ehr")
+	h.kill(h.claimOne("ehr", "dead"))
+	h.store("retry", "ehr")
+	h.retry(h.claimOne("ehr", "retry"), time.Hour)
+	h.quarantine("quarantined")
+	h.store("mixed", "warehouse", "ehr")
+	h.kill(h.claimOne("warehouse", "mixed"))
+	h.store("first", "warehouse")
+	h.store("nobody")
+}
+
+var listing = []testCase{
+	{name: "list: by state and upstream, newest first", test: func(h *harness) {
+		everyState(h)
+		for _, c := range []struct {
+			state    queue.State
+			upstream string
+			want     []string
+		}{
+			{"", "", []string{"nobody", "first", "mixed", "quarantined", "retry", "dead", "delivered"}},
+			{"", "ehr", []string{"mixed", "retry", "dead", "delivered"}},
+			{"", "warehouse", []string{"first", "mixed"}},
+			{queue.Pending, "", []string{"first", "mixed", "retry"}},
+			{queue.Pending, "ehr", []string{"mixed", "retry"}},
+			{queue.Pending, "warehouse", []string{"first"}},
+			{queue.Dead, "", []string{"mixed", "dead"}},
+			{queue.Dead, "ehr", []string{"dead"}},
+			{queue.Dead, "warehouse", []string{"mixed"}},
+			{queue.Delivered, "", []string{"delivered"}},
+			{queue.Delivered, "ehr", []string{"delivered"}},
+			{queue.Delivered, "warehouse", []string{}},
+			{queue.Quarantined, "", []string{"quarantined"}},
+			{queue.Quarantined, "ehr", []string{}},
+			{"", "nobody", []string{}},
+			{queue.Dead, "nobody", []string{}},
+		} {
+			for _, limit := range []int{1, 2, 100} {
+				f := queue.Filter{State: c.state, Upstream: c.upstream, Limit: limit}
+				if got := h.list(f); !slices.Equal(got, c.want) {
+					h.Errorf("Events(%+v): %v, want %v", f, got, c.want)
+				}
+			}
+		}
+	}},
+	{name: "list: the last page has no cursor", test: func(h *harness) {
+		h.store("a", "ehr")
+		h.store("b", "ehr")
+		p, err := h.Events(h.Context(), queue.Filter{Limit: 2})
+		if err != nil || len(p.Records) != 2 || p.Next != "" {
+			h.Fatalf("Events: %+v, %v; want two records and no cursor", p, err)
+		}
+	}},
+	{name: "list: pages stay whole while events come and go", test: func(h *harness) {
+		for i := range 10 {
+			h.store(fmt.Sprint("e", i), "ehr")
+		}
+		p, err := h.Events(h.Context(), queue.Filter{Limit: 4})
+		if err != nil {
+			h.Fatal(err)
+		}
+		h.store("new", "ehr")
+		if _, err := h.Purge(h.Context(), queue.Selection{IDs: []string{"e6", "e5"}}); err != nil {
+			h.Fatal(err)
+		}
+		if got, want := h.list(queue.Filter{Limit: 4, Cursor: p.Next}), []string{"e4", "e3", "e2", "e1", "e0"}; !slices.Equal(got, want) {
+			h.Fatalf("the following pages are %v, want %v", got, want)
+		}
+	}},
+	{name: "list: more events than are read in one go", test: func(h *harness) {
+		const n = 2500
+		want := make([]string, n)
+		for i := range n {
+			want[n-1-i] = fmt.Sprint("e", i)
+		}
+		h.storeMany(want)
+		if got := h.list(queue.Filter{Limit: 999}); len(got) != n {
+			h.Fatalf("%d events are listed, want %d", len(got), n)
+		}
+		if got := h.list(queue.Filter{State: queue.Delivered, Limit: 1}); len(got) != 0 {
+			h.Fatalf("%v are listed as delivered, want none", got)
+		}
+	}},
+	{name: "list: a record without its payload", test: func(h *harness) {
+		h.store("a", "ehr")
+		p, err := h.Events(h.Context(), queue.Filter{Limit: 1})
+		if err != nil || len(p.Records) != 1 {
+			h.Fatalf("Events: %+v, %v", p, err)
+		}
+		want := queue.Record{ID: "a", Provider: "soapnoteapi", Type: "note.generated", ReceivedAt: h.Now(), HasPayload: true, Deliveries: []queue.DeliveryRecord{{Upstream: "ehr", State: queue.Pending}}}
+		if got := p.Records[0]; fmt.Sprint(got) != fmt.Sprint(want) {
+			h.Fatalf("record %+v, want %+v", got, want)
+		}
+		if got := h.record("a"); fmt.Sprint(got) != fmt.Sprint(want) {
+			h.Fatalf("record %+v, want %+v", got, want)
+		}
+	}},
+	{name: "list: what cannot be is refused", test: func(h *harness) {
+		_, err := h.Events(h.Context(), queue.Filter{Limit: 1, Cursor: "no cursor"})
+		h.wantErr("Events with a wrong cursor", err, queue.ErrInvalid)
+		_, err = h.Events(h.Context(), queue.Filter{Limit: 1, State: "asleep"})
+		h.wantErr("Events with a wrong state", err, queue.ErrInvalid)
+		_, err = h.Queue.Event(h.Context(), "unknown")
+		h.wantErr("Event", err, queue.ErrNotFound)
+		_, err = h.Queue.Event(h.Context(), "")
+		h.wantErr("Event", err, queue.ErrNotFound)
+		_, err = h.Payload(h.Context(), "unknown")
+		h.wantErr("Payload", err, queue.ErrNotFound)
+		h.store("a", "ehr")
+		ctx, cancel := context.WithCancel(h.Context())
+		cancel()
+		_, err = h.Events(ctx, queue.Filter{Limit: 1})
+		h.wantErr("Events", err, context.Canceled)
+	}},
+}

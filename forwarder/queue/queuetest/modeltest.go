@@ -1,0 +1,237 @@
+package queuetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// runModel does random operations to an engine and to the model, and compares
+// their answers.
+func runModel(t *testing.T, open Open) {
+	rapid.Check(t, func(r *rapid.T) {
+		s := queue.Settings{
+			DedupeWindow:     rapid.SampledFrom([]time.Duration{time.Minute, time.Hour}).Draw(r, "dedupe"),
+			DeadRetention:    rapid.SampledFrom([]time.Duration{time.Minute, time.Hour}).Draw(r, "dead"),
+			HistoryRetention: rapid.SampledFrom([]time.Duration{time.Minute, time.Hour}).Draw(r, "history"),
+			KeepDelivered:    rapid.SampledFrom([]time.Duration{0, 10 * time.Minute}).Draw(r, "keep"),
+		}
+		clock := NewClock()
+		m := &machine{clock: clock, engine: open(t, s, clock), model: newModel(s, clock)}
+		defer func() {
+			if err := m.engine.Close(); err != nil {
+				r.Fatalf("Close: %v", err)
+			}
+		}()
+		r.Repeat(map[string]func(*rapid.T){
+			"store":     m.store,
+			"store 2":   m.store,
+			"claim":     m.claim,
+			"claim 2":   m.claim,
+			"settle":    m.settle,
+			"settle 2":  m.settle,
+			"release":   m.release,
+			"replay":    m.replay,
+			"purge":     m.purge,
+			"wait":      m.wait,
+			"configure": m.configure,
+			"restart":   m.restart,
+			"":          m.compare,
+		})
+	})
+}
+
+// A machine drives an engine and its model.
+type machine struct {
+	clock  *Clock
+	engine *Engine
+	model  *model
+	lent   []queue.Delivery
+}
+
+var (
+	someIDs       = rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"})
+	someUpstreams = rapid.SampledFrom([]string{"ehr", "warehouse"})
+	someFilter    = rapid.SampledFrom([]string{"", "", "ehr", "warehouse"})
+	someDuration  = rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, 10 * time.Minute, time.Hour})
+)
+
+func (m *machine) store(r *rapid.T) {
+	id := someIDs.Draw(r, "id")
+	upstreams := rapid.SliceOfNDistinct(someUpstreams, 0, 2, rapid.ID[string]).Draw(r, "upstreams")
+	quarantined := rapid.IntRange(0, 9).Draw(r, "kind") == 0
+	got, err := m.engine.Store(r.Context(), queue.Item{Event: Event(id, m.clock.Now()), Upstreams: upstreams, Quarantined: quarantined})
+	if want := m.model.store(id, upstreams, quarantined); err != nil || got.Duplicate != want {
+		r.Fatalf("Store(%s): %+v, %v; want duplicate %v", id, got, err, want)
+	}
+}
+
+func (m *machine) claim(r *rapid.T) {
+	upstream := someUpstreams.Draw(r, "upstream")
+	want := queue.Want{First: rapid.IntRange(0, 3).Draw(r, "first"), Retry: rapid.IntRange(0, 3).Draw(r, "retry")}
+	got, err := m.engine.Claim(upstream, m.clock.Now(), want)
+	if err != nil {
+		r.Fatalf("Claim: %v", err)
+	}
+	ids, next := m.model.claim(upstream, want)
+	for i, d := range got.Deliveries {
+		if i >= len(ids) || d.EventID != ids[i] {
+			r.Fatalf("Claim(%s, %+v): %+v, want %v", upstream, want, got.Deliveries, ids)
+		}
+		record := m.model.find(d.EventID).delivery(upstream)
+		if d.Attempts != record.Attempts || d.Used != record.Used {
+			r.Fatalf("Claim(%s): %+v, want %+v", upstream, d, record)
+		}
+	}
+	if len(got.Deliveries) != len(ids) || !got.Next.Equal(next) {
+		r.Fatalf("Claim(%s, %+v): %+v, want %v and next %v", upstream, want, got, ids, next)
+	}
+	m.lent = append(m.lent, got.Deliveries...)
+}
+
+// take takes one of the deliveries that are lent.
+func (m *machine) take(r *rapid.T) queue.Delivery {
+	if len(m.lent) == 0 {
+		r.Skip("nothing is lent")
+	}
+	i := rapid.IntRange(0, len(m.lent)-1).Draw(r, "which")
+	d := m.lent[i]
+	m.lent = slices.Delete(m.lent, i, i+1)
+	return d
+}
+
+func (m *machine) settle(r *rapid.T) {
+	d := m.take(r)
+	if e, err := m.engine.Load(d); m.model.find(d.EventID) != nil && (err != nil || !same(e, Event(d.EventID, d.ReceivedAt))) {
+		r.Fatalf("Load(%+v): %+v, %v", d, e, err)
+	}
+	o := queue.Outcome{
+		Delivery: d,
+		At:       m.clock.Now(),
+		Duration: someDuration.Draw(r, "duration"),
+		Status:   rapid.SampledFrom([]int{0, 200, 503}).Draw(r, "status"),
+		Result:   rapid.SampledFrom([]queue.Result{queue.Success, queue.Failure, queue.Timeout, queue.ConnectError, queue.Gone}).Draw(r, "result"),
+		Used:     rapid.Bool().Draw(r, "used"),
+		State:    rapid.SampledFrom([]queue.State{queue.Pending, queue.Delivered, queue.Dead}).Draw(r, "state"),
+	}
+	if o.State == queue.Pending {
+		o.Next = m.clock.Now().Add(someDuration.Draw(r, "next"))
+	}
+	m.engine.Settle(o)
+	m.engine.Flush()
+	m.model.settle(d.EventID, d.Upstream, o)
+}
+
+func (m *machine) release(r *rapid.T) {
+	d := m.take(r)
+	m.engine.Release(d)
+	m.model.release(d.EventID, d.Upstream)
+}
+
+func (m *machine) replay(r *rapid.T) {
+	s := m.selection(r)
+	if rapid.IntRange(0, 2).Draw(r, "since") == 0 {
+		s = queue.Selection{Since: m.clock.Now().Add(-someDuration.Draw(r, "ago"))}
+	}
+	s.Upstream = someFilter.Draw(r, "upstream")
+	got, err := m.engine.Replay(r.Context(), s)
+	want, refused := m.model.replay(s)
+	if got != want || !errors.Is(err, refused) {
+		r.Fatalf("Replay(%+v): %+v, %v; want %+v, %v", s, got, err, want, refused)
+	}
+}
+
+func (m *machine) purge(r *rapid.T) {
+	s := m.selection(r)
+	if s.Dead && rapid.Bool().Draw(r, "before") {
+		s.Before = m.clock.Now().Add(-someDuration.Draw(r, "ago"))
+	}
+	got, err := m.engine.Purge(r.Context(), s)
+	want, refused := m.model.purge(s)
+	if got != want || !errors.Is(err, refused) {
+		r.Fatalf("Purge(%+v): %d, %v; want %d, %v", s, got, err, want, refused)
+	}
+	// A claim of an event that is gone means nothing; that of another event
+	// that takes its id later would be taken for it.
+	m.lent = slices.DeleteFunc(m.lent, func(d queue.Delivery) bool {
+		if m.model.find(d.EventID) != nil {
+			return false
+		}
+		m.engine.Release(d)
+		return true
+	})
+}
+
+// selection picks the dead, or events by id that may or may not be there.
+func (m *machine) selection(r *rapid.T) queue.Selection {
+	if rapid.Bool().Draw(r, "dead") {
+		return queue.Selection{Dead: true}
+	}
+	return queue.Selection{IDs: rapid.SliceOfNDistinct(someIDs, 1, 2, rapid.ID[string]).Draw(r, "ids")}
+}
+
+func (m *machine) wait(r *rapid.T) {
+	m.clock.Advance(someDuration.Draw(r, "wait"))
+	m.engine.Sweep()
+	m.model.sweep()
+}
+
+func (m *machine) configure(r *rapid.T) {
+	s := m.model.settings
+	s.HistoryRetention = max(time.Second, someDuration.Draw(r, "history"))
+	s.KeepDelivered = someDuration.Draw(r, "keep")
+	s.DeadRetention = max(time.Second, someDuration.Draw(r, "dead"))
+	m.model.settings = s
+	m.engine.Configure(s)
+	m.engine.Sweep()
+	m.model.sweep()
+}
+
+func (m *machine) restart(r *rapid.T) {
+	if m.engine.Crash != nil && rapid.Bool().Draw(r, "crash") {
+		m.engine.Queue = m.engine.Crash()
+	} else {
+		m.engine.Queue = m.engine.Reopen()
+	}
+	m.engine.Configure(m.model.settings)
+	m.model.restart()
+	m.lent = nil
+}
+
+// compare compares all that can be seen.
+func (m *machine) compare(r *rapid.T) {
+	for _, state := range []queue.State{"", queue.Pending, queue.Delivered, queue.Dead, queue.Quarantined} {
+		for _, upstream := range []string{"", "ehr", "warehouse"} {
+			p, err := m.engine.Events(r.Context(), queue.Filter{State: state, Upstream: upstream, Limit: 100})
+			if err != nil || p.Next != "" {
+				r.Fatalf("Events: %+v, %v", p, err)
+			}
+			ids := []string{}
+			for _, got := range p.Records {
+				ids = append(ids, got.ID)
+				if e := m.model.find(got.ID); e == nil || fmt.Sprint(got) != fmt.Sprint(e.record()) {
+					r.Fatalf("record %+v, want that of %+v", got, e)
+				}
+			}
+			if want := m.model.list(state, upstream); !slices.Equal(ids, want) {
+				r.Fatalf("Events(%q, %q): %v, want %v", state, upstream, ids, want)
+			}
+		}
+	}
+	s, err := m.engine.Stats()
+	if err != nil || fmt.Sprint(s.Upstreams) != fmt.Sprint(m.model.upstreams()) {
+		r.Fatalf("Stats: %+v, %v; want %+v", s, err, m.model.upstreams())
+	}
+	for _, e := range m.model.events {
+		got, err := m.engine.Payload(r.Context(), e.id)
+		if e.payload && (err != nil || got.ID != e.id) || !e.payload && !errors.Is(err, queue.ErrNoPayload) {
+			r.Fatalf("Payload(%s): %+v, %v; want payload %v", e.id, got, err, e.payload)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package queuetest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+var settling = []testCase{
+	{name: "settle: the payload goes with the last delivery", test: func(h *harness) {
+		h.store("a", "ehr", "warehouse")
+		h.deliver(h.claimOne("ehr", "a"))
+		h.wantPayload("a", nil)
+		h.deliver(h.claimOne("warehouse", "a"))
+		h.wantPayload("a", queue.ErrNoPayload)
+		h.reopen()
+		h.wantPayload("a", queue.ErrNoPayload)
+		h.wantIDs(h.claim("ehr", 10))
+		if b := h.stats().Bytes; b != 0 {
+			h.Fatalf("%d bytes of sealed records, want 0", b)
+		}
+	}},
+	{name: "settle: the history tells each attempt", test: func(h *harness) {
+		h.store("a", "ehr")
+		began := h.Now()
+		h.settle(h.claimOne("ehr", "a"), queue.Outcome{State: queue.Pending, Result: queue.ConnectError, Duration: time.Second, Next: began.Add(time.Minute)})
+		h.Advance(time.Minute)
+		d := h.claimOne("ehr", "a")
+		if d.Attempts != 1 || d.Used != 0 {
+			h.Fatalf("%d attempts and %d used, want 1 and 0", d.Attempts, d.Used)
+		}
+		h.settle(d, queue.Outcome{State: queue.Dead, Result: queue.Gone, Status: 410, Used: true, Duration: 2 * time.Second})
+		h.reopen()
+		got := delivery(h.record("a"), "ehr")
+		want := []queue.Attempt{
+			{Number: 1, At: began, Duration: time.Second, Result: queue.ConnectError},
+			{Number: 2, At: began.Add(time.Minute), Duration: 2 * time.Second, Result: queue.Gone, Status: 410},
+		}
+		if fmt.Sprint(got.History) != fmt.Sprint(want) || got.State != queue.Dead || got.Attempts != 2 || got.Used != 1 {
+			h.Fatalf("delivery %+v, want dead with history %+v", got, want)
+		}
+	}},
+	{name: "settle: the history keeps the newest attempts", test: func(h *harness) {
+		h.store("a", "ehr")
+		const attempts = queue.MaxHistory + 7
+		for range attempts {
+			h.retry(h.claimOne("ehr", "a"), 0)
+		}
+		got := delivery(h.record("a"), "ehr")
+		if len(got.History) != queue.MaxHistory || got.Attempts != attempts || got.Used != attempts {
+			h.Fatalf("%d attempts, %d used and a history of %d, want %d and %d", got.Attempts, got.Used, len(got.History), attempts, queue.MaxHistory)
+		}
+		if first, last := got.History[0].Number, got.History[queue.MaxHistory-1].Number; first != 8 || last != attempts {
+			h.Fatalf("the history is of attempts %d to %d, want 8 to %d", first, last, attempts)
+		}
+	}},
+	{name: "settle: a record tells when the next attempt is", test: func(h *harness) {
+		h.store("a", "ehr")
+		if next := delivery(h.record("a"), "ehr").NextAttempt; !next.IsZero() {
+			h.Fatalf("next attempt of a new event at %v, want none", next)
+		}
+		h.retry(h.claimOne("ehr", "a"), time.Minute)
+		if next := delivery(h.record("a"), "ehr").NextAttempt; !next.Equal(h.Now().Add(time.Minute)) {
+			h.Fatalf("next attempt at %v, want in a minute", next)
+		}
+	}},
+	{name: "settle: a dead delivery keeps the payload and leaves the others alone", test: func(h *harness) {
+		h.store("a", "ehr", "warehouse")
+		h.kill(h.claimOne("ehr", "a"))
+		h.wantIDs(h.claim("ehr", 10))
+		h.deliver(h.claimOne("warehouse", "a"))
+		h.wantPayload("a", nil)
+		h.reopen()
+		h.wantPayload("a", nil)
+		r := h.record("a")
+		if delivery(r, "ehr").State != queue.Dead || delivery(r, "warehouse").State != queue.Delivered {
+			h.Fatalf("record %+v, want dead and delivered", r)
+		}
+	}},
+	{name: "settle: an outcome counts once", test: func(h *harness) {
+		h.store("a", "ehr")
+		d := h.claimOne("ehr", "a")
+		h.deliver(d)
+		h.kill(d)
+		if got := delivery(h.record("a"), "ehr"); got.State != queue.Delivered || got.Attempts != 1 {
+			h.Fatalf("delivery %+v, want delivered at the first attempt", got)
+		}
+	}},
+	{name: "settle: closing keeps what was settled before", test: func(h *harness) {
+		for i := range 50 {
+			h.store(fmt.Sprint("e", i), "ehr")
+		}
+		for _, d := range h.claim("ehr", 50) {
+			h.Queue.Settle(queue.Outcome{Delivery: d, At: h.Now(), State: queue.Delivered, Result: queue.Success, Used: true})
+		}
+		h.reopen()
+		h.wantIDs(h.claim("ehr", 50))
+	}},
+	{name: "crash: what was durable is there and what was claimed is due", test: func(h *harness) {
+		if h.Crash == nil {
+			h.Log("not tested: this engine cannot be made to crash")
+			return
+		}
+		for _, id := range []string{"a", "b", "c", "d"} {
+			h.store(id, "ehr")
+		}
+		ds := h.claim("ehr", 3)
+		h.deliver(ds[0])
+		h.retry(ds[1], time.Minute)
+		h.Queue = h.Crash()
+		h.wantIDs(h.claim("ehr", 10), "c", "d")
+		h.Advance(time.Minute)
+		h.wantIDs(h.claim("ehr", 10), "b")
+		h.storeAgain("a", "ehr")
+	}},
+}

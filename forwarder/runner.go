@@ -1,0 +1,245 @@
+package forwarder
+
+import (
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// A runner is one upstream's loop: it decides when to ask the queue, for how
+// many deliveries, and starts an attempt at each.
+type runner struct {
+	dispatcher *Dispatcher
+	name       string
+
+	signal chan struct{} // wakes the loop
+	stop   chan struct{} // closed when the runner is retired
+	ended  chan struct{} // closed when the loop has ended
+
+	mu          sync.Mutex // held for no more than a look or a change
+	settings    *settings
+	limiter     *rate.Limiter
+	agenda      agenda
+	pause       pause
+	inFlight    int
+	retired     bool
+	lastSuccess time.Time
+	lastProblem time.Time
+
+	// The loop's own.
+	slots int  // taken so far
+	told  bool // the observer believes the upstream to be paused
+}
+
+func newRunner(d *Dispatcher, s *settings) *runner {
+	return &runner{
+		dispatcher: d,
+		name:       s.Name,
+		signal:     make(chan struct{}, 1),
+		stop:       make(chan struct{}),
+		ended:      make(chan struct{}),
+		settings:   s,
+		limiter:    s.newLimiter(),
+	}
+}
+
+// run is the loop. One timer stands for whatever comes next.
+func (r *runner) run() {
+	defer close(r.ended)
+	defer r.farewell()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-r.stop:
+			return
+		case <-r.signal:
+		case <-timer.C:
+		}
+		timer.Reset(r.pass())
+	}
+}
+
+// pass starts whatever may start now and returns how long to wait for more.
+func (r *runner) pass() time.Duration {
+	for {
+		now := r.dispatcher.options.Now()
+		r.announce(now)
+		n, at := r.plan(now)
+		if n == 0 {
+			return at.Sub(now)
+		}
+		r.claim(now, n)
+	}
+}
+
+// plan says how many deliveries to ask the queue for now, and where none, when
+// to look again unless something happens before.
+func (r *runner) plan(now time.Time) (n int, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	idle := now.Add(maxCheck)
+	if now.Before(r.pause.hold) && r.pause.hold.Before(idle) {
+		idle = r.pause.hold // its end is to be announced
+	}
+	if r.retired {
+		return 0, idle
+	}
+	if ready, at := r.agenda.ready(now); !ready {
+		return 0, earlier(at, idle)
+	}
+	n, at = r.pause.room(now)
+	if n == 0 {
+		return 0, earlier(at, idle)
+	}
+	n = min(n, r.settings.Concurrency-r.inFlight)
+	if n <= 0 {
+		return 0, idle
+	}
+	tokens := r.limiter.TokensAt(now)
+	if tokens < 1 {
+		missing := (1 - tokens) / float64(r.limiter.Limit())
+		return 0, earlier(now.Add(time.Duration(math.Ceil(missing*float64(time.Second)))+time.Microsecond), idle)
+	}
+	return int(min(float64(n), tokens)), time.Time{}
+}
+
+// claim asks the queue for n deliveries and starts an attempt at each.
+func (r *runner) claim(now time.Time, n int) {
+	r.mu.Lock()
+	r.agenda.asking(now)
+	r.mu.Unlock()
+
+	deliveries, next, err := take(r.dispatcher.queue, r.name, now, n, r.slots)
+	started := r.start(now, deliveries)
+	r.slots += started
+
+	r.mu.Lock()
+	r.limiter.AllowN(now, started)
+	if err != nil {
+		r.agenda.failed(now)
+	} else {
+		r.agenda.asked(now, len(deliveries) == n, next)
+	}
+	r.mu.Unlock()
+	if err != nil {
+		r.problem(now, fmt.Errorf("asking the queue for deliveries to upstream %q: %w", r.name, err))
+	}
+}
+
+// start begins an attempt at each delivery, and returns those that may not begin
+// after all, since the upstream was paused or retired meanwhile, to the queue.
+func (r *runner) start(now time.Time, deliveries []queue.Delivery) (started int) {
+	for _, d := range deliveries {
+		r.mu.Lock()
+		t, ok := r.pause.begin(now)
+		ok = ok && !r.retired
+		if ok {
+			r.inFlight++
+		}
+		a := &attempt{runner: r, settings: r.settings, delivery: d, ticket: t}
+		r.mu.Unlock()
+
+		if !ok {
+			r.dispatcher.queue.Release(d)
+			continue
+		}
+		started++
+		r.dispatcher.work.Go(a.run)
+	}
+	return started
+}
+
+// done takes in how an attempt ended and frees its slot.
+func (r *runner) done(a *attempt, v verdict, cause error, o queue.Outcome, now time.Time) {
+	r.mu.Lock()
+	r.inFlight--
+	r.pause.end(a.ticket, v, cause, now)
+	if o.State == queue.Pending {
+		r.agenda.postpone(now, o.Next)
+	}
+	if v.result == queue.Success {
+		r.lastSuccess = now
+	}
+	r.mu.Unlock()
+	r.nudge()
+}
+
+// abandon frees the slot of an attempt that was not made.
+func (r *runner) abandon(a *attempt) {
+	r.mu.Lock()
+	r.inFlight--
+	r.pause.abandon(a.ticket)
+	r.mu.Unlock()
+	r.nudge()
+}
+
+// linger waits for d, or until the runner is retired.
+func (r *runner) linger(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.stop:
+	}
+}
+
+func (r *runner) identity() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.settings.Identity
+}
+
+func (r *runner) configure(s *settings) {
+	r.mu.Lock()
+	if s.RateLimit != r.settings.RateLimit {
+		r.limiter = s.newLimiter()
+	}
+	r.settings = s
+	r.mu.Unlock()
+	r.nudge()
+}
+
+// retire has the loop end. What is under way goes on to its end.
+func (r *runner) retire() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.retired {
+		r.retired = true
+		close(r.stop)
+	}
+}
+
+func (r *runner) wake() {
+	r.mu.Lock()
+	r.agenda.wake()
+	r.mu.Unlock()
+	r.nudge()
+}
+
+func (r *runner) nudge() {
+	select {
+	case r.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (r *runner) status(now time.Time) UpstreamStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, paused := r.pause.paused(now)
+	return UpstreamStatus{Name: r.name, InFlight: r.inFlight, Paused: paused, LastSuccess: r.lastSuccess}
+}
+
+// earlier is the earlier of two times, of which a zero a is none.
+func earlier(a, b time.Time) time.Time {
+	if !a.IsZero() && a.Before(b) {
+		return a
+	}
+	return b
+}

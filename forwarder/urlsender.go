@@ -1,0 +1,160 @@
+package forwarder
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"time"
+)
+
+const (
+	// Of an answer at most 64 KiB are read: its header, and what of its body
+	// comes soon enough that reading it is cheaper than a new connection.
+	maxAnswerHeader = 32 << 10
+	maxAnswerBody   = 32 << 10
+	drainGrace      = time.Second
+
+	dialTimeout  = 10 * time.Second
+	idleTimeout  = 90 * time.Second
+	pingInterval = 15 * time.Second // finds a dead HTTP/2 connection
+)
+
+// A URLSender sends messages to a URL. It follows no redirect and uses no proxy.
+type URLSender struct {
+	url       *url.URL // without userinfo and fragment
+	basicAuth string   // the Authorization that the URL's userinfo makes; may be empty
+	transport *http.Transport
+	draining  chan struct{} // holds a token for each body being read
+}
+
+// NewURLSender makes a Sender that calls u as it is written; userinfo becomes
+// basic authentication, unless the message brings an Authorization of its own.
+// It keeps up to concurrency idle connections.
+func NewURLSender(u *url.URL, concurrency int) *URLSender {
+	if concurrency <= 0 {
+		concurrency = DefaultConcurrency
+	}
+	target := *u
+	target.User, target.Fragment, target.RawFragment = nil, "", ""
+	s := &URLSender{
+		url:      &target,
+		draining: make(chan struct{}, concurrency),
+		transport: &http.Transport{
+			Proxy:                  nil, // a clinical payload takes no detour that nobody configured here
+			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSHandshakeTimeout:    dialTimeout,
+			ForceAttemptHTTP2:      true,
+			DisableCompression:     true,
+			MaxIdleConns:           concurrency,
+			MaxIdleConnsPerHost:    concurrency,
+			IdleConnTimeout:        idleTimeout,
+			MaxResponseHeaderBytes: maxAnswerHeader,
+			HTTP2: &http.HTTP2Config{
+				MaxReceiveBufferPerStream:     maxAnswerBody,
+				MaxReceiveBufferPerConnection: 1 << 20,
+				SendPingTimeout:               pingInterval,
+				PingTimeout:                   pingInterval,
+			},
+		},
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		s.basicAuth = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+	}
+	return s
+}
+
+// Send posts the message. It returns as soon as the final status is known; what
+// follows is read on the side. Its errors hold nothing of the URL but the host.
+func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
+	// The request has a context of its own, since it may outlive the call.
+	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	defer detach()
+
+	var reached progress
+	req, err := s.request(httptrace.WithClientTrace(own, reached.trace()), m)
+	if err != nil {
+		cancel(nil)
+		return Answer{}, err
+	}
+	resp, err := s.transport.RoundTrip(req)
+	if err != nil {
+		cancel(nil)
+		return Answer{}, sendError(ctx, err, &reached)
+	}
+	s.dispose(resp, cancel)
+	return Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}, nil
+}
+
+// Close gives up the idle connections. What is under way goes on.
+func (s *URLSender) Close() { s.transport.CloseIdleConnections() }
+
+func (s *URLSender) request(ctx context.Context, m *Message) (*http.Request, error) {
+	// A bytes.Reader makes net/http set GetBody, by which it can send the
+	// request once more where a kept connection turns out to be closed.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(m.Body))
+	if err != nil {
+		return nil, errRequest
+	}
+	req.URL = s.url
+	if m.Query != "" {
+		u := *s.url
+		if u.RawQuery != "" {
+			u.RawQuery += "&"
+		}
+		u.RawQuery += m.Query
+		req.URL = &u
+	}
+	req.Header = maps.Clone(m.Header)
+	// net/http does that only for a request that is idempotent, as ours is by
+	// its webhook-id, and takes this header without a value for that, unsent.
+	req.Header["Idempotency-Key"] = nil
+	if s.basicAuth != "" && req.Header.Get("Authorization") == "" {
+		req.Header["Authorization"] = []string{s.basicAuth}
+	}
+	return req, nil
+}
+
+// dispose reads a little of the answer's body, so that the connection can be
+// used again, and closes it. Whatever the upstream makes of that, it costs no
+// more than a second, maxAnswerBody bytes and one of a bounded number of
+// goroutines.
+func (s *URLSender) dispose(resp *http.Response, cancel context.CancelCauseFunc) {
+	body := resp.Body
+	end := func() {
+		_ = body.Close() // the answer is known; how its body ends changes nothing
+		cancel(nil)
+	}
+	if body == http.NoBody {
+		end()
+		return
+	}
+	if resp.ContentLength > maxAnswerBody {
+		cancel(nil)
+		end()
+		return
+	}
+	select {
+	case s.draining <- struct{}{}:
+	default:
+		cancel(nil)
+		end()
+		return
+	}
+	go func() {
+		defer func() { <-s.draining }()
+		defer end()
+		grace := time.AfterFunc(drainGrace, func() { cancel(nil) })
+		defer grace.Stop()
+		_, _ = io.Copy(io.Discard, io.LimitReader(body, maxAnswerBody+1)) // any error ends it
+	}()
+}
+
+var _ Sender = (*URLSender)(nil)

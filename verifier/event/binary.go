@@ -1,0 +1,102 @@
+package event
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"slices"
+)
+
+// The durable coding of an event is
+//
+//	version   1 byte
+//	head      4 bytes, big-endian: the length of the fields
+//	body      4 bytes, big-endian: the length of the body
+//	fields    each string as a uvarint length and its bytes, numbers as varints
+//	body      to the end
+//
+// An event has exactly one coding, so that whatever Decode takes is what
+// AppendBinary made. A change to the fields needs another version, and Decode
+// must go on to read this one: events of the last release wait in queues.
+const (
+	binaryVersion = 1
+	binaryHeader  = 1 + 4 + 4
+)
+
+// Times between these seconds have four digits for the year, as RFC 3339 needs.
+const (
+	minSecond = -62167219200 // 0000-01-01T00:00:00Z
+	maxSecond = 253402300799 // 9999-12-31T23:59:59Z
+)
+
+// AppendBinary appends the event in its durable coding, from which Decode makes
+// it again, ReceivedAt as UTC. It returns an error, and dst as it was, where
+// the event cannot be coded: a Note outside of Body, a ReceivedAt outside the
+// years 0 to 9999, or 4 GiB.
+func (e *Event) AppendBinary(dst []byte) ([]byte, error) {
+	second := e.ReceivedAt.Unix()
+	note := e.Note
+	if note.Empty() {
+		note = Span{}
+	}
+	switch {
+	case note.Start < 0 || note.End > len(e.Body):
+		return dst, errors.New("encoding an event: its note is not within its body")
+	case second < minSecond || second > maxSecond:
+		return dst, errors.New("encoding an event: the time of receipt is outside the years 0 to 9999")
+	case uint64(len(e.Body)) > math.MaxUint32:
+		return dst, errors.New("encoding an event: the body is longer than 4 GiB")
+	}
+
+	start := len(dst)
+	b := slices.Grow(dst, binaryHeader+512+len(e.Query)*2+len(e.Body))
+	b = append(b, binaryVersion)
+	b = binary.BigEndian.AppendUint64(b, 0) // both lengths, known below
+	for _, s := range e.strings() {
+		b = appendString(b, *s)
+	}
+	b = binary.AppendVarint(b, second)
+	b = binary.AppendUvarint(b, uint64(e.ReceivedAt.Nanosecond())) //nolint:gosec // never negative
+	b = appendLen(b, len(e.Metadata))
+	for _, p := range e.Metadata {
+		b = appendString(b, p.Name)
+		b = appendLen(b, len(p.Values))
+		for _, v := range p.Values {
+			b = appendString(b, v)
+		}
+	}
+	b = appendLen(b, note.Start)
+	b = appendLen(b, note.End)
+	if e.WithRaw {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	b = appendLen(b, len(e.Proof))
+	for _, f := range e.Proof {
+		b = appendString(b, f.Name)
+		b = appendString(b, f.Value)
+	}
+
+	head := len(b) - start - binaryHeader
+	if uint64(head) > math.MaxUint32 { //nolint:gosec // a length
+		return dst, errors.New("encoding an event: its attributes are longer than 4 GiB")
+	}
+	binary.BigEndian.PutUint32(b[start+1:], uint32(head))        //nolint:gosec // checked above
+	binary.BigEndian.PutUint32(b[start+5:], uint32(len(e.Body))) //nolint:gosec // checked above
+	return append(b, e.Body...), nil
+}
+
+// strings are the event's plain strings in the order of the coding.
+func (e *Event) strings() [15]*string {
+	return [...]*string{
+		&e.ID, &e.Source, &e.Type, &e.Subject, &e.Time, &e.ExpiryTime, &e.TraceParent, &e.TraceState,
+		&e.Provider, &e.Kind, &e.ObjectID, &e.Status, &e.OccurredAt, &e.ContentType, &e.Query,
+	}
+}
+
+func appendString(dst []byte, s string) []byte { return append(appendLen(dst, len(s)), s...) }
+
+func appendLen(dst []byte, n int) []byte {
+	return binary.AppendUvarint(dst, uint64(n)) //nolint:gosec // a length is never negative
+}

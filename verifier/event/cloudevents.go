@@ -1,0 +1,161 @@
+package event
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// specVersion is the version of CloudEvents that the events are written in.
+const specVersion = "1.0"
+
+// AppendStructured appends the event as one CloudEvents JSON document: the
+// attributes that are not empty, then the data object.
+func (e *Event) AppendStructured(dst []byte) []byte {
+	dst = slices.Grow(dst, 1024+e.dataSize())
+	dst = append(dst, '{')
+	for name, value := range e.attributes() {
+		dst = appendMember(dst, name, value)
+		dst = append(dst, ',')
+		if name == "time" {
+			dst = append(dst, `"datacontenttype":"application/json",`...)
+		}
+	}
+	dst = append(dst, `"data":`...)
+	dst = e.AppendData(dst)
+	return append(dst, '}')
+}
+
+// AppendData appends the event's data object. The note and the raw payload in
+// it are the provider's bytes, untouched.
+func (e *Event) AppendData(dst []byte) []byte {
+	dst = slices.Grow(dst, e.dataSize())
+	dst = append(dst, '{')
+	dst = append(appendMember(dst, "provider", e.Provider), ',')
+	dst = append(appendMember(dst, "kind", e.Kind), ',')
+	dst = append(appendMember(dst, "id", e.ObjectID), ',')
+	dst = append(appendMember(dst, "status", e.Status), ',')
+	if e.OccurredAt != "" {
+		dst = append(appendMember(dst, "occurred_at", e.OccurredAt), ',')
+	}
+	dst = append(dst, `"received_at":"`...)
+	dst = e.ReceivedAt.UTC().AppendFormat(dst, timeLayout)
+	dst = append(dst, '"')
+	if !e.Note.Empty() {
+		dst = append(dst, `,"note":`...)
+		dst = append(dst, e.Body[e.Note.Start:e.Note.End]...)
+	}
+	dst = append(dst, `,"metadata":`...)
+	dst = appendMetadata(dst, e.Metadata)
+	if e.WithRaw {
+		dst = append(dst, `,"raw":`...)
+		dst = append(dst, e.Body...)
+	}
+	return append(dst, '}')
+}
+
+// Attributes are the event's CloudEvents attributes as the headers of binary
+// mode carry them, in a fixed order: those that are not empty, without the
+// prefix "ce-", and without datacontenttype, which is Content-Type there.
+//
+// Values are percent-encoded as section 3.1.3.2 of the CloudEvents HTTP
+// protocol binding says: what is outside U+0021 to U+007E, the double quote
+// and the percent sign.
+func (e *Event) Attributes() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for name, value := range e.attributes() {
+			if !yield(name, percentEncode(value)) {
+				return
+			}
+		}
+	}
+}
+
+// attributes are the attributes that are not empty, with their own values.
+func (e *Event) attributes() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, a := range [...]struct{ name, value string }{
+			{"specversion", specVersion},
+			{"id", e.ID},
+			{"source", e.Source},
+			{"type", e.Type},
+			{"subject", e.Subject},
+			{"time", e.Time},
+			{"expirytime", e.ExpiryTime},
+			{"traceparent", e.TraceParent},
+			{"tracestate", e.TraceState},
+		} {
+			if a.value != "" && !yield(a.name, a.value) {
+				return
+			}
+		}
+	}
+}
+
+// dataSize estimates the length of the data object.
+func (e *Event) dataSize() int {
+	size := 512 + e.Note.End - e.Note.Start + len(e.Query)
+	if e.WithRaw {
+		size += len(e.Body)
+	}
+	return size
+}
+
+func appendMetadata(dst []byte, params []Param) []byte {
+	dst = append(dst, '{')
+	for i, p := range params {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendQuote(dst, p.Name), ':', '[')
+		for j, v := range p.Values {
+			if j > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendQuote(dst, v)
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, '}')
+}
+
+// appendMember appends a member whose name needs no escape.
+func appendMember(dst []byte, name, value string) []byte {
+	dst = append(dst, '"')
+	dst = append(dst, name...)
+	dst = append(dst, '"', ':')
+	return appendQuote(dst, value)
+}
+
+// appendQuote appends s as a JSON string. What is not UTF-8 in it becomes
+// U+FFFD, which is all that the error would say.
+func appendQuote(dst []byte, s string) []byte {
+	dst, _ = jsontext.AppendQuote(dst, s)
+	return dst
+}
+
+// percentEncode makes a value safe to stand in a header.
+func percentEncode(s string) string {
+	safe := true
+	for i := range len(s) {
+		safe = safe && isSafe(s[i])
+	}
+	if safe {
+		return s
+	}
+	const digits = "0123456789ABCDEF"
+	var b []byte
+	for _, r := range s { // by rune, so that what is not UTF-8 becomes U+FFFD
+		for _, c := range []byte(string(r)) {
+			if isSafe(c) {
+				b = append(b, c)
+			} else {
+				b = append(b, '%', digits[c>>4], digits[c&15])
+			}
+		}
+	}
+	return string(b)
+}
+
+func isSafe(c byte) bool { return '!' <= c && c <= '~' && c != '"' && c != '%' }

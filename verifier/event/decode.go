@@ -1,0 +1,152 @@
+package event
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// Decode reads an event from its durable coding. The event's Body is a part of
+// b, which must not be changed after. It returns an error, which holds nothing
+// of b, where b is anything but the whole output of AppendBinary.
+func Decode(b []byte) (*Event, error) {
+	if len(b) == 0 {
+		return nil, errors.New("decoding an event: it is empty")
+	}
+	if b[0] != binaryVersion {
+		return nil, fmt.Errorf("decoding an event: its version is %d and this program reads version %d; was it stored by a newer one?", b[0], binaryVersion)
+	}
+	if len(b) < binaryHeader {
+		return nil, errDamaged
+	}
+	head := uint64(binary.BigEndian.Uint32(b[1:]))
+	body := uint64(binary.BigEndian.Uint32(b[5:]))
+	if uint64(len(b)) != binaryHeader+head+body {
+		return nil, errDamaged
+	}
+	// The strings are parts of one copy of the fields.
+	r := reader{rest: string(b[binaryHeader : binaryHeader+head])}
+	e := &Event{Body: slices.Clip(b[binaryHeader+head:])}
+	for _, s := range e.strings() {
+		*s = r.string()
+	}
+	e.ReceivedAt = r.time()
+	e.Metadata = r.params()
+	e.Note = r.span(len(e.Body))
+	e.WithRaw = r.bool()
+	e.Proof = r.fields()
+	if r.damaged || r.rest != "" {
+		return nil, errDamaged
+	}
+	return e, nil
+}
+
+var errDamaged = errors.New("decoding an event: it is damaged")
+
+// A reader takes the fields off a coding. After the first that is damaged it
+// returns zero values only.
+type reader struct {
+	rest    string
+	damaged bool
+}
+
+func (r *reader) fail() {
+	r.damaged = true
+	r.rest = ""
+}
+
+// uvarint reads a number of at most limit, in the shortest coding only.
+func (r *reader) uvarint(limit uint64) uint64 {
+	var n uint64
+	for i := range min(len(r.rest), binary.MaxVarintLen64) {
+		c := r.rest[i]
+		if i == binary.MaxVarintLen64-1 && c > 1 {
+			break
+		}
+		n |= uint64(c&0x7f) << (7 * i)
+		if c >= 0x80 {
+			continue
+		}
+		if c == 0 && i > 0 || n > limit {
+			break
+		}
+		r.rest = r.rest[i+1:]
+		return n
+	}
+	r.fail()
+	return 0
+}
+
+// count reads the number of things that take at least size bytes each.
+func (r *reader) count(size int) int {
+	return int(r.uvarint(uint64(len(r.rest) / size))) //nolint:gosec // bounded by a length
+}
+
+func (r *reader) string() string {
+	n := r.count(1)
+	if n > len(r.rest) { // the number itself took a part of what count saw
+		r.fail()
+		return ""
+	}
+	s := r.rest[:n]
+	r.rest = r.rest[n:]
+	return s
+}
+
+func (r *reader) time() time.Time {
+	zigzag := r.uvarint(math.MaxUint64)
+	second := int64(zigzag>>1) ^ -int64(zigzag&1) //nolint:gosec // the coding of signed numbers
+	nanosecond := r.uvarint(999_999_999)
+	if second < minSecond || second > maxSecond {
+		r.fail()
+	}
+	if r.damaged {
+		return time.Time{}
+	}
+	return time.Unix(second, int64(nanosecond)).UTC() //nolint:gosec // below a second
+}
+
+func (r *reader) params() []Param {
+	n := r.count(2)
+	if n == 0 {
+		return nil
+	}
+	params := make([]Param, n)
+	for i := range params {
+		params[i].Name = r.string()
+		if values := r.count(1); values > 0 {
+			params[i].Values = make([]string, values)
+		}
+		for j := range params[i].Values {
+			params[i].Values[j] = r.string()
+		}
+	}
+	return params
+}
+
+func (r *reader) span(within int) Span {
+	start := int(r.uvarint(uint64(within))) //nolint:gosec // bounded by a length
+	end := int(r.uvarint(uint64(within)))   //nolint:gosec // bounded by a length
+	s := Span{Start: start, End: end}
+	if s.Empty() && s != (Span{}) {
+		r.fail()
+	}
+	return s
+}
+
+func (r *reader) bool() bool { return r.uvarint(1) == 1 }
+
+func (r *reader) fields() []Field {
+	n := r.count(2)
+	if n == 0 {
+		return nil
+	}
+	fields := make([]Field, n)
+	for i := range fields {
+		fields[i] = Field{Name: r.string(), Value: r.string()}
+	}
+	return fields
+}

@@ -1,0 +1,69 @@
+package event
+
+import "time"
+
+// timeLayout is RFC 3339 in UTC with exactly three decimals.
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// maxTimeLength bounds a provider's time, whose decimals RFC 3339 does not.
+const maxTimeLength = 64
+
+// FormatTime writes a time of ours as the events carry it: RFC 3339, in UTC,
+// with exactly three decimals, what is finer cut off.
+func FormatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+// IsRFC3339 reports whether s is a date-time of RFC 3339, section 5.6, of at
+// most 64 bytes, in the strict form that every reader takes: an upper-case T
+// and Z, two digits for the hour, a period before the decimals, an offset below
+// 24:00, a day that exists and no leap second.
+func IsRFC3339(s string) bool {
+	const dateTime = "0000-00-00T00:00:00"
+	if len(s) <= len(dateTime) || len(s) > maxTimeLength {
+		return false
+	}
+	// package time is lenient about most of the form, so that is checked here
+	// and only the calendar is left to it.
+	if !hasForm(s[:len(dateTime)], dateTime) {
+		return false
+	}
+	rest := s[len(dateTime):]
+	if rest[0] == '.' {
+		digits := 1
+		for digits < len(rest) && isDigit(rest[digits]) {
+			digits++
+		}
+		if digits == 1 {
+			return false
+		}
+		rest = rest[digits:]
+	}
+	if rest != "Z" {
+		if !hasForm(rest, "+00:00") && !hasForm(rest, "-00:00") {
+			return false
+		}
+		if rest[1:3] > "23" || rest[4:6] > "59" {
+			return false
+		}
+	}
+	_, err := time.Parse("2006-01-02T15:04:05", s[:len(dateTime)])
+	return err == nil
+}
+
+// hasForm reports whether s is form with any digit where form has a zero.
+func hasForm(s, form string) bool {
+	if len(s) != len(form) {
+		return false
+	}
+	for i := range len(form) {
+		if form[i] == '0' {
+			if !isDigit(s[i]) {
+				return false
+			}
+		} else if s[i] != form[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

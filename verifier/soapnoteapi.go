@@ -1,0 +1,157 @@
+package verifier
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"time"
+)
+
+// The headers that prove a request of SOAPNoteAPI, as the provider writes them.
+const (
+	SignatureHeader = "X-SoapNoteAPI-Signature"
+	TimestampHeader = "X-SoapNoteAPI-Timestamp"
+)
+
+// The same, as they stand in an http.Header.
+var (
+	signatureKey = textproto.CanonicalMIMEHeaderKey(SignatureHeader)
+	timestampKey = textproto.CanonicalMIMEHeaderKey(TimestampHeader)
+)
+
+// DefaultTolerance is how far a timestamp may be from now where the user does
+// not say.
+const DefaultTolerance = 5 * time.Minute
+
+// maxTimestamp is the length in bytes of the longest timestamp, which lasts
+// until the year 5138.
+const maxTimestamp = 11
+
+// SOAPNoteAPI verifies the webhooks of SOAPNoteAPI. A request is signed with
+// HMAC-SHA256 over its timestamp, a period and its raw body; the key is the
+// whole secret string, "whsec_" included and nothing decoded.
+type SOAPNoteAPI struct {
+	// Secrets returns the secrets of which any verifies a request now, in the
+	// order in which they are configured. Empty ones never verify, and without
+	// any other no request does.
+	Secrets func() []string
+
+	// Tolerance is how far a timestamp may be from now, in both directions and
+	// inclusive. Both are compared in whole seconds.
+	Tolerance time.Duration
+}
+
+// Name is "soapnoteapi".
+func (SOAPNoteAPI) Name() string { return "soapnoteapi" }
+
+// Defaults are the provider's site as source, and 10 MiB.
+func (SOAPNoteAPI) Defaults() Defaults {
+	return Defaults{Source: "https://soapnoteapi.com", MaxBody: 10 << 20}
+}
+
+// CheckHeader judges presence, form and freshness of the signature and the
+// timestamp.
+func (s SOAPNoteAPI) CheckHeader(h http.Header, now time.Time) (Proof, error) {
+	signatures, timestamps := h.Values(signatureKey), h.Values(timestampKey)
+	if len(signatures) > 1 || len(timestamps) > 1 {
+		return nil, &Rejection{HeaderRepeated}
+	}
+	signature, timestamp := h.Get(signatureKey), h.Get(timestampKey)
+	if signature == "" {
+		return nil, &Rejection{SignatureMissing}
+	}
+	if timestamp == "" {
+		return nil, &Rejection{TimestampMissing}
+	}
+	p := &signatureProof{secrets: s.Secrets, timestamp: timestamp}
+	if len(signature) != hex.EncodedLen(len(p.signature)) {
+		return nil, &Rejection{SignatureMalformed}
+	}
+	if _, err := hex.Decode(p.signature[:], []byte(signature)); err != nil {
+		return nil, &Rejection{SignatureMalformed}
+	}
+	second, ok := parseTimestamp(timestamp)
+	if !ok {
+		return nil, &Rejection{TimestampMalformed}
+	}
+	tolerance := int64(s.Tolerance / time.Second)
+	switch age := now.Unix() - second; {
+	case age > tolerance:
+		return nil, &Rejection{TimestampStale}
+	case -age > tolerance:
+		return nil, &Rejection{TimestampFuture}
+	}
+	return p, nil
+}
+
+// parseTimestamp reads Unix seconds of 1 to 11 digits, the first of them not
+// zero. Whatever else were taken as a number would let the boundary between
+// timestamp and body move under one signature.
+func parseTimestamp(s string) (second int64, ok bool) {
+	if len(s) == 0 || len(s) > maxTimestamp || s[0] == '0' {
+		return 0, false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+	}
+	second, err := strconv.ParseInt(s, 10, 64)
+	return second, err == nil
+}
+
+// A signatureProof is the signature and the timestamp that a header claims.
+type signatureProof struct {
+	secrets   func() []string
+	timestamp string
+	signature [sha256.Size]byte
+}
+
+// Verify compares the signature with the one of every secret. How long that
+// takes depends on the body and the secrets alone.
+func (p *signatureProof) Verify(body []byte) (int, error) {
+	match := -1
+	for i, secret := range values(p.secrets) {
+		var mac [sha256.Size]byte
+		appendMAC(mac[:0], secret, p.timestamp, body)
+		if hmac.Equal(mac[:], p.signature[:]) && secret != "" && match < 0 {
+			match = i
+		}
+	}
+	if match < 0 {
+		return -1, &Rejection{SignatureMismatch}
+	}
+	return match, nil
+}
+
+// Sign returns the signature that SOAPNoteAPI gives a body sent at a timestamp
+// in Unix seconds: 64 lower-case hexadecimal digits.
+func Sign(secret, timestamp string, body []byte) string {
+	return hex.EncodeToString(appendMAC(nil, secret, timestamp, body))
+}
+
+func appendMAC(dst []byte, secret, timestamp string, body []byte) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
+	_, _ = io.WriteString(mac, timestamp) // a hash returns no error
+	_, _ = mac.Write([]byte{'.'})
+	_, _ = mac.Write(body)
+	return mac.Sum(dst)
+}
+
+// values are what a configured list holds now; none where there is no list.
+func values(list func() []string) []string {
+	if list == nil {
+		return nil
+	}
+	return list()
+}
+
+// Interface guards
+var (
+	_ Provider = SOAPNoteAPI{}
+	_ Proof    = (*signatureProof)(nil)
+)

@@ -1,0 +1,147 @@
+package verifier
+
+import (
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// The events of SOAPNoteAPI that are known; the provider may add others.
+const (
+	noteGenerated = "note.generated"
+	noteFailed    = "note.failed"
+)
+
+// The statuses of an event that the gateway gives itself.
+const (
+	statusCompleted = "completed"
+	statusFailed    = "failed"
+	statusTest      = "test"
+	statusOther     = "other"
+)
+
+// A notePayload is what is read of a body of SOAPNoteAPI.
+type notePayload struct {
+	event, noteID, status, createdAt string
+
+	data      event.Span
+	isObject  bool   // whether data is an object
+	expiresAt string // data's expires_at where it is RFC 3339
+}
+
+// Event reads a body of SOAPNoteAPI: a JSON object with event, note_id, status
+// and created_at as strings that are not empty and, for note.generated, data as
+// an object. An event of another name is taken too, and carries the payload as
+// raw.
+func (s SOAPNoteAPI) Event(r Request) (*event.Event, error) {
+	p, err := parseNote(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	e := s.blank(r)
+	e.ObjectID = p.noteID
+	e.Note = p.data
+	e.ExpiryTime = p.expiresAt
+	if isWord(p.noteID, 128, "._:-") {
+		e.Subject = p.noteID
+	}
+	if event.IsRFC3339(p.createdAt) {
+		e.OccurredAt = p.createdAt
+		e.Time = p.createdAt
+	}
+	switch p.event {
+	case noteGenerated:
+		e.Status = statusCompleted
+	case noteFailed:
+		e.Status = statusFailed
+	case event.Test:
+		e.Status = statusTest
+	default:
+		e.WithRaw = true
+		if isWord(p.status, 64, "._-") {
+			e.Status = p.status
+		}
+		if !isWord(p.event, 64, "._-") {
+			return e, nil
+		}
+	}
+	e.Type = event.TypePrefix(s.Name()) + p.event
+	return e, nil
+}
+
+// Quarantine makes an event that says nothing but keeps the bytes: SOAPNoteAPI
+// sends a request once only.
+func (s SOAPNoteAPI) Quarantine(r Request) *event.Event { return s.blank(r) }
+
+// blank is the event of a request before its payload is read.
+func (s SOAPNoteAPI) blank(r Request) *event.Event {
+	return &event.Event{
+		ID:          eventID(s.Name(), r.Source, r.Body),
+		Source:      r.Source,
+		Type:        event.TypePrefix(s.Name()) + event.Other,
+		Time:        event.FormatTime(r.ReceivedAt),
+		Provider:    s.Name(),
+		Kind:        event.KindNote,
+		Status:      statusOther,
+		ReceivedAt:  r.ReceivedAt,
+		Metadata:    event.ParseQuery(r.Query, r.Keep),
+		Body:        r.Body,
+		ContentType: r.Header.Get("Content-Type"),
+		Proof: []event.Field{
+			{Name: SignatureHeader, Value: r.Header.Get(signatureKey)},
+			{Name: TimestampHeader, Value: r.Header.Get(timestampKey)},
+		},
+		Query: r.Query,
+	}
+}
+
+func parseNote(body []byte) (p notePayload, err error) {
+	env, err := openEnvelope(body)
+	if err != nil {
+		return p, err
+	}
+	for {
+		name, ok, err := env.next()
+		if err != nil {
+			return p, err
+		}
+		if !ok {
+			return p, p.check()
+		}
+		switch string(name) {
+		case "event":
+			p.event, err = env.text("event")
+		case "note_id":
+			p.noteID, err = env.text("note_id")
+		case "status":
+			p.status, err = env.text("status")
+		case "created_at":
+			p.createdAt, err = env.text("created_at")
+		case "data":
+			p.data, p.expiresAt, p.isObject, err = env.object("expires_at", event.IsRFC3339)
+		default:
+			_, err = env.value()
+		}
+		if err != nil {
+			return p, err
+		}
+	}
+}
+
+// check judges a payload that is read to its end. A member that was read is not
+// empty.
+func (p *notePayload) check() error {
+	switch {
+	case p.event == "":
+		return invalid("event is missing")
+	case p.noteID == "":
+		return invalid("note_id is missing")
+	case p.status == "":
+		return invalid("status is missing")
+	case p.createdAt == "":
+		return invalid("created_at is missing")
+	case p.event == noteGenerated && p.data.Empty():
+		return invalid("data is missing")
+	case p.event == noteGenerated && !p.isObject:
+		return invalid("data is not an object")
+	}
+	return nil
+}
