@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +16,40 @@ import (
 
 // unknownSubdirective is the error of a word that a block does not know.
 func unknownSubdirective(d *caddyfile.Dispenser, block string, known ...string) error {
-	return d.Errf("%s: unknown subdirective %q; known are %s", block, d.Val(), strings.Join(known, ", "))
+	return d.Errf("%s: unknown subdirective%s; known are %s", block, quoteWord(d.Val()), strings.Join(known, ", "))
+}
+
+// word is what subdirectives and modules are called.
+var word = regexp.MustCompile(`^[a-z_]{1,32}$`)
+
+// quoteWord quotes a word for an error, behind a space, or leaves it out where
+// it is like none: a secret that has slipped onto a line of its own stands
+// where a word should.
+func quoteWord(s string) string {
+	if !word.MatchString(s) {
+		return ""
+	}
+	return " " + strconv.Quote(s)
+}
+
+// usageErr is the error of a subdirective with a missing or extra argument.
+// Caddy's own ArgErr would quote the last argument, which may be a secret.
+func usageErr(d *caddyfile.Dispenser, usage string) error {
+	name, _, _ := strings.Cut(usage, " ")
+	return d.Errf("%s: an argument is missing or too many; write it as: %s", name, usage)
+}
+
+// A subdirectiveSet notes which subdirectives a block had.
+type subdirectiveSet map[string]bool
+
+// once notes a subdirective, and is an error for one that was there already.
+func (s subdirectiveSet) once(d *caddyfile.Dispenser, block string) error {
+	name := d.Val()
+	if s[name] {
+		return d.Errf("%s: %s stands here twice; put everything behind one", block, name)
+	}
+	s[name] = word.MatchString(name)
+	return nil
 }
 
 // durationArg takes exactly one duration argument, which may be zero but not
@@ -24,7 +58,7 @@ func durationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	name := d.Val()
 	var arg string
 	if !d.AllArgs(&arg) {
-		return 0, d.ArgErr()
+		return 0, usageErr(d, name+" <duration>")
 	}
 	v, err := parseDuration(arg)
 	if err != nil {
@@ -66,7 +100,7 @@ func sizeArg(d *caddyfile.Dispenser) (int64, error) {
 	name := d.Val()
 	var arg string
 	if !d.AllArgs(&arg) {
-		return 0, d.ArgErr()
+		return 0, usageErr(d, name+" <size>")
 	}
 	size, err := humanize.ParseBytes(arg)
 	if err != nil || size == 0 || size > 1<<62 {
@@ -80,7 +114,7 @@ func countArg(d *caddyfile.Dispenser) (int, error) {
 	name := d.Val()
 	var arg string
 	if !d.AllArgs(&arg) {
-		return 0, d.ArgErr()
+		return 0, usageErr(d, name+" <number>")
 	}
 	n, err := strconv.Atoi(arg)
 	if err != nil || n < 1 {
@@ -95,7 +129,7 @@ func secretArgs(d *caddyfile.Dispenser) ([]string, error) {
 	name := d.Val()
 	args := d.RemainingArgs()
 	if len(args) == 0 {
-		return nil, d.ArgErr()
+		return nil, usageErr(d, name+" <"+name+">...")
 	}
 	for _, arg := range args {
 		if _, err := parseSecretEntry(arg); err != nil {
@@ -109,7 +143,7 @@ func secretArgs(d *caddyfile.Dispenser) ([]string, error) {
 func formatArg(d *caddyfile.Dispenser, f *forwarder.Format) error {
 	var arg string
 	if !d.AllArgs(&arg) {
-		return d.ArgErr()
+		return usageErr(d, "format structured|binary|raw")
 	}
 	if err := validateFormat(forwarder.Format(arg)); err != nil || arg == "" {
 		return d.Errf("format %q is unknown; it is structured, binary or raw", arg)

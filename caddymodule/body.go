@@ -13,14 +13,18 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-const (
-	// bodyTimeout is how long a body may take to arrive whole.
-	bodyTimeout = 10 * time.Second
+// bodyTimeout is how long a body may take to arrive whole.
+var bodyTimeout = 10 * time.Second
 
+const (
 	// unverifiedBudget is how many bytes of bodies that are not yet proved
 	// genuine this process holds at most: whoever has no secret can't make it
 	// run out of memory.
 	unverifiedBudget = 256 << 20
+
+	// maxMaxBody is the most that max_body can be: a body that grows is for a
+	// moment held twice, so that a larger one might never find room.
+	maxMaxBody = unverifiedBudget / 2
 
 	// firstRead is how much room a body gets to begin with. More is taken
 	// only as it arrives, whatever the declared size.
@@ -67,11 +71,12 @@ func stopLimitingReading(w http.ResponseWriter) {
 // such bodies; release gives its part of the budget back.
 func readBody(r *http.Request, maxBody int64) (body []byte, release func(), err error) {
 	var held int64
-	release = func() { unverified.Release(held) }
+	budget := unverified
+	release = func() { budget.Release(held) }
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
 	grow := func(n int64) error {
-		if unverified.Acquire(ctx, n) != nil {
+		if budget.Acquire(ctx, n) != nil {
 			return &verifier.Rejection{Reason: verifier.Unavailable}
 		}
 		held += n
@@ -103,15 +108,18 @@ func readBody(r *http.Request, maxBody int64) (body []byte, release func(), err 
 		if len(body) < cap(body) {
 			continue
 		}
-		next := min(2*int64(cap(body)), want+1)
+		old := int64(cap(body))
+		next := 2 * old
+		if next >= want {
+			next = want + 1
+		}
 		if err := grow(next); err != nil {
 			return nil, release, err
 		}
-		old := int64(cap(body))
 		bigger := make([]byte, len(body), next)
 		copy(bigger, body)
 		body = bigger
-		unverified.Release(old)
+		budget.Release(old)
 		held -= old
 	}
 }

@@ -23,14 +23,12 @@ func init() {
 	caddy.RegisterModule(Handler{})
 }
 
-const (
-	handlerName = "scribegate"
+const handlerName = "scribegate"
 
-	// storeTimeout is how long a genuine event may wait for the queue, and a
-	// request for room to be read. SOAPNoteAPI gives up after 10 s and never
-	// sends again, so everything that can be waited for is.
-	storeTimeout = 8 * time.Second
-)
+// storeTimeout is how long a genuine event may wait for the queue, and a
+// request for room to be read. SOAPNoteAPI gives up after 10 s and never sends
+// again, so everything that can be waited for is.
+var storeTimeout = 8 * time.Second
 
 // Handler receives one provider's webhooks. It proves that each request is
 // genuine and makes an event of it; then it either stores the event, answers
@@ -124,8 +122,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 // validate says what is wrong with the settings by themselves.
 func (h *Handler) validate() error {
-	if h.MaxBody < 0 || h.MaxBody > unverifiedBudget {
-		return fmt.Errorf("max_body: %d bytes; it must be at most 256MiB, which is what all bodies that are not yet proved genuine may hold together", h.MaxBody)
+	if h.MaxBody < 0 || h.MaxBody > maxMaxBody {
+		return fmt.Errorf("max_body: %d bytes; it must be at most 128MiB, half of what all bodies that are not yet proved genuine may hold together", h.MaxBody)
 	}
 	if err := validateSource(h.Source); err != nil {
 		return err

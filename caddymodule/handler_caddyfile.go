@@ -75,8 +75,8 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 			err = h.unmarshalDeliverTo(d, app)
 		case "max_body":
 			h.MaxBody, err = sizeArg(d)
-			if err == nil && h.MaxBody > unverifiedBudget {
-				err = d.Err("max_body: it must be at most 256MiB, which is what all bodies that are not yet proved genuine may hold together")
+			if err == nil && h.MaxBody > maxMaxBody {
+				err = d.Err("max_body: it must be at most 128MiB, half of what all bodies that are not yet proved genuine may hold together")
 			}
 		case "metadata":
 			if h.Metadata = d.RemainingArgs(); len(h.Metadata) == 0 {

@@ -176,7 +176,7 @@ func bounded(t *testing.T) context.Context {
 // caddy returns the path of the gateway's binary.
 func caddy(t *testing.T) string {
 	t.Helper()
-	binary, err := stage.Caddy("..")
+	binary, err := stage.Caddy(filepath.Join("..", "bin", "caddy"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@
 package examples_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -88,13 +87,12 @@ func (f exampleFile) start(ctx context.Context, t *testing.T, goKit kit, change 
 	t.Helper()
 	port, dir := ports(ctx, t, 2), t.TempDir()
 	access := filepath.Join(dir, "access.log")
-	env := []string{
-		"PORT=" + port[0], "W2_PORT=" + port[1], "QUEUE=" + filepath.Join(dir, "queue.db"), "ACCESS_LOG=" + access,
+	env := append(make([]string, 0, 7+2*len(f.backends)),
+		"PORT="+port[0], "W2_PORT="+port[1], "QUEUE="+filepath.Join(dir, "queue.db"), "ACCESS_LOG="+access,
 		"SCRIBEGATE_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-		"SOAPNOTE_SECRET=" + soapnoteSecret, "SONIOX_WEBHOOK_SECRET=" + sonioxSecret,
-	}
+		"SOAPNOTE_SECRET="+soapnoteSecret, "SONIOX_WEBHOOK_SECRET="+sonioxSecret)
 	p := played{exampleFile: f, gateway: "http://127.0.0.1:" + port[0]}
-	addresses := []string{"127.0.0.1:8080", "127.0.0.1:" + port[0]} // JSON has no {$PORT}
+	addresses := append(make([]string, 0, 2+2*len(f.backends)), "127.0.0.1:8080", "127.0.0.1:"+port[0]) // JSON has no {$PORT}
 	for _, eb := range f.backends {
 		b := goKit.start(ctx, t, "SCRIBEGATE_SIGNING_SECRET="+eb.value)
 		p.backends = append(p.backends, b)
@@ -303,14 +301,6 @@ func TestFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range append(files, filepath.Join("demo", "demo.caddyfile")) {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// fmt exits with 1 where it would change something, but only with
-		// --diff or --overwrite absent and a difference present.
-		if formatted := run(ctx, t, ".", caddy(t), "fmt", file); !bytes.Equal(formatted, text) {
-			t.Errorf("%s is not formatted; run bin/caddy fmt --overwrite examples/%s", file, file)
-		}
+		run(ctx, t, ".", caddy(t), "fmt", file) // exits with 1 where it would change something
 	}
 }

@@ -39,10 +39,10 @@ func TestDeliverySucceeds(t *testing.T) {
 			got = m
 			return Answer{Status: 204}, nil
 		})})
-		time.Sleep(time.Minute)
+		elapse(time.Minute)
 		item := r.add("ehr", false)
 		began := time.Now()
-		time.Sleep(time.Second)
+		elapse(time.Second)
 
 		state, outcomes := r.state(item)
 		if state != queue.Delivered || len(outcomes) != 1 {
@@ -94,7 +94,7 @@ func TestDeliveryOfABadEventAmongGoodOnes(t *testing.T) {
 				r.apply(Upstream{Name: "ehr", Sender: s, Retry: []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute}})
 				for range 300 {
 					r.add("ehr", false)
-					time.Sleep(time.Second)
+					elapse(time.Second)
 				}
 				if state, outcomes := r.state(item); state != queue.Dead || len(outcomes) != 4 {
 					t.Errorf("the bad event is %s after %d attempts", state, len(outcomes))
@@ -127,7 +127,7 @@ func TestDeliveryOfABadEventAlone(t *testing.T) {
 		s := scripted(always(500))
 		r := newRig(t, Upstream{Name: "ehr", Sender: s})
 		item := r.add("ehr", false)
-		time.Sleep(24 * time.Hour)
+		elapse(24 * time.Hour)
 		if state, outcomes := r.state(item); state != queue.Dead || len(outcomes) != 10 {
 			t.Errorf("the event is %s after %d attempts", state, len(outcomes))
 		}
@@ -145,7 +145,7 @@ func TestDeliveryOutlivesAnOutage(t *testing.T) {
 		for range 50 {
 			r.add("ehr", false)
 		}
-		time.Sleep(72 * time.Hour)
+		elapse(72 * time.Hour)
 		if n := r.count("ehr", queue.Pending); n != 50 {
 			t.Fatalf("%d of 50 events are pending", n)
 		}
@@ -156,7 +156,7 @@ func TestDeliveryOutlivesAnOutage(t *testing.T) {
 			t.Errorf("%d attempts in 72 hours: more than probes", n)
 		}
 		s.now(always(200))
-		time.Sleep(2*time.Minute + time.Second)
+		elapse(2*time.Minute + time.Second)
 		if n := r.count("ehr", queue.Delivered); n != 50 {
 			t.Errorf("%d of 50 events delivered two minutes after the outage", n)
 		}
@@ -179,7 +179,7 @@ func TestDeliveryGone(t *testing.T) {
 		for range 20 {
 			r.add("ehr", false)
 		}
-		time.Sleep(time.Hour)
+		elapse(time.Hour)
 		if n := r.count("ehr", queue.Dead); n != 20 || len(s.to("")) != 20 {
 			t.Errorf("%d dead after %d attempts, want 20 after 20", n, len(s.to("")))
 		}
@@ -230,7 +230,7 @@ func TestDeliveryRetryAfter(t *testing.T) {
 				if state, _ := r.state(other); (state == queue.Pending) != tt.paused {
 					t.Errorf("another event is %s meanwhile", state)
 				}
-				time.Sleep(48 * time.Hour)
+				elapse(48 * time.Hour)
 				sent := s.to(item.delivery.EventID)
 				if len(sent) != 2 || sent[1].attempt != tt.used {
 					t.Fatalf("sent %+v, want a second attempt %s", sent, tt.used)
@@ -261,7 +261,7 @@ func TestDeliveryTooManyRequestsForEver(t *testing.T) {
 		s := scripted(always(429))
 		r := newRig(t, Upstream{Name: "ehr", Sender: s, Retry: []time.Duration{time.Minute}})
 		item := r.add("ehr", false)
-		time.Sleep(time.Hour + time.Second)
+		elapse(time.Hour + time.Second)
 		if state, outcomes := r.state(item); state != queue.Pending || len(outcomes) != 61 || outcomes[60].Used {
 			t.Errorf("the event is %s after %d attempts", state, len(outcomes))
 		}
@@ -276,7 +276,7 @@ func TestDeliveryTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, Upstream{Name: "ehr", Sender: hanging, Timeout: 7 * time.Second, Retry: []time.Duration{}})
 		item := r.add("ehr", false)
-		time.Sleep(8 * time.Second)
+		elapse(8 * time.Second)
 		state, outcomes := r.state(item)
 		if state != queue.Dead || len(outcomes) != 1 || outcomes[0].Result != queue.Timeout || outcomes[0].Duration != 7*time.Second {
 			t.Fatalf("state = %s, outcomes = %+v", state, outcomes)
@@ -333,7 +333,7 @@ func TestDeliverySignsAnew(t *testing.T) {
 			}),
 		})
 		r.add("ehr", false)
-		time.Sleep(6 * time.Second)
+		elapse(6 * time.Second)
 		if len(signatures) != 2 || signatures[0] == signatures[1] {
 			t.Errorf("timestamps = %v, want two", signatures)
 		}

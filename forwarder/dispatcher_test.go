@@ -68,9 +68,9 @@ func TestDispatcherApplyRemoves(t *testing.T) {
 		for range 5 {
 			r.add("ehr", false)
 		}
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		r.apply()
-		time.Sleep(time.Hour)
+		elapse(time.Hour)
 		if n := r.count("ehr", queue.Delivered); n != 2 || r.lent() != 0 {
 			t.Errorf("%d delivered and %d claimed, want the 2 under way and none", n, r.lent())
 		}
@@ -92,14 +92,14 @@ func TestDispatcherApplyChangesSettings(t *testing.T) {
 		for range 5 {
 			r.add("ehr", false)
 		}
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		second := scripted(always(200))
 		r.apply(Upstream{Name: "ehr", Sender: second, Concurrency: 3})
 		synctest.Wait()
 		if n := r.count("ehr", queue.Delivered); n != 3 || len(second.to("")) != 3 {
 			t.Errorf("%d delivered, %d of them by the new settings; want the third slot to take all 3", n, len(second.to("")))
 		}
-		time.Sleep(10 * time.Second)
+		elapse(10 * time.Second)
 		if n := r.count("ehr", queue.Delivered); n != 5 {
 			t.Errorf("%d delivered; what was under way was interrupted", n)
 		}
@@ -132,7 +132,7 @@ func TestDispatcherApplyKeepsAPause(t *testing.T) {
 		if !r.paused(t, "ehr") || len(s.to("")) != 0 {
 			t.Error("a reload ended the pause")
 		}
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		synctest.Wait()
 		if r.paused(t, "ehr") || len(s.to("")) != 1 {
 			t.Error("the probe did not go to the new Sender")
@@ -166,7 +166,7 @@ func TestDispatcherApplyWithAnotherIdentityBeginsAnew(t *testing.T) {
 		for range 8 {
 			r.add("ehr", false)
 		}
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		s := scripted(always(200))
 		r.apply(Upstream{Name: "ehr", Identity: "http://b", Sender: s, Concurrency: 8})
 		r.add("ehr", false)
@@ -174,7 +174,7 @@ func TestDispatcherApplyWithAnotherIdentityBeginsAnew(t *testing.T) {
 		if n := len(s.to("")); n != 1 {
 			t.Errorf("%d attempts at the new backend while the old one hangs, want 1", n)
 		}
-		time.Sleep(time.Minute)
+		elapse(time.Minute)
 		if len(r.obs.pauses()) != 0 {
 			t.Errorf("the old backend's timeouts paused the new one: %v", r.obs.pauses())
 		}
@@ -207,13 +207,13 @@ func TestDispatcherTellsTheNewestObserver(t *testing.T) {
 		synctest.Wait()
 		newest := &recorder{}
 		r.d.Apply(Config{Upstreams: []Upstream{up}, Observer: newest})
-		time.Sleep(2 * time.Second)
+		elapse(2 * time.Second)
 		if len(r.obs.attempts) != 0 || len(newest.attempts) != 1 {
 			t.Errorf("%d reports to the old observer and %d to the new one", len(r.obs.attempts), len(newest.attempts))
 		}
 		r.d.Apply(Config{Upstreams: []Upstream{up}})
 		item := r.add("ehr", false)
-		time.Sleep(2 * time.Second)
+		elapse(2 * time.Second)
 		if state, _ := r.state(item); state != queue.Delivered || len(newest.attempts) != 1 {
 			t.Error("without an observer nothing is delivered, or the old one is told")
 		}
@@ -242,7 +242,7 @@ func TestDispatcherCloseWaits(t *testing.T) {
 		}
 		r.apply(Upstream{Name: "ehr", Sender: answering(200)})
 		r.d.Wake("ehr")
-		time.Sleep(time.Minute)
+		elapse(time.Minute)
 		if n := r.count("ehr", queue.Delivered); n != 2 {
 			t.Error("a closed dispatcher delivers")
 		}
@@ -328,7 +328,7 @@ func TestDispatcherDefaults(t *testing.T) {
 		s := scripted(always(400))
 		d.Apply(Config{Upstreams: []Upstream{{Name: "ehr", Sender: s}}})
 		q.add("ehr", false)
-		time.Sleep(6 * time.Second)
+		elapse(6 * time.Second)
 		if err := d.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}

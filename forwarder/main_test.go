@@ -27,7 +27,7 @@ func leaked(patience time.Duration) string {
 		buf := make([]byte, 1<<20)
 		buf = buf[:runtime.Stack(buf, true)]
 		var left []string
-		for _, stack := range strings.Split(string(buf), "\n\n") {
+		for stack := range strings.SplitSeq(string(buf), "\n\n") {
 			if strings.Contains(stack, "scribegate/forwarder.") && !strings.Contains(stack, "forwarder.TestMain") {
 				left = append(left, stack)
 			}

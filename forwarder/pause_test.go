@@ -172,9 +172,9 @@ func TestPauseAndAttemptsFromBeforeIt(t *testing.T) {
 	t.Run("failures do not count after it", func(t *testing.T) {
 		t.Parallel()
 		p := newPatient(t)
-		var old []ticket
-		for range 20 {
-			old = append(old, p.begins())
+		old := make([]ticket, 20)
+		for i := range old {
+			old[i] = p.begins()
 		}
 		p.fail(5)
 		p.waits(time.Second)

@@ -32,7 +32,7 @@ func TestRunnerKeepsToItsConcurrency(t *testing.T) {
 			if got := r.d.Status()[0].InFlight; got != want || r.lent() != want {
 				t.Errorf("second %d: %d in flight, %d claimed, want %d", second, got, r.lent(), want)
 			}
-			time.Sleep(time.Second)
+			elapse(time.Second)
 		}
 	})
 }
@@ -75,7 +75,7 @@ func TestRunnerRateLimit(t *testing.T) {
 					r.add("ehr", false)
 				}
 				r.apply(Upstream{Name: "ehr", Sender: s, RateLimit: limit})
-				time.Sleep(10*time.Second - time.Millisecond)
+				elapse(10*time.Second - time.Millisecond)
 				burst := newSettings(Upstream{RateLimit: limit}).newLimiter().Burst()
 				most, least := int(limit*10)+burst, int(limit*10)-burst
 				if n := len(s.to("")); n > most || n < least {
@@ -96,7 +96,7 @@ func TestRunnerRateLimitCanChange(t *testing.T) {
 		for range 50 {
 			r.add("ehr", false)
 		}
-		time.Sleep(10 * time.Second)
+		elapse(10 * time.Second)
 		if n := len(s.to("")); n < 9 || n > 11 {
 			t.Errorf("%d attempts in 10 s under a limit of 1, want about 10", n)
 		}
@@ -126,11 +126,11 @@ func TestRunnerProbes(t *testing.T) {
 		if cause := r.obs.causes[0]; cause == nil || !strings.Contains(cause.Error(), "502") || !r.obs.untils[0].IsZero() {
 			t.Errorf("told of a pause by %v until %v", cause, r.obs.untils[0])
 		}
-		time.Sleep(8 * time.Second) // probes after 1, 3 and 7 s
+		elapse(8 * time.Second) // probes after 1, 3 and 7 s
 		probes := s.to("")[before-1:]
 		wantGaps(t, probes, time.Second, 2*time.Second, 4*time.Second)
 		s.now(always(200))
-		time.Sleep(8 * time.Second)
+		elapse(8 * time.Second)
 		if n := r.count("ehr", queue.Delivered); n < 100-before-3 {
 			t.Errorf("%d of 100 delivered once a probe got through", n)
 		}
@@ -148,7 +148,7 @@ func TestRunnerAnnouncesTheEndOfAHold(t *testing.T) {
 		s := scripted(func(string) (Answer, error) { return Answer{503, "10"}, nil })
 		r := newRig(t, Upstream{Name: "ehr", Sender: s, Retry: []time.Duration{}})
 		r.add("ehr", false)
-		time.Sleep(11 * time.Second)
+		elapse(11 * time.Second)
 		if got := fmt.Sprint(r.obs.pauses()); got != "[paused ehr resumed ehr]" {
 			t.Errorf("pauses = %v", got)
 		}
@@ -162,7 +162,7 @@ func TestRunnerIdles(t *testing.T) {
 		r.add("ehr", false)
 		synctest.Wait()
 		before := r.claimCount()
-		time.Sleep(time.Hour)
+		elapse(time.Hour)
 		if n := r.claimCount() - before; n > int(time.Hour/maxCheck)+1 {
 			t.Errorf("an idle upstream asked the queue %d times in an hour", n)
 		}
@@ -177,7 +177,7 @@ func TestRunnerLooksInAnyCase(t *testing.T) {
 		synctest.Wait()
 		r.Notify(func(string) {})
 		item := r.add("ehr", false)
-		time.Sleep(maxCheck + time.Second)
+		elapse(maxCheck + time.Second)
 		if state, _ := r.state(item); state != queue.Delivered {
 			t.Errorf("the event is %s", state)
 		}
@@ -193,9 +193,9 @@ func TestRunnerWithASlowQueue(t *testing.T) {
 		r := newRig(t, Upstream{Name: "ehr", Sender: s, Retry: []time.Duration{10 * time.Millisecond}})
 		r.lagging = true
 		item := r.add("ehr", false)
-		time.Sleep(300 * time.Millisecond)
+		elapse(300 * time.Millisecond)
 		r.flush()
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		r.flush()
 		if state, outcomes := r.state(item); state != queue.Dead || len(outcomes) != 2 {
 			t.Errorf("the event is %s after %d attempts", state, len(outcomes))
@@ -210,7 +210,7 @@ func TestRunnerWithABrokenQueue(t *testing.T) {
 		r.failClaims(0, errors.New("disk away"))
 		r.apply(Upstream{Name: "ehr", Sender: answering(200)})
 		item := r.add("ehr", false)
-		time.Sleep(2*time.Minute + 500*time.Millisecond)
+		elapse(2*time.Minute + 500*time.Millisecond)
 		if n := r.claimCount(); n != 121 {
 			t.Errorf("asked %d times in two minutes, want once a second", n)
 		}
@@ -218,7 +218,7 @@ func TestRunnerWithABrokenQueue(t *testing.T) {
 			t.Errorf("problems = %v, want one a minute", r.obs.problems)
 		}
 		r.failClaims(0, nil)
-		time.Sleep(time.Second)
+		elapse(time.Second)
 		if state, _ := r.state(item); state != queue.Delivered {
 			t.Errorf("the event is %s when the queue is back", state)
 		}
@@ -244,15 +244,15 @@ func TestRunnerWithEventsThatCannotBeLoaded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := scripted(always(200))
 				r := newRig(t)
-				var items []*memItem
-				for range 20 {
+				items := make([]*memItem, 20)
+				for i := range items {
 					item := r.add("ehr", false)
 					r.failLoad(item.delivery.EventID, fmt.Errorf("loading: %w", tt.err))
-					items = append(items, item)
+					items[i] = item
 				}
 				good := r.add("ehr", false)
 				r.apply(Upstream{Name: "ehr", Sender: s})
-				time.Sleep(90 * time.Second)
+				elapse(90 * time.Second)
 
 				if n := len(s.to("")); n != 1 {
 					t.Errorf("%d attempts were made, want one, at the good event", n)
@@ -278,7 +278,7 @@ func TestRunnerWithEventsThatCannotBeLoaded(t *testing.T) {
 				for _, item := range items {
 					r.failLoad(item.delivery.EventID, nil)
 				}
-				time.Sleep(2 * time.Second)
+				elapse(2 * time.Second)
 				if got := r.count("ehr", queue.Pending); got != 0 {
 					t.Errorf("%d events stay pending", got)
 				}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -196,4 +197,10 @@ func (r *rig) paused(t *testing.T, upstream string) bool {
 	}
 	t.Fatalf("no status of %s", upstream)
 	return false
+}
+
+// elapse lets time pass in a synctest bubble, and what is due by then happen.
+func elapse(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }

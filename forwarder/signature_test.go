@@ -54,9 +54,9 @@ func TestSignaturesVerifyWithTheOfficialLibrary(t *testing.T) {
 		"whsec_" + strings.Repeat("AbC+/9", 8),
 		"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==",
 	}
-	var keys []SigningKey
-	for _, secret := range secrets {
-		keys = append(keys, mustKey(t, secret))
+	keys := make([]SigningKey, len(secrets))
+	for i, secret := range secrets {
+		keys[i] = mustKey(t, secret)
 	}
 	now := time.Now()
 	body := []byte("{\"text\":\"\u00e9\u2028\"}")

@@ -84,7 +84,7 @@ func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
 		cancel(nil)
 		return Answer{}, err
 	}
-	resp, err := s.transport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(req) //nolint:bodyclose // dispose closes it, in its own time
 	if err != nil {
 		cancel(nil)
 		return Answer{}, sendError(ctx, err, &reached)

@@ -31,7 +31,9 @@ import (
 var caddyfile []byte
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// SIGPIPE comes where the output is cut off, as by head, and would end the
+	// program before it has ended the gateway.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	if err := run(ctx, os.Args[1:], newPrinter(os.Stdout)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -43,13 +45,15 @@ func main() {
 // run starts gateway and backends, plays the steps and ends both.
 func run(ctx context.Context, args []string, out printer) (err error) {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	project := flags.String("project", ".", "the project's `directory`, with bin/caddy in it")
-	if err := flags.Parse(args); err != nil {
+	caddy := flags.String("caddy", filepath.Join("bin", "caddy"), "`path` of the gateway's binary")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("a minute is over"))
 	defer cancel()
-	binary, err := stage.Caddy(*project)
+	binary, err := stage.Caddy(*caddy)
 	if err != nil {
 		return err
 	}

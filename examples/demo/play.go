@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/scribegate/scribegate/examples/backends/go/receive"
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
@@ -28,26 +29,20 @@ func (sc scene) play(ctx context.Context, steps []step) error {
 	for i, s := range steps {
 		sc.out.step(i+1, s)
 		answer, err := sc.send(ctx, s)
-		problem := ""
-		if err != nil {
-			problem = err.Error()
-		} else {
-			sc.out.answer(answer)
-			problem = s.verdict(answer, ids)
+		if err == nil {
+			err = s.check(answer, ids)
 		}
-		if problem == "" {
+		if err == nil {
+			ids = append(ids, answer.ID)
 			for _, upstream := range s.upstreams {
 				sent = append(sent, target{upstream, answer.ID})
 			}
-			if answer.ID != "" {
-				ids = append(ids, answer.ID)
-			}
-			problem = sc.arrive(ctx, s, answer.ID)
+			err = sc.arrive(ctx, s, answer.ID)
 		}
-		if problem != "" {
+		if err != nil {
 			wrong++
 		}
-		sc.out.verdict(problem)
+		sc.out.verdict(err)
 	}
 
 	// What should not have been sent can only be seen once nothing is on its way.
@@ -72,22 +67,30 @@ func (sc scene) send(ctx context.Context, s step) (sender.Answer, error) {
 		return sender.Answer{}, err
 	}
 	sc.out.request(request)
-	return sender.Send(request)
+	answer, err := sender.Send(request)
+	if err == nil {
+		sc.out.answer(answer)
+	}
+	return answer, err
 }
 
-// arrive waits for a step's event at its backends and says what is wrong, or "".
-func (sc scene) arrive(ctx context.Context, s step, id string) string {
+// arrive waits for a step's event at its backends.
+func (sc scene) arrive(ctx context.Context, s step, id string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, sc.patience, fmt.Errorf("it did not come within %s", sc.patience))
 	defer cancel()
 	if len(s.upstreams) == 0 {
 		sc.out.nothing(s.status == http.StatusOK)
+		return nil
 	}
+	var d receive.Delivery
 	for _, upstream := range s.upstreams {
-		d, format, err := sc.inbox.wait(ctx, target{upstream, id})
-		if err != nil {
-			return err.Error()
+		var format string
+		var err error
+		if d, format, err = sc.inbox.wait(ctx, target{upstream, id}); err != nil {
+			return err
 		}
 		sc.out.event(upstream, format, d)
 	}
-	return ""
+	sc.out.data(d)
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/examples/backends/go/receive"
 	"github.com/scribegate/scribegate/examples/internal/sender"
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
@@ -81,7 +82,7 @@ func TestPlayWithoutAGateway(t *testing.T) {
 	}
 }
 
-func TestVerdict(t *testing.T) {
+func TestCheck(t *testing.T) {
 	t.Parallel()
 	accepted := step{status: 200}
 	tests := map[string]struct {
@@ -105,8 +106,35 @@ func TestVerdict(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := tt.step.verdict(tt.answer, []string{"old"}); (got == "") != tt.good {
-				t.Errorf("verdict() = %q", got)
+			if err := tt.step.check(tt.answer, []string{"old"}); (err == nil) != tt.good {
+				t.Errorf("check() = %v", err)
+			}
+		})
+	}
+}
+
+func TestPrinterCutsData(t *testing.T) {
+	t.Parallel()
+	whole := strings.Repeat("ä", dataLines*dataWidth)
+	for name, tt := range map[string]struct {
+		data string
+		cut  bool
+	}{
+		"whole":            {data: whole},
+		"a character more": {data: whole + "ä", cut: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			printer{w: &out}.data(receive.Delivery{Event: receive.Event{Data: []byte(tt.data)}})
+			if n := strings.Count(out.String(), "\n"); n != dataLines {
+				t.Errorf("%d lines, want %d", n, dataLines)
+			}
+			if n := strings.Count(out.String(), "ä"); n != dataLines*dataWidth {
+				t.Errorf("%d characters, want %d", n, dataLines*dataWidth)
+			}
+			if got := strings.HasSuffix(out.String(), " ...\n"); got != tt.cut {
+				t.Errorf("says that it is cut: %v, want %v", got, tt.cut)
 			}
 		})
 	}
@@ -136,7 +164,7 @@ func TestPrinterColours(t *testing.T) {
 func TestRunWithoutABinary(t *testing.T) {
 	t.Setenv(stage.CaddyEnv, "")
 	var out bytes.Buffer
-	err := run(t.Context(), []string{"-project", t.TempDir()}, printer{w: &out})
+	err := run(t.Context(), []string{"-caddy", filepath.Join(t.TempDir(), "caddy")}, printer{w: &out})
 	if err == nil || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("run() = %v, want an error that says how to build it", err)
 	}

@@ -10,8 +10,11 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// shown is how many characters of an event's data are printed.
-const shown = 88
+// An event's data is printed in so many lines of so many characters at most.
+const (
+	dataLines = 3
+	dataWidth = 96
+)
 
 // A printer writes the demonstration for people, in colours where they are seen.
 type printer struct {
@@ -73,11 +76,20 @@ func (p printer) answer(a sender.Answer) {
 
 func (p printer) event(upstream, format string, d receive.Delivery) {
 	p.row("-> "+upstream, "%s, %s, attempt %d, signature verified", d.Type, format, d.Attempt)
-	data := string(d.Data)
-	if len(data) > shown {
-		data = data[:shown] + " ..."
+}
+
+func (p printer) data(d receive.Delivery) {
+	label := "data"
+	for rest, n := []rune(string(d.Data)), 1; len(rest) > 0; n++ {
+		width := min(len(rest), dataWidth)
+		line := string(rest[:width])
+		rest = rest[width:]
+		if n == dataLines && len(rest) > 0 {
+			line, rest = line+" ...", nil
+		}
+		p.row(label, "%s", p.paint(dim, line))
+		label = ""
 	}
-	p.row("", "%s", p.paint(dim, data))
 }
 
 func (p printer) nothing(accepted bool) {
@@ -88,9 +100,9 @@ func (p printer) nothing(accepted bool) {
 	p.row("->", "nobody")
 }
 
-func (p printer) verdict(problem string) {
-	if problem != "" {
-		p.problem(problem)
+func (p printer) verdict(err error) {
+	if err != nil {
+		p.problem(err.Error())
 		return
 	}
 	p.row("", "%s", p.paint(green, "as it should"))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -83,22 +84,22 @@ func steps(soapnoteSecret, sonioxSecret string, now time.Time) []step {
 	}
 }
 
-// verdict says what is wrong with an answer, or "". ids are those of the events
-// accepted before.
-func (s step) verdict(a sender.Answer, ids []string) string {
+// check says what is wrong with an answer. ids are those of the events that were
+// taken before.
+func (s step) check(a sender.Answer, ids []string) error {
 	switch {
 	case a.Status != s.status:
-		return fmt.Sprintf("the gateway should have answered %d", s.status)
+		return fmt.Errorf("the gateway should have answered %d", s.status)
 	case s.status != http.StatusOK && (a.Received || a.ID != ""):
-		return "the gateway should not have taken it"
+		return errors.New("the gateway should not have taken it")
 	case s.status != http.StatusOK:
-		return ""
+		return nil
 	case !a.Received || a.ID == "":
-		return "the gateway should have told the event's id"
+		return errors.New("the gateway should have told the event's id")
 	case a.Duplicate != s.duplicate:
-		return fmt.Sprintf("duplicate should have been %v", s.duplicate)
+		return fmt.Errorf("duplicate should have been %v", s.duplicate)
 	case slices.Contains(ids, a.ID) != s.duplicate:
-		return fmt.Sprintf("that the id was there before should have been %v", s.duplicate)
+		return fmt.Errorf("whether the id was there before should have been %v", s.duplicate)
 	}
-	return ""
+	return nil
 }

@@ -38,7 +38,9 @@ func run(ctx context.Context, args []string, secret string, out io.Writer) error
 	flags := flag.NewFlagSet("backend", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:9000", "`address` to listen on")
 	show := flags.Bool("show", false, "print each event's data: notes are patients' own, so with synthetic data only")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	key, err := receive.ParseSecret(secret)
@@ -64,9 +66,12 @@ func run(ctx context.Context, args []string, secret string, out io.Writer) error
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	// A delivery that is cut off here is tried again.
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := server.Shutdown(grace); err != nil && !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Shutdown(grace); errors.Is(err, context.DeadlineExceeded) {
+		return server.Close()
+	} else if err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}
 	return nil

@@ -14,12 +14,11 @@ import (
 // CaddyEnv names the variable that says where the gateway's binary is.
 const CaddyEnv = "SCRIBEGATE_CADDY"
 
-// Caddy returns the path of the gateway's binary: what CaddyEnv says, or
-// bin/caddy below the project's directory.
-func Caddy(project string) (string, error) {
-	path := os.Getenv(CaddyEnv)
-	if path == "" {
-		path = filepath.Join(project, "bin", "caddy")
+// Caddy returns the absolute path of the gateway's binary: what CaddyEnv says, or
+// else the path given.
+func Caddy(path string) (string, error) {
+	if set := os.Getenv(CaddyEnv); set != "" {
+		path = set
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {

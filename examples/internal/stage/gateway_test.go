@@ -12,25 +12,22 @@ import (
 )
 
 func TestCaddy(t *testing.T) {
-	project := t.TempDir()
+	dir := t.TempDir()
+	built := filepath.Join(dir, "caddy")
 	t.Setenv(CaddyEnv, "")
-	if _, err := Caddy(project); err == nil || !strings.Contains(err.Error(), "make build") {
+	if _, err := Caddy(built); err == nil || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("Caddy() = %v, want an error that says how to build it", err)
 	}
 
-	built := filepath.Join(project, "bin", "caddy")
-	if err := os.Mkdir(filepath.Dir(built), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	if err := os.WriteFile(built, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Caddy(project); got != built || err != nil {
+	if got, err := Caddy(built); got != built || err != nil {
 		t.Errorf("Caddy() = %q, %v, want %q", got, err, built)
 	}
 
-	t.Setenv(CaddyEnv, filepath.Join(project, "elsewhere"))
-	if _, err := Caddy(project); err == nil || !strings.Contains(err.Error(), "elsewhere") {
+	t.Setenv(CaddyEnv, filepath.Join(dir, "elsewhere"))
+	if _, err := Caddy(built); err == nil || !strings.Contains(err.Error(), "elsewhere") {
 		t.Errorf("Caddy() = %v, want an error about the path that %s names", err, CaddyEnv)
 	}
 }

@@ -41,7 +41,7 @@ type Process struct {
 // Start starts a process. The caller must Stop it.
 func Start(c Command) (*Process, error) {
 	// Stop ends it: a context's end would kill it without asking.
-	cmd := exec.CommandContext(context.Background(), c.Args[0], c.Args[1:]...) //nolint:gosec // the caller names the program
+	cmd := exec.CommandContext(context.Background(), c.Args[0], c.Args[1:]...)
 	cmd.Dir = c.Dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, c.Env...)
 	r, w, err := os.Pipe()
@@ -50,9 +50,9 @@ func Start(c Command) (*Process, error) {
 	}
 	cmd.Stdout, cmd.Stderr = w, w
 	err = cmd.Start()
-	w.Close()
+	_ = w.Close() // the process has its own
 	if err != nil {
-		r.Close()
+		_ = r.Close()
 		return nil, fmt.Errorf("starting %s: %w", c.Name, err)
 	}
 	p := &Process{name: c.Name, cmd: cmd, ended: make(chan struct{}), changed: make(chan struct{})}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 
@@ -31,6 +32,7 @@ func (q *Queue) loop() {
 	defer q.ticker.Stop()
 	due := true
 	for {
+		runtime.Gosched() // who was just answered may have more: the fuller a commit, the fewer
 		ops := q.intake.take()
 		if len(ops) == 0 && !due {
 			select {
@@ -183,8 +185,8 @@ func (q *Queue) commit(t *txn) error {
 		return fmt.Errorf("writing the queue file: %w", err)
 	}
 	free := q.file.db.Stats().FreePageN
-	inUse := t.tx.Size()/int64(q.file.page) - int64(free)
-	q.file.db.NoFreelistSync = free > freelistSmall && inUse < readThrough
+	_ = t.tx.Size()/int64(q.file.page) - int64(free)
+	q.file.db.NoFreelistSync = free > freelistSmall
 
 	id := t.tx.ID()
 	err := q.commitSafely(t)
@@ -247,7 +249,7 @@ func (q *Queue) resolveOnce() (visible int, err error) {
 func (q *Queue) reopen() error {
 	q.dbMu.Lock()
 	defer q.dbMu.Unlock()
-	return errors.Join(q.file.db.Close(), q.file.open())
+	return errors.Join(q.file.db.Close(), q.file.openQueue())
 }
 
 // publish makes the changes of a durable transaction known in memory.

@@ -38,87 +38,112 @@ type file struct {
 // openFile opens or makes the queue file and locks it. It writes nothing to a
 // file that is not empty.
 func openFile(path string) (_ *file, err error) {
-	defer guard(&err, "opening the queue file "+path)
-	if err := makeDir(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("opening the queue file %s: %w", path, err)
-	}
-	_, err = os.Stat(path)
-	fresh := errors.Is(err, fs.ErrNotExist)
-
 	f := &file{path: path}
-	if err := f.open(); err != nil {
+	defer func() {
+		if err != nil && f.os != nil {
+			_ = f.os.Close() // bbolt has, unless it panicked
+		}
+	}()
+	defer faults()()
+	defer guard(&err, "opening the queue file "+path)
+	var fresh bool
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fresh = true
+		err = makeDir(filepath.Dir(path))
+	case err == nil && info.Size() == 0:
+		fresh = true
+	case err == nil:
+		err = f.inspect()
+	}
+	if err == nil {
+		err = f.openQueue()
+	}
+	if err != nil {
 		return nil, f.explain(err)
 	}
 	if fresh {
 		if err := syncDir(filepath.Dir(path)); err != nil {
-			return nil, errors.Join(fmt.Errorf("opening the queue file %s: %w", path, err), f.db.Close())
+			return nil, errors.Join(f.explain(err), f.db.Close())
 		}
 	}
 	return f, nil
 }
 
-func (f *file) open() error {
-	if runtime.GOOS == "windows" || math.MaxInt == math.MaxInt32 {
-		return f.openMapped(0)
+// inspect reads the file without the list of its free pages, which must not be
+// looked for in a file that is not as it should be.
+func (f *file) inspect() error {
+	if err := f.open(&bbolt.Options{ReadOnly: true}); err != nil {
+		return err
 	}
-	err := f.openMapped(mapSize)
-	if errors.Is(err, syscall.ENOMEM) { // a limit on address space
-		err = f.openMapped(0)
-	}
-	return err
+	return errors.Join(f.db.View(f.identify), f.db.Close())
 }
 
-func (f *file) openMapped(size int) error {
-	db, err := bbolt.Open(f.path, 0o600, &bbolt.Options{
-		Timeout:         lockTimeout,
-		FreelistType:    bbolt.FreelistMapType,
-		InitialMmapSize: size,
-		NoFreelistSync:  true, // or opening would write; each commit decides anew
-		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			var err error
-			f.os, err = os.OpenFile(name, flag, mode) //nolint:gosec // the path is the configuration's
-			return f.os, err
-		},
+func (f *file) openQueue() error {
+	return f.open(&bbolt.Options{
+		FreelistType:   bbolt.FreelistMapType,
+		NoFreelistSync: true, // or opening would write; each commit decides anew
 	})
+}
+
+func (f *file) open(o *bbolt.Options) error {
+	o.Timeout = lockTimeout
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		var err error
+		f.os, err = os.OpenFile(name, flag, mode) //nolint:gosec // the path is the configuration's
+		return f.os, err
+	}
+	if runtime.GOOS != "windows" && math.MaxInt > math.MaxInt32 {
+		o.InitialMmapSize = mapSize
+	}
+	db, err := bbolt.Open(f.path, 0o600, o)
+	if errors.Is(err, syscall.ENOMEM) { // there is a limit on address space
+		o.InitialMmapSize = 0
+		db, err = bbolt.Open(f.path, 0o600, o)
+	}
 	if err == nil {
 		f.db, f.page = db, db.Info().PageSize
 	}
 	return err
 }
 
+// errFile is the error of a file that is not a whole queue of this format.
+type errFile string
+
+func (e errFile) Error() string { return string(e) + " (nothing has been changed)" }
+
 func (f *file) explain(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("opening the queue file: %s is in use by another process; stop that one or give this one another path", f.path)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
-		return fmt.Errorf("opening the queue file: %s is no queue file, or damaged at its beginning; give another path (nothing has been changed)", f.path)
+		err = errFile("it is no queue file, or is damaged at its beginning; give another path")
 	}
 	return fmt.Errorf("opening the queue file %s: %w", f.path, err)
 }
 
-// identify tells whether the file is a queue of this format, or empty.
-func (f *file) identify(tx *bbolt.Tx) (empty bool, err error) {
+// identify returns an error unless the file is a whole queue of this format.
+func (f *file) identify(tx *bbolt.Tx) error {
 	info, err := f.os.Stat()
 	if err != nil {
-		return false, fmt.Errorf("opening the queue file %s: %w", f.path, err)
+		return err
 	}
 	if tx.Size() > info.Size() {
-		return false, fmt.Errorf("opening the queue file: %s is cut short: it has %d of %d bytes; restore it from a whole copy (nothing has been changed)", f.path, info.Size(), tx.Size())
-	}
-	if k, _ := tx.Cursor().First(); k == nil {
-		return true, nil
+		return errFile(fmt.Sprintf("it is cut short, at %d of %d bytes; restore a whole copy of it", info.Size(), tx.Size()))
 	}
 	var format string
 	if meta := tx.Bucket([]byte(bucketMeta)); meta != nil {
 		format = string(meta.Get([]byte(formatKey)))
 	}
-	if format == formatValue {
-		return false, nil
+	k, _ := tx.Cursor().First()
+	switch {
+	case format == formatValue, k == nil: // or a file whose making was cut short
+		return nil
+	case strings.HasPrefix(format, formatName):
+		return errFile(fmt.Sprintf("it is of format %q and this version reads %q; open it with the version that wrote it", format, formatValue))
 	}
-	if strings.HasPrefix(format, formatName) {
-		return false, fmt.Errorf("opening the queue file: %s is of format %q and this version reads %q; open it with the version that wrote it (nothing has been changed)", f.path, format, formatValue)
-	}
-	return false, fmt.Errorf("opening the queue file: %s belongs to another program; give another path (nothing has been changed)", f.path)
+	return errFile("it belongs to another program; give another path")
 }
 
 // resync writes both meta pages again as they stand and syncs the file. After

@@ -87,14 +87,13 @@ func Open(o Options) (*Queue, error) {
 	return q, nil
 }
 
-// prepare checks the file and the keys, then makes the buckets of a new file.
+// prepare checks the keys, then makes the buckets of a new file.
 func (q *Queue) prepare(keys []Key) error {
-	var empty bool
-	err := q.view(func(tx *bbolt.Tx) (err error) {
-		if empty, err = q.file.identify(tx); err == nil {
-			q.counts = readCounts(tx)
-		}
-		return err
+	var made bool
+	err := q.view(func(tx *bbolt.Tx) error {
+		made = tx.Bucket([]byte(bucketMeta)) != nil
+		q.counts = readCounts(tx)
+		return nil
 	})
 	if err != nil {
 		return err
@@ -104,7 +103,7 @@ func (q *Queue) prepare(keys []Key) error {
 		return err
 	}
 	q.ring.Store(ring)
-	if !empty {
+	if made {
 		return nil
 	}
 	t, err := q.begin()

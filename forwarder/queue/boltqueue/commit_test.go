@@ -1,0 +1,306 @@
+package boltqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+)
+
+// wantSound checks the file page by page, and that what is counted in it is
+// what is there.
+func wantSound(t testing.TB, q *Queue) {
+	t.Helper()
+	counted := make(counts)
+	err := q.view(func(tx *bbolt.Tx) error {
+		for err := range tx.Check() {
+			t.Errorf("the file is damaged: %v", err)
+		}
+		c := tx.Bucket([]byte(bucketEvents)).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			r, err := decodeRecord(v)
+			if err != nil {
+				return err
+			}
+			if r.quarantined {
+				counted[countQuarantined]++
+			}
+			if r.payload {
+				counted[countBytes] += int64(len(tx.Bucket([]byte(bucketPayloads)).Get(k)))
+				counted[countSealed+string(r.key[:])]++
+			}
+			for _, d := range r.deliveries {
+				switch d.state {
+				case queue.Pending:
+					counted[countPending+d.upstream]++
+				case queue.Dead:
+					counted[countDead+d.upstream]++
+				}
+			}
+		}
+		if got := readCounts(tx); fmt.Sprint(got) != fmt.Sprint(counted) {
+			t.Errorf("the file counts %+v, and %+v are in it", got, counted)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A commit that fails after its meta page was written has happened: it must not
+// be made a second time, and the store is answered with success.
+func TestCommitThatHappenedAfterAll(t *testing.T) {
+	t.Parallel()
+	var failures atomic.Int64
+	o := Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(),
+		fault: func(stage string) error {
+			if stage == afterCommit && failures.Add(-1) >= 0 {
+				return errors.New("input/output error")
+			}
+			return nil
+		},
+	}
+	q := mustOpen(t, o)
+	failures.Store(1)
+	store(t, q, "a", "ehr")
+	failures.Store(1)
+	q.Settle(queue.Outcome{Delivery: claim(t, q, "ehr", 1)[0], State: queue.Pending, Result: queue.Failure, Used: true, Next: q.now()})
+	flush(t, q)
+	if d := claim(t, q, "ehr", 1); len(d) != 1 || d[0].Attempts != 1 {
+		t.Fatalf("claimed %+v, want one delivery with one attempt", d)
+	}
+	wantSound(t, q)
+}
+
+// limit lets the file grow no further, so that bbolt itself fails as on a full
+// disk; 0 is no limit.
+func limit(t testing.TB, q *Queue, bytes func() int) {
+	t.Helper()
+	if err := q.do(context.Background(), func(*txn) error {
+		q.file.db.MaxSize = bytes()
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings()})
+	for i := range 100 {
+		store(t, q, fmt.Sprint("before", i), "ehr")
+	}
+	limit(t, q, func() int { return 1 })
+
+	var stored, failed []string
+	for i := 0; len(failed) < 3; i++ {
+		id := fmt.Sprint("e", i)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		_, err := q.Store(ctx, queue.Item{Event: queuetest.Event(id, time.Now()), Upstreams: []string{"ehr"}})
+		cancel()
+		if err == nil {
+			stored = append(stored, id)
+		} else {
+			failed = append(failed, id)
+		}
+	}
+	for _, id := range failed {
+		if _, err := q.Event(t.Context(), id); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("Event(%s) after its store failed: %v", id, err)
+		}
+	}
+
+	// Outcomes go into free pages and make more, and accepting resumes.
+	for _, d := range claim(t, q, "ehr", 90) {
+		q.Settle(queue.Outcome{Delivery: d, State: queue.Delivered, Result: queue.Success})
+	}
+	for _, id := range failed {
+		store(t, q, id, "ehr")
+	}
+	flush(t, q)
+	limit(t, q, func() int { return 0 })
+	for _, id := range stored {
+		if _, err := q.Payload(t.Context(), id); err != nil {
+			t.Errorf("Payload(%s): %v", id, err)
+		}
+	}
+	wantSound(t, q)
+}
+
+// A change that fails or panics takes no other with it.
+func TestOneBadChangeAmongOthers(t *testing.T) {
+	t.Parallel()
+	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings()})
+	bad := errors.New("bad")
+	for name, change := range map[string]func(t *txn) error{
+		"fails":  func(t *txn) error { t.put(bucketMeta, []byte("left"), []byte("behind")); return bad },
+		"panics": func(t *txn) error { t.put(bucketMeta, []byte("left"), []byte("behind")); panic("page 7") },
+	} {
+		hold := make(chan struct{})
+		held := newTask(func(*txn) error { <-hold; return nil })
+		if err := q.intake.do(held); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for i := range 5 {
+			wg.Go(func() { store(t, q, fmt.Sprint(name, i), "ehr") })
+		}
+		k := newTask(change)
+		if err := q.intake.do(k); err != nil {
+			t.Fatal(err)
+		}
+		close(hold)
+		if err := <-k.answer; err == nil {
+			t.Errorf("the change that %s is answered with success", name)
+		}
+		wg.Wait()
+	}
+	if n := len(claim(t, q, "ehr", 100)); n != 10 {
+		t.Errorf("%d deliveries, want 10", n)
+	}
+	err := q.view(func(tx *bbolt.Tx) error {
+		if tx.Bucket([]byte(bucketMeta)).Get([]byte("left")) != nil {
+			t.Error("the bad change left something behind")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSound(t, q)
+}
+
+// Whoever sends an event a second time must not be told so before the first is
+// durable.
+func TestDuplicateWaitsForTheFirst(t *testing.T) {
+	t.Parallel()
+	var failing atomic.Bool
+	q := mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(),
+		fault: func(string) error {
+			if failing.Load() {
+				return errors.New("no space left on device")
+			}
+			return nil
+		},
+	})
+	failing.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			r, err := q.Store(ctx, queue.Item{Event: queuetest.Event("a", time.Now()), Upstreams: []string{"ehr"}})
+			if err == nil {
+				t.Errorf("Store: %+v though nothing was committed", r)
+			}
+		})
+	}
+	wg.Wait()
+	failing.Store(false)
+	store(t, q, "a", "ehr")
+}
+
+// While outcomes cannot be written, no more is claimed than memory allows, and
+// whoever waits is woken when they can be again.
+func TestClaimWaitsForOutcomes(t *testing.T) {
+	t.Parallel()
+	var failing atomic.Bool
+	q := mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(),
+		fault: func(string) error {
+			if failing.Load() {
+				return errors.New("no space left on device")
+			}
+			return nil
+		},
+	})
+	store(t, q, "a", "ehr")
+	store(t, q, "b", "ehr")
+	d := claim(t, q, "ehr", 1)[0]
+	failing.Store(true)
+	for range maxOutcomes + batchOutcomes {
+		q.Settle(queue.Outcome{Delivery: d, State: queue.Delivered, Result: queue.Success})
+	}
+	woken := make(chan string, 1000)
+	q.Notify(func(upstream string) { woken <- upstream })
+	if ds := claim(t, q, "ehr", 1); len(ds) != 0 {
+		t.Fatalf("claimed %+v though too many outcomes wait", ds)
+	}
+	failing.Store(false)
+	if u := <-woken; u != "ehr" {
+		t.Fatalf("%s is woken, want ehr", u)
+	}
+	if ds := claim(t, q, "ehr", 1); len(ds) != 1 || ds[0].EventID != "b" {
+		t.Fatalf("claimed %+v, want b", ds)
+	}
+}
+
+// Closing gives up what cannot be committed, and says so.
+func TestCloseWhileStorageFails(t *testing.T) {
+	t.Parallel()
+	var failing atomic.Bool
+	q := mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(),
+		fault: func(string) error {
+			if failing.Load() {
+				return errors.New("no space left on device")
+			}
+			return nil
+		},
+	})
+	store(t, q, "a", "ehr")
+	d := claim(t, q, "ehr", 1)[0]
+	failing.Store(true)
+	q.Settle(queue.Outcome{Delivery: d, State: queue.Delivered, Result: queue.Success})
+	answer := make(chan error, 1)
+	go func() {
+		_, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event("b", time.Now()), Upstreams: []string{"ehr"}})
+		answer <- err
+	}()
+	if err := q.Close(); err == nil {
+		t.Error("Close succeeded though an outcome was lost")
+	}
+	if err := <-answer; err == nil {
+		t.Error("Store succeeded though nothing was committed")
+	}
+}
+
+func TestOnCommit(t *testing.T) {
+	t.Parallel()
+	var commits, changes atomic.Int64
+	q := mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(),
+		OnCommit: func(took time.Duration, n int) {
+			if took <= 0 || n <= 0 {
+				t.Errorf("OnCommit(%v, %d)", took, n)
+			}
+			commits.Add(1)
+			changes.Add(int64(n))
+		},
+	})
+	store(t, q, "a", "ehr")
+	idle(t, q)
+	before := commits.Load()
+	if before == 0 || changes.Load() == 0 {
+		t.Fatal("OnCommit was not called")
+	}
+	if r, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event("a", time.Now()), Upstreams: []string{"ehr"}}); err != nil || !r.Duplicate {
+		t.Fatalf("Store: %+v, %v", r, err)
+	}
+	idle(t, q)
+	if commits.Load() != before {
+		t.Error("a duplicate cost a commit")
+	}
+}

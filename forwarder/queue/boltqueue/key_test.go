@@ -1,0 +1,258 @@
+package boltqueue
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+)
+
+func keyOf(b byte) Key { return Key(bytes.Repeat([]byte{b}, len(Key{}))) }
+
+func store(t testing.TB, q *Queue, id string, upstreams ...string) {
+	t.Helper()
+	r, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event(id, time.Unix(1773934200, 0)), Upstreams: upstreams})
+	if err != nil || r.Duplicate {
+		t.Fatalf("Store(%s): %+v, %v", id, r, err)
+	}
+}
+
+func claim(t testing.TB, q *Queue, upstream string, n int) []queue.Delivery {
+	t.Helper()
+	c, err := q.Claim(upstream, q.now(), queue.Want{First: n, Retry: n})
+	if err != nil {
+		t.Fatalf("Claim: %v", err)
+	}
+	return c.Deliveries
+}
+
+func TestParseKey(t *testing.T) {
+	t.Parallel()
+	want := keyOf(7)
+	got, err := ParseKey(base64.StdEncoding.EncodeToString(want[:]))
+	if err != nil || got != want {
+		t.Fatalf("ParseKey: %v", err)
+	}
+	for name, s := range map[string]string{
+		"empty":    "",
+		"short":    base64.StdEncoding.EncodeToString(want[:31]),
+		"long":     base64.StdEncoding.EncodeToString(append(want[:], 1)),
+		"unpadded": base64.RawStdEncoding.EncodeToString(want[:]),
+		"no key":   "not base64, but SECRET",
+	} {
+		_, err := ParseKey(s)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		} else if s != "" && strings.Contains(err.Error(), s) {
+			t.Errorf("%s: the error quotes the key", name)
+		}
+	}
+	for _, verb := range []string{"%v", "%s", "%+v", "%#v"} {
+		if s := fmt.Sprintf(verb, want); s != "[key]" {
+			t.Errorf("%s prints %s", verb, s)
+		}
+	}
+}
+
+// Nothing of what is sealed may stand in the file or beside it.
+func TestSealedAtRest(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "made", "too")
+	path := filepath.Join(dir, "queue.db")
+	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
+	store(t, q, "a", "ehr")
+	q.Settle(queue.Outcome{Delivery: claim(t, q, "ehr", 1)[0], State: queue.Dead, Result: queue.Failure})
+	_, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event("b", time.Now()), Quarantined: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, q)
+	for file, mode := range map[string]os.FileMode{dir: 0o700 | os.ModeDir, path: 0o600, keyFile(path): 0o600} {
+		info, err := os.Stat(file)
+		if err != nil || info.Mode() != mode {
+			t.Errorf("%s: mode %v, %v; want %v", file, info.Mode(), err, mode)
+		}
+		if info.IsDir() {
+			continue
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, planted := range []string{queuetest.PlantedText, "subject-a", "note_id", "X-Soapnoteapi-Signature", "application/json"} {
+			if bytes.Contains(b, []byte(planted)) {
+				t.Errorf("%s holds %q in clear", filepath.Base(file), planted)
+			}
+		}
+	}
+}
+
+func TestAutomaticKey(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	o := Options{Path: path, Settings: queue.DefaultSettings()}
+	q := mustOpen(t, o)
+	if q.KeyFile() != keyFile(path) {
+		t.Fatalf("KeyFile is %q, want %q", q.KeyFile(), keyFile(path))
+	}
+	store(t, q, "a", "ehr")
+	mustClose(t, q)
+
+	// A key that is given later seals; the automatic one goes on opening.
+	given := o
+	given.Keys = []Key{keyOf(1)}
+	q = mustOpen(t, given)
+	if q.KeyFile() != "" {
+		t.Fatalf("KeyFile is %q though a key is given", q.KeyFile())
+	}
+	store(t, q, "b", "ehr")
+	for _, d := range claim(t, q, "ehr", 2) {
+		if _, err := q.Load(d); err != nil {
+			t.Errorf("Load(%s): %v", d.EventID, err)
+		}
+	}
+	mustClose(t, q)
+
+	// The automatic key alone does not do any more.
+	wantRefused(t, o, "1 events", path)
+
+	// Nor does a new one take the place of one that is lost.
+	if err := os.Remove(keyFile(path)); err != nil {
+		t.Fatal(err)
+	}
+	wantRefused(t, o, "2 events", path, keyFile(path))
+	if _, err := os.Stat(keyFile(path)); err == nil {
+		t.Fatal("a new key was made beside a file whose events need another")
+	}
+}
+
+// wantRefused checks that opening fails, says what it is to say and changes
+// nothing.
+func wantRefused(t *testing.T, o Options, says ...string) {
+	t.Helper()
+	before, err := os.ReadFile(o.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(o)
+	if err == nil {
+		t.Fatal("Open succeeded, want an error")
+	}
+	for _, s := range says {
+		if !strings.Contains(err.Error(), s) {
+			t.Errorf("the error is %q and does not say %q", err, s)
+		}
+	}
+	if after, err := os.ReadFile(o.Path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was changed (%v)", err)
+	}
+}
+
+func TestWrongKey(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	o := Options{Path: path, Settings: queue.DefaultSettings(), Keys: []Key{keyOf(1)}}
+	q := mustOpen(t, o)
+	store(t, q, "a", "ehr")
+	mustClose(t, q)
+	if _, err := os.Stat(keyFile(path)); err == nil {
+		t.Fatal("a key was made though one is given")
+	}
+
+	wrong := o
+	wrong.Keys = []Key{keyOf(2)}
+	wantRefused(t, wrong, path, "1 events", "encryption_key")
+
+	rotated := o
+	rotated.Keys = []Key{keyOf(2), keyOf(1)}
+	q = mustOpen(t, rotated)
+	store(t, q, "b", "ehr")
+	for _, d := range claim(t, q, "ehr", 2) {
+		q.Settle(queue.Outcome{Delivery: d, State: queue.Delivered, Result: queue.Success})
+	}
+	mustClose(t, q)
+
+	// With the last payload the key that sealed it is no longer needed.
+	q = mustOpen(t, wrong)
+	store(t, q, "c", "ehr")
+}
+
+func TestDamagedKeyFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	if err := os.WriteFile(keyFile(path), []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{Path: path}); err == nil || !strings.Contains(err.Error(), keyFile(path)) {
+		t.Fatalf("Open: %v, want an error that names the key file", err)
+	}
+	if b, err := os.ReadFile(keyFile(path)); err != nil || string(b) != "damaged" {
+		t.Fatalf("the key file was replaced: %q, %v", b, err)
+	}
+}
+
+func TestSetKeys(t *testing.T) {
+	t.Parallel()
+	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), Keys: []Key{keyOf(1)}})
+	store(t, q, "a", "ehr")
+	if err := q.SetKeys([]Key{keyOf(2)}); err == nil || !strings.Contains(err.Error(), "1 events") {
+		t.Fatalf("SetKeys without the key that is needed: %v", err)
+	}
+	if err := q.SetKeys(nil); err == nil {
+		t.Fatal("SetKeys with none succeeded though an event needs one")
+	}
+	store(t, q, "b", "ehr") // and the old keys go on sealing
+	if err := q.SetKeys([]Key{keyOf(2), keyOf(1)}); err != nil {
+		t.Fatal(err)
+	}
+	store(t, q, "c", "ehr")
+	ds := claim(t, q, "ehr", 10)
+	for _, d := range ds {
+		if _, err := q.Load(d); err != nil {
+			t.Errorf("Load(%s): %v", d.EventID, err)
+		}
+	}
+	for _, d := range ds[:2] {
+		q.Settle(queue.Outcome{Delivery: d, State: queue.Delivered, Result: queue.Success})
+	}
+	flush(t, q)
+	if err := q.SetKeys([]Key{keyOf(2)}); err != nil {
+		t.Fatalf("SetKeys without the key that is no longer needed: %v", err)
+	}
+}
+
+// A payload that was sealed before its key was taken away must not be stored
+// with it.
+func TestStoreWithAStaleKey(t *testing.T) {
+	t.Parallel()
+	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), Keys: []Key{keyOf(1)}})
+	it := queue.Item{Event: queuetest.Event("a", time.Now()), Upstreams: []string{"ehr"}}
+	s, err := q.newStoring(t.Context(), it)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.sealed, err = q.ring.Load().seal(it.Event); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.SetKeys([]Key{keyOf(2)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.intake.store(s); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-s.answer; !errors.Is(err, errStaleKey) {
+		t.Fatalf("the store is answered %v, want that its key is stale", err)
+	}
+	store(t, q, "a", "ehr") // nothing of it was left
+	if _, err := q.Load(claim(t, q, "ehr", 1)[0]); err != nil {
+		t.Fatal(err)
+	}
+}
