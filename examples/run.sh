@@ -11,7 +11,7 @@ export XDG_DATA_HOME="${XDG_DATA_HOME:-$PWD/.run}"
 bin/backend -listen 127.0.0.1:9000 &
 backend=$!
 trap 'kill "$backend" 2>/dev/null || true' EXIT
-trap 'exit 130' INT TERM
+trap 'exit 0' INT TERM
 
 cat <<TEXT
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,6 +181,36 @@ func TestDispatcherApplyWithAnotherIdentityBeginsAnew(t *testing.T) {
 		}
 		if n := r.count("ehr", queue.Delivered); n != 9 {
 			t.Errorf("%d of 9 delivered", n)
+		}
+	})
+}
+
+// A loop that is asking the queue while its upstream changes gives back what it
+// gets, and only then does the loop of the new one begin.
+func TestDispatcherApplyWhileClaiming(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		item := r.add("ehr", false)
+		release := make(chan struct{})
+		var claims atomic.Int32
+		r.claimed = func() {
+			if claims.Add(1) == 1 {
+				<-release
+			}
+		}
+		old, renewed := scripted(always(200)), scripted(always(200))
+		r.apply(Upstream{Name: "ehr", Identity: "http://a", Sender: old})
+		synctest.Wait()
+		r.apply(Upstream{Name: "ehr", Identity: "http://b", Sender: renewed})
+		synctest.Wait()
+		if n := r.claimCount(); n != 1 {
+			t.Errorf("%d claims: the new loop does not wait for the old one", n)
+		}
+		close(release)
+		synctest.Wait()
+		if item.releases != 1 || len(old.to("")) != 0 || len(renewed.to("")) != 1 {
+			t.Errorf("released %d times, %d attempts at the old backend, %d at the new one", item.releases, len(old.to("")), len(renewed.to("")))
 		}
 	})
 }

@@ -23,6 +23,7 @@ type memQueue struct {
 	claims  error
 	loads   map[string]error // by event id
 	lagging bool             // outcomes take effect only at flush
+	claimed func()           // called when a claim has been made; may be nil
 	settled []queue.Outcome
 }
 
@@ -77,6 +78,14 @@ func (q *memQueue) failLoad(id string, err error) {
 }
 
 func (q *memQueue) Claim(upstream string, now time.Time, want queue.Want) (queue.Claimed, error) {
+	c, err := q.claim(upstream, now, want)
+	if q.claimed != nil {
+		q.claimed()
+	}
+	return c, err
+}
+
+func (q *memQueue) claim(upstream string, now time.Time, want queue.Want) (queue.Claimed, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.wants = append(q.wants, want)

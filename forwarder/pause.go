@@ -41,7 +41,7 @@ type ticket struct {
 // again, and zero where that is after the end of the probe under way.
 func (p *pause) room(now time.Time) (n int, at time.Time) {
 	if now.Before(p.hold) {
-		return 0, later(p.hold, p.probeAt)
+		return 0, p.hold
 	}
 	if !p.probing {
 		return math.MaxInt, time.Time{}
@@ -117,11 +117,4 @@ func (p *pause) paused(now time.Time) (until time.Time, paused bool) {
 		return p.hold, true
 	}
 	return time.Time{}, false
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

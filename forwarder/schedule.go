@@ -10,10 +10,11 @@ const (
 	// jitter is the part of a wait by which it is made longer or shorter.
 	jitter = 0.1
 
-	// maxUnheardWait bounds the wait after an attempt that could not connect:
-	// the longest pause between two probes, so that an outage does not hold an
-	// event up for hours after the upstream is back.
-	maxUnheardWait = maxProbeDelay
+	// maxUnheardWait bounds the wait after an attempt that could not connect.
+	// The upstream's pause is what spaces such attempts; the event's own wait is
+	// no longer than the shortest pause, so that after an outage, or a restart
+	// during one, nothing but the upstream is waited for.
+	maxUnheardWait = minProbeDelay
 )
 
 // A schedule is the waits between an event's attempts: n waits make n+1 of them.

@@ -48,11 +48,11 @@ func TestScheduleAfter(t *testing.T) {
 		{"busy, told to wait shorter", three, holding(busy, time.Second), 2, queue.Pending, time.Second},
 		{"busy without waits", schedule{}, busy, 0, queue.Pending, 5 * time.Second},
 
-		{"unheard", three, unheard, 0, queue.Pending, 5 * time.Second},
-		{"unheard at a later step", three, unheard, 1, queue.Pending, 30 * time.Second},
-		{"unheard at a long step", three, unheard, 2, queue.Pending, time.Minute},
-		{"unheard after the last step", three, unheard, 3, queue.Pending, time.Minute},
-		{"unheard without waits", schedule{}, unheard, 0, queue.Pending, 5 * time.Second},
+		{"unheard", three, unheard, 0, queue.Pending, time.Second},
+		{"unheard at a long step", three, unheard, 2, queue.Pending, time.Second},
+		{"unheard after the last step", three, unheard, 3, queue.Pending, time.Second},
+		{"unheard at a short step", schedule{time.Millisecond}, unheard, 0, queue.Pending, time.Millisecond},
+		{"unheard without waits", schedule{}, unheard, 0, queue.Pending, time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,8 +86,8 @@ func TestScheduleJitter(t *testing.T) {
 		{"least", failed, 0, 54 * time.Minute},
 		{"none", failed, 0.5, 60 * time.Minute},
 		{"a quarter up", failed, 0.75, 63 * time.Minute},
-		{"unheard, least", unheard, 0, 54 * time.Second},
-		{"unheard, never more than a minute", unheard, 0.99, time.Minute},
+		{"unheard, least", unheard, 0, 900 * time.Millisecond},
+		{"unheard, never more than a second", unheard, 0.99, time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -19,31 +19,38 @@ var (
 	errProtocol = errors.New("the upstream's answer is not valid HTTP, or its header is longer than 32 KiB")
 )
 
-// A progress is how far a request got. The zero value got nowhere.
-type progress struct {
+// A Progress is how far a Sender's request got. The zero value got nowhere.
+type Progress struct {
 	tried     atomic.Bool // to get a connection
 	connected atomic.Bool // with one attempt at least
 }
 
-func (p *progress) trace() *httptrace.ClientTrace {
+// Trace returns the hooks that follow a request, for its context.
+func (p *Progress) Trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GetConn: func(string) { p.tried.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { p.connected.Store(true) },
 	}
 }
 
-// sendError is the error to return for a request that failed with err. Where no
+// Tried reports whether the request asked for a connection.
+func (p *Progress) Tried() bool { return p.tried.Load() }
+
+// Unconnected reports whether it asked for one and never had any.
+func (p *Progress) Unconnected() bool { return p.tried.Load() && !p.connected.Load() }
+
+// SendError is the error to return for a request that failed with err. Where no
 // connection was ever had it is an ErrConnect. Where one was had, and lost, and
 // the next could not be made, it is none: the upstream may have seen the event,
 // and the event may be what felled it.
-func sendError(ctx context.Context, err error, p *progress) error {
+func SendError(ctx context.Context, err error, p *Progress) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	switch {
-	case !p.tried.Load():
+	case !p.Tried():
 		return errRequest
-	case !p.connected.Load():
+	case p.Unconnected():
 		return fmt.Errorf("%w: %w", ErrConnect, err)
 	case ctx.Err() != nil:
 		return err

@@ -78,8 +78,8 @@ func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
 	detach := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	defer detach()
 
-	var reached progress
-	req, err := s.request(httptrace.WithClientTrace(own, reached.trace()), m)
+	var reached Progress
+	req, err := s.request(httptrace.WithClientTrace(own, reached.Trace()), m)
 	if err != nil {
 		cancel(nil)
 		return Answer{}, err
@@ -87,7 +87,7 @@ func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
 	resp, err := s.transport.RoundTrip(req) //nolint:bodyclose // dispose closes it, in its own time
 	if err != nil {
 		cancel(nil)
-		return Answer{}, sendError(ctx, err, &reached)
+		return Answer{}, SendError(ctx, err, &reached)
 	}
 	s.dispose(resp, cancel)
 	return Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}, nil
