@@ -22,7 +22,7 @@ const (
 // a file without the list is read through when it is opened.
 const (
 	freelistSmall = 16384
-	readThrough   = 65536
+	readThrough   = 32768
 )
 
 // loop is the committing goroutine.
@@ -185,8 +185,8 @@ func (q *Queue) commit(t *txn) error {
 		return fmt.Errorf("writing the queue file: %w", err)
 	}
 	free := q.file.db.Stats().FreePageN
-	_ = t.tx.Size()/int64(q.file.page) - int64(free)
-	q.file.db.NoFreelistSync = free > freelistSmall
+	inUse := t.tx.Size()/int64(q.file.page) - int64(free)
+	q.file.db.NoFreelistSync = free > freelistSmall && inUse < readThrough
 
 	id := t.tx.ID()
 	err := q.commitSafely(t)

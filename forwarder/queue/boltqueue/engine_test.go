@@ -23,7 +23,7 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 	var failing atomic.Bool
 	var q *Queue
 	path := filepath.Join(t.TempDir(), "queue.db")
-	open := func() queue.Queue {
+	open := func(s queue.Settings) queue.Queue {
 		t.Helper()
 		q = mustOpen(t, Options{Path: path, Settings: s, Now: clock.Now, fault: func(string) error {
 			if failing.Load() {
@@ -34,11 +34,11 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 		return q
 	}
 	return &queuetest.Engine{
-		Queue:  open(),
+		Queue:  open(s),
 		Flush:  func() { flush(t, q) },
 		Sweep:  func() { sweep(t, q) },
-		Reopen: func() queue.Queue { mustClose(t, q); return open() },
-		Crash: func() queue.Queue {
+		Reopen: func(s queue.Settings) queue.Queue { mustClose(t, q); return open(s) },
+		Crash: func(s queue.Settings) queue.Queue {
 			t.Helper()
 			failing.Store(true)
 			idle(t, q) // no commit is under way from here on
@@ -48,7 +48,7 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 			_ = q.Close()
 			failing.Store(false)
 			path = dead
-			return open()
+			return open(s)
 		},
 		FailWrites: failing.Store,
 	}

@@ -206,6 +206,14 @@ func TestSetKeys(t *testing.T) {
 	if err := q.SetKeys([]Key{keyOf(2)}); err == nil || !strings.Contains(err.Error(), "1 events") {
 		t.Fatalf("SetKeys without the key that is needed: %v", err)
 	}
+	for _, keys := range [][]Key{nil, {keyOf(2)}} {
+		if err := q.CheckKeys(keys); err == nil || !strings.Contains(err.Error(), "1 events") {
+			t.Fatalf("CheckKeys without the key that is needed: %v", err)
+		}
+	}
+	if err := q.CheckKeys([]Key{keyOf(2), keyOf(1)}); err != nil {
+		t.Fatalf("CheckKeys: %v", err)
+	}
 	if err := q.SetKeys(nil); err == nil {
 		t.Fatal("SetKeys with none succeeded though an event needs one")
 	}

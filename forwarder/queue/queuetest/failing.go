@@ -35,6 +35,7 @@ var failing = []testCase{
 			_, err := h.Store(h.Context(), queue.Item{Event: Event("late", h.Now()), Upstreams: []string{"ehr"}})
 			waiting <- err
 		}()
+		h.wantErr("Store", h.tryStore("refused", passing), queue.ErrFull) // by now the other waits
 		for _, d := range h.claim("ehr", 100) {
 			h.deliver(d)
 		}
@@ -51,6 +52,7 @@ var failing = []testCase{
 			_, err := h.Store(h.Context(), queue.Item{Event: Event("b", h.Now()), Upstreams: []string{"ehr"}})
 			waiting <- err
 		}()
+		h.wantErr("Store", h.tryStore("refused", passing), queue.ErrFull) // by now the other waits
 		s := h.settings
 		s.MaxSize = 0
 		h.Configure(s)

@@ -195,11 +195,10 @@ func (m *machine) configure(r *rapid.T) {
 
 func (m *machine) restart(r *rapid.T) {
 	if m.engine.Crash != nil && rapid.Bool().Draw(r, "crash") {
-		m.engine.Queue = m.engine.Crash()
+		m.engine.Queue = m.engine.Crash(m.model.settings)
 	} else {
-		m.engine.Queue = m.engine.Reopen()
+		m.engine.Queue = m.engine.Reopen(m.model.settings)
 	}
-	m.engine.Configure(m.model.settings)
 	m.model.restart()
 	m.lent = nil
 }

@@ -108,7 +108,7 @@ var settling = []testCase{
 		ds := h.claim("ehr", 3)
 		h.deliver(ds[0])
 		h.retry(ds[1], time.Minute)
-		h.Queue = h.Crash()
+		h.Queue = h.Crash(h.settings)
 		h.wantIDs(h.claim("ehr", 10), "c", "d")
 		h.Advance(time.Minute)
 		h.wantIDs(h.claim("ehr", 10), "b")

@@ -18,12 +18,12 @@ type Engine struct {
 	// Sweep returns when everything is gone whose time is over by the clock.
 	Sweep func()
 
-	// Reopen closes the queue and opens the same store again.
-	Reopen func() queue.Queue
+	// Reopen closes the queue and opens the same store again, with the settings.
+	Reopen func(s queue.Settings) queue.Queue
 
 	// Crash opens the store again as a process finds it that was killed, with
 	// whatever was not durable lost. Nil: the engine cannot.
-	Crash func() queue.Queue
+	Crash func(s queue.Settings) queue.Queue
 
 	// FailWrites has every write to storage fail until it is called with false.
 	// Nil: the engine cannot.
@@ -74,7 +74,7 @@ type harness struct {
 }
 
 // reopen closes the queue and opens it again.
-func (h *harness) reopen() { h.Queue = h.Engine.Reopen() }
+func (h *harness) reopen() { h.Queue = h.Engine.Reopen(h.settings) }
 
 // wait sends the clock ahead and has the engine sweep.
 func (h *harness) wait(d time.Duration) {
