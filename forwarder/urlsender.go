@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +32,7 @@ type URLSender struct {
 	basicAuth string   // the Authorization that the URL's userinfo makes; may be empty
 	transport *http.Transport
 	draining  chan struct{} // holds a token for each body being read
+	closed    atomic.Bool
 }
 
 // NewURLSender makes a Sender that calls u as it is written; userinfo becomes
@@ -87,14 +89,26 @@ func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
 	resp, err := s.transport.RoundTrip(req) //nolint:bodyclose // dispose closes it, in its own time
 	if err != nil {
 		cancel(nil)
+		s.tidy()
 		return Answer{}, SendError(ctx, err, &reached)
 	}
 	s.dispose(resp, cancel)
 	return Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}, nil
 }
 
-// Close gives up the idle connections. What is under way goes on.
-func (s *URLSender) Close() { s.transport.CloseIdleConnections() }
+// Close gives up the idle connections. What is under way goes on, and gives up
+// its own at its end.
+func (s *URLSender) Close() {
+	s.closed.Store(true)
+	s.tidy()
+}
+
+// tidy gives up the idle connections of a sender that was closed.
+func (s *URLSender) tidy() {
+	if s.closed.Load() {
+		s.transport.CloseIdleConnections()
+	}
+}
 
 func (s *URLSender) request(ctx context.Context, m *Message) (*http.Request, error) {
 	// A bytes.Reader makes net/http set GetBody, by which it can send the
@@ -131,6 +145,7 @@ func (s *URLSender) dispose(resp *http.Response, cancel context.CancelCauseFunc)
 	end := func() {
 		_ = body.Close() // the answer is known; how its body ends changes nothing
 		cancel(nil)
+		s.tidy()
 	}
 	if body == http.NoBody {
 		end()

@@ -49,8 +49,8 @@ type Queue interface {
 	// meanwhile. A claim is held in memory only and ends with the process.
 	Claim(upstream string, now time.Time, want Want) (Claimed, error)
 
-	// Load reads the event of a claimed delivery.
-	// ErrUnreadable: it cannot be opened, now or later.
+	// Load reads the event of a claimed delivery. ErrNotFound: it has been
+	// purged meanwhile. ErrUnreadable: it cannot be opened, now or later.
 	Load(d Delivery) (*event.Event, error)
 
 	// Settle records the outcome of an attempt at a claimed delivery, and

@@ -56,7 +56,7 @@ func (e *Event) AppendBinary(dst []byte) ([]byte, error) {
 		b = appendString(b, *s)
 	}
 	b = binary.AppendVarint(b, second)
-	b = binary.AppendUvarint(b, uint64(e.ReceivedAt.Nanosecond())) //nolint:gosec // never negative
+	b = binary.AppendUvarint(b, uint64(e.ReceivedAt.Nanosecond())) // never negative
 	b = appendLen(b, len(e.Metadata))
 	for _, p := range e.Metadata {
 		b = appendString(b, p.Name)
@@ -79,11 +79,11 @@ func (e *Event) AppendBinary(dst []byte) ([]byte, error) {
 	}
 
 	head := len(b) - start - binaryHeader
-	if uint64(head) > math.MaxUint32 { //nolint:gosec // a length
+	if uint64(head) > math.MaxUint32 { // a length
 		return dst, errors.New("encoding an event: its attributes are longer than 4 GiB")
 	}
-	binary.BigEndian.PutUint32(b[start+1:], uint32(head))        //nolint:gosec // checked above
-	binary.BigEndian.PutUint32(b[start+5:], uint32(len(e.Body))) //nolint:gosec // checked above
+	binary.BigEndian.PutUint32(b[start+1:], uint32(head))        // checked above
+	binary.BigEndian.PutUint32(b[start+5:], uint32(len(e.Body))) // checked above
 	return append(b, e.Body...), nil
 }
 
@@ -98,5 +98,5 @@ func (e *Event) strings() [15]*string {
 func appendString(dst []byte, s string) []byte { return append(appendLen(dst, len(s)), s...) }
 
 func appendLen(dst []byte, n int) []byte {
-	return binary.AppendUvarint(dst, uint64(n)) //nolint:gosec // a length is never negative
+	return binary.AppendUvarint(dst, uint64(n)) // a length is never negative
 }

@@ -191,8 +191,8 @@ func (c coding) bytes() []byte {
 	head = append(head, or(c.fields, []byte{0})...)
 	head = append(head, c.behind...)
 	b := []byte{1 + c.version}
-	b = binary.BigEndian.AppendUint32(b, uint32(len(head)+c.headLen))   //nolint:gosec // small
-	b = binary.BigEndian.AppendUint32(b, uint32(len(c.body)+c.bodyLen)) //nolint:gosec // small
+	b = binary.BigEndian.AppendUint32(b, uint32(len(head)+c.headLen))   // small
+	b = binary.BigEndian.AppendUint32(b, uint32(len(c.body)+c.bodyLen)) // small
 	return append(append(b, head...), c.body...)
 }
 

@@ -82,7 +82,7 @@ func (r *reader) uvarint(limit uint64) uint64 {
 
 // count reads the number of things that take at least size bytes each.
 func (r *reader) count(size int) int {
-	return int(r.uvarint(uint64(len(r.rest) / size))) //nolint:gosec // bounded by a length
+	return int(r.uvarint(uint64(len(r.rest) / size))) // bounded by a length
 }
 
 func (r *reader) string() string {
@@ -98,7 +98,7 @@ func (r *reader) string() string {
 
 func (r *reader) time() time.Time {
 	zigzag := r.uvarint(math.MaxUint64)
-	second := int64(zigzag>>1) ^ -int64(zigzag&1) //nolint:gosec // the coding of signed numbers
+	second := int64(zigzag>>1) ^ -int64(zigzag&1) // the coding of signed numbers
 	nanosecond := r.uvarint(999_999_999)
 	if second < minSecond || second > maxSecond {
 		r.fail()
@@ -106,7 +106,7 @@ func (r *reader) time() time.Time {
 	if r.damaged {
 		return time.Time{}
 	}
-	return time.Unix(second, int64(nanosecond)).UTC() //nolint:gosec // below a second
+	return time.Unix(second, int64(nanosecond)).UTC() // below a second
 }
 
 func (r *reader) params() []Param {
@@ -128,8 +128,8 @@ func (r *reader) params() []Param {
 }
 
 func (r *reader) span(within int) Span {
-	start := int(r.uvarint(uint64(within))) //nolint:gosec // bounded by a length
-	end := int(r.uvarint(uint64(within)))   //nolint:gosec // bounded by a length
+	start := int(r.uvarint(uint64(within))) // bounded by a length
+	end := int(r.uvarint(uint64(within)))   // bounded by a length
 	s := Span{Start: start, End: end}
 	if s.Empty() && s != (Span{}) {
 		r.fail()

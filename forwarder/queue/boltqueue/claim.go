@@ -146,8 +146,11 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 	var e *event.Event
 	err := q.view(func(tx *bbolt.Tx) (err error) {
 		sealed := tx.Bucket([]byte(bucketPayloads)).Get(seqKey(d.Seq))
+		if sealed == nil && tx.Bucket([]byte(bucketEvents)).Get(seqKey(d.Seq)) == nil {
+			return fmt.Errorf("loading event %s: %w: it has been purged", d.EventID, queue.ErrNotFound)
+		}
 		if sealed == nil {
-			return fmt.Errorf("loading event %s: %w: it has been deleted", d.EventID, queue.ErrUnreadable)
+			return fmt.Errorf("loading event %s: %w: its record is gone", d.EventID, queue.ErrUnreadable)
 		}
 		e, err = q.ring.Load().open(d.EventID, sealed)
 		return err

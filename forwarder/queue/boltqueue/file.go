@@ -91,7 +91,7 @@ func (f *file) open(o *bbolt.Options) error {
 	o.Timeout = lockTimeout
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
 		var err error
-		f.os, err = os.OpenFile(name, flag, mode) //nolint:gosec // the path is the configuration's
+		f.os, err = os.OpenFile(name, flag, mode) // the path is the configuration's
 		return f.os, err
 	}
 	if runtime.GOOS != "windows" && math.MaxInt > math.MaxInt32 {
@@ -209,7 +209,7 @@ func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // a directory cannot be synced there
 	}
-	d, err := os.Open(dir) //nolint:gosec // the path is the configuration's
+	d, err := os.Open(dir) // the path is the configuration's
 	if err != nil {
 		return err
 	}

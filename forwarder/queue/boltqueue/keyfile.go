@@ -53,7 +53,7 @@ func resolveKeys(path string, given []Key, sealed map[fingerprint]int64) (*keyri
 }
 
 func readKeyFile(file string) (Key, error) {
-	b, err := os.ReadFile(file) //nolint:gosec // the path is the configuration's
+	b, err := os.ReadFile(file) // the path is the configuration's
 	if err != nil {
 		return Key{}, fmt.Errorf("reading the key file: %w", err)
 	}

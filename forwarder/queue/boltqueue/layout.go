@@ -52,7 +52,7 @@ const (
 func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
 func timeKey(nanos int64) []byte {
-	return binary.BigEndian.AppendUint64(nil, uint64(max(0, nanos))) //nolint:gosec // not negative
+	return binary.BigEndian.AppendUint64(nil, uint64(max(0, nanos))) // not negative
 }
 
 func timeSeqKey(nanos int64, seq uint64) []byte {
@@ -72,5 +72,5 @@ func parseTimeSeq(k []byte) (nanos int64, seq uint64) {
 	if len(k) != 16 {
 		return 0, 0
 	}
-	return int64(binary.BigEndian.Uint64(k)), binary.BigEndian.Uint64(k[8:]) //nolint:gosec // timeKey wrote it
+	return int64(binary.BigEndian.Uint64(k)), binary.BigEndian.Uint64(k[8:]) // timeKey wrote it
 }

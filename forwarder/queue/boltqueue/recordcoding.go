@@ -52,7 +52,7 @@ func (r *record) appendTo(b []byte) []byte {
 	for i := range r.deliveries {
 		d := &r.deliveries[i]
 		b = appendText(b, d.upstream)
-		b = append(b, byte(slices.Index(states, d.state))) //nolint:gosec // below len(states)
+		b = append(b, byte(slices.Index(states, d.state))) // below len(states)
 		b = appendNumber(b, int64(d.attempts))
 		b = appendNumber(b, int64(d.used))
 		b = appendNumber(b, d.next)
@@ -61,7 +61,7 @@ func (r *record) appendTo(b []byte) []byte {
 			b = appendNumber(b, int64(a.Number))
 			b = appendNumber(b, nanos(a.At))
 			b = appendNumber(b, int64(a.Duration))
-			b = append(b, byte(max(0, slices.Index(results, a.Result)))) //nolint:gosec // below len(results)
+			b = append(b, byte(max(0, slices.Index(results, a.Result)))) // below len(results)
 			b = appendNumber(b, int64(a.Status))
 		}
 	}
@@ -74,7 +74,7 @@ func appendText(b []byte, s string) []byte {
 
 // appendNumber appends a number that is never negative.
 func appendNumber(b []byte, n int64) []byte {
-	return binary.AppendUvarint(b, uint64(max(0, n))) //nolint:gosec // not negative
+	return binary.AppendUvarint(b, uint64(max(0, n))) // not negative
 }
 
 // decodeRecord reads a record. It keeps nothing of b.

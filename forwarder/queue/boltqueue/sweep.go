@@ -79,7 +79,7 @@ func (s *sweeping) due(t *txn, schedule string, retention int64) [][]byte {
 	var keys [][]byte
 	cur := b.Cursor()
 	for k, _ := cur.First(); len(k) > 8; k, _ = cur.Next() {
-		if int64(parseSeq(k[:8])) > t.now-retention { //nolint:gosec // timeKey wrote it
+		if int64(parseSeq(k[:8])) > t.now-retention { // timeKey wrote it
 			break
 		}
 		if s.left == 0 {

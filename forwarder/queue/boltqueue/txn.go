@@ -21,7 +21,7 @@ func readCounts(tx *bbolt.Tx) counts {
 	cur := b.Cursor()
 	for k, v := cur.First(); k != nil; k, v = cur.Next() {
 		if len(v) == 8 {
-			c[string(k)] = int64(binary.BigEndian.Uint64(v)) //nolint:gosec // flush wrote it
+			c[string(k)] = int64(binary.BigEndian.Uint64(v)) // flush wrote it
 		}
 	}
 	return c
@@ -162,7 +162,7 @@ func (t *txn) flush() error {
 			t.del(bucketCounts, []byte(name))
 			continue
 		}
-		t.put(bucketCounts, []byte(name), binary.BigEndian.AppendUint64(nil, uint64(n))) //nolint:gosec // readCounts takes it back
+		t.put(bucketCounts, []byte(name), binary.BigEndian.AppendUint64(nil, uint64(n))) // readCounts takes it back
 	}
 	return t.err
 }

@@ -43,7 +43,7 @@ var claiming = []testCase{
 			h.store(id, "ehr")
 		}
 		for i, d := range h.claim("ehr", 3) {
-			h.retry(d, []time.Duration{30, 10, 20}[i]*time.Second)
+			h.retry(d, []time.Duration{30 * time.Second, 10 * time.Second, 20 * time.Second}[i])
 		}
 		c := h.claimed("ehr", queue.Want{First: 9, Retry: 9})
 		h.wantIDs(c.Deliveries)
@@ -86,7 +86,7 @@ var claiming = []testCase{
 			h.Fatal(err)
 		}
 		_, err := h.Load(ds[0])
-		h.wantErr("Load", err, queue.ErrUnreadable)
+		h.wantErr("Load", err, queue.ErrNotFound)
 		h.kill(ds[0])
 		h.deliver(h.claimOne("ehr", "b"))
 		if s := h.stats().Upstreams["ehr"]; s != (queue.UpstreamStats{}) {

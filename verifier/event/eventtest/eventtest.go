@@ -57,11 +57,11 @@ var compiled = sync.OnceValues(func() (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Open(path) //nolint:gosec // a file of this module
+	file, err := os.Open(path) // a file of this module
 	if err != nil {
 		return nil, fmt.Errorf("opening the event's schema: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close() // only read
 	doc, err := jsonschema.UnmarshalJSON(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading the event's schema %s: %w", path, err)
