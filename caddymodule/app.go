@@ -168,6 +168,9 @@ func (a *App) Stop() error {
 // connections to its upstreams. Attempts under way go on.
 func (a *App) Cleanup() error {
 	for _, u := range a.Upstreams {
+		if u == nil {
+			continue // refused when it was provisioned
+		}
 		if closer, ok := u.sender.(interface{ Close() }); ok {
 			closer.Close()
 		}

@@ -48,21 +48,32 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Err("scribegate: the global option takes no argument; everything stands in its block")
 	}
-	seen := make(map[string]bool)
+	seen := make(subdirectiveSet)
 	for d.NextBlock(0) {
-		name := d.Val()
-		if seen[name] && name != "upstream" {
-			return d.Errf("%s stands here twice", name)
+		if d.Val() != "upstream" {
+			if err := seen.once(d, "scribegate"); err != nil {
+				return err
+			}
 		}
-		seen[name] = true
 		if err := a.unmarshalSubdirective(d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// What the blocks know.
+var (
+	appSubdirectives = []string{
+		"queue", "dedupe_window", "dead_retention", "history_retention",
+		"keep_delivered", "signing_secret", "admin_payloads", "upstream",
+	}
+	upstreamSubdirectives = []string{
+		"events", "format", "timeout", "concurrency", "retry", "rate_limit", "signing_secret", "route",
+	}
+)
 
 func (a *App) unmarshalSubdirective(d *caddyfile.Dispenser) (err error) {
 	switch d.Val() {
@@ -82,14 +93,13 @@ func (a *App) unmarshalSubdirective(d *caddyfile.Dispenser) (err error) {
 		a.SigningSecrets, err = secretArgs(d)
 	case "admin_payloads":
 		if d.NextArg() {
-			return d.ArgErr()
+			return usageErr(d, "admin_payloads")
 		}
 		a.AdminPayloads = true
 	case "upstream":
 		return a.unmarshalUpstream(d)
 	default:
-		return unknownSubdirective(d, "scribegate", "queue", "dedupe_window", "dead_retention", "history_retention",
-			"keep_delivered", "signing_secret", "admin_payloads", "upstream")
+		return unknownSubdirective(d, "scribegate", appSubdirectives...)
 	}
 	return err
 }
@@ -99,14 +109,14 @@ const engineNamespace = "scribegate.queues."
 
 func (a *App) unmarshalQueue(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
-		return d.ArgErr()
+		return usageErr(d, "queue <engine> { ... }")
 	}
 	engine := d.Val()
 	if _, err := caddy.GetModule(engineNamespace + engine); err != nil {
 		if engine == "nats" {
 			return d.Err("queue nats: this Caddy is built without the engine; build it in with: xcaddy build --with github.com/scribegate/scribegate/caddymodule --with github.com/scribegate/scribegate/caddymodule/nats")
 		}
-		return d.Errf("queue %s: there is no such engine in this Caddy; the embedded one is bolt", engine)
+		return d.Errf("queue: unknown engine%s; the embedded one is bolt", quoteWord(engine))
 	}
 	unm, err := caddyfile.UnmarshalModule(d, engineNamespace+engine)
 	if err != nil {
@@ -119,7 +129,7 @@ func (a *App) unmarshalQueue(d *caddyfile.Dispenser) error {
 func (a *App) unmarshalUpstream(d *caddyfile.Dispenser) error {
 	u := new(Upstream)
 	if !d.NextArg() {
-		return d.ArgErr()
+		return usageErr(d, upstreamUsage)
 	}
 	u.Name = d.Val()
 	if a.upstream(u.Name) != nil {
@@ -134,15 +144,14 @@ func (a *App) unmarshalUpstream(d *caddyfile.Dispenser) error {
 		}
 	}
 	if d.NextArg() {
-		return d.ArgErr()
+		return usageErr(d, upstreamUsage)
 	}
 	name := d.Token()
-	seen := make(map[string]bool)
+	seen := make(subdirectiveSet)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if seen[d.Val()] {
-			return d.Errf("upstream %s: %s stands here twice", u.Name, d.Val())
+		if err := seen.once(d, "upstream "+u.Name); err != nil {
+			return err
 		}
-		seen[d.Val()] = true
 		if err := u.unmarshalOption(d); err != nil {
 			return err
 		}
@@ -154,11 +163,13 @@ func (a *App) unmarshalUpstream(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+const upstreamUsage = "upstream <name> [<url>] { ... }"
+
 func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	switch d.Val() {
 	case "events":
 		if u.Events = d.RemainingArgs(); len(u.Events) == 0 {
-			return d.ArgErr()
+			return usageErr(d, "events <type>...")
 		}
 	case "format":
 		return formatArg(d, &u.Format)
@@ -169,7 +180,7 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	case "retry":
 		args := d.RemainingArgs()
 		if len(args) == 0 {
-			return d.ArgErr()
+			return usageErr(d, "retry <wait>...")
 		}
 		for _, arg := range args {
 			wait, err := parseDuration(arg)
@@ -181,19 +192,18 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	case "rate_limit":
 		var arg string
 		if !d.AllArgs(&arg) {
-			return d.ArgErr()
+			return usageErr(d, "rate_limit <deliveries per second>")
 		}
 		u.RateLimit, err = strconv.ParseFloat(arg, 64)
-		if err != nil || u.RateLimit <= 0 || u.RateLimit > 1e9 {
-			return d.Errf("rate_limit: %q is no number of deliveries per second above zero", arg)
+		if err != nil || !(u.RateLimit > 0 && u.RateLimit <= maxRate) { // NaN is neither
+			return d.Errf("rate_limit: %q is no number of deliveries per second above zero; leave it out for no limit", arg)
 		}
 	case "signing_secret":
 		u.SigningSecrets, err = secretArgs(d)
 	case "route":
 		return u.unmarshalRoute(d)
 	default:
-		return unknownSubdirective(d, "upstream "+u.Name, "events", "format", "timeout", "concurrency", "retry",
-			"rate_limit", "signing_secret", "route")
+		return unknownSubdirective(d, "upstream "+u.Name, upstreamSubdirectives...)
 	}
 	return err
 }
@@ -204,8 +214,7 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 func (u *Upstream) unmarshalRoute(d *caddyfile.Dispenser) error {
 	token := d.Token()
 	if d.CountRemainingArgs() > 0 {
-		d.NextArg()
-		return d.ArgErr()
+		return usageErr(d, "route { ... }")
 	}
 	segment := d.NextSegment()
 	for i, t := range segment {
@@ -220,7 +229,8 @@ func (u *Upstream) unmarshalRoute(d *caddyfile.Dispenser) error {
 	}
 	cfg, _, err := httpcaddyfile.ServerType{}.Setup([]caddyfile.ServerBlock{site}, nil)
 	if err != nil {
-		return fmt.Errorf("upstream %s: %w", u.Name, err)
+		// Not every error of a directive says where it stands.
+		return fmt.Errorf("%s:%d: upstream %s: reading its route: %w", token.File, token.Line, u.Name, err)
 	}
 	var http struct {
 		Servers map[string]struct {
@@ -238,8 +248,8 @@ func (u *Upstream) unmarshalRoute(d *caddyfile.Dispenser) error {
 			return d.Errf("upstream %s: reading its route: %v", u.Name, err)
 		}
 	}
-	if len(u.Routes) == 0 {
-		return d.Errf("upstream %s: its route is empty, so that events would go nowhere", u.Name)
+	if emptyRoute(u.Routes) {
+		return fmt.Errorf("%s:%d: upstream %s: its route is empty, so that events would go nowhere; put a directive such as reverse_proxy into it", token.File, token.Line, u.Name)
 	}
 	return nil
 }

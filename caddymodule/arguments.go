@@ -48,7 +48,7 @@ func (s subdirectiveSet) once(d *caddyfile.Dispenser, block string) error {
 	if s[name] {
 		return d.Errf("%s: %s stands here twice; put everything behind one", block, name)
 	}
-	s[name] = word.MatchString(name)
+	s[name] = true
 	return nil
 }
 

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -17,11 +15,6 @@ import (
 var bodyTimeout = 10 * time.Second
 
 const (
-	// unverifiedBudget is how many bytes of bodies that are not yet proved
-	// genuine this process holds at most: whoever has no secret can't make it
-	// run out of memory.
-	unverifiedBudget = 256 << 20
-
 	// maxMaxBody is the most that max_body can be: a body that grows is for a
 	// moment held twice, so that a larger one might never find room.
 	maxMaxBody = unverifiedBudget / 2
@@ -30,9 +23,6 @@ const (
 	// only as it arrives, whatever the declared size.
 	firstRead = 16 << 10
 )
-
-// unverified counts those bytes.
-var unverified = semaphore.NewWeighted(unverifiedBudget)
 
 // errBodyTooLarge says that a body of unknown length went over the limit.
 var errBodyTooLarge = &verifier.Rejection{Reason: verifier.TooLarge}
@@ -67,61 +57,70 @@ func stopLimitingReading(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
 
+// answerAtOnce has the answer go out although the body is not read. Go's server
+// would first wait for the body, and a client that waits to be told to send it
+// ("Expect: 100-continue") would wait as well, until the deadline.
+func answerAtOnce(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 || r.Header.Get("Expect") == "" {
+		return
+	}
+	if http.NewResponseController(w).EnableFullDuplex() == nil {
+		w.Header().Set("Connection", "close")
+	}
+}
+
 // readBody reads a body that is not proved genuine yet, within the budget for
 // such bodies; release gives its part of the budget back.
 func readBody(r *http.Request, maxBody int64) (body []byte, release func(), err error) {
-	var held int64
-	budget := unverified
-	release = func() { budget.Release(held) }
+	allowed := &allowance{budget: unverified}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
-	grow := func(n int64) error {
-		if budget.Acquire(ctx, n) != nil {
-			return &verifier.Rejection{Reason: verifier.Unavailable}
-		}
-		held += n
-		return nil
-	}
 
 	want := maxBody
 	if r.ContentLength >= 0 {
 		want = r.ContentLength
 	}
 	// One byte more than wanted shows the end, or that there is none.
-	room := min(want+1, firstRead)
-	if err := grow(room); err != nil {
-		return nil, release, err
-	}
-	body = make([]byte, 0, room)
+	next := min(want+1, firstRead)
 	for {
-		n, err := r.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		if int64(len(body)) > want {
-			return nil, release, errBodyTooLarge
-		}
-		if errors.Is(err, io.EOF) {
-			return body, release, nil
-		}
+		room, err := allowed.take(ctx, next, want+1)
 		if err != nil {
-			return nil, release, bodyError(err)
-		}
-		if len(body) < cap(body) {
-			continue
+			return nil, allowed.release, &verifier.Rejection{Reason: verifier.Unavailable}
 		}
 		old := int64(cap(body))
-		next := 2 * old
-		if next >= want {
-			next = want + 1
-		}
-		if err := grow(next); err != nil {
-			return nil, release, err
-		}
-		bigger := make([]byte, len(body), next)
+		bigger := make([]byte, len(body), room)
 		copy(bigger, body)
 		body = bigger
-		budget.Release(old)
-		held -= old
+		allowed.give(old)
+
+		whole, err := fill(r.Body, &body)
+		switch {
+		case int64(len(body)) > want:
+			return nil, allowed.release, errBodyTooLarge
+		case err != nil:
+			return nil, allowed.release, bodyError(err)
+		case whole:
+			return body, allowed.release, nil
+		}
+		if next = 2 * int64(cap(body)); next >= want {
+			next = want + 1
+		}
 	}
+}
+
+// fill reads until a body's room is full, or returns whole at its end.
+func fill(from io.Reader, body *[]byte) (whole bool, err error) {
+	b := *body
+	for len(b) < cap(b) && err == nil {
+		var n int
+		n, err = from.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+	}
+	*body = b
+	if errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	return false, err
 }
 
 // bodyError tells what a failed read means. A body that request_body cuts off

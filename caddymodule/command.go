@@ -31,7 +31,7 @@ they end in no shell's history: --secret '{env.SOAPNOTE_SECRET}'.`,
 			cmd.PersistentFlags().Bool("json", false, "print JSON")
 			cmd.AddCommand(
 				sendCommand(), verifyCommand(), keygenCommand(),
-				statusCommand(), eventsCommand(), showCommand(), replayCommand(), purgeCommand(),
+				statusCommand(), eventsCommand(), showCommand(), replayCommand(), purgeCommand(), healthCommand(),
 			)
 		},
 	})

@@ -55,10 +55,11 @@ func call(cmd *cobra.Command, method, uri string, body, answer any) error {
 func adminAPIError(address string, err error) error {
 	if _, body, ok := strings.Cut(err.Error(), "{"); ok {
 		var said struct {
-			Error string `json:"error"`
+			Error  string `json:"error"`
+			Reason string `json:"reason"` // a probe's
 		}
-		if json.Unmarshal([]byte("{"+strings.TrimSpace(body)), &said) == nil && said.Error != "" {
-			return errors.New(said.Error)
+		if json.Unmarshal([]byte("{"+strings.TrimSpace(body)), &said) == nil && said.Error+said.Reason != "" {
+			return errors.New(said.Error + said.Reason)
 		}
 	}
 	return fmt.Errorf("asking the admin API at %s: %w; is Caddy running there, with Scribegate built in?", address, err)

@@ -132,11 +132,22 @@ func (g *gateway) Destruct() error {
 	return nil
 }
 
+// enter holds the gateway open for a handler, until users is unlocked. It
+// reports whether the queue is still open.
+func (g *gateway) enter() bool {
+	g.users.RLock()
+	if g.closed {
+		g.users.RUnlock()
+		return false
+	}
+	return true
+}
+
 // A lease is one configuration's hold on a gateway. Requests that come before
 // the app has started wait for it, and requests that are still there after the
 // app was stopped and cleaned up go on with it.
 type lease struct {
-	ready   chan struct{} // closed once gateway is set
+	ready   chan struct{} // closed once gateway is set, or never will be
 	gateway atomic.Pointer[gateway]
 
 	mu       sync.Mutex
@@ -181,28 +192,34 @@ func (l *lease) retire() {
 func (l *lease) release() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	g := l.gateway.Load()
-	if g == nil || l.released {
+	if l.released {
 		return nil
 	}
 	l.released = true
+	g := l.gateway.Load()
+	if g == nil {
+		close(l.ready) // the configuration was given up before this app started
+		return nil
+	}
 	g.remove(l.app) // a configuration that failed to start is not stopped
 	_, err := gateways.Delete(l.key)
 	return err
 }
 
-// use waits for the gateway and holds it open until done is called.
+// use waits for the gateway and holds it open until done is called. A request
+// that outlived its configuration, or came to one that was given up, is stored
+// in the queue that is open instead: its provider may never send it again.
 func (l *lease) use(ctx context.Context) (g *gateway, done func(), err error) {
 	select {
 	case <-l.ready:
 	case <-ctx.Done():
 		return nil, nil, errNotRunning
 	}
-	g = l.gateway.Load()
-	g.users.RLock()
-	if g.closed {
-		g.users.RUnlock()
-		return nil, nil, errNotRunning
+	if g = l.gateway.Load(); g != nil && g.enter() {
+		return g, g.users.RUnlock, nil
 	}
-	return g, g.users.RUnlock, nil
+	if g = currentGateway(); g != nil && g.enter() {
+		return g, g.users.RUnlock, nil
+	}
+	return nil, nil, errNotRunning
 }

@@ -229,6 +229,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // index of the secret that did.
 func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (req verifier.Request, secret int, err error) {
 	if err := checkEnvelope(r, h.MaxBody); err != nil {
+		answerAtOnce(w, r)
 		return req, 0, err
 	}
 	proof, err := h.provider.CheckHeader(r.Header, now)
@@ -239,6 +240,7 @@ func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (
 	body, release, err := readBody(r, h.MaxBody)
 	defer release()
 	if err != nil {
+		answerAtOnce(w, r)
 		return req, 0, err
 	}
 	stopLimitingReading(w)
@@ -304,4 +306,3 @@ var (
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )
-

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -54,21 +55,31 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	d.Next() // the directive's name
 	if !d.NextArg() {
-		return d.Err("scribegate: the provider is missing; write soapnoteapi or soniox behind the path")
+		return d.Errf("scribegate: the provider is missing; write it behind the path: %s", knownProviders())
 	}
 	provider := d.Token()
 	if _, err := caddy.GetModule(providerNamespace + provider.Text); err != nil {
-		return d.Errf("scribegate: unknown provider %q; known are %s", provider.Text, knownProviders())
+		return d.Errf("scribegate: unknown provider%s; known are %s", quoteWord(provider.Text), knownProviders())
 	}
 	if d.NextArg() {
-		return d.ArgErr()
+		return usageErr(d, "scribegate [<matcher>] <provider> { ... }")
 	}
 	// What the handler itself does not know is the provider's: it is handed
-	// on as a block of its own.
-	own := []caddyfile.Token{provider, brace("{", provider)}
-	seen := make(map[string]bool)
+	// on as a block of its own, in the braces of this one.
+	own := []caddyfile.Token{provider}
+	if d.Next() {
+		own = append(own, d.Token())
+		d.Prev()
+	}
+	block := len(own) > 1
+	seen := make(subdirectiveSet)
 	for d.NextBlock(0) {
 		name := d.Val()
+		if slices.Contains(handlerSubdirectives, name) {
+			if err := seen.once(d, "scribegate"); err != nil {
+				return err
+			}
+		}
 		var err error
 		switch name {
 		case "deliver_to":
@@ -80,11 +91,11 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 			}
 		case "metadata":
 			if h.Metadata = d.RemainingArgs(); len(h.Metadata) == 0 {
-				err = d.ArgErr()
+				err = usageErr(d, "metadata <parameter>...")
 			}
 		case "source":
 			if !d.AllArgs(&h.Source) {
-				err = d.ArgErr()
+				err = usageErr(d, "source <uri>")
 			} else if invalid := validateSource(h.Source); invalid != nil {
 				err = d.WrapErr(invalid)
 			}
@@ -94,42 +105,43 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 			own = append(own, d.NextSegment()...)
 			continue
 		}
+		if err == nil && h.Format != "" && len(h.DeliverTo) > 0 {
+			err = d.Err("scribegate: format belongs to the upstreams where deliver_to names them; set it in their blocks")
+		}
 		if err != nil {
 			return err
 		}
-		if seen[name] {
-			return d.Errf("scribegate: %s stands here twice", name)
-		}
-		seen[name] = true
 	}
-	if h.Format != "" && len(h.DeliverTo) > 0 {
-		return d.Err("scribegate: format belongs to the upstreams where deliver_to names them; set it in their blocks")
+	if block {
+		own = append(own, d.Token())
 	}
-	own = append(own, brace("}", d.Token()))
-	return h.unmarshalProvider(caddyfile.NewDispenser(own), provider.Text, app)
+	return h.unmarshalProvider(caddyfile.NewDispenser(own), app)
 }
+
+// handlerSubdirectives are those that the handler itself knows, whatever the
+// provider.
+var handlerSubdirectives = []string{"deliver_to", "max_body", "metadata", "source", "format"}
 
 func (h *Handler) unmarshalDeliverTo(d *caddyfile.Dispenser, app *App) error {
 	args := d.RemainingArgs()
 	if len(args) == 0 {
-		return d.ArgErr()
+		return usageErr(d, "deliver_to <upstream>...")
 	}
 	for i, name := range args {
 		if app == nil || app.upstream(name) == nil {
 			return d.Errf("deliver_to: the upstream %s is not defined; define it in the scribegate block of the global options", name)
 		}
-		for _, other := range args[:i] {
-			if other == name {
-				return d.Errf("deliver_to: it names the upstream %s twice", name)
-			}
+		if slices.Contains(args[:i], name) {
+			return d.Errf("deliver_to: it names the upstream %s twice; name each once", name)
 		}
 	}
 	h.DeliverTo = args
 	return nil
 }
 
-func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, name string, app *App) error {
+func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, app *App) error {
 	d.Next()
+	name, directive := d.Val(), *d // the errors below speak of the whole directive
 	unm, err := caddyfile.UnmarshalModule(d, providerNamespace+name)
 	if err != nil {
 		return err
@@ -140,21 +152,14 @@ func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, name string, app *Ap
 			window = queue.DefaultSettings().DedupeWindow
 		}
 		if needed := 2 * r.replayWindow(); window < needed {
-			return d.Errf("scribegate: dedupe_window is %s and must be at least %s, twice the tolerance of this handler: a captured request could be sent again for that long", window, needed)
+			return directive.Errf("scribegate: dedupe_window is %s and must be at least %s, twice the tolerance of this handler: a captured request could be sent again for that long", window, needed)
 		}
 	}
 	if _, ok := unm.(verifier.Provider); !ok {
-		return d.Errf("scribegate: the module %s is no provider", name)
+		return directive.Errf("scribegate: the module %s is no provider", name)
 	}
 	h.ProviderRaw = caddyconfig.JSONModuleObject(unm, "name", name, nil)
 	return nil
-}
-
-// brace makes a brace at the place of another token, to be the bound of a
-// block.
-func brace(text string, at caddyfile.Token) caddyfile.Token {
-	at.Text = text
-	return at
 }
 
 func knownProviders() string {

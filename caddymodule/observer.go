@@ -48,6 +48,8 @@ func (o *observer) Attempted(r forwarder.AttemptReport) {
 	}
 	if r.Err != nil {
 		fields = append(fields, zap.Error(r.Err))
+	} else if r.Outcome.Status == 0 {
+		fields = append(fields, zap.String("error", "the route answered nothing"))
 	}
 	if r.Outcome.State == queue.Pending {
 		fields = append(fields, zap.Time("next_attempt", r.Outcome.Next))

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -64,20 +65,26 @@ func (p *SOAPNoteAPI) replayWindow() time.Duration {
 	return time.Duration(p.Tolerance)
 }
 
+var soapnoteapiSubdirectives = []string{"secret", "tolerance"}
+
 // UnmarshalCaddyfile reads the provider's part of a scribegate block:
 //
 //	secret <secret>...
 //	tolerance <duration>
 func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the provider's name
+	directive, seen := *d, make(subdirectiveSet)
 	for d.NextBlock(0) {
+		if err := seen.once(d, "soapnoteapi"); err != nil {
+			return err
+		}
 		switch d.Val() {
 		case "secret":
 			args, err := secretArgs(d)
 			if err != nil {
 				return err
 			}
-			p.Secrets = append(p.Secrets, args...)
+			p.Secrets = args
 		case "tolerance":
 			t, err := positiveDurationArg(d)
 			if err != nil {
@@ -85,11 +92,11 @@ func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			p.Tolerance = t
 		default:
-			return unknownSubdirective(d, "soapnoteapi", "secret", "tolerance")
+			return unknownSubdirective(d, "scribegate soapnoteapi", slices.Concat(soapnoteapiSubdirectives, handlerSubdirectives)...)
 		}
 	}
 	if len(p.Secrets) == 0 {
-		return d.Err("soapnoteapi: secret is missing; without it no request could be told from a forged one")
+		return directive.Err("soapnoteapi: secret is missing; without it no request could be told from a forged one")
 	}
 	return nil
 }

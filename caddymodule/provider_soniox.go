@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"net/textproto"
 	"slices"
@@ -61,34 +62,38 @@ func (p *Soniox) SecretHeader() string { return p.Header }
 // Credential returns the header's first configured value.
 func (p *Soniox) Credential() string { return p.secret.First() }
 
+var sonioxSubdirectives = []string{"header"}
+
 // UnmarshalCaddyfile reads the provider's part of a scribegate block:
 //
 //	header <name> <value>...
 func (p *Soniox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the provider's name
+	directive, seen := *d, make(subdirectiveSet)
 	for d.NextBlock(0) {
+		if err := seen.once(d, "soniox"); err != nil {
+			return err
+		}
 		switch d.Val() {
 		case "header":
-			if p.Header != "" {
-				return d.Err("header: it stands here twice; list all values behind one name")
+			if !d.Args(&p.Header) || d.CountRemainingArgs() == 0 {
+				return usageErr(d, "header <name> <value>...")
 			}
-			args, err := secretArgs(d)
-			if err != nil {
-				return err
-			}
-			if len(args) < 2 {
-				return d.ArgErr()
-			}
-			if err := checkProofHeader(args[0]); err != nil {
+			if err := checkProofHeader(p.Header); err != nil {
 				return d.WrapErr(err)
 			}
-			p.Header, p.Values = args[0], args[1:]
+			for _, value := range d.RemainingArgs() {
+				if _, err := parseSecretEntry(value); err != nil {
+					return d.Errf("header: %v", err)
+				}
+				p.Values = append(p.Values, value)
+			}
 		default:
-			return unknownSubdirective(d, "soniox", "header")
+			return unknownSubdirective(d, "scribegate soniox", slices.Concat(sonioxSubdirectives, handlerSubdirectives)...)
 		}
 	}
 	if p.Header == "" {
-		return d.Err("soniox: header is missing; without it no request could be told from a forged one")
+		return directive.Err("soniox: header is missing; without it no request could be told from a forged one")
 	}
 	return nil
 }
@@ -103,15 +108,16 @@ var hopByHop = []string{
 var notProof = []string{"Host", "Content-Length", "Content-Type", "Content-Encoding"}
 
 // checkProofHeader says whether a header of that name can reach the handler
-// and prove anything.
+// and prove anything. It quotes no name but a known one, since a secret may
+// stand in the name's place.
 func checkProofHeader(name string) error {
 	switch canonical := textproto.CanonicalMIMEHeaderKey(name); {
 	case name == "":
-		return fmt.Errorf("header: its name is missing")
+		return errors.New("header: its name is missing; choose one, such as Authorization")
 	case strings.ContainsAny(name, "_."):
-		return fmt.Errorf("header %s: Caddy drops headers with an underscore or a dot in their name; choose a name with hyphens", name)
+		return errors.New("header: Caddy drops headers with an underscore or a dot in their name; choose a name with hyphens")
 	case !httpguts.ValidHeaderFieldName(name):
-		return fmt.Errorf("header %q is not a valid header name", name)
+		return errors.New("header: what stands first is not a valid header name; write it as: header <name> <value>...")
 	case slices.Contains(hopByHop, canonical):
 		return fmt.Errorf("header %s is hop-by-hop: proxies on the way drop it; choose another, such as Authorization", name)
 	case slices.Contains(notProof, canonical):

@@ -33,6 +33,7 @@ type Bolt struct {
 	// the queue's file.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
+	file string // Path, absolute and with its placeholders resolved
 	keys []boltqueue.Key
 }
 
@@ -56,11 +57,14 @@ func (b *Bolt) Provision(ctx caddy.Context) error {
 	if b.Path == "" {
 		b.Path = filepath.Join(caddy.AppDataDir(), "scribegate", "queue.db")
 	}
-	path, err := filepath.Abs(resolveSetting(b.Path))
-	if err != nil {
+	path := resolveSetting(b.Path)
+	if path == "" {
+		return errors.New("path: what its placeholders name is unset or empty; name a file")
+	}
+	var err error
+	if b.file, err = filepath.Abs(path); err != nil {
 		return fmt.Errorf("finding the queue's file: %w", err)
 	}
-	b.Path = path
 	if len(b.EncryptionKeys) == 0 {
 		return nil
 	}
@@ -85,7 +89,7 @@ func (b *Bolt) Provision(ctx caddy.Context) error {
 }
 
 // Key implements Engine.
-func (b *Bolt) Key() string { return "bolt:" + b.Path }
+func (b *Bolt) Key() string { return "bolt:" + b.file }
 
 // MaxSize implements Engine.
 func (b *Bolt) MaxSize() int64 { return b.MaxBytes }
@@ -93,14 +97,14 @@ func (b *Bolt) MaxSize() int64 { return b.MaxBytes }
 // Open implements Engine.
 func (b *Bolt) Open(o OpenOptions) (queue.Queue, error) {
 	q, err := boltqueue.Open(boltqueue.Options{
-		Path: b.Path, Keys: b.keys, Settings: o.Settings, OnCommit: o.OnCommit,
+		Path: b.file, Keys: b.keys, Settings: o.Settings, OnCommit: o.OnCommit,
 	})
 	if err != nil {
 		return nil, err
 	}
 	if file := q.KeyFile(); file != "" {
 		o.Logger.Warn("events are sealed with a key that was made beside the queue's file; keep it elsewhere and name it with encryption_key, since whoever copies both reads the notes",
-			zap.String("queue", b.Path), zap.String("key", file))
+			zap.String("queue", b.file), zap.String("key", file))
 	}
 	return q, nil
 }
@@ -110,6 +114,8 @@ func (b *Bolt) Check(q queue.Queue) error { return q.(*boltqueue.Queue).CheckKey
 
 // Adopt implements Engine.
 func (b *Bolt) Adopt(q queue.Queue) error { return q.(*boltqueue.Queue).SetKeys(b.keys) }
+
+var boltSubdirectives = []string{"path", "max_size", "encryption_key"}
 
 // UnmarshalCaddyfile reads:
 //
@@ -121,13 +127,17 @@ func (b *Bolt) Adopt(q queue.Queue) error { return q.(*boltqueue.Queue).SetKeys(
 func (b *Bolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the engine's name
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Err("queue bolt: the engine takes no argument; path and the rest stand in its block")
 	}
+	seen := make(subdirectiveSet)
 	for d.NextBlock(0) {
+		if err := seen.once(d, "queue bolt"); err != nil {
+			return err
+		}
 		switch d.Val() {
 		case "path":
-			if !d.AllArgs(&b.Path) {
-				return d.ArgErr()
+			if !d.AllArgs(&b.Path) || b.Path == "" {
+				return usageErr(d, "path <file>")
 			}
 		case "max_size":
 			size, err := sizeArg(d)
@@ -138,16 +148,16 @@ func (b *Bolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "encryption_key":
 			args := d.RemainingArgs()
 			if len(args) == 0 {
-				return d.ArgErr()
+				return usageErr(d, "encryption_key <key> [<older key>...]")
 			}
 			for _, arg := range args {
 				if err := checkLiteralKey(arg); err != nil {
 					return d.Errf("encryption_key: %v", err)
 				}
 			}
-			b.EncryptionKeys = append(b.EncryptionKeys, args...)
+			b.EncryptionKeys = args
 		default:
-			return unknownSubdirective(d, "queue bolt", "path", "max_size", "encryption_key")
+			return unknownSubdirective(d, "queue bolt", boltSubdirectives...)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,7 +29,8 @@ type Secret struct {
 	files   bool
 
 	values    atomic.Pointer[[]string]
-	refreshed atomic.Int64 // Unix nanoseconds of the last look at the files
+	made      time.Time    // and so a monotonic clock, which nobody sets back
+	refreshed atomic.Int64 // nanoseconds from made to the last look at the files
 	mu        sync.Mutex   // held by whoever looks
 }
 
@@ -44,6 +46,14 @@ type secretPart struct {
 	file    string
 }
 
+// name is what stands in the placeholder's braces.
+func (p secretPart) name() string {
+	if p.env != "" {
+		return "env." + p.env
+	}
+	return "file." + p.file
+}
+
 // NewSecret resolves a list of values with placeholders. An entry of which any
 // placeholder is unset or empty counts as unset: it is ignored with a warning
 // beside one that is set, and it is an error if every entry is unset. check, if
@@ -53,7 +63,7 @@ func NewSecret(what string, raw []string, check func(string) error, logger *zap.
 	if len(raw) == 0 {
 		return nil, fmt.Errorf("%s: none is configured", what)
 	}
-	s := &Secret{what: what, check: check, logger: logger}
+	s := &Secret{what: what, check: check, logger: logger, made: time.Now()}
 	for i, r := range raw {
 		e, err := parseSecretEntry(r)
 		if err != nil {
@@ -66,35 +76,28 @@ func NewSecret(what string, raw []string, check func(string) error, logger *zap.
 		s.files = s.files || e.fromFile()
 		s.entries = append(s.entries, e)
 	}
-	values := make([]string, len(s.entries))
-	set := 0
+	values, unset := make([]string, len(s.entries)), make(map[int]error)
 	for i := range s.entries {
 		v, err := s.entries[i].resolve()
-		if err == nil && v == "" {
-			err = errUnset
+		if err != nil {
+			s.entries[i].failed = true
+			unset[i] = err
+			continue
 		}
-		if err == nil && check != nil {
+		if check != nil {
 			if err := check(v); err != nil {
 				return nil, fmt.Errorf("%s, entry %d: %w", what, i+1, err)
 			}
 		}
-		if err != nil {
-			s.entries[i].failed = true
-			continue
-		}
 		values[i] = v
-		set++
 	}
-	if set == 0 {
-		return nil, fmt.Errorf("%s: every entry is unset or empty, so that no request could be told from a forged one; set the environment variable or file that it names", what)
+	if len(unset) == len(s.entries) {
+		return nil, fmt.Errorf("%s: every entry is unset or empty; set the environment variable or file that it names: %w", what, unset[0])
 	}
-	for i := range s.entries {
-		if s.entries[i].failed {
-			logger.Warn("an entry of a list of secrets is unset or empty and is ignored", zap.String("secret", what), zap.Int("entry", i+1))
-		}
+	for i, err := range unset {
+		logger.Warn("an entry of a list of secrets is unset or empty and is ignored", zap.String("secret", what), zap.Int("entry", i+1), zap.Error(err))
 	}
 	s.values.Store(&values)
-	s.refreshed.Store(time.Now().UnixNano())
 	return s, nil
 }
 
@@ -103,9 +106,9 @@ func NewSecret(what string, raw []string, check func(string) error, logger *zap.
 // changed are read again, at most once in secretRefresh, and a file that has
 // gone missing or empty keeps its last good value.
 func (s *Secret) Values() []string {
-	if s.files && time.Now().UnixNano()-s.refreshed.Load() > int64(secretRefresh) && s.mu.TryLock() {
+	if s.files && int64(time.Since(s.made))-s.refreshed.Load() >= int64(secretRefresh) && s.mu.TryLock() {
 		s.refresh()
-		s.refreshed.Store(time.Now().UnixNano())
+		s.refreshed.Store(int64(time.Since(s.made)))
 		s.mu.Unlock()
 	}
 	return *s.values.Load()
@@ -132,9 +135,6 @@ func (s *Secret) refresh() {
 			continue
 		}
 		v, err := e.resolve()
-		if err == nil && v == "" {
-			err = errUnset
-		}
 		if err == nil && s.check != nil {
 			err = s.check(v)
 		}
@@ -156,8 +156,6 @@ func (s *Secret) refresh() {
 		s.values.Store(&values)
 	}
 }
-
-var errUnset = errors.New("it is unset or empty")
 
 // parseSecretEntry cuts a value into literals and placeholders. Only the
 // environment and files may be named: a placeholder of the request would let a
@@ -198,17 +196,34 @@ func parseSecretEntry(raw string) (secretEntry, error) {
 	return e, nil
 }
 
+// bareName is what Caddy makes a placeholder of the request of, behind "file."
+// in a site block.
+var bareName = regexp.MustCompile(`^[\w-]*$`)
+
 func parsePlaceholder(key string) (secretPart, error) {
 	if name, ok := strings.CutPrefix(key, "env."); ok && name != "" {
 		return secretPart{env: name}, nil
 	}
 	if name, ok := strings.CutPrefix(key, "file."); ok && name != "" {
+		if bareName.MatchString(name) {
+			return secretPart{}, bareNameError(name)
+		}
 		return secretPart{file: name}, nil
 	}
-	if strings.HasPrefix(key, "http.request.uri.path.file.") {
-		return secretPart{}, fmt.Errorf("the placeholder {%s} is a part of the request's path, which is what {file.name} means in a site block; a file is named by its absolute path: {file./run/secrets/name}", key)
+	if name, ok := strings.CutPrefix(key, "http.request.uri.path.file."); ok {
+		return secretPart{}, bareNameError(name)
 	}
-	return secretPart{}, fmt.Errorf("the placeholder {%s} is not allowed here, since whoever sends a request could choose its value; use {env.NAME} or {file./absolute/path}", key)
+	// What is no placeholder may be a secret with braces in it, so that only
+	// the names of the request's are quoted.
+	what := "a placeholder that is neither {env.NAME} nor {file./absolute/path}"
+	if strings.HasPrefix(key, "http.") {
+		what = "the placeholder {" + key + "}"
+	}
+	return secretPart{}, errors.New(what + ` is not allowed here, since whoever sends a request could choose its value; use one of {env.NAME} and {file./absolute/path}, and write a brace that belongs to the value "\{"`)
+}
+
+func bareNameError(name string) error {
+	return fmt.Errorf("{file.%s} means a part of the request's path in a site block, and so is taken nowhere; a file is named by its absolute path, as in {file./run/secrets/%[1]s}", name)
 }
 
 func (e *secretEntry) placeholder() bool {
@@ -230,7 +245,7 @@ func (e *secretEntry) fromFile() bool {
 }
 
 // resolve puts the values in place of the placeholders. An entry of which any
-// placeholder is unset or empty is empty.
+// placeholder is unset or empty is an error, which names the placeholder.
 func (e *secretEntry) resolve() (string, error) {
 	var b strings.Builder
 	for _, p := range e.parts {
@@ -248,9 +263,12 @@ func (e *secretEntry) resolve() (string, error) {
 			v = strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 		}
 		if v == "" {
-			return "", nil
+			return "", fmt.Errorf("{%s} is unset or empty", p.name())
 		}
 		b.WriteString(v)
+	}
+	if b.Len() == 0 {
+		return "", errors.New("it is empty")
 	}
 	return b.String(), nil
 }

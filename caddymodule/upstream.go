@@ -65,11 +65,16 @@ type Upstream struct {
 	identity string
 }
 
+// maxRate is the highest rate_limit, in deliveries per second.
+const maxRate = 1e9
+
 var upstreamName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // validate says what is wrong with the settings; it needs no Caddy context.
 func (u *Upstream) validate() error {
 	switch {
+	case u == nil:
+		return errors.New("upstreams: one of them is null; take it out")
 	case !upstreamName.MatchString(u.Name):
 		return fmt.Errorf("upstream %q: a name has 1 to 64 letters, digits, dots, underscores or hyphens, and begins with a letter or digit", u.Name)
 	case u.URL == "" && len(u.Routes) == 0:
@@ -80,8 +85,11 @@ func (u *Upstream) validate() error {
 		return fmt.Errorf("upstream %s: the timeout is negative", u.Name)
 	case u.Concurrency < 0:
 		return fmt.Errorf("upstream %s: concurrency is negative", u.Name)
-	case u.RateLimit < 0:
-		return fmt.Errorf("upstream %s: rate_limit is negative", u.Name)
+	case u.RateLimit < 0 || u.RateLimit > maxRate:
+		return fmt.Errorf("upstream %s: rate_limit is no number of deliveries per second above zero; leave it out for no limit", u.Name)
+	}
+	if len(u.Routes) > 0 && emptyRoute(u.Routes) {
+		return fmt.Errorf("upstream %s: its route is empty, so that events would go nowhere; put a directive such as reverse_proxy into it", u.Name)
 	}
 	for _, wait := range u.Retry {
 		if wait < 0 {
@@ -142,7 +150,7 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 		if host := plainHTTPHost(u.Routes); host != "" {
 			warnPlainHTTP(logger, u.Name, host)
 		}
-		sender, err := newRouteSender(ctx, u.Name, u.Routes)
+		sender, err := newRouteSender(ctx, u.Name, u.Routes, u.Concurrency)
 		if err != nil {
 			return fmt.Errorf("upstream %s: %w", u.Name, err)
 		}
@@ -163,8 +171,8 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 func parseTarget(raw string) (*url.URL, error) {
 	target, err := url.Parse(raw)
 	if err != nil {
-		// url.Error quotes the whole URL, which may hold a password.
-		return nil, fmt.Errorf("its URL cannot be parsed: %w", errors.Unwrap(err))
+		// The error quotes of the URL, which may hold a password.
+		return nil, errors.New("its URL cannot be parsed; write it as in http://127.0.0.1:9000/events, with %XX in place of special characters in a name or password")
 	}
 	if (target.Scheme != "http" && target.Scheme != "https") || target.Host == "" {
 		return nil, errors.New("its URL must begin with http:// or https:// and name a host, as in http://127.0.0.1:9000/events")

@@ -1,0 +1,325 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/scribegate/scribegate/verifier"
+	"github.com/scribegate/scribegate/verifier/event/eventtest"
+)
+
+// checkpoint is a handler without deliver_to in front of a plain reverse_proxy.
+func checkpoint(path, format string, b *backend) string {
+	return `
+	handle ` + path + ` {
+		scribegate soapnoteapi {
+			secret {env.SOAPNOTE_SECRET}
+			` + format + `
+		}
+		reverse_proxy ` + b.address() + ` {
+			header_up X-Sees-Id {http.request.header.Webhook-Id}
+			header_up X-Sees-Cookie "cookie:{http.request.header.Cookie}"
+		}
+	}`
+}
+
+// fromProxy are the headers that reverse_proxy and its transport add.
+var fromProxy = []string{"Accept-Encoding", "Content-Length", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Sees-Cookie", "X-Sees-Id"}
+
+// ofDelivery are the headers that every delivery has.
+var ofDelivery = []string{"Content-Type", "Scribegate-Attempt", "User-Agent", "Webhook-Id", "Webhook-Timestamp"}
+
+// inbound are headers that a provider, or somebody in its place, may send.
+var inbound = map[string]string{
+	"Accept":             "text/html",
+	"Accept-Language":    "de",
+	"Authorization":      "Bearer inbound-value",
+	"Ce-Id":              "inbound-value",
+	"Ce-Forged":          "inbound-value",
+	"Content-Encoding":   "identity",
+	"Content-Type":       "application/json; charset=inbound-value",
+	"Cookie":             "session=inbound-value",
+	"Forwarded":          "for=inbound-value",
+	"Proxy-Connection":   "keep-alive",
+	"Referer":            "https://inbound-value/",
+	"Scribegate-Attempt": "99",
+	"Traceparent":        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+	"User-Agent":         "inbound-value",
+	"Webhook-Id":         "inbound-value",
+	"Webhook-Signature":  "v1,inbound-value",
+	"Webhook-Timestamp":  "1",
+	"X-Api-Key":          "inbound-value",
+	"X-Forwarded-For":    "192.0.2.1, inbound-value",
+	"X-Forwarded-Host":   "inbound-value",
+	"X-Real-Ip":          "inbound-value",
+	"X-Request-Id":       "inbound-value",
+}
+
+func withInbound(r *http.Request) *http.Request {
+	for name, value := range inbound {
+		r.Header.Set(name, value)
+	}
+	return r
+}
+
+func TestCheckpointFormats(t *testing.T) {
+	s, b := newSite(t), newBackend(t)
+	b.respond(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Backend", "its own")
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, "the backend's answer")
+	})
+	s.load("\tscribegate {\n\t\tQUEUE\n\t\tsigning_secret {env.SIGNING_SECRET}\n\t}",
+		checkpoint("/default/*", "", b)+checkpoint("/structured/*", "format structured", b)+checkpoint("/binary/*", "format binary", b)+checkpoint("/raw/*", "format raw", b))
+
+	body := note("checkpoint")
+	id := soapnoteID(body)
+	wh, err := standardwebhooks.NewWebhook(testSigning)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, format := range []string{"default", "structured", "binary", "raw"} {
+		for j, change := range []change{func(*http.Request) {}, chunked} {
+			t.Run(format+[]string{"", ", chunked"}[j], func(t *testing.T) {
+				uri := "/" + format + "/a%2Fb//c?user_id=7&order=%20x&user_id=8&flag"
+				r := withInbound(s.soapnote(uri, body))
+				change(r)
+				answer := do(t, r)
+				if answer.status != http.StatusTeapot || answer.body != "the backend's answer" || answer.header.Get("X-Backend") != "its own" {
+					t.Errorf("answer %d %v %s, want the backend's", answer.status, answer.header, answer.body)
+				}
+				got := b.wait(t, 2*i+j+1)[2*i+j]
+				if got.uri != uri || got.host != "127.0.0.1:"+s.port {
+					t.Errorf("the backend got %s for %s, want %s for %s", got.uri, got.host, uri, "127.0.0.1:"+s.port)
+				}
+				if format == "raw" {
+					checkRaw(t, got, body)
+					return
+				}
+				if got.header.Get("X-Sees-Id") != id || got.header.Get("X-Sees-Cookie") != "cookie:" {
+					t.Errorf("placeholders see the id %q and %q", got.header.Get("X-Sees-Id"), got.header.Get("X-Sees-Cookie"))
+				}
+				if err := wh.Verify(got.body, got.header); err != nil {
+					t.Errorf("the signature does not verify: %v", err)
+				}
+				if format == "binary" {
+					checkBinary(t, got, id, body)
+				} else {
+					checkStructured(t, got, id, body)
+				}
+			})
+		}
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "queue.db")); !os.IsNotExist(err) {
+		t.Errorf("a configuration without upstreams has opened a queue: %v", err)
+	}
+}
+
+// checkHeaders says which headers are there that should not be, or the other
+// way round.
+func checkHeaders(t *testing.T, got delivered, want ...[]string) {
+	t.Helper()
+	expected := slices.Sorted(slices.Values(slices.Concat(want...)))
+	if names := slices.Sorted(maps.Keys(got.header)); !slices.Equal(names, expected) {
+		t.Errorf("headers %v, want %v", names, expected)
+	}
+	for name, values := range got.header {
+		if strings.Contains(strings.Join(values, ","), "inbound-value") && name != "X-Forwarded-Host" {
+			t.Errorf("an inbound header is left: %s: %v", name, values)
+		}
+	}
+	if got.header.Get("X-Forwarded-For") != "127.0.0.1" || strings.Contains(got.header.Get("X-Forwarded-Host"), "inbound") {
+		t.Errorf("X-Forwarded-For %q, X-Forwarded-Host %q, want reverse_proxy's own", got.header.Get("X-Forwarded-For"), got.header.Get("X-Forwarded-Host"))
+	}
+	if got.header.Get("Scribegate-Attempt") != "1" || got.header.Get("User-Agent") != "Scribegate/"+version() {
+		t.Errorf("attempt %q, User-Agent %q", got.header.Get("Scribegate-Attempt"), got.header.Get("User-Agent"))
+	}
+	if at, err := strconv.ParseInt(got.header.Get("Webhook-Timestamp"), 10, 64); err != nil || time.Since(time.Unix(at, 0)).Abs() > time.Minute {
+		t.Errorf("webhook-timestamp %q", got.header.Get("Webhook-Timestamp"))
+	}
+	if n := got.header.Get("Content-Length"); n != strconv.Itoa(len(got.body)) {
+		t.Errorf("Content-Length %q for %d bytes", n, len(got.body))
+	}
+}
+
+// noteData is the part of an event that speaks of the request.
+type noteData struct {
+	ID       string              `json:"id"`
+	Note     json.RawMessage     `json:"note"`
+	Metadata map[string][]string `json:"metadata"`
+}
+
+func (d noteData) check(t *testing.T, body string) {
+	t.Helper()
+	if d.ID != "checkpoint" || len(d.Note) == 0 || !strings.Contains(body, string(d.Note)) {
+		t.Errorf("note %s of %s, want the provider's, byte for byte", d.Note, d.ID)
+	}
+	if m := d.Metadata; !slices.Equal(m["user_id"], []string{"7", "8"}) || !slices.Equal(m["order"], []string{" x"}) || len(m) != 3 {
+		t.Errorf("metadata %v", m)
+	}
+}
+
+func checkStructured(t *testing.T, got delivered, id, body string) {
+	t.Helper()
+	checkHeaders(t, got, fromProxy, ofDelivery, []string{"Webhook-Signature"})
+	if ct := got.header.Get("Content-Type"); ct != "application/cloudevents+json; charset=utf-8" {
+		t.Errorf("Content-Type %q", ct)
+	}
+	eventtest.Validate(t, got.body)
+	var doc struct {
+		ID   string   `json:"id"`
+		Type string   `json:"type"`
+		Data noteData `json:"data"`
+	}
+	if err := json.Unmarshal(got.body, &doc); err != nil {
+		t.Fatal(err)
+	}
+	if doc.ID != id || doc.Type != "com.soapnoteapi.note.generated" || got.header.Get("Webhook-Id") != id {
+		t.Errorf("event %s of type %s, webhook-id %s, want %s", doc.ID, doc.Type, got.header.Get("Webhook-Id"), id)
+	}
+	doc.Data.check(t, body)
+}
+
+func checkBinary(t *testing.T, got delivered, id, body string) {
+	t.Helper()
+	attributes := map[string]string{
+		"Ce-Specversion": "1.0", "Ce-Id": id, "Ce-Source": "https://soapnoteapi.com", "Ce-Type": "com.soapnoteapi.note.generated",
+		"Ce-Subject": "checkpoint", "Ce-Time": "2026-03-19T15:30:00.000Z", "Ce-Expirytime": "2026-03-20T15:30:00.000Z",
+	}
+	checkHeaders(t, got, fromProxy, ofDelivery, []string{"Webhook-Signature"}, slices.Collect(maps.Keys(attributes)))
+	for name, want := range attributes {
+		if got.header.Get(name) != want {
+			t.Errorf("%s: %q, want %q", name, got.header.Get(name), want)
+		}
+	}
+	if ct := got.header.Get("Content-Type"); ct != "application/json" {
+		t.Errorf("Content-Type %q", ct)
+	}
+	var data noteData
+	if err := json.Unmarshal(got.body, &data); err != nil {
+		t.Fatal(err)
+	}
+	data.check(t, body)
+}
+
+// checkRaw says what of a request did not come through as it was. The headers
+// that reverse_proxy takes off or sets itself are its own matter.
+func checkRaw(t *testing.T, got delivered, body string) {
+	t.Helper()
+	if string(got.body) != body {
+		t.Errorf("body %s, want the provider's", got.body)
+	}
+	for name, want := range inbound {
+		switch name {
+		case "Proxy-Connection", "X-Forwarded-For", "X-Forwarded-Host":
+			continue
+		}
+		if got.header.Get(name) != want {
+			t.Errorf("%s: %q, want %q", name, got.header.Get(name), want)
+		}
+	}
+	timestamp := got.header.Get(verifier.TimestampHeader)
+	if got.header.Get(verifier.SignatureHeader) != verifier.Sign(testSecret, timestamp, got.body) {
+		t.Error("the backend cannot verify the provider's signature any more")
+	}
+	if sees := got.header.Get("X-Sees-Cookie"); sees != "cookie:session=inbound-value" {
+		t.Errorf("placeholders see %q", sees)
+	}
+}
+
+// Without an app there is nothing to sign with. Nothing is stored, so the same
+// event passes as often as it comes, test events like all others.
+func TestCheckpointAlone(t *testing.T) {
+	s, b := newSite(t), newBackend(t)
+	s.load("", checkpoint("/soapnote", "", b)+`
+	handle /soniox {
+		scribegate soniox {
+			header X-Webhook-Secret {env.SONIOX_SECRET}
+			format raw
+		}
+		reverse_proxy `+b.address()+`
+	}`)
+	bodies := []string{note("alone"), note("alone"), `{"event":"test","note_id":"test_1","status":"test","created_at":"2026-03-18T15:30:00.000Z"}`}
+	for i, body := range bodies {
+		if got := do(t, s.soapnote("/soapnote", body)); got.status != http.StatusNoContent {
+			t.Errorf("answer %d %s, want the backend's", got.status, got.body)
+		}
+		d := b.wait(t, i+1)[i]
+		eventtest.Validate(t, d.body)
+		checkHeaders(t, d, fromProxy, ofDelivery)
+		if d.header.Get("Webhook-Id") != soapnoteID(body) {
+			t.Errorf("webhook-id %s, want %s", d.header.Get("Webhook-Id"), soapnoteID(body))
+		}
+	}
+	if got := do(t, s.soniox("/soniox?user_id=7", transcription("raw"))); got.status != http.StatusNoContent {
+		t.Errorf("soniox: answer %d %s", got.status, got.body)
+	}
+	d := b.wait(t, 4)[3]
+	if d.header.Get(sonioxHeader) != testSoniox || string(d.body) != transcription("raw") || d.uri != "/soniox?user_id=7" {
+		t.Errorf("soniox, raw: %s %v %s", d.uri, d.header, d.body)
+	}
+}
+
+// What is not genuine, or no event, gets no further, and the user's error pages
+// take no answer's place.
+func TestCheckpointRejects(t *testing.T) {
+	s, b := newSite(t), newBackend(t)
+	const errorPages = `
+	handle_errors {
+		respond "the user's own page" 200
+	}`
+	s.load("", checkpoint("/soapnote/*", "max_body 64KiB", b)+checkpoint("/raw/*", "max_body 64KiB\n\t\t\tformat raw", b)+errorPages)
+	for _, path := range []string{"/soapnote/x", "/raw/x"} {
+		for _, row := range soapnoteExchanges() {
+			if row.reason == "" || strings.Contains(row.name, "61 s old") || strings.Contains(row.name, "65 s ahead") {
+				continue // the tolerance is the default here
+			}
+			t.Run(path+"/"+row.name, func(t *testing.T) {
+				r := s.soapnote(path, row.body)
+				for _, c := range row.changes {
+					c(r)
+				}
+				if got := do(t, r); got.status != row.status || got.body != row.answer {
+					t.Errorf("answer %d %s, want %d %s", got.status, got.body, row.status, row.answer)
+				}
+			})
+		}
+	}
+	if got := b.deliveries(); len(got) > 0 {
+		t.Errorf("the backend got %d rejected requests, the first %s", len(got), got[0].body)
+	}
+	// The pages are for the handlers behind the checkpoint.
+	b.Close()
+	if got := do(t, s.soapnote("/soapnote/x", note("unreachable"))); got.body != "the user's own page" {
+		t.Errorf("an unreachable backend: answer %d %s", got.status, got.body)
+	}
+}
+
+// The body can be read again by a handler that looks at it before the proxy.
+func TestCheckpointBodyIsWhole(t *testing.T) {
+	s := newSite(t)
+	s.load("", `
+	handle {
+		scribegate soapnoteapi {
+			secret {env.SOAPNOTE_SECRET}
+			format binary
+		}
+		respond "{http.request.body}"
+	}`)
+	got := do(t, s.soapnote("/", note("echo")))
+	if !json.Valid([]byte(got.body)) || !bytes.Contains([]byte(got.body), []byte(`"id":"echo"`)) {
+		t.Errorf("answer %d %s, want the event's data", got.status, got.body)
+	}
+}

@@ -1,0 +1,104 @@
+package caddymodule
+
+import (
+	"context"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+)
+
+func init() { caddy.RegisterModule(gatedEngine{}) }
+
+// gatedQueue opens the block of an engine that stores only while storeGate lets
+// it.
+const gatedQueue = "queue gated {\n\t\t\tpath "
+
+// gatedEngine is bolt behind a gate.
+type gatedEngine struct{ Bolt }
+
+// CaddyModule returns the Caddy module information.
+func (gatedEngine) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "scribegate.queues.gated", New: func() caddy.Module { return new(gatedEngine) }}
+}
+
+func (e *gatedEngine) Key() string { return "gated:" + e.Path }
+
+func (e *gatedEngine) Open(o OpenOptions) (queue.Queue, error) {
+	o.Logger = zap.NewNop()
+	q, err := e.Bolt.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	return &gated{q.(*boltqueue.Queue)}, nil
+}
+
+func (e *gatedEngine) Check(queue.Queue) error { return nil }
+func (e *gatedEngine) Adopt(queue.Queue) error { return nil }
+
+type gated struct{ *boltqueue.Queue }
+
+func (q *gated) Store(ctx context.Context, it queue.Item) (queue.Receipt, error) {
+	if err := storeGate.pass(ctx); err != nil {
+		return queue.Receipt{}, err
+	}
+	return q.Queue.Store(ctx, it)
+}
+
+// storeGate is the gate of all gated queues.
+var storeGate = gate{open: closedChannel(), reached: make(chan struct{}, 1)}
+
+type gate struct {
+	mu      sync.Mutex
+	open    chan struct{} // closed while the gate is open
+	reached chan struct{} // gets a token when a store comes to the closed gate
+	fails   error         // what stores get at once instead of waiting
+}
+
+func closedChannel() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// shut has stores wait until release is called, or fail with err at once where
+// it is not nil.
+func (g *gate) shut(err error) (release func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	open := make(chan struct{})
+	g.open, g.fails, g.reached = open, err, make(chan struct{}, 64)
+	return sync.OnceFunc(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.fails = nil
+		close(open)
+	})
+}
+
+func (g *gate) pass(ctx context.Context) error {
+	g.mu.Lock()
+	open, reached, fails := g.open, g.reached, g.fails
+	g.mu.Unlock()
+	select {
+	case <-open:
+		return nil
+	default:
+	}
+	select {
+	case reached <- struct{}{}:
+	default:
+	}
+	if fails != nil {
+		return fails
+	}
+	select {
+	case <-open:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

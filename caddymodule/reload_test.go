@@ -1,0 +1,324 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+)
+
+func init() { caddy.RegisterModule(brokenApp{}) }
+
+// brokenApp is an app of somebody else's that fails to start.
+type brokenApp struct{}
+
+// brokenSaw is how many configurations were lined up when a brokenApp failed.
+var brokenSaw []int
+
+func (brokenApp) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "scribegate_test_broken", New: func() caddy.Module { return new(brokenApp) }}
+}
+
+func (brokenApp) Start() error {
+	if g := currentGateway(); g != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		brokenSaw = append(brokenSaw, len(g.generations))
+	}
+	return errors.New("broken on purpose")
+}
+
+func (brokenApp) Stop() error { return nil }
+
+// withApp adds an app to a configuration.
+func withApp(t *testing.T, cfg []byte, name, app string) []byte {
+	t.Helper()
+	var all map[string]any
+	if err := json.Unmarshal(cfg, &all); err != nil {
+		t.Fatal(err)
+	}
+	apps, _ := all["apps"].(map[string]any)
+	apps[name] = json.RawMessage(app)
+	out, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// upstreams is an app with these upstreams, by name and URL.
+func upstreams(pairs ...string) string {
+	var b strings.Builder
+	b.WriteString(captureInfo + "\tscribegate {\n\t\tQUEUE\n")
+	for i := 0; i < len(pairs); i += 2 {
+		fmt.Fprintf(&b, "\t\tupstream %s %s {\n\t\t\tretry 50ms 50ms 50ms 50ms 50ms 1h\n\t\t}\n", pairs[i], pairs[i+1])
+	}
+	b.WriteString("\t}\n")
+	return b.String()
+}
+
+func soapnoteTo(names string) string {
+	return "\tscribegate /soapnote soapnoteapi {\n\t\tsecret {env.SOAPNOTE_SECRET}\n\t\tdeliver_to " + names + "\n\t}\n"
+}
+
+// accepted posts a note and returns its id.
+func accepted(t *testing.T, s *site, id string) string {
+	t.Helper()
+	return do(t, s.soapnote("/soapnote", note(id))).id(t)
+}
+
+// got reports whether a backend got an event.
+func (b *backend) gotEvent(id string) bool {
+	for _, d := range b.deliveries() {
+		if d.header.Get("Webhook-Id") == id {
+			return true
+		}
+	}
+	return false
+}
+
+func TestReloadKeepsTheQueue(t *testing.T) {
+	s, one, two := newSite(t), newBackend(t), newBackend(t)
+	s.load(upstreams("ehr", one.URL), soapnoteTo("ehr"))
+	g := currentGateway()
+	first := accepted(t, s, "first")
+	eventually(t, "the first backend to have it", func() bool { return one.gotEvent(first) })
+
+	s.load(upstreams("ehr", two.URL), soapnoteTo("ehr"))
+	if currentGateway() != g {
+		t.Fatal("the reload opened another queue")
+	}
+	second := accepted(t, s, "second")
+	eventually(t, "the second backend to have it", func() bool { return two.gotEvent(second) })
+	if one.gotEvent(second) || two.gotEvent(first) {
+		t.Error("an event went where it was not to go")
+	}
+	if r := do(t, s.soapnote("/soapnote", note("first"))); r.id(t) != first || !strings.Contains(r.body, `"duplicate":true`) {
+		t.Errorf("the event of before the reload, sent again: %s", r.body)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.generations) != 1 {
+		t.Errorf("%d configurations are lined up, want 1", len(g.generations))
+	}
+}
+
+// An upstream that is taken out keeps its events, is shown as orphaned, and has
+// them delivered when it comes back.
+func TestReloadOrphansAnUpstream(t *testing.T) {
+	captured.reset()
+	s, ehr, lab := newSite(t), newBackend(t), newBackend(t)
+	lab.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	s.load(upstreams("ehr", ehr.URL, "lab", lab.URL), soapnoteTo("ehr lab"))
+	id := accepted(t, s, "note-1")
+	lab.wait(t, 1)
+
+	s.load(upstreams("ehr", ehr.URL), soapnoteTo("ehr"))
+	lab.respond(nil)
+	all := queued(t).Upstreams
+	if len(all) != 2 || all[0].Name != "ehr" || all[0].Orphaned || all[1].Name != "lab" || !all[1].Orphaned || all[1].Pending != 1 {
+		t.Errorf("status %+v", all)
+	}
+	if warned := captured.with(t, "events wait for an upstream that is not configured"); len(warned) != 1 || warned[0]["upstream"] != "lab" {
+		t.Errorf("warnings %v", warned)
+	}
+
+	s.load(upstreams("ehr", ehr.URL, "lab", lab.URL), soapnoteTo("ehr lab"))
+	eventually(t, "its backend to have it after all", func() bool {
+		all := queued(t).Upstreams
+		return lab.gotEvent(id) && all[1].Pending == 0 && !all[1].Orphaned
+	})
+}
+
+// What a rejected configuration would deliver waits for a good one, and the
+// running one goes on as if nothing had been.
+func TestRejectedReload(t *testing.T) {
+	s, ehr, lab, intruder := newSite(t), newBackend(t), newBackend(t), newBackend(t)
+	lab.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	keyed := func(app, key string) string {
+		return strings.Replace(app, "QUEUE", "queue bolt {\n\t\t\tpath "+filepath.Join(s.dir, "queue.db")+"\n\t\t\tencryption_key "+key+"\n\t\t}", 1)
+	}
+	const key, otherKey = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2NTQzMjEwOTg="
+	s.load(keyed(upstreams("ehr", ehr.URL, "lab", lab.URL), key), soapnoteTo("ehr lab"))
+	waiting := accepted(t, s, "for the lab")
+	lab.wait(t, 1)
+	s.load(keyed(upstreams("ehr", ehr.URL), key), soapnoteTo("ehr"))
+	g := currentGateway()
+
+	// The rejected one would have the waiting event delivered to the intruder.
+	app := keyed(upstreams("ehr", intruder.URL, "lab", intruder.URL), key)
+	whole, err := adapt(s.caddyfile(app, soapnoteTo("ehr lab")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, want string
+		load       func() error
+	}{
+		{"that cannot be adapted", "nowhere", func() error { return s.tryLoad(app, soapnoteTo("nowhere")) }},
+		{"whose app cannot be provisioned", "unset", func() error {
+			return s.tryLoad(strings.Replace(app, "upstream ehr", "signing_secret {env.SCRIBEGATE_TEST_UNSET}\n\t\tupstream ehr", 1), soapnoteTo("ehr lab"))
+		}},
+		{"whose handler cannot be provisioned", "unset", func() error {
+			return s.tryLoad(app, strings.Replace(soapnoteTo("ehr lab"), "SOAPNOTE_SECRET", "SCRIBEGATE_TEST_UNSET", 1))
+		}},
+		{"with an unknown app", "unknown", func() error { return caddy.Load(withApp(t, whole, "scribegate_no_such", "{}"), true) }},
+		{"that lacks the queue's key", "add the older key", func() error {
+			return s.tryLoad(strings.Replace(app, key, otherKey, 1), soapnoteTo("ehr lab"))
+		}},
+	}
+	check := func(t *testing.T, i int) {
+		t.Helper()
+		if currentGateway() != g {
+			t.Fatal("the queue was opened anew")
+		}
+		id := accepted(t, s, fmt.Sprintf("after rejection %d", i))
+		eventually(t, "the running configuration to deliver", func() bool { return ehr.gotEvent(id) })
+		if n := len(intruder.deliveries()); n != 0 {
+			t.Fatalf("the rejected configuration made %d deliveries", n)
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if len(g.generations) != 1 {
+			t.Errorf("%d configurations are lined up, want 1", len(g.generations))
+		}
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := tt.load()
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("error %v, want one with %q", err, tt.want)
+			}
+			check(t, i)
+		})
+	}
+	t.Run("with another app that does not start", func(t *testing.T) {
+		// Caddy starts apps in random order: go on until both were seen.
+		brokenSaw = nil
+		before, after := false, false
+		for i := 0; i < 100 && !(before && after); i++ {
+			if err := caddy.Load(withApp(t, whole, "scribegate_test_broken", "{}"), true); err == nil || !strings.Contains(err.Error(), "broken on purpose") {
+				t.Fatalf("error %v", err)
+			}
+			before = before || brokenSaw[i] == 1
+			after = after || brokenSaw[i] == 2
+			check(t, 100+i)
+		}
+		if !before || !after {
+			t.Errorf("lined up while starting: %v, want both 1 and 2", brokenSaw)
+		}
+	})
+
+	s.load(keyed(upstreams("ehr", ehr.URL, "lab", intruder.URL), key), soapnoteTo("ehr lab"))
+	eventually(t, "the waiting event to be delivered by a good configuration", func() bool { return intruder.gotEvent(waiting) })
+}
+
+func TestValidateBesideTheRunningServer(t *testing.T) {
+	s, ehr, other := newSite(t), newBackend(t), newBackend(t)
+	s.load(upstreams("ehr", ehr.URL), soapnoteTo("ehr"))
+	g := currentGateway()
+	cfg, err := adapt(s.caddyfile(upstreams("ehr", other.URL), soapnoteTo("ehr")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed := new(caddy.Config)
+	if err := json.Unmarshal(cfg, parsed); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Validate(parsed); err != nil {
+		t.Fatal(err)
+	}
+	id := accepted(t, s, "note-1")
+	eventually(t, "the running configuration to deliver", func() bool { return ehr.gotEvent(id) })
+	if currentGateway() != g || len(other.deliveries()) != 0 {
+		t.Error("validating had an effect")
+	}
+}
+
+func TestSeveralHandlersShareTheApp(t *testing.T) {
+	s, ehr, lab := newSite(t), newBackend(t), newBackend(t)
+	block := soapnoteTo("ehr lab") + strings.NewReplacer("/soapnote", "/second", "secret", "source https://soapnoteapi.com/second\n\t\tsecret").Replace(soapnoteTo("lab")) +
+		"}\nhttp://localhost:" + s.port + " {\n" + soapnoteTo("ehr")
+	s.load(upstreams("ehr", ehr.URL, "lab", lab.URL), block)
+	first := accepted(t, s, "note-1")
+	second := do(t, s.soapnote("/second", note("note-1"))).id(t)
+	if first == second {
+		t.Error("two sources made one id")
+	}
+	r := s.soapnote("/soapnote", note("note-2"))
+	r.Host = "localhost:" + s.port
+	third := do(t, r).id(t)
+	eventually(t, "all deliveries", func() bool {
+		return ehr.gotEvent(first) && lab.gotEvent(first) && lab.gotEvent(second) && ehr.gotEvent(third)
+	})
+	if ehr.gotEvent(second) || lab.gotEvent(third) {
+		t.Error("an event went where it was not to go")
+	}
+}
+
+func TestRemovedAppClosesTheQueue(t *testing.T) {
+	s, ehr := newSite(t), newBackend(t)
+	s.load(upstreams("ehr", ehr.URL), soapnoteTo("ehr"))
+	accepted(t, s, "note-1")
+	s.load("", "respond 200")
+	if currentGateway() != nil {
+		t.Error("a gateway is left")
+	}
+	openable(t, filepath.Join(s.dir, "queue.db"))
+	s.load(upstreams("ehr", ehr.URL), soapnoteTo("ehr"))
+	if r := do(t, s.soapnote("/soapnote", note("note-1"))); !strings.Contains(r.body, `"duplicate":true`) {
+		t.Errorf("the event of before, sent again: %d %s", r.status, r.body)
+	}
+}
+
+// openable fails the test unless nobody has the queue file open.
+func openable(t *testing.T, path string) {
+	t.Helper()
+	q, err := boltqueue.Open(boltqueue.Options{Path: path, Settings: queue.DefaultSettings()})
+	if err != nil {
+		t.Fatalf("the queue file is still in use: %v", err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStartWithALockedQueue(t *testing.T) {
+	s, ehr := newSite(t), newBackend(t)
+	path := filepath.Join(s.dir, "queue.db")
+	q, err := boltqueue.Open(boltqueue.Options{Path: path, Settings: queue.DefaultSettings()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.tryLoad(upstreams("ehr", ehr.URL), soapnoteTo("ehr"))
+	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "in use by another process; stop that one") {
+		t.Errorf("error %v, want one that names the file and what to do", err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.load(upstreams("ehr", ehr.URL), soapnoteTo("ehr"))
+	id := accepted(t, s, "note-1")
+	eventually(t, "a delivery", func() bool { return ehr.gotEvent(id) })
+}
+
+func TestCleanupOfWhatNeverStarted(t *testing.T) {
+	t.Parallel()
+	if err := new(App).Cleanup(); err != nil {
+		t.Error(err)
+	}
+	a := &App{lease: newLease()}
+	for range 2 {
+		if err := a.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package caddymodule
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// refuseNested says whether a route holds a scribegate handler, at any depth.
+func refuseNested(routes caddyhttp.RouteList) error {
+	found := false
+	walkHandlers(routes, func(h map[string]any) {
+		if h["handler"] == handlerName {
+			found = true
+		}
+	})
+	if found {
+		return errors.New("its route holds a scribegate handler, which would send events in a circle; take it out")
+	}
+	return nil
+}
+
+// emptyRoute says whether a route holds no handler that does anything.
+func emptyRoute(routes caddyhttp.RouteList) bool {
+	empty := true
+	walkHandlers(routes, func(h map[string]any) {
+		if h["handler"] != "subroute" {
+			empty = false
+		}
+	})
+	return empty
+}
+
+// plainHTTPHost returns a host, other than this one, that a reverse_proxy of
+// the route speaks to without TLS, or "".
+func plainHTTPHost(routes caddyhttp.RouteList) string {
+	var host string
+	walkHandlers(routes, func(h map[string]any) {
+		if h["handler"] != "reverse_proxy" {
+			return
+		}
+		if transport, ok := h["transport"].(map[string]any); ok && (transport["tls"] != nil || transport["protocol"] != "http") {
+			return
+		}
+		if dynamic, ok := h["dynamic_upstreams"].(map[string]any); ok {
+			name, _ := dynamic["name"].(string)
+			if name = cmp.Or(name, "dynamic upstreams"); !loopback(name) {
+				host = name
+			}
+		}
+		upstreams, _ := h["upstreams"].([]any)
+		for _, u := range upstreams {
+			upstream, _ := u.(map[string]any)
+			dial, _ := upstream["dial"].(string)
+			addr, err := caddy.ParseNetworkAddress(dial)
+			if err == nil && !addr.IsUnixNetwork() && !loopback(addr.Host) {
+				host = addr.Host
+			}
+		}
+	})
+	return host
+}
+
+// walkHandlers calls f for every object of the routes' JSON that is a handler.
+func walkHandlers(routes caddyhttp.RouteList, f func(map[string]any)) {
+	encoded, err := json.Marshal(routes)
+	if err != nil {
+		return
+	}
+	var tree any
+	if json.Unmarshal(encoded, &tree) != nil {
+		return
+	}
+	var walk func(any)
+	walk = func(node any) {
+		switch n := node.(type) {
+		case map[string]any:
+			if _, ok := n["handler"]; ok {
+				f(n)
+			}
+			for _, child := range n {
+				walk(child)
+			}
+		case []any:
+			for _, child := range n {
+				walk(child)
+			}
+		}
+	}
+	walk(tree)
+}
+
+// loopback says whether a host is this machine, or a placeholder that can't be
+// judged yet.
+func loopback(host string) bool {
+	if host == "localhost" || host == "" || strings.Contains(host, "{") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
