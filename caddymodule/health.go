@@ -14,8 +14,14 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// readyTimeout is how long the queue may take to be read for a probe.
-const readyTimeout = 2 * time.Second
+const (
+	// readyTimeout is how long the queue may take to be read for a probe.
+	readyTimeout = 2 * time.Second
+
+	// eventRoom is what an event of ordinary size takes up. A queue with less
+	// room than that refuses most of what comes.
+	eventRoom = 4 << 10
+)
 
 // health is what a probe is told.
 type health struct {
@@ -63,7 +69,7 @@ func ready(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the queue: %w", err)
 	}
-	if stats.MaxBytes > 0 && stats.Bytes >= stats.MaxBytes {
+	if stats.MaxBytes > 0 && stats.MaxBytes-stats.Bytes < eventRoom {
 		return fmt.Errorf("the queue is full: it holds %s of %s; raise max_size, or see with `caddy scribegate status` which upstream takes nothing",
 			humanize.IBytes(uint64(stats.Bytes)), humanize.IBytes(uint64(stats.MaxBytes))) //nolint:gosec // both are above zero
 	}

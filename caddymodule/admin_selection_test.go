@@ -1,0 +1,149 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+)
+
+func TestAdminReplay(t *testing.T) {
+	a := newAdminSite(t)
+	one, two := a.settledNote("note-1"), a.settledNote("note-2")
+	if n := len(a.lab.deliveries()); n != 2 {
+		t.Fatalf("%d deliveries to the lab before any replay", n)
+	}
+	answer := func(body string, replayed, without float64) {
+		t.Helper()
+		done := fields(t, "replay", a.object("POST", "/scribegate/replay", body), "replayed", "without_payload")
+		if done["replayed"] != replayed || done["without_payload"] != without {
+			t.Errorf("%s: %v, want %v and %v", body, done, replayed, without)
+		}
+		a.settle()
+	}
+	answer(`{"ids":["`+one+`"],"upstream":"lab"}`, 1, 0)
+	a.lab.wait(t, 3)
+	answer(`{"dead":true,"upstream":"ehr"}`, 0, 0)
+	a.lab.respond(nil)
+	answer(`{"dead":true}`, 2, 0)
+	got := a.lab.wait(t, 5)[3:]
+	for _, d := range got {
+		if d.header.Get("Scribegate-Attempt") != "1" {
+			t.Errorf("the replay's first attempt is the %sth: its budget is not fresh", d.header.Get("Scribegate-Attempt"))
+		}
+	}
+	if n := len(a.ehr.deliveries()); n != 2 {
+		t.Errorf("%d deliveries to ehr, want 2: nothing of it was replayed", n)
+	}
+
+	// Now both are delivered everywhere, and their payloads gone.
+	answer(`{"since":"1h"}`, 0, 2)
+	answer(`{"since":"1h","upstream":"lab"}`, 0, 2)
+	answer(`{"dead":true}`, 0, 0)
+	if r := a.ask("POST", "/scribegate/replay", `{"ids":["`+two+`"]}`); r.status != http.StatusConflict {
+		t.Errorf("replay of an event without payload: %d %s", r.status, r.body)
+	}
+}
+
+func TestAdminPurge(t *testing.T) {
+	a := newAdminSite(t)
+	one := a.settledNote("note-1")
+	a.settledNote("note-2")
+	purged := func(body string, want float64) {
+		t.Helper()
+		if done := fields(t, "purge", a.object("POST", "/scribegate/purge", body), "purged"); done["purged"] != want {
+			t.Errorf("%s: %v, want %v", body, done, want)
+		}
+	}
+	purged(`{"dead":true,"before":"1h"}`, 0)
+	purged(`{"ids":["`+one+`"]}`, 1)
+	if r := a.ask("GET", "/scribegate/events/"+one, ""); r.status != http.StatusNotFound {
+		t.Errorf("the purged event: %d", r.status)
+	}
+	purged(`{"dead":true}`, 1)
+	purged(`{"dead":true}`, 0)
+	if ids, _ := a.listed("", 10); len(ids) != 0 {
+		t.Errorf("left: %v", ids)
+	}
+	if n := queued(t).Queue.Bytes; n != 0 {
+		t.Errorf("%d bytes are left", n)
+	}
+}
+
+func TestAdminErrors(t *testing.T) {
+	a := newAdminSite(t)
+	id := a.settledNote("note-1")
+	tests := []struct {
+		name, method, path, body string
+		status                   int
+	}{
+		{"unknown path", "GET", "/scribegate/nothing", "", 404},
+		{"the folder itself", "GET", "/scribegate/", "", 404},
+		{"more behind an event", "GET", "/scribegate/events/" + id + "/more", "", 404},
+		{"unknown id", "GET", "/scribegate/events/soapnoteapi-00", "", 404},
+		{"unknown id to replay", "POST", "/scribegate/replay", `{"ids":["soapnoteapi-00"]}`, 404},
+		{"unknown id to purge", "POST", "/scribegate/purge", `{"ids":["` + id + `","soapnoteapi-00"]}`, 404},
+		{"status by POST", "POST", "/scribegate/status", "", 405},
+		{"events by DELETE", "DELETE", "/scribegate/events", "", 405},
+		{"event by PUT", "PUT", "/scribegate/events/" + id, "{}", 405},
+		{"payload by POST", "POST", "/scribegate/events/" + id + "/payload", "", 405},
+		{"replay by GET", "GET", "/scribegate/replay", "", 405},
+		{"purge by GET", "GET", "/scribegate/purge", "", 405},
+		{"health by POST", "POST", "/scribegate/health/live", "", 405},
+		{"no such probe", "GET", "/scribegate/health/well", "", 404},
+		{"unknown state", "GET", "/scribegate/events?state=lost", "", 400},
+		{"unknown upstream", "GET", "/scribegate/events?upstream=nobody", "", 400},
+		{"limit of none", "GET", "/scribegate/events?limit=0", "", 400},
+		{"limit below none", "GET", "/scribegate/events?limit=-1", "", 400},
+		{"limit in words", "GET", "/scribegate/events?limit=ten", "", 400},
+		{"limit beyond reason", "GET", "/scribegate/events?limit=1000000000", "", 400},
+		{"made-up cursor", "GET", "/scribegate/events?cursor=here", "", 400},
+		{"unknown parameter", "GET", "/scribegate/events?stat=dead", "", 400},
+		{"replay of nothing", "POST", "/scribegate/replay", "{}", 400},
+		{"replay without a body", "POST", "/scribegate/replay", "", 400},
+		{"replay of no ids", "POST", "/scribegate/replay", `{"ids":[]}`, 400},
+		{"replay of two kinds", "POST", "/scribegate/replay", `{"dead":true,"since":"1h"}`, 400},
+		{"replay before", "POST", "/scribegate/replay", `{"dead":true,"before":"1h"}`, 400},
+		{"replay to nobody", "POST", "/scribegate/replay", `{"dead":true,"upstream":"nobody"}`, 400},
+		{"replay since a word", "POST", "/scribegate/replay", `{"since":"ever"}`, 400},
+		{"replay since tomorrow", "POST", "/scribegate/replay", `{"since":"-1h"}`, 400},
+		{"replay of no JSON", "POST", "/scribegate/replay", `dead`, 400},
+		{"replay with more behind", "POST", "/scribegate/replay", `{"dead":true} {}`, 400},
+		{"replay with an unknown member", "POST", "/scribegate/replay", `{"dead":true,"upstreams":"ehr"}`, 400},
+		{"purge of nothing", "POST", "/scribegate/purge", "{}", 400},
+		{"purge since", "POST", "/scribegate/purge", `{"since":"1h"}`, 400},
+		{"purge before, of ids", "POST", "/scribegate/purge", `{"ids":["` + id + `"],"before":"1h"}`, 400},
+		{"purge before a word", "POST", "/scribegate/purge", `{"dead":true,"before":"ever"}`, 400},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := a.ask(tt.method, tt.path, tt.body)
+			if r.status != tt.status || r.header.Get("Content-Type") != "application/json" {
+				t.Errorf("%d %s %s, want %d", r.status, r.header.Get("Content-Type"), r.body, tt.status)
+			}
+			var e map[string]any
+			if err := json.Unmarshal([]byte(r.body), &e); err != nil {
+				t.Fatalf("%v in %s", err, r.body)
+			}
+			if text, _ := fields(t, "error", e, "error")["error"].(string); text == "" {
+				t.Errorf("error %v", e)
+			}
+			if allow := r.header.Get("Allow"); (allow != "") != (tt.status == http.StatusMethodNotAllowed) {
+				t.Errorf("Allow: %q with %d", allow, r.status)
+			}
+		})
+	}
+	if ids, _ := a.listed("", 10); len(ids) != 1 {
+		t.Errorf("after nothing but errors: %v", ids)
+	}
+}
+
+// Where no queue is open there is nothing to tell, and that is said.
+func TestAdminWithoutQueue(t *testing.T) {
+	a := newAdminSite(t)
+	a.run("", "respond 200")
+	for _, path := range []string{"/scribegate/status", "/scribegate/events", "/scribegate/events/x"} {
+		if r := a.ask("GET", path, ""); r.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+}

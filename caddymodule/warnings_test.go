@@ -1,0 +1,170 @@
+package caddymodule
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const (
+	warnsPlainHTTP    = "an upstream speaks plain HTTP to another host"
+	warnsLiteral      = "a secret stands literally in the configuration"
+	warnsUnset        = "an entry of a list of secrets is unset or empty"
+	warnsAutomaticKey = "events are sealed with a key that was made beside the queue's file"
+	warnsLogged       = "access logs are on and would hold the header that is the secret"
+)
+
+// warned validates a configuration and returns the fields of its warnings.
+func warned(t *testing.T, app, site, message string) []map[string]any {
+	t.Helper()
+	captured.reset()
+	cfg, err := adapt(fmt.Sprintf("{\n%s\nscribegate {\n%s\n}\n}\nhttp://localhost:8080 {\n%s\n}\n", captureLog, app, site))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(captured.String(), "SECRETsecret") {
+		t.Errorf("the log quotes a secret: %s", captured.String())
+	}
+	lines := captured.with(t, message)
+	for _, line := range lines {
+		if line["level"] != "warn" {
+			t.Errorf("not a warning: %v", line)
+		}
+	}
+	return lines
+}
+
+func TestWarnsOfPlainHTTP(t *testing.T) {
+	t.Setenv("ELSEWHERE", "http://ehr.example.com/events")
+	t.Setenv("HERE", "http://127.0.0.1:9000/events")
+	route := func(proxy string) string { return "upstream ehr {\nroute {\n" + proxy + "\n}\n}" }
+	for name, c := range map[string]struct {
+		app  string
+		host string // "" where nothing is to be warned of
+	}{
+		"URL elsewhere":                {"upstream ehr http://ehr.example.com/events", "ehr.example.com"},
+		"URL to a private address":     {"upstream ehr http://10.0.0.7:9000", "10.0.0.7"},
+		"URL to IPv6":                  {"upstream ehr http://[2001:db8::1]:9000", "2001:db8::1"},
+		"URL by placeholder elsewhere": {"upstream ehr {env.ELSEWHERE}", "ehr.example.com"},
+		"HTTPS":                        {"upstream ehr https://ehr.example.com/events", ""},
+		"localhost":                    {"upstream ehr http://localhost:9000", ""},
+		"loopback":                     {"upstream ehr http://127.0.0.1:9000", ""},
+		"all of the loopback":          {"upstream ehr http://127.8.9.10:9000", ""},
+		"loopback of IPv6":             {"upstream ehr http://[::1]:9000", ""},
+		"URL by placeholder here":      {"upstream ehr {env.HERE}", ""},
+		"route elsewhere":              {route("reverse_proxy w1:9000"), "w1"},
+		"route with one elsewhere":     {route("reverse_proxy 127.0.0.1:9000 w1:9000"), "w1"},
+		"route deep inside":            {route("handle /x {\nroute {\nreverse_proxy w1:9000\n}\n}"), "w1"},
+		"route with h2c":               {route("reverse_proxy h2c://w1:9000"), "w1"},
+		"route with a transport":       {route("reverse_proxy w1:9000 {\ntransport http {\ndial_timeout 1s\n}\n}"), "w1"},
+		"route with dynamic upstreams": {route("reverse_proxy {\ndynamic a w1 9000\n}"), "w1"},
+		"route with TLS":               {route("reverse_proxy w1:9000 {\ntransport http {\ntls\n}\n}"), ""},
+		"route with dynamic and TLS":   {route("reverse_proxy {\ndynamic a w1 9000\ntransport http {\ntls\n}\n}"), ""},
+		"route with https":             {route("reverse_proxy https://w1:9000"), ""},
+		"route here":                   {route("reverse_proxy localhost:9000 127.0.0.1:9001 [::1]:9002 :9003"), ""},
+		"route to a socket":            {route("reverse_proxy unix//run/ehr.sock"), ""},
+		"route that answers by itself": {route("respond 204"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := warned(t, c.app, "", warnsPlainHTTP)
+			if c.host == "" {
+				if len(lines) != 0 {
+					t.Errorf("warned without cause: %v", lines)
+				}
+				return
+			}
+			if len(lines) != 1 || lines[0]["upstream"] != "ehr" || lines[0]["host"] != c.host {
+				t.Errorf("warnings %v, want one of the host %s", lines, c.host)
+			}
+		})
+	}
+}
+
+func TestWarnsOfLiteralAndUnsetSecrets(t *testing.T) {
+	const ehr = "upstream ehr http://127.0.0.1:9000"
+	const signing = "whsec_U0VDUkVUc2VjcmV0IG9mIGF0IGxlYXN0IDI0IGJ5dGVz"
+	for name, c := range map[string]struct{ app, site, secret string }{
+		"secret":                        {ehr, "scribegate soapnoteapi {\nsecret %s {env.SOAPNOTE_SECRET}\n}", "secret of soapnoteapi"},
+		"header value":                  {ehr, "scribegate soniox {\nheader X-Secret %s {env.SONIOX_SECRET}\n}", "header value of soniox"},
+		"signing_secret":                {"signing_secret %s {env.SIGNING_SECRET}\n" + ehr, "", "signing secret"},
+		"signing_secret of an upstream": {ehr + " {\nsigning_secret %s {env.SIGNING_SECRET}\n}", "", "signing secret of upstream ehr"},
+		"encryption_key":                {"queue bolt {\nencryption_key %s {env.SCRIBEGATE_KEY}\n}\n" + ehr, "", "encryption key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("SCRIBEGATE_KEY", testKey)
+			value := signing
+			if name == "encryption_key" {
+				value = testKey
+			}
+			for entry, message := range map[string]string{value: warnsLiteral, "{env.NOT_SET}": warnsUnset} {
+				with := func(s string) string { return strings.ReplaceAll(s, "%s", entry) }
+				lines := warned(t, with(c.app), with(c.site), message)
+				if len(lines) != 1 || lines[0]["secret"] != c.secret || lines[0]["entry"] != 1.0 {
+					t.Errorf("warnings %v, want one of entry 1 of %q", lines, c.secret)
+				}
+				if strings.Contains(captured.String(), value) {
+					t.Errorf("the log quotes the literal secret: %s", captured.String())
+				}
+			}
+			with := func(s string) string { return strings.ReplaceAll(s, "%s ", "") }
+			for _, message := range []string{warnsLiteral, warnsUnset} {
+				if lines := warned(t, with(c.app), with(c.site), message); len(lines) != 0 {
+					t.Errorf("warned without cause: %v", lines)
+				}
+			}
+		})
+	}
+}
+
+func TestWarnsOfHeadersThatAccessLogsHold(t *testing.T) {
+	for name, c := range map[string]struct {
+		site string
+		want int
+	}{
+		"a header of its own":            {"log\nscribegate soniox {\nheader X-Webhook-Secret {env.SONIOX_SECRET}\n}", 1},
+		"without an access log":          {"scribegate soniox {\nheader X-Webhook-Secret {env.SONIOX_SECRET}\n}", 0},
+		"Authorization":                  {"log\nscribegate soniox {\nheader authorization {env.SONIOX_SECRET}\n}", 0},
+		"Cookie":                         {"log\nscribegate soniox {\nheader Cookie {env.SONIOX_SECRET}\n}", 0},
+		"a provider that has signatures": {"log\nscribegate soapnoteapi {\nsecret {env.SOAPNOTE_SECRET}\n}", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := warned(t, "upstream ehr http://127.0.0.1:9000", c.site, warnsLogged)
+			if len(lines) != c.want || (c.want == 1 && lines[0]["header"] != "X-Webhook-Secret") {
+				t.Errorf("warnings %v, want %d", lines, c.want)
+			}
+		})
+	}
+	t.Run("Authorization where credentials are logged", func(t *testing.T) {
+		captured.reset()
+		cfg, err := adapt("{\n" + captureLog + "\nservers {\nlog_credentials\n}\n}\nhttp://localhost:8080 {\nlog\nscribegate soniox {\nheader Authorization {env.SONIOX_SECRET}\n}\n}\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(cfg); err != nil {
+			t.Fatal(err)
+		}
+		if lines := captured.with(t, warnsLogged); len(lines) != 1 {
+			t.Errorf("warnings %v, want one", lines)
+		}
+	})
+}
+
+func TestWarnsOfTheAutomaticKey(t *testing.T) {
+	t.Setenv("SCRIBEGATE_KEY", testKey)
+	for name, c := range map[string]struct {
+		key  string
+		want int
+	}{"automatic": {"", 1}, "configured": {"encryption_key {env.SCRIBEGATE_KEY}", 0}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			captured.reset()
+			s.load(captureLog+"scribegate {\nqueue bolt {\npath "+s.dir+"/queue.db\n"+c.key+"\n}\nupstream ehr http://127.0.0.1:9\n}", "respond 404")
+			if lines := captured.with(t, warnsAutomaticKey); len(lines) != c.want || (c.want == 1 && lines[0]["level"] != "warn") {
+				t.Errorf("warnings %v, want %d", lines, c.want)
+			}
+		})
+	}
+}
