@@ -25,13 +25,12 @@ const unauthorizedBody = `{"error":"unauthorized"}`
 
 // answerFor turns the error of a rejected request into the answer.
 func answerFor(err error) answer {
-	var payload *verifier.PayloadError
-	if errors.As(err, &payload) {
+	if payload, ok := errors.AsType[*verifier.PayloadError](err); ok {
 		text, _ := json.Marshal(map[string]string{"error": payload.Error()}) // strings always marshal
 		return answer{http.StatusBadRequest, string(text), verifier.Payload}
 	}
-	var rejection *verifier.Rejection
-	if !errors.As(err, &rejection) {
+	rejection, ok := errors.AsType[*verifier.Rejection](err)
+	if !ok {
 		return answer{http.StatusServiceUnavailable, `{"error":"temporarily unavailable"}`, verifier.Unavailable}
 	}
 	switch reason := rejection.Reason; reason {

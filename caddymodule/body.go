@@ -126,8 +126,7 @@ func fill(from io.Reader, body *[]byte) (whole bool, err error) {
 // bodyError tells what a failed read means. A body that request_body cuts off
 // is too large; whatever else goes wrong, it did not arrive whole.
 func bodyError(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return errBodyTooLarge
 	}
 	return &verifier.Rejection{Reason: verifier.Incomplete}

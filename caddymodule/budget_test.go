@@ -169,19 +169,21 @@ func TestBudgetDoesNotDeadlock(t *testing.T) {
 // is given back to the shared part.
 func TestReserveIsNotTheOnlyWay(t *testing.T) {
 	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	defer cancel()
 	b := newBudget(110, 10)
 	holder, slow, third := &allowance{budget: b}, &allowance{budget: b}, &allowance{budget: b}
 	for a, n := range map[*allowance]int64{holder: 80, slow: 10, third: 10} {
-		if got, err := a.take(t.Context(), n, 100); err != nil || got != n {
+		if got, err := a.take(ctx, n, 100); err != nil || got != n {
 			t.Fatalf("take = %d, %v", got, err)
 		}
 	}
-	if got, err := slow.take(t.Context(), 5, 10); err != nil || got != 10 || !slow.reserve {
+	if got, err := slow.take(ctx, 5, 10); err != nil || got != 10 || !slow.reserve {
 		t.Fatalf("take = %d, %v, want the reserve", got, err)
 	}
 	got := make(chan int64)
 	go func() {
-		n, err := third.take(t.Context(), 5, 10)
+		n, err := third.take(ctx, 5, 10)
 		if err != nil {
 			n = -1
 		}
@@ -191,8 +193,8 @@ func TestReserveIsNotTheOnlyWay(t *testing.T) {
 	if n := <-got; n != 5 {
 		t.Errorf("take = %d, want 5 of the shared part", n)
 	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
+	ended, end := context.WithCancel(ctx)
+	end()
 	if n, err := third.take(ended, 90, 10); err == nil {
 		t.Errorf("take = %d while others hold it, want an error at the end of the wait", n)
 	}

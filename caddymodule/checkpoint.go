@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -32,9 +33,7 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, e *event.Event, n
 	// In place, so that placeholders speak of the event as well. The map
 	// itself is emptied: nothing that holds it sees an inbound header on.
 	clear(r.Header)
-	for name, values := range m.Header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, m.Header)
 	setBody(r, m.Body)
 	r.Header.Set("Content-Length", strconv.Itoa(len(m.Body)))
 	return next.ServeHTTP(w, r)

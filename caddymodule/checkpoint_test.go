@@ -323,3 +323,25 @@ func TestCheckpointBodyIsWhole(t *testing.T) {
 		t.Errorf("answer %d %s, want the event's data", got.status, got.body)
 	}
 }
+
+// The deadline is the body's and not the next handler's: a backend may take its
+// time, with Caddy's own deadlines for bodies and without.
+func TestCheckpointBackendIsSlow(t *testing.T) {
+	for name, options := range map[string]string{"with Caddy's": "", "without": noIdleTimeout} {
+		t.Run(name, func(t *testing.T) {
+			shorten(t, &bodyTimeout, 150*time.Millisecond)
+			s, b := newSite(t), newBackend(t)
+			b.respond(func(w http.ResponseWriter, r *http.Request) {
+				select {
+				case <-r.Context().Done(): // the gateway has given up
+				case <-time.After(2 * bodyTimeout):
+					w.WriteHeader(http.StatusNoContent)
+				}
+			})
+			s.load(options, checkpoint("/soapnote", "", b))
+			if got := do(t, s.soapnote("/soapnote", note("slow backend"))); got.status != http.StatusNoContent {
+				t.Errorf("answer %d %s, want the backend's", got.status, got.body)
+			}
+		})
+	}
+}

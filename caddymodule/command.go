@@ -29,6 +29,14 @@ what it was asked for is done. Secrets are best given as placeholders, so that
 they end in no shell's history: --secret '{env.SOAPNOTE_SECRET}'.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.PersistentFlags().Bool("json", false, "print JSON")
+			// Without this cobra prints the help for an unknown command, and
+			// exits as if that had been asked for.
+			cmd.RunE = run(func(cmd *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return fmt.Errorf("unknown command %q; see: caddy scribegate --help", args[0])
+				}
+				return cmd.Help()
+			})
 			cmd.AddCommand(
 				sendCommand(), verifyCommand(), keygenCommand(),
 				statusCommand(), eventsCommand(), showCommand(), replayCommand(), purgeCommand(), healthCommand(),

@@ -38,10 +38,10 @@ func statusCommand() *cobra.Command {
 			}
 			limit := "no limit"
 			if s.Queue.MaxBytes > 0 {
-				limit = humanize.IBytes(uint64(s.Queue.MaxBytes)) //nolint:gosec // it is above zero
+				limit = humanize.IBytes(uint64(s.Queue.MaxBytes)) // it is above zero
 			}
 			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "\nqueue %s: %s of %s, %d quarantined\n",
-				s.Queue.Engine, humanize.IBytes(uint64(max(0, s.Queue.Bytes))), limit, s.Queue.Quarantined) //nolint:gosec // not below zero
+				s.Queue.Engine, humanize.IBytes(uint64(max(0, s.Queue.Bytes))), limit, s.Queue.Quarantined) // not below zero
 			return nil
 		}),
 	})

@@ -139,7 +139,7 @@ func (s *sending) send(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		if result.Status != http.StatusOK {
+		if result.ID == "" {
 			refused++
 		}
 		if wantsJSON(cmd) {
@@ -154,7 +154,7 @@ func (s *sending) send(cmd *cobra.Command) error {
 		}
 	}
 	if refused > 0 {
-		return fmt.Errorf("%d of %d events were refused", refused, s.count)
+		return fmt.Errorf("%d of %d events were not received", refused, s.count)
 	}
 	return nil
 }
@@ -217,11 +217,15 @@ func post(ctx context.Context, client *http.Client, to string, body []byte, prov
 	if err != nil {
 		return result, fmt.Errorf("reading the answer: %w", err)
 	}
-	if json.Unmarshal(answer, &result) != nil {
-		// Whatever answered there, it is not a handler of ours.
-		result.Error = "the answer is not Scribegate's; look at the path of --to"
-	}
+	_ = json.Unmarshal(answer, &result) // what is not JSON has no id
 	result.Status = resp.StatusCode
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		result.ID = ""
+		result.Error = orElse(result.Error, "the answer is not Scribegate's")
+	case result.ID == "":
+		result.Error = "no event id in the answer: nothing of Scribegate's stands at this path, or a checkpoint, whose backend answered"
+	}
 	return result, nil
 }
 

@@ -123,8 +123,7 @@ func judgeSoniox(secret, header string, body []byte) (judgement, error) {
 }
 
 func (j *judgement) refuse(err error) {
-	var rejection *verifier.Rejection
-	if errors.As(err, &rejection) {
+	if rejection, ok := errors.AsType[*verifier.Rejection](err); ok {
 		j.Reason = string(rejection.Reason)
 	}
 }

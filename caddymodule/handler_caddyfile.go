@@ -163,8 +163,9 @@ func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, app *App) error {
 }
 
 func knownProviders() string {
-	var names []string
-	for _, info := range caddy.GetModules("scribegate.providers") {
+	modules := caddy.GetModules("scribegate.providers")
+	names := make([]string, 0, len(modules))
+	for _, info := range modules {
 		names = append(names, info.ID.Name())
 	}
 	return strings.Join(names, ", ")

@@ -71,7 +71,7 @@ func ready(ctx context.Context) error {
 	}
 	if stats.MaxBytes > 0 && stats.MaxBytes-stats.Bytes < eventRoom {
 		return fmt.Errorf("the queue is full: it holds %s of %s; raise max_size, or see with `caddy scribegate status` which upstream takes nothing",
-			humanize.IBytes(uint64(stats.Bytes)), humanize.IBytes(uint64(stats.MaxBytes))) //nolint:gosec // both are above zero
+			humanize.IBytes(uint64(stats.Bytes)), humanize.IBytes(uint64(stats.MaxBytes))) // both are above zero
 	}
 	return nil
 }

@@ -22,10 +22,13 @@ func newObserver(logger *zap.Logger) *observer { return &observer{logger: logger
 // less can be done about it without a person.
 func (o *observer) Attempted(r forwarder.AttemptReport) {
 	attemptMade(r.Outcome, r.Lag)
-	level, message := zapcore.WarnLevel, "a delivery failed and will be tried again"
+	var level zapcore.Level
+	var message string
 	switch r.Outcome.State {
 	case queue.Delivered:
 		level, message = zapcore.InfoLevel, "event delivered"
+	default:
+		level, message = zapcore.WarnLevel, "a delivery failed and will be tried again"
 	case queue.Dead:
 		level, message = zapcore.ErrorLevel, "an event is dead: its upstream did not take it; see it with: caddy scribegate show, send it again with: caddy scribegate replay"
 	}

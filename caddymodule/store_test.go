@@ -14,9 +14,9 @@ import (
 )
 
 // loadGated runs both providers in front of a queue with a gate.
-func (s *site) loadGated(upstream string) {
+func (s *site) loadGated(upstream string, options ...string) {
 	s.t.Helper()
-	s.load(captureLog+strings.Replace(oneUpstream, "QUEUE", gatedQueue+filepath.Join(s.dir, "gated.db")+"\n\t\t}", 1)+upstream+"\n\t}", bothProviders)
+	s.load(strings.Join(options, "")+captureLog+strings.Replace(oneUpstream, "QUEUE", gatedQueue+filepath.Join(s.dir, "gated.db")+"\n\t\t}", 1)+upstream+"\n\t}", bothProviders)
 }
 
 func TestQueueIsStuck(t *testing.T) {
@@ -83,11 +83,21 @@ func TestQueueFails(t *testing.T) {
 }
 
 // A queue that comes back within the time takes the event, although the body's
-// deadline has passed meanwhile.
+// deadline has passed meanwhile: with Caddy's own deadlines for bodies, which end
+// with the body, and without.
 func TestQueueRecovers(t *testing.T) {
+	t.Run("with Caddy's", func(t *testing.T) { testQueueRecovers(t) })
+	t.Run("without", func(t *testing.T) { testQueueRecovers(t, noIdleTimeout) })
+}
+
+// noIdleTimeout switches Caddy's own deadlines for bodies off.
+const noIdleTimeout = "\tservers {\n\t\ttimeouts {\n\t\t\tread_body_idle -1s\n\t\t}\n\t}\n"
+
+func testQueueRecovers(t *testing.T, options ...string) {
+	t.Helper()
 	shorten(t, &bodyTimeout, 150*time.Millisecond)
 	s, b := newSite(t), newBackend(t)
-	s.loadGated(b.URL)
+	s.loadGated(b.URL, options...)
 	for _, length := range []string{"declared", "chunked", "expected"} {
 		t.Run(length, func(t *testing.T) {
 			release := storeGate.shut(nil)

@@ -88,9 +88,11 @@ func TestUnauthorizedIsOneAnswer(t *testing.T) {
 	t.Logf("%d causes with %d bodies each: %q", len(causes), len(bodies), want)
 }
 
-// The same holds over all rows of the table, and for clients that wait for 100
-// before they send a body.
-func TestUnauthorizedWithExpect(t *testing.T) {
+// The same holds for clients that wait to be told before they send a body. Where
+// they are not told, the answer comes at once: the deadline of the body, which
+// they would wait for otherwise, is put off beyond the test's patience.
+func TestAnswersToExpect(t *testing.T) {
+	shorten(t, &bodyTimeout, 2*waitTimeout)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", uniformBlock)
 	body := note("expect")
@@ -131,11 +133,21 @@ func TestUnauthorizedWithExpect(t *testing.T) {
 			t.Errorf("answer %d %s, want 200", got.status, got.body)
 		}
 	})
-	t.Run("too large", func(t *testing.T) {
-		w := s.dial()
-		w.write(head("/soapnote", 3<<20, append(soapnoteFields(""), "Expect: 100-continue")...))
-		if raw, got := w.answer(); got.status != http.StatusRequestEntityTooLarge || strings.Contains(raw, "100 Continue") {
-			t.Errorf("answer %q, want 413 before any body is asked for", raw)
-		}
-	})
+	for _, test := range []struct {
+		name, request string
+		status        int
+	}{
+		{"too large", head("/soapnote", 3<<20, append(soapnoteFields(""), "Expect: 100-continue")...), 413},
+		{"encoded", head("/soapnote", len(body), append(soapnoteFields(body), "Content-Encoding: gzip", "Expect: 100-continue")...), 415},
+		{"not POST", strings.Replace(head("/soapnote", len(body), "Expect: 100-continue"), "POST", "PUT", 1), 405},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := s.dial()
+			w.write(test.request)
+			raw, got := w.answer()
+			if got.status != test.status || !strings.Contains(raw, "Connection: close\r\n") || strings.Contains(raw, "100 Continue") {
+				t.Errorf("answer %q, want %d before any body is asked for, and the end of the connection", raw, test.status)
+			}
+		})
+	}
 }

@@ -1,0 +1,196 @@
+package caddymodule
+
+import (
+	"strings"
+	"testing"
+)
+
+// command adds the admin endpoint to a command's arguments.
+func (a *adminSite) command(args ...string) result {
+	a.t.Helper()
+	return commandLine(a.t, "", append(args, "--address", a.admin)...)
+}
+
+// columns splits a table into its cells.
+func columns(text string) [][]string {
+	var rows [][]string
+	for line := range strings.Lines(text) {
+		rows = append(rows, strings.Fields(line))
+	}
+	return rows
+}
+
+func TestStatusCommand(t *testing.T) {
+	a := newAdminSite(t)
+	a.settledNote("note-1")
+	out := a.command("status").done(t).out
+	rows := columns(out)
+	if rows[0][0] != "UPSTREAM" || strings.Join(rows[1][:7], " ") != "ehr 0 0 0 no no -" || strings.Join(rows[2], " ") != "lab 0 0 1 no no - -" {
+		t.Errorf("printed\n%s", out)
+	}
+	if last := rows[len(rows)-1]; last[0] != "queue" || last[1] != "bolt:" || !strings.Contains(out, "of 10 GiB, 0 quarantined") {
+		t.Errorf("printed\n%s", out)
+	}
+	var s map[string]any
+	a.command("status", "--json").done(t).decode(t, &s)
+	fields(t, "status", s, "queue", "upstreams")
+}
+
+// A dead event is found, looked at, and sent again.
+func TestDeadEventIsReplayedByCommand(t *testing.T) {
+	a := newAdminSite(t)
+	id := a.settledNote("note-1")
+	other := a.settledNote("note-2")
+
+	rows := columns(a.command("events", "--state", "dead").done(t).out)
+	if len(rows) != 5 || rows[0][1] != "ID" || rows[1][2] != other || rows[3][2] != id {
+		t.Errorf("dead events: %v", rows)
+	}
+	var listed []map[string]any
+	a.command("events", "--state", "dead", "--upstream", "lab", "--limit", "1", "--json").done(t).decode(t, &listed)
+	if len(listed) != 1 || listed[0]["id"] != other {
+		t.Errorf("the newest dead event: %v", listed)
+	}
+	a.command("events", "--state", "pending", "--json").done(t).decode(t, &listed)
+	if len(listed) != 0 {
+		t.Errorf("pending events: %v", listed)
+	}
+
+	out := a.command("show", id).done(t).out
+	for _, want := range []string{id, "soapnoteapi", "note.generated", "ehr: delivered after 1 attempts", "lab: dead after 1 attempts", "success", "204", "gone", "410"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("show printed no %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "PATIENT-TEXT") {
+		t.Errorf("show printed the payload:\n%s", out)
+	}
+
+	a.lab.respond(nil)
+	if out := a.command("replay", id, "--upstream", "lab").done(t).out; !strings.HasPrefix(out, "1 events replayed") {
+		t.Errorf("replay printed %q", out)
+	}
+	got := a.lab.wait(t, 3)[2]
+	if got.header.Get("Webhook-Id") != id || got.header.Get("Scribegate-Attempt") != "1" {
+		t.Errorf("delivered %s, attempt %s", got.header.Get("Webhook-Id"), got.header.Get("Scribegate-Attempt"))
+	}
+	a.settle()
+	var done map[string]any
+	a.command("replay", "--dead", "--json").done(t).decode(t, &done)
+	if fields(t, "replay", done, "replayed", "without_payload")["replayed"] != 1.0 {
+		t.Errorf("replay printed %v", done)
+	}
+	a.lab.wait(t, 4)
+	a.settle()
+	if out := a.command("replay", "--dead").done(t).out; !strings.HasPrefix(out, "0 events replayed") {
+		t.Errorf("with nothing dead, replay printed %q", out)
+	}
+	if out := a.command("replay", "--since", "1h").done(t).out; !strings.HasPrefix(out, "0 events replayed, 2 skipped") {
+		t.Errorf("with no payload left, replay printed %q", out)
+	}
+	a.command("replay", id).failed(t, "payload is no longer kept")
+}
+
+func TestShowPayloadCommand(t *testing.T) {
+	captured.reset()
+	a := newAdminSite(t)
+	id := a.settledNote("note-1")
+	a.command("show", id, "--payload").failed(t, "admin_payloads")
+	a.run(strings.Replace(upstreams("ehr", a.ehr.URL, "lab", a.lab.URL), "QUEUE", "QUEUE\n\t\tadmin_payloads", 1), soapnoteTo("ehr lab"))
+	if out := a.command("show", id, "--payload").done(t).out; !strings.Contains(out, "PATIENT-TEXT") {
+		t.Errorf("printed %s", out)
+	}
+	var e map[string]any
+	a.command("show", id, "--payload", "--json").done(t).decode(t, &e)
+	if content, _ := e["content"].(map[string]any); e["id"] != id || content["event"] == nil {
+		t.Errorf("as JSON: %v", e)
+	}
+	if lines := captured.with(t, "a payload was read"); len(lines) != 2 {
+		t.Errorf("%d lines in the log, want one for each", len(lines))
+	}
+}
+
+func TestPurgeCommand(t *testing.T) {
+	a := newAdminSite(t)
+	id := a.settledNote("note-1")
+	a.settledNote("note-2")
+	for _, tt := range []struct{ args, want string }{
+		{"purge --dead --before 1h", "0 events purged"},
+		{"purge " + id, "1 events purged"},
+		{"purge --dead", "1 events purged"},
+		{"purge --dead", "0 events purged"},
+	} {
+		if out := a.command(strings.Fields(tt.args)...).done(t).out; strings.TrimSpace(out) != tt.want {
+			t.Errorf("%s printed %q, want %q", tt.args, out, tt.want)
+		}
+	}
+	var done map[string]any
+	a.command("purge", "--dead", "--json").done(t).decode(t, &done)
+	if fields(t, "purge", done, "purged")["purged"] != 0.0 {
+		t.Errorf("printed %v", done)
+	}
+	a.command("show", id).failed(t, "no such event")
+}
+
+func TestQueueCommandMistakes(t *testing.T) {
+	a := newAdminSite(t)
+	id := a.settledNote("note-1")
+	for _, tt := range []struct{ args, want string }{
+		{"events --state lost", `state "lost" is unknown`},
+		{"events --upstream nobody", `upstream "nobody" is unknown`},
+		{"events --limit 0", "--limit must be at least 1"},
+		{"show soapnoteapi-00", "no such event"},
+		{"replay", "say what to replay"},
+		{"replay --upstream ehr", "say what to replay"},
+		{"replay --dead --since 1h", "only one of them"},
+		{"replay " + id + " --dead", "only one of them"},
+		{"replay soapnoteapi-00", "no such event"},
+		{"replay --dead --upstream nobody", `upstream "nobody" is unknown`},
+		{"replay --since ever", "since must be a duration"},
+		{"purge", "say what to purge"},
+		{"purge --before 1h", "say what to purge"},
+		{"purge " + id + " --dead", "only one of them"},
+		{"purge " + id + " --before 1h", "--before goes with --dead"},
+		{"purge soapnoteapi-00", "no such event"},
+		{"purge --dead --before ever", "before must be a duration"},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			a.command(strings.Fields(tt.args)...).failed(t, tt.want)
+		})
+	}
+	a.command("status").done(t)
+}
+
+func TestCommandWithoutServer(t *testing.T) {
+	t.Parallel()
+	nobody := closedPort(t)
+	for _, args := range []string{"status", "events", "show x", "replay --dead", "purge --dead", "health live"} {
+		commandLine(t, "", append(strings.Fields(args), "--address", nobody)...).failed(t, "asking the admin API at "+nobody)
+	}
+}
+
+func TestHealthCommand(t *testing.T) {
+	a := newAdminSite(t)
+	for _, tt := range []struct{ args, want string }{
+		{"health", "ready: ok\n"}, {"health ready", "ready: ok\n"}, {"health live", "live: ok\n"},
+	} {
+		if out := a.command(strings.Fields(tt.args)...).done(t).out; out != tt.want {
+			t.Errorf("%s printed %q, want %q", tt.args, out, tt.want)
+		}
+	}
+	var h map[string]any
+	a.command("health", "--json").done(t).decode(t, &h)
+	fields(t, "health", h, "status")
+	if r := a.command("health", "well"); r.err == nil {
+		t.Error("a probe that there is not was answered")
+	}
+	if err := currentGateway().queue.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a.command("health", "live").done(t)
+	r := a.command("health", "ready")
+	r.failed(t, "not ready: reading the queue")
+	if strings.Count(r.errOut, "\n") != 1 {
+		t.Errorf("more than one line: %q", r.errOut)
+	}
+}
