@@ -51,8 +51,8 @@ func limitReading(w http.ResponseWriter, start time.Time) {
 	_ = http.NewResponseController(w).SetReadDeadline(start.Add(bodyTimeout))
 }
 
-// stopLimitingReading lifts the deadline once the body is there: it would end
-// the request's context while the event is being stored.
+// stopLimitingReading lifts the deadline once the body is there: storing, or the
+// next handler, has a time of its own.
 func stopLimitingReading(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 }

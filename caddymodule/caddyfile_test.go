@@ -25,7 +25,7 @@ func TestCaddyfile(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)), func(t *testing.T) {
 			text, want := readGolden(t, file)
 			cfg, err := adapt(text)
-			got := ""
+			var got string
 			if err != nil {
 				got = err.Error() + "\n"
 			} else {
@@ -46,7 +46,7 @@ func TestCaddyfile(t *testing.T) {
 			if err == nil {
 				t.Setenv("BILLING_URL", "http://127.0.0.1:9002")
 				t.Setenv("SCRIBEGATE_KEY", testKey)
-				if err := validate(cfg); err != nil {
+				if err := validate(withoutHealthChecks(t, cfg)); err != nil {
 					t.Errorf("what it adapts to is not valid: %v", err)
 				}
 			}
@@ -87,6 +87,40 @@ func indent(t *testing.T, text []byte) string {
 		t.Fatal(err)
 	}
 	return b.String() + "\n"
+}
+
+// withoutHealthChecks takes reverse_proxy's active health checks out of a
+// configuration. Caddy begins them when it provisions: even a validation would
+// look up w1 and call it, and the check reads the chain of modules while the
+// next module writes it, which the race detector sees in Caddy's own handlers.
+func withoutHealthChecks(t *testing.T, cfg []byte) []byte {
+	t.Helper()
+	var tree any
+	if err := json.Unmarshal(cfg, &tree); err != nil {
+		t.Fatal(err)
+	}
+	var walk func(any)
+	walk = func(node any) {
+		switch n := node.(type) {
+		case map[string]any:
+			if n["handler"] == "reverse_proxy" {
+				delete(n, "health_checks")
+			}
+			for _, child := range n {
+				walk(child)
+			}
+		case []any:
+			for _, child := range n {
+				walk(child)
+			}
+		}
+	}
+	walk(tree)
+	without, err := json.Marshal(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return without
 }
 
 // validate does what `caddy validate` does with a configuration in JSON.

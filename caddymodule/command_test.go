@@ -100,6 +100,7 @@ func TestKeygenCommand(t *testing.T) {
 
 // The commands end Caddy's process with a status of their own.
 func TestCommandExitStatus(t *testing.T) {
+	t.Parallel()
 	nobody := closedPort(t)
 	tests := []struct {
 		name   string

@@ -33,7 +33,9 @@ type Engine interface {
 	// engine's settings, and changes nothing.
 	Check(q queue.Queue) error
 
-	// Adopt has an open queue with the same key take them on.
+	// Adopt has an open queue with the same key take them on. It is called
+	// again and again while the configuration acts, since files that the
+	// settings name may change; then it is quick where nothing has.
 	Adopt(q queue.Queue) error
 }
 

@@ -20,9 +20,11 @@ func again(name, value string) change { return func(r *http.Request) { r.Header.
 func coding(values ...string) change {
 	return func(r *http.Request) { r.Header["Content-Encoding"] = values }
 }
+
 func twice(name string) change {
 	return func(r *http.Request) { r.Header.Add(name, r.Header.Get(name)) }
 }
+
 func header(name string, f func(string) string) change {
 	return func(r *http.Request) { r.Header.Set(name, f(r.Header.Get(name))) }
 }

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
-	"sync/atomic"
+
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -26,20 +25,20 @@ const closeGrace = 5 * time.Second
 var gateways = caddy.NewUsagePool()
 
 // A gateway is an open queue and the dispatcher that empties it. It outlives
-// configurations and keeps nothing of one: their settings are generations, of
-// which the oldest that has not been stopped acts. A configuration that is
-// being loaded therefore delivers nothing until the one before it has stopped,
-// which Caddy does only once the new one has started whole.
+// configurations, which take turns at it.
 type gateway struct {
 	key        string
 	opened     time.Time
 	queue      queue.Queue
 	dispatcher *forwarder.Dispatcher
 
-	mu          sync.Mutex
-	generations []*App
-	acting      *App
-	last        *App // the newest that acted; it answers for the admin API until it is released
+	mu     sync.Mutex
+	acting *App // whose turn it is; nil if nobody's
+	last   *App // the newest that acted; it answers for the admin API until it is released
+
+	following  sync.Mutex // held by whoever looks whether the engine's settings have changed
+	followedAt time.Time  // guarded by following, as is
+	refused    bool       // whether the queue could not take them on
 
 	users  sync.RWMutex // held for reading by handlers that are storing
 	closed bool         // guarded by users
@@ -56,35 +55,17 @@ func openGateway(a *App) (*gateway, error) {
 	return g, nil
 }
 
-// push lines a configuration up.
-func (g *gateway) push(a *App) {
+// act has the gateway deliver by a configuration, or, with nil, deliver nothing
+// more: what is under way ends by itself.
+func (g *gateway) act(a *App) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.generations = append(g.generations, a)
-	g.apply()
-}
-
-// remove takes a configuration out of the line.
-func (g *gateway) remove(a *App) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.generations = slices.DeleteFunc(g.generations, func(other *App) bool { return other == a })
-	g.apply()
-}
-
-// apply has the oldest configuration act. With none left the last one's
-// deliveries end by themselves and no new ones begin.
-func (g *gateway) apply() {
-	if len(g.generations) == 0 {
-		g.acting = nil
+	g.acting = a
+	if a == nil {
 		g.dispatcher.Apply(forwarder.Config{})
 		return
 	}
-	a := g.generations[0]
-	if a == g.acting {
-		return
-	}
-	g.acting, g.last = a, a
+	g.last = a
 	if err := a.engine.Adopt(g.queue); err != nil {
 		a.logger.Error("the queue could not take on the new settings and goes on with the old ones", zap.Error(err))
 	}
@@ -95,6 +76,39 @@ func (g *gateway) apply() {
 	}
 	g.dispatcher.Apply(forwarder.Config{Upstreams: upstreams, Observer: a.observer})
 	g.warnOrphans(a)
+}
+
+// store keeps an item durably.
+func (g *gateway) store(ctx context.Context, it queue.Item) (queue.Receipt, error) {
+	if g.following.TryLock() {
+		if time.Since(g.followedAt) >= secretRefresh {
+			g.followedAt = time.Now()
+			go g.follow()
+		} else {
+			g.following.Unlock()
+		}
+	}
+	return g.queue.Store(ctx, it)
+}
+
+// follow has the queue take on what has changed in the files that its engine's
+// settings name, and unlocks following. No event waits for it.
+func (g *gateway) follow() {
+	defer g.following.Unlock()
+	g.mu.Lock()
+	a := g.acting
+	g.mu.Unlock()
+	if a == nil {
+		return
+	}
+	err := a.engine.Adopt(g.queue)
+	if errors.Is(err, queue.ErrClosed) {
+		return
+	}
+	if err != nil && !g.refused {
+		a.logger.Error("the queue's settings have changed in a file and cannot be taken on; the old ones stay in force", zap.Error(err))
+	}
+	g.refused = err != nil
 }
 
 // warnOrphans tells of events whose upstream the configuration does not know.
@@ -141,85 +155,4 @@ func (g *gateway) enter() bool {
 		return false
 	}
 	return true
-}
-
-// A lease is one configuration's hold on a gateway. Requests that come before
-// the app has started wait for it, and requests that are still there after the
-// app was stopped and cleaned up go on with it.
-type lease struct {
-	ready   chan struct{} // closed once gateway is set, or never will be
-	gateway atomic.Pointer[gateway]
-
-	mu       sync.Mutex
-	key      string
-	app      *App
-	released bool
-}
-
-func newLease() *lease { return &lease{ready: make(chan struct{})} }
-
-// take opens or shares the gateway and lines the app up.
-func (l *lease) take(a *App) error {
-	key := a.engine.Key()
-	value, loaded, err := gateways.LoadOrNew(key, func() (caddy.Destructor, error) { return openGateway(a) })
-	if err != nil {
-		return err
-	}
-	g := value.(*gateway)
-	if loaded {
-		if err := a.engine.Check(g.queue); err != nil {
-			_, _ = gateways.Delete(key) // the running configuration holds it open
-			return err
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.key, l.app = key, a
-	l.gateway.Store(g)
-	g.push(a)
-	close(l.ready)
-	return nil
-}
-
-// retire ends the app's turn.
-func (l *lease) retire() {
-	if g := l.gateway.Load(); g != nil {
-		g.remove(l.app)
-	}
-}
-
-// release lets the gateway go, once.
-func (l *lease) release() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.released {
-		return nil
-	}
-	l.released = true
-	g := l.gateway.Load()
-	if g == nil {
-		close(l.ready) // the configuration was given up before this app started
-		return nil
-	}
-	g.remove(l.app) // a configuration that failed to start is not stopped
-	_, err := gateways.Delete(l.key)
-	return err
-}
-
-// use waits for the gateway and holds it open until done is called. A request
-// that outlived its configuration, or came to one that was given up, is stored
-// in the queue that is open instead: its provider may never send it again.
-func (l *lease) use(ctx context.Context) (g *gateway, done func(), err error) {
-	select {
-	case <-l.ready:
-	case <-ctx.Done():
-		return nil, nil, errNotRunning
-	}
-	if g = l.gateway.Load(); g != nil && g.enter() {
-		return g, g.users.RUnlock, nil
-	}
-	if g = currentGateway(); g != nil && g.enter() {
-		return g, g.users.RUnlock, nil
-	}
-	return nil, nil, errNotRunning
 }

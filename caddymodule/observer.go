@@ -27,10 +27,10 @@ func (o *observer) Attempted(r forwarder.AttemptReport) {
 	switch r.Outcome.State {
 	case queue.Delivered:
 		level, message = zapcore.InfoLevel, "event delivered"
-	default:
-		level, message = zapcore.WarnLevel, "a delivery failed and will be tried again"
 	case queue.Dead:
 		level, message = zapcore.ErrorLevel, "an event is dead: its upstream did not take it; see it with: caddy scribegate show, send it again with: caddy scribegate replay"
+	default:
+		level, message = zapcore.WarnLevel, "a delivery failed and will be tried again"
 	}
 	entry := o.logger.Check(level, message)
 	if entry == nil {

@@ -75,7 +75,7 @@ func TestNothingLeaks(t *testing.T) {
 	t.Setenv("PLANTED_SONIOX", plantedSoniox)
 	t.Setenv("PLANTED_SIGNING", plantedSigning)
 	s := newSite(t)
-	good, failing, gone := newBackend(t), newBackend(t), freePort(t)
+	good, failing := newBackend(t), newBackend(t)
 	// A backend that says all that it should keep to itself, as status, text,
 	// headers, and a redirect to where it was called, or hangs up in the middle.
 	failing.respond(func(w http.ResponseWriter, r *http.Request) {
@@ -99,77 +99,10 @@ func TestNothingLeaks(t *testing.T) {
 
 	logFile := filepath.Join(s.dir, "caddy.log")
 	adminPort := freePort(t)
-	upstream := func(name, rest string) string {
-		return "\t\tupstream " + name + " " + strings.ReplaceAll(rest, "RETRY", "retry 20ms 20ms") + "\n"
-	}
-	config := "{\n\tdebug\n\tadmin 127.0.0.1:" + adminPort + "\n\tpersist_config off\n\tstorage file_system " + s.dir + "\n\tmetrics\n" +
-		"\tservers {\n\t\ttrace\n\t}\n" + shippedLog(t, logFile) +
-		"\tscribegate {\n\t\tqueue bolt {\n\t\t\tpath " + filepath.Join(s.dir, "queue.db") + "\n\t\t}\n\t\tsigning_secret {env.PLANTED_SIGNING}\n" +
-		upstream("good", good.URL+"/events?"+"token="+"x {\n RETRY\n }") +
-		upstream("good-raw", good.URL+" {\n format raw\n RETRY\n }") +
-		upstream("failing", failing.URL+" {\n RETRY\n }") +
-		upstream("failing-raw", failing.URL+" {\n format raw\n RETRY\n }") +
-		upstream("redirecting", failing.URL+"/redirect {\n format raw\n RETRY\n }") +
-		upstream("hanging-up", failing.URL+"/hangup {\n format raw\n RETRY\n }") +
-		upstream("cut-off", failing.URL+"/cutoff {\n format raw\n RETRY\n }") +
-		upstream("unreachable", "http://127.0.0.1:"+gone+" {\n format raw\n RETRY\n }") +
-		upstream("route-good", "{\n RETRY\n format raw\n route {\n rewrite /ingest?{query}\n reverse_proxy "+good.address()+"\n }\n }") +
-		upstream("route-failing", "{\n RETRY\n format raw\n route {\n reverse_proxy "+failing.address()+"\n }\n }") +
-		upstream("route-redirecting", "{\n RETRY\n format raw\n route {\n rewrite /redirect?{query}\n reverse_proxy "+failing.address()+"\n }\n }") +
-		upstream("route-hanging-up", "{\n RETRY\n format raw\n route {\n rewrite /hangup?{query}\n reverse_proxy "+failing.address()+"\n }\n }") +
-		upstream("route-unreachable", "{\n RETRY\n format raw\n route {\n reverse_proxy 127.0.0.1:"+gone+"\n }\n }") +
-		"\t}\n}\n\n" + s.url + " {\n\tlog\n" + `
-	handle /metrics {
-		metrics
-	}
-	scribegate /soapnote soapnoteapi {
-		secret {env.PLANTED_SOAPNOTE}
-		deliver_to good good-raw failing failing-raw redirecting hanging-up cut-off unreachable route-good route-failing route-redirecting route-hanging-up route-unreachable
-	}
-	scribegate /soniox soniox {
-		header X-Webhook-Secret {env.PLANTED_SONIOX}
-		deliver_to good good-raw failing-raw unreachable route-good route-failing route-redirecting route-unreachable
-	}
-	handle_path /checkpoint/raw/* {
-		scribegate soapnoteapi {
-			secret {env.PLANTED_SOAPNOTE}
-			format raw
-		}
-		rewrite /redirect?{query}&again
-		reverse_proxy FAILING
-	}
-	handle /checkpoint/good {
-		scribegate soapnoteapi {
-			secret {env.PLANTED_SOAPNOTE}
-			format binary
-		}
-		reverse_proxy GOOD
-	}
-	handle /checkpoint/failing {
-		scribegate soapnoteapi {
-			secret {env.PLANTED_SOAPNOTE}
-		}
-		reverse_proxy FAILING
-	}
-	handle /checkpoint/hangup {
-		scribegate soniox {
-			header X-Webhook-Secret {env.PLANTED_SONIOX}
-			format raw
-		}
-		rewrite /hangup?{query}
-		reverse_proxy FAILING
-	}
-	handle /checkpoint/unreachable {
-		scribegate soapnoteapi {
-			secret {env.PLANTED_SOAPNOTE}
-			format raw
-		}
-		reverse_proxy 127.0.0.1:GONE
-	}
-	respond 404
-}
-`
-	config = strings.NewReplacer("FAILING", failing.address(), "GOOD", good.address(), "GONE", gone).Replace(config)
+	config := strings.NewReplacer(
+		"LOG", strings.TrimRight(shippedLog(t, logFile), "\n"), "ADMIN", adminPort, "DIR", s.dir, "SITE", s.port,
+		"FAILING", failing.address(), "GOOD", good.address(), "GONE", "127.0.0.1:"+freePort(t),
+	).Replace(fileText(t, "testdata/privacy.caddyfile"))
 	adapted, err := adapt(config)
 	if err != nil {
 		t.Fatal(err)
@@ -204,8 +137,10 @@ func TestNothingLeaks(t *testing.T) {
 	patient := func(n int) string {
 		return fmt.Sprintf(`{"event":"note.generated","note_id":"%s","status":"completed","created_at":"%s","data":{"subjective":"%s","n":%d}}`, plantedNoteID, plantedText, plantedText, n)
 	}
-	planted := []string{plantedSecret, strings.TrimPrefix(plantedSecret, "whsec_"), plantedSoniox, plantedSigning, "PLANTEDsigningSECRET",
-		plantedText, plantedNoteID, plantedQuery, plantedError, plantedHeader}
+	planted := []string{
+		plantedSecret, strings.TrimPrefix(plantedSecret, "whsec_"), plantedSoniox, plantedSigning, "PLANTEDsigningSECRET",
+		plantedText, plantedNoteID, plantedQuery, plantedError, plantedHeader,
+	}
 	forged := strings.Repeat("0badf00d", 8)
 	planted = append(planted, forged)
 
@@ -300,8 +235,10 @@ func TestNothingLeaks(t *testing.T) {
 	planted = slices.Compact(planted)
 	admin := "http://127.0.0.1:" + adminPort
 	places := map[string][]byte{"the Caddyfile's JSON": adapted}
-	for _, path := range []string{"/config/", "/metrics", "/scribegate/status", "/scribegate/events?limit=1000", "/scribegate/events/" + soapnoteID(patient(1)),
-		"/scribegate/events/" + soapnoteID(patient(1)) + "/payload", "/scribegate/events/" + plantedNoteID[:3], "/scribegate/health/ready"} {
+	for _, path := range []string{
+		"/config/", "/metrics", "/scribegate/status", "/scribegate/events?limit=1000", "/scribegate/events/" + soapnoteID(patient(1)),
+		"/scribegate/events/" + soapnoteID(patient(1)) + "/payload", "/scribegate/events/" + plantedNoteID[:3], "/scribegate/health/ready",
+	} {
 		places["admin "+path] = fetch(t, admin+path)
 	}
 	places["the site's metrics"] = fetch(t, s.url+"/metrics")
@@ -324,8 +261,10 @@ func TestNothingLeaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := string(places["caddy.log"])
-	for _, line := range []string{"handled request", "upstream roundtrip", "rewrote request", "request rejected: ", "an event is dead", "event delivered",
-		`"http.log.trace"`, `"http.log.error"`, "?filtered", `"level":"debug"`} {
+	for _, line := range []string{
+		"handled request", "upstream roundtrip", "rewrote request", "request rejected: ", "an event is dead", "event delivered",
+		`"http.log.trace"`, `"http.log.error"`, "?filtered", `"level":"debug"`,
+	} {
 		if !strings.Contains(log, line) {
 			t.Errorf("the log has no line with %s, so that the test would miss what it leaks", line)
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -33,8 +35,16 @@ type Bolt struct {
 	// the queue's file.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
-	file string // Path, absolute and with its placeholders resolved
-	keys []boltqueue.Key
+	file string  // Path, absolute and with its placeholders resolved
+	keys *Secret // nil where none is configured
+
+	adopted *adoptedKeys
+}
+
+// adoptedKeys are those that the open queue has taken on from a configuration.
+type adoptedKeys struct {
+	mu   sync.Mutex
+	keys []boltqueue.Key // nil before the first time
 }
 
 // CaddyModule returns the Caddy module information.
@@ -48,6 +58,7 @@ func (Bolt) CaddyModule() caddy.ModuleInfo {
 // Provision resolves the path and the keys. It touches no file but those that
 // keys are read from.
 func (b *Bolt) Provision(ctx caddy.Context) error {
+	b.adopted = new(adoptedKeys)
 	if b.MaxBytes < 0 {
 		return errors.New("max_size is negative")
 	}
@@ -68,24 +79,25 @@ func (b *Bolt) Provision(ctx caddy.Context) error {
 	if len(b.EncryptionKeys) == 0 {
 		return nil
 	}
-	secret, err := NewSecret("encryption key", b.EncryptionKeys, func(v string) error {
+	b.keys, err = NewSecret("encryption key", b.EncryptionKeys, func(v string) error {
 		_, err := boltqueue.ParseKey(v)
 		return err
 	}, ctx.Logger())
-	if err != nil {
-		return err
+	return err
+}
+
+// currentKeys returns the keys as they are now.
+func (b *Bolt) currentKeys() []boltqueue.Key {
+	keys := []boltqueue.Key{}
+	if b.keys == nil {
+		return keys
 	}
-	for _, v := range secret.Values() {
-		if v == "" {
-			continue
+	for _, v := range b.keys.Values() {
+		if key, err := boltqueue.ParseKey(v); err == nil {
+			keys = append(keys, key)
 		}
-		key, err := boltqueue.ParseKey(v)
-		if err != nil {
-			return err
-		}
-		b.keys = append(b.keys, key)
 	}
-	return nil
+	return keys
 }
 
 // Key implements Engine.
@@ -97,7 +109,7 @@ func (b *Bolt) MaxSize() int64 { return b.MaxBytes }
 // Open implements Engine.
 func (b *Bolt) Open(o OpenOptions) (queue.Queue, error) {
 	q, err := boltqueue.Open(boltqueue.Options{
-		Path: b.file, Keys: b.keys, Settings: o.Settings, OnCommit: o.OnCommit,
+		Path: b.file, Keys: b.currentKeys(), Settings: o.Settings, OnCommit: o.OnCommit,
 	})
 	if err != nil {
 		return nil, err
@@ -110,10 +122,23 @@ func (b *Bolt) Open(o OpenOptions) (queue.Queue, error) {
 }
 
 // Check implements Engine.
-func (b *Bolt) Check(q queue.Queue) error { return q.(*boltqueue.Queue).CheckKeys(b.keys) }
+func (b *Bolt) Check(q queue.Queue) error { return q.(*boltqueue.Queue).CheckKeys(b.currentKeys()) }
 
-// Adopt implements Engine.
-func (b *Bolt) Adopt(q queue.Queue) error { return q.(*boltqueue.Queue).SetKeys(b.keys) }
+// Adopt implements Engine. It has something to do only where the keys are not
+// those that it had the queue take on before.
+func (b *Bolt) Adopt(q queue.Queue) error {
+	b.adopted.mu.Lock()
+	defer b.adopted.mu.Unlock()
+	keys := b.currentKeys()
+	if b.adopted.keys != nil && slices.Equal(keys, b.adopted.keys) {
+		return nil
+	}
+	if err := q.(*boltqueue.Queue).SetKeys(keys); err != nil {
+		return err
+	}
+	b.adopted.keys = keys
+	return nil
+}
 
 var boltSubdirectives = []string{"path", "max_size", "encryption_key"}
 

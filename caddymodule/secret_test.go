@@ -429,8 +429,8 @@ func TestKeysOfTheQueue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(b.keys) != c.keys || b.keys[0] != boltqueue.Key([]byte(strings.Repeat("A", 32))) {
-				t.Errorf("%d keys, want %d, the first one first", len(b.keys), c.keys)
+			if keys := b.currentKeys(); len(keys) != c.keys || keys[0] != boltqueue.Key([]byte(strings.Repeat("A", 32))) {
+				t.Errorf("%d keys, want %d, the first one first", len(keys), c.keys)
 			}
 		})
 	}

@@ -1,0 +1,76 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// validate says what is wrong with the settings by themselves.
+func (h *Handler) validate() error {
+	if h.MaxBody < 0 || h.MaxBody > maxMaxBody {
+		return fmt.Errorf("max_body: %d bytes; it must be at most 128MiB, half of what all bodies that are not yet proved genuine may hold together", h.MaxBody)
+	}
+	if err := validateSource(h.Source); err != nil {
+		return err
+	}
+	if h.Format != "" && len(h.DeliverTo) > 0 {
+		return errors.New("format belongs to the upstreams where deliver_to names them; set it in their blocks")
+	}
+	return validateFormat(h.Format)
+}
+
+// validateSource says whether a source can be an event's: a URI of ASCII
+// letters, since it becomes a header in the binary format.
+func validateSource(source string) error {
+	if source == "" {
+		return nil
+	}
+	for _, c := range []byte(source) {
+		if c <= ' ' || c > '~' || c == '"' {
+			return errors.New("source must be a URI in printable ASCII, as in https://soapnoteapi.com/clinic-2")
+		}
+	}
+	if u, err := url.Parse(source); err != nil || u.String() == "" {
+		return errors.New("source is no URI; write it as in https://soapnoteapi.com/clinic-2")
+	}
+	return nil
+}
+
+func (h *Handler) findApp(ctx caddy.Context) error {
+	app, err := ctx.AppIfConfigured(appName)
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		if len(h.DeliverTo) > 0 {
+			return fmt.Errorf("deliver_to names the upstream %s, and no upstream is defined; define it in the scribegate app", h.DeliverTo[0])
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	h.app = app.(*App)
+	seen := make(map[string]bool)
+	for _, name := range h.DeliverTo {
+		if h.app.upstream(name) == nil {
+			return fmt.Errorf("deliver_to names the upstream %s, which is not defined in the scribegate app", name)
+		}
+		if seen[name] {
+			return fmt.Errorf("deliver_to names the upstream %s twice", name)
+		}
+		seen[name] = true
+	}
+	if len(h.DeliverTo) == 0 {
+		return nil
+	}
+	if c, ok := h.provider.(credentialer); ok {
+		h.app.addProof(h.provider.Name(), h.Source, c)
+	}
+	if r, ok := h.provider.(replayer); ok && time.Duration(h.app.DedupeWindow) < 2*r.replayWindow() {
+		return fmt.Errorf("dedupe_window is %s and must be at least %s, twice the tolerance of this handler: a captured request could be sent again for that long",
+			time.Duration(h.app.DedupeWindow), 2*r.replayWindow())
+	}
+	return nil
+}
