@@ -12,7 +12,7 @@ GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test race lint fmt fuzz bench test-examples xcaddy clean
+.PHONY: help build run demo test race lint fmt fuzz tables bench test-examples xcaddy clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 			$(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$dir; \
 		done; \
 	done
+
+tables: ## Print what the long comparisons run, and what came of it
+	@$(GO) test -tags $(TAGS) -count 1 -v -run '^(TestAnswers|TestVectors|TestUnauthorized|TestKill|TestReloadsUnderLoad)' ./caddymodule/ > .tables 2>&1 || { cat .tables; rm -f .tables; exit 1; }
+	@sed -n 's/^ *[a-z_]*_test\.go:[0-9]*: //p' .tables; rm -f .tables
 
 bench: ## Run the benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...
