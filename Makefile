@@ -58,7 +58,8 @@ bench: ## Run the benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...
 
 test-examples: build ## Run the examples and their real backends
-	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/... ./verifier/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
 
 xcaddy: ## Build bin/caddy with xcaddy, where it is on PATH
 	@command -v xcaddy >/dev/null || { echo 'xcaddy is not on PATH; install it with: go install github.com/caddyserver/xcaddy/cmd/xcaddy@latest' >&2; exit 1; }
