@@ -55,6 +55,8 @@ func (g *gateway) status(now time.Time) (status, error) {
 	for _, d := range g.dispatcher.Status() {
 		known[d.Name] = true
 		u := add(d.Name)
+		// The queue counts those as well whose outcome it has yet to write.
+		u.InFlight = int64(d.InFlight)
 		u.Paused = d.Paused
 		if !d.LastSuccess.IsZero() {
 			at := d.LastSuccess.UTC()
