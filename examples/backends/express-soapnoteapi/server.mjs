@@ -108,4 +108,9 @@ const server = app.listen(Number(process.env.PORT ?? 9000), '127.0.0.1', (err) =
   }
   console.log(`listening on http://127.0.0.1:${server.address().port}`);
 });
-process.on('SIGTERM', () => server.close(() => process.exit(0)));
+
+// A delivery that is cut off here is tried again.
+process.on('SIGTERM', () => {
+  server.close(() => process.exit(0));
+  setTimeout(() => server.closeAllConnections(), 1000);
+});

@@ -1,0 +1,30 @@
+//go:build examples
+
+package examples_test
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestBackendsStopBesideAnOpenConnection stops each backend while a connection
+// is open on which nothing was sent yet, as a client that keeps one in hand has
+// it: the backend must not wait for it.
+func TestBackendsStopBesideAnOpenConnection(t *testing.T) {
+	ctx := bounded(t)
+	for _, folder := range []string{"go", "express", "express-soapnoteapi", "flask", "flask-soapnoteapi"} {
+		t.Run(folder, func(t *testing.T) {
+			b := prepare(ctx, t, folder).start(ctx, t, secrets...)
+			conn, err := net.DialTimeout("tcp", strings.TrimPrefix(b.url, "http://"), 5*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := b.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
