@@ -16,12 +16,10 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// A flood of forged requests must not fill the disk: of each kind of rejection
-// the first ten in a second are logged, and then one in a hundred.
-const (
-	sampleFirst = 10
-	sampleThen  = 100
-)
+// sampleFirst is how many lines are logged of each kind of rejection in a
+// second: a flood of forged requests must not fill the disk. The metric counts
+// them all.
+const sampleFirst = 10
 
 // handlerLog writes a handler's lines. None holds a secret, a signature, or
 // anything of a body or query string.
@@ -37,7 +35,7 @@ func newHandlerLog(logger *zap.Logger, provider string) handlerLog {
 		provider: provider,
 		events:   logger,
 		floods: logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-			return zapcore.NewSamplerWithOptions(core, time.Second, sampleFirst, sampleThen)
+			return zapcore.NewSamplerWithOptions(core, time.Second, sampleFirst, 0)
 		})),
 	}
 }
@@ -58,14 +56,14 @@ func (l handlerLog) rejected(r *http.Request, reason verifier.Reason) {
 }
 
 func (l handlerLog) storeFailed(e *event.Event, err error) {
-	l.floods.Error("an event could not be stored in time and was refused",
+	l.events.Error("an event could not be stored in time and was refused",
 		zap.String("event_id", e.ID), zap.String("type", e.ShortType()), zap.Error(err))
 }
 
 func (l handlerLog) quarantined(e *event.Event, duplicate bool, err error) {
 	switch {
 	case err != nil:
-		l.floods.Error("a genuine request with an invalid payload could not be quarantined and is lost",
+		l.events.Error("a genuine request with an invalid payload could not be quarantined and is lost",
 			zap.String("event_id", e.ID), zap.Error(err))
 	case !duplicate:
 		l.events.Warn("a genuine request with an invalid payload is quarantined", zap.String("event_id", e.ID))
