@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -62,9 +64,8 @@ func (a answer) write(w http.ResponseWriter) {
 // writeReceived answers 200: the event is on stable storage.
 func writeReceived(w http.ResponseWriter, id string, duplicate bool) {
 	body := make([]byte, 0, 128)
-	body = append(body, `{"received":true,"id":"`...)
-	body = append(body, id...) // hex digits behind the provider's name
-	body = append(body, '"')
+	body = append(body, `{"received":true,"id":`...)
+	body, _ = jsontext.AppendQuote(body, id) // an id of another plugin's may hold anything
 	if duplicate {
 		body = append(body, `,"duplicate":true`...)
 	}

@@ -1,0 +1,22 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"testing"
+)
+
+// TestReceivedIsJSON uses an id that another plugin's provider could give.
+func TestReceivedIsJSON(t *testing.T) {
+	t.Parallel()
+	const id = "other-\"\\\n-1"
+	w := httptest.NewRecorder()
+	writeReceived(w, id, true)
+	var got struct {
+		Received, Duplicate bool
+		ID                  string
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || !got.Received || !got.Duplicate || got.ID != id {
+		t.Errorf("%s: %+v, %v", w.Body, got, err)
+	}
+}
