@@ -18,6 +18,9 @@ import (
 // It is well within the 5 s in which a changed file has to be picked up.
 const secretRefresh = time.Second
 
+// secretSettle is the time between two looks at a file that has changed.
+const secretSettle = 10 * time.Millisecond
+
 // A Secret is a list of configured secret values for one purpose, the first
 // being the current one. The configuration holds placeholders; the values live
 // only here, and those that come from files follow the files.
@@ -134,9 +137,15 @@ func (s *Secret) refresh() {
 		if !e.fromFile() {
 			continue
 		}
-		v, err := e.resolve()
-		if err == nil && s.check != nil {
-			err = s.check(v)
+		v, err := s.look(e)
+		if (err != nil) != e.failed || (err == nil && v != old[i]) {
+			// It may be being written this moment. What is taken is what two
+			// looks agree on; else the next turn sees what has become of it.
+			time.Sleep(secretSettle)
+			first, firstErr := v, err
+			if v, err = s.look(e); v != first || (err == nil) != (firstErr == nil) {
+				continue
+			}
 		}
 		if err != nil {
 			if !e.failed {
@@ -155,6 +164,15 @@ func (s *Secret) refresh() {
 	if changed {
 		s.values.Store(&values)
 	}
+}
+
+// look resolves an entry to a value that can be used.
+func (s *Secret) look(e *secretEntry) (string, error) {
+	v, err := e.resolve()
+	if err == nil && s.check != nil {
+		err = s.check(v)
+	}
+	return v, err
 }
 
 // parseSecretEntry cuts a value into literals and placeholders. Only the

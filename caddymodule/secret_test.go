@@ -435,3 +435,32 @@ func TestKeysOfTheQueue(t *testing.T) {
 		})
 	}
 }
+
+// TestHalfWrittenFileIsNotTaken looks at a file while it is being written in
+// place: what stands there for a moment is nobody's secret, and a provider that
+// never sends twice must not be refused for it.
+func TestHalfWrittenFileIsNotTaken(t *testing.T) {
+	for _, half := range []string{"", "who"} {
+		path, placeholder := secretFile(t, "first")
+		synctest.Test(t, func(t *testing.T) {
+			logger, logs := observed()
+			s, err := NewSecret("test secret", []string{placeholder}, nil, logger)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(pickUp)
+			put(t, path, half)
+			time.AfterFunc(time.Millisecond, func() { put(t, path, "whole") })
+			if got := s.First(); got != "first" && got != "whole" {
+				t.Errorf("value %q while the file is being written", got)
+			}
+			time.Sleep(pickUp)
+			if got := s.First(); got != "whole" {
+				t.Errorf("value %q, want the whole one", got)
+			}
+			if got := logs.FilterLevelExact(zapcore.ErrorLevel).Len(); got != 0 {
+				t.Errorf("errors: %v", logs.All())
+			}
+		})
+	}
+}
