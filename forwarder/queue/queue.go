@@ -23,6 +23,9 @@ var (
 	// after the last delivery.
 	ErrNoPayload = errors.New("the event's payload is no longer kept")
 
+	// ErrBusy says that what was asked for is under way already.
+	ErrBusy = errors.New("it is under way already")
+
 	// ErrInvalid says that a filter or a selection asks for what cannot be.
 	ErrInvalid = errors.New("invalid selection")
 
@@ -94,6 +97,20 @@ type Queue interface {
 	// Close ends the queue's work: what was taken on is committed, what is
 	// claimed stays in the store.
 	Close() error
+}
+
+// A Compacter is a queue whose storage keeps the space that deleted events took
+// until it is told to give it back.
+type Compacter interface {
+	// Compact gives free space back to the file system while the queue goes
+	// on working. Where it fails or ctx ends, the storage is as it was. One
+	// runs at a time; a second is ErrBusy.
+	Compact(ctx context.Context) (Compacted, error)
+}
+
+// Compacted is the answer to Compact: the size of the storage in bytes.
+type Compacted struct {
+	Before, After int64
 }
 
 // Settings are what a queue that is open can be told anew.

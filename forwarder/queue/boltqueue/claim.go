@@ -24,7 +24,7 @@ func (q *Queue) Claim(upstream string, now time.Time, want queue.Want) (queue.Cl
 		return queue.Claimed{}, fmt.Errorf("claiming deliveries for %s: %w", upstream, err)
 	}
 	for _, e := range c.broken {
-		if q.intake.do(&settingApart{lane: c.lane, entry: e}) != nil {
+		if q.intake.do(&settingApart{queue: q, lane: c.lane, entry: e}) != nil {
 			break // the queue is closed
 		}
 	}
@@ -116,10 +116,7 @@ func (c *claiming) take(e entry) {
 	if _, claimed := c.lane.claimed[e.seq]; claimed {
 		return
 	}
-	var r *record
-	if v := c.tx.Bucket([]byte(bucketEvents)).Get(seqKey(e.seq)); v != nil {
-		r, _ = decodeRecord(v)
-	}
+	r := readRecord(func() []byte { return c.tx.Bucket([]byte(bucketEvents)).Get(seqKey(e.seq)) })
 	var d *delivery
 	if r != nil {
 		d = r.delivery(c.lane.name)

@@ -19,10 +19,10 @@ const (
 
 // freelistSmall is how many pages may be free for the list of them to be
 // written with every commit, and how many may be in use for it to be left out:
-// a file without the list is read through when it is opened.
+// a file without the list is copied when it is opened.
 const (
 	freelistSmall = 16384
-	readThrough   = 32768
+	readThrough   = 16384
 )
 
 // loop is the committing goroutine.
@@ -30,6 +30,7 @@ func (q *Queue) loop() {
 	defer close(q.done)
 	defer faults()()
 	defer q.ticker.Stop()
+	defer q.abandon(errClosing)
 	due := true
 	for {
 		runtime.Gosched() // who was just answered may have more: the fuller a commit, the fewer
@@ -39,6 +40,9 @@ func (q *Queue) loop() {
 			case <-q.intake.ready:
 			case <-q.ticker.C:
 				due = true
+				q.compactUnasked()
+			case <-q.compaction.ready():
+				q.step()
 			case <-q.closing:
 				q.intake.abandon(errClosing) // stores that wait for room
 				return
@@ -52,9 +56,13 @@ func (q *Queue) loop() {
 		}
 		err := q.run(ops)
 		due = s != nil && s.more && err == nil && !q.isClosed()
-		if err != nil && !q.wait(err) {
-			return
+		if err != nil {
+			q.abandon(err) // its copy may be what takes up the room
+			if !q.wait(err) {
+				return
+			}
 		}
+		q.step()
 	}
 }
 
@@ -146,17 +154,19 @@ func (q *Queue) attempt(ops []op) (bad int, err error) {
 	if t.dirty && q.onCommit != nil {
 		q.onCommit(time.Since(start), len(ops))
 	}
+	q.follow(t.writes)
 	return -1, nil
 }
 
 func (q *Queue) begin() (t *txn, err error) {
-	defer guard(&err, "beginning a transaction")
+	defer guard(&err, "beginning a transaction in", q.file.path)
 	tx, err := q.file.db.Begin(true)
 	if err != nil {
 		return nil, fmt.Errorf("writing the queue file: %w", err)
 	}
 	return &txn{
 		tx:       tx,
+		path:     q.file.path,
 		settings: *q.settings.Load(),
 		now:      nanos(q.now()),
 		lanes:    &q.lanes,
@@ -164,17 +174,18 @@ func (q *Queue) begin() (t *txn, err error) {
 		delta:    make(counts),
 		buckets:  make(map[string]*bbolt.Bucket),
 		wake:     make(map[string]struct{}),
+		noting:   q.compaction != nil,
 	}, nil
 }
 
 func applySafely(o op, t *txn) (err error) {
-	defer guard(&err, "changing the queue file")
+	defer guard(&err, "changing", t.path)
 	return o.apply(t)
 }
 
 func (q *Queue) rollback(t *txn) {
 	var err error // of a panic; the transaction has ended one way or the other
-	defer guard(&err, "rolling back")
+	defer guard(&err, "rolling back", q.file.path)
 	_ = t.tx.Rollback()
 }
 
@@ -202,8 +213,11 @@ func (q *Queue) commit(t *txn) error {
 }
 
 func (q *Queue) commitSafely(t *txn) (err error) {
-	defer guard(&err, "committing")
+	defer guard(&err, "committing to", q.file.path)
 	if err := q.fault(beforeCommit); err != nil {
+		return err
+	}
+	if err := q.name(); err != nil {
 		return err
 	}
 	if err := t.tx.Commit(); err != nil {
@@ -230,7 +244,7 @@ func (q *Queue) resolve() (visible int, err error) {
 }
 
 func (q *Queue) resolveOnce() (visible int, err error) {
-	defer guard(&err, "writing the queue file")
+	defer guard(&err, "writing", q.file.path)
 	if !q.file.mapped() {
 		if err := q.reopen(); err != nil {
 			return 0, err

@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"go.etcd.io/bbolt"
 
@@ -157,4 +161,143 @@ func TestDamagedRecord(t *testing.T) {
 	if ds := claim(t, q, "ehr", 10); len(ds) != 1 {
 		t.Fatalf("claimed %+v, want the whole one", ds)
 	}
+}
+
+// damagePage overwrites the page of a bucket in which a key is, in a file that
+// is not in use.
+func damagePage(t *testing.T, path, bucket string, key []byte) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := int64(db.Info().PageSize)
+	var leaf int64
+	if err := db.View(func(tx *bbolt.Tx) error {
+		_, v := tx.Bucket([]byte(bucket)).Cursor().Seek(key)
+		leaf = pageOf(db, v)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(bytes.Repeat([]byte{0xff}, int(size)), leaf*size); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pageOf finds the page of the mapped file in which a value is.
+func pageOf(db *bbolt.DB, v []byte) int64 {
+	info := db.Info()
+	return int64(uintptr(unsafe.Pointer(&v[0]))-info.Data) / int64(info.PageSize)
+}
+
+// A page of records that cannot be read costs the events in it, and stops none
+// of the others.
+func TestDamagedPage(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	o := Options{Path: path, Settings: queue.DefaultSettings()}
+	q := mustOpen(t, o)
+	const n = 500
+	for i := range n {
+		store(t, q, fmt.Sprint("e", i), "ehr", "warehouse")
+	}
+	mustClose(t, q)
+	damagePage(t, path, bucketEvents, seqKey(n/2))
+
+	q = mustOpen(t, o)
+	taken := make(map[string]bool)
+	for idle(t, q); ; idle(t, q) {
+		ds := claim(t, q, "ehr", 50)
+		if len(ds) == 0 {
+			break
+		}
+		for _, d := range ds {
+			if _, err := q.Load(d); err != nil {
+				t.Fatalf("Load(%s): %v", d.EventID, err)
+			}
+			taken[d.EventID] = true
+		}
+	}
+	lost := n - len(taken)
+	if lost == 0 || lost > n/2 {
+		t.Fatalf("%d of %d events could be claimed, want all but those of one page", len(taken), n)
+	}
+	idle(t, q)
+	if apart := q.SetApart(); apart != int64(lost) {
+		t.Errorf("%d events are set apart, want %d", apart, lost)
+	}
+	for range n {
+		if len(claim(t, q, "warehouse", 10)) == 0 {
+			break
+		}
+		idle(t, q)
+	}
+	idle(t, q)
+	if apart := q.SetApart(); apart != int64(lost) {
+		t.Errorf("%d events are set apart after the second upstream has come upon them, want %d", apart, lost)
+	}
+	st, err := q.Stats()
+	if u := st.Upstreams["ehr"]; err != nil || u.Pending != int64(len(taken)) {
+		t.Errorf("Stats: %+v, %v; want %d pending", st, err, len(taken))
+	}
+	store(t, q, "after", "ehr")
+	if ds := claim(t, q, "ehr", 10); len(ds) != 1 {
+		t.Errorf("claimed %+v, want what was stored after", ds)
+	}
+	_, err = q.Events(t.Context(), queue.Filter{Limit: n})
+	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "scribegate export") {
+		t.Errorf("Events: %v, want an error that names the file and what to do", err)
+	}
+}
+
+// A delivery whose entry in an index has been changed is found again.
+func TestDamagedIndex(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
+	for _, id := range []string{"first", "retry", "whole"} {
+		store(t, q, id, "ehr")
+	}
+	for _, d := range claim(t, q, "ehr", 3) {
+		if d.EventID != "retry" {
+			q.Release(d)
+			continue
+		}
+		q.Settle(queue.Outcome{Delivery: d, State: queue.Pending, Result: queue.Failure, Used: true, Next: q.now()})
+	}
+	flush(t, q)
+	change(t, q, func(t *txn) {
+		t.del(prefixFirst+"ehr", seqKey(1))
+		t.put(prefixFirst+"ehr", seqKey(1|1<<20), nil)
+		c := t.bucket(prefixRetry + "ehr").Cursor()
+		k, _ := c.First()
+		changed := bytes.Clone(k)
+		changed[12] ^= 4
+		t.del(prefixRetry+"ehr", bytes.Clone(k))
+		t.put(prefixRetry+"ehr", changed, nil)
+	})
+	taken := make(map[string]bool)
+	for len(taken) < 3 { // or the test runs into its deadline
+		for _, d := range claim(t, q, "ehr", 10) {
+			taken[d.EventID] = true
+			if d.EventID == "retry" && d.Attempts != 1 {
+				t.Errorf("claimed %+v, want one attempt", d)
+			}
+		}
+		idle(t, q)
+	}
+	st, err := q.Stats()
+	if u := st.Upstreams["ehr"]; err != nil || u.Pending != 3 || u.InFlight != 3 {
+		t.Errorf("Stats: %+v, %v; want three pending and in flight", st, err)
+	}
+	wantSound(t, q)
 }

@@ -35,9 +35,10 @@ type file struct {
 	page int      // the size of a page in bytes
 }
 
-// openFile opens or makes the queue file and locks it. It writes nothing to a
-// file that is not empty.
-func openFile(path string) (_ *file, err error) {
+// openFile opens or makes the queue file and locks it. It changes nothing in a
+// file that is there unless check, which may look at it before, finds nothing
+// amiss.
+func openFile(path string, check func(tx *bbolt.Tx) error) (_ *file, err error) {
 	f := &file{path: path}
 	defer func() {
 		if err != nil && f.os != nil {
@@ -45,7 +46,7 @@ func openFile(path string) (_ *file, err error) {
 		}
 	}()
 	defer faults()()
-	defer guard(&err, "opening the queue file "+path)
+	defer guard(&err, "opening", path)
 	var fresh bool
 	info, err := os.Stat(path)
 	switch {
@@ -55,7 +56,7 @@ func openFile(path string) (_ *file, err error) {
 	case err == nil && info.Size() == 0:
 		fresh = true
 	case err == nil:
-		err = f.inspect()
+		err = f.inspect(check)
 	}
 	if err == nil {
 		err = f.openQueue()
@@ -72,19 +73,50 @@ func openFile(path string) (_ *file, err error) {
 }
 
 // inspect reads the file without the list of its free pages, which must not be
-// looked for in a file that is not as it should be.
-func (f *file) inspect() error {
+// looked for in a file that is not as it should be, and compacts it where that
+// takes no time.
+func (f *file) inspect(check func(tx *bbolt.Tx) error) error {
 	if err := f.open(&bbolt.Options{ReadOnly: true}); err != nil {
 		return err
 	}
-	return errors.Join(f.db.View(f.identify), f.db.Close())
+	var u usage
+	err := f.db.View(func(tx *bbolt.Tx) (err error) {
+		if err := f.identify(tx); err != nil {
+			return err
+		}
+		if err := check(tx); err != nil {
+			return errCheck{err}
+		}
+		u, err = f.usage(tx)
+		return err
+	})
+	if err == nil && !u.listed {
+		err = f.db.View(readAll)
+	}
+	if err == nil && u.wasteful() && canShrink {
+		err = f.shrink()
+	}
+	return errors.Join(err, f.db.Close())
 }
 
+// openQueue opens the file for reading and writing and locks it.
 func (f *file) openQueue() error {
-	return f.open(&bbolt.Options{
-		FreelistType:   bbolt.FreelistMapType,
-		NoFreelistSync: true, // or opening would write; each commit decides anew
-	})
+	for {
+		err := f.open(&bbolt.Options{
+			FreelistType:   bbolt.FreelistMapType,
+			NoFreelistSync: true, // or opening would write; each commit decides anew
+		})
+		if err != nil {
+			return err
+		}
+		same, err := f.named()
+		if same {
+			return nil
+		}
+		if err = errors.Join(err, f.db.Close()); err != nil {
+			return err
+		}
+	}
 }
 
 func (f *file) open(o *bbolt.Options) error {
@@ -108,13 +140,28 @@ func (f *file) open(o *bbolt.Options) error {
 	return err
 }
 
+// size is the file's in bytes.
+func (f *file) size() (int64, error) {
+	info, err := f.os.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
 // errFile is the error of a file that is not a whole queue of this format.
 type errFile string
 
 func (e errFile) Error() string { return string(e) + " (nothing has been changed)" }
 
+// errCheck is the error of a check, which says all that there is to say.
+type errCheck struct{ error }
+
 func (f *file) explain(err error) error {
+	var checked errCheck
 	switch {
+	case errors.As(err, &checked):
+		return checked.error
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("opening the queue file: %s is in use by another process; stop that one or give this one another path", f.path)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
@@ -174,9 +221,9 @@ func (f *file) mapped() bool {
 // guard makes an error of a panic in bbolt, which panics where a page is not
 // what it should be. A page that cannot be read at all becomes a panic under
 // debug.SetPanicOnFault, which the caller sets.
-func guard(err *error, doing string) {
+func guard(err *error, doing, path string) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("%s: the file may be damaged: %v", doing, p)
+		*err = fmt.Errorf("%s the queue file %s: it may be damaged: %v; with the server stopped, `caddy scribegate export --path %[2]s` brings out what can be read", doing, path, p)
 	}
 }
 

@@ -50,6 +50,10 @@ type keyring struct {
 	sealer  fingerprint
 	ciphers map[fingerprint]*xaes
 	file    string // where the sealing key is the automatic one, its file
+
+	// The file of the automatic key where keys are given as well, and its key.
+	spare    string
+	spareKey fingerprint
 }
 
 // newKeyring makes a keyring whose first key seals.
@@ -83,15 +87,31 @@ func (r *keyring) seal(e *event.Event) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.enclose(e.ID, plain)
+}
+
+func (r *keyring) enclose(id string, plain []byte) ([]byte, error) {
 	out := make([]byte, sealedHeader, sealedHeader+len(plain)+xaesOverhead)
 	copy(out, r.sealer[:])
 	nonce := out[len(r.sealer):]
 	_, _ = rand.Read(nonce) // never fails; a system without randomness ends the process
-	return r.ciphers[r.sealer].seal(out, bytes.Clone(nonce), plain, sealedFor(e.ID))
+	return r.ciphers[r.sealer].seal(out, bytes.Clone(nonce), plain, sealedFor(id))
 }
 
 // open opens the payload of the event with the id, or returns ErrUnreadable.
 func (r *keyring) open(id string, sealed []byte) (*event.Event, error) {
+	plain, err := r.disclose(id, sealed)
+	if err != nil {
+		return nil, err
+	}
+	e, err := event.Decode(plain)
+	if err != nil {
+		return nil, fmt.Errorf("opening event %s: %w: its coding is not known", id, queue.ErrUnreadable)
+	}
+	return e, nil
+}
+
+func (r *keyring) disclose(id string, sealed []byte) (plain []byte, err error) {
 	if len(sealed) < sealedHeader {
 		return nil, fmt.Errorf("opening event %s: %w: its record is cut short", id, queue.ErrUnreadable)
 	}
@@ -99,15 +119,42 @@ func (r *keyring) open(id string, sealed []byte) (*event.Event, error) {
 	if x == nil {
 		return nil, fmt.Errorf("opening event %s: %w: it is sealed with a key that is not configured", id, queue.ErrUnreadable)
 	}
-	plain, err := x.open(sealed[len(fingerprint{}):sealedHeader], sealed[sealedHeader:], sealedFor(id))
+	plain, err = x.open(sealed[len(fingerprint{}):sealedHeader], sealed[sealedHeader:], sealedFor(id))
 	if err != nil {
 		return nil, fmt.Errorf("opening event %s: %w: its record has been changed", id, queue.ErrUnreadable)
 	}
-	e, err := event.Decode(plain)
+	return plain, nil
+}
+
+// reseal seals with the sealing key what any of the keys sealed, as it is: also
+// what is coded in a way that this version does not know.
+func (r *keyring) reseal(id string, sealed []byte) ([]byte, error) {
+	plain, err := r.disclose(id, sealed)
 	if err != nil {
-		return nil, fmt.Errorf("opening event %s: %w: its coding is not known", id, queue.ErrUnreadable)
+		return nil, err
 	}
-	return e, nil
+	return r.enclose(id, plain)
+}
+
+// older counts the events that are sealed with another key than the one that
+// seals now.
+func (r *keyring) older(sealed map[fingerprint]int64) int64 {
+	var n int64
+	for f, events := range sealed {
+		if f != r.sealer {
+			n += max(0, events)
+		}
+	}
+	return n
+}
+
+// spareFile returns the file of the automatic key where nothing needs it: keys
+// are given, and no event is sealed with it alone.
+func (r *keyring) spareFile(sealed map[fingerprint]int64) string {
+	if r.spareKey != r.sealer && sealed[r.spareKey] > 0 {
+		return ""
+	}
+	return r.spare
 }
 
 // missing counts the events that are sealed with a key that the ring has not.

@@ -2,9 +2,11 @@ package boltqueue
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,8 +109,7 @@ func TestAutomaticKey(t *testing.T) {
 	mustClose(t, q)
 
 	// A key that is given later seals; the automatic one goes on opening.
-	given := o
-	given.Keys = []Key{keyOf(1)}
+	given, resealed := toReseal(o, keyOf(1))
 	q = mustOpen(t, given)
 	if q.KeyFile() != "" {
 		t.Fatalf("KeyFile is %q though a key is given", q.KeyFile())
@@ -119,30 +120,70 @@ func TestAutomaticKey(t *testing.T) {
 			t.Errorf("Load(%s): %v", d.EventID, err)
 		}
 	}
+	if got, want := <-resealed, (Resealed{Events: 1, KeyFile: keyFile(path)}); got != want {
+		t.Errorf("resealed: %+v, want %+v", got, want)
+	}
 	mustClose(t, q)
 
-	// The automatic key alone does not do any more.
-	wantRefused(t, o, "1 events", path)
-
-	// Nor does a new one take the place of one that is lost.
+	// The automatic key does not do any more, and nor does a new one take its
+	// place where it is lost.
+	wantRefused(t, o, "2 events", path)
 	if err := os.Remove(keyFile(path)); err != nil {
 		t.Fatal(err)
 	}
 	wantRefused(t, o, "2 events", path, keyFile(path))
-	if _, err := os.Stat(keyFile(path)); err == nil {
-		t.Fatal("a new key was made beside a file whose events need another")
-	}
+
+	// Nothing needs it.
+	given.OnResealed = nil
+	q = mustOpen(t, given)
+	wantPayloads(t, q, "a", "b")
 }
 
-// wantRefused checks that opening fails, says what it is to say and changes
-// nothing.
-func wantRefused(t *testing.T, o Options, says ...string) {
+// A key file that is damaged is an error also where keys are given, since events
+// may need it.
+func TestDamagedKeyFileBesideAKey(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	o := Options{Path: path, Settings: queue.DefaultSettings()}
+	q := mustOpen(t, o)
+	store(t, q, "a", "ehr")
+	mustClose(t, q)
+	if err := os.WriteFile(keyFile(path), []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantRefused(t, o, keyFile(path))
+	o.Keys = []Key{keyOf(1)}
+	wantRefused(t, o, keyFile(path))
+}
+
+// snapshot tells what is in a directory: every name, mode and content.
+func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	before, err := os.ReadFile(o.Path)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Open(o)
+	out := make(map[string]string)
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[e.Name()] = fmt.Sprintf("%v %x", info.Mode(), sha256.Sum256(b))
+	}
+	return out
+}
+
+// wantRefused checks that opening fails, says what it is to say and changes
+// nothing: not the file, not its key, nor what else is beside it.
+func wantRefused(t *testing.T, o Options, says ...string) {
+	t.Helper()
+	before := snapshot(t, filepath.Dir(o.Path))
+	_, err := Open(o)
 	if err == nil {
 		t.Fatal("Open succeeded, want an error")
 	}
@@ -151,8 +192,8 @@ func wantRefused(t *testing.T, o Options, says ...string) {
 			t.Errorf("the error is %q and does not say %q", err, s)
 		}
 	}
-	if after, err := os.ReadFile(o.Path); err != nil || !bytes.Equal(before, after) {
-		t.Errorf("the file was changed (%v)", err)
+	if after := snapshot(t, filepath.Dir(o.Path)); !maps.Equal(before, after) {
+		t.Errorf("before it was %v and after it is %v", before, after)
 	}
 }
 
@@ -183,6 +224,37 @@ func TestWrongKey(t *testing.T) {
 	// With the last payload the key that sealed it is no longer needed.
 	q = mustOpen(t, wrong)
 	store(t, q, "c", "ehr")
+}
+
+// A wrong key at start changes nothing either where there is something to tidy
+// up: a file that is mostly free, and an unfinished copy beside it.
+func TestWrongKeyOfAFileThatIsMostlyFree(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	o := Options{Path: path, Settings: queue.DefaultSettings(), Keys: []Key{keyOf(1)}}
+	q := mustOpen(t, o)
+	for i := range 20 {
+		e := queuetest.Event(fmt.Sprint("e", i), time.Now())
+		e.Body = append(e.Body, make([]byte, 4<<20)...)
+		if _, err := q.Store(t.Context(), queue.Item{Event: e, Upstreams: []string{"ehr"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range claim(t, q, "ehr", 100) {
+		q.Settle(queue.Outcome{Delivery: d, State: queue.Delivered, Result: queue.Success})
+	}
+	flush(t, q)
+	store(t, q, "kept", "ehr")
+	mustClose(t, q)
+	if err := os.WriteFile(copyPath(path), []byte("unfinished"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wrong := o
+	wrong.Keys = []Key{keyOf(2)}
+	wantRefused(t, wrong, path, "1 events")
+	wrong.Keys = nil
+	wantRefused(t, wrong, path, "1 events")
+	wantPayloads(t, mustOpen(t, o), "kept")
 }
 
 func TestDamagedKeyFile(t *testing.T) {
@@ -237,10 +309,21 @@ func TestSetKeys(t *testing.T) {
 	}
 }
 
-// A payload that was sealed before its key was taken away must not be stored
-// with it.
+// A payload that was sealed before its key was replaced must not be stored with
+// it: neither where the key was taken away, nor where it is an older one, of
+// which it is said soon that nothing needs it.
 func TestStoreWithAStaleKey(t *testing.T) {
 	t.Parallel()
+	for name, keys := range map[string][]Key{"taken away": {keyOf(2)}, "an older one": {keyOf(2), keyOf(1)}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			storeWithAStaleKey(t, keys)
+		})
+	}
+}
+
+func storeWithAStaleKey(t *testing.T, keys []Key) {
+	t.Helper()
 	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), Keys: []Key{keyOf(1)}})
 	it := queue.Item{Event: queuetest.Event("a", time.Now()), Upstreams: []string{"ehr"}}
 	s, err := q.newStoring(t.Context(), it)
@@ -250,7 +333,7 @@ func TestStoreWithAStaleKey(t *testing.T) {
 	if s.sealed, err = q.ring.Load().seal(it.Event); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.SetKeys([]Key{keyOf(2)}); err != nil {
+	if err := q.SetKeys(keys); err != nil {
 		t.Fatal(err)
 	}
 	if err := q.intake.store(s); err != nil {

@@ -22,14 +22,13 @@ func keyFile(path string) string { return path + ".key" }
 // sealed counts the events in the file by the key that sealed them; a keyring
 // that cannot open all of them is an error, and then nothing is written.
 func resolveKeys(path string, given []Key, sealed map[fingerprint]int64) (*keyring, error) {
-	file, auto := keyFile(path), ""
+	file, auto, spare := keyFile(path), "", ""
 	own, err := readKeyFile(file)
 	switch {
+	case err == nil && len(given) == 0:
+		auto, given = file, []Key{own}
 	case err == nil:
-		if len(given) == 0 {
-			auto = file
-		}
-		given = withKey(given, own)
+		spare, given = file, withKey(given, own)
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case len(given) == 0:
@@ -45,7 +44,7 @@ func resolveKeys(path string, given []Key, sealed map[fingerprint]int64) (*keyri
 	if err != nil {
 		return nil, err
 	}
-	ring.file = auto
+	ring.file, ring.spare, ring.spareKey = auto, spare, own.fingerprint()
 	if n := ring.missing(sealed); n > 0 {
 		return nil, fmt.Errorf("opening the queue file %s: %d events in it are sealed with a key that is not among those given; add the older key behind the new one in encryption_key (nothing has been changed)", path, n)
 	}

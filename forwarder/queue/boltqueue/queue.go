@@ -22,13 +22,21 @@ type Options struct {
 	Now      func() time.Time                      // nil is time.Now
 	OnCommit func(took time.Duration, changes int) // called after each commit; may be nil; must not block
 
-	fault func(stage string) error // makes commits fail in tests
+	// OnResealed is called when whatever was sealed with an older key than the
+	// first has been dealt with. It may be nil.
+	OnResealed func(Resealed)
+
+	fault     func(stage string) error // makes changes fail in tests
+	copyBytes int                      // has Compact copy in small slices in tests
+	waste     int                      // how many free pages are enough in tests; 0 is the default
 }
 
-// The stages of a commit at which a test can make it fail.
+// The stages of a change at which a test can make it fail.
 const (
 	beforeCommit = "before"
 	afterCommit  = "after"
+	beforeRename = "rename" // of a compacted copy
+	beforeNaming = "naming" // the sync of its directory
 )
 
 // A Queue is a queue in one bbolt file.
@@ -44,8 +52,16 @@ type Queue struct {
 	onCommit func(took time.Duration, changes int)
 	hook     func(stage string) error
 
+	copyBytes int
+
 	countsMu sync.Mutex
 	counts   counts // as committed; replaced, never changed
+
+	compaction *compaction    // under way; the committing goroutine's
+	waste      waste          // likewise
+	unnamed    bool           // whether the file's name is not on stable storage; likewise
+	closers    sync.WaitGroup // of work that Close waits for
+	mending    atomic.Bool
 
 	ticker    *time.Ticker // of the sweep
 	backoff   time.Duration
@@ -53,6 +69,7 @@ type Queue struct {
 	closeOnce sync.Once
 	closeErr  error
 	done      chan struct{} // closed when the committing goroutine has ended
+	resealer  *resealer
 }
 
 // errClosing answers what waits when the queue is closed.
@@ -61,28 +78,41 @@ var errClosing = fmt.Errorf("the change was not made: %w", queue.ErrClosed)
 // Open opens or makes a queue file. Where it fails it has changed nothing in a
 // file that was there.
 func Open(o Options) (*Queue, error) {
-	f, err := openFile(o.Path)
+	f, err := openFile(o.Path, func(tx *bbolt.Tx) error {
+		_, err := resolveKeys(o.Path, o.Keys, readCounts(tx).sealed())
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	q := &Queue{
-		file:     f,
-		intake:   newIntake(),
-		lanes:    lanes{byName: make(map[string]*lane)},
-		now:      o.Now,
-		onCommit: o.OnCommit,
-		hook:     o.fault,
-		closing:  make(chan struct{}),
-		done:     make(chan struct{}),
+		file:      f,
+		intake:    newIntake(),
+		lanes:     lanes{byName: make(map[string]*lane)},
+		now:       o.Now,
+		onCommit:  o.OnCommit,
+		hook:      o.fault,
+		copyBytes: o.copyBytes,
+		waste:     waste{enough: wasteEnough},
+		closing:   make(chan struct{}),
+		done:      make(chan struct{}),
 	}
 	if q.now == nil {
 		q.now = time.Now
 	}
+	if o.waste > 0 {
+		q.waste.enough = o.waste
+	}
 	q.settings.Store(&o.Settings)
-	if err := q.prepare(o.Keys); err != nil {
+	err = q.prepare(o.Keys)
+	if err == nil {
+		err = removeCopy(o.Path)
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.db.Close())
 	}
 	q.ticker = time.NewTicker(sweepEvery(o.Settings))
+	q.resealer = q.startResealer(o.OnResealed)
 	go q.loop()
 	return q, nil
 }
@@ -143,6 +173,8 @@ func (q *Queue) Close() error {
 		q.intake.close()
 		close(q.closing)
 		<-q.done
+		<-q.resealer.ended
+		q.closers.Wait()
 		q.dbMu.Lock()
 		defer q.dbMu.Unlock()
 		if err := q.file.db.Close(); err != nil {
@@ -167,7 +199,7 @@ func (q *Queue) view(read func(tx *bbolt.Tx) error) (err error) {
 	q.dbMu.RLock()
 	defer q.dbMu.RUnlock()
 	defer faults()()
-	defer guard(&err, "reading the queue file")
+	defer guard(&err, "reading", q.file.path)
 	err = q.file.db.View(read)
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return queue.ErrClosed
@@ -189,4 +221,8 @@ func (q *Queue) fault(stage string) error {
 	return q.hook(stage)
 }
 
-var _ queue.Queue = (*Queue)(nil)
+// Interface guards
+var (
+	_ queue.Queue     = (*Queue)(nil)
+	_ queue.Compacter = (*Queue)(nil)
+)

@@ -5,7 +5,8 @@ package boltqueue
 func (q *Queue) KeyFile() string { return q.ring.Load().file }
 
 // SetKeys replaces the keys as Open would take them. Where an event in the
-// store could not be opened then, it returns an error and changes nothing.
+// store could not be opened then, it returns an error and changes nothing. What
+// an older key has sealed is sealed anew in the background.
 func (q *Queue) SetKeys(keys []Key) error {
 	s := &settingKeys{queue: q, keys: keys, answer: make(chan error, 1)}
 	if err := q.intake.do(s); err != nil {
@@ -15,8 +16,8 @@ func (q *Queue) SetKeys(keys []Key) error {
 }
 
 // A settingKeys is a change of keys that waits for its turn among the changes,
-// so that no payload is committed whose key has just been taken away: a store
-// that comes after it looks at the new keys.
+// so that no payload is committed whose key has just been replaced: a store that
+// comes after it looks at the new keys.
 type settingKeys struct {
 	queue  *Queue
 	keys   []Key
@@ -48,5 +49,6 @@ func (s *settingKeys) done(err error) {
 	if err != nil && s.old != nil {
 		s.queue.ring.Store(s.old)
 	}
+	s.queue.resealer.look()
 	s.answer <- err
 }

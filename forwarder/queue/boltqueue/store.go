@@ -15,9 +15,10 @@ const (
 	maxUpstream = 255
 )
 
-// errStaleKey says that the key of a sealed payload was taken out of the
-// configuration before the payload was committed.
-var errStaleKey = errors.New("the payload's key is no longer configured")
+// errStaleKey says that another key seals since before the payload was
+// committed. The older key may be taken away as soon as nothing that is in the
+// store needs it.
+var errStaleKey = errors.New("another key than the payload's seals now")
 
 // Store implements queue.Queue.
 func (q *Queue) Store(ctx context.Context, it queue.Item) (queue.Receipt, error) {
@@ -96,7 +97,7 @@ func (q *Queue) newStoring(ctx context.Context, it queue.Item) (*storing, error)
 			receivedAt:  nanos(e.ReceivedAt),
 			quarantined: it.Quarantined,
 		},
-		stale:  func(f fingerprint) bool { return q.ring.Load().ciphers[f] == nil },
+		stale:  func(f fingerprint) bool { return q.ring.Load().sealer != f },
 		answer: make(chan error, 1),
 	}
 	if s.record.receivedAt == 0 {

@@ -39,6 +39,7 @@ type place struct {
 // The first error sticks, so that a sequence of changes is checked once.
 type txn struct {
 	tx       *bbolt.Tx
+	path     string // of the file, for errors
 	settings queue.Settings
 	now      int64
 	lanes    *lanes
@@ -47,6 +48,9 @@ type txn struct {
 	buckets  map[string]*bbolt.Bucket
 	dirty    bool
 	err      error
+
+	noting bool    // whether writes are noted, for a copy of the file
+	writes []write // so far
 
 	settled []place             // whose claim ends
 	rewound []place             // which are due again, behind a lane's cursor
@@ -101,6 +105,7 @@ func (t *txn) put(bucket string, key, value []byte) {
 		if err := b.Put(key, value); err != nil {
 			t.fail(err)
 		}
+		t.note(write{bucket: bucket, key: key, value: value})
 	}
 }
 
@@ -110,6 +115,13 @@ func (t *txn) del(bucket string, key []byte) {
 		if err := b.Delete(key); err != nil {
 			t.fail(err)
 		}
+		t.note(write{bucket: bucket, key: key, delete: true})
+	}
+}
+
+func (t *txn) note(w write) {
+	if t.noting {
+		t.writes = append(t.writes, w)
 	}
 }
 
@@ -137,13 +149,16 @@ func (t *txn) nextSeq() uint64 {
 // record reads an event's record; nil says that there is none, or none that
 // can be read.
 func (t *txn) record(seq uint64) *record {
-	v := t.get(bucketEvents, seqKey(seq))
-	if v == nil {
-		return nil
-	}
-	r, err := decodeRecord(v)
-	if err != nil {
-		return nil
+	return readRecord(func() []byte { return t.get(bucketEvents, seqKey(seq)) })
+}
+
+// readRecord decodes what get finds. Nil says that it finds nothing, that it
+// cannot be decoded, or that the page where it is cannot be read.
+func readRecord(get func() []byte) (r *record) {
+	var damaged error // or nil: either way there is no record
+	defer guard(&damaged, "reading a record", "")
+	if v := get(); v != nil {
+		r, _ = decodeRecord(v)
 	}
 	return r
 }

@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,6 +29,7 @@ func runModel(t *testing.T, open Open) {
 			if err := m.engine.Close(); err != nil {
 				r.Fatalf("Close: %v", err)
 			}
+			m.compactionEnds()
 		}()
 		r.Repeat(map[string]func(*rapid.T){
 			"store":     m.store,
@@ -42,6 +44,7 @@ func runModel(t *testing.T, open Open) {
 			"wait":      m.wait,
 			"configure": m.configure,
 			"restart":   m.restart,
+			"compact":   m.compact,
 			"":          m.compare,
 		})
 	})
@@ -53,6 +56,8 @@ type machine struct {
 	engine *Engine
 	model  *model
 	lent   []queue.Delivery
+
+	compacted chan error // the end of a compaction that is under way, or nil
 }
 
 var (
@@ -199,8 +204,40 @@ func (m *machine) restart(r *rapid.T) {
 	} else {
 		m.engine.Queue = m.engine.Reopen(m.model.settings)
 	}
+	m.compactionEnds()
 	m.model.restart()
 	m.lent = nil
+}
+
+// compact begins a compaction, or waits for the one that goes on beside
+// everything else since it was last called.
+func (m *machine) compact(r *rapid.T) {
+	c, ok := m.engine.Queue.(queue.Compacter)
+	if !ok {
+		r.Skip("the engine has nothing to compact")
+	}
+	if m.compacted == nil {
+		ended := make(chan error, 1)
+		m.compacted = ended
+		go func() {
+			_, err := c.Compact(context.Background())
+			ended <- err
+		}()
+		return
+	}
+	if err := <-m.compacted; err != nil {
+		r.Fatalf("Compact: %v", err)
+	}
+	m.compacted = nil
+}
+
+// compactionEnds waits for a compaction in a queue that has been closed or that
+// could write no more, whatever became of it.
+func (m *machine) compactionEnds() {
+	if m.compacted != nil {
+		<-m.compacted
+		m.compacted = nil
+	}
 }
 
 // compare compares all that can be seen.

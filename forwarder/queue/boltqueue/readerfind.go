@@ -1,0 +1,210 @@
+package boltqueue
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// A reading is one pass of a Reader.
+type reading struct {
+	*Reader
+
+	ctx     context.Context //nolint:containedctx // it ends the pass
+	filter  ReadFilter
+	ring    *keyring
+	tally   Tally
+	damaged map[int64]struct{} // pages by their number, small buckets by where they stand
+
+	spots []spot           // in the order of arrival
+	more  map[uint64]*spot // those that the tree of events has not
+
+	wholeEvents, wholePayloads, wholeIDs bool
+
+	records  map[string]*record // by id: those found outside of their place; nil: wanted
+	nameless map[uint64]*record // by seq: likewise, where no id is known
+	payloads map[uint64][]span  // by seq: likewise
+}
+
+func (r *Reader) reading(ctx context.Context) *reading {
+	return &reading{
+		Reader: r, ctx: ctx, damaged: make(map[int64]struct{}), more: make(map[uint64]*spot),
+		records: make(map[string]*record), nameless: make(map[uint64]*record), payloads: make(map[uint64][]span),
+	}
+}
+
+// A spot is where the parts of one event stand in the file.
+type spot struct {
+	seq        uint64
+	receivedAt int64 // as the id's entry says
+	id         span  // in the id's entry
+	record     span
+	payload    span
+}
+
+// find finds where everything stands. Every event is told of twice, by its
+// record and by its id's entry, so that what one of them lost the other tells.
+func (d *reading) find() {
+	trees, whole := d.newestTrees()
+	if whole && len(trees) == 0 {
+		d.wholeEvents, d.wholePayloads, d.wholeIDs = true, true, true // a file whose making was cut short
+		return
+	}
+	d.wholeEvents = d.walkBucket(trees, bucketEvents, func(e element) {
+		if seq := parseSeq(e.key); seq != 0 {
+			d.spots = append(d.spots, spot{seq: seq, record: e.value})
+		}
+	})
+	d.order()
+	strays := false
+	d.wholeIDs = d.walkBucket(trees, bucketIDs, func(e element) {
+		b := d.bytes(e)
+		receivedAt, seq := parseTimeSeq(b)
+		strays = strays || len(b) != 16
+		if seq != 0 {
+			s := d.spot(seq)
+			s.id, s.receivedAt = span{off: e.value.off - int64(len(e.key)), size: uint32(len(e.key))}, receivedAt
+		}
+	})
+	d.wholeIDs = d.wholeIDs && !strays
+	if d.filter.Payloads || !(d.wholeIDs || d.wholeEvents) {
+		d.wholePayloads = d.walkBucket(trees, bucketPayloads, func(e element) {
+			if seq := parseSeq(e.key); seq != 0 {
+				d.spot(seq).payload = e.value
+			}
+		})
+	}
+	for _, s := range d.more {
+		if s.id.size > 0 || !(d.wholeIDs || d.wholeEvents) { // else it is no event's
+			d.spots = append(d.spots, *s)
+		}
+	}
+	d.order()
+	d.tally.Uncertain = d.tally.Uncertain || !(d.wholeIDs || d.wholeEvents)
+}
+
+// newestTrees reads the buckets of the newest state that can be read, and takes
+// what that one lost from the state before it.
+func (d *reading) newestTrees() (found map[string]tree, whole bool) {
+	found = make(map[string]tree)
+	if len(d.metas) < 2 {
+		// What is left may be the older state.
+		d.damaged[0], d.tally.Uncertain = struct{}{}, true
+	}
+	for i, m := range d.metas {
+		trees, all := d.trees(m.root)
+		for name, t := range trees {
+			if _, ok := found[name]; ok {
+				continue
+			}
+			found[name] = t
+			d.tally.Uncertain = d.tally.Uncertain || i > 0 && (name == bucketEvents || name == bucketIDs)
+		}
+		if all {
+			return found, i == 0
+		}
+	}
+	if _, ok := found[bucketEvents]; !ok {
+		d.tally.Uncertain = true
+		d.findRoot(found)
+	}
+	return found, false
+}
+
+// walkBucket walks through a bucket.
+func (d *reading) walkBucket(trees map[string]tree, name string, visit func(element)) (whole bool) {
+	t, ok := trees[name]
+	return ok && d.walk(t, visit)
+}
+
+// order sorts the spots and leaves one of each.
+func (d *reading) order() {
+	slices.SortStableFunc(d.spots, func(a, b spot) int { return cmp.Compare(a.seq, b.seq) })
+	d.spots = slices.CompactFunc(d.spots, func(a, b spot) bool { return a.seq == b.seq })
+}
+
+// spot returns the spot of an event. Until order has been called, it must not
+// be kept.
+func (d *reading) spot(seq uint64) *spot {
+	i, ok := slices.BinarySearchFunc(d.spots, seq, func(s spot, seq uint64) int { return cmp.Compare(s.seq, seq) })
+	if ok {
+		return &d.spots[i]
+	}
+	s := d.more[seq]
+	if s == nil {
+		s = &spot{seq: seq}
+		d.more[seq] = s
+	}
+	return s
+}
+
+// unlock makes the keyring. It is an error where none of its keys opens any of
+// the payloads.
+func (d *reading) unlock() error {
+	keys := d.keys
+	own, err := readKeyFile(keyFile(d.path))
+	if err == nil {
+		keys = withKey(keys, own)
+	}
+	d.ring = &keyring{}
+	if len(keys) > 0 {
+		if d.ring, err = newKeyring(keys); err != nil {
+			return err
+		}
+	}
+	n := 0
+	for i := range d.spots {
+		s := &d.spots[i]
+		if d.opens(s.payload) {
+			return nil
+		}
+		n += min(int(s.payload.size), 1)
+	}
+	switch {
+	case n == 0:
+		return nil
+	case len(keys) == 0:
+		return fmt.Errorf("reading the queue file %s: its payloads are sealed, no key is given and %s cannot be read; give the encryption_key that sealed them: %w", d.path, keyFile(d.path), queue.ErrUnreadable)
+	}
+	return fmt.Errorf("reading the queue file %s: its payloads are sealed with a key that is not among those given; give the encryption_key that sealed them: %w", d.path, queue.ErrUnreadable)
+}
+
+// opens reports whether a key opens what stands there, by its fingerprint.
+func (d *reading) opens(payload span) bool {
+	b := d.read(span{off: payload.off, size: min(payload.size, uint32(len(fingerprint{})))})
+	return len(b) == len(fingerprint{}) && d.ring.ciphers[fingerprint(b)] != nil
+}
+
+// findRoot looks through the whole file for the page that holds the buckets, and
+// takes the newest.
+func (d *reading) findRoot(found map[string]tree) {
+	var best uint64
+	d.eachPage(func(elements []element) {
+		trees, sequence := make(map[string]tree), uint64(0)
+		for _, e := range elements {
+			b := d.bytes(e)
+			if len(b) < pageHeader {
+				continue
+			}
+			t := tree{root: binary.NativeEndian.Uint64(b)}
+			if t.root == 0 {
+				t.inline = span{off: e.value.off + pageHeader, size: e.value.size - pageHeader}
+			}
+			trees[string(e.key)] = t
+			if string(e.key) == bucketEvents {
+				sequence = binary.NativeEndian.Uint64(b[8:])
+			}
+		}
+		if sequence > best {
+			best = sequence
+			clear(found)
+			for name, t := range trees {
+				found[name] = t
+			}
+		}
+	})
+}

@@ -1,0 +1,98 @@
+package boltqueue
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// maxDepth is how many pages lie above each other at most: far more than in any
+// file that a disk holds.
+const maxDepth = 24
+
+// A tree is a bucket as the element above it tells it.
+type tree struct {
+	root   uint64
+	inline span // instead, of a small one
+}
+
+// trees reads the buckets under a root page. It reports whether all are there.
+func (d *reading) trees(root uint64) (found map[string]tree, whole bool) {
+	found = make(map[string]tree)
+	whole = d.walk(tree{root: root}, func(e element) {
+		b := d.bytes(e)
+		if len(b) < pageHeader {
+			return
+		}
+		t := tree{root: binary.NativeEndian.Uint64(b)}
+		if t.root == 0 {
+			t.inline = span{off: e.value.off + pageHeader, size: e.value.size - pageHeader}
+		}
+		found[string(e.key)] = t
+	})
+	return found, whole
+}
+
+// walk calls visit with the elements of a tree's leaves: all of them, whatever
+// the keys on the pages above say. It reports whether every page was whole and
+// in its place, and so whether visit has seen everything.
+func (d *reading) walk(t tree, visit func(element)) (whole bool) {
+	w := walking{reading: d, seen: make(map[uint64]struct{}), visit: visit, whole: true}
+	if t.root == 0 {
+		w.visitPage(d.inline(t.inline), t.inline.off)
+	} else {
+		w.descend(t.root, 0)
+	}
+	return w.whole
+}
+
+// A walking is a walk through one tree.
+type walking struct {
+	*reading
+
+	seen  map[uint64]struct{} // pages with pages below them
+	visit func(element)
+	last  []byte // the last key
+	whole bool
+}
+
+func (w *walking) descend(id uint64, depth int) {
+	if w.ctx.Err() != nil {
+		w.whole = false
+		return
+	}
+	p := w.page(id)
+	if p.kind != branchPage {
+		w.visitPage(p, int64(id)) //nolint:gosec // a name only
+		return
+	}
+	_, twice := w.seen[id]
+	if twice || depth == maxDepth || !p.whole {
+		w.damage(int64(id)) //nolint:gosec // a name only
+	}
+	if twice || depth == maxDepth {
+		return
+	}
+	w.seen[id] = struct{}{}
+	for _, e := range p.elements {
+		w.descend(e.child, depth+1)
+	}
+}
+
+func (w *walking) visitPage(p page, id int64) {
+	if !p.whole || p.kind != leafPage {
+		w.damage(id)
+	}
+	if len(p.elements) > 0 && bytes.Compare(w.last, p.elements[0].key) >= 0 {
+		w.damage(id)
+	}
+	for _, e := range p.elements {
+		w.last = append(w.last[:0], e.key...)
+		w.visit(e)
+	}
+}
+
+// damage notes a page that is not as it should be.
+func (w *walking) damage(id int64) {
+	w.damaged[id] = struct{}{}
+	w.whole = false
+}
