@@ -64,15 +64,46 @@ func TestEncryptionKeyIsRotatedWithoutReload(t *testing.T) {
 		accepted(t, s, "after-"+time.Now().String())
 		return g.queue.(*boltqueue.Queue).CheckKeys([]boltqueue.Key{first}) != nil
 	})
+
+	// In the background the older events follow, and the log says so.
+	eventually(t, "the older key to be needed no more", func() bool {
+		return strings.Contains(captured.String(), "the older keys may be taken out of encryption_key")
+	})
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if err := opens(t, path, first, second); err != nil {
-		t.Errorf("with both keys: %v", err)
+	if err := opens(t, path, second); err != nil {
+		t.Errorf("with the new key alone: %v", err)
 	}
-	for name, key := range map[string]boltqueue.Key{"old": first, "new": second} {
-		if err := opens(t, path, key); err == nil {
-			t.Errorf("the queue opens with the %s key alone, and so is not sealed with both", name)
-		}
+	if err := opens(t, path, first); err == nil {
+		t.Error("the queue opens with the old key alone, and so is not sealed with the new one")
+	}
+}
+
+// A key that was made beside the queue's file can be replaced by one that is
+// configured, and deleted when the log says so.
+func TestEncryptionKeyTakesThePlaceOfTheAutomaticOne(t *testing.T) {
+	s, ehr := newSite(t), newBackend(t)
+	ehr.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusConflict) })
+	path, named := filepath.Join(s.dir, "queue.db"), filepath.Join(s.dir, "named")
+	app := func(key string) string {
+		return captureLog + "scribegate {\nqueue bolt {\npath " + path + "\n" + key + "\n}\nupstream ehr " + ehr.URL + "\n}"
+	}
+	captured.reset()
+	s.load(app(""), soapnoteTo("ehr"))
+	accepted(t, s, "before")
+	key := writeKey(t, named, "A")
+	s.load(app("encryption_key {file."+named+"}"), soapnoteTo("ehr"))
+	eventually(t, "the word that the key file may go", func() bool {
+		return strings.Contains(captured.String(), "may be deleted") && strings.Contains(captured.String(), path+".key")
+	})
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path + ".key"); err != nil {
+		t.Fatal(err)
+	}
+	if err := opens(t, path, key); err != nil {
+		t.Errorf("without the key file: %v", err)
 	}
 }

@@ -110,6 +110,7 @@ func (b *Bolt) MaxSize() int64 { return b.MaxBytes }
 func (b *Bolt) Open(o OpenOptions) (queue.Queue, error) {
 	q, err := boltqueue.Open(boltqueue.Options{
 		Path: b.file, Keys: b.currentKeys(), Settings: o.Settings, OnCommit: o.OnCommit,
+		OnResealed: resealed(b.Key(), b.file),
 	})
 	if err != nil {
 		return nil, err
@@ -119,6 +120,36 @@ func (b *Bolt) Open(o OpenOptions) (queue.Queue, error) {
 			zap.String("queue", b.file), zap.String("key", file))
 	}
 	return q, nil
+}
+
+// resealed logs what has become of the events that older keys had sealed. The
+// queue outlives the configuration that opened it, so that the logger is that of
+// whichever acts.
+func resealed(key, file string) func(boltqueue.Resealed) {
+	return func(r boltqueue.Resealed) {
+		logger := caddy.Log().Named("scribegate")
+		gateways.Range(func(k, value any) bool {
+			if g, ok := value.(*gateway); ok && k == key {
+				if a := g.configuration(); a != nil {
+					logger = a.logger
+				}
+			}
+			return true
+		})
+		fields := []zap.Field{zap.String("queue", file), zap.Int("events", r.Events)}
+		if r.KeyFile != "" {
+			fields = append(fields, zap.String("key", r.KeyFile))
+		}
+		switch {
+		case r.Unreadable > 0:
+			logger.Warn("events are sealed with the first key now, save for some that cannot be opened; the older keys must stay in encryption_key until those are purged or their retention ends",
+				append(fields, zap.Int("unreadable", r.Unreadable))...)
+		case r.KeyFile != "":
+			logger.Info("all events are sealed with the first key now; the older keys may be taken out of encryption_key, and the key that was made beside the queue's file may be deleted", fields...)
+		default:
+			logger.Info("all events are sealed with the first key now; the older keys may be taken out of encryption_key", fields...)
+		}
+	}
 }
 
 // Check implements Engine.

@@ -31,11 +31,11 @@ func (a *agenda) ready(now time.Time) (ready bool, at time.Time) {
 	if !a.idle {
 		return true, time.Time{}
 	}
-	at = a.check
-	if !a.next.IsZero() && a.next.Before(at) {
-		at = a.next
+	// Each is looked at by itself: only check is by a clock that nobody sets.
+	if !now.Before(a.check) || !a.next.IsZero() && !now.Before(a.next) {
+		return true, time.Time{}
 	}
-	return !now.Before(at), at
+	return false, earlier(a.next, a.check)
 }
 
 // wake takes in that something may have become due.

@@ -28,9 +28,11 @@ func (a *attempt) run() {
 	}
 
 	began := d.options.Now()
-	answer, err := a.send(d.ctx, e, began)
+	ctx, span := a.startSpan(d.ctx, e)
+	answer, err := a.send(ctx, e, began)
 	ended := d.options.Now()
 	if err != nil && d.ctx.Err() != nil {
+		cutSpan(span)
 		d.queue.Release(a.delivery)
 		a.runner.abandon(a)
 		return
@@ -46,9 +48,10 @@ func (a *attempt) run() {
 		Used:     v.used,
 	}
 	o.State, o.Next = schedule(a.settings.Retry).after(v, a.delivery.Used, ended, d.options.Rand())
+	endSpan(span, o)
 	d.queue.Settle(o)
 	a.runner.done(a, v, cause(v, answer, err), o, ended)
-	a.report(e, o, err, ended)
+	a.report(o, err, ended)
 }
 
 // send renders the event and has it sent. A panic on the way is a failure like
@@ -79,7 +82,9 @@ func (a *attempt) send(parent context.Context, e *event.Event, now time.Time) (a
 	if a.settings.SigningKeys != nil {
 		o.Keys = a.settings.SigningKeys()
 	}
-	return a.settings.Sender.Send(ctx, Render(e, o))
+	m := Render(e, o)
+	m.traceSpan(ctx)
+	return a.settings.Sender.Send(ctx, m)
 }
 
 var errPanic = errors.New("the upstream's handler panicked")
@@ -92,28 +97,25 @@ func (a *attempt) unloaded(err error) {
 	d := a.runner.dispatcher
 	now := d.options.Now()
 	told := fmt.Errorf("loading event %s for upstream %q: %w", a.delivery.EventID, a.delivery.Upstream, err)
+	dead := queue.Outcome{Delivery: a.delivery, At: now, Result: queue.Failure, State: queue.Dead}
 	switch {
-	case errors.Is(err, queue.ErrUnreadable):
-		d.tell().Problem(a.delivery.Upstream, told)
 	case errors.Is(err, queue.ErrNotFound):
+		d.queue.Settle(dead)
+	case errors.Is(err, queue.ErrUnreadable), errors.Is(err, queue.ErrNoPayload):
+		d.queue.Settle(dead)
+		a.report(dead, told, now)
 	default:
 		a.runner.problem(now, told)
-	}
-
-	switch {
-	case errors.Is(err, queue.ErrUnreadable), errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrNoPayload):
-		d.queue.Settle(queue.Outcome{Delivery: a.delivery, At: now, Result: queue.Failure, State: queue.Dead})
-	default:
 		a.runner.linger(queueBackoff)
 		d.queue.Release(a.delivery)
 	}
 	a.runner.abandon(a)
 }
 
-func (a *attempt) report(e *event.Event, o queue.Outcome, err error, now time.Time) {
-	r := AttemptReport{Outcome: o, Err: err, TraceParent: e.TraceParent, TraceState: e.TraceState}
+func (a *attempt) report(o queue.Outcome, err error, now time.Time) {
+	r := AttemptReport{Outcome: o, Err: err}
 	if o.State == queue.Delivered {
-		r.Lag = now.Sub(o.Delivery.ReceivedAt)
+		r.Lag = max(0, now.Sub(o.Delivery.ReceivedAt)) // the clock may have been set back
 	}
 	a.runner.dispatcher.tell().Attempted(r)
 }
