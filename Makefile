@@ -5,6 +5,8 @@ GO      ?= go
 TAGS    := nobadger,nomysql,nopgx
 TOOLS   := $(CURDIR)/.tools
 FUZZTIME ?= 10s
+CHAOS    ?= large
+SOAK     ?= 1h
 
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
@@ -12,7 +14,7 @@ GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test race lint fmt fuzz tables bench test-examples xcaddy clean
+.PHONY: help build run demo test race lint fmt fuzz tables bench chaos soak test-examples xcaddy clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +58,14 @@ tables: ## Print what the long comparisons run, and what came of it
 
 bench: ## Run the benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...
+
+chaos: build ## Break everything for real and print what came of it (CHAOS=small: minutes; needs strace)
+	@$(GO) build -o bin/chaos ./examples/chaos
+	@bin/chaos -caddy bin/caddy -size $(CHAOS)
+
+soak: build ## Run under load with faults at random for SOAK (1h)
+	@$(GO) build -o bin/chaos ./examples/chaos
+	@bin/chaos -caddy bin/caddy -only soak -soak $(SOAK)
 
 test-examples: build ## Run the examples and their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/

@@ -25,6 +25,7 @@ func init() {
 // by their ids and states only.
 type Admin struct {
 	logger *zap.Logger
+	audit  audit
 }
 
 // CaddyModule returns the Caddy module information.
@@ -37,7 +38,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the routes up.
 func (a *Admin) Provision(ctx caddy.Context) error {
-	a.logger = ctx.Logger()
+	a.logger, a.audit = ctx.Logger(), newAudit(ctx)
 	return nil
 }
 
@@ -93,7 +94,7 @@ func adminStatus(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, queue.ErrNotFound):
 		return http.StatusNotFound
-	case errors.Is(err, queue.ErrNoPayload):
+	case errors.Is(err, queue.ErrNoPayload), errors.Is(err, queue.ErrBusy):
 		return http.StatusConflict
 	case errors.Is(err, errNotRunning), errors.Is(err, queue.ErrClosed):
 		return http.StatusServiceUnavailable
@@ -131,6 +132,8 @@ func (a *Admin) route(r *http.Request) (any, error) {
 		answer = a.replay
 	case path == "purge":
 		answer = a.purge
+	case path == "compact":
+		answer = a.compact
 	default:
 		return nil, adminError{http.StatusNotFound, "there is nothing at this path"}
 	}
@@ -159,7 +162,7 @@ const (
 
 func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request) (any, error) {
 	query := r.URL.Query()
-	if err := onlyParameters(query, "state", "upstream", "limit", "cursor"); err != nil {
+	if err := onlyParameters(query, "state", "upstream", "limit", "cursor", "history"); err != nil {
 		return nil, err
 	}
 	f := queue.Filter{
@@ -180,6 +183,10 @@ func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request) (any, e
 		}
 		f.Limit = n
 	}
+	history := query.Get("history")
+	if history != "" && history != "true" && history != "false" {
+		return nil, badRequest("history must be true or false")
+	}
 	if err := g.knownUpstream(f.Upstream); err != nil {
 		return nil, err
 	}
@@ -189,7 +196,7 @@ func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request) (any, e
 	}
 	out := eventPage{Events: make([]eventRecord, len(page.Records)), NextCursor: page.Next}
 	for i, rec := range page.Records {
-		out.Events[i] = newEventRecord(rec, false)
+		out.Events[i] = newEventRecord(rec, history == "true")
 	}
 	return out, nil
 }
@@ -234,6 +241,7 @@ func (a *Admin) payload(ctx context.Context, g *gateway, r *http.Request) (any, 
 	if err != nil {
 		return nil, err
 	}
+	a.audit.payloadRead(rec, r)
 	a.logger.Warn("a payload was read through the admin API", zap.String("event_id", id), zap.String("remote", r.RemoteAddr))
 	return newPayload(e, rec.Quarantined), nil
 }

@@ -76,6 +76,7 @@ func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request) (any, e
 		}
 	}
 	done, err := g.queue.Replay(ctx, sel)
+	a.audit.replayed(sel, done, err, r)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +99,7 @@ func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request) (any, er
 		}
 	}
 	n, err := g.queue.Purge(ctx, sel)
+	a.audit.purged(sel, n, err, r)
 	if err != nil {
 		return nil, err
 	}

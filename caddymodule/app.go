@@ -61,6 +61,7 @@ type App struct {
 	keys     func() []forwarder.SigningKey
 	proofs   []sourceProof
 	observer *observer
+	traced   bool // whether a site has Caddy's `tracing`
 	lease    *lease
 }
 
@@ -112,7 +113,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 		names[u.Name] = true
 	}
 	registerMetrics(ctx.GetMetricsRegistry())
-	a.observer = newObserver(a.logger)
+	events, err := newNotifier(ctx)
+	if err != nil {
+		return err
+	}
+	a.observer = &observer{logger: a.logger, audit: newAudit(ctx), notify: events.emit}
 	return nil
 }
 
@@ -154,6 +159,7 @@ func (a *App) Start() error {
 	if len(a.Upstreams) == 0 {
 		return nil // handlers without deliver_to keep nothing
 	}
+	a.traced = tracingConfigured(a.ctx)
 	return a.lease.take(a)
 }
 

@@ -39,7 +39,8 @@ they end in no shell's history: --secret '{env.SOAPNOTE_SECRET}'.`,
 			})
 			cmd.AddCommand(
 				sendCommand(), verifyCommand(), keygenCommand(),
-				statusCommand(), eventsCommand(), showCommand(), replayCommand(), purgeCommand(), healthCommand(),
+				statusCommand(), eventsCommand(), showCommand(), replayCommand(), purgeCommand(),
+				compactCommand(), exportCommand(), healthCommand(),
 			)
 		},
 	})

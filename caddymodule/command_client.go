@@ -2,13 +2,16 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 )
@@ -21,14 +24,83 @@ func addAddress(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// call asks the admin API of the running server and decodes its answer.
-func call(cmd *cobra.Command, method, uri string, body, answer any) error {
+// An adminClient asks the admin API again and again over one connection, and
+// tells an answer's status.
+type adminClient struct {
+	address string
+	origin  string
+	client  http.Client
+}
+
+func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
+	address, err := adminAddress(cmd)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := caddy.ParseNetworkAddress(address)
+	if err != nil || parsed.PortRangeSize() > 1 {
+		return nil, fmt.Errorf("%q is no address of an admin API", address)
+	}
+	c := &adminClient{address: address, origin: "http://" + parsed.JoinHostPort(0)}
+	if parsed.IsUnixNetwork() {
+		c.origin = "http://127.0.0.1"                     // what Caddy takes such requests to be for
+		parsed.Host, _, _ = strings.Cut(parsed.Host, "|") // the socket's mode may stand behind its name
+	}
+	c.client.Transport = &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, parsed.Network, parsed.JoinHostPort(0))
+		},
+	}
+	return c, nil
+}
+
+func (c *adminClient) close() { c.client.CloseIdleConnections() }
+
+// get decodes the answer to a GET. An answer that is an error is an adminError.
+func (c *adminClient) get(ctx context.Context, uri string, answer any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.origin+uri, nil)
+	if err != nil {
+		return fmt.Errorf("making a request to the admin API: %w", err)
+	}
+	resp, err := c.client.Do(r)
+	if err != nil {
+		return adminAPIError(c.address, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerError))
+		if err == nil {
+			err = fmt.Errorf("status %d: %s", resp.StatusCode, body)
+		}
+		return adminError{resp.StatusCode, adminAPIError(c.address, err).Error()}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+		return fmt.Errorf("reading the admin API's answer: %w", err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body) // or the connection could not be used again
+	return nil
+}
+
+// maxAnswerError bounds the text of an error that is read.
+const maxAnswerError = 1 << 20
+
+// adminAddress finds out where the admin API is.
+func adminAddress(cmd *cobra.Command) (string, error) {
 	address, _ := cmd.Flags().GetString("address") // all are defined by addAddress
 	config, _ := cmd.Flags().GetString("config")
 	adapter, _ := cmd.Flags().GetString("adapter")
 	address, err := caddycmd.DetermineAdminAPIAddress(address, nil, config, adapter)
 	if err != nil {
-		return fmt.Errorf("finding the admin API's address: %w", err)
+		return "", fmt.Errorf("finding the admin API's address: %w", err)
+	}
+	return address, nil
+}
+
+// call asks the admin API of the running server and decodes its answer.
+func call(cmd *cobra.Command, method, uri string, body, answer any) error {
+	address, err := adminAddress(cmd)
+	if err != nil {
+		return err
 	}
 	var content io.Reader
 	header := make(http.Header)

@@ -59,6 +59,7 @@ func documentedEnvironment(t *testing.T) {
 		t.Setenv(name, testSigning)
 	}
 	t.Setenv("ACCESS_LOG", filepath.Join(dir, "access.log"))
+	t.Setenv("AUDIT_LOG", filepath.Join(dir, "audit.log"))
 	t.Setenv("QUEUE", filepath.Join(dir, "queue.db"))
 	secrets, err := filepath.Abs("../examples/secrets")
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/forwarder"
@@ -18,6 +20,9 @@ import (
 // configuration that used a queue is gone. What is cut off is tried again when
 // the queue is opened the next time.
 const closeGrace = 5 * time.Second
+
+// exportGrace is how long the last spans may take to be exported.
+const exportGrace = 2 * time.Second
 
 // gateways holds the open queues by what they open. A reload finds the queue of
 // the configuration that it replaces here, and so never closes it.
@@ -32,8 +37,9 @@ type gateway struct {
 	dispatcher *forwarder.Dispatcher
 
 	mu     sync.Mutex
-	acting *App // whose turn it is; nil if nobody's
-	last   *App // the newest that acted; it answers for the admin API until it is released
+	acting *App                     // whose turn it is; nil if nobody's
+	last   *App                     // the newest that acted; it answers for the admin API until it is released
+	spans  *sdktrace.TracerProvider // exports those of the attempts; nil until a configuration traces
 
 	following  sync.Mutex // held by whoever looks whether the engine's settings have changed
 	followedAt time.Time  // guarded by following, as is
@@ -73,8 +79,25 @@ func (g *gateway) act(a *App) {
 	for i, u := range a.Upstreams {
 		upstreams[i] = u.settings(a)
 	}
-	g.dispatcher.Apply(forwarder.Config{Upstreams: upstreams, Observer: a.observer})
+	g.dispatcher.Apply(forwarder.Config{Upstreams: upstreams, Observer: a.observer, Tracer: g.tracer(a)})
 	g.warnOrphans(a)
+}
+
+// tracer is what makes the spans of a configuration's attempts; nil where it has
+// no `tracing`. g.mu is held.
+func (g *gateway) tracer(a *App) trace.Tracer {
+	if !a.traced {
+		return nil
+	}
+	if g.spans == nil {
+		spans, err := newTracerProvider()
+		if err != nil {
+			a.logger.Error("deliveries are not traced", zap.Error(err))
+			return nil
+		}
+		g.spans = spans
+	}
+	return newTracer(g.spans)
 }
 
 // store keeps an item durably.
@@ -139,10 +162,26 @@ func (g *gateway) Destruct() error {
 	g.users.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
-	if err := errors.Join(g.dispatcher.Close(ctx), g.queue.Close()); err != nil {
+	err := errors.Join(g.dispatcher.Close(ctx), g.queue.Close())
+	g.closeSpans()
+	if err != nil {
 		return fmt.Errorf("closing the queue: %w", err)
 	}
 	return nil
+}
+
+// closeSpans has the last spans exported. A collector that is away gets none.
+func (g *gateway) closeSpans() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.spans == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), exportGrace)
+	defer cancel()
+	if err := g.spans.Shutdown(ctx); err != nil && g.last != nil {
+		g.last.logger.Warn("the last deliveries' spans could not be exported", zap.Error(err))
+	}
 }
 
 // enter holds the gateway open for a handler, until users is unlocked. It

@@ -10,7 +10,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -112,7 +111,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	registerMetrics(ctx.GetMetricsRegistry())
-	h.log = newHandlerLog(ctx.Logger(), h.provider.Name())
+	events, err := newNotifier(ctx)
+	if err != nil {
+		return err
+	}
+	h.log = newHandlerLog(ctx.Logger(), newAudit(ctx), events.emit, h.provider.Name())
 	if c, ok := h.provider.(credentialer); ok {
 		warnLoggedHeader(ctx, c.SecretHeader())
 	}
@@ -125,35 +128,38 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	start := time.Now()
 	limitReading(w, start)
+	span := h.startReceiptSpan(r.Context())
+	defer span.End()
 
 	req, secret, err := h.prove(w, r, start)
 	if err != nil {
-		h.reject(w, r, err)
+		h.reject(w, r, span, "", err)
 		return nil
 	}
 	secretMatched(h.provider.Name(), secret)
 
 	e, err := h.provider.Event(req)
 	if err != nil {
+		id := ""
 		if len(h.DeliverTo) > 0 {
-			h.quarantine(r, req)
+			id = h.quarantine(r, req)
 		}
-		h.reject(w, r, err)
+		h.reject(w, r, span, id, err)
 		return nil
 	}
-	trace(r.Context(), e)
+	span.note(e)
 
 	if len(h.DeliverTo) == 0 {
-		h.observe(e, start, false)
+		h.observe(r, span, e, start, false)
 		return h.pass(w, r, e, next)
 	}
 	receipt, err := h.store(r, queue.Item{Event: e, Upstreams: h.app.fanOut(h.DeliverTo, e.ShortType())})
 	if err != nil {
 		h.log.storeFailed(e, err)
-		h.reject(w, r, &verifier.Rejection{Reason: verifier.Unavailable})
+		h.reject(w, r, span, e.ID, &verifier.Rejection{Reason: verifier.Unavailable})
 		return nil
 	}
-	h.observe(e, start, receipt.Duplicate)
+	h.observe(r, span, e, start, receipt.Duplicate)
 	writeReceived(w, e.ID, receipt.Duplicate)
 	return nil
 }
@@ -204,34 +210,31 @@ func (h *Handler) store(r *http.Request, it queue.Item) (queue.Receipt, error) {
 }
 
 // quarantine keeps the bytes of a genuine request whose payload is invalid, if
-// the provider will not send them again.
-func (h *Handler) quarantine(r *http.Request, req verifier.Request) {
+// the provider will not send them again, and returns their id, or else nothing.
+func (h *Handler) quarantine(r *http.Request, req verifier.Request) string {
 	e := h.provider.Quarantine(req)
 	if e == nil {
-		return
+		return ""
 	}
 	receipt, err := h.store(r, queue.Item{Event: e, Quarantined: true})
-	h.log.quarantined(e, receipt.Duplicate, err)
+	h.log.quarantined(r, e, receipt.Duplicate, err)
+	return e.ID
 }
 
-func (h *Handler) reject(w http.ResponseWriter, r *http.Request, err error) {
+// reject answers a request, and tells of it. The id is empty unless the request
+// was genuine.
+func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpan, id string, err error) {
 	a := answerFor(err)
 	requestRejected(h.provider.Name(), a.reason)
-	h.log.rejected(r, a.reason)
+	span.rejected(a.reason, id)
+	h.log.rejected(r, a.reason, id)
 	a.write(w)
 }
 
-func (h *Handler) observe(e *event.Event, start time.Time, duplicate bool) {
+func (h *Handler) observe(r *http.Request, span receiptSpan, e *event.Event, start time.Time, duplicate bool) {
 	eventReceived(e.Provider, e.ShortType(), duplicate, time.Since(start))
-	h.log.received(e, duplicate)
-}
-
-// trace notes the span that the request belongs to, where tracing is on, so
-// that the deliveries join it.
-func trace(ctx context.Context, e *event.Event) {
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	e.TraceParent, e.TraceState = carrier.Get("traceparent"), carrier.Get("tracestate")
+	span.accepted(e, duplicate)
+	h.log.received(r, e, duplicate)
 }
 
 // Interface guards

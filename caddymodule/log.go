@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -16,57 +15,78 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// sampleFirst is how many lines are logged of each kind of rejection in a
-// second: a flood of forged requests must not fill the disk. The metric counts
-// them all.
-const sampleFirst = 10
-
-// handlerLog writes a handler's lines. None holds a secret, a signature, or
-// anything of a body or query string.
+// handlerLog tells what becomes of a handler's requests: in the log, in the audit
+// trail, and to the subscribers of Caddy's events. Nothing of that holds a
+// secret, a signature, or anything of a body or query string.
 type handlerLog struct {
 	provider string
-	events   *zap.Logger
-	floods   *zap.Logger
+	logger   *zap.Logger
+	audit    audit
+	notify   func(name string, data map[string]any)
+	flood    *flood
 }
 
-func newHandlerLog(logger *zap.Logger, provider string) handlerLog {
+func newHandlerLog(logger *zap.Logger, a audit, notify func(name string, data map[string]any), provider string) handlerLog {
 	logger = logger.With(zap.String("provider", provider))
 	return handlerLog{
 		provider: provider,
-		events:   logger,
-		floods: logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-			return zapcore.NewSamplerWithOptions(core, time.Second, sampleFirst, 0)
-		})),
+		logger:   logger,
+		audit:    a,
+		notify:   notify,
+		flood: newFlood(func(reason verifier.Reason, n int) {
+			logger.Warn("more requests were rejected than are logged one by one", zap.String("reason", string(reason)), zap.Int("left_out", n))
+			a.leftOut(provider, reason, n)
+		}),
 	}
 }
 
-func (l handlerLog) received(e *event.Event, duplicate bool) {
-	if entry := l.events.Check(zapcore.InfoLevel, "event received"); entry != nil {
+func (l handlerLog) received(r *http.Request, e *event.Event, duplicate bool) {
+	if entry := l.logger.Check(zapcore.InfoLevel, "event received"); entry != nil {
 		entry.Write(zap.String("event_id", e.ID), zap.String("type", e.ShortType()), zap.Bool("duplicate", duplicate))
 	}
+	l.audit.received(e, duplicate, clientIP(r))
 }
 
-func (l handlerLog) rejected(r *http.Request, reason verifier.Reason) {
-	// The message carries the reason, since the sampler tells lines apart by
-	// their messages.
-	if entry := l.floods.Check(zapcore.WarnLevel, "request rejected: "+string(reason)); entry != nil {
-		client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-		entry.Write(zap.String("reason", string(reason)), zap.String("client_ip", client))
+// rejected tells of a request, or in a flood of them counts it. The id is empty
+// unless the request was genuine; the audit trail has every one of those.
+func (l handlerLog) rejected(r *http.Request, reason verifier.Reason, id string) {
+	told := l.flood.admit(reason)
+	if told || id != "" {
+		l.audit.rejected(l.provider, reason, id, clientIP(r))
 	}
+	if !told {
+		return
+	}
+	fields := []zap.Field{zap.String("reason", string(reason)), zap.String("client_ip", clientIP(r))}
+	data := map[string]any{"provider": l.provider, "reason": string(reason)}
+	if id != "" {
+		fields = append(fields, zap.String("event_id", id))
+		data["event_id"] = id
+	}
+	l.logger.Warn("request rejected: "+string(reason), fields...)
+	l.notify(eventRejected, data)
+}
+
+// clientIP is the address that Caddy takes for the client's: behind trusted
+// proxies, the one that they name.
+func clientIP(r *http.Request) string {
+	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return client
 }
 
 func (l handlerLog) storeFailed(e *event.Event, err error) {
-	l.events.Error("an event could not be stored in time and was refused",
+	l.logger.Error("an event could not be stored in time and was refused",
 		zap.String("event_id", e.ID), zap.String("type", e.ShortType()), zap.Error(err))
 }
 
-func (l handlerLog) quarantined(e *event.Event, duplicate bool, err error) {
+func (l handlerLog) quarantined(r *http.Request, e *event.Event, duplicate bool, err error) {
 	switch {
 	case err != nil:
-		l.events.Error("a genuine request with an invalid payload could not be quarantined and is lost",
+		l.logger.Error("a genuine request with an invalid payload could not be quarantined and is lost",
 			zap.String("event_id", e.ID), zap.Error(err))
 	case !duplicate:
-		l.events.Warn("a genuine request with an invalid payload is quarantined", zap.String("event_id", e.ID))
+		l.logger.Warn("a genuine request with an invalid payload is quarantined", zap.String("event_id", e.ID))
+		l.audit.quarantined(e, clientIP(r))
 	}
 }
 

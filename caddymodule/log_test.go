@@ -7,34 +7,88 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	zapobserver "go.uber.org/zap/zaptest/observer"
+
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// TestFloodIsNotLoggedWhole sees that forged requests cannot fill the disk, and
-// that genuine events which were refused are all told, whatever else comes: a
-// line is all that is left of them.
+// oneByOne counts the rejections that lines tell of, and those that they say
+// were left out.
+func oneByOne(lines []zapobserver.LoggedEntry) (told, leftOut int) {
+	for _, line := range lines {
+		n, summary := line.ContextMap()["left_out"].(int64)
+		if !summary {
+			told++
+		}
+		leftOut += int(n)
+	}
+	return told, leftOut
+}
+
+// TestFloodIsNotLoggedWhole sees that forged requests can fill neither the disk
+// nor the subscribers' hands, that each one is told or counted, and that genuine
+// events which were refused are all told, whatever else comes: a line is all that
+// is left of them.
 func TestFloodIsNotLoggedWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
-		l := newHandlerLog(logger, "soapnoteapi")
+		trail, entries := observed()
+		emitted := 0
+		l := newHandlerLog(logger, audit{trail}, func(string, map[string]any) { emitted++ }, "soapnoteapi")
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
-		const seconds = 3
+		const seconds, each = 3, 10_000
 		for range seconds {
-			for range 10_000 {
-				l.rejected(r, verifier.SignatureMismatch)
+			for range each {
+				l.rejected(r, verifier.SignatureMismatch, "")
 			}
 			time.Sleep(time.Second)
 		}
-		if got := logs.TakeAll(); len(got) == 0 || len(got) > seconds*sampleFirst {
-			t.Errorf("%d lines of %d forged requests in %d s, want 1 to %d", len(got), seconds*10_000, seconds, seconds*sampleFirst)
+		synctest.Wait()
+		for where, lines := range map[string][]zapobserver.LoggedEntry{"log": logs.TakeAll(), "audit trail": entries.TakeAll()} {
+			told, leftOut := oneByOne(lines)
+			if told != seconds*sampleFirst || told+leftOut != seconds*each || len(lines) != told+seconds {
+				t.Errorf("the %s tells of %d forged requests in %d lines and leaves out %d, want %d, and %d in all", where, told, len(lines), leftOut, seconds*sampleFirst, seconds*each)
+			}
 		}
+		if emitted != seconds*sampleFirst {
+			t.Errorf("%d events were emitted, want %d", emitted, seconds*sampleFirst)
+		}
+
+		e := &event.Event{ID: "soapnoteapi-1", Provider: "soapnoteapi"}
 		for range 100 {
-			l.storeFailed(&event.Event{ID: "soapnoteapi-1", Provider: "soapnoteapi"}, errors.New("no room"))
-			l.quarantined(&event.Event{ID: "soapnoteapi-1", Provider: "soapnoteapi"}, false, errors.New("no room"))
+			l.storeFailed(e, errors.New("no room"))
+			l.quarantined(r, e, false, errors.New("no room"))
+			l.rejected(r, verifier.Unavailable, e.ID)
 		}
-		if got := logs.Len(); got != 200 {
-			t.Errorf("%d lines of 200 genuine requests that are lost, want all", got)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := logs.Len(); got != 200+sampleFirst+1 {
+			t.Errorf("%d lines of 200 genuine requests that are lost, want all, and %d of their answers", got, sampleFirst+1)
+		}
+		if got := entries.FilterField(zap.String("event_id", e.ID)).Len(); got != 100 {
+			t.Errorf("the audit trail has %d of 100 genuine requests that are lost", got)
+		}
+	})
+}
+
+// A kind of rejection that is rare is told beside one that floods.
+func TestFloodHidesNoOtherKind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlood(func(verifier.Reason, int) {})
+		for range 100 {
+			f.admit(verifier.SignatureMismatch)
+		}
+		if !f.admit(verifier.TimestampStale) {
+			t.Error("a stale timestamp is hidden by forged signatures")
+		}
+		if f.admit(verifier.SignatureMismatch) {
+			t.Error("the flood is told on")
+		}
+		time.Sleep(sampleWindow)
+		if !f.admit(verifier.SignatureMismatch) {
+			t.Error("a forged signature of the next window is hidden")
 		}
 	})
 }

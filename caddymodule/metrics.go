@@ -89,12 +89,15 @@ func typeLabel(shortType string) string {
 }
 
 func eventReceived(provider, shortType string, duplicate bool, took time.Duration) {
-	outcome := "accepted"
-	if duplicate {
-		outcome = "duplicate"
-	}
-	receivedTotal.WithLabelValues(provider, typeLabel(shortType), outcome).Inc()
+	receivedTotal.WithLabelValues(provider, typeLabel(shortType), acceptedOutcome(duplicate)).Inc()
 	acceptDuration.WithLabelValues(provider).Observe(took.Seconds())
+}
+
+func acceptedOutcome(duplicate bool) string {
+	if duplicate {
+		return "duplicate"
+	}
+	return "accepted"
 }
 
 func requestRejected(provider string, reason verifier.Reason) {

@@ -10,18 +10,20 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// observer turns what the dispatcher does into logs and metrics. Each
-// configuration has its own, since its logger goes with it.
+// observer turns what the dispatcher does into logs, metrics, the audit trail and
+// Caddy's events. Each configuration has its own, since its loggers and its
+// subscribers go with it.
 type observer struct {
 	logger *zap.Logger
+	audit  audit
+	notify func(name string, data map[string]any)
 }
-
-func newObserver(logger *zap.Logger) *observer { return &observer{logger: logger} }
 
 // Attempted implements forwarder.Observer: a line for each attempt, louder the
 // less can be done about it without a person.
 func (o *observer) Attempted(r forwarder.AttemptReport) {
 	attemptMade(r.Outcome, r.Lag)
+	o.settled(r.Outcome)
 	var level zapcore.Level
 	var message string
 	switch r.Outcome.State {
@@ -60,6 +62,19 @@ func (o *observer) Attempted(r forwarder.AttemptReport) {
 	entry.Write(fields...)
 }
 
+// settled tells of a delivery that has come to its end, if it has.
+func (o *observer) settled(out queue.Outcome) {
+	if out.State == queue.Pending {
+		return
+	}
+	o.audit.settled(out)
+	if d := out.Delivery; out.State == queue.Dead {
+		o.notify(eventDeadLetter, map[string]any{
+			"event_id": d.EventID, "provider": d.Provider, "upstream": d.Upstream, "reason": string(out.Result),
+		})
+	}
+}
+
 // Paused implements forwarder.Observer.
 func (o *observer) Paused(upstream string, until time.Time, cause error) {
 	fields := []zap.Field{zap.String("upstream", upstream)}
@@ -67,15 +82,18 @@ func (o *observer) Paused(upstream string, until time.Time, cause error) {
 		fields = append(fields, zap.Error(cause))
 	}
 	if until.IsZero() {
+		o.notify(eventUpstreamPaused, map[string]any{"upstream": upstream, "reason": "failures"})
 		o.logger.Warn("an upstream is paused after repeated failures and is probed until it answers", fields...)
 		return
 	}
+	o.notify(eventUpstreamPaused, map[string]any{"upstream": upstream, "reason": "retry_after"})
 	o.logger.Warn("an upstream asked to be left alone and is paused", append(fields, zap.Time("until", until))...)
 }
 
 // Resumed implements forwarder.Observer.
 func (o *observer) Resumed(upstream string) {
 	o.logger.Info("an upstream is no longer paused", zap.String("upstream", upstream))
+	o.notify(eventUpstreamResumed, map[string]any{"upstream": upstream})
 }
 
 // Problem implements forwarder.Observer.

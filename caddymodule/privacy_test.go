@@ -74,6 +74,8 @@ func TestNothingLeaks(t *testing.T) {
 	t.Setenv("PLANTED_SOAPNOTE", plantedSecret)
 	t.Setenv("PLANTED_SONIOX", plantedSoniox)
 	t.Setenv("PLANTED_SIGNING", plantedSigning)
+	listen(t, nil)
+	collected := newOTLPReceiver(t)
 	s := newSite(t)
 	good, failing := newBackend(t), newBackend(t)
 	// A backend that says all that it should keep to itself, as status, text,
@@ -248,9 +250,25 @@ func TestNothingLeaks(t *testing.T) {
 	if all, quarantined := stored(t); all < 5 || quarantined != 4 {
 		t.Errorf("%d events are stored, %d of them quarantined", all, quarantined)
 	}
+	// What is left to be told: a payload is read, the failing backend is well
+	// again, and events are replayed and purged.
+	adapted, err = adapt(strings.Replace(config, "signing_secret", "admin_payloads\n\t\tsigning_secret", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(adapted, true); err != nil {
+		t.Fatal(err)
+	}
+	a := &adminSite{site: s, admin: "127.0.0.1:" + adminPort}
+	a.object("GET", "/scribegate/events/"+soapnoteID(patient(1))+"/payload", "")
+	failing.respond(nil)
+	a.object("POST", "/scribegate/replay", `{"dead":true}`)
+	eventually(t, "an upstream to be resumed", func() bool { return len(heardOf(eventUpstreamResumed)) > 0 })
+	a.object("POST", "/scribegate/purge", `{"ids":["`+soapnoteID(plantedText)+`"]}`)
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
+	places["the spans"], places["the events"] = collected.whole(), allHeard()
 	err = filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
 			places[filepath.Base(path)] = []byte(fileText(t, path))
@@ -267,6 +285,17 @@ func TestNothingLeaks(t *testing.T) {
 	} {
 		if !strings.Contains(log, line) {
 			t.Errorf("the log has no line with %s, so that the test would miss what it leaks", line)
+		}
+	}
+	for where, contents := range map[string][]string{
+		"audit.log":  {`"received"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"delivered"`, `"dead"`, `"payload_read"`, `"replayed"`, `"purged"`},
+		"the events": {eventDeadLetter, eventUpstreamPaused, eventUpstreamResumed, eventRejected, soapnoteID(patient(1))},
+		"the spans":  {"site", "scribegate.receive", "scribegate.deliver", "signature_mismatch", "connect_error", soapnoteID(patient(1))},
+	} {
+		for _, content := range contents {
+			if !strings.Contains(string(places[where]), content) {
+				t.Errorf("%s: there is no %s, so that the test would miss what it leaks", where, content)
+			}
 		}
 	}
 	if len(places["queue.db"]) == 0 {

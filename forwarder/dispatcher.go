@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -28,8 +30,9 @@ type Options struct {
 
 // A Config says where a Dispatcher delivers to, and who is told of it.
 type Config struct {
-	Upstreams []Upstream // with distinct names
-	Observer  Observer   // may be nil
+	Upstreams []Upstream   // with distinct names
+	Observer  Observer     // may be nil
+	Tracer    trace.Tracer // makes a span of each attempt at an event whose receipt was traced; may be nil
 }
 
 // A Dispatcher takes events from a queue to their upstreams. Each upstream has
@@ -38,6 +41,7 @@ type Dispatcher struct {
 	queue    queue.Queue
 	options  Options
 	observer atomic.Pointer[Observer]
+	tracer   atomic.Pointer[trace.Tracer] // nil where attempts are not traced
 
 	ctx    context.Context // of all attempts
 	cancel context.CancelCauseFunc
@@ -75,6 +79,7 @@ func (d *Dispatcher) Apply(c Config) {
 		return
 	}
 	d.observe(c.Observer)
+	d.traceWith(c.Tracer)
 
 	old := make(map[string]*runner, len(d.runners))
 	for _, r := range d.runners {
@@ -185,3 +190,11 @@ func (d *Dispatcher) observe(o Observer) {
 }
 
 func (d *Dispatcher) tell() Observer { return *d.observer.Load() }
+
+func (d *Dispatcher) traceWith(t trace.Tracer) {
+	if t == nil {
+		d.tracer.Store(nil)
+		return
+	}
+	d.tracer.Store(&t)
+}

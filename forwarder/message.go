@@ -22,6 +22,8 @@ const (
 	headerID          = "Webhook-Id"
 	headerSignature   = "Webhook-Signature"
 	headerTimestamp   = "Webhook-Timestamp"
+	headerTraceParent = "Traceparent"
+	headerTraceState  = "Tracestate"
 	headerUserAgent   = "User-Agent"
 )
 
@@ -41,6 +43,8 @@ type RenderOptions struct {
 // Render puts an event into a message: its body in the format asked for, and
 // the headers of a delivery, with one signature for each key over the exact
 // bytes of the body. A format that is none of the three is taken for Structured.
+// An event whose receipt was traced has that span for its traceparent, in every
+// format: no provider's proof covers a header more.
 //
 // The message shares its body with the event where the format is Raw.
 func Render(e *event.Event, o RenderOptions) *Message {
@@ -54,6 +58,7 @@ func Render(e *event.Event, o RenderOptions) *Message {
 		m.structured(e)
 	}
 	m.sign(e.ID, o)
+	m.trace(e)
 	return m
 }
 

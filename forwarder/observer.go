@@ -6,12 +6,13 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// An Observer is told what the dispatcher does, for logs, metrics and traces.
+// An Observer is told what the dispatcher does, for logs and metrics.
 // Its methods are called from many goroutines at once and must not block. What
 // it is told holds nothing of a payload, a query string or a secret, as long as
 // the errors of the Senders do not.
 type Observer interface {
-	// Attempted is called after each attempt.
+	// Attempted is called after each attempt, and for each event that is dead
+	// without one, since it cannot be read.
 	Attempted(r AttemptReport)
 
 	// Paused is called when attempts at an upstream are held back: until a
@@ -32,11 +33,6 @@ type AttemptReport struct {
 	Outcome queue.Outcome
 	Err     error         // why there was no answer; nil if there was one
 	Lag     time.Duration // from receipt to delivery; 0 unless delivered
-
-	// The trace that the event's receipt belongs to (W3C Trace Context); may
-	// be empty.
-	TraceParent string
-	TraceState  string
 }
 
 // nobody observes nothing.

@@ -231,12 +231,13 @@ func TestRunnerWithEventsThatCannotBeLoaded(t *testing.T) {
 		name     string
 		err      error
 		state    queue.State
+		dead     int // as the observer is told, one by one
 		problems int
 	}{
-		{"unreadable", queue.ErrUnreadable, queue.Dead, 20},
-		{"purged", queue.ErrNotFound, queue.Dead, 0},
-		{"without payload", queue.ErrNoPayload, queue.Dead, 1},
-		{"for now", errors.New("disk away"), queue.Pending, 2},
+		{"unreadable", queue.ErrUnreadable, queue.Dead, 20, 0},
+		{"purged", queue.ErrNotFound, queue.Dead, 0, 0},
+		{"without payload", queue.ErrNoPayload, queue.Dead, 20, 0},
+		{"for now", errors.New("disk away"), queue.Pending, 0, 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -271,6 +272,9 @@ func TestRunnerWithEventsThatCannotBeLoaded(t *testing.T) {
 					if item.releases > 91 {
 						t.Fatalf("released %d times in 90 s", item.releases)
 					}
+				}
+				if n := r.obs.results()[queue.Failure]; n != tt.dead {
+					t.Errorf("%d events told to be dead, want %d", n, tt.dead)
 				}
 				if n := len(r.obs.problems); n != tt.problems {
 					t.Errorf("%d problems told, want %d: %v", n, tt.problems, r.obs.problems)

@@ -34,6 +34,9 @@ func (q *Queue) loop() {
 	due := true
 	for {
 		runtime.Gosched() // who was just answered may have more: the fuller a commit, the fewer
+		if q.failing {
+			q.answerKnown()
+		}
 		ops := q.intake.take()
 		if len(ops) == 0 && !due {
 			select {
@@ -81,13 +84,14 @@ func (q *Queue) wait(err error) bool {
 }
 
 // run commits the ops. An op that fails is left out and the others are run
-// again. Where the commit fails, outcomes are tried without the stores, since
-// they free space; then what could not be made is put back.
+// again. Where the commit fails it is tried with less, the less harmful first,
+// so that a full disk holds up nothing that needs no room; then what could not
+// be made is put back.
 func (q *Queue) run(ops []op) error {
 	for len(ops) > 0 {
 		bad, err := q.attempt(ops)
 		if err == nil {
-			q.backoff = 0
+			q.succeeded()
 			return nil
 		}
 		if bad >= 0 {
@@ -95,29 +99,61 @@ func (q *Queue) run(ops []op) error {
 			ops = slices.Delete(ops, bad, bad+1)
 			continue
 		}
-		stores, others := split(ops)
-		if len(stores) == 0 || len(others) == 0 {
-			q.intake.back(ops, err)
+		q.failed(err)
+		first, rest := part(ops)
+		if len(first) == 0 {
+			q.intake.back(rest, err)
 			return err
 		}
-		q.intake.back(stores, err)
-		if otherErr := q.run(others); otherErr != nil {
-			return otherErr
+		if firstErr := q.run(first); firstErr != nil {
+			q.intake.back(rest, firstErr)
+			return firstErr
 		}
-		return err
+		if _, ok := rest[0].(*storing); ok {
+			q.intake.back(rest, err) // for a while: they need room, and others may make some
+			return err
+		}
+		ops = rest
 	}
 	return nil
 }
 
-func split(ops []op) (stores, others []op) {
+// part parts ops that could not be committed together: first all that is no
+// store, since it frees space; then half of that, since fewer changes need less
+// of what is free. There is no first part where none is better than the whole.
+func part(ops []op) (first, rest []op) {
 	for _, o := range ops {
 		if _, ok := o.(*storing); ok {
-			stores = append(stores, o)
+			rest = append(rest, o)
 		} else {
-			others = append(others, o)
+			first = append(first, o)
 		}
 	}
-	return stores, others
+	switch {
+	case len(first) == 0, len(ops) == 1:
+		return nil, ops
+	case len(rest) > 0:
+		return first, rest
+	}
+	half := len(first) / 2
+	return first[:half:half], first[half:]
+}
+
+// succeeded and failed tell whoever wants to know whether changes can be
+// written.
+func (q *Queue) succeeded() {
+	q.backoff = 0
+	if q.failing && q.onFailure != nil {
+		q.onFailure(nil)
+	}
+	q.failing = false
+}
+
+func (q *Queue) failed(err error) {
+	q.failing = true
+	if q.onFailure != nil {
+		q.onFailure(err)
+	}
 }
 
 // attempt applies the ops in one transaction and answers them when it is
@@ -194,6 +230,10 @@ func (q *Queue) commit(t *txn) error {
 	if err := t.flush(); err != nil {
 		q.rollback(t)
 		return fmt.Errorf("writing the queue file: %w", err)
+	}
+	if err := q.reserve(t); err != nil {
+		q.rollback(t)
+		return fmt.Errorf("making room in the queue file: %w", err)
 	}
 	free := q.file.db.Stats().FreePageN
 	inUse := t.tx.Size()/int64(q.file.page) - int64(free)

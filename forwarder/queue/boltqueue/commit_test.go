@@ -304,3 +304,81 @@ func TestOnCommit(t *testing.T) {
 		t.Error("a duplicate cost a commit")
 	}
 }
+
+// What could not be committed together is tried in parts: outcomes without the
+// stores, then ever fewer outcomes.
+func TestPart(t *testing.T) {
+	t.Parallel()
+	outcome, other := op(&settling{}), op(&storing{})
+	for _, c := range []struct {
+		name        string
+		ops         []op
+		first, rest int
+	}{
+		{"stores", []op{other, other}, 0, 2},
+		{"one outcome", []op{outcome}, 0, 1},
+		{"outcomes", []op{outcome, outcome, outcome}, 1, 2},
+		{"outcomes and stores", []op{other, outcome, other, outcome}, 2, 2},
+	} {
+		first, rest := part(c.ops)
+		if len(first) != c.first || len(rest) != c.rest {
+			t.Errorf("%s: %d and %d, want %d and %d", c.name, len(first), len(rest), c.first, c.rest)
+		}
+	}
+}
+
+// Whoever wants to know is told that writing fails, and that it does no more.
+func TestOnFailure(t *testing.T) {
+	t.Parallel()
+	var failing atomic.Bool
+	told := make(chan bool, 1000)
+	q := mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(),
+		OnFailure: func(err error) { told <- err != nil },
+		fault: func(string) error {
+			if failing.Load() {
+				return errors.New("input/output error")
+			}
+			return nil
+		},
+	})
+	store(t, q, "a", "ehr")
+	failing.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := q.Store(ctx, queue.Item{Event: queuetest.Event("b", time.Now()), Upstreams: []string{"ehr"}}); err == nil {
+		t.Fatal("Store: nil, want an error")
+	}
+	if !<-told {
+		t.Error("it was told that writing goes on")
+	}
+	failing.Store(false)
+	store(t, q, "c", "ehr")
+	for <-told { // or the test runs into its deadline
+	}
+}
+
+// What is in the store already is a duplicate although nothing can be written.
+func TestDuplicateOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings()})
+	store(t, q, "known", "ehr")
+	limit(t, q, func() int { return 1 })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for i := range 20 { // so that the known one shares its transaction with them
+		go func() {
+			e := queuetest.Event(fmt.Sprint("new", i), time.Now())
+			e.Body = make([]byte, 1<<20)
+			_, _ = q.Store(ctx, queue.Item{Event: e, Upstreams: []string{"ehr"}})
+		}()
+	}
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		r, err := q.Store(ctx, queue.Item{Event: queuetest.Event("known", time.Now()), Upstreams: []string{"ehr"}})
+		cancel()
+		if err != nil || !r.Duplicate {
+			t.Fatalf("Store of a known event: %+v, %v; want a duplicate", r, err)
+		}
+	}
+}

@@ -252,7 +252,7 @@ func (c *compaction) swap() error {
 	q.unnamed = true // until commit has synced the directory
 	q.dbMu.Lock()
 	old := q.file.db
-	q.file.db, q.file.os, q.file.page = to.db, to.os, to.page
+	q.file.db, q.file.os, q.file.page, q.file.reserved = to.db, to.os, to.page, 0
 	q.dbMu.Unlock()
 	q.closers.Go(func() { _ = old.Close() }) // it may take long to free a large file; nothing in it is wanted
 	_ = q.name()                             // or else the next commit does it

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -48,6 +49,16 @@ func removeCopy(path string) error {
 		return fmt.Errorf("removing an unfinished copy of the queue file: %w", err)
 	}
 	return nil
+}
+
+// removeLeftovers removes what a process that was killed left beside the queue
+// file, which must be locked.
+func removeLeftovers(path string) error {
+	unfinished, _ := filepath.Glob(path + newSuffix + "*") // an odd path matches nothing, and little is lost
+	for _, name := range unfinished {
+		_ = os.Remove(name) // it is small
+	}
+	return removeCopy(path)
 }
 
 // newCopy makes an empty copy of the queue file at path, which must be locked.

@@ -33,6 +33,8 @@ type file struct {
 	db   *bbolt.DB
 	os   *os.File // the one that bbolt writes
 	page int      // the size of a page in bytes
+
+	reserved int64 // up to where room on the disk is taken, in bytes
 }
 
 // openFile opens or makes the queue file and locks it. It changes nothing in a
@@ -52,10 +54,8 @@ func openFile(path string, check func(tx *bbolt.Tx) error) (_ *file, err error) 
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		fresh = true
-		err = makeDir(filepath.Dir(path))
-	case err == nil && info.Size() == 0:
-		fresh = true
-	case err == nil:
+		err = makeFile(path)
+	case err == nil && info.Size() > 0:
 		err = f.inspect(check)
 	}
 	if err == nil {
@@ -70,6 +70,35 @@ func openFile(path string, check func(tx *bbolt.Tx) error) (_ *file, err error) 
 		}
 	}
 	return f, nil
+}
+
+// newSuffix is that of the name under which a queue file is made.
+const newSuffix = ".new."
+
+// makeFile makes an empty queue file. It appears whole or not at all, and not
+// where another process has just made it.
+func makeFile(path string) error {
+	dir := filepath.Dir(path)
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	made, err := os.CreateTemp(dir, filepath.Base(path)+newSuffix+"*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(made.Name())
+	if err := made.Close(); err != nil {
+		return err
+	}
+	f := &file{path: made.Name()}
+	if err := f.openQueue(); err != nil {
+		return err
+	}
+	if err := errors.Join(f.os.Sync(), f.db.Close()); err != nil {
+		return err
+	}
+	_ = os.Link(f.path, path) // where the file system has no links, it is made in its place
+	return nil
 }
 
 // inspect reads the file without the list of its free pages, which must not be

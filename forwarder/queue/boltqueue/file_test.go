@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,5 +121,51 @@ func TestNoDirectory(t *testing.T) {
 	path := filepath.Join(file, "queue.db")
 	if _, err := Open(Options{Path: path}); err == nil || !strings.Contains(err.Error(), path) {
 		t.Fatalf("Open: %v, want an error that names the path", err)
+	}
+}
+
+// A first start that is cut off leaves nothing in the way of the next.
+func TestFileAppearsWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "queue.db")
+	for _, name := range []string{path + newSuffix + "1", copyPath(path)} {
+		if err := os.WriteFile(name, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
+	store(t, q, "a", "ehr")
+	var names []string
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{"queue.db", "queue.db.key"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("beside the file are %v, %v; want %v", names, err, want)
+	}
+}
+
+// Of several processes that make the file at once, one owns it.
+func TestFirstStartOfSeveral(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	const n = 8
+	made := make(chan error, n)
+	for range n {
+		go func() { made <- makeFile(path) }()
+	}
+	for range n {
+		if err := <-made; err != nil {
+			t.Error(err)
+		}
+	}
+	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
+	store(t, q, "a", "ehr")
+	if err := makeFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if same, err := q.file.named(); !same || err != nil {
+		t.Errorf("the open file is no longer the one with the name: %v", err)
 	}
 }

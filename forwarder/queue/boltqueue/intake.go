@@ -195,6 +195,20 @@ func (in *intake) relieved() []string {
 	return names
 }
 
+// unknowns are the stores that wait and have not been looked at by themselves.
+func (in *intake) unknowns() []*storing {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(in.stores), func(s *storing) bool { return s.unknown })
+}
+
+// drop takes stores out of those that wait.
+func (in *intake) drop(known []*storing) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.stores = slices.DeleteFunc(in.stores, func(s *storing) bool { return slices.Contains(known, s) })
+}
+
 // close lets nothing more in.
 func (in *intake) close() {
 	in.mu.Lock()

@@ -22,6 +22,11 @@ type Options struct {
 	Now      func() time.Time                      // nil is time.Now
 	OnCommit func(took time.Duration, changes int) // called after each commit; may be nil; must not block
 
+	// OnFailure is called when nothing, or not everything, can be written any
+	// more, with the reason, after each failed commit, and with nil when that is
+	// over. It may be nil, and must not block.
+	OnFailure func(err error)
+
 	// OnResealed is called when whatever was sealed with an older key than the
 	// first has been dealt with. It may be nil.
 	OnResealed func(Resealed)
@@ -41,16 +46,18 @@ const (
 
 // A Queue is a queue in one bbolt file.
 type Queue struct {
-	file     *file
-	dbMu     sync.RWMutex // held for writing while file's database is replaced
-	intake   *intake
-	lanes    lanes
-	settings atomic.Pointer[queue.Settings]
-	ring     atomic.Pointer[keyring]
-	wake     atomic.Pointer[func(upstream string)]
-	now      func() time.Time
-	onCommit func(took time.Duration, changes int)
-	hook     func(stage string) error
+	file      *file
+	dbMu      sync.RWMutex // held for writing while file's database is replaced
+	intake    *intake
+	lanes     lanes
+	settings  atomic.Pointer[queue.Settings]
+	ring      atomic.Pointer[keyring]
+	wake      atomic.Pointer[func(upstream string)]
+	now       func() time.Time
+	onCommit  func(took time.Duration, changes int)
+	onFailure func(err error)
+	failing   bool // whether the last commit failed; the committing goroutine's
+	hook      func(stage string) error
 
 	copyBytes int
 
@@ -91,6 +98,7 @@ func Open(o Options) (*Queue, error) {
 		lanes:     lanes{byName: make(map[string]*lane)},
 		now:       o.Now,
 		onCommit:  o.OnCommit,
+		onFailure: o.OnFailure,
 		hook:      o.fault,
 		copyBytes: o.copyBytes,
 		waste:     waste{enough: wasteEnough},
@@ -106,7 +114,7 @@ func Open(o Options) (*Queue, error) {
 	q.settings.Store(&o.Settings)
 	err = q.prepare(o.Keys)
 	if err == nil {
-		err = removeCopy(o.Path)
+		err = removeLeftovers(o.Path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.db.Close())

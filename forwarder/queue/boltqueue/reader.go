@@ -145,6 +145,7 @@ func (r *Reader) Close() error {
 // identify returns an error where the file says that it is not a queue of this
 // format. A file that is too damaged to say so is taken for one.
 func (r *Reader) identify() error {
+	var refused error
 	for _, m := range r.metas {
 		d := r.reading(context.Background())
 		found, whole := d.trees(m.root)
@@ -155,17 +156,18 @@ func (r *Reader) identify() error {
 			}
 		})
 		switch {
-		case format == formatValue, whole && len(found) == 0: // or a file whose making was cut short
+		case format == formatValue: // also where only the state before the last says so
 			return nil
-		case !whole:
-			continue
+		case refused != nil || !whole:
+		case len(found) == 0:
+			return nil // its making was cut short
 		case strings.HasPrefix(format, formatName):
-			return fmt.Errorf("opening the queue file %s: it is of format %q and this version reads %q; read it with the version that wrote it", r.path, format, formatValue)
+			refused = fmt.Errorf("opening the queue file %s: it is of format %q and this version reads %q; read it with the version that wrote it", r.path, format, formatValue)
 		case found[bucketEvents] == (tree{}):
-			return fmt.Errorf("opening the queue file %s: it belongs to another program; give another path", r.path)
+			refused = fmt.Errorf("opening the queue file %s: it belongs to another program; give another path", r.path)
 		}
 	}
-	return nil
+	return refused
 }
 
 // Read calls visit with each event, the newest first, until visit returns an

@@ -3,8 +3,8 @@ package boltqueue
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -22,6 +22,7 @@ type reading struct {
 
 	spots []spot           // in the order of arrival
 	more  map[uint64]*spot // those that the tree of events has not
+	names map[string]spot  // by id: entries of one place that has several
 
 	wholeEvents, wholePayloads, wholeIDs bool
 
@@ -32,7 +33,7 @@ type reading struct {
 
 func (r *Reader) reading(ctx context.Context) *reading {
 	return &reading{
-		Reader: r, ctx: ctx, damaged: make(map[int64]struct{}), more: make(map[uint64]*spot),
+		Reader: r, ctx: ctx, damaged: make(map[int64]struct{}), more: make(map[uint64]*spot), names: make(map[string]spot),
 		records: make(map[string]*record), nameless: make(map[uint64]*record), payloads: make(map[uint64][]span),
 	}
 }
@@ -54,6 +55,10 @@ func (d *reading) find() {
 		d.wholeEvents, d.wholePayloads, d.wholeIDs = true, true, true // a file whose making was cut short
 		return
 	}
+	if trees[bucketEvents] == (tree{}) && trees[bucketIDs] == (tree{}) {
+		d.gather()
+		return
+	}
 	d.wholeEvents = d.walkBucket(trees, bucketEvents, func(e element) {
 		if seq := parseSeq(e.key); seq != 0 {
 			d.spots = append(d.spots, spot{seq: seq, record: e.value})
@@ -66,12 +71,14 @@ func (d *reading) find() {
 		receivedAt, seq := parseTimeSeq(b)
 		strays = strays || len(b) != 16
 		if seq != 0 {
-			s := d.spot(seq)
-			s.id, s.receivedAt = span{off: e.value.off - int64(len(e.key)), size: uint32(len(e.key))}, receivedAt
+			d.name(d.spot(seq), e, receivedAt)
 		}
 	})
 	d.wholeIDs = d.wholeIDs && !strays
-	if d.filter.Payloads || !(d.wholeIDs || d.wholeEvents) {
+	// Of two lists of all events one is enough.
+	complete := d.wholeIDs || d.wholeEvents
+	d.tally.Uncertain = d.tally.Uncertain || !complete
+	if d.filter.Payloads || !complete {
 		d.wholePayloads = d.walkBucket(trees, bucketPayloads, func(e element) {
 			if seq := parseSeq(e.key); seq != 0 {
 				d.spot(seq).payload = e.value
@@ -79,12 +86,53 @@ func (d *reading) find() {
 		})
 	}
 	for _, s := range d.more {
-		if s.id.size > 0 || !(d.wholeIDs || d.wholeEvents) { // else it is no event's
+		if s.id.size > 0 || !complete { // else it is no event's
 			d.spots = append(d.spots, *s)
 		}
 	}
 	d.order()
-	d.tally.Uncertain = d.tally.Uncertain || !(d.wholeIDs || d.wholeEvents)
+}
+
+// gather takes whatever is on any page of the file, where nothing is left that
+// leads to pages: of each event the latest record. Events that were deleted may
+// be among them.
+func (d *reading) gather() {
+	latest := make(map[uint64]*record)
+	d.eachPage(func(elements []element) {
+		for _, e := range elements {
+			switch seq := parseSeq(e.key); {
+			case seq != 0 && e.value.size > 0:
+				r, s := d.decode(e.value), d.spot(seq)
+				switch before := latest[seq]; {
+				case r == nil && int(e.value.size) > sealedHeader:
+					s.payload = e.value
+				case r != nil && (before == nil || r.after(before)):
+					s.record, latest[seq] = e.value, r
+				}
+			case e.value.size == 16:
+				if receivedAt, seq := parseTimeSeq(d.bytes(e)); seq != 0 {
+					d.name(d.spot(seq), e, receivedAt)
+				}
+			}
+		}
+	})
+	for seq, s := range d.more {
+		if latest[seq] != nil {
+			d.spots = append(d.spots, *s)
+		}
+	}
+	d.order()
+}
+
+// name notes the entry of an event's id.
+func (d *reading) name(s *spot, e element, receivedAt int64) {
+	before := *s
+	s.id = span{off: e.value.off - int64(len(e.key)), size: uint32(len(e.key))}
+	s.receivedAt = receivedAt
+	if before.id.size > 0 { // one of the two names a place that is not its own
+		d.names[string(d.read(before.id))] = before
+		d.names[string(e.key)] = *s
+	}
 }
 
 // newestTrees reads the buckets of the newest state that can be read, and takes
@@ -97,6 +145,9 @@ func (d *reading) newestTrees() (found map[string]tree, whole bool) {
 	}
 	for i, m := range d.metas {
 		trees, all := d.trees(m.root)
+		for _, name := range []string{bucketMeta, bucketEvents, bucketIDs, bucketPayloads} {
+			mendName(trees, name)
+		}
 		for name, t := range trees {
 			if _, ok := found[name]; ok {
 				continue
@@ -113,6 +164,21 @@ func (d *reading) newestTrees() (found map[string]tree, whole bool) {
 		d.findRoot(found)
 	}
 	return found, false
+}
+
+// mendName finds a bucket one bit of whose name is flipped.
+func mendName(trees map[string]tree, name string) {
+	if _, ok := trees[name]; ok {
+		return
+	}
+	b := []byte(name)
+	for bit := range 8 * len(b) {
+		b[bit/8] ^= 1 << (bit % 8)
+		if t, ok := trees[string(b)]; ok {
+			trees[name] = t
+		}
+		b[bit/8] ^= 1 << (bit % 8)
+	}
 }
 
 // walkBucket walks through a bucket.
@@ -184,27 +250,21 @@ func (d *reading) opens(payload span) bool {
 func (d *reading) findRoot(found map[string]tree) {
 	var best uint64
 	d.eachPage(func(elements []element) {
-		trees, sequence := make(map[string]tree), uint64(0)
+		trees, newest := make(map[string]tree), uint64(0)
 		for _, e := range elements {
-			b := d.bytes(e)
-			if len(b) < pageHeader {
+			t, sequence, ok := d.tree(e)
+			if !ok {
 				continue
-			}
-			t := tree{root: binary.NativeEndian.Uint64(b)}
-			if t.root == 0 {
-				t.inline = span{off: e.value.off + pageHeader, size: e.value.size - pageHeader}
 			}
 			trees[string(e.key)] = t
 			if string(e.key) == bucketEvents {
-				sequence = binary.NativeEndian.Uint64(b[8:])
+				newest = sequence
 			}
 		}
-		if sequence > best {
-			best = sequence
+		if newest > best {
+			best = newest
 			clear(found)
-			for name, t := range trees {
-				found[name] = t
-			}
+			maps.Copy(found, trees)
 		}
 	})
 }

@@ -146,13 +146,17 @@ type page struct {
 	whole    bool // whether all is as bbolt would have written it
 }
 
+func (p page) begins(key []byte) bool {
+	return len(p.elements) > 0 && bytes.Equal(p.elements[0].key, key)
+}
+
 // page reads the page with the id. Where it does not say that it is the one, or
 // of a kind that there is, it is still read if all else fits.
 func (p *pager) page(id uint64) page {
-	if id < pageIDs || id >= uint64(p.size/p.pageSize)+1 { //nolint:gosec // sizes are not negative
+	if id < pageIDs || id >= uint64(p.size/p.pageSize)+1 {
 		return page{}
 	}
-	off := int64(id) * p.pageSize //nolint:gosec // within the file
+	off := int64(id) * p.pageSize
 	b := p.read(span{off: off, size: uint32(p.pageSize)})
 	if len(b) < pageHeader {
 		return page{}
@@ -199,15 +203,16 @@ func headingOf(b []byte, i int, leaf bool) heading {
 	order := binary.NativeEndian
 	at := pageHeader + i*pageElement
 	b = b[at:]
-	h := heading{}
-	pos, keySize, valueSize := order.Uint32(b), order.Uint32(b[4:]), uint32(0)
+	var h heading
+	var valueSize uint32
 	if leaf {
-		h.flags, pos, keySize, valueSize = order.Uint32(b), order.Uint32(b[4:]), order.Uint32(b[8:]), order.Uint32(b[12:])
+		h.flags, valueSize = order.Uint32(b), order.Uint32(b[12:])
+		b = b[4:] // the rest is as on the other kind
 	} else {
 		h.child = order.Uint64(b[8:])
 	}
-	h.start = int64(at) + int64(pos)
-	h.value = h.start + int64(keySize)
+	h.start = int64(at) + int64(order.Uint32(b))
+	h.value = h.start + int64(order.Uint32(b[4:]))
 	h.end = h.value + int64(valueSize)
 	return h
 }

@@ -13,8 +13,11 @@ func (d *reading) suspicious() bool {
 	if !d.wholeEvents || (d.filter.Payloads && !d.wholePayloads) {
 		return true
 	}
-	return slices.ContainsFunc(d.spots, func(s spot) bool { return s.record.size == 0 })
+	return slices.ContainsFunc(d.spots, spot.halved)
 }
+
+// halved reports whether only one of the two tells of the event that should.
+func (s spot) halved() bool { return s.id.size == 0 || s.record.size == 0 }
 
 // salvage looks through the whole file for what no page leads to. A record is
 // known by the id that it holds, which has an entry; where there are several of
@@ -52,6 +55,16 @@ func (d *reading) salvage() {
 // one of the two is damaged: a record whose place no id's entry tells, and the
 // entry of its id whose place has no record.
 func (d *reading) join() {
+	if len(d.names) > 0 {
+		for i := range d.spots {
+			s := &d.spots[i]
+			if r := d.decode(s.record); r != nil {
+				if named, ok := d.names[r.id]; ok {
+					s.id, s.receivedAt = named.id, named.receivedAt
+				}
+			}
+		}
+	}
 	entries := make(map[string]*spot)
 	for i := range d.spots {
 		if s := &d.spots[i]; s.id.size > 0 && d.decode(s.record) == nil {
@@ -79,6 +92,9 @@ func (d *reading) join() {
 		}
 	}
 	d.spots = slices.DeleteFunc(d.spots, func(s spot) bool { return s.seq == 0 })
+	if d.wholeIDs && d.wholeEvents && slices.ContainsFunc(d.spots, spot.halved) {
+		d.tally.Uncertain = true // one of the two is an older state of itself
+	}
 }
 
 // pick takes an element if it is one that is wanted.

@@ -57,7 +57,7 @@ func (d *reading) event(s *spot) (found Found, ok bool) {
 		found.Event = d.open(s, ids)
 		// Of a record that may be an older one the payload may have been deleted
 		// since.
-		found.PayloadLost = found.Event == nil && (s.payload.size > 0 || (r != nil && !(found.Displaced && d.wholePayloads)))
+		found.PayloadLost = found.Event == nil && (s.payload.size > 0 || (r != nil && (!found.Displaced || !d.wholePayloads)))
 	}
 	if r == nil {
 		found.RecordLost = true

@@ -19,17 +19,23 @@ type tree struct {
 func (d *reading) trees(root uint64) (found map[string]tree, whole bool) {
 	found = make(map[string]tree)
 	whole = d.walk(tree{root: root}, func(e element) {
-		b := d.bytes(e)
-		if len(b) < pageHeader {
-			return
+		if t, _, ok := d.tree(e); ok {
+			found[string(e.key)] = t
 		}
-		t := tree{root: binary.NativeEndian.Uint64(b)}
-		if t.root == 0 {
-			t.inline = span{off: e.value.off + pageHeader, size: e.value.size - pageHeader}
-		}
-		found[string(e.key)] = t
 	})
 	return found, whole
+}
+
+// tree reads a bucket's element, and the bucket's sequence.
+func (p *pager) tree(e element) (t tree, sequence uint64, ok bool) {
+	b := p.bytes(e)
+	if len(b) < pageHeader {
+		return t, 0, false
+	}
+	if t.root = binary.NativeEndian.Uint64(b); t.root == 0 {
+		t.inline = span{off: e.value.off + pageHeader, size: e.value.size - pageHeader}
+	}
+	return t, binary.NativeEndian.Uint64(b[8:]), true
 }
 
 // walk calls visit with the elements of a tree's leaves: all of them, whatever
@@ -40,7 +46,7 @@ func (d *reading) walk(t tree, visit func(element)) (whole bool) {
 	if t.root == 0 {
 		w.visitPage(d.inline(t.inline), t.inline.off)
 	} else {
-		w.descend(t.root, 0)
+		w.descend(t.root, nil, 0)
 	}
 	return w.whole
 }
@@ -55,27 +61,50 @@ type walking struct {
 	whole bool
 }
 
-func (w *walking) descend(id uint64, depth int) {
+// descend walks from the page on which the first key is the one given, where
+// one is given.
+func (w *walking) descend(id uint64, key []byte, depth int) {
 	if w.ctx.Err() != nil {
 		w.whole = false
 		return
 	}
 	p := w.page(id)
+	if key != nil && !p.begins(key) {
+		w.damage(int64(id))
+		id, p = w.nearly(id, key, p)
+	}
 	if p.kind != branchPage {
-		w.visitPage(p, int64(id)) //nolint:gosec // a name only
+		w.visitPage(p, int64(id))
 		return
 	}
 	_, twice := w.seen[id]
 	if twice || depth == maxDepth || !p.whole {
-		w.damage(int64(id)) //nolint:gosec // a name only
+		w.damage(int64(id))
 	}
 	if twice || depth == maxDepth {
 		return
 	}
 	w.seen[id] = struct{}{}
 	for _, e := range p.elements {
-		w.descend(e.child, depth+1)
+		w.descend(e.child, e.key, depth+1)
 	}
+}
+
+// nearly finds the page that begins with a key, and whose number differs by one
+// bit from the one that the page above it says; else it returns what it is given.
+// Where that one is damaged itself, its number is right, and what is like it is
+// an older state of it.
+func (w *walking) nearly(id uint64, key []byte, p page) (uint64, page) {
+	if !p.whole && id < uint64(w.size/w.pageSize) {
+		return id, p
+	}
+	for bit := range 64 {
+		other := id ^ 1<<bit
+		if q := w.page(other); q.whole && q.begins(key) {
+			return other, q
+		}
+	}
+	return id, p
 }
 
 func (w *walking) visitPage(p page, id int64) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -79,6 +81,7 @@ type storing struct {
 
 	duplicate bool
 	full      bool
+	unknown   bool // it was no duplicate when that was last looked at by itself
 
 	cause error // why it still waits; guarded by the intake's mutex
 }
@@ -146,6 +149,7 @@ func (s *storing) apply(t *txn) error {
 		}
 		t.put(bucketPayloads, seqKey(seq), s.sealed)
 		t.add(countBytes, size)
+		t.stored += size
 		t.add(countSealed+string(r.key[:]), 1)
 	}
 	for i := range r.deliveries {
@@ -165,3 +169,27 @@ func (s *storing) apply(t *txn) error {
 }
 
 func (s *storing) done(err error) { s.answer <- err }
+
+// answerKnown answers the stores that wait for an event that is in the store
+// already. It is called while nothing can be written, which they need not wait
+// for.
+func (q *Queue) answerKnown() {
+	var known []*storing
+	for _, s := range q.intake.unknowns() {
+		s.unknown = true
+		_ = q.view(func(tx *bbolt.Tx) error { // where it cannot be read, it waits
+			if _, seq := parseTimeSeq(tx.Bucket([]byte(bucketIDs)).Get([]byte(s.record.id))); seq != 0 {
+				known = append(known, s)
+			}
+			return nil
+		})
+	}
+	if len(known) == 0 {
+		return
+	}
+	q.intake.drop(known)
+	for _, s := range known {
+		s.duplicate = true
+		s.done(nil)
+	}
+}

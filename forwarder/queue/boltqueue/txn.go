@@ -47,6 +47,7 @@ type txn struct {
 	delta    counts // what this transaction adds
 	buckets  map[string]*bbolt.Bucket
 	dirty    bool
+	stored   int64 // bytes of sealed payloads
 	err      error
 
 	noting bool    // whether writes are noted, for a copy of the file

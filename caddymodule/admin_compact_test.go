@@ -1,0 +1,187 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+)
+
+func init() { caddy.RegisterModule(compactEngine{}) }
+
+// compactEngine is bolt with a compaction that the test makes up, or with none.
+type compactEngine struct{ Bolt }
+
+// CaddyModule returns the Caddy module information.
+func (compactEngine) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "scribegate.queues.compactly", New: func() caddy.Module { return new(compactEngine) }}
+}
+
+func (e *compactEngine) Key() string { return "compactly:" + e.Path }
+
+func (e *compactEngine) Open(o OpenOptions) (queue.Queue, error) {
+	q, err := e.Bolt.Open(o)
+	if err != nil || madeUp.Load() == nil {
+		return struct{ queue.Queue }{q}, err
+	}
+	return compactly{q.(*boltqueue.Queue)}, nil
+}
+
+func (e *compactEngine) Check(queue.Queue) error { return nil }
+func (e *compactEngine) Adopt(queue.Queue) error { return nil }
+
+type compactly struct{ *boltqueue.Queue }
+
+// madeUp is the compaction of queues that are opened from now on; nil is none.
+var madeUp atomic.Pointer[func(context.Context) (queue.Compacted, error)]
+
+func (compactly) Compact(ctx context.Context) (queue.Compacted, error) { return (*madeUp.Load())(ctx) }
+
+// newCompactSite runs with a made-up compaction.
+func newCompactSite(t *testing.T, compact func(context.Context) (queue.Compacted, error)) *adminSite {
+	t.Helper()
+	if compact != nil {
+		madeUp.Store(&compact)
+		t.Cleanup(func() { madeUp.Store(nil) })
+	}
+	a := &adminSite{site: newSite(t), admin: "127.0.0.1:" + freePort(t), ehr: newBackend(t)}
+	a.run(strings.Replace(upstreams("ehr", a.ehr.URL), "QUEUE", "queue compactly {\n\t\t\tpath "+a.dir+"/queue.db\n\t\t}", 1), soapnoteTo("ehr"))
+	return a
+}
+
+// The real engine compacts its file, while it takes events and beside them.
+func TestAdminCompact(t *testing.T) {
+	captured.reset()
+	a := newAdminSite(t)
+	for range 20 {
+		a.settledNote(strings.Repeat("n", 1000) + time.Now().String())
+	}
+	a.object("POST", "/scribegate/purge", `{"dead":true}`)
+	done := fields(t, "compact", a.object("POST", "/scribegate/compact", ""), "before", "after")
+	if before, after := done["before"].(float64), done["after"].(float64); after <= 0 || after > before {
+		t.Errorf("compacted from %v to %v bytes", before, after)
+	}
+	a.settledNote("after it")
+	if lines := captured.with(t, "queue compacted"); len(lines) != 1 {
+		t.Errorf("%d lines in the log, want one", len(lines))
+	}
+	for _, body := range []string{"{}", "anything"} {
+		a.object("POST", "/scribegate/compact", body)
+	}
+}
+
+func TestAdminCompactErrors(t *testing.T) {
+	fails := queue.ErrBusy
+	a := newCompactSite(t, func(context.Context) (queue.Compacted, error) { return queue.Compacted{}, fails })
+	for _, tt := range []struct {
+		name, method, path string
+		err                error
+		status             int
+	}{
+		{"under way already", "POST", "/scribegate/compact", queue.ErrBusy, 409},
+		{"the queue is being closed", "POST", "/scribegate/compact", queue.ErrClosed, 503},
+		{"the disk is full", "POST", "/scribegate/compact", errors.New("no space left on device"), 500},
+		{"by GET", "GET", "/scribegate/compact", nil, 405},
+		{"a parameter", "POST", "/scribegate/compact?now=1", nil, 400},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fails = tt.err
+			r := a.ask(tt.method, tt.path, "")
+			if r.status != tt.status || !strings.HasPrefix(r.body, `{"error":"`) {
+				t.Errorf("%d %s, want %d", r.status, r.body, tt.status)
+			}
+			if tt.err != nil && !strings.Contains(r.body, tt.err.Error()) {
+				t.Errorf("the cause is not told: %s", r.body)
+			}
+		})
+	}
+}
+
+func TestAdminCompactOfAnotherEngine(t *testing.T) {
+	a := newCompactSite(t, nil)
+	r := a.ask("POST", "/scribegate/compact", "")
+	if r.status != http.StatusNotImplemented || strings.TrimSpace(r.body) != `{"error":"the engine compactly has nothing to compact"}` {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	a.command("compact").failed(t, "nothing to compact")
+}
+
+// Whoever closes the connection gives the compaction up. A body that came with
+// the request does not hide that.
+func TestAdminCompactIsGivenUp(t *testing.T) {
+	for _, body := range []string{"", "{}"} {
+		captured.reset()
+		begun, ended := make(chan struct{}), make(chan error, 1)
+		a := newCompactSite(t, func(ctx context.Context) (queue.Compacted, error) {
+			close(begun)
+			select {
+			case <-ctx.Done():
+			case <-time.After(waitTimeout):
+			}
+			ended <- ctx.Err()
+			return queue.Compacted{}, errors.New("it was given up")
+		})
+		conn, err := net.Dial("tcp", a.admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := "POST /scribegate/compact HTTP/1.1\r\nHost: " + a.admin + "\r\nContent-Length: " + map[string]string{"": "0", "{}": "2"}[body] + "\r\n\r\n" + body
+		if _, err := conn.Write([]byte(request)); err != nil {
+			t.Fatal(err)
+		}
+		<-begun
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("body %q: %s after the connection was closed the compaction goes on", body, waitTimeout)
+		}
+		eventually(t, "a line in the log", func() bool { return len(captured.with(t, "a compaction was given up")) == 1 })
+	}
+}
+
+// A compaction may take longer than Caddy lets a request be read.
+func TestAdminCompactTakesItsTime(t *testing.T) {
+	const long = 11 * time.Second // Caddy's limit is 10
+	a := newCompactSite(t, func(ctx context.Context) (queue.Compacted, error) {
+		select {
+		case <-ctx.Done():
+			return queue.Compacted{}, ctx.Err()
+		case <-time.After(long):
+			return queue.Compacted{Before: 3_435_973_837, After: 12 << 20}, nil
+		}
+	})
+	if out := a.command("compact").done(t).out; out != "compacted: 3.2 GiB -> 12 MiB\n" {
+		t.Errorf("printed %q", out)
+	}
+}
+
+func TestCompactCommand(t *testing.T) {
+	fails := error(nil)
+	a := newCompactSite(t, func(context.Context) (queue.Compacted, error) {
+		return queue.Compacted{Before: 2048, After: 1024}, fails
+	})
+	if out := a.command("compact").done(t).out; out != "compacted: 2.0 KiB -> 1.0 KiB\n" {
+		t.Errorf("printed %q", out)
+	}
+	var done map[string]any
+	a.command("compact", "--json").done(t).decode(t, &done)
+	if f := fields(t, "compact", done, "before", "after"); f["before"] != 2048.0 || f["after"] != 1024.0 {
+		t.Errorf("printed %v", done)
+	}
+	fails = queue.ErrBusy
+	a.command("compact").failed(t, "under way already")
+	commandLine(t, "", "compact", "--address", closedPort(t)).failed(t, "asking the admin API at")
+	if r := a.command("compact", "now"); r.err == nil {
+		t.Error("an argument that means nothing is taken")
+	}
+}

@@ -1,0 +1,173 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// auditName is the name of the audit trail's logger below the app's:
+// scribegate.audit.
+const auditName = "audit"
+
+// An action is what a line of the audit trail tells, as its message. The set is
+// closed.
+type action string
+
+const (
+	actionReceived    action = "received"
+	actionDuplicate   action = "duplicate"
+	actionQuarantined action = "quarantined"
+	actionRejected    action = "rejected"
+	actionDelivered   action = "delivered"
+	actionDead        action = "dead"
+	actionReplayed    action = "replayed"
+	actionPurged      action = "purged"
+	actionPayloadRead action = "payload_read"
+)
+
+// audit writes the audit trail: what became of which event, when, and by whom.
+// It goes through Caddy's logging, so that the Caddyfile says where it is kept.
+// Its lines hold ids, names and numbers of ours, and addresses; nothing of a
+// payload, a query string or a header but the admin API's Origin.
+type audit struct {
+	logger *zap.Logger
+}
+
+// newAudit takes the logger from the configuration, whatever module asks.
+func newAudit(ctx caddy.Context) audit {
+	return audit{ctx.Logger(new(App)).Named(auditName)}
+}
+
+// write writes a line. Fields stand in one order everywhere: the event, what
+// happened to it, how many, and by whom.
+func (a audit) write(what action, fields ...zap.Field) {
+	a.logger.Info(string(what), fields...)
+}
+
+func (a audit) enabled() bool { return a.logger.Core().Enabled(zapcore.InfoLevel) }
+
+func (a audit) received(e *event.Event, duplicate bool, client string) {
+	if !a.enabled() {
+		return
+	}
+	what := actionReceived
+	if duplicate {
+		what = actionDuplicate
+	}
+	a.write(what, zap.String("event_id", e.ID), zap.String("provider", e.Provider), zap.String("type", e.ShortType()), zap.String("by", client))
+}
+
+func (a audit) quarantined(e *event.Event, client string) {
+	a.write(actionQuarantined, zap.String("event_id", e.ID), zap.String("provider", e.Provider), zap.String("type", e.ShortType()), zap.String("by", client))
+}
+
+// rejected tells of a request. The id is empty unless the request was genuine.
+func (a audit) rejected(provider string, reason verifier.Reason, id, client string) {
+	fields := make([]zap.Field, 0, 4)
+	if id != "" {
+		fields = append(fields, zap.String("event_id", id))
+	}
+	a.write(actionRejected, append(fields, zap.String("provider", provider), zap.String("reason", string(reason)), zap.String("by", client))...)
+}
+
+// leftOut stands for n requests that were rejected in a flood of them.
+func (a audit) leftOut(provider string, reason verifier.Reason, n int) {
+	a.write(actionRejected, zap.String("provider", provider), zap.String("reason", string(reason)), zap.Int("left_out", n))
+}
+
+// settled tells of a delivery that has come to its end.
+func (a audit) settled(o queue.Outcome) {
+	if !a.enabled() {
+		return
+	}
+	d := o.Delivery
+	fields := append(make([]zap.Field, 0, 6),
+		zap.String("event_id", d.EventID), zap.String("provider", d.Provider), zap.String("type", d.Type),
+		zap.String("upstream", d.Upstream), zap.Int("attempt", d.Attempts+1))
+	if o.State == queue.Delivered {
+		a.write(actionDelivered, fields...)
+		return
+	}
+	a.write(actionDead, append(fields, zap.String("reason", string(o.Result)))...)
+}
+
+func (a audit) replayed(s queue.Selection, done queue.Replayed, err error, r *http.Request) {
+	if refused(err) {
+		return
+	}
+	fields := selected(s)
+	if s.Upstream != "" {
+		fields = append(fields, zap.String("upstream", s.Upstream))
+	}
+	fields = append(fields, zap.Int("events", done.Replayed), zap.Int("without_payload", done.WithoutPayload))
+	a.asked(actionReplayed, r, append(fields, unfinished(err)...)...)
+}
+
+func (a audit) purged(s queue.Selection, n int, err error, r *http.Request) {
+	if refused(err) {
+		return
+	}
+	a.asked(actionPurged, r, append(append(selected(s), zap.Int("events", n)), unfinished(err)...)...)
+}
+
+// refused reports whether an error says that nothing was changed.
+func refused(err error) bool {
+	return errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrNoPayload) ||
+		errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrClosed)
+}
+
+// unfinished marks what was begun and broken off, such as by a client that went
+// away: so many events are known to be done, and more may be.
+func unfinished(err error) []zap.Field {
+	if err == nil {
+		return nil
+	}
+	return []zap.Field{zap.Bool("unfinished", true)}
+}
+
+func (a audit) payloadRead(rec queue.Record, r *http.Request) {
+	a.asked(actionPayloadRead, r, zap.String("event_id", rec.ID), zap.String("provider", rec.Provider), zap.String("type", rec.Type))
+}
+
+// asked tells of what was done through the admin API: from which address, and
+// from which site, where a browser says so.
+func (a audit) asked(what action, r *http.Request, fields ...zap.Field) {
+	fields = append(fields, zap.String("by", r.RemoteAddr))
+	if origin := r.Header.Get("Origin"); origin != "" {
+		fields = append(fields, zap.String("origin", onlyOrigin(origin)))
+	}
+	a.write(what, fields...)
+}
+
+// onlyOrigin keeps of an Origin header what an origin has.
+func onlyOrigin(header string) string {
+	u, err := url.Parse(header)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return "invalid"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
+}
+
+// selected names the events that were chosen: by id, or by what they have in
+// common.
+func selected(s queue.Selection) []zap.Field {
+	switch {
+	case len(s.IDs) > 0:
+		return []zap.Field{zap.Strings("event_ids", s.IDs)}
+	case s.Dead && !s.Before.IsZero():
+		return []zap.Field{zap.String("selection", "dead"), zap.String("before", s.Before.UTC().Format(time.RFC3339))}
+	case s.Dead:
+		return []zap.Field{zap.String("selection", "dead")}
+	}
+	return []zap.Field{zap.String("selection", "since"), zap.String("since", s.Since.UTC().Format(time.RFC3339))}
+}

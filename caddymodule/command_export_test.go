@@ -1,0 +1,315 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// lines reads an export.
+func (r result) lines(t *testing.T) (all []map[string]any) {
+	t.Helper()
+	for line := range strings.Lines(r.out) {
+		var e map[string]any
+		if err := json.Unmarshal([]byte(line), &e); err != nil || !strings.HasSuffix(line, "\n") {
+			t.Fatalf("no line of JSON: %v, %q", err, line)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+func idsOf(all []map[string]any) (ids []string) {
+	for _, e := range all {
+		ids = append(ids, e["id"].(string))
+	}
+	return ids
+}
+
+// newExportSite runs with events in every state but pending, and payloads let
+// out. It returns their ids, the newest first.
+func newExportSite(t *testing.T) (*adminSite, []string) {
+	t.Helper()
+	a := newAdminSite(t)
+	a.run(strings.Replace(upstreams("ehr", a.ehr.URL, "lab", a.lab.URL), "QUEUE", "QUEUE\n\t\tadmin_payloads", 1), soapnoteTo("ehr lab"))
+	one := a.settledNote("note-1")
+	a.lab.respond(nil)
+	two := a.settledNote("note-2")
+	ids := []string{two, one}
+	for _, body := range []string{`{"no":"json`, "\xff\xfe"} {
+		if r := do(t, a.soapnote("/soapnote", body)); r.status != http.StatusBadRequest {
+			t.Fatalf("answer %d to an invalid payload", r.status)
+		}
+		ids = append([]string{soapnoteID(body)}, ids...)
+	}
+	return a, ids
+}
+
+// An export tells of events as the admin API does, from the server and from its
+// file the same.
+func TestExportCommand(t *testing.T) {
+	a, ids := newExportSite(t)
+	exports := make(map[string]string)
+	variants := []string{"", "--payloads", "--state delivered", "--state dead", "--state quarantined --payloads", "--state pending"}
+	for _, args := range variants {
+		exports[args] = a.command(append([]string{"export"}, strings.Fields(args)...)...).done(t).out
+	}
+
+	all := result{out: exports[""]}.lines(t)
+	if got := idsOf(all); !slices.Equal(got, ids) {
+		t.Fatalf("exported %v, want %v", got, ids)
+	}
+	for i, id := range ids {
+		if want := a.object("GET", "/scribegate/events/"+id, ""); fmt.Sprint(all[i]) != fmt.Sprint(want) {
+			t.Errorf("exported %v, want %v", all[i], want)
+		}
+	}
+	if strings.Contains(exports[""], "PATIENT-TEXT") {
+		t.Error("payloads are in an export that did not ask for them")
+	}
+	full := result{out: exports["--payloads"]}.lines(t)
+	for i, id := range ids {
+		content := full[i]["content"]
+		if full[i]["payload"] != true {
+			if content != nil {
+				t.Errorf("%s has no payload and is exported with one", id)
+			}
+			continue
+		}
+		if want := a.object("GET", "/scribegate/events/"+id+"/payload", ""); fmt.Sprint(content) != fmt.Sprint(want) {
+			t.Errorf("exported the payload %v, want %v", content, want)
+		}
+	}
+	if fmt.Sprint(full[0]["content"]) != "map[body_base64://4=]" || full[2]["content"] != nil || full[3]["content"] == nil {
+		t.Errorf("exported\n%s", exports["--payloads"])
+	}
+	for args, want := range map[string][]string{"--state delivered": ids[2:], "--state dead": ids[3:], "--state quarantined --payloads": ids[:2], "--state pending": nil} {
+		if got := idsOf(result{out: exports[args]}.lines(t)); !slices.Equal(got, want) {
+			t.Errorf("%s exported %v, want %v", args, got, want)
+		}
+	}
+
+	path := filepath.Join(a.dir, "queue.db")
+	commandLine(t, "", "export", "--path", path).failed(t, path+" is in use; leave --path out")
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	before := directory(t, a.dir)
+	for _, args := range variants {
+		if out := commandLine(t, "", append([]string{"export", "--path", path}, strings.Fields(args)...)...).done(t).out; out != exports[args] {
+			t.Errorf("from its file, %s exported\n%s\nwant\n%s", args, out, exports[args])
+		}
+	}
+	if after := directory(t, a.dir); !maps.Equal(before, after) {
+		t.Error("reading the file changed something")
+	}
+}
+
+func TestAdminEventsWithHistory(t *testing.T) {
+	a := newAdminSite(t)
+	id := a.settledNote("note-1")
+	one := a.object("GET", "/scribegate/events/"+id, "")
+	for query, want := range map[string]bool{"": false, "?history=false": false, "?history=true": true} {
+		listed := a.object("GET", "/scribegate/events"+query, "")["events"].([]any)[0]
+		if same := fmt.Sprint(listed) == fmt.Sprint(one); same != want {
+			t.Errorf("%q: %v", query, listed)
+		}
+	}
+	if r := a.ask("GET", "/scribegate/events?history=some", ""); r.status != http.StatusBadRequest {
+		t.Errorf("a history that there is not: %d %s", r.status, r.body)
+	}
+}
+
+// directory reads the files of a directory.
+func directory(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Without the server's leave, nothing is printed before that is said.
+func TestExportOfPayloadsMustBeAllowed(t *testing.T) {
+	a := newAdminSite(t)
+	a.settledNote("note-1")
+	r := a.command("export", "--payloads")
+	r.failed(t, "put admin_payloads into the scribegate block")
+	if r.out != "" {
+		t.Errorf("printed %q", r.out)
+	}
+	a.command("export").done(t)
+}
+
+// More events than a page holds come out, each once.
+func TestExportPagesThrough(t *testing.T) {
+	a := newAdminSite(t)
+	q := currentGateway().queue
+	const n = maxLimit + 5
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			e := &event.Event{ID: fmt.Sprint("note-", i), Provider: "soapnoteapi", Type: "com.soapnoteapi.test"}
+			if _, err := q.Store(t.Context(), queue.Item{Event: e}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	want, _ := a.listed("", maxLimit)
+	if got := idsOf(a.command("export").done(t).lines(t)); len(want) != n || !slices.Equal(got, want) {
+		t.Errorf("exported %d events, want the %d that are listed", len(got), len(want))
+	}
+}
+
+func TestExportFromADamagedFile(t *testing.T) {
+	a, ids := newExportSite(t)
+	path := filepath.Join(a.dir, "queue.db")
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := len(bytes.TrimRight(content, "\x00")) // the file grows ahead of what is in it
+	content = content[:(used+4095)/4096*4096]
+	whole := commandLine(t, "", "export", "--payloads", "--path", path).done(t).lines(t)
+	told, partly := 0, 0
+	for page := 2; page < len(content)/4096; page++ {
+		b := slices.Clone(content)
+		lost := b[page*4096 : (page+1)*4096]
+		if len(bytes.Trim(lost, "\x00")) == 0 {
+			continue // it was never written
+		}
+		clear(lost)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := commandLine(t, "", "export", "--payloads", "--path", path)
+		all := r.lines(t)
+		if r.err == nil {
+			if len(all) != len(whole) {
+				t.Errorf("without page %d: %d events, and the exit status 0", page, len(all))
+			}
+			continue
+		}
+		told++
+		r.failed(t, fmt.Sprintf("exported %d events", len(all)))
+		for _, e := range all {
+			if e["damaged"] != nil {
+				partly++
+			}
+			if !slices.Contains(ids, e["id"].(string)) {
+				t.Errorf("exported %v", e)
+			}
+		}
+	}
+	if told == 0 || partly == 0 {
+		t.Errorf("%d pages were missed, %d events exported in part", told, partly)
+	}
+}
+
+func TestExportMistakes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "queue.db")
+	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	for _, tt := range []struct{ args, want string }{
+		{"--state lost", `state "lost" is unknown`},
+		{"--state lost --path " + path, `state "lost" is unknown`},
+		{"--path " + path, path + ": no such file"},
+		{"--path " + dir, dir + ": it is no file"},
+		{"--path=", "--path: it is empty"},
+		{"--path " + path + " --address localhost:1", "give one of them"},
+		{"--encryption-key " + key, "--encryption-key goes with --path"},
+		{"--path " + path + " --encryption-key " + key, "--encryption-key goes with --payloads"},
+		{"--path " + path + " --payloads --encryption-key short", "--encryption-key: reading an encryption key"},
+		{"--path " + path + " --payloads --encryption-key {env.SCRIBEGATE_TEST_UNSET}", "is unset or empty"},
+		{"--path " + path + " --payloads --encryption-key {http.request.host}", "--encryption-key:"},
+		{"--address " + closedPort(t), "asking the admin API at"},
+		{"--payloads --address " + closedPort(t), "asking the admin API at"},
+	} {
+		commandLine(t, "", append([]string{"export"}, strings.Fields(tt.args)...)...).failed(t, tt.want)
+	}
+}
+
+// Payloads that were sealed with a given key need it, by a placeholder too.
+func TestExportKeys(t *testing.T) {
+	a := newAdminSite(t)
+	t.Setenv("SCRIBEGATE_TEST_KEY", testKey)
+	a.run(strings.Replace(upstreams("ehr", a.ehr.URL, "lab", a.lab.URL), "QUEUE",
+		"queue bolt {\n\t\t\tpath "+a.dir+"/sealed.db\n\t\t\tencryption_key {env.SCRIBEGATE_TEST_KEY}\n\t\t}", 1), soapnoteTo("ehr lab"))
+	id := a.settledNote("note-1")
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(a.dir, "sealed.db")
+	export := []string{"export", "--payloads", "--path", path}
+	r := commandLine(t, "", export...)
+	r.failed(t, "no key is given")
+	wrong := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{9}, 32))
+	commandLine(t, "", append(export, "--encryption-key", wrong)...).failed(t, "not among those given")
+	r = commandLine(t, "", append(export, "--encryption-key", wrong, "--encryption-key", "{env.SCRIBEGATE_TEST_KEY}")...).done(t)
+	if all := r.lines(t); len(all) != 1 || all[0]["id"] != id || !strings.Contains(r.out, "PATIENT-TEXT") {
+		t.Errorf("exported %s", r.out)
+	}
+	if all := commandLine(t, "", "export", "--path", path).done(t).lines(t); len(all) != 1 {
+		t.Errorf("without payloads no key is needed: %v", all)
+	}
+}
+
+// A reader that has had enough, as in `| head -1`, ends the export quietly.
+func TestExportIntoAClosedPipe(t *testing.T) {
+	a, _ := newExportSite(t)
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := caddyProcess(t, "scribegate", "export", "--path", filepath.Join(a.dir, "queue.db"))
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = w, &errOut
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Run(); err == nil || errOut.Len() > 0 {
+		t.Errorf("ended with %v and said %q", err, errOut.String())
+	}
+	x := exporter{out: failingWriter{}}
+	if err := x.print(newExportedEvent(boltqueue.Found{})); err == nil || x.events != 0 {
+		t.Error("an event that was not printed counts")
+	}
+	_ = w.Close()
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, syscall.EPIPE }

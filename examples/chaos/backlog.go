@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+var backlogScenario = scenario{
+	name: "backlog",
+	text: "kill -9 with a large backlog, and a start with the queue's file out of the page cache",
+	run:  runBacklog,
+}
+
+// backlogMemory is how much anonymous memory may grow by a backlog of any size.
+const backlogMemory = 64 << 20
+
+// runBacklog fills the queue while the upstream is away, kills the gateway, and
+// measures how soon the next one accepts and delivers.
+func runBacklog(ctx context.Context, e *env) (rows []result, err error) {
+	number := e.pick(20_000, 1_000_000)
+	r, err := e.newRig(ctx, "ehr")
+	if err != nil {
+		return nil, err
+	}
+	defer r.closeInto(&err)
+	text := r.caddyfile(options{upstream: map[string]string{"ehr": "concurrency 64"}})
+	if err := r.start(ctx, text); err != nil {
+		return nil, err
+	}
+	b, ehr := newBook(), r.ledger.backend("ehr")
+
+	// What the gateway takes in order to work at all is not the backlog's.
+	warm := r.fleet()
+	warm.senders, warm.limit = 64, 5000
+	warm.start(ctx, b).done()
+	if row, err := r.settle(ctx, b, patience); err != nil || row.lost > 0 {
+		return nil, errors.Join(fmt.Errorf("warming up: %d of %d events were not delivered", row.lost, row.acknowledged), err)
+	}
+	before, err := r.memory()
+	if err != nil {
+		return nil, err
+	}
+
+	ehr.leave()
+	began := time.Now()
+	full := warm
+	full.limit = number
+	l := full.start(ctx, b)
+	if err := e.progress(ctx, l, b, number); err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	with, err := r.memory()
+	if err != nil {
+		return nil, err
+	}
+	e.say("  %d waiting after %.0f s", number, took.Seconds())
+
+	// The kill comes while it accepts.
+	live := r.fleet()
+	live.senders, live.rate, live.again = 4, 200, true
+	l = live.start(ctx, b)
+	defer l.stop()
+	time.Sleep(300 * time.Millisecond)
+	if err := r.kill(); err != nil {
+		return nil, err
+	}
+	resident, err := chill(r.queueFile())
+	if err != nil {
+		return nil, err
+	}
+	if resident > 0.05 {
+		return nil, fmt.Errorf("%.0f %% of the queue's file stays in the page cache; name a directory on a disk with -dir", 100*resident)
+	}
+	size, err := r.fileSize()
+	if err != nil {
+		return nil, err
+	}
+	if err := ehr.come(ctx); err != nil {
+		return nil, err
+	}
+	s, err := r.coldStart(ctx, text, b, live)
+	if err != nil {
+		return nil, err
+	}
+	e.say("  cold start: accepted after %.2f s, delivered after %.2f s", s.accepted.Seconds(), s.delivered.Seconds())
+	b.slowestSince()
+	if err := r.drain(ctx, e, b); err != nil {
+		return nil, err
+	}
+	slowest := b.slowestSince()
+	l.stop()
+	row, err := r.settle(ctx, b, time.Minute)
+	row.fault = fmt.Sprintf("kill -9 with %s waiting, cold cache", thousands(number))
+	row.times, row.recovery = 1, s.delivered
+	row.note = fmt.Sprintf("file %s; from the start to listening %.2f s, first accepted %.2f s; memory without backlog %s, with it %s, after the cold start %s; filled at %.0f/s, slowest accept while draining %.2f s",
+		mebibytes(size), s.listening.Seconds(), s.accepted.Seconds(), mebibytes(before), mebibytes(with), mebibytes(s.memory),
+		float64(number)/took.Seconds(), slowest.Seconds())
+	return []result{row}, errors.Join(err, s.verdict(before, with))
+}
+
+// progress waits for a fleet with a limit, and tells how far it has come.
+func (e *env) progress(ctx context.Context, l *load, b *book, number int) error {
+	done := make(chan struct{})
+	go func() {
+		l.done()
+		close(done)
+	}()
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			if ctx.Err() != nil {
+				return fmt.Errorf("filling the queue: %w", context.Cause(ctx))
+			}
+			// Some requests may have failed; most of them may not.
+			if n := b.events(); n < number*99/100 {
+				return fmt.Errorf("filling the queue: only %d of %d events were acknowledged; %s", n, number, b.others())
+			}
+			return nil
+		case <-tick.C:
+			e.say("  %d acknowledged", b.events())
+		}
+	}
+}
+
+// A coldStart is how soon after its process's start a gateway did what.
+type coldStart struct {
+	listening, accepted, delivered time.Duration
+	memory                         int64 // then
+}
+
+// verdict says what did not hold, of the start and of the memory that the
+// gateway took without the backlog and with it.
+func (s coldStart) verdict(before, with int64) error {
+	if s.accepted > promisedRecovery || s.delivered > promisedRecovery {
+		return fmt.Errorf("after a cold start it accepted after %.2f s and delivered after %.2f s; %s is promised", s.accepted.Seconds(), s.delivered.Seconds(), promisedRecovery)
+	}
+	if most := max(with, s.memory); most > before+backlogMemory {
+		return fmt.Errorf("anonymous memory grew with the backlog: %s without it, %s with it", mebibytes(before), mebibytes(most))
+	}
+	return nil
+}
+
+func (r *rig) coldStart(ctx context.Context, text string, b *book, f fleet) (s coldStart, err error) {
+	w := r.ledger.watch(b)
+	defer w.end()
+	if err := r.launch(text); err != nil {
+		return s, err
+	}
+	if s.listening, err = r.listening(ctx); err != nil {
+		return s, err
+	}
+	c := f.connect()
+	defer c.close()
+	answer, outcome := f.send(ctx, c, f.post("cold", false))
+	if !acknowledged(answer) {
+		return s, fmt.Errorf("sending the first event after the start: %s", outcome)
+	}
+	s.accepted = time.Since(r.proc.began)
+	b.acknowledge(answer.ID, nil, answer.Duplicate, 0)
+	if s.delivered, err = r.after(ctx, w.first, "the first delivery of an event that waited"); err != nil {
+		return s, err
+	}
+	s.memory, err = r.memory()
+	return s, err
+}
+
+// drain waits until hardly anything waits any more, though the senders go on.
+func (r *rig) drain(ctx context.Context, e *env, b *book) error {
+	ehr := r.ledger.backend("ehr")
+	least, since, told := math.MaxInt, time.Now(), time.Now()
+	for {
+		left := b.events() - ehr.events()
+		if left < 200 {
+			return nil
+		}
+		if left < least {
+			least, since = left, time.Now()
+		}
+		if time.Since(since) > time.Minute {
+			return fmt.Errorf("draining: no fewer than %d wait since %s", left, since.Format(time.TimeOnly))
+		}
+		if time.Since(told) > 30*time.Second {
+			told = time.Now()
+			e.say("  %d left", left)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-r.proc.ended:
+			return errors.New("draining: the gateway ended")
+		case <-ctx.Done():
+			return fmt.Errorf("draining: %w", context.Cause(ctx))
+		}
+	}
+}

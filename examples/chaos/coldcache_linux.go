@@ -1,0 +1,58 @@
+//go:build linux && (amd64 || arm64)
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+// dontNeed is POSIX_FADV_DONTNEED.
+const dontNeed = 4
+
+// chill writes a file to the disk, drops it from the page cache and returns how
+// much of it is in the cache still, from 0 to 1. No process may have it open.
+func chill(path string) (resident float64, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return 0, fmt.Errorf("dropping the queue's file from the page cache: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := f.Sync(); err != nil {
+		return 0, fmt.Errorf("dropping the queue's file from the page cache: %w", err)
+	}
+	if _, _, errno := syscall.Syscall6(syscall.SYS_FADVISE64, f.Fd(), 0, 0, dontNeed, 0, 0); errno != 0 {
+		return 0, fmt.Errorf("dropping the queue's file from the page cache: %w", errno)
+	}
+	return residency(f)
+}
+
+// residency returns how much of a file is in the page cache.
+func residency(f *os.File) (share float64, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("looking what is in the page cache: %w", err)
+	}
+	if info.Size() == 0 {
+		return 0, nil
+	}
+	mapped, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return 0, fmt.Errorf("looking what is in the page cache: %w", err)
+	}
+	defer func() { err = errors.Join(err, syscall.Munmap(mapped)) }()
+	pages := make([]byte, (len(mapped)+os.Getpagesize()-1)/os.Getpagesize())
+	first, into := unsafe.Pointer(&mapped[0]), unsafe.Pointer(&pages[0]) //nolint:gosec // what mincore takes
+	_, _, errno := syscall.Syscall(syscall.SYS_MINCORE, uintptr(first), uintptr(len(mapped)), uintptr(into))
+	if errno != 0 {
+		return 0, fmt.Errorf("looking what is in the page cache: %w", errno)
+	}
+	there := 0
+	for _, page := range pages {
+		there += int(page & 1)
+	}
+	return float64(there) / float64(len(pages)), nil
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+)
+
+var diskFullScenario = scenario{
+	name: "diskfull",
+	text: "a disk that is full, that cannot be written, or only read",
+	run:  runDiskFull,
+}
+
+// runDiskFull does all of them at once, since each is mostly waiting.
+func runDiskFull(ctx context.Context, e *env) ([]result, error) {
+	parts := []struct {
+		fault string
+		size  int // of the filesystem, in MiB
+		run   func(context.Context, *env, *cramped) (result, error)
+	}{
+		{"disk full: another file takes the space", 16, fillBesides},
+		{"disk full: kill -9 and start while it is", 16, killWhileFull},
+		{"disk full: the queue itself, and nothing is deleted", e.pick(24, 256), fillByItself},
+		{"writes fail", 128, failWrites},
+		{"read-only filesystem at the start", 16, startReadOnly},
+		{"no room for a new queue at the start", 16, startWithoutRoom},
+	}
+	rows, errs := make([]result, len(parts)), make([]error, len(parts))
+	var work sync.WaitGroup
+	for i, part := range parts {
+		work.Go(func() {
+			row, err := e.cramped(ctx, part.size, part.run)
+			row.fault = part.fault
+			if err != nil {
+				errs[i] = fmt.Errorf("%s: %w", part.fault, err)
+				row.note = "FAILED; " + row.note
+			}
+			rows[i] = row
+		})
+	}
+	work.Wait()
+	return rows, errors.Join(errs...)
+}
+
+// fillBesides has another file take all the space while the upstream is away,
+// and then deletes it.
+func fillBesides(ctx context.Context, e *env, c *cramped) (result, error) {
+	times := e.pick(1, 5)
+	var refusedAfter time.Duration
+	if err := c.send(ctx, steady); err != nil {
+		return result{}, err
+	}
+	for n := range times {
+		c.ledger.backend("ehr").leave()
+		if _, err := c.volume.fill(); err != nil {
+			return result{}, err
+		}
+		if err := c.stalled(ctx); err != nil {
+			return result{}, err
+		}
+		// What is stored already needs no room.
+		if _, err := c.expect(ctx, c.known, true); err != nil {
+			return result{}, fmt.Errorf("while the disk is full: %w", err)
+		}
+		p := c.fleet().post("refused-"+strconv.Itoa(n), false)
+		took, err := c.refusal(ctx, p)
+		if err != nil {
+			return result{}, err
+		}
+		refusedAfter = max(refusedAfter, took)
+		if err := c.volume.clear(); err != nil {
+			return result{}, err
+		}
+		if err := c.resumed(ctx, time.Now()); err != nil {
+			return result{}, err
+		}
+		// It left no trace behind that would make it a duplicate.
+		if _, err := c.expect(ctx, p, false); err != nil {
+			return result{}, err
+		}
+		if err := c.ledger.backend("ehr").come(ctx); err != nil {
+			return result{}, err
+		}
+	}
+	return c.finish(ctx, times, fmt.Sprintf("503 with Retry-After after %.1f s, accepting resumed by itself, what was refused is no duplicate", refusedAfter.Seconds()))
+}
+
+// killWhileFull kills the gateway while the disk is full, and starts it while it
+// still is: what waits is delivered although nothing can be written.
+func killWhileFull(ctx context.Context, e *env, c *cramped) (result, error) {
+	times := e.pick(2, 20)
+	ehr := c.ledger.backend("ehr")
+	var slowest time.Duration
+	if err := c.send(ctx, steady); err != nil {
+		return result{}, err
+	}
+	for range times {
+		ehr.leave()
+		if _, err := c.volume.fill(); err != nil {
+			return result{}, err
+		}
+		if err := c.stalled(ctx); err != nil {
+			return result{}, err
+		}
+		if err := ehr.come(ctx); err != nil {
+			return result{}, err
+		}
+		w := c.ledger.watch(c.book)
+		if err := c.kill(); err != nil {
+			return result{}, err
+		}
+		if err := c.start(ctx, c.text); err != nil {
+			return result{}, err
+		}
+		err := c.delivering(ctx, w)
+		slowest = max(slowest, time.Since(c.proc.began))
+		w.end()
+		if err != nil {
+			return result{}, err
+		}
+		if err := c.volume.clear(); err != nil {
+			return result{}, err
+		}
+		if err := c.resumed(ctx, time.Now()); err != nil {
+			return result{}, err
+		}
+	}
+	return c.finish(ctx, times, fmt.Sprintf("delivering at most %s after the start, on the full disk", milliseconds(slowest)))
+}
+
+// fillByItself lets the queue grow until the disk is full. The deliveries alone
+// have to make room.
+func fillByItself(ctx context.Context, e *env, c *cramped) (result, error) {
+	times := e.pick(2, 5)
+	ehr := c.ledger.backend("ehr")
+	if err := c.send(ctx, 0); err != nil {
+		return result{}, err
+	}
+	for range times {
+		ehr.leave()
+		if err := c.stalled(ctx); err != nil {
+			return result{}, err
+		}
+		if err := ehr.come(ctx); err != nil {
+			return result{}, err
+		}
+		w := c.ledger.watch(c.book)
+		err := c.delivering(ctx, w)
+		w.end()
+		if err != nil {
+			return result{}, err
+		}
+		if err := c.resumed(ctx, time.Now()); err != nil {
+			c.load.stop()
+			row, settleErr := c.settle(ctx, c.book, stallTime)
+			row.times = times
+			return row, errors.Join(err, settleErr)
+		}
+	}
+	return c.finish(ctx, times, "deliveries made room, and accepting resumed by itself")
+}

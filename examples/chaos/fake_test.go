@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A fake is as much of a gateway as the program's own logic needs, and does wrong
+// what a test tells it to.
+type fake struct {
+	t      *testing.T
+	ledger *ledger
+	loses  int // of so many events one, to the upstream audit
+	twice  bool
+	status int // of the first answer to each event; 0 is 200
+
+	mu       sync.Mutex
+	requests int
+	taken    map[string]bool
+	refused  map[string]bool
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		f.t.Error(err)
+	}
+	sum := sha256.Sum256(body)
+	id := hex.EncodeToString(sum[:16])
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests++
+	if f.status != 0 && !f.refused[id] {
+		f.refused[id] = true
+		if f.status < 0 {
+			panic(http.ErrAbortHandler) // the connection is cut
+		}
+		w.WriteHeader(f.status)
+		io.WriteString(w, `{"error":"temporarily unavailable"}`)
+		return
+	}
+	if f.taken[id] {
+		fmt.Fprintf(w, `{"received":true,"id":%q,"duplicate":true}`, id)
+		return
+	}
+	f.taken[id] = true
+	for _, name := range f.ledger.names() {
+		if f.loses > 0 && name == "audit" && len(f.taken)%f.loses == 0 {
+			continue
+		}
+		f.deliver(name, id)
+		if f.twice {
+			f.deliver(name, id)
+		}
+	}
+	fmt.Fprintf(w, `{"received":true,"id":%q}`, id)
+}
+
+func (f *fake) deliver(name, id string) {
+	r, err := http.NewRequestWithContext(f.t.Context(), http.MethodPost, f.ledger.backend(name).url(), strings.NewReader("{}"))
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	r.Header.Set("webhook-id", id)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	resp.Body.Close()
+}
+
+// newFakeRig makes a rig around a fake, with the backends ehr and audit.
+func newFakeRig(t *testing.T, f *fake) (*rig, *httptest.Server) {
+	t.Helper()
+	r := &rig{ledger: newLedger(), secrets: newSecrets(), proc: &process{ended: make(chan struct{})}}
+	t.Cleanup(r.ledger.close)
+	for _, name := range []string{"ehr", "audit"} {
+		if _, err := r.ledger.add(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.t, f.ledger, f.taken, f.refused = t, r.ledger, make(map[string]bool), make(map[string]bool)
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	_, r.port, _ = strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	return r, server
+}
+
+// deliverTo sends an event to a backend as a gateway would, and returns the status.
+func deliverTo(ctx context.Context, t *testing.T, b *backend, id string) int {
+	t.Helper()
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/events", strings.NewReader("{}"))
+	r.Header.Set("webhook-id", id)
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, r)
+	return w.Code
+}
+
+func receives(t *testing.T, what string, c <-chan time.Time) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%s did not come", what)
+	}
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestBackendManners(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		manner manner
+		want   []int // the answers to one event, sent again and again
+	}{
+		"takes all":              {manner{}, []int{204, 204}},
+		"refuses the first two":  {manner{refuseFirst: 2}, []int{409, 409, 204, 204}},
+		"refuses with a status":  {manner{refuseFirst: 1, status: 500}, []int{500, 204}},
+		"refuses all":            {manner{refuseAll: true, status: 410}, []int{410, 410, 410}},
+		"takes all after a time": {manner{delay: time.Millisecond}, []int{204}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLedger()
+			t.Cleanup(l.close)
+			b, err := l.add(t.Context(), "ehr")
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.behave(tt.manner)
+			taken := 0
+			for i, want := range tt.want {
+				if got := deliverTo(t.Context(), t, b, "a"); got != want {
+					t.Errorf("answer %d is %d, want %d", i+1, got, want)
+				}
+				if want == http.StatusNoContent {
+					taken++
+				}
+			}
+			if b.deliveries() != taken || b.events() != min(taken, 1) || b.refusals() != len(tt.want)-taken || b.has("a") != (taken > 0) {
+				t.Errorf("%d deliveries, %d events, %d refusals, has %v", b.deliveries(), b.events(), b.refusals(), b.has("a"))
+			}
+		})
+	}
+}
+
+func TestBackendComesBackToItsAddress(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	t.Cleanup(l.close)
+	b, err := l.add(t.Context(), "ehr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := b.url()
+	for _, there := range []bool{true, false, true} {
+		if there && b.server == nil {
+			if err := b.come(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !there {
+			b.leave()
+			b.leave() // a second time changes nothing
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err == nil {
+			resp.Body.Close()
+		}
+		if (err == nil) != there {
+			t.Errorf("there: %v; sending to it: %v", there, err)
+		}
+	}
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	t.Cleanup(l.close)
+	for _, name := range []string{"ehr", "audit"} {
+		if _, err := l.add(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ehr, audit := l.backend("ehr"), l.backend("audit")
+	b := newBook()
+	b.acknowledge("both", nil, false, 0)
+	b.acknowledge("one", []string{"audit"}, false, 0)
+	deliverTo(t.Context(), t, ehr, "both")
+
+	w := l.watch(b)
+	defer w.end()
+	if w.number != 2 {
+		t.Fatalf("%d wait, want 2", w.number)
+	}
+	deliverTo(t.Context(), t, ehr, "both") // did not wait
+	deliverTo(t.Context(), t, audit, "new")
+	if len(w.first) > 0 {
+		t.Error("first was told of a delivery that did not wait")
+	}
+	deliverTo(t.Context(), t, audit, "both")
+	receives(t, "the first delivery", w.first)
+	if len(w.last) > 0 || w.left() != 1 {
+		t.Errorf("%d left, and last told: %v", w.left(), len(w.last) > 0)
+	}
+	deliverTo(t.Context(), t, audit, "both") // twice
+	deliverTo(t.Context(), t, audit, "one")
+	receives(t, "the last delivery", w.last)
+	if w.left() != 0 || len(w.first) > 0 {
+		t.Errorf("%d left, and first told again: %v", w.left(), len(w.first) > 0)
+	}
+	w.end()
+	if len(l.watches) != 0 {
+		t.Error("a watch that has ended is kept")
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/powercut"
+)
+
+var powercutScenario = scenario{
+	name: "powercut",
+	text: "the power is cut, and what was not synced is gone, torn or out of order",
+	run:  runPowercut,
+}
+
+// runPowercut records two gateways under strace and replays what a power cut
+// would have left of their queues.
+func runPowercut(ctx context.Context, e *env) (rows []result, err error) {
+	strace, err := powercut.Strace()
+	if err != nil {
+		return nil, err
+	}
+	scratch, err := os.MkdirTemp(memoryDir(e.dir), "scribegate-chaos-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for the power cuts: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	random := rand.New(rand.NewPCG(rand.Uint64(), 0)) //nolint:gosec // no secret; what fails tells its seed
+
+	starting, startErr := e.cutStarting(ctx, strace, random, scratch)
+	loaded, loadErr := e.cutLoaded(ctx, strace, random, scratch)
+	return append(starting, loaded...), errors.Join(startErr, loadErr)
+}
+
+// cutStarting cuts the power at every moment of a first start, which makes the
+// automatic key and the file.
+func (e *env) cutStarting(ctx context.Context, strace string, random *rand.Rand, scratch string) ([]result, error) {
+	c, err := e.record(ctx, strace, recordingOf{events: e.pick(12, 24)})
+	if err != nil {
+		return nil, err
+	}
+	row, err := c.replay(ctx, e, "power cut at the first start", c.rec.Exhaust(e.pick(1, 20), random), scratch)
+	return []result{row}, err
+}
+
+// cutLoaded cuts the power at some of the moments of a life with load, and at
+// each one around a compaction's renaming.
+func (e *env) cutLoaded(ctx context.Context, strace string, random *rand.Rand, scratch string) ([]result, error) {
+	c, err := e.record(ctx, strace, recordingOf{events: e.pick(360, 1200), compactions: e.pick(3, 12), withKey: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.control(ctx, scratch); err != nil {
+		return nil, err
+	}
+	row, err := c.replay(ctx, e, "power cut under load", c.rec.Sample(e.pick(800, 10_000), random), scratch)
+	row.note += fmt.Sprintf(", %d compactions", c.compactions)
+	return []result{row}, err
+}
+
+// memoryDir is where power cuts are replayed: in memory, since what the queue
+// syncs there is of no interest.
+func memoryDir(otherwise string) string {
+	const shared = "/dev/shm"
+	if info, err := os.Stat(shared); err == nil && info.IsDir() {
+		return shared
+	}
+	return otherwise
+}
+
+// replay cuts the power and makes a row of what came of it.
+func (c *recorded) replay(ctx context.Context, e *env, fault string, cuts []powercut.Cut, scratch string) (result, error) {
+	began := time.Now()
+	found, err := powercut.Replay(ctx, c.rec, &c.promise, cuts, nil, scratch)
+	row := c.row
+	row.fault, row.times, row.recovery = fault, found.Cuts, found.Slowest
+	row.lost += found.Lost
+	row.note = fmt.Sprintf("%s writes and %s syncs recorded", thousands(len(c.rec.Ops)), thousands(len(c.rec.Syncs)))
+	e.say("powercut: %s: %s replayed in %s", fault, thousands(found.Cuts), time.Since(began).Round(time.Second))
+	if found.Failed > 0 {
+		err = errors.Join(err, fmt.Errorf("after %d of %d power cuts something was not as promised:\n%s", found.Failed, found.Cuts, strings.Join(found.Reports, "\n")))
+	}
+	return row, err
+}
+
+// control cuts the power of a disk on which fdatasync does nothing. Unless that
+// loses events, nothing that a replay says is worth anything. It tears nothing: a
+// database that is torn to pieces can end the process that reads it.
+func (c *recorded) control(ctx context.Context, scratch string) error {
+	const times = 8
+	answers := c.rec.Answers
+	if len(answers) == 0 {
+		return errors.New("nothing was acknowledged, so nothing could be lost")
+	}
+	var cuts []powercut.Cut
+	for i := range times {
+		at := answers[i*(len(answers)-1)/(times-1)].At
+		cuts = append(cuts, powercut.Cut{At: at, Manner: powercut.Nothing})
+	}
+	deaf := func(s powercut.Sync) bool { return s.Call != "fdatasync" }
+	found, err := powercut.Replay(ctx, c.rec, &c.promise, cuts, deaf, scratch)
+	if err != nil {
+		return err
+	}
+	if found.Failed < times/2 || found.Lost == 0 {
+		return fmt.Errorf("on a disk where fdatasync does nothing, %d of %d power cuts did harm and %d events were lost: the replay is blind", found.Failed, times, found.Lost)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// roleEnv tells this test's binary to play one of the roles instead of testing.
+const roleEnv = "CHAOS_ROLE"
+
+var roles = map[string]func(){
+	"wait":  func() { fmt.Println("waiting"); time.Sleep(time.Minute) },
+	"panic": func() { fmt.Println("panic: of this test"); time.Sleep(time.Minute) },
+	"end":   func() { fmt.Println("the reason why"); os.Exit(3) },
+}
+
+func TestMain(m *testing.M) {
+	if role, ok := roles[os.Getenv(roleEnv)]; ok {
+		role()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func startRole(t *testing.T, role string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	p, err := startProcess(self, dir, filepath.Join(dir, "log"), []string{roleEnv + "=" + role})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.kill() })
+	return p
+}
+
+// printed waits until the process has printed something.
+func printed(t *testing.T, p *process) {
+	t.Helper()
+	err := eventually(t.Context(), "a line", func() (bool, error) {
+		log, err := os.ReadFile(p.log)
+		return len(log) > 0, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestProcessEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*process) error{"killed": (*process).kill, "stopped": (*process).stop} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startRole(t, "wait")
+			printed(t, p)
+			for range 2 { // the second time there is nothing left to end
+				if err := end(p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if p.tail(5) != "\twaiting" {
+				t.Errorf("tail() = %q", p.tail(5))
+			}
+		})
+	}
+}
+
+func TestProcessThatPanickedIsFoundOut(t *testing.T) {
+	t.Parallel()
+	p := startRole(t, "panic")
+	printed(t, p)
+	if err := p.kill(); err == nil || !strings.Contains(err.Error(), "panic: of this test") {
+		t.Errorf("kill() = %v, want what it printed", err)
+	}
+}
+
+func TestProcessThatEndedByItselfIsFoundOut(t *testing.T) {
+	t.Parallel()
+	p := startRole(t, "end")
+	<-p.ended
+	err := p.kill()
+	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "the reason why") {
+		t.Errorf("kill() = %v, want how it ended and what it printed", err)
+	}
+}

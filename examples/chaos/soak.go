@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+var soakScenario = scenario{
+	name:  "soak",
+	text:  "faults at random for as long as -soak says; runs only where -only names it",
+	run:   runSoak,
+	apart: true,
+}
+
+// How much a gateway may have grown after hours of faults, measured at rest.
+const (
+	soakGoroutines = 20
+	soakHandles    = 20
+	soakMemory     = 64 << 20
+)
+
+// A soaking is a gateway to which faults are done at random.
+type soaking struct {
+	env  *env
+	rig  *rig
+	book *book
+	dead *book // what goes to the upstream that answers 410
+	text string
+
+	loads    []*load
+	done     map[string]int // faults, by name
+	recovery time.Duration
+}
+
+func runSoak(ctx context.Context, e *env) (rows []result, err error) {
+	r, err := e.newRig(ctx, "ehr", "audit", "grave")
+	if err != nil {
+		return nil, err
+	}
+	defer r.closeInto(&err)
+	r.ledger.backend("grave").behave(graveManner)
+	s := &soaking{env: e, rig: r, book: newBook(), dead: newBook(), done: make(map[string]int)}
+	s.text = r.caddyfile(soakOptions)
+	if err := r.start(ctx, s.text); err != nil {
+		return nil, err
+	}
+
+	// A leak shows only in a process that lives: the kills are in the first
+	// half, and the second is measured from its beginning to its end.
+	start, err := s.half(ctx, 3*time.Second, nil)
+	if err != nil {
+		return nil, fmt.Errorf("at the start: %w", err)
+	}
+	e.say("  at rest: %s", start)
+	if _, err := s.half(ctx, e.soak/2, append(slices.Clone(faults), kill, restart)); err != nil {
+		return nil, err
+	}
+	if err := s.restart(ctx, r.stop); err != nil {
+		return nil, err
+	}
+	middle, err := s.half(ctx, 3*time.Second, nil)
+	if err != nil {
+		return nil, err
+	}
+	e.say("  at rest: %s", middle)
+	end, err := s.half(ctx, e.soak/2, faults)
+	if err != nil {
+		return nil, err
+	}
+	e.say("  at rest: %s", end)
+
+	row, err := r.settle(ctx, s.book, time.Minute)
+	if err != nil {
+		return nil, err
+	}
+	times := 0
+	var counts []string
+	for _, name := range slices.Sorted(maps.Keys(s.done)) {
+		times += s.done[name]
+		counts = append(counts, fmt.Sprintf("%s × %d", name, s.done[name]))
+	}
+	row.fault, row.times, row.recovery = "faults at random for "+e.soak.String(), times, s.recovery
+	row.note = fmt.Sprintf("%s; at rest at the start: %s; after the last restart: %s; at the end: %s; %s", strings.Join(counts, ", "), start, middle, end, s.book.others())
+	err = leaked(middle, end)
+	if s.recovery > promisedRecovery {
+		err = errors.Join(err, fmt.Errorf("delivery went on only %.2f s after a start; %s is promised", s.recovery.Seconds(), promisedRecovery))
+	}
+	return []result{row}, err
+}
+
+// leaked says what was left behind between two measurements at rest.
+func leaked(before, after footprint) error {
+	switch {
+	case after.goroutines > before.goroutines+soakGoroutines:
+		return fmt.Errorf("goroutines were left behind: %d, and %d at the end", before.goroutines, after.goroutines)
+	case after.handles > before.handles+soakHandles:
+		return fmt.Errorf("handles were left open: %d, and %d at the end", before.handles, after.handles)
+	case after.memory > before.memory+soakMemory:
+		return fmt.Errorf("memory grew: %s, and %s at the end", mebibytes(before.memory), mebibytes(after.memory))
+	}
+	return nil
+}
+
+// half sends for a time, does faults meanwhile, and measures at rest after it.
+func (s *soaking) half(ctx context.Context, d time.Duration, faults []fault) (footprint, error) {
+	s.send(ctx)
+	defer s.stop()
+	until, told := time.Now().Add(d), time.Now()
+	for time.Now().Before(until) {
+		if len(faults) > 0 {
+			f := faults[random(len(faults))]
+			if err := f.do(ctx, s); err != nil {
+				return footprint{}, fmt.Errorf("%s: %w", f.name, err)
+			}
+			s.done[f.name]++
+		}
+		if time.Since(told) > time.Minute {
+			told = time.Now()
+			if err := s.tell(ctx); err != nil {
+				return footprint{}, err
+			}
+		}
+		if err := sleep(ctx, min(random(2*time.Second), time.Until(until))); err != nil {
+			return footprint{}, err
+		}
+	}
+	s.stop()
+	return s.rest(ctx)
+}
+
+func (s *soaking) send(ctx context.Context) {
+	f := s.rig.fleet()
+	f.rate, f.again, f.upstreams = 200, true, []string{"ehr", "audit"}
+	g := s.rig.fleet()
+	g.rate, g.senders, g.notes, g.notesOnly = 5, 1, "/grave", true
+	s.loads = []*load{f.start(ctx, s.book), g.start(ctx, s.dead)}
+}
+
+func (s *soaking) stop() {
+	for _, l := range s.loads {
+		l.stop()
+	}
+	s.loads = nil
+}
+
+// tell prints a line.
+func (s *soaking) tell(ctx context.Context) error {
+	f, err := s.rig.footprint(ctx)
+	if err != nil {
+		return err
+	}
+	waiting := s.rig.ledger.watch(s.book)
+	waiting.end()
+	times := 0
+	for _, n := range s.done {
+		times += n
+	}
+	s.env.say("  %d faults, %d acknowledged, %d deliveries waiting, %s", times, s.book.events(), waiting.number, f)
+	return nil
+}
+
+// rest measures the gateway when there is nothing to do, no connection to a
+// backend is left and the file is compacted.
+func (s *soaking) rest(ctx context.Context) (footprint, error) {
+	if err := s.mend(ctx); err != nil {
+		return footprint{}, err
+	}
+	row, err := s.rig.settle(ctx, s.book, 90*time.Second) // a paused upstream is probed once a minute
+	if err != nil {
+		return footprint{}, err
+	}
+	if row.lost > 0 {
+		return footprint{}, fmt.Errorf("%d of %d acknowledged events were not delivered", row.lost, row.acknowledged)
+	}
+	if _, err := s.rig.purgeDead(ctx); err != nil {
+		return footprint{}, err
+	}
+	for _, name := range s.rig.ledger.names() {
+		b := s.rig.ledger.backend(name)
+		b.leave()
+		if err := b.come(ctx); err != nil {
+			return footprint{}, err
+		}
+	}
+	if _, err := s.rig.compact(ctx); err != nil {
+		return footprint{}, err
+	}
+	return s.calm(ctx)
+}
+
+// calm measures until the number of goroutines falls no more.
+func (s *soaking) calm(ctx context.Context) (f footprint, err error) {
+	least, since := 0, time.Now()
+	for time.Since(since) < 2*time.Second {
+		if f, err = s.rig.footprint(ctx); err != nil {
+			return f, err
+		}
+		if least == 0 || f.goroutines < least {
+			least, since = f.goroutines, time.Now()
+		}
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// sleep waits, unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), context.Cause(ctx))
+	}
+}

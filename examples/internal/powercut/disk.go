@@ -1,0 +1,96 @@
+package powercut
+
+import "slices"
+
+// A Disk tells, at a moment of a recording, what is on stable storage and what
+// is not yet.
+type Disk struct {
+	rec     *Recording
+	counts  func(Sync) bool
+	at      int
+	ops     int // how many of the recording's are taken in
+	syncs   int
+	names   map[int]map[string]int // of each directory
+	files   map[int]*image
+	pending []*Op // not on stable storage, in order of their beginning
+}
+
+// NewDisk returns an empty disk at the recording's beginning. counts says which
+// syncs do what they should; nil is all of them.
+func NewDisk(rec *Recording, counts func(Sync) bool) *Disk {
+	if counts == nil {
+		counts = func(Sync) bool { return true }
+	}
+	return &Disk{rec: rec, counts: counts, names: map[int]map[string]int{0: {}}, files: make(map[int]*image)}
+}
+
+// Advance goes on to a moment, which must not be earlier than the present one. A
+// change that has begun by then may be on the disk; a sync that has not returned
+// has done nothing.
+func (d *Disk) Advance(to int) {
+	for d.at = to; ; {
+		op := d.ops < len(d.rec.Ops) && d.rec.Ops[d.ops].Start <= to
+		sync := d.syncs < len(d.rec.Syncs) && d.rec.Syncs[d.syncs].End <= to
+		switch {
+		case op && (!sync || d.rec.Ops[d.ops].Start <= d.rec.Syncs[d.syncs].End):
+			d.begin(&d.rec.Ops[d.ops])
+			d.ops++
+		case sync:
+			d.sync(d.rec.Syncs[d.syncs])
+			d.syncs++
+		default:
+			return
+		}
+	}
+}
+
+// begin takes in a change.
+func (d *Disk) begin(o *Op) {
+	if o.Kind == Name && o.Folder {
+		d.names[o.File] = make(map[string]int)
+	} else if o.Kind == Name && d.files[o.File] == nil { // or it is another name
+		d.files[o.File] = newImage()
+	}
+	d.pending = append(d.pending, o)
+}
+
+// sync puts the changes that had ended when a sync began onto stable storage.
+func (d *Disk) sync(s Sync) {
+	if !d.counts(s) {
+		return
+	}
+	d.pending = slices.DeleteFunc(d.pending, func(o *Op) bool {
+		if o.object() != s.File || o.End >= s.Start {
+			return false
+		}
+		d.store(o)
+		return true
+	})
+}
+
+func (d *Disk) store(o *Op) {
+	switch o.Kind {
+	case Write:
+		_, _ = d.files[o.File].WriteAt(o.Data, o.Offset) // an image takes all
+	case Truncate:
+		_ = d.files[o.File].Truncate(o.Size) // likewise
+	case Name, Unname, Rename:
+		o.applyTo(d.names[o.Dir])
+	}
+}
+
+// applyTo makes a change of names.
+func (o *Op) applyTo(names map[string]int) {
+	switch o.Kind {
+	case Name:
+		names[o.Name] = o.File
+	case Unname:
+		delete(names, o.Name)
+	case Rename:
+		if names[o.From] == o.File {
+			delete(names, o.From)
+		}
+		names[o.Name] = o.File
+	case Write, Truncate: // change no name
+	}
+}

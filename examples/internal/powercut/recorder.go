@@ -1,0 +1,140 @@
+package powercut
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// A recorder makes a recording of calls. It follows which files the process's
+// descriptors are of, and which names the files have.
+type recorder struct {
+	rec   *Recording
+	root  string
+	open  map[int]*handle // by descriptor, those of files below root
+	names map[int]map[string]int
+	sizes map[int]int64
+	next  int // the number of the next file
+}
+
+// A handle is an open file. Copies of a descriptor share it.
+type handle struct {
+	file     int
+	position int64
+	appends  bool
+}
+
+func newRecorder(root string) *recorder {
+	return &recorder{
+		rec: new(Recording), root: filepath.Clean(root), open: make(map[int]*handle),
+		names: map[int]map[string]int{0: {}}, sizes: make(map[int]int64), next: 1,
+	}
+}
+
+// begin implements listener.
+func (r *recorder) begin(c *call) error {
+	switch c.name {
+	case "write", "writev", "sendto":
+		if fd, err := c.fd(0); err != nil || r.open[fd] != nil {
+			return err
+		}
+		data, err := c.data()
+		if err != nil {
+			return nil //nolint:nilerr // strace could not read what was to be written, and neither can the kernel
+		}
+		r.rec.overhear(data, c.start)
+	case "close":
+		// From here on the number may be another file's.
+		fd, err := c.fd(0)
+		delete(r.open, fd)
+		return err
+	}
+	return nil
+}
+
+// finish implements listener.
+func (r *recorder) finish(c *call) error {
+	if c.failed {
+		return nil
+	}
+	handle, ok := handlers[c.name]
+	if !ok {
+		return nil
+	}
+	if err := handle(r, c); err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	return nil
+}
+
+var handlers = map[string]func(*recorder, *call) error{
+	"open": openAt(0), "creat": openAt(0), "openat": openAt(1), "openat2": openAt(1),
+	"mkdir": makeAt(0), "mkdirat": makeAt(1),
+	"unlink": removeAt(0), "unlinkat": removeAt(1), "rmdir": removeAt(0),
+	"rename": renameAt(0, 1), "renameat": renameAt(1, 3), "renameat2": renameAt(1, 3),
+	"link": linkAt(0, 1), "linkat": linkAt(1, 3), "symlink": refusePath(1), "symlinkat": refusePath(2), "truncate": refusePath(0),
+
+	"write": (*recorder).write, "writev": (*recorder).write, "pwrite64": (*recorder).writeAt,
+	"pwritev": (*recorder).refuseFile, "pwritev2": (*recorder).refuseFile, "fallocate": (*recorder).allocate,
+	"copy_file_range": (*recorder).refuseCopy, "splice": (*recorder).refuseCopy, "sendfile": (*recorder).refuseFile,
+	"lseek": (*recorder).seek, "ftruncate": (*recorder).truncate,
+	"fsync": (*recorder).sync, "fdatasync": (*recorder).sync,
+	"dup": (*recorder).duplicate, "dup2": (*recorder).duplicate, "dup3": (*recorder).duplicate, "fcntl": (*recorder).control,
+	"mmap": (*recorder).mapped,
+}
+
+func (c *call) arg(n int) (string, error) {
+	if n >= len(c.args) {
+		return "", fmt.Errorf("it has no argument %d", n+1)
+	}
+	return c.args[n], nil
+}
+
+func (c *call) number(n int) (int64, error) {
+	arg, err := c.arg(n)
+	if err != nil {
+		return 0, err
+	}
+	v, err := strconv.ParseInt(arg, 0, 64)
+	if err != nil {
+		return 0, fmt.Errorf("its argument %d is no number: %.40s", n+1, arg)
+	}
+	return v, nil
+}
+
+func (c *call) fd(n int) (int, error) {
+	v, err := c.number(n)
+	return int(v), err
+}
+
+// data is what a call writes.
+func (c *call) data() ([]byte, error) {
+	arg, err := c.arg(1)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(arg, "[") {
+		return parseVector(arg)
+	}
+	return parseString(arg)
+}
+
+// written is what a call has written: it may be less than it was given.
+func (c *call) written() ([]byte, error) {
+	data, err := c.data()
+	if err != nil {
+		return nil, err
+	}
+	if c.result > int64(len(data)) {
+		return nil, fmt.Errorf("it wrote %d bytes, and the log has %d of them", c.result, len(data))
+	}
+	return data[:c.result], nil
+}
+
+// op enters a change that a call made.
+func (r *recorder) op(c *call, o Op) error {
+	o.Start, o.End = c.start, c.end
+	r.rec.Ops = append(r.rec.Ops, o)
+	return nil
+}

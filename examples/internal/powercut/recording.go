@@ -1,0 +1,93 @@
+package powercut
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// A Kind says what an Op changes.
+type Kind string
+
+// The kinds of changes to a directory and to what is in it.
+const (
+	Write    Kind = "write"    // Data of File, at Offset
+	Truncate Kind = "truncate" // the size of File, to Size
+	Name     Kind = "name"     // File gets a name in Dir
+	Unname   Kind = "unname"   // a name in Dir is removed
+	Rename   Kind = "rename"   // From in Dir becomes Name, which may have been another's
+)
+
+// An Op is a change that the process made. Files and directories are numbered in
+// the order in which they were made; the directory that is looked at is 0.
+type Op struct {
+	Kind   Kind
+	File   int
+	Dir    int
+	Offset int64
+	Data   []byte
+	Size   int64
+	Name   string
+	From   string
+	Folder bool // whether what gets a name is a directory
+
+	Start, End int // the moments at which it began and had ended
+}
+
+// object is the file or directory whose sync puts the change onto stable
+// storage.
+func (o *Op) object() int {
+	if o.Kind == Write || o.Kind == Truncate {
+		return o.File
+	}
+	return o.Dir
+}
+
+// A Sync is a sync of a file or a directory that succeeded.
+type Sync struct {
+	Call string // fsync or fdatasync
+	File int
+
+	Start, End int
+}
+
+// An Answer is one that tells a provider that its event is stored.
+type Answer struct {
+	ID string
+	At int // the moment at which the process began to write it
+}
+
+// A Request is one that delivers an event.
+type Request struct {
+	Host string // as the header has it
+	ID   string
+	At   int // the moment at which the process began to write it
+}
+
+// A Recording is what a process did, in order. Moments are counted from 1 to
+// Length.
+type Recording struct {
+	Length   int
+	Ops      []Op // by Start
+	Syncs    []Sync
+	Answers  []Answer
+	Requests []Request
+}
+
+// Read makes a recording of strace's log. root is the directory that is looked
+// at, as an absolute path; it must have been empty at first.
+func Read(log io.Reader, root string) (*Recording, error) {
+	r := newRecorder(root)
+	n, err := readTrace(log, r)
+	if err != nil {
+		return nil, err
+	}
+	r.rec.Length = n
+	slices.SortStableFunc(r.rec.Ops, func(a, b Op) int { return cmp.Compare(a.Start, b.Start) })
+	slices.SortStableFunc(r.rec.Syncs, func(a, b Sync) int { return cmp.Compare(a.End, b.End) })
+	if len(r.rec.Ops) == 0 {
+		return nil, fmt.Errorf("reading strace's log: nothing in it changed %s", root)
+	}
+	return r.rec, nil
+}

@@ -1,0 +1,97 @@
+package powercut
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A result tells of maxReports failures. After maxFailures there is no more to be
+// learned, and each may take long.
+const (
+	maxReports  = 5
+	maxFailures = 20
+)
+
+// A Result is what came of replaying cuts.
+type Result struct {
+	Cuts    int
+	Failed  int           // cuts after which something was not as promised
+	Lost    int           // acknowledged events that were gone, over all cuts
+	Slowest time.Duration // the longest time that opening the queue took
+	Reports []string      // the first failures
+}
+
+// Replay makes each of the cuts in a directory of its own below scratch and
+// opens the queue on what is left, until too much has failed. counts is as for
+// NewDisk. An error is for what
+// kept it from looking, not for what it found.
+func Replay(ctx context.Context, rec *Recording, p *Promise, cuts []Cut, counts func(Sync) bool, scratch string) (Result, error) {
+	cuts = slices.SortedFunc(slices.Values(cuts), func(a, b Cut) int { return cmp.Compare(a.At, b.At) })
+	workers := min(runtime.GOMAXPROCS(0), max(1, len(cuts)))
+	var mu sync.Mutex
+	var total Result
+	var errs []error
+	var work sync.WaitGroup
+	for w := range workers {
+		work.Go(func() {
+			disk := NewDisk(rec, counts)
+			for i := w; i < len(cuts) && ctx.Err() == nil; i += workers {
+				mu.Lock()
+				enough := total.Failed >= maxFailures
+				mu.Unlock()
+				if enough {
+					return
+				}
+				f, err := replay(ctx, disk, p, cuts[i], scratch)
+				mu.Lock()
+				if err != nil {
+					errs = append(errs, fmt.Errorf("replaying a power cut at moment %d: %w", cuts[i].At, err))
+					mu.Unlock()
+					return
+				}
+				total.add(cuts[i], f)
+				mu.Unlock()
+			}
+		})
+	}
+	work.Wait()
+	if ctx.Err() != nil {
+		errs = append(errs, context.Cause(ctx))
+	}
+	return total, errors.Join(errs...)
+}
+
+func (r *Result) add(c Cut, f *findings) {
+	r.Cuts++
+	r.Lost += f.lost
+	r.Slowest = max(r.Slowest, f.opened)
+	if len(f.reports) == 0 {
+		return
+	}
+	r.Failed++
+	if len(r.Reports) < maxReports {
+		r.Reports = append(r.Reports, fmt.Sprintf("power cut at moment %d, of what was not synced: %s (seed %d): %s", c.At, c.Manner, c.Seed, f))
+	}
+}
+
+func replay(ctx context.Context, disk *Disk, p *Promise, c Cut, scratch string) (f *findings, err error) {
+	disk.Advance(c.At)
+	dir, err := os.MkdirTemp(scratch, "cut-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	random := rand.New(rand.NewPCG(c.Seed, uint64(c.At))) //nolint:gosec // a cut must be repeatable
+	if err := disk.Cut(c.Manner, random).WriteTo(dir); err != nil {
+		return nil, err
+	}
+	return p.check(ctx, disk.rec, c.At, dir)
+}

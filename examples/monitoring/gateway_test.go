@@ -1,0 +1,173 @@
+//go:build examples
+
+package monitoring_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/scribegate/scribegate/examples/internal/stage"
+)
+
+// Secrets of these tests, which open nothing.
+const (
+	newSecret    = "whsec_c3ludGhldGljLXNvYXBub3RlLW5ldw"
+	oldSecret    = "whsec_c3ludGhldGljLXNvYXBub3RlLW9sZA"
+	otherSecret  = "whsec_c3ludGhldGljLXNvYXBub3RlLW90aGVy"
+	sonioxSecret = "synthetic-soniox-secret"
+)
+
+// upstreams are those of the tests' gateway: ehr takes everything, lab answers
+// 410 until it is mended, warehouse refuses, archive does not answer in time,
+// and nobody listens at away.
+var upstreams = []string{"archive", "away", "ehr", "lab", "warehouse"}
+
+// A site is a running gateway with upstreams of every kind.
+type site struct {
+	gateway *stage.Gateway
+	binary  string
+	url     string // where the providers POST
+	metrics string // host and port of the site that the README gives the metrics
+	mended  atomic.Bool
+
+	dir, backends string
+	ports         []string
+}
+
+// queueOf is the app's option for the queue: the default, or one that is full.
+const (
+	defaultQueue = ""
+	fullQueue    = "queue bolt {\n\t\t\tmax_size 1KiB\n\t\t}"
+)
+
+func startSite(ctx context.Context, t *testing.T) *site {
+	t.Helper()
+	ports, err := stage.Ports(ctx, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{
+		binary:  caddy(t),
+		url:     "http://127.0.0.1:" + ports[1],
+		metrics: "127.0.0.1:" + ports[2],
+		dir:     t.TempDir(),
+		ports:   ports,
+	}
+	backends := httptest.NewServer(s.backend())
+	t.Cleanup(backends.Close)
+	s.backends = backends.URL
+	config := s.caddyfile(t, defaultQueue)
+	s.gateway, err = stage.StartGateway(ctx, s.binary, config, s.dir, "http://"+s.admin())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.gateway.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// admin is the host and port of the admin endpoint.
+func (s *site) admin() string { return "127.0.0.1:" + s.ports[0] }
+
+func (s *site) backend() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ehr", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("/lab", func(w http.ResponseWriter, _ *http.Request) {
+		if !s.mended.Load() {
+			w.WriteHeader(http.StatusGone)
+		}
+	})
+	mux.HandleFunc("/warehouse", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) })
+	mux.HandleFunc("/archive", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the server sees the client go only behind the body
+		<-r.Context().Done()
+	})
+	return mux
+}
+
+var readmeSite = regexp.MustCompile("(?s)```caddyfile\n(:2020 .*?)```")
+
+// caddyfile writes the gateway's configuration, with the README's site for the
+// metrics.
+func (s *site) caddyfile(t *testing.T, queue string) string {
+	t.Helper()
+	found := readmeSite.FindStringSubmatch(read(t, "README.md"))
+	if found == nil {
+		t.Fatal("the README has no site for the metrics")
+	}
+	metricsSite := strings.NewReplacer(":2020", ":"+s.ports[2], "10.0.0.5", "127.0.0.1").Replace(found[1])
+	return write(t, filepath.Join(s.dir, "Caddyfile"), fmt.Sprintf(`{
+	admin %s
+	scribegate {
+		%s
+		upstream ehr %[3]s/ehr {
+			events *
+		}
+		upstream lab %[3]s/lab {
+			retry 1h
+		}
+		upstream warehouse %[3]s/warehouse {
+			retry 1h 1h
+		}
+		upstream archive %[3]s/archive {
+			timeout 1s
+			retry 1h 1h
+		}
+		upstream away http://127.0.0.1:%s
+	}
+}
+
+:%s {
+	bind 127.0.0.1
+	scribegate /soapnote soapnoteapi {
+		secret %s %s
+		deliver_to ehr lab warehouse archive away
+	}
+	scribegate /soniox soniox {
+		header Authorization "Bearer %s"
+		deliver_to ehr
+	}
+}
+
+%s`, s.admin(), queue, s.backends, s.ports[3], s.ports[1], newSecret, oldSecret, sonioxSecret, metricsSite))
+}
+
+// reload has the gateway take on another queue option.
+func (s *site) reload(ctx context.Context, t *testing.T, queue string) {
+	t.Helper()
+	run(ctx, t, s.binary, "reload", "--config", s.caddyfile(t, queue), "--adapter", "caddyfile", "--address", s.admin())
+}
+
+// A status is what is needed of GET /scribegate/status.
+type status struct {
+	Queue struct {
+		MaxBytes float64 `json:"max_bytes"`
+	}
+	Upstreams []struct {
+		Name    string
+		Pending int
+		Dead    int
+		Paused  bool
+	}
+}
+
+func (s *site) status(ctx context.Context, t *testing.T) (st status) {
+	t.Helper()
+	out := run(ctx, t, s.binary, "scribegate", "status", "--json", "--address", s.admin())
+	if err := json.Unmarshal([]byte(out), &st); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	return st
+}

@@ -1,0 +1,124 @@
+//go:build examples
+
+package monitoring_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/sender"
+)
+
+// TestLive has a real Prometheus scrape a real gateway to which everything
+// happens that a metric tells of, and then looks at all of it through that
+// Prometheus: the metrics, the rules, the alerts and the dashboard.
+func TestLive(t *testing.T) {
+	need(t, "prometheus")
+	ctx := bounded(t)
+	s := startSite(ctx, t)
+	p := startPrometheus(ctx, t, s.admin())
+	traffic{s, "first"}.send(ctx, t)
+	eventually(ctx, t, "the upstreams to fail as they do", func() string { return s.unsettled(ctx, t) })
+	p.scraped(ctx, t)
+
+	t.Run("counters survive a reload", func(t *testing.T) {
+		before := counted(ctx, t, p)
+		s.reload(ctx, t, fullQueue)
+		p.scraped(ctx, t)
+		checkCounters(ctx, t, p, before)
+	})
+	if t.Failed() {
+		return
+	}
+	refuseEvents(ctx, t, s)
+	s.reload(ctx, t, defaultQueue)
+	traffic{s, "second"}.send(ctx, t)
+	p.scraped(ctx, t)
+
+	t.Run("metrics", func(t *testing.T) { checkMetrics(ctx, t, p) })
+	t.Run("rules are evaluated", func(t *testing.T) { checkRules(ctx, t, p) })
+	t.Run("alerts", func(t *testing.T) { checkAlerts(ctx, t, p) })
+	t.Run("dashboard", func(t *testing.T) { checkDashboard(ctx, t, p) })
+	t.Run("the queue's size in rules.yml is the default", func(t *testing.T) {
+		got := p.query(ctx, t, "scribegate:queue_max_bytes")
+		if want := s.status(ctx, t).Queue.MaxBytes; len(got) != 1 || got[0].values[0] != want {
+			t.Errorf("rules.yml has %+v, the gateway %v", got, want)
+		}
+	})
+	t.Run("commands", func(t *testing.T) { runCommands(ctx, t, p, s) })
+	t.Run("metrics have a site of their own", func(t *testing.T) {
+		if page := fetch(ctx, t, "http://"+s.metrics+"/metrics"); !strings.Contains(page, "\nscribegate_queue_bytes ") {
+			t.Errorf("the README's site for the metrics answers:\n%s", page)
+		}
+	})
+}
+
+// unsettled tells what an upstream has yet to do, of all that it does.
+func (s *site) unsettled(ctx context.Context, t *testing.T) string {
+	for _, u := range s.status(ctx, t).Upstreams {
+		done := false
+		switch u.Name {
+		case "ehr":
+			done = u.Pending == 0
+		case "lab":
+			done = u.Dead > 0 && u.Pending == 0
+		case "warehouse":
+			done = u.Pending > 0
+		case "archive", "away":
+			done = u.Paused
+		}
+		if !done {
+			return fmt.Sprintf("%+v", u)
+		}
+	}
+	return ""
+}
+
+// refuseEvents sends two events to a queue that is full, some scrapes apart. An
+// answer takes the 8 s for which the gateway waits for space.
+func refuseEvents(ctx context.Context, t *testing.T, s *site) {
+	t.Helper()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for i := range 2 {
+		now := time.Now()
+		request, err := sender.SOAPNoteAPI(ctx, s.url+"/soapnote", newSecret, sender.NoteGenerated(fmt.Sprint("refused-", i), now), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			answer, err := sender.Send(request)
+			if err != nil || answer.Status != http.StatusServiceUnavailable {
+				t.Errorf("an event for a full queue is answered %+v, %v, want 503", answer, err)
+			}
+		})
+		if i == 0 {
+			time.Sleep(3 * time.Second)
+		}
+	}
+}
+
+// fetch returns what a URL answers.
+func fetch(ctx context.Context, t *testing.T, from string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}

@@ -1,0 +1,123 @@
+//go:build examples
+
+package monitoring_test
+
+import (
+	"context"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A metric is one that the gateway promises: its labels, and of those with a
+// closed set of values the ones that the tests' traffic must bring about.
+type metric struct {
+	name, kind string
+	labels     map[string][]string
+}
+
+var metrics = []metric{
+	{"scribegate_events_received_total", "counter", map[string][]string{
+		"provider": {"soapnoteapi", "soniox"},
+		"type":     {"note.failed", "note.generated", "other", "test", "transcription.completed", "transcription.error"},
+		"outcome":  {"accepted", "duplicate"},
+	}},
+	{"scribegate_requests_rejected_total", "counter", map[string][]string{
+		"provider": {"soapnoteapi", "soniox"},
+		"reason":   {"auth_mismatch", "auth_missing", "method", "payload", "signature_mismatch", "signature_missing", "timestamp_stale", "unavailable"},
+	}},
+	{"scribegate_accept_duration_seconds", "histogram", map[string][]string{"provider": {"soapnoteapi", "soniox"}}},
+	{"scribegate_secret_matched_total", "counter", map[string][]string{"provider": {"soapnoteapi", "soniox"}, "index": {"0", "1"}}},
+	{"scribegate_queue_events", "gauge", map[string][]string{"upstream": upstreams, "state": {"dead", "in_flight", "pending"}}},
+	{"scribegate_queue_oldest_pending_seconds", "gauge", map[string][]string{"upstream": upstreams}},
+	{"scribegate_queue_bytes", "gauge", nil},
+	{"scribegate_quarantined_events", "gauge", nil},
+	{"scribegate_commit_duration_seconds", "histogram", nil},
+	{"scribegate_commit_events", "histogram", nil},
+	{"scribegate_delivery_attempts_total", "counter", map[string][]string{
+		"upstream": upstreams,
+		"outcome":  {"connect_error", "failure", "gone", "success", "timeout"},
+	}},
+	{"scribegate_delivery_duration_seconds", "histogram", map[string][]string{"upstream": upstreams}},
+	{"scribegate_delivery_lag_seconds", "histogram", map[string][]string{"upstream": {"ehr"}}},
+	{"scribegate_upstream_paused", "gauge", map[string][]string{"upstream": upstreams}},
+}
+
+// counters are the names of all series that only ever rise.
+func counters() (names []string) {
+	for _, m := range metrics {
+		switch m.kind {
+		case "counter":
+			names = append(names, m.name)
+		case "histogram":
+			names = append(names, m.name+"_count", m.name+"_sum", m.name+"_bucket")
+		}
+	}
+	return names
+}
+
+// checkMetrics holds all that Prometheus has of the gateway against what is
+// promised: the names and no other, their types, their labels and no other.
+func checkMetrics(ctx context.Context, t *testing.T, p *prometheus) {
+	t.Helper()
+	var all []map[string]string
+	p.get(ctx, t, "/api/v1/series", url.Values{"match[]": {`{__name__=~"scribegate_.+"}`}}, &all)
+	promised := make(map[string]metric)
+	for _, m := range metrics {
+		promised[m.name] = m
+	}
+	values := make(map[string]map[string][]string) // by name and label
+	for _, series := range all {
+		name := series["__name__"]
+		for _, suffix := range []string{"_bucket", "_count", "_sum"} {
+			name = strings.TrimSuffix(name, suffix)
+		}
+		m, ok := promised[name]
+		if !ok {
+			t.Errorf("%s is exported and not promised", name)
+			continue
+		}
+		for _, own := range []string{"__name__", "job", "instance", "le"} {
+			delete(series, own)
+		}
+		if got, want := slices.Sorted(maps.Keys(series)), slices.Sorted(maps.Keys(m.labels)); !slices.Equal(got, want) {
+			t.Errorf("%s has the labels %q, want %q", name, got, want)
+		}
+		if values[name] == nil {
+			values[name] = make(map[string][]string)
+		}
+		for label, value := range series {
+			values[name][label] = append(values[name][label], value)
+		}
+	}
+	for _, m := range metrics {
+		if values[m.name] == nil {
+			t.Errorf("%s is not exported", m.name)
+		}
+		for label, want := range m.labels {
+			got := values[m.name][label]
+			slices.Sort(got)
+			if got = slices.Compact(got); !slices.Equal(got, want) {
+				t.Errorf("%s has the values %q of %s, want %q", m.name, got, label, want)
+			}
+		}
+	}
+	checkTypes(ctx, t, p)
+}
+
+func checkTypes(ctx context.Context, t *testing.T, p *prometheus) {
+	t.Helper()
+	var metadata map[string][]struct{ Type, Help string }
+	p.get(ctx, t, "/api/v1/metadata", nil, &metadata)
+	for _, m := range metrics {
+		about := metadata[m.name]
+		if about == nil { // OpenMetrics names a counter without its suffix
+			about = metadata[strings.TrimSuffix(m.name, "_total")]
+		}
+		if len(about) != 1 || about[0].Type != m.kind || about[0].Help == "" {
+			t.Errorf("%s is described as %+v, want one %s with a help text", m.name, about, m.kind)
+		}
+	}
+}

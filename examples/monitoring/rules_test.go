@@ -1,0 +1,117 @@
+//go:build examples
+
+package monitoring_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestPromtool has Prometheus's own tool judge the files.
+func TestPromtool(t *testing.T) {
+	need(t, "promtool")
+	ctx := bounded(t)
+	for _, args := range [][]string{
+		{"check", "config", "prometheus.yml"},
+		{"check", "rules", "rules.yml"},
+		{"test", "rules", "rules_test.yml"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Log(strings.TrimSpace(run(ctx, t, "promtool", args...)))
+		})
+	}
+}
+
+var alertName = regexp.MustCompile(`(?m)^      - alert: (\S+)$`)
+
+// alertNames are those of rules.yml.
+func alertNames(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	for _, found := range alertName.FindAllStringSubmatch(read(t, "rules.yml"), -1) {
+		names = append(names, found[1])
+	}
+	if len(names) == 0 {
+		t.Fatal("rules.yml has no alerts")
+	}
+	return names
+}
+
+// TestEveryAlertIsTested sees that rules_test.yml has each alert firing and not
+// firing, and that the README has them all.
+func TestEveryAlertIsTested(t *testing.T) {
+	names := alertNames(t)
+	tests, readme := read(t, "rules_test.yml"), read(t, "README.md")
+	for _, name := range names {
+		check := regexp.QuoteMeta(name)
+		if !regexp.MustCompile(`alertname: ` + check + `\n +exp_alerts:\n +- exp_labels:`).MatchString(tests) {
+			t.Errorf("rules_test.yml never has %s firing", name)
+		}
+		if !regexp.MustCompile(`alertname: ` + check + `\n +exp_alerts: \[\]`).MatchString(tests) {
+			t.Errorf("rules_test.yml never has %s not firing", name)
+		}
+		if !strings.Contains(readme, "`"+name+"`") {
+			t.Errorf("the README does not tell what %s means", name)
+		}
+	}
+	for _, found := range regexp.MustCompile("`(Scribegate[A-Za-z]+)`").FindAllStringSubmatch(readme, -1) {
+		if !slices.Contains(names, found[1]) {
+			t.Errorf("the README tells of %s, which rules.yml does not have", found[1])
+		}
+	}
+}
+
+// TestAlertsAreComplete sees that each alert says how bad it is, what it is and
+// what to do.
+func TestAlertsAreComplete(t *testing.T) {
+	rules := read(t, "rules.yml")
+	for _, rule := range alertName.Split(rules, -1)[1:] {
+		for _, part := range []string{"expr: ", "severity: ", "summary: ", "description: ", "$labels.instance"} {
+			if !strings.Contains(rule, part) {
+				t.Errorf("an alert has no %q:%s", part, rule)
+			}
+		}
+		if severity := regexp.MustCompile(`severity: (\w+)`).FindStringSubmatch(rule); severity == nil || !slices.Contains([]string{"critical", "warning", "info"}, severity[1]) {
+			t.Errorf("an alert has the severity %q:%s", severity, rule)
+		}
+	}
+}
+
+var command = regexp.MustCompile("`caddy scribegate ([^`]+)`")
+
+// commands finds the commands that a text tells to type, without their caddy.
+func commands(text string) (found [][]string) {
+	for _, c := range command.FindAllStringSubmatch(strings.Join(strings.Fields(text), " "), -1) {
+		found = append(found, strings.Fields("scribegate "+c[1]))
+	}
+	return found
+}
+
+// TestCommandsExist sees that every command in these files is one of the
+// gateway's, with flags that it has.
+func TestCommandsExist(t *testing.T) {
+	ctx, binary := bounded(t), caddy(t)
+	help := make(map[string]string)
+	for _, file := range []string{"rules.yml", "dashboard.json", "README.md"} {
+		found := commands(read(t, file))
+		if len(found) == 0 {
+			t.Errorf("%s tells no command", file)
+		}
+		for _, args := range found {
+			name := args[1]
+			if help[name] == "" {
+				help[name] = run(ctx, t, binary, "scribegate", name, "--help")
+			}
+			if !strings.Contains(help[name], "caddy scribegate "+name) {
+				t.Errorf("%s: there is no command %q", file, name)
+			}
+			for _, flag := range args[2:] {
+				if strings.HasPrefix(flag, "--") && !strings.Contains(help[name], flag+" ") {
+					t.Errorf("%s: %q has no flag %s", file, args, flag)
+				}
+			}
+		}
+	}
+}
