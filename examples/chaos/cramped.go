@@ -132,7 +132,7 @@ func (c *cramped) finish(ctx context.Context, times int, note string) (result, e
 	if err := ehr.come(ctx); err != nil {
 		return result{}, err
 	}
-	row, err := c.settle(ctx, c.book, patience)
+	row, err := c.settle(ctx, c.book, longestPause)
 	row.times, row.recovery = times, c.longest
 	row.note = fmt.Sprintf("%s; %s; the other site: %s", note, c.book.others(), c.site)
 	if err != nil {
@@ -141,6 +141,10 @@ func (c *cramped) finish(ctx context.Context, times int, note string) (result, e
 	_, err = c.expect(ctx, c.known, true)
 	return row, errors.Join(err, c.site.wrong())
 }
+
+// longestPause is for how long nothing may be delivered to an upstream that is
+// back: until a probe shows that it is, and probes are up to a minute apart.
+const longestPause = 75 * time.Second
 
 // delivering waits for the first delivery of those that are watched for.
 func (c *cramped) delivering(ctx context.Context, w *watch) error {
