@@ -1,5 +1,5 @@
-# Everything here needs Go and make; test-examples also needs Node.js, npm and
-# Flask, which .ci/run installs.
+# Everything here needs Go and make; test-examples also needs Node.js, npm, Flask
+# and Prometheus, and chaos needs strace and Linux. .ci/run installs them.
 
 GO      ?= go
 TAGS    := nobadger,nomysql,nopgx
@@ -69,6 +69,7 @@ soak: build ## Run under load with faults at random for SOAK (1h)
 
 test-examples: build ## Run the examples and their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/monitoring/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
 
 xcaddy: ## Build bin/caddy with xcaddy, where it is on PATH

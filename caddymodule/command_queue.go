@@ -42,6 +42,9 @@ func statusCommand() *cobra.Command {
 			}
 			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "\nqueue %s: %s of %s, %d quarantined\n",
 				s.Queue.Engine, humanize.IBytes(uint64(max(0, s.Queue.Bytes))), limit, s.Queue.Quarantined) // not below zero
+			if s.Queue.SetApart > 0 {
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d events cannot be read any more and were set apart: the disk may be failing\n", s.Queue.SetApart)
+			}
 			return nil
 		}),
 	})

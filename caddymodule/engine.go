@@ -44,7 +44,15 @@ type OpenOptions struct {
 	Settings queue.Settings
 	Logger   *zap.Logger
 
+	// Current returns the logger of whichever configuration acts, for what is
+	// told after Open: the queue outlives the one that opened it.
+	Current func() *zap.Logger
+
 	// OnCommit is told of every durable write: how long it took and how many
 	// operations it carried.
 	OnCommit func(d time.Duration, operations int)
+
+	// OnFailure is told of every write that failed, and with nil when one has
+	// succeeded after that.
+	OnFailure func(err error)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -38,12 +39,18 @@ type gateway struct {
 
 	mu     sync.Mutex
 	acting *App                     // whose turn it is; nil if nobody's
-	last   *App                     // the newest that acted; it answers for the admin API until it is released
 	spans  *sdktrace.TracerProvider // exports those of the attempts; nil until a configuration traces
 
 	following  sync.Mutex // held by whoever looks whether the engine's settings have changed
 	followedAt time.Time  // guarded by following, as is
 	refused    bool       // whether the queue could not take them on
+
+	// last is the newest configuration that acted; it answers for the admin API
+	// until it is released. It is read without mu, which act holds while it waits
+	// for the queue.
+	last atomic.Pointer[App]
+
+	writing writing // whether the queue can write
 
 	users  sync.RWMutex // held for reading by handlers that are storing
 	closed bool         // guarded by users
@@ -51,11 +58,15 @@ type gateway struct {
 
 // openGateway opens the queue with an app's settings.
 func openGateway(a *App) (*gateway, error) {
-	q, err := a.engine.Open(OpenOptions{Settings: a.queueSettings(), Logger: a.logger, OnCommit: observeCommit})
+	g := &gateway{key: a.engine.Key(), opened: time.Now()}
+	q, err := a.engine.Open(OpenOptions{
+		Settings: a.queueSettings(), Logger: a.logger, Current: g.logger, OnCommit: observeCommit,
+		OnFailure: func(err error) { g.writing.observe(err, g.logger) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{key: a.engine.Key(), opened: time.Now(), queue: q}
+	g.queue = q
 	g.dispatcher = forwarder.New(q, forwarder.Options{Version: version()})
 	return g, nil
 }
@@ -70,7 +81,7 @@ func (g *gateway) act(a *App) {
 		g.dispatcher.Apply(forwarder.Config{})
 		return
 	}
-	g.last = a
+	g.last.Store(a)
 	if err := a.engine.Adopt(g.queue); err != nil {
 		a.logger.Error("the queue could not take on the new settings and goes on with the old ones", zap.Error(err))
 	}
@@ -149,9 +160,7 @@ func (g *gateway) warnOrphans(a *App) {
 
 // configuration returns the configuration that answers for this gateway now.
 func (g *gateway) configuration() *App {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.last
+	return g.last.Load()
 }
 
 // Destruct closes the queue once nobody uses it: handlers that are storing come
@@ -179,8 +188,8 @@ func (g *gateway) closeSpans() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), exportGrace)
 	defer cancel()
-	if err := g.spans.Shutdown(ctx); err != nil && g.last != nil {
-		g.last.logger.Warn("the last deliveries' spans could not be exported", zap.Error(err))
+	if err := g.spans.Shutdown(ctx); err != nil {
+		g.logger().Warn("the last deliveries' spans could not be exported", zap.Error(err))
 	}
 }
 

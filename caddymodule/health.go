@@ -60,6 +60,9 @@ func ready(ctx context.Context) error {
 		}
 		return nil
 	}
+	if err := g.writing.failure(); err != nil {
+		return fmt.Errorf("events are refused: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	if _, err := g.queue.Events(ctx, queue.Filter{Limit: 1}); err != nil {

@@ -1,10 +1,13 @@
 package caddymodule
 
 import (
+	"errors"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.uber.org/zap"
 )
 
 func TestHealth(t *testing.T) {
@@ -38,6 +41,14 @@ func TestHealth(t *testing.T) {
 		probe(t, "live", http.StatusOK, ok)
 		probe(t, "ready", http.StatusServiceUnavailable, unavailable+"the queue is full: ")
 		a.object("POST", "/scribegate/purge", `{"dead":true}`)
+		probe(t, "ready", http.StatusOK, ok)
+	})
+	t.Run("a disk that fails", func(t *testing.T) {
+		w, logger := &currentGateway().writing, func() *zap.Logger { return zap.NewNop() }
+		w.observe(errors.New("no space left on device"), logger)
+		probe(t, "live", http.StatusOK, ok)
+		probe(t, "ready", http.StatusServiceUnavailable, unavailable+"events are refused: no space left on device")
+		w.observe(nil, logger)
 		probe(t, "ready", http.StatusOK, ok)
 	})
 	t.Run("closed", func(t *testing.T) {

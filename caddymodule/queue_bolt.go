@@ -109,8 +109,8 @@ func (b *Bolt) MaxSize() int64 { return b.MaxBytes }
 // Open implements Engine.
 func (b *Bolt) Open(o OpenOptions) (queue.Queue, error) {
 	q, err := boltqueue.Open(boltqueue.Options{
-		Path: b.file, Keys: b.currentKeys(), Settings: o.Settings, OnCommit: o.OnCommit,
-		OnResealed: resealed(b.Key(), b.file),
+		Path: b.file, Keys: b.currentKeys(), Settings: o.Settings, OnCommit: o.OnCommit, OnFailure: o.OnFailure,
+		OnResealed: resealed(o.Current, b.file),
 	})
 	if err != nil {
 		return nil, err
@@ -122,20 +122,10 @@ func (b *Bolt) Open(o OpenOptions) (queue.Queue, error) {
 	return q, nil
 }
 
-// resealed logs what has become of the events that older keys had sealed. The
-// queue outlives the configuration that opened it, so that the logger is that of
-// whichever acts.
-func resealed(key, file string) func(boltqueue.Resealed) {
+// resealed logs what has become of the events that older keys had sealed.
+func resealed(logger func() *zap.Logger, file string) func(boltqueue.Resealed) {
 	return func(r boltqueue.Resealed) {
-		logger := caddy.Log().Named("scribegate")
-		gateways.Range(func(k, value any) bool {
-			if g, ok := value.(*gateway); ok && k == key {
-				if a := g.configuration(); a != nil {
-					logger = a.logger
-				}
-			}
-			return true
-		})
+		logger := logger()
 		fields := []zap.Field{zap.String("queue", file), zap.Int("events", r.Events)}
 		if r.KeyFile != "" {
 			fields = append(fields, zap.String("key", r.KeyFile))

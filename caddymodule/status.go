@@ -17,6 +17,7 @@ type queueStatus struct {
 	Bytes       int64  `json:"bytes"`
 	MaxBytes    int64  `json:"max_bytes"`
 	Quarantined int64  `json:"quarantined"`
+	SetApart    int64  `json:"set_apart,omitempty"`
 }
 
 type upstreamStatus struct {
@@ -39,7 +40,7 @@ func (g *gateway) status(now time.Time) (status, error) {
 	}
 	engine, _, _ := strings.Cut(g.key, ":")
 	s := status{
-		Queue:     queueStatus{Engine: engine, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Quarantined: stats.Quarantined},
+		Queue:     queueStatus{Engine: engine, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Quarantined: stats.Quarantined, SetApart: stats.SetApart},
 		Upstreams: []upstreamStatus{},
 	}
 	add := func(name string) *upstreamStatus {

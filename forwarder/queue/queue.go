@@ -278,6 +278,7 @@ type Stats struct {
 	Bytes       int64 // of sealed records
 	MaxBytes    int64 // 0 is no limit
 	Quarantined int64
+	SetApart    int64                    // events that cannot be read any more, a sign of a damaged disk
 	Upstreams   map[string]UpstreamStats // every upstream that has events, configured or not
 }
 

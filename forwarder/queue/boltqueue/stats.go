@@ -46,6 +46,7 @@ func (q *Queue) Stats() (queue.Stats, error) {
 		Bytes:       c[countBytes],
 		MaxBytes:    q.settings.Load().MaxSize,
 		Quarantined: c[countQuarantined],
+		SetApart:    c[countApart],
 		Upstreams:   make(map[string]queue.UpstreamStats),
 	}
 	for _, name := range c.upstreams() {
