@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -175,13 +176,11 @@ func TestCompactGivesBack(t *testing.T) {
 func held(path string, stages ...string) (o Options, reached chan string, release chan error) {
 	reached, release = make(chan string), make(chan error)
 	return Options{Path: path, Settings: queue.DefaultSettings(), fault: func(stage string) error {
-		for _, s := range stages {
-			if s == stage {
-				reached <- stage
-				return <-release
-			}
+		if !slices.Contains(stages, stage) {
+			return nil
 		}
-		return nil
+		reached <- stage
+		return <-release
 	}}, reached, release
 }
 

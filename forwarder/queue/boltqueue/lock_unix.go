@@ -17,7 +17,7 @@ var errLocked = errors.New("the file is locked")
 // lockExclusively makes the shared lock that bbolt holds exclusive, without
 // waiting.
 func lockExclusively(f *os.File) error {
-	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return errLocked
 	}

@@ -11,12 +11,9 @@ const keepSize = 1 // FALLOC_FL_KEEP_SIZE
 // allocate takes room on the disk for a part of a file, which stays as long as
 // it is. A file system that cannot do that is not asked for more.
 func allocate(f *os.File, offset, size int64) error {
-	err := syscall.EINTR
-	for err == syscall.EINTR { //nolint:errorlint // a number
-		err, _ = syscall.Fallocate(int(f.Fd()), keepSize, offset, size).(syscall.Errno) //nolint:errorlint,gosec // a number; a descriptor
-	}
-	if err == 0 {
-		return nil
+	err := error(syscall.EINTR)
+	for errors.Is(err, syscall.EINTR) {
+		err = syscall.Fallocate(int(f.Fd()), keepSize, offset, size)
 	}
 	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
 		return nil

@@ -37,7 +37,7 @@ func (f *file) usage(tx *bbolt.Tx) (usage, error) {
 		if _, err := f.os.ReadAt(b, n*int64(f.page)); err != nil {
 			return usage{}, err
 		}
-		if binary.NativeEndian.Uint64(b[metaTxID:]) != uint64(tx.ID()) { //nolint:gosec // never negative
+		if binary.NativeEndian.Uint64(b[metaTxID:]) != uint64(tx.ID()) {
 			continue
 		}
 		u := usage{pages: binary.NativeEndian.Uint64(b[metaPages:])}
@@ -48,7 +48,7 @@ func (f *file) usage(tx *bbolt.Tx) (usage, error) {
 		if list >= u.pages {
 			return usage{}, errFile("its list of free pages is damaged; restore a whole copy of it")
 		}
-		if _, err := f.os.ReadAt(b[:pageHeader+8], int64(list)*int64(f.page)); err != nil { //nolint:gosec // below u.pages
+		if _, err := f.os.ReadAt(b[:pageHeader+8], int64(list)*int64(f.page)); err != nil {
 			return usage{}, err
 		}
 		u.listed, u.free = true, uint64(binary.NativeEndian.Uint16(b[pageCount:]))
