@@ -212,12 +212,17 @@ func (c compaction) restart(ctx context.Context, ehr *backend, w *watch) (time.D
 	if err := c.rig.start(ctx, c.text); err != nil {
 		return 0, err
 	}
-	// The gateway may be about a compaction of its own accord already, whose
-	// copy is newer than the process.
+	recovery, err := c.rig.after(ctx, w.first, "the first delivery of an event that waited")
+	if err != nil {
+		return 0, err
+	}
+	// Now the queue is open, which a gateway that listens need not have done yet.
+	// It may be about a compaction of its own accord already, whose copy is newer
+	// than the process.
 	if info := c.copy(); info != nil && info.ModTime().Before(c.rig.proc.began) {
 		return 0, fmt.Errorf("a start left the copy of an unfinished compaction behind, of %s", mebibytes(info.Size()))
 	}
-	return c.rig.after(ctx, w.first, "the first delivery of an event that waited")
+	return recovery, nil
 }
 
 // copy is what a compaction writes, or nil where there is none.

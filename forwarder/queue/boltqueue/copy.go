@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -45,6 +46,13 @@ func copyPath(path string) string { return path + ".compact" }
 
 // removeCopy removes a copy that was left behind. Its queue file must be locked.
 func removeCopy(path string) error {
+	if runtime.GOOS != "windows" { // where what is open cannot be removed
+		if f, err := os.Open(copyPath(path)); err == nil {
+			// As long as it is open it only loses its name. To give back the
+			// room of a large file takes a while, which nothing waits for.
+			defer func() { go f.Close() }()
+		}
+	}
 	if err := os.Remove(copyPath(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing an unfinished copy of the queue file: %w", err)
 	}
