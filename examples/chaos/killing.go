@@ -170,10 +170,13 @@ func (k *killing) recover(ctx context.Context, w *watch) error {
 	if k.measured%2 == 0 {
 		return nil
 	}
-	took, err = k.rig.after(ctx, w.last, fmt.Sprintf("the deliveries of %d events that waited", w.number))
-	if err != nil {
-		return fmt.Errorf("%w; %d are missing", err, w.left())
+	if err := w.wait(ctx, patience, k.rig.proc.ended); err != nil {
+		return err
 	}
+	if n := w.left(); n > 0 {
+		return fmt.Errorf("waiting for the deliveries of %d events that waited: %d are missing and none came for %s; the gateway printed last:\n%s", w.number, n, patience, k.rig.proc.tail(10))
+	}
+	k.emptied = max(k.emptied, time.Since(k.rig.proc.began))
 	k.emptied = max(k.emptied, took)
 	return nil
 }
