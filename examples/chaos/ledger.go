@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
 // A ledger is the backends of a rig. It notes what each of them took, and stays
@@ -48,7 +50,7 @@ type manner struct {
 
 // add starts a backend on a free port.
 func (l *ledger) add(ctx context.Context, name string) (*backend, error) {
-	b := &backend{name: name, ledger: l, address: "127.0.0.1:0", attempts: make(map[string]int), taken: make(map[string]int)}
+	b := &backend{name: name, ledger: l, attempts: make(map[string]int), taken: make(map[string]int)}
 	if err := b.come(ctx); err != nil {
 		return nil, err
 	}
@@ -109,6 +111,13 @@ func (b *backend) leave() {
 
 // come starts the backend, again at the address that it had.
 func (b *backend) come(ctx context.Context) error {
+	if b.address == "" {
+		ports, err := stage.Ports(ctx, 1) // which are still free when it comes back
+		if err != nil {
+			return err
+		}
+		b.address = net.JoinHostPort("127.0.0.1", ports[0])
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", b.address)
 	if err != nil {
 		return fmt.Errorf("starting the backend %s: %w", b.name, err)
