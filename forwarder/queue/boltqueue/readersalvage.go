@@ -91,7 +91,11 @@ func (d *reading) join() {
 			s.seq = 0 // of an event that was deleted, or no event's
 		}
 	}
-	d.spots = slices.DeleteFunc(d.spots, func(s spot) bool { return s.seq == 0 })
+	d.spots = slices.DeleteFunc(d.spots, func(s spot) bool {
+		// Where all records are there, an entry of a damaged list that has none is
+		// of an event that was deleted: the list leads to an older page of itself.
+		return s.seq == 0 || (d.wholeEvents && !d.wholeIDs && s.record.size == 0)
+	})
 	if d.wholeIDs && d.wholeEvents && slices.ContainsFunc(d.spots, spot.halved) {
 		d.tally.Uncertain = true // one of the two is an older state of itself
 	}
