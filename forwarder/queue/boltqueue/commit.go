@@ -37,6 +37,12 @@ func (q *Queue) loop() {
 		if q.failing {
 			q.answerKnown()
 		}
+		select {
+		case <-q.ticker.C: // looked at here too: under load there is always something to commit
+			due = true
+			q.compactUnasked()
+		default:
+		}
 		ops := q.intake.take()
 		if len(ops) == 0 && !due {
 			select {
@@ -56,6 +62,9 @@ func (q *Queue) loop() {
 		if due {
 			s = new(sweeping)
 			ops = append(ops, s)
+			if q.failing {
+				ops = append(ops, probing{})
+			}
 		}
 		err := q.run(ops)
 		due = s != nil && s.more && err == nil && !q.isClosed()
@@ -91,7 +100,7 @@ func (q *Queue) run(ops []op) error {
 	for len(ops) > 0 {
 		bad, err := q.attempt(ops)
 		if err == nil {
-			q.succeeded()
+			q.backoff = 0
 			return nil
 		}
 		if bad >= 0 {
@@ -109,7 +118,7 @@ func (q *Queue) run(ops []op) error {
 			q.intake.back(rest, firstErr)
 			return firstErr
 		}
-		if _, ok := rest[0].(*storing); ok {
+		if needsRoom(rest[0]) {
 			q.intake.back(rest, err) // for a while: they need room, and others may make some
 			return err
 		}
@@ -123,7 +132,7 @@ func (q *Queue) run(ops []op) error {
 // of what is free. There is no first part where none is better than the whole.
 func part(ops []op) (first, rest []op) {
 	for _, o := range ops {
-		if _, ok := o.(*storing); ok {
+		if needsRoom(o) {
 			rest = append(rest, o)
 		} else {
 			first = append(first, o)
@@ -139,10 +148,34 @@ func part(ops []op) (first, rest []op) {
 	return first[:half:half], first[half:]
 }
 
-// succeeded and failed tell whoever wants to know whether changes can be
-// written.
+// needsRoom reports whether an op makes the file hold more.
+func needsRoom(o op) bool {
+	switch o.(type) {
+	case *storing, probing:
+		return true
+	}
+	return false
+}
+
+// A probing is tried at each sweep while writing fails: it needs as much room as
+// an event of ordinary size, so that it is known when events can be stored again
+// although none comes.
+type probing struct{}
+
+func (probing) apply(t *txn) error {
+	t.stored += probeBytes
+	t.dirty = true
+	return nil
+}
+
+func (probing) done(error) {}
+
+// probeBytes is what an event of ordinary size takes up.
+const probeBytes = 4 << 10
+
+// succeeded and failed tell whoever wants to know whether events can be stored.
+// That outcomes can be written says little: they need less room.
 func (q *Queue) succeeded() {
-	q.backoff = 0
 	if q.failing && q.onFailure != nil {
 		q.onFailure(nil)
 	}
@@ -175,6 +208,9 @@ func (q *Queue) attempt(ops []op) (bad int, err error) {
 		q.rollback(t)
 	} else if err := q.commit(t); err != nil {
 		return -1, err
+	}
+	if t.stored > 0 {
+		q.succeeded()
 	}
 	q.publish(t)
 	for _, o := range ops {

@@ -358,6 +358,75 @@ func TestOnFailure(t *testing.T) {
 	}
 }
 
+// While events cannot be stored, outcomes that can be written are no recovery;
+// and that it is over is noticed although no event comes.
+func TestOutcomesAreNoRecovery(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	told := make(chan bool, 10_000)
+	q := mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(),
+		OnFailure: func(err error) { told <- err != nil },
+		fault: func(stage string) error {
+			if stage == beforeReserve && full.Load() {
+				return errors.New("no space left on device")
+			}
+			return nil
+		},
+	})
+	for i := range 20 {
+		store(t, q, fmt.Sprint("e", i), "ehr")
+	}
+	full.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	refused := make(chan error, 1)
+	go func() {
+		_, err := q.Store(ctx, queue.Item{Event: queuetest.Event("refused", time.Now()), Upstreams: []string{"ehr"}})
+		refused <- err
+	}()
+	if !<-told {
+		t.Fatal("it was told that writing goes on")
+	}
+	deliver(t, q, 20)
+	if err := <-refused; err == nil {
+		t.Error("an event was stored although there was no room")
+	}
+	for len(told) > 0 {
+		if !<-told {
+			t.Error("it was told that events can be stored again, since outcomes could be written")
+		}
+	}
+	full.Store(false)
+	for <-told { // or the test runs into its deadline
+	}
+}
+
+// The sweep comes also where there is always something to commit.
+func TestSweepUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := queue.DefaultSettings()
+	s.HistoryRetention, s.DedupeWindow = 20*time.Millisecond, 20*time.Millisecond
+	var q atomic.Pointer[Queue]
+	busy := func(x *txn) error { x.put(bucketMeta, []byte("load"), nil); return nil }
+	q.Store(mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: s,
+		OnCommit: func(time.Duration, int) { // the next is there before this one is answered
+			if q := q.Load(); q != nil {
+				_ = q.intake.do(newTask(busy))
+			}
+		},
+	}))
+	store(t, q.Load(), "a", "ehr")
+	deliver(t, q.Load(), 1)
+	for {
+		if _, err := q.Load().Event(t.Context(), "a"); err != nil {
+			return // or the test runs into its deadline
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // What is in the store already is a duplicate although nothing can be written.
 func TestDuplicateOnAFullDisk(t *testing.T) {
 	t.Parallel()

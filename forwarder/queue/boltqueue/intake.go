@@ -128,6 +128,7 @@ func (in *intake) back(ops []op, cause error) {
 		case *storing:
 			o.cause = cause
 			stores = append(stores, o)
+		case probing: // the next sweep has another
 		default:
 			tasks = append(tasks, o)
 		}

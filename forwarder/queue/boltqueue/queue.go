@@ -38,10 +38,11 @@ type Options struct {
 
 // The stages of a change at which a test can make it fail.
 const (
-	beforeCommit = "before"
-	afterCommit  = "after"
-	beforeRename = "rename" // of a compacted copy
-	beforeNaming = "naming" // the sync of its directory
+	beforeCommit  = "before"
+	afterCommit   = "after"
+	beforeReserve = "reserve" // room for what is stored
+	beforeRename  = "rename"  // of a compacted copy
+	beforeNaming  = "naming"  // the sync of its directory
 )
 
 // A Queue is a queue in one bbolt file.

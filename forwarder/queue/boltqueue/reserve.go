@@ -18,6 +18,9 @@ func (q *Queue) reserve(t *txn) error {
 	if t.stored == 0 {
 		return nil
 	}
+	if err := q.fault(beforeReserve); err != nil {
+		return err
+	}
 	f := q.file
 	need := 2*t.stored + reserveBytes
 	if free := int64(f.db.Stats().FreePageN) * int64(f.page); free >= need {
