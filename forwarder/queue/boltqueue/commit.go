@@ -127,68 +127,6 @@ func (q *Queue) run(ops []op) error {
 	return nil
 }
 
-// part parts ops that could not be committed together: first all that is no
-// store, since it frees space; then half of that, since fewer changes need less
-// of what is free. There is no first part where none is better than the whole.
-func part(ops []op) (first, rest []op) {
-	for _, o := range ops {
-		if needsRoom(o) {
-			rest = append(rest, o)
-		} else {
-			first = append(first, o)
-		}
-	}
-	switch {
-	case len(first) == 0, len(ops) == 1:
-		return nil, ops
-	case len(rest) > 0:
-		return first, rest
-	}
-	half := len(first) / 2
-	return first[:half:half], first[half:]
-}
-
-// needsRoom reports whether an op makes the file hold more.
-func needsRoom(o op) bool {
-	switch o.(type) {
-	case *storing, probing:
-		return true
-	}
-	return false
-}
-
-// A probing is tried at each sweep while writing fails: it needs as much room as
-// an event of ordinary size, so that it is known when events can be stored again
-// although none comes.
-type probing struct{}
-
-func (probing) apply(t *txn) error {
-	t.stored += probeBytes
-	t.dirty = true
-	return nil
-}
-
-func (probing) done(error) {}
-
-// probeBytes is what an event of ordinary size takes up.
-const probeBytes = 4 << 10
-
-// succeeded and failed tell whoever wants to know whether events can be stored.
-// That outcomes can be written says little: they need less room.
-func (q *Queue) succeeded() {
-	if q.failing && q.onFailure != nil {
-		q.onFailure(nil)
-	}
-	q.failing = false
-}
-
-func (q *Queue) failed(err error) {
-	q.failing = true
-	if q.onFailure != nil {
-		q.onFailure(err)
-	}
-}
-
 // attempt applies the ops in one transaction and answers them when it is
 // durable. bad is the op that failed; with -1 it was the transaction, and
 // nothing of it remains.
