@@ -89,6 +89,7 @@ func (g *gateway) act(a *App) {
 	upstreams := make([]forwarder.Upstream, len(a.Upstreams))
 	for i, u := range a.Upstreams {
 		upstreams[i] = u.settings(a)
+		beginUpstream(u.Name)
 	}
 	g.dispatcher.Apply(forwarder.Config{Upstreams: upstreams, Observer: a.observer, Tracer: g.tracer(a)})
 	g.warnOrphans(a)

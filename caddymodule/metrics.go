@@ -104,6 +104,25 @@ func requestRejected(provider string, reason verifier.Reason) {
 	rejectedTotal.WithLabelValues(provider, string(reason)).Inc()
 }
 
+// beginProvider begins a provider's series at 0, so that the first rejection and
+// the first use of a secret are a rise, and so an increase, for whoever asks
+// Prometheus.
+func beginProvider(provider string, secrets int) {
+	for _, reason := range verifier.Reasons {
+		rejectedTotal.WithLabelValues(provider, string(reason))
+	}
+	for index := range secrets {
+		secretMatchedTotal.WithLabelValues(provider, strconv.Itoa(index))
+	}
+}
+
+// beginUpstream begins an upstream's series at 0.
+func beginUpstream(name string) {
+	for _, result := range queue.Results {
+		attemptsTotal.WithLabelValues(name, string(result))
+	}
+}
+
 func secretMatched(provider string, index int) {
 	secretMatchedTotal.WithLabelValues(provider, strconv.Itoa(index)).Inc()
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/scribegate/scribegate/verifier"
 )
 
 // A series is a metric's name with its labels, as Prometheus writes it.
@@ -39,6 +41,32 @@ func (a *adminSite) metrics() series {
 // The collectors live as long as the process, so that tests look at what was
 // added.
 func (s series) since(before series, name string) float64 { return s[name] - before[name] }
+
+// Every series is there from the start, at 0: Prometheus' increase() knows
+// nothing of a first count that comes with its series.
+func TestMetricsBeginAtZero(t *testing.T) {
+	a := newAdminSite(t)
+	block := strings.Replace(soapnoteTo("begun"), "{env.SOAPNOTE_SECRET}", "{env.SOAPNOTE_SECRET} whsec_older", 1)
+	a.run(upstreams("begun", a.ehr.URL), block)
+	now := a.metrics()
+	want := []string{
+		`scribegate_delivery_attempts_total{outcome="connect_error",upstream="begun"}`,
+		`scribegate_delivery_attempts_total{outcome="failure",upstream="begun"}`,
+		`scribegate_delivery_attempts_total{outcome="gone",upstream="begun"}`,
+		`scribegate_delivery_attempts_total{outcome="success",upstream="begun"}`,
+		`scribegate_delivery_attempts_total{outcome="timeout",upstream="begun"}`,
+		`scribegate_secret_matched_total{index="0",provider="soapnoteapi"}`,
+		`scribegate_secret_matched_total{index="1",provider="soapnoteapi"}`,
+	}
+	for _, reason := range verifier.Reasons {
+		want = append(want, `scribegate_requests_rejected_total{provider="soapnoteapi",reason="`+string(reason)+`"}`)
+	}
+	for _, name := range want {
+		if v, ok := now[name]; !ok || (v != 0 && strings.Contains(name, "begun")) {
+			t.Errorf("%s is %v, %v", name, v, ok)
+		}
+	}
+}
 
 func TestMetrics(t *testing.T) {
 	a := newAdminSite(t)

@@ -54,6 +54,7 @@ func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
 		return err
 	}
 	p.SOAPNoteAPI = verifier.SOAPNoteAPI{Secrets: secret.Values, Tolerance: time.Duration(p.Tolerance)}
+	beginProvider(p.Name(), len(secret.Values()))
 	return nil
 }
 

@@ -53,6 +53,7 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 	}
 	p.secret = secret
 	p.Soniox = verifier.Soniox{Header: p.Header, Values: secret.Values}
+	beginProvider(p.Name(), len(secret.Values()))
 	return nil
 }
 

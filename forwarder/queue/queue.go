@@ -195,6 +195,9 @@ const (
 	Gone         Result = "gone"
 )
 
+// Results lists all of them.
+var Results = []Result{Success, Failure, Timeout, ConnectError, Gone}
+
 // An Outcome is what came of one attempt.
 type Outcome struct {
 	Delivery Delivery
