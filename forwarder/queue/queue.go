@@ -104,8 +104,23 @@ type Queue interface {
 type Compacter interface {
 	// Compact gives free space back to the file system while the queue goes
 	// on working. Where it fails or ctx ends, the storage is as it was. One
-	// runs at a time; a second is ErrBusy.
-	Compact(ctx context.Context) (Compacted, error)
+	// runs at a time; a second is ErrBusy. p is told of bytes, and may be nil.
+	Compact(ctx context.Context, p Progress) (Compacted, error)
+}
+
+// A Progress is told now and then how far a replay, a purge or a compaction has
+// come: how much is done, and of how much; a total of 0 is not known. It is
+// called by the goroutine that asked for the work, while nothing of the queue is
+// held: one that is slow holds up no more than that work. Work that succeeds tells
+// it at last that everything is done; work that fails has done at least what was
+// told.
+type Progress func(done, total int64)
+
+// Tell tells of progress where somebody wants to know.
+func (p Progress) Tell(done, total int64) {
+	if p != nil {
+		p(done, total)
+	}
 }
 
 // Compacted is the answer to Compact: the size of the storage in bytes.
@@ -268,6 +283,7 @@ type Selection struct {
 	Since    time.Time // replay: received at or after
 	Before   time.Time // purge of dead events: received before; zero is all
 	Upstream string    // replay: this upstream's deliveries only; "" is all
+	Progress Progress  // is told of events that are dealt with; may be nil
 }
 
 // Replayed is the answer to Replay, counted in events.

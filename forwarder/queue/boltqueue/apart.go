@@ -36,7 +36,7 @@ func (s *settingApart) apply(t *txn) error {
 	t.put(bucketApart, key, v)
 	t.add(countApart, 1)
 	if whole {
-		t.del(bucketEvents, key)
+		t.delRecord(s.entry.seq)
 	}
 	return t.err
 }

@@ -50,7 +50,7 @@ func wantSound(t testing.TB, q *Queue) {
 		if got := readCounts(tx); fmt.Sprint(got) != fmt.Sprint(counted) {
 			t.Errorf("the file counts %+v, and %+v are in it", got, counted)
 		}
-		return nil
+		return soundBlocks(tx)
 	})
 	if err != nil {
 		t.Fatal(err)

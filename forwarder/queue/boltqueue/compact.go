@@ -29,31 +29,58 @@ const (
 // are level. Nothing is held up for longer than a slice, or the last sync, takes.
 //
 // The copy is beside the file and needs as much room as what the file holds.
-func (q *Queue) Compact(ctx context.Context) (queue.Compacted, error) {
-	o := &compacting{queue: q, ctx: ctx, answer: make(chan compactionEnd, 1)}
+// Progress is counted in pages of the copy, of which there become at most as many
+// as the file has in use.
+func (q *Queue) Compact(ctx context.Context, p queue.Progress) (queue.Compacted, error) {
+	o := newCompacting(ctx, q)
 	err := q.intake.do(o)
-	if err == nil {
-		end := <-o.answer
-		if end.err == nil {
-			return end.result, nil
+	for err == nil {
+		select {
+		case r := <-o.reached:
+			p.Tell(r.done, r.total)
+			continue
+		case end := <-o.answer:
+			if err = end.err; err == nil {
+				p.Tell(end.copied, end.copied)
+				return end.result, nil
+			}
 		}
-		err = end.err
 	}
 	return queue.Compacted{}, fmt.Errorf("compacting the queue file %s: %w", q.file.path, err)
 }
 
-// A compacting is a compaction that waits for the committing goroutine.
+// A compacting is a compaction that waits for the committing goroutine, and then
+// its caller.
 type compacting struct {
-	queue  *Queue
-	ctx    context.Context //nolint:containedctx // it ends the compaction
-	answer chan compactionEnd
+	queue   *Queue
+	ctx     context.Context    //nolint:containedctx // it ends the compaction
+	answer  chan compactionEnd // takes one
+	reached chan reach         // holds the newest
+}
+
+func newCompacting(ctx context.Context, q *Queue) *compacting {
+	return &compacting{queue: q, ctx: ctx, answer: make(chan compactionEnd, 1), reached: make(chan reach, 1)}
+}
+
+// A reach is how far a compaction has come, in bytes.
+type reach struct {
+	done, total int64
+}
+
+// tell has the caller told, who may be busy with what it was told before.
+func (o *compacting) tell(r reach) {
+	select {
+	case <-o.reached:
+	default:
+	}
+	o.reached <- r // nobody else puts anything in
 }
 
 func (o *compacting) apply(*txn) error { return nil }
 
 func (o *compacting) done(err error) {
 	if err == nil {
-		err = o.queue.startCompaction(o.ctx, o.answer)
+		err = o.queue.startCompaction(o.ctx, o)
 	}
 	if err != nil {
 		o.answer <- compactionEnd{err: err}
@@ -62,10 +89,11 @@ func (o *compacting) done(err error) {
 
 // A compaction is one that is under way. It is the committing goroutine's.
 type compaction struct {
-	queue   *Queue
-	ctx     context.Context        //nolint:containedctx // it ends the compaction
-	callers []chan<- compactionEnd // each takes one; none where nobody asked for it
-	before  int64
+	queue  *Queue
+	ctx    context.Context //nolint:containedctx // it ends the compaction
+	caller *compacting     // nil where nobody asked for it
+	before int64
+	inUse  int64 // bytes of the file when it began
 
 	copy   *copying
 	sync   *syncing // under way, or nil
@@ -75,6 +103,7 @@ type compaction struct {
 // A compactionEnd is what came of a compaction.
 type compactionEnd struct {
 	result queue.Compacted
+	copied int64 // bytes
 	err    error
 }
 
@@ -94,10 +123,10 @@ var always = func() chan struct{} {
 }()
 
 // startCompaction starts a compaction, which ends with ctx, or joins one that
-// nobody asked for.
-func (q *Queue) startCompaction(ctx context.Context, callers ...chan<- compactionEnd) error {
-	if c := q.compaction; c != nil && len(c.callers) == 0 {
-		c.ctx, c.callers = ctx, callers
+// nobody asked for. The caller is nil where nobody asks for this one.
+func (q *Queue) startCompaction(ctx context.Context, caller *compacting) error {
+	if c := q.compaction; c != nil && c.caller == nil {
+		c.ctx, c.caller = ctx, caller
 		return nil
 	} else if c != nil {
 		return queue.ErrBusy
@@ -109,6 +138,10 @@ func (q *Queue) startCompaction(ctx context.Context, callers ...chan<- compactio
 	if err != nil {
 		return err
 	}
+	_, inUse, err := q.pages()
+	if err != nil {
+		return err
+	}
 	copied, err := newCopy(q.file.path)
 	if err != nil {
 		return err
@@ -116,7 +149,7 @@ func (q *Queue) startCompaction(ctx context.Context, callers ...chan<- compactio
 	if q.copyBytes > 0 {
 		copied.step = q.copyBytes
 	}
-	q.compaction = &compaction{queue: q, ctx: ctx, callers: callers, before: before, copy: copied}
+	q.compaction = &compaction{queue: q, ctx: ctx, caller: caller, before: before, inUse: int64(inUse) * int64(q.file.page), copy: copied}
 	return nil
 }
 
@@ -148,7 +181,7 @@ func (q *Queue) step() {
 		c.abort(err)
 	} else if done {
 		after, _ := q.file.size() // it is only told
-		c.end(compactionEnd{result: queue.Compacted{Before: c.before, After: after}})
+		c.end(compactionEnd{result: queue.Compacted{Before: c.before, After: after}, copied: c.copy.size})
 	}
 }
 
@@ -175,6 +208,9 @@ func (c *compaction) step() (done bool, err error) {
 	if !c.copy.whole {
 		if err := c.queue.view(c.copy.slice); err != nil {
 			return false, err
+		}
+		if c.caller != nil {
+			c.caller.tell(reach{done: c.copy.size, total: max(c.inUse, c.copy.size)})
 		}
 	}
 	if c.copy.whole || c.copy.unsynced >= syncEvery {
@@ -227,10 +263,10 @@ func (c *compaction) abort(err error) {
 
 func (c *compaction) end(e compactionEnd) {
 	c.queue.compaction = nil
-	for _, caller := range c.callers {
-		caller <- e
-	}
-	if e.err != nil && len(c.callers) == 0 {
+	switch {
+	case c.caller != nil:
+		c.caller.answer <- e
+	case e.err != nil:
 		c.queue.waste.failed(c.queue.now())
 	}
 }

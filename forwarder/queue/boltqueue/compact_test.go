@@ -107,7 +107,7 @@ func TestCompact(t *testing.T) {
 		}
 	})
 	for range 3 {
-		got, err := q.Compact(t.Context())
+		got, err := q.Compact(t.Context(), nil)
 		if err != nil {
 			t.Fatalf("Compact: %v", err)
 		}
@@ -165,7 +165,7 @@ func TestCompactGivesBack(t *testing.T) {
 	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
 	large(t, q, "e", 3000)
 	deliver(t, q, 3000)
-	got, err := q.Compact(t.Context())
+	got, err := q.Compact(t.Context(), nil)
 	if err != nil || got.Before < 24<<20 || got.After > 2<<20 || got.After != sizeOf(t, path) {
 		t.Fatalf("Compact: %+v, %v; want a file of many megabytes to become one of few", got, err)
 	}
@@ -195,7 +195,7 @@ func TestCompactFails(t *testing.T) {
 		<-reached
 		release <- errors.New("no room")
 	}()
-	if _, err := q.Compact(t.Context()); err == nil || !strings.Contains(err.Error(), "no room") || !strings.Contains(err.Error(), path) {
+	if _, err := q.Compact(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "no room") || !strings.Contains(err.Error(), path) {
 		t.Fatalf("Compact: %v, want the reason and the file", err)
 	}
 	wantNoCopy(t, path)
@@ -205,7 +205,7 @@ func TestCompactFails(t *testing.T) {
 		<-reached
 		release <- nil
 	}()
-	if _, err := q.Compact(t.Context()); err != nil {
+	if _, err := q.Compact(t.Context(), nil); err != nil {
 		t.Fatalf("Compact, a second time: %v", err)
 	}
 	wantSound(t, q)
@@ -228,7 +228,7 @@ func TestCompactCannotName(t *testing.T) {
 	}})
 	store(t, q, "a", "ehr")
 	failing.Store(true)
-	if _, err := q.Compact(t.Context()); err != nil {
+	if _, err := q.Compact(t.Context(), nil); err != nil {
 		t.Fatalf("Compact: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -248,15 +248,55 @@ func TestCompactTwiceAtOnce(t *testing.T) {
 	large(t, q, "e", 500)
 	first := make(chan error)
 	go func() {
-		_, err := q.Compact(context.Background())
+		_, err := q.Compact(context.Background(), nil)
 		first <- err
 	}()
 	waitForCopy(path)
-	if _, err := q.Compact(t.Context()); !errors.Is(err, queue.ErrBusy) {
+	if _, err := q.Compact(t.Context(), nil); !errors.Is(err, queue.ErrBusy) {
 		t.Errorf("a second one: %v, want that one is under way", err)
 	}
 	if err := <-first; err != nil {
 		t.Errorf("the first: %v", err)
+	}
+}
+
+// A caller who is busy with what it was told holds up neither the compaction nor
+// anything else, and is told the newest when it is free again.
+func TestCompactTellsOfProgress(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings(), copyBytes: 1 << 10})
+	large(t, q, "e", 300)
+	var told [][2]int64
+	done, err := q.Compact(t.Context(), func(done, total int64) {
+		told = append(told, [2]int64{done, total})
+		if len(told) == 1 {
+			waitForNoCopy(path)
+			store(t, q, "meanwhile", "ehr")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := told[0], told[len(told)-1]
+	if len(told) < 2 || len(told) > 3 || first[0] <= 0 || first[0] >= first[1] || first[1] > done.Before {
+		t.Errorf("told %v of a file of %d bytes, want a beginning of it", told, done.Before)
+	}
+	if last[0] != last[1] || last[0] <= first[0] || last[0] > done.After {
+		t.Errorf("told %v of a copy of %d bytes, want all of it at the end", told, done.After)
+	}
+	if n := count(t, q, queue.Filter{}); n != 301 {
+		t.Errorf("%d events are there, want 301", n)
+	}
+}
+
+// waitForNoCopy returns when the copy of the file is in its place.
+func waitForNoCopy(path string) {
+	for {
+		if _, err := os.Stat(copyPath(path)); err != nil {
+			return // or the test runs into its deadline
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -279,13 +319,13 @@ func TestCompactGivenUp(t *testing.T) {
 	large(t, q, "e", 300)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := q.Compact(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := q.Compact(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("Compact of a caller who has gone: %v", err)
 	}
 	wantNoCopy(t, path)
 	ended := make(chan error)
 	go func() {
-		_, err := q.Compact(context.Background())
+		_, err := q.Compact(context.Background(), nil)
 		ended <- err
 	}()
 	waitForCopy(path)
@@ -294,7 +334,7 @@ func TestCompactGivenUp(t *testing.T) {
 		t.Errorf("Compact in a queue that is closed: %v", err)
 	}
 	wantNoCopy(t, path)
-	if _, err := q.Compact(t.Context()); !errors.Is(err, queue.ErrClosed) {
+	if _, err := q.Compact(t.Context(), nil); !errors.Is(err, queue.ErrClosed) {
 		t.Errorf("Compact after that: %v", err)
 	}
 	wantSound(t, mustOpen(t, o))
@@ -324,7 +364,7 @@ func TestCompactKeepsTheLock(t *testing.T) {
 	o, reached, release := held(path, beforeRename)
 	q := mustOpen(t, o)
 	store(t, q, "a", "ehr")
-	go func() { _, _ = q.Compact(context.Background()) }()
+	go func() { _, _ = q.Compact(context.Background(), nil) }()
 	<-reached
 	f := &file{path: path}
 	second := make(chan error)

@@ -39,6 +39,7 @@ type copying struct {
 	step     int    // bytes of a slice
 	alloc    int    // what bbolt enlarges a file by, to be set again at the end
 	unsynced int    // bytes written since the last sync began
+	size     int64  // bytes of the copy before the last slice was written
 }
 
 // copyPath is where the copy of a queue file is made.
@@ -102,6 +103,7 @@ func (c *copying) slice(from *bbolt.Tx) (err error) {
 			_ = to.Rollback() // it may have ended
 		}
 	}()
+	c.size = to.Size()
 	left, until := c.step, time.Now().Add(copyTime)
 	names := from.Cursor()
 	for name, _ := names.Seek(c.bucket); name != nil; name, _ = names.Next() {

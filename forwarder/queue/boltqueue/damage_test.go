@@ -174,8 +174,8 @@ func damagePage(t *testing.T, path, bucket string, key []byte) {
 	size := int64(db.Info().PageSize)
 	var leaf int64
 	if err := db.View(func(tx *bbolt.Tx) error {
-		_, v := tx.Bucket([]byte(bucket)).Cursor().Seek(key)
-		leaf = pageOf(db, v)
+		k, _ := tx.Bucket([]byte(bucket)).Cursor().Seek(key)
+		leaf = pageOf(db, k)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -193,10 +193,10 @@ func damagePage(t *testing.T, path, bucket string, key []byte) {
 	}
 }
 
-// pageOf finds the page of the mapped file in which a value is.
-func pageOf(db *bbolt.DB, v []byte) int64 {
+// pageOf finds the page of the mapped file in which a key is.
+func pageOf(db *bbolt.DB, k []byte) int64 {
 	info := db.Info()
-	return int64(uintptr(unsafe.Pointer(&v[0]))-info.Data) / int64(info.PageSize)
+	return int64(uintptr(unsafe.Pointer(&k[0]))-info.Data) / int64(info.PageSize)
 }
 
 // A page of records that cannot be read costs the events in it, and stops none

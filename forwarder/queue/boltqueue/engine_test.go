@@ -33,7 +33,7 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 		}})
 		return q
 	}
-	return &queuetest.Engine{
+	return checkBlocks(t, &queuetest.Engine{
 		Queue:  open(s),
 		Flush:  func() { flush(t, q) },
 		Sweep:  func() { sweep(t, q) },
@@ -51,7 +51,7 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 			return open(s)
 		},
 		FailWrites: failing.Store,
-	}
+	})
 }
 
 func mustOpen(t testing.TB, o Options) *Queue {

@@ -24,6 +24,11 @@ const (
 	bucketHeld        = "held"        // end and seq -> nothing: delivered events with payload
 	bucketApart       = "apart"       // seq -> a record that cannot be read
 
+	// block, 7 bytes -> which of its events were delivered to whom. Its keys are
+	// shorter than a seq, so that a Reader that looks through all pages of a
+	// damaged file takes none of its elements for an event's.
+	bucketDelivered = "delivered"
+
 	prefixEnded = "ended/" // + class: end and seq -> nothing
 
 	prefixFirst   = "first/"   // + upstream: seq -> nothing: never attempted
@@ -50,6 +55,10 @@ const (
 )
 
 func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+
+// blockKey is the key of a block, whose number has blockBits bits less than a
+// seq has.
+func blockKey(block uint64) []byte { return seqKey(block)[1:] }
 
 func timeKey(nanos int64) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(max(0, nanos))) // not negative

@@ -90,7 +90,7 @@ func (t *txn) remove(seq uint64, r *record) {
 		t.add(countQuarantined, -1)
 	}
 	t.dropPayload(seq, r)
-	t.del(bucketEvents, seqKey(seq))
+	t.delRecord(seq)
 	if t.forgotten(r.receivedAt) {
 		t.del(bucketIDs, []byte(r.id))
 		return

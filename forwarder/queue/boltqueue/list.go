@@ -14,8 +14,8 @@ import (
 // Events implements queue.Queue. A cursor is the place of a page's last event
 // in the order of arrival.
 //
-// Pending, dead and quarantined events are found by their indexes; to find
-// delivered ones, or an upstream's in any state, all events are read.
+// Whatever the filter, it reads about as many events as it lists: pending, dead
+// and quarantined ones are found by their indexes, delivered ones by blocks.
 func (q *Queue) Events(ctx context.Context, f queue.Filter) (queue.Page, error) {
 	below := uint64(newest)
 	if f.Cursor != "" {

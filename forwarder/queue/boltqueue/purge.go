@@ -18,7 +18,7 @@ func (q *Queue) Purge(ctx context.Context, s queue.Selection) (int, error) {
 	var n int
 	var err error
 	if len(s.IDs) > 0 {
-		n, err = q.purgeNamed(ctx, s.IDs)
+		n, err = q.purgeNamed(ctx, s)
 	} else {
 		n, err = q.purgeDead(ctx, s)
 	}
@@ -28,13 +28,13 @@ func (q *Queue) Purge(ctx context.Context, s queue.Selection) (int, error) {
 	return n, nil
 }
 
-func (q *Queue) purgeNamed(ctx context.Context, ids []string) (int, error) {
+func (q *Queue) purgeNamed(ctx context.Context, s queue.Selection) (int, error) {
 	var n int
 	var refused error
 	err := q.do(ctx, func(t *txn) error {
 		var seqs []uint64
 		var records []*record
-		if seqs, records, refused = t.named(ids); refused != nil {
+		if seqs, records, refused = t.named(s.IDs); refused != nil {
 			return nil
 		}
 		n = len(seqs)
@@ -49,6 +49,7 @@ func (q *Queue) purgeNamed(ctx context.Context, ids []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	s.Progress.Tell(int64(n), int64(n))
 	return n, nil
 }
 
@@ -59,7 +60,7 @@ func (q *Queue) purgeDead(ctx context.Context, s queue.Selection) (total int, er
 	}
 	indexes := append(q.indexes(queue.Dead, ""), q.indexes(queue.Quarantined, "")...)
 	var slice int
-	err = q.inSlices(ctx, indexes, match, func(t *txn, seqs []uint64) error {
+	change := func(t *txn, seqs []uint64) error {
 		slice = 0
 		for _, seq := range seqs {
 			if r := t.record(seq); r != nil && match(r) {
@@ -68,6 +69,8 @@ func (q *Queue) purgeDead(ctx context.Context, s queue.Selection) (total int, er
 			}
 		}
 		return nil
-	}, func() { total += slice })
+	}
+	done := func() { total += slice }
+	err = q.inSlices(ctx, walk{indexes: indexes, match: match, change: change, done: done, progress: s.Progress})
 	return total, err
 }

@@ -117,7 +117,7 @@ func TestDeletedPayloadsLeaveTheFile(t *testing.T) {
 		}
 	}
 
-	if _, err := any(q).(queue.Compacter).Compact(t.Context()); err != nil {
+	if _, err := any(q).(queue.Compacter).Compact(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range deleted {

@@ -55,6 +55,7 @@ func (q *Queue) replayNamed(ctx context.Context, s queue.Selection) (queue.Repla
 	if err != nil {
 		return queue.Replayed{}, err
 	}
+	s.Progress.Tell(int64(out.Replayed), int64(out.Replayed))
 	return out, nil
 }
 
@@ -90,7 +91,7 @@ func (q *Queue) replayMatching(ctx context.Context, s queue.Selection) (queue.Re
 	}
 	var total queue.Replayed
 	var slice queue.Replayed
-	err := q.inSlices(ctx, indexes, match, func(t *txn, seqs []uint64) error {
+	change := func(t *txn, seqs []uint64) error {
 		slice = queue.Replayed{}
 		for _, seq := range seqs {
 			r := t.record(seq)
@@ -103,10 +104,12 @@ func (q *Queue) replayMatching(ctx context.Context, s queue.Selection) (queue.Re
 			}
 		}
 		return nil
-	}, func() {
+	}
+	done := func() {
 		total.Replayed += slice.Replayed
 		total.WithoutPayload += slice.WithoutPayload
-	})
+	}
+	err := q.inSlices(ctx, walk{indexes: indexes, match: match, change: change, done: done, progress: s.Progress})
 	return total, err
 }
 

@@ -43,31 +43,68 @@ func (t *txn) named(ids []string) (seqs []uint64, records []*record, err error) 
 	return seqs, records, nil
 }
 
-// inSlices finds the events in the indexes that match, the newest first, and
-// has change called with a slice of them at a time until none is left. What
-// happens to events meanwhile is change's to see: it is called in a later
-// transaction than the one that found them, and maybe more than once. done is
-// called after each slice that is durable.
-func (q *Queue) inSlices(ctx context.Context, indexes []string, match func(*record) bool, change func(t *txn, seqs []uint64) error, done func()) error {
-	below := uint64(newest)
-	for {
+// A walk finds the events of a selection that names none, and has something done
+// to them.
+type walk struct {
+	indexes []string // every event that can match is in one of them
+	match   func(*record) bool
+
+	// change is called with a slice of the events at a time. What happens to them
+	// meanwhile is its to see: it is called in a later transaction than the one
+	// that found them, and maybe more than once.
+	change func(t *txn, seqs []uint64) error
+
+	done     func() // called after each slice that is durable
+	progress queue.Progress
+}
+
+// inSlices goes through the events of a walk, the newest first.
+func (q *Queue) inSlices(ctx context.Context, w walk) error {
+	total, err := q.ahead(ctx, w)
+	if err != nil {
+		return err
+	}
+	dealt := int64(0)
+	w.progress.Tell(dealt, total)
+	for below := uint64(newest); ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		var seqs []uint64
-		err := q.scan(indexes, below, func(seq uint64, r *record) bool {
-			if match(r) {
+		err := q.scan(w.indexes, below, func(seq uint64, r *record) bool {
+			if w.match(r) {
 				seqs = append(seqs, seq)
 			}
 			return len(seqs) < changeSlice && ctx.Err() == nil
 		})
-		if err != nil || len(seqs) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(seqs) == 0 {
+			break
 		}
 		below = seqs[len(seqs)-1]
-		if err := q.do(ctx, func(t *txn) error { return change(t, seqs) }); err != nil {
+		if err := q.do(ctx, func(t *txn) error { return w.change(t, seqs) }); err != nil {
 			return err
 		}
-		done()
+		w.done()
+		dealt += int64(len(seqs))
+		w.progress.Tell(dealt, max(total, dealt))
 	}
+	w.progress.Tell(dealt, dealt) // some may have gone by themselves since they were counted
+	return nil
+}
+
+// ahead counts the events of a walk before it begins, where that is to be told.
+func (q *Queue) ahead(ctx context.Context, w walk) (n int64, err error) {
+	if w.progress == nil {
+		return 0, nil
+	}
+	err = q.scan(w.indexes, newest, func(_ uint64, r *record) bool {
+		if w.match(r) {
+			n++
+		}
+		return ctx.Err() == nil
+	})
+	return n, err
 }

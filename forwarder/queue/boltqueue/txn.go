@@ -46,6 +46,7 @@ type txn struct {
 	base     counts // as committed; not to be changed
 	delta    counts // what this transaction adds
 	buckets  map[string]*bbolt.Bucket
+	blocks   map[uint64]*block // those that it has to do with
 	dirty    bool
 	stored   int64 // bytes of sealed payloads
 	err      error
@@ -144,6 +145,7 @@ func (t *txn) nextSeq() uint64 {
 	if err != nil {
 		t.fail(err)
 	}
+	t.beginBlock(seq)
 	return seq
 }
 
@@ -164,12 +166,21 @@ func readRecord(get func() []byte) (r *record) {
 	return r
 }
 
+// putRecord and delRecord are the only ways in which records change.
 func (t *txn) putRecord(seq uint64, r *record) {
 	t.put(bucketEvents, seqKey(seq), r.appendTo(nil))
+	t.noteDelivered(seq, r)
 }
 
-// flush writes the counts that have changed.
-func (t *txn) flush() error {
+func (t *txn) delRecord(seq uint64) {
+	t.del(bucketEvents, seqKey(seq))
+	t.noteDeleted(seq)
+}
+
+// flush writes the blocks and the counts that have changed.
+func (t *txn) flush() (err error) {
+	defer guard(&err, "changing", t.path)
+	t.flushBlocks()
 	for name, n := range t.delta {
 		if n == 0 {
 			continue

@@ -46,16 +46,22 @@ func (q *Queue) compactUnasked() {
 	if q.compaction != nil {
 		return
 	}
-	var free, pages int
-	err := q.view(func(tx *bbolt.Tx) error {
-		free, pages = q.file.db.Stats().FreePageN, int(tx.Size()/int64(q.file.page))
-		return nil
-	})
+	free, inUse, err := q.pages()
 	now := q.now()
-	if err != nil || !q.waste.look(now, free, pages-free) {
+	if err != nil || !q.waste.look(now, free, inUse) {
 		return
 	}
-	if err := q.startCompaction(context.Background()); err != nil {
+	if err := q.startCompaction(context.Background(), nil); err != nil {
 		q.waste.failed(now)
 	}
+}
+
+// pages counts the file's pages.
+func (q *Queue) pages() (free, inUse int, err error) {
+	err = q.view(func(tx *bbolt.Tx) error {
+		free = q.file.db.Stats().FreePageN
+		inUse = int(tx.Size()/int64(q.file.page)) - free
+		return nil
+	})
+	return free, inUse, err
 }

@@ -82,8 +82,8 @@ func TestCompactJoins(t *testing.T) {
 	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings(), copyBytes: 1})
 	large(t, q, "e", 300)
 	unasked := newTask(func(*txn) error { return nil })
-	o := &compacting{queue: q, ctx: t.Context(), answer: make(chan compactionEnd, 1)}
-	if err := q.intake.do(&starting{task: unasked, start: func() error { return q.startCompaction(t.Context()) }}); err != nil {
+	o := newCompacting(t.Context(), q)
+	if err := q.intake.do(&starting{task: unasked, start: func() error { return q.startCompaction(t.Context(), nil) }}); err != nil {
 		t.Fatal(err)
 	}
 	if err := q.intake.do(o); err != nil {

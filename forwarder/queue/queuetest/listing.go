@@ -118,6 +118,48 @@ var listing = []testCase{
 			h.Fatalf("%v are listed as delivered, want none", got)
 		}
 	}},
+	{name: "list: few among many, by where each stands now", test: func(h *harness) {
+		const n = 2100
+		ids := make([]string, n)
+		for i := range n {
+			ids[i] = fmt.Sprint("e", i)
+		}
+		want := func(f queue.Filter, want ...string) {
+			h.Helper()
+			for _, f.Limit = range []int{1, 2, 100} {
+				if got := h.list(f); !slices.Equal(got, want) {
+					h.Fatalf("Events(%+v): %v, want %v", f, got, want)
+				}
+			}
+		}
+		h.storeMany(ids[:n/2])
+		h.store("few-1", "rare", "ehr")
+		h.storeMany(ids[n/2:])
+		h.store("few-2", "rare")
+		want(queue.Filter{Upstream: "rare"}, "few-2", "few-1")
+		want(queue.Filter{State: queue.Delivered})
+		ds := h.claim("rare", 10)
+		h.wantIDs(ds, "few-1", "few-2")
+		h.deliver(ds[0])
+		h.kill(ds[1])
+		want(queue.Filter{Upstream: "rare"}, "few-2", "few-1")
+		want(queue.Filter{State: queue.Delivered}, "few-1")
+		want(queue.Filter{State: queue.Delivered, Upstream: "ehr"})
+		if _, err := h.Replay(h.Context(), queue.Selection{IDs: []string{"few-1"}, Upstream: "rare"}); err != nil {
+			h.Fatal(err)
+		}
+		want(queue.Filter{State: queue.Delivered})
+		want(queue.Filter{State: queue.Pending, Upstream: "rare"}, "few-1")
+		h.deliver(h.claimOne("rare", "few-1"))
+		want(queue.Filter{State: queue.Delivered, Upstream: "rare"}, "few-1")
+		h.reopen()
+		want(queue.Filter{State: queue.Delivered, Upstream: "rare"}, "few-1")
+		if _, err := h.Purge(h.Context(), queue.Selection{IDs: []string{"few-1"}}); err != nil {
+			h.Fatal(err)
+		}
+		want(queue.Filter{State: queue.Delivered})
+		want(queue.Filter{Upstream: "rare"}, "few-2")
+	}},
 	{name: "list: a record without its payload", test: func(h *harness) {
 		h.store("a", "ehr")
 		p, err := h.Events(h.Context(), queue.Filter{Limit: 1})

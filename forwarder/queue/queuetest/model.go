@@ -13,11 +13,13 @@ type model struct {
 	settings queue.Settings
 	now      func() time.Time
 	events   []*modelEvent        // in order of arrival
+	arrived  int                  // how many there have been
 	husks    map[string]time.Time // ids without event, by receipt
 }
 
 type modelEvent struct {
 	id          string
+	arrival     int // grows with each event
 	receivedAt  time.Time
 	endedAt     time.Time
 	quarantined bool
@@ -49,7 +51,8 @@ func (m *model) store(id string, upstreams []string, quarantined bool) (duplicat
 		return true
 	}
 	delete(m.husks, id)
-	e := &modelEvent{id: id, receivedAt: m.now(), quarantined: quarantined}
+	m.arrived++
+	e := &modelEvent{id: id, arrival: m.arrived, receivedAt: m.now(), quarantined: quarantined}
 	if !quarantined {
 		for _, u := range upstreams {
 			e.deliveries = append(e.deliveries, &modelDelivery{DeliveryRecord: queue.DeliveryRecord{Upstream: u, State: queue.Pending}})
@@ -246,18 +249,18 @@ func (e *modelEvent) record() queue.Record {
 	return r
 }
 
-func (m *model) list(state queue.State, upstream string) []string {
-	ids := []string{}
+// list returns the events that match, newest first.
+func (m *model) list(state queue.State, upstream string) (events []*modelEvent) {
 	for _, e := range slices.Backward(m.events) {
 		match := state == "" && upstream == "" || state == queue.Quarantined && e.quarantined && upstream == ""
 		for _, d := range e.deliveries {
 			match = match || (state == "" || d.State == state) && (upstream == "" || d.Upstream == upstream)
 		}
 		if match {
-			ids = append(ids, e.id)
+			events = append(events, e)
 		}
 	}
-	return ids
+	return events
 }
 
 func (m *model) upstreams() map[string]queue.UpstreamStats {

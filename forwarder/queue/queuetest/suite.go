@@ -38,7 +38,7 @@ type Open func(t testing.TB, s queue.Settings, clock *Clock) *Engine
 func Run(t *testing.T, open Open) {
 	t.Helper()
 	for _, group := range [][]testCase{
-		storing, claiming, settling, failing, retaining, listing, replaying, purging, counting,
+		storing, claiming, settling, failing, retaining, listing, replaying, purging, counting, progressing,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
