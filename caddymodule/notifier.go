@@ -1,9 +1,9 @@
 package caddymodule
 
 import (
-	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -32,7 +32,6 @@ type notifier struct {
 	logger *zap.Logger
 
 	mu      sync.Mutex
-	started bool // every app of the configuration has
 	busy    bool // the goroutine is there
 	waiting []caddyEvent
 	dropped int // since the last that was emitted
@@ -49,25 +48,7 @@ func newNotifier(ctx caddy.Context) (*notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("getting the events app: %w", err)
 	}
-	n := &notifier{ctx: ctx, app: app.(*caddyevents.App), logger: ctx.Logger()}
-	// Subscribers are subscribed when the events app starts, which may be after
-	// the first request: nothing is emitted before Caddy says that all is set up.
-	if err := n.app.On("started", whenStarted{n}); err != nil {
-		return nil, fmt.Errorf("subscribing to Caddy's start: %w", err)
-	}
-	return n, nil
-}
-
-// whenStarted lets a notifier begin.
-type whenStarted struct{ n *notifier }
-
-// Handle implements caddyevents.Handler.
-func (s whenStarted) Handle(context.Context, caddy.Event) error {
-	s.n.mu.Lock()
-	defer s.n.mu.Unlock()
-	s.n.started = true
-	s.n.work()
-	return nil
+	return &notifier{ctx: ctx, app: app.(*caddyevents.App), logger: ctx.Logger()}, nil
 }
 
 // emit has the event emitted soon, or drops it.
@@ -82,18 +63,33 @@ func (n *notifier) emit(name string, data map[string]any) {
 		return
 	}
 	n.waiting = append(n.waiting, caddyEvent{name, data})
-	n.work()
-}
-
-// work has the goroutine run where there is something to do; n.mu is held.
-func (n *notifier) work() {
-	if n.started && !n.busy && len(n.waiting) > 0 {
+	if !n.busy {
 		n.busy = true
 		go n.run()
 	}
 }
 
+// startCheck is how often it is looked whether the configuration has started.
+const startCheck = 20 * time.Millisecond
+
+// awaitStart waits until the configuration acts: the events app takes on its
+// subscribers when it starts, which may be after the first request, and must not
+// be asked to emit meanwhile. That is seen and not subscribed to, since others
+// may emit while a configuration is provisioned.
+func (n *notifier) awaitStart() {
+	for n.ctx.Err() == nil {
+		if app, err := caddy.ActiveContext().AppIfConfigured("events"); err == nil && app == n.app {
+			return
+		}
+		select {
+		case <-n.ctx.Done():
+		case <-time.After(startCheck):
+		}
+	}
+}
+
 func (n *notifier) run() {
+	n.awaitStart()
 	for {
 		n.mu.Lock()
 		if len(n.waiting) == 0 {
@@ -124,6 +120,3 @@ func (n *notifier) hand(e caddyEvent) {
 	}
 	n.app.Emit(n.ctx, e.name, e.data)
 }
-
-// Interface guards
-var _ caddyevents.Handler = whenStarted{}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 )
 
 func init() {
@@ -309,9 +310,12 @@ func TestNotifierKeepsToItsConfiguration(t *testing.T) {
 		t.Errorf("log lines %v", lines)
 	}
 
-	early := &notifier{}
+	early := &notifier{ctx: caddy.Context{Context: t.Context()}, app: new(caddyevents.App)} // Emit would panic
 	early.emit(eventRejected, nil)
-	if early.busy || len(early.waiting) != 1 {
+	time.Sleep(2 * startCheck)
+	early.mu.Lock()
+	defer early.mu.Unlock()
+	if len(early.waiting) != 1 {
 		t.Error("an event is emitted before Caddy has started")
 	}
 }
