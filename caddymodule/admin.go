@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +37,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the routes up.
 func (a *Admin) Provision(ctx caddy.Context) error {
-	a.logger, a.audit = ctx.Logger(), newAudit(ctx)
+	a.logger, a.audit = ctx.Logger(a), newAudit(ctx)
 	return nil
 }
 
@@ -66,13 +65,25 @@ func badRequest(format string, args ...any) error {
 // serve answers by itself, errors too: an error returned to Caddy would be
 // logged with the request.
 func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
-	result, err := a.route(r)
+	var lines *progressLines
+	var told queue.Progress // nil, where nobody wants to know, spares the queue the counting
+	if wantsLines(r) {
+		lines = newProgressLines(w)
+		defer lines.close()
+		told = lines.tell
+	}
+	result, err := a.route(r, told)
 	if err != nil && result == nil {
 		result = map[string]string{"error": err.Error()}
 	}
 	body, marshalErr := json.Marshal(result)
 	if marshalErr != nil {
 		err, body = marshalErr, []byte(`{"error":"encoding the answer failed"}`)
+	}
+	body = append(body, '\n')
+	if lines != nil && (err == nil || lines.begun) {
+		lines.write(body)
+		return nil
 	}
 	status := http.StatusOK
 	if err != nil {
@@ -81,7 +92,7 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 	if status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", allowed(r.URL.Path))
 	}
-	writeJSON(w, status, append(body, '\n'))
+	writeJSON(w, status, body)
 	return nil
 }
 
@@ -111,14 +122,27 @@ func allowed(path string) string {
 	return http.MethodGet
 }
 
-// route finds what answers a request.
-func (a *Admin) route(r *http.Request) (any, error) {
+// An answerer answers a request for a gateway.
+type answerer func(context.Context, *gateway, *http.Request) (any, error)
+
+// A work is an answerer that may take long, and tells how far it has come.
+type work func(context.Context, *gateway, *http.Request, queue.Progress) (any, error)
+
+func (w work) telling(told queue.Progress) answerer {
+	return func(ctx context.Context, g *gateway, r *http.Request) (any, error) {
+		return w(ctx, g, r, told)
+	}
+}
+
+// route finds what answers a request. Work that takes long is told of as it goes
+// on.
+func (a *Admin) route(r *http.Request, told queue.Progress) (any, error) {
 	path := strings.TrimPrefix(r.URL.Path, adminPrefix)
 	parts := strings.Split(path, "/")
 	if path == "health/live" || path == "health/ready" {
 		return a.health(r, parts[1])
 	}
-	var answer func(context.Context, *gateway, *http.Request) (any, error)
+	var answer answerer
 	switch {
 	case path == "status":
 		answer = a.status
@@ -129,11 +153,11 @@ func (a *Admin) route(r *http.Request) (any, error) {
 	case parts[0] == "events" && len(parts) == 3 && parts[2] == "payload":
 		answer = a.payload
 	case path == "replay":
-		answer = a.replay
+		answer = work(a.replay).telling(told)
 	case path == "purge":
-		answer = a.purge
+		answer = work(a.purge).telling(told)
 	case path == "compact":
-		answer = a.compact
+		answer = work(a.compact).telling(told)
 	default:
 		return nil, adminError{http.StatusNotFound, "there is nothing at this path"}
 	}
@@ -152,98 +176,6 @@ func (a *Admin) status(_ context.Context, g *gateway, r *http.Request) (any, err
 		return nil, err
 	}
 	return g.status(time.Now())
-}
-
-// defaultLimit and maxLimit bound a page of events.
-const (
-	defaultLimit = 100
-	maxLimit     = 1000
-)
-
-func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request) (any, error) {
-	query := r.URL.Query()
-	if err := onlyParameters(query, "state", "upstream", "limit", "cursor", "history"); err != nil {
-		return nil, err
-	}
-	f := queue.Filter{
-		State:    queue.State(query.Get("state")),
-		Upstream: query.Get("upstream"),
-		Limit:    defaultLimit,
-		Cursor:   query.Get("cursor"),
-	}
-	switch f.State {
-	case "", queue.Pending, queue.Delivered, queue.Dead, queue.Quarantined:
-	default:
-		return nil, badRequest("state %q is unknown; it is pending, delivered, dead or quarantined", f.State)
-	}
-	if limit := query.Get("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > maxLimit {
-			return nil, badRequest("limit must be a whole number from 1 to %d", maxLimit)
-		}
-		f.Limit = n
-	}
-	history := query.Get("history")
-	if history != "" && history != "true" && history != "false" {
-		return nil, badRequest("history must be true or false")
-	}
-	if err := g.knownUpstream(f.Upstream); err != nil {
-		return nil, err
-	}
-	page, err := g.queue.Events(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	out := eventPage{Events: make([]eventRecord, len(page.Records)), NextCursor: page.Next}
-	for i, rec := range page.Records {
-		out.Events[i] = newEventRecord(rec, history == "true")
-	}
-	return out, nil
-}
-
-// knownUpstream is an error unless the name is empty, configured, or one that
-// events are left of.
-func (g *gateway) knownUpstream(name string) error {
-	if name == "" {
-		return nil
-	}
-	if c := g.configuration(); c != nil && c.upstream(name) != nil {
-		return nil
-	}
-	stats, err := g.queue.Stats()
-	if err != nil {
-		return err
-	}
-	if _, ok := stats.Upstreams[name]; ok {
-		return nil
-	}
-	return badRequest("upstream %q is unknown", name)
-}
-
-func (a *Admin) event(ctx context.Context, g *gateway, r *http.Request) (any, error) {
-	rec, err := g.queue.Event(ctx, strings.TrimPrefix(r.URL.Path, adminPrefix+"events/"))
-	if err != nil {
-		return nil, err
-	}
-	return newEventRecord(rec, true), nil
-}
-
-func (a *Admin) payload(ctx context.Context, g *gateway, r *http.Request) (any, error) {
-	id := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, adminPrefix+"events/"), "/payload")
-	if c := g.configuration(); c == nil || !c.AdminPayloads {
-		return nil, adminError{http.StatusForbidden, "payloads are not handed out; put admin_payloads into the scribegate block to allow it"}
-	}
-	e, err := g.queue.Payload(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	rec, err := g.queue.Event(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	a.audit.payloadRead(rec, r)
-	a.logger.Warn("a payload was read through the admin API", zap.String("event_id", id), zap.String("remote", r.RemoteAddr))
-	return newPayload(e, rec.Quarantined), nil
 }
 
 // onlyParameters refuses query parameters that mean nothing here.

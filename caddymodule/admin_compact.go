@@ -22,7 +22,7 @@ type compacted struct {
 // compact has the queue give its free space back, and answers when it has.
 // Whoever closes the connection before gives the compaction up, and the queue is
 // as it was.
-func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request) (any, error) {
+func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error) {
 	if err := onlyParameters(r.URL.Query()); err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request) (any, 
 		return nil, badRequest("a body means nothing here, and this one is too large or was cut short")
 	}
 	began := time.Now()
-	done, err := c.Compact(ctx)
+	done, err := c.Compact(ctx, told)
 	if err != nil {
 		if ctx.Err() != nil {
 			a.logger.Warn("a compaction was given up, since whoever asked for it has gone", zap.Duration("after", time.Since(began)))

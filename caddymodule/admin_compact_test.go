@@ -42,12 +42,17 @@ func (e *compactEngine) Adopt(queue.Queue) error { return nil }
 type compactly struct{ *boltqueue.Queue }
 
 // madeUp is the compaction of queues that are opened from now on; nil is none.
-var madeUp atomic.Pointer[func(context.Context) (queue.Compacted, error)]
+var madeUp atomic.Pointer[compaction]
 
-func (compactly) Compact(ctx context.Context) (queue.Compacted, error) { return (*madeUp.Load())(ctx) }
+func (compactly) Compact(ctx context.Context, p queue.Progress) (queue.Compacted, error) {
+	return (*madeUp.Load())(ctx, p)
+}
+
+// A compaction is what a test makes up.
+type compaction func(context.Context, queue.Progress) (queue.Compacted, error)
 
 // newCompactSite runs with a made-up compaction.
-func newCompactSite(t *testing.T, compact func(context.Context) (queue.Compacted, error)) *adminSite {
+func newCompactSite(t *testing.T, compact compaction) *adminSite {
 	t.Helper()
 	if compact != nil {
 		madeUp.Store(&compact)
@@ -81,7 +86,7 @@ func TestAdminCompact(t *testing.T) {
 
 func TestAdminCompactErrors(t *testing.T) {
 	fails := queue.ErrBusy
-	a := newCompactSite(t, func(context.Context) (queue.Compacted, error) { return queue.Compacted{}, fails })
+	a := newCompactSite(t, func(context.Context, queue.Progress) (queue.Compacted, error) { return queue.Compacted{}, fails })
 	for _, tt := range []struct {
 		name, method, path string
 		err                error
@@ -121,7 +126,7 @@ func TestAdminCompactIsGivenUp(t *testing.T) {
 	for _, body := range []string{"", "{}"} {
 		captured.reset()
 		begun, ended := make(chan struct{}), make(chan error, 1)
-		a := newCompactSite(t, func(ctx context.Context) (queue.Compacted, error) {
+		a := newCompactSite(t, func(ctx context.Context, _ queue.Progress) (queue.Compacted, error) {
 			close(begun)
 			select {
 			case <-ctx.Done():
@@ -152,7 +157,7 @@ func TestAdminCompactIsGivenUp(t *testing.T) {
 // A compaction may take longer than Caddy lets a request be read.
 func TestAdminCompactTakesItsTime(t *testing.T) {
 	const long = 11 * time.Second // Caddy's limit is 10
-	a := newCompactSite(t, func(ctx context.Context) (queue.Compacted, error) {
+	a := newCompactSite(t, func(ctx context.Context, _ queue.Progress) (queue.Compacted, error) {
 		select {
 		case <-ctx.Done():
 			return queue.Compacted{}, ctx.Err()
@@ -167,7 +172,7 @@ func TestAdminCompactTakesItsTime(t *testing.T) {
 
 func TestCompactCommand(t *testing.T) {
 	fails := error(nil)
-	a := newCompactSite(t, func(context.Context) (queue.Compacted, error) {
+	a := newCompactSite(t, func(context.Context, queue.Progress) (queue.Compacted, error) {
 		return queue.Compacted{Before: 2048, After: 1024}, fails
 	})
 	if out := a.command("compact").done(t).out; out != "compacted: 2.0 KiB -> 1.0 KiB\n" {

@@ -32,6 +32,10 @@ type deliveryRecord struct {
 	Attempts    int             `json:"attempts"`
 	NextAttempt *time.Time      `json:"next_attempt,omitempty"`
 	History     []attemptRecord `json:"history,omitempty"`
+
+	// LeftOut is how many attempts were made before the first in History, since
+	// the replay before it if there was one, and are not kept any more.
+	LeftOut int `json:"history_left_out,omitempty"`
 }
 
 type attemptRecord struct {
@@ -54,7 +58,8 @@ func newEventRecord(r queue.Record, history bool) eventRecord {
 			at := d.NextAttempt.UTC()
 			rec.NextAttempt = &at
 		}
-		if history {
+		if history && len(d.History) > 0 {
+			rec.LeftOut = d.History[0].Number - 1
 			for _, a := range d.History {
 				rec.History = append(rec.History, attemptRecord{
 					Attempt: a.Number, At: a.At.UTC(), Seconds: a.Duration.Seconds(), Outcome: a.Result, Status: a.Status,

@@ -22,6 +22,17 @@ type selection struct {
 	Upstream string   `json:"upstream,omitempty"`
 }
 
+// replayed is the answer to a replay, and purged that to a purge.
+type (
+	replayed struct {
+		Replayed       int `json:"replayed"`
+		WithoutPayload int `json:"without_payload"`
+	}
+	purged struct {
+		Purged int `json:"purged"`
+	}
+)
+
 // maxSelection bounds the body that names events.
 const maxSelection = 8 << 20
 
@@ -58,7 +69,7 @@ func one(choices ...bool) bool {
 	return n == 1
 }
 
-func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request) (any, error) {
+func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error) {
 	s, err := readSelection(r)
 	if err != nil {
 		return nil, err
@@ -69,7 +80,7 @@ func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request) (any, e
 	if err := g.knownUpstream(s.Upstream); err != nil {
 		return nil, err
 	}
-	sel := queue.Selection{IDs: s.IDs, Dead: s.Dead, Upstream: s.Upstream}
+	sel := queue.Selection{IDs: s.IDs, Dead: s.Dead, Upstream: s.Upstream, Progress: told}
 	if s.Since != "" {
 		if sel.Since, err = ago("since", s.Since); err != nil {
 			return nil, err
@@ -81,10 +92,10 @@ func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request) (any, e
 		return nil, err
 	}
 	a.logger.Info("events replayed", zap.Int("events", done.Replayed), zap.Int("without_payload", done.WithoutPayload), zap.String("upstream", s.Upstream))
-	return map[string]int{"replayed": done.Replayed, "without_payload": done.WithoutPayload}, nil
+	return replayed{Replayed: done.Replayed, WithoutPayload: done.WithoutPayload}, nil
 }
 
-func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request) (any, error) {
+func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error) {
 	s, err := readSelection(r)
 	if err != nil {
 		return nil, err
@@ -92,7 +103,7 @@ func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request) (any, er
 	if !one(len(s.IDs) > 0, s.Dead) || s.Since != "" || s.Upstream != "" || (s.Before != "" && !s.Dead) {
 		return nil, badRequest(`say what to purge: {"ids":[...]} or {"dead":true,"before":"24h"}`)
 	}
-	sel := queue.Selection{IDs: s.IDs, Dead: s.Dead}
+	sel := queue.Selection{IDs: s.IDs, Dead: s.Dead, Progress: told}
 	if s.Before != "" {
 		if sel.Before, err = ago("before", s.Before); err != nil {
 			return nil, err
@@ -104,5 +115,5 @@ func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request) (any, er
 		return nil, err
 	}
 	a.logger.Info("events purged", zap.Int("events", n))
-	return map[string]int{"purged": n}, nil
+	return purged{Purged: n}, nil
 }

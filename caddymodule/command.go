@@ -4,10 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
-	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/dustin/go-humanize"
@@ -25,10 +21,14 @@ queue of a running Caddy over its admin API: what waits, what is dead, and
 sending it again.
 
 Every command prints a table, or JSON with --json, and exits with 0 only when
-what it was asked for is done. Secrets are best given as placeholders, so that
+what it was asked for is done. Errors go to standard error, in words. Secrets are best given as placeholders, so that
 they end in no shell's history: --secret '{env.SOAPNOTE_SECRET}'.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.PersistentFlags().Bool("json", false, "print JSON")
+			cmd.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+				return fmt.Errorf("%w; see: caddy %s --help", err, subcommand(cmd))
+			})
 			// Without this cobra prints the help for an unknown command, and
 			// exits as if that had been asked for.
 			cmd.RunE = run(func(cmd *cobra.Command, args []string) error {
@@ -42,6 +42,9 @@ they end in no shell's history: --secret '{env.SOAPNOTE_SECRET}'.`,
 				statusCommand(), eventsCommand(), showCommand(), replayCommand(), purgeCommand(),
 				compactCommand(), exportCommand(), healthCommand(),
 			)
+			for _, sub := range cmd.Commands() {
+				completeNothingElse(sub)
+			}
 		},
 	})
 }
@@ -62,6 +65,28 @@ func run(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, [
 	}
 }
 
+// subcommand is what a command is called behind `caddy`.
+func subcommand(cmd *cobra.Command) string {
+	if cmd.HasParent() && cmd.Parent().HasParent() {
+		return cmd.Parent().Name() + " " + cmd.Name()
+	}
+	return cmd.Name()
+}
+
+// exactly has a command refuse any other number of arguments, and say what it
+// wants.
+func exactly(n int, wanted string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fmt.Errorf("%s; see: caddy %s --help", wanted, subcommand(cmd))
+		}
+		return nil
+	}
+}
+
+// noArguments is for commands that take none.
+var noArguments = exactly(0, "this command takes no arguments")
+
 func wantsJSON(cmd *cobra.Command) bool {
 	yes, _ := cmd.Flags().GetBool("json") // it is defined for all commands
 	return yes
@@ -78,34 +103,12 @@ func printJSON(cmd *cobra.Command, v any) error {
 	return nil
 }
 
-// A table prints rows whose columns line up.
-type table struct{ w *tabwriter.Writer }
-
-func newTable(out io.Writer, columns ...string) table {
-	t := table{tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)}
-	if len(columns) > 0 {
-		t.row(columns...)
+// counted is a number of things, in words.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
 	}
-	return t
-}
-
-func (t table) row(cells ...string) {
-	_, _ = fmt.Fprintln(t.w, strings.Join(cells, "\t")) // Flush reports errors
-}
-
-func (t table) flush() error {
-	if err := t.w.Flush(); err != nil {
-		return fmt.Errorf("printing the result: %w", err)
-	}
-	return nil
-}
-
-// since tells how long ago a time was, in words that fit a table.
-func since(at *time.Time) string {
-	if at == nil || at.IsZero() {
-		return "-"
-	}
-	return humanize.Time(*at)
+	return humanize.Comma(int64(n)) + " " + thing
 }
 
 func yesNo(b bool) string {

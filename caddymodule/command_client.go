@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -21,14 +23,15 @@ func addAddress(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().String("address", "", "the admin API's address (default localhost:2019, or what the configuration says)")
 	cmd.Flags().String("config", "", "the configuration file to find the admin API's address in")
 	cmd.Flags().String("adapter", "", "the configuration file's adapter")
+	complete(cmd, "config", completeFiles)
 	return cmd
 }
 
-// An adminClient asks the admin API again and again over one connection, and
-// tells an answer's status.
+// An adminClient asks the admin API of the running server, over one connection.
 type adminClient struct {
 	address string
-	origin  string
+	base    string // of URLs
+	origin  string // that it comes from, for servers that enforce one; "" is none
 	client  http.Client
 }
 
@@ -38,13 +41,18 @@ func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 		return nil, err
 	}
 	parsed, err := caddy.ParseNetworkAddress(address)
-	if err != nil || parsed.PortRangeSize() > 1 {
-		return nil, fmt.Errorf("%q is no address of an admin API", address)
+	if err == nil && !parsed.IsUnixNetwork() {
+		_, err = url.Parse("http://" + parsed.JoinHostPort(0))
 	}
-	c := &adminClient{address: address, origin: "http://" + parsed.JoinHostPort(0)}
+	if err != nil || parsed.PortRangeSize() > 1 {
+		return nil, fmt.Errorf("%q is no address of an admin API; write it as in --address localhost:2019", address)
+	}
+	c := &adminClient{address: address, base: "http://" + parsed.JoinHostPort(0)}
 	if parsed.IsUnixNetwork() {
-		c.origin = "http://127.0.0.1"                     // what Caddy takes such requests to be for
+		c.base = "http://127.0.0.1"                       // what Caddy takes such requests to be for
 		parsed.Host, _, _ = strings.Cut(parsed.Host, "|") // the socket's mode may stand behind its name
+	} else {
+		c.origin = c.base
 	}
 	c.client.Transport = &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -55,34 +63,6 @@ func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 }
 
 func (c *adminClient) close() { c.client.CloseIdleConnections() }
-
-// get decodes the answer to a GET. An answer that is an error is an adminError.
-func (c *adminClient) get(ctx context.Context, uri string, answer any) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.origin+uri, nil)
-	if err != nil {
-		return fmt.Errorf("making a request to the admin API: %w", err)
-	}
-	resp, err := c.client.Do(r)
-	if err != nil {
-		return adminAPIError(c.address, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerError))
-		if err == nil {
-			err = fmt.Errorf("status %d: %s", resp.StatusCode, body)
-		}
-		return adminError{resp.StatusCode, adminAPIError(c.address, err).Error()}
-	}
-	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
-		return fmt.Errorf("reading the admin API's answer: %w", err)
-	}
-	_, _ = io.Copy(io.Discard, resp.Body) // or the connection could not be used again
-	return nil
-}
-
-// maxAnswerError bounds the text of an error that is read.
-const maxAnswerError = 1 << 20
 
 // adminAddress finds out where the admin API is.
 func adminAddress(cmd *cobra.Command) (string, error) {
@@ -96,43 +76,126 @@ func adminAddress(cmd *cobra.Command) (string, error) {
 	return address, nil
 }
 
-// call asks the admin API of the running server and decodes its answer.
-func call(cmd *cobra.Command, method, uri string, body, answer any) error {
-	address, err := adminAddress(cmd)
+// ask asks the admin API once.
+func ask(cmd *cobra.Command, method, path string, body, answer any) error {
+	c, err := newAdminClient(cmd)
 	if err != nil {
 		return err
 	}
+	defer c.close()
+	return c.ask(cmd.Context(), method, path, body, answer)
+}
+
+// ask asks and decodes the answer. What the server refuses is an adminError.
+func (c *adminClient) ask(ctx context.Context, method, path string, body, answer any) error {
+	return c.request(ctx, method, path, body, "", func(answered io.Reader) error {
+		if err := json.NewDecoder(answered).Decode(answer); err != nil {
+			return fmt.Errorf("reading the admin API's answer: %w", err)
+		}
+		_, _ = io.Copy(io.Discard, answered) // or the connection could not be used again
+		return nil
+	})
+}
+
+// work asks for work that may take long, and has it told how far that has come.
+func (c *adminClient) work(ctx context.Context, path string, body, answer any, told func(progress)) error {
+	return c.request(ctx, http.MethodPost, path, body, linesType, func(answered io.Reader) error {
+		for lines := json.NewDecoder(answered); ; {
+			var line json.RawMessage
+			if err := lines.Decode(&line); err != nil {
+				return fmt.Errorf("the admin API at %s broke off before the work was done: %w; see its log", c.address, err)
+			}
+			var said struct {
+				Progress *progress `json:"progress"`
+				Error    string    `json:"error"`
+			}
+			switch err := json.Unmarshal(line, &said); {
+			case err != nil:
+				return fmt.Errorf("reading the admin API's answer: %w", err)
+			case said.Error != "":
+				return adminError{http.StatusInternalServerError, said.Error}
+			case said.Progress != nil:
+				told(*said.Progress)
+			default:
+				return json.Unmarshal(line, answer)
+			}
+		}
+	})
+}
+
+func (c *adminClient) request(ctx context.Context, method, path string, body any, accept string, read func(io.Reader) error) error {
+	r, err := c.newRequest(ctx, method, path, body)
+	if err != nil {
+		return fmt.Errorf("making a request to the admin API: %w", err)
+	}
+	if accept != "" {
+		r.Header.Set("Accept", accept)
+	}
+	resp, err := c.client.Do(r)
+	if err != nil {
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			err = failed.Err // the URL says no more than the address
+		}
+		return fmt.Errorf("asking the admin API at %s: %w; is Caddy running there? --address, or --config, says where its admin API is", c.address, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // none is none of ours
+	if resp.StatusCode != http.StatusOK || (kind != "application/json" && kind != linesType) {
+		return c.refusal(resp)
+	}
+	return read(resp.Body)
+}
+
+func (c *adminClient) newRequest(ctx context.Context, method, path string, body any) (*http.Request, error) {
 	var content io.Reader
-	header := make(http.Header)
 	if body != nil {
 		encoded, err := json.Marshal(body)
 		if err != nil {
-			return fmt.Errorf("encoding the request: %w", err)
+			return nil, err
 		}
 		content = bytes.NewReader(encoded)
-		header.Set("Content-Type", "application/json")
 	}
-	resp, err := caddycmd.AdminAPIRequest(address, method, uri, header, content)
+	r, err := http.NewRequestWithContext(ctx, method, c.base+adminPrefix+path, content)
 	if err != nil {
-		return adminAPIError(address, err)
+		return nil, err
 	}
-	defer func() { _ = resp.Body.Close() }()
-	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
-		return fmt.Errorf("reading the admin API's answer: %w", err)
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
 	}
-	return nil
+	if c.origin != "" {
+		r.Header.Set("Origin", c.origin)
+	}
+	return r, nil
 }
 
-// adminAPIError is what the admin API said, or else why it said nothing.
-func adminAPIError(address string, err error) error {
-	if _, body, ok := strings.Cut(err.Error(), "{"); ok {
-		var said struct {
-			Error  string `json:"error"`
-			Reason string `json:"reason"` // a probe's
-		}
-		if json.Unmarshal([]byte("{"+strings.TrimSpace(body)), &said) == nil && said.Error+said.Reason != "" {
-			return errors.New(said.Error + said.Reason)
-		}
+// maxRefusal bounds the text of an error that is read, in bytes.
+const maxRefusal = 1 << 20
+
+// refusal is what the admin API says instead of an answer.
+func (c *adminClient) refusal(resp *http.Response) error {
+	var said struct {
+		Error  string `json:"error"`
+		Reason string `json:"reason"` // a probe's
 	}
-	return fmt.Errorf("asking the admin API at %s: %w; is Caddy running there, with Scribegate built in?", address, err)
+	err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(&said)
+	if text := said.Error + said.Reason; err == nil && text != "" {
+		return adminError{resp.StatusCode, text}
+	}
+	return adminError{resp.StatusCode, fmt.Sprintf(
+		"what answers at %s, with status %d, is no admin API of a Caddy that has Scribegate built in; --address, or --config, says where that is", c.address, resp.StatusCode)}
+}
+
+// advised adds to a refusal what can be done about it.
+func advised(err error) error {
+	said, ok := errors.AsType[adminError](err)
+	if !ok {
+		return err
+	}
+	switch {
+	case said.status == http.StatusNotFound && strings.Contains(said.text, "no such event"):
+		said.text += "; `caddy scribegate events` lists those that there are"
+	case said.status == http.StatusConflict && strings.Contains(said.text, "no longer kept"):
+		said.text += "; it goes with the last delivery, unless keep_delivered puts that off"
+	}
+	return said
 }

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,13 +10,12 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"syscall"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
 )
 
 // exportedEvent is a line of an export: the event as the admin API shows it,
@@ -38,7 +38,8 @@ func exportCommand() *cobra.Command {
 		Short: "Prints a line of JSON for each event, newest first",
 		Long: `
 Prints a line of JSON for each event in the queue, newest first: what show prints
-with --json, its payload with --payloads.
+with --json, its payload with --payloads. Where that goes into a file or a pipe, it
+tells in the terminal how far it has come.
 
 With --path it reads a queue file that no Caddy has in use, also a damaged one, and
 brings out what can be read. It writes nothing. Payloads are opened with the key
@@ -48,27 +49,37 @@ It exits with 0 only when everything was exported. What could not be is counted
 at the end.`,
 		Example: `  caddy scribegate export --state dead
   caddy scribegate export --payloads --path /var/lib/scribegate/queue.db --encryption-key '{env.SCRIBEGATE_KEY}'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
-			x.out = cmd.OutOrStdout()
-			err := x.check(cmd, path, keys)
-			switch {
-			case err != nil:
-			case path != "":
-				err = x.fromFile(cmd, path, keys)
-			default:
-				err = x.fromServer(cmd)
+			if err := x.check(cmd, path, keys); err != nil {
+				return err
 			}
-			if errors.Is(err, syscall.EPIPE) {
+			x.out = cmd.OutOrStdout()
+			x.meter = newMeter(cmd, x.out)
+			defer x.meter.wipe()
+			ctx, stop := interruptible(cmd)
+			defer stop()
+			var err error
+			if path != "" {
+				err = x.fromFile(ctx, cmd, path, keys)
+			} else {
+				err = x.fromServer(ctx, cmd)
+			}
+			switch {
+			case errors.Is(err, syscall.EPIPE):
 				return errNotDone // whoever read it has had enough
+			case err != nil && ctx.Err() != nil:
+				return fmt.Errorf("stopped: %s were exported", counted(x.events, "event"))
 			}
 			return err
 		}),
 	}
-	cmd.Flags().StringVar(&x.state, "state", "", "only events with a delivery in this state: pending, delivered, dead; or quarantined ones")
+	cmd.Flags().StringVar(&x.state, "state", "", stateUsage)
 	cmd.Flags().BoolVar(&x.payloads, "payloads", false, "export payloads too; the server must allow it, and logs each")
 	cmd.Flags().StringVar(&path, "path", "", "read this queue file, which no Caddy may have in use, instead of asking a server")
 	cmd.Flags().StringArrayVar(&keys, "encryption-key", nil, "with --path: a key that opens payloads; may be repeated; a placeholder keeps it out of the shell's history")
+	complete(cmd, "state", completeStates)
+	complete(cmd, "path", completeFiles)
 	return addAddress(cmd)
 }
 
@@ -77,6 +88,7 @@ type exporter struct {
 	state    string
 	payloads bool
 	out      io.Writer
+	meter    *meter
 
 	events, partly int
 }
@@ -112,6 +124,7 @@ func (x *exporter) print(e exportedEvent) error {
 		return fmt.Errorf("printing event %s: %w", e.ID, err)
 	}
 	x.events++
+	x.meter.show("exporting: %s events", humanize.Comma(int64(x.events)))
 	if len(e.Damaged) > 0 {
 		x.partly++
 	}
@@ -119,7 +132,7 @@ func (x *exporter) print(e exportedEvent) error {
 }
 
 // fromServer exports the events of a running server, page by page.
-func (x *exporter) fromServer(cmd *cobra.Command) error {
+func (x *exporter) fromServer(ctx context.Context, cmd *cobra.Command) error {
 	c, err := newAdminClient(cmd)
 	if err != nil {
 		return err
@@ -127,7 +140,7 @@ func (x *exporter) fromServer(cmd *cobra.Command) error {
 	defer c.close()
 	if x.payloads {
 		// No event has this id, so that nothing but the permission is asked for.
-		err := c.get(cmd.Context(), adminPrefix+"events/-/payload", new(storedPayload))
+		err := c.ask(ctx, http.MethodGet, "events/-/payload", nil, new(storedPayload))
 		if said, ok := errors.AsType[adminError](err); err != nil && (!ok || said.status != http.StatusNotFound) {
 			return err
 		}
@@ -138,11 +151,11 @@ func (x *exporter) fromServer(cmd *cobra.Command) error {
 	}
 	for more := true; more; {
 		var page eventPage
-		if err := c.get(cmd.Context(), adminPrefix+"events?"+query.Encode(), &page); err != nil {
+		if err := c.ask(ctx, http.MethodGet, "events?"+query.Encode(), nil, &page); err != nil {
 			return err
 		}
 		for _, e := range page.Events {
-			line, err := x.withPayload(cmd, c, e)
+			line, err := x.withPayload(ctx, c, e)
 			if err == nil {
 				err = x.print(line)
 			}
@@ -161,13 +174,13 @@ func (x *exporter) fromServer(cmd *cobra.Command) error {
 
 // withPayload asks for an event's payload. One that has gone since the event was
 // listed is none.
-func (x *exporter) withPayload(cmd *cobra.Command, c *adminClient, e eventRecord) (exportedEvent, error) {
+func (x *exporter) withPayload(ctx context.Context, c *adminClient, e eventRecord) (exportedEvent, error) {
 	line := exportedEvent{eventRecord: e}
 	if !x.payloads || !e.Payload {
 		return line, nil
 	}
 	p := new(storedPayload)
-	err := c.get(cmd.Context(), adminPrefix+"events/"+url.PathEscape(e.ID)+"/payload", p)
+	err := c.ask(ctx, http.MethodGet, "events/"+url.PathEscape(e.ID)+"/payload", nil, p)
 	if err == nil {
 		line.Content = p
 		return line, nil
@@ -182,84 +195,4 @@ func (x *exporter) withPayload(cmd *cobra.Command, c *adminClient, e eventRecord
 		return line, err
 	}
 	return line, nil
-}
-
-// fromFile exports the events of a file that nobody has in use.
-func (x *exporter) fromFile(cmd *cobra.Command, path string, given []string) error {
-	var keys []boltqueue.Key
-	for _, v := range given {
-		v, err := secretFlag("encryption-key", v)
-		if err != nil {
-			return err
-		}
-		key, err := boltqueue.ParseKey(v)
-		if err != nil {
-			return fmt.Errorf("--encryption-key: %w", err)
-		}
-		keys = append(keys, key)
-	}
-	r, err := boltqueue.OpenReader(path, keys)
-	if err != nil {
-		if errors.Is(err, queue.ErrBusy) {
-			return fmt.Errorf("%s is in use; leave --path out, so that the Caddy that has it is asked, or stop that one", path)
-		}
-		return err
-	}
-	defer func() { _ = r.Close() }() // it was for reading only
-	filter := boltqueue.ReadFilter{State: queue.State(x.state), Payloads: x.payloads}
-	tally, err := r.Read(cmd.Context(), filter, func(f boltqueue.Found) error {
-		return x.print(newExportedEvent(f))
-	})
-	if err != nil {
-		return err
-	}
-	if !tally.Whole() {
-		return errors.New(told(tally, path))
-	}
-	if tally.Damaged > 0 || tally.Displaced > 0 {
-		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "Warning:", told(tally, path))
-	}
-	return nil
-}
-
-func newExportedEvent(f boltqueue.Found) exportedEvent {
-	line := exportedEvent{eventRecord: newEventRecord(f.Record, true)}
-	if f.RecordLost {
-		line.Damaged = append(line.Damaged, "record")
-	}
-	if f.PayloadLost {
-		line.Damaged = append(line.Damaged, "payload")
-	}
-	if f.Event != nil {
-		// An event that has lost its record does not say whether it is one.
-		quarantined := f.Record.Quarantined || (f.RecordLost && !json.Valid(f.Event.AppendStructured(nil)))
-		p := newPayload(f.Event, quarantined)
-		line.Content = &p
-	}
-	return line
-}
-
-// told says in words what was read of a damaged file.
-func told(t boltqueue.Tally, path string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "exported %d events", t.Events)
-	if t.Partly > 0 {
-		fmt.Fprintf(&b, ", %d of them in part", t.Partly)
-	}
-	if t.Lost > 0 {
-		fmt.Fprintf(&b, "; %d could not be read", t.Lost)
-	}
-	if t.Displaced > 0 {
-		fmt.Fprintf(&b, "; %d may be told as they were before their last attempts", t.Displaced)
-	}
-	if t.Uncertain {
-		b.WriteString("; more may be missing, and what was changed last may be told as it was before")
-	}
-	if t.Locked > 0 {
-		fmt.Fprintf(&b, "; %d payloads are damaged or sealed with a key that was not given", t.Locked)
-	}
-	if t.Damaged > 0 {
-		fmt.Fprintf(&b, " (%d pages of %s are damaged)", t.Damaged, path)
-	}
-	return b.String()
 }

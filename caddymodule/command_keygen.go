@@ -19,7 +19,7 @@ func keygenCommand() *cobra.Command {
 Prints a new key for encryption_key and a new secret for signing_secret. Keep both
 where the gateway's configuration finds them, in the environment or in files, and
 nowhere else.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
 			keys := struct {
 				EncryptionKey string `json:"encryption_key"`
@@ -29,8 +29,8 @@ nowhere else.`,
 				return printJSON(cmd, keys)
 			}
 			t := newTable(cmd.OutOrStdout())
-			t.row("encryption_key", keys.EncryptionKey)
-			t.row("signing_secret", keys.SigningSecret)
+			t.row(text("encryption_key"), text(keys.EncryptionKey))
+			t.row(text("signing_secret"), text(keys.SigningSecret))
 			return t.flush()
 		}),
 	}

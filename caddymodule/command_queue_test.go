@@ -57,7 +57,7 @@ func TestDeadEventIsReplayedByCommand(t *testing.T) {
 	}
 
 	out := a.command("show", id).done(t).out
-	for _, want := range []string{id, "soapnoteapi", "note.generated", "ehr: delivered after 1 attempts", "lab: dead after 1 attempts", "success", "204", "gone", "410"} {
+	for _, want := range []string{id, "soapnoteapi", "note.generated", "ehr: delivered after 1 attempt\n", "lab: dead after 1 attempt\n", "success", "204", "gone", "410"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("show printed no %q:\n%s", want, out)
 		}
@@ -67,7 +67,7 @@ func TestDeadEventIsReplayedByCommand(t *testing.T) {
 	}
 
 	a.lab.respond(nil)
-	if out := a.command("replay", id, "--upstream", "lab").done(t).out; !strings.HasPrefix(out, "1 events replayed") {
+	if out := a.command("replay", id, "--upstream", "lab").done(t).out; !strings.HasPrefix(out, "1 event replayed") {
 		t.Errorf("replay printed %q", out)
 	}
 	got := a.lab.wait(t, 3)[2]
@@ -116,8 +116,8 @@ func TestPurgeCommand(t *testing.T) {
 	a.settledNote("note-2")
 	for _, tt := range []struct{ args, want string }{
 		{"purge --dead --before 1h", "0 events purged"},
-		{"purge " + id, "1 events purged"},
-		{"purge --dead", "1 events purged"},
+		{"purge " + id, "1 event purged"},
+		{"purge --dead", "1 event purged"},
 		{"purge --dead", "0 events purged"},
 	} {
 		if out := a.command(strings.Fields(tt.args)...).done(t).out; strings.TrimSpace(out) != tt.want {

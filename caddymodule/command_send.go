@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
@@ -56,7 +55,8 @@ prints the answer's status and the event's id. The samples are synthetic.`,
 		Example: `  caddy scribegate send soapnoteapi --event note.generated
   caddy scribegate send soniox --header 'Authorization: Bearer {env.SONIOX_WEBHOOK_SECRET}'
   caddy scribegate send soapnoteapi --to https://hooks.example.com/soapnote --secret '{env.SOAPNOTE_SECRET}'`,
-		Args: cobra.ExactArgs(1),
+		Args:      exactly(1, "name one provider, soapnoteapi or soniox"),
+		ValidArgs: providerNames,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			s.provider = args[0]
 			return s.send(cmd)
@@ -69,6 +69,8 @@ prints the answer's status and the event's id. The samples are synthetic.`,
 	cmd.Flags().StringVar(&s.file, "file", "", "a file whose bytes are sent as the body, instead of a sample; - is standard input")
 	cmd.Flags().IntVar(&s.count, "count", 1, "how many events to send")
 	cmd.Flags().Float64Var(&s.rate, "rate", 0, "how many events a second at most; 0 is no limit")
+	complete(cmd, "event", completeSamples)
+	complete(cmd, "file", completeFiles)
 	return cmd
 }
 
@@ -117,46 +119,64 @@ func (s *sending) send(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	limit := rate.Inf
-	if s.rate > 0 {
-		limit = rate.Limit(s.rate)
-	}
-	limiter := rate.NewLimiter(limit, 1)
-	client := &http.Client{Timeout: sendTimeout}
-	var all []sent
-	refused := 0
-	for range s.count {
-		if err := limiter.Wait(cmd.Context()); err != nil {
-			return fmt.Errorf("waiting for the next event's turn: %w", err)
+	ctx, stop := interruptible(cmd)
+	defer stop()
+	all, err := s.sendAll(ctx, body, prove, func(one sent) {
+		if !wantsJSON(cmd) {
+			_, _ = fmt.Fprintln(cmd.OutOrStdout(), one.line())
 		}
-		content := body
-		if content == nil {
-			if content, err = sampleBody(s.event, time.Now()); err != nil {
-				return err
-			}
-		}
-		result, err := post(cmd.Context(), client, s.to, content, prove)
-		if err != nil {
-			return err
-		}
-		if result.ID == "" {
-			refused++
-		}
-		if wantsJSON(cmd) {
-			all = append(all, result)
-			continue
-		}
-		_, _ = fmt.Fprintln(cmd.OutOrStdout(), result.line())
-	}
-	if wantsJSON(cmd) {
+	})
+	if wantsJSON(cmd) && len(all) > 0 {
 		if err := printJSON(cmd, all); err != nil {
 			return err
+		}
+	}
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return fmt.Errorf("stopped: %d of %d events were sent", len(all), s.count)
+	case err != nil && len(all) > 0:
+		return fmt.Errorf("%w (%d of %d events were sent before)", err, len(all), s.count)
+	case err != nil:
+		return err
+	}
+	refused := 0
+	for _, one := range all {
+		if one.ID == "" {
+			refused++
 		}
 	}
 	if refused > 0 {
 		return fmt.Errorf("%d of %d events were not received", refused, s.count)
 	}
 	return nil
+}
+
+// sendAll sends one event after the other, and tells of each.
+func (s *sending) sendAll(ctx context.Context, body []byte, prove func(http.Header, []byte), tell func(sent)) (all []sent, err error) {
+	limit := rate.Inf
+	if s.rate > 0 {
+		limit = rate.Limit(s.rate)
+	}
+	limiter := rate.NewLimiter(limit, 1)
+	client := &http.Client{Timeout: sendTimeout}
+	for range s.count {
+		if err := limiter.Wait(ctx); err != nil {
+			return all, fmt.Errorf("waiting for the next event's turn: %w", err)
+		}
+		content := body
+		if content == nil {
+			if content, err = sampleBody(s.event, time.Now()); err != nil {
+				return all, err
+			}
+		}
+		one, err := post(ctx, client, s.to, content, prove)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, one)
+		tell(one)
+	}
+	return all, nil
 }
 
 // line is the result for people.
@@ -245,39 +265,4 @@ func orElse(value, fallback string) string {
 		return fallback
 	}
 	return value
-}
-
-// sampleBody makes a synthetic payload, different each time.
-func sampleBody(kind string, now time.Time) ([]byte, error) {
-	id := uuid.NewString()
-	created := now.UTC().Format("2006-01-02T15:04:05.000Z")
-	switch kind {
-	case "note.generated":
-		return json.Marshal(map[string]any{
-			"event": kind, "note_id": id, "status": "completed", "created_at": created,
-			"data": map[string]any{
-				"noteId":     id,
-				"subjective": "Synthetic: the patient reports a cough for three days.",
-				"objective":  "Synthetic: temperature 37.1 °C, lungs clear.",
-				"assessment": "Synthetic: acute upper respiratory infection.",
-				"plan":       "Synthetic: rest and fluids.",
-				"transcript": "Synthetic: good morning, what brings you here?",
-				"billing_codes": map[string]any{
-					"icd10": []any{map[string]string{"code": "J06.9", "description": "Acute upper respiratory infection"}},
-					"cpt":   []any{map[string]string{"code": "99213", "description": "Office visit, established patient"}},
-				},
-				"patient_summary": "Synthetic: you have a cold.",
-				"expires_at":      now.UTC().Add(24 * time.Hour).Format("2006-01-02T15:04:05.000Z"),
-			},
-		})
-	case "note.failed":
-		return json.Marshal(map[string]string{"event": kind, "note_id": id, "status": "failed", "created_at": created})
-	case "test":
-		return json.Marshal(map[string]string{"event": kind, "note_id": "test_" + strconv.FormatInt(now.UnixNano(), 10), "status": "test", "created_at": created})
-	case "transcription.completed":
-		return json.Marshal(map[string]string{"id": id, "status": "completed"})
-	case "transcription.error":
-		return json.Marshal(map[string]string{"id": id, "status": "error"})
-	}
-	return nil, fmt.Errorf("--event %q is unknown; it is note.generated, note.failed, test, transcription.completed or transcription.error", kind)
 }

@@ -36,8 +36,9 @@ only with --tolerance. Nothing is sent anywhere.
 
 For soniox, which signs nothing, --header is the captured header and --secret the
 value that it should have.`,
-		Example: `  caddy scribegate verify soapnoteapi --secret '{env.SOAPNOTE_SECRET}' --signature 3fae... --timestamp 1773934200 --file body.json`,
-		Args:    cobra.ExactArgs(1),
+		Example:   `  caddy scribegate verify soapnoteapi --secret '{env.SOAPNOTE_SECRET}' --signature 3fae... --timestamp 1773934200 --file body.json`,
+		Args:      exactly(1, "name one provider, soapnoteapi or soniox"),
+		ValidArgs: providerNames,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			resolved, err := secretFlag("secret", secret)
 			if err != nil {
@@ -71,6 +72,8 @@ value that it should have.`,
 	cmd.Flags().StringVar(&file, "file", "", "the captured body (default standard input)")
 	cmd.Flags().DurationVar(&tolerance, "tolerance", 0, "how far the timestamp may be from now (default: freshness is not judged)")
 	_ = cmd.MarkFlagRequired("secret") // it is defined above
+	complete(cmd, "file", completeFiles)
+	complete(cmd, "tolerance", completeDurations)
 	return cmd
 }
 
@@ -145,14 +148,14 @@ func (j *judgement) print(cmd *cobra.Command) error {
 		}
 	} else {
 		t := newTable(cmd.OutOrStdout())
-		t.row("genuine", yesNo(j.Genuine))
+		t.row(text("genuine"), text(yesNo(j.Genuine)).paint(green, j.Genuine).paint(red, !j.Genuine))
 		for _, line := range [][2]string{{"reason", j.Reason}, {"age", j.Age}, {"payload", j.Payload}, {"id", j.EventID}} {
 			if line[1] != "" {
-				t.row(line[0], line[1])
+				t.row(text(line[0]), text(line[1]))
 			}
 		}
 		for _, hint := range j.Hints {
-			t.row("hint", hint)
+			t.row(text("hint"), text(hint))
 		}
 		if err := t.flush(); err != nil {
 			return err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/dustin/go-humanize"
-	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -77,31 +76,4 @@ func ready(ctx context.Context) error {
 			humanize.IBytes(uint64(stats.Bytes)), humanize.IBytes(uint64(stats.MaxBytes))) // both are above zero
 	}
 	return nil
-}
-
-func healthCommand() *cobra.Command {
-	return addAddress(&cobra.Command{
-		Use:   "health [live|ready]",
-		Short: "Says whether the gateway is live or ready, for a container's probe",
-		Long: `
-Prints one line and exits with 0 if the gateway is well: live, the process
-answers; ready (the default), its queue is open, can be read and has space left.`,
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []cobra.Completion{"live", "ready"},
-		RunE: run(func(cmd *cobra.Command, args []string) error {
-			probe := "ready"
-			if len(args) > 0 {
-				probe = args[0]
-			}
-			var h health
-			if err := call(cmd, http.MethodGet, adminPrefix+"health/"+probe, nil, &h); err != nil {
-				return fmt.Errorf("not %s: %w", probe, err)
-			}
-			if wantsJSON(cmd) {
-				return printJSON(cmd, h)
-			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", probe, h.Status)
-			return nil
-		}),
-	})
 }

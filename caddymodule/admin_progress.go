@@ -1,0 +1,94 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	linesType = "application/x-ndjson"
+
+	// progressEvery is how often a client is told of progress, and how long work
+	// must take to be told of at all.
+	progressEvery = 250 * time.Millisecond
+
+	// progressTimeout is how long a client may take to read a line of progress.
+	// Work goes on without telling one that is slower.
+	progressTimeout = 10 * time.Second
+)
+
+// progress is how far some work has come: how much is done, and of how much; a
+// total of 0 is not known.
+type progress struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// progressLine is a line of an answer that is not the last.
+type progressLine struct {
+	Progress progress `json:"progress"`
+}
+
+// wantsLines reports whether a request for work asks to be told of its progress.
+func wantsLines(r *http.Request) bool {
+	if r.Method != http.MethodPost || allowed(r.URL.Path) != http.MethodPost {
+		return false
+	}
+	for accepted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		if kind, _, err := mime.ParseMediaType(accepted); err == nil && kind == linesType {
+			return true
+		}
+	}
+	return false
+}
+
+// progressLines is an answer in lines of JSON: some of progress while the work
+// goes on, and at last what is the whole answer otherwise.
+type progressLines struct {
+	w          http.ResponseWriter
+	controller *http.ResponseController
+	last       time.Time // a line, or the beginning of the work
+	begun      bool      // whether the status has gone out
+	failed     bool      // whether the client takes no more
+}
+
+func newProgressLines(w http.ResponseWriter) *progressLines {
+	return &progressLines{w: w, controller: http.NewResponseController(w), last: time.Now()}
+}
+
+// tell is called by whatever does the work.
+func (l *progressLines) tell(done, total int64) {
+	now := time.Now()
+	if now.Sub(l.last) < progressEvery {
+		return
+	}
+	l.last = now
+	body, _ := json.Marshal(progressLine{progress{done, total}}) // numbers always marshal
+	l.write(append(body, '\n'))
+}
+
+// write sends a line.
+func (l *progressLines) write(line []byte) {
+	if l.failed {
+		return
+	}
+	if !l.begun {
+		l.begun = true
+		l.w.Header().Set("Content-Type", linesType)
+		l.w.WriteHeader(http.StatusOK)
+	}
+	_ = l.controller.SetWriteDeadline(time.Now().Add(progressTimeout)) // what has none cannot hang either
+	_, err := l.w.Write(line)
+	if err == nil {
+		err = l.controller.Flush()
+	}
+	l.failed = err != nil
+}
+
+// close leaves the connection as it was, for the next request on it.
+func (l *progressLines) close() {
+	_ = l.controller.SetWriteDeadline(time.Time{}) // where it could not be set it cannot be taken back
+}

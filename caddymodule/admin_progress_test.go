@@ -1,0 +1,216 @@
+package caddymodule
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// work asks the admin API for work, and to be told of it.
+func (a *adminSite) work(path, body string) *http.Response {
+	a.t.Helper()
+	r, err := http.NewRequestWithContext(a.t.Context(), http.MethodPost, "http://"+a.admin+path, strings.NewReader(body))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	r.Header.Set("Accept", "application/x-ndjson")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// telling makes up a compaction that tells of half of its work until it is let go.
+func telling(letGo <-chan struct{}, end func() (queue.Compacted, error)) compaction {
+	return func(ctx context.Context, p queue.Progress) (queue.Compacted, error) {
+		for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); {
+			select {
+			case <-letGo:
+				return end()
+			case <-ctx.Done():
+				return queue.Compacted{}, ctx.Err()
+			case <-time.After(time.Millisecond):
+				p.Tell(1024, 2048)
+			}
+		}
+		return queue.Compacted{}, errors.New("nobody took notice of the progress")
+	}
+}
+
+// A client that asks for lines has them while the work goes on, and the answer or
+// the error as the last.
+func TestAdminTellsOfProgress(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end  func() (queue.Compacted, error)
+		want string
+	}{
+		"done":   {func() (queue.Compacted, error) { return queue.Compacted{Before: 2048, After: 1024}, nil }, `{"before":2048,"after":1024}`},
+		"failed": {func() (queue.Compacted, error) { return queue.Compacted{}, errors.New("no space left on device") }, `{"error":"no space left on device"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			letGo := make(chan struct{})
+			a := newCompactSite(t, telling(letGo, tt.end))
+			resp := a.work("/scribegate/compact", "")
+			if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/x-ndjson" {
+				t.Fatalf("%d %s", resp.StatusCode, resp.Header.Get("Content-Type"))
+			}
+			lines := bufio.NewReader(resp.Body)
+			if line, err := lines.ReadString('\n'); err != nil || line != `{"progress":{"done":1024,"total":2048}}`+"\n" {
+				t.Fatalf("the first line is %q, %v", line, err)
+			}
+			close(letGo) // so the line came while the work went on
+			rest, err := io.ReadAll(lines)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := strings.Split(strings.TrimSuffix(string(rest), "\n"), "\n")
+			if all[len(all)-1] != tt.want || !strings.HasSuffix(string(rest), "\n") {
+				t.Errorf("the last line is %q, want %q", all[len(all)-1], tt.want)
+			}
+		})
+	}
+}
+
+// Whoever closes the connection between two lines ends the work.
+func TestAdminWorkInLinesIsGivenUp(t *testing.T) {
+	ended := make(chan error, 1)
+	a := newCompactSite(t, func(ctx context.Context, p queue.Progress) (queue.Compacted, error) {
+		done, err := telling(nil, nil)(ctx, p)
+		ended <- err
+		return done, err
+	})
+	resp := a.work("/scribegate/compact", "")
+	if _, err := bufio.NewReader(resp.Body).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("after the connection was closed the work goes on, until %v", err)
+	}
+}
+
+// Without asking, the answer is one piece of JSON, and nothing is counted for it.
+func TestAdminTellsNobodyUnasked(t *testing.T) {
+	asked := false
+	a := newCompactSite(t, func(_ context.Context, p queue.Progress) (queue.Compacted, error) {
+		asked = p != nil
+		return queue.Compacted{Before: 2048, After: 1024}, nil
+	})
+	r := a.ask("POST", "/scribegate/compact", "")
+	if r.status != http.StatusOK || r.body != `{"before":2048,"after":1024}`+"\n" || r.header.Get("Content-Type") != "application/json" || r.header.Get("Content-Length") != "29" || asked {
+		t.Errorf("%d %v %q, asked for progress %v", r.status, r.header, r.body, asked)
+	}
+}
+
+// What fails before the work begins has its status, also for a client that wants
+// lines; what is done at once has one line.
+func TestAdminWorkInLines(t *testing.T) {
+	a := newAdminSite(t)
+	id := a.settledNote("note-1")
+	for _, tt := range []struct {
+		path, body string
+		status     int
+		kind, want string
+	}{
+		{"replay", `{"ids":["unknown"]}`, 404, "application/json", "no such event"},
+		{"replay", `{"dead":true,"upstream":"nobody"}`, 400, "application/json", `there are: ehr, lab`},
+		{"purge", `{}`, 400, "application/json", "say what to purge"},
+		{"compact?now=1", ``, 400, "application/json", "means nothing here"},
+		{"nothing", ``, 404, "application/json", "there is nothing"},
+		{"replay", `{"ids":["` + id + `"],"upstream":"lab"}`, 200, "application/x-ndjson", `{"replayed":1,"without_payload":0}`},
+		{"purge", `{"dead":true,"before":"1h"}`, 200, "application/x-ndjson", `{"purged":0}`},
+		{"compact", ``, 200, "application/x-ndjson", `{"before":`},
+	} {
+		resp := a.work("/scribegate/"+tt.path, tt.body)
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != tt.status || resp.Header.Get("Content-Type") != tt.kind || !strings.Contains(string(body), tt.want) || strings.Count(string(body), "\n") != 1 {
+			t.Errorf("%s %s: %d %s %q, %v; want %d %s %q", tt.path, tt.body, resp.StatusCode, resp.Header.Get("Content-Type"), body, err, tt.status, tt.kind, tt.want)
+		}
+	}
+}
+
+func TestWantsLines(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		method, path, accept string
+		want                 bool
+	}{
+		{"POST", "replay", "application/x-ndjson", true},
+		{"POST", "purge", "application/json, Application/X-NDJSON; q=0.9", true},
+		{"POST", "compact", "", false},
+		{"POST", "compact", "*/*", false},
+		{"POST", "replay", "application/json", false},
+		{"POST", "replay", ";;", false},
+		{"GET", "replay", "application/x-ndjson", false},
+		{"GET", "status", "application/x-ndjson", false},
+	} {
+		r := httptest.NewRequest(tt.method, adminPrefix+tt.path, nil)
+		r.Header.Set("Accept", tt.accept)
+		if got := wantsLines(r); got != tt.want {
+			t.Errorf("%s %s, Accept: %s: %v", tt.method, tt.path, tt.accept, got)
+		}
+	}
+}
+
+// A slowReader is a client that takes nothing.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	writes    int
+	deadlines []time.Time
+}
+
+func (s *slowReader) Write([]byte) (int, error) {
+	s.writes++
+	return 0, os.ErrDeadlineExceeded
+}
+
+func (s *slowReader) SetWriteDeadline(at time.Time) error {
+	s.deadlines = append(s.deadlines, at)
+	return nil
+}
+
+// A client that does not read is waited for once, and for a bounded time. The
+// connection of one that does is as it was afterwards.
+func TestProgressToSlowReader(t *testing.T) {
+	t.Parallel()
+	w := &slowReader{ResponseRecorder: httptest.NewRecorder()}
+	lines := newProgressLines(w)
+	for range 3 {
+		lines.last = time.Time{} // as if the last line had been long ago
+		lines.tell(1, 2)
+	}
+	lines.write([]byte("{}\n"))
+	lines.close()
+	if w.writes != 1 || len(w.deadlines) != 2 || w.deadlines[0].IsZero() || time.Until(w.deadlines[0]) > progressTimeout || !w.deadlines[1].IsZero() {
+		t.Errorf("%d writes, with the deadlines %v; want one that is bounded, and no bound at the end", w.writes, w.deadlines)
+	}
+}
+
+// However often the work tells, a client hears of it a few times a second.
+func TestProgressIsSparse(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	lines := newProgressLines(w)
+	for i := range int64(1000) {
+		lines.last = time.Now() // a line has just been sent
+		lines.tell(i, 1000)
+	}
+	lines.last = time.Now().Add(-progressEvery)
+	lines.tell(7, 1000)
+	var line progressLine
+	if err := json.Unmarshal(w.Body.Bytes(), &line); err != nil || line.Progress != (progress{Done: 7, Total: 1000}) {
+		t.Errorf("sent %q, %v", w.Body, err)
+	}
+}

@@ -1,0 +1,125 @@
+package caddymodule
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// completed asks cobra, as a shell does, how a command line can go on.
+func completed(t *testing.T, args ...string) (values []string, directive cobra.ShellCompDirective) {
+	t.Helper()
+	r := commandLine(t, "", append([]string{"__complete"}, args...)...)
+	lines := strings.Split(strings.TrimSpace(r.out), "\n")
+	last := lines[len(lines)-1]
+	n, err := strconv.Atoi(strings.TrimPrefix(last, ":"))
+	if r.err != nil || err != nil || strings.Contains(r.errOut, "rror") {
+		t.Fatalf("%v: %v, %q and %q", args, r.err, r.out, r.errOut)
+	}
+	return lines[:len(lines)-1], cobra.ShellCompDirective(n)
+}
+
+func TestCompletion(t *testing.T) {
+	a := newAdminSite(t)
+	dead := a.settledNote("note-1")
+	a.lab.respond(nil)
+	fine := a.settledNote("note-2")
+	bad := "\xff\xfe"
+	if r := do(t, a.soapnote("/soapnote", bad)); r.status != http.StatusBadRequest {
+		t.Fatalf("answer %d to an invalid payload", r.status)
+	}
+	quarantined := soapnoteID(bad)
+
+	const files, nothing = cobra.ShellCompDirectiveDefault, cobra.ShellCompDirectiveNoFileComp
+	const inOrder = nothing | cobra.ShellCompDirectiveKeepOrder
+	commands := []string{"compact", "events", "export", "health", "keygen", "purge", "replay", "send", "show", "status", "verify"}
+	at := " --address " + a.admin
+	for _, tt := range []struct {
+		args      string // but for the last, which is empty
+		want      []string
+		directive cobra.ShellCompDirective
+	}{
+		{"", commands, nothing},
+		{"events --state", []string{"pending", "delivered", "dead", "quarantined"}, inOrder},
+		{"export --state", []string{"pending", "delivered", "dead", "quarantined"}, inOrder},
+		{"events" + at + " --upstream", []string{"ehr", "lab"}, nothing},
+		{"replay" + at + " --dead --upstream", []string{"ehr", "lab"}, nothing},
+		{"show" + at, []string{quarantined, fine, dead}, inOrder},
+		{"show " + dead + at, nil, inOrder},
+		{"replay" + at, []string{dead}, inOrder},
+		{"replay " + dead + at, nil, inOrder},
+		{"replay --dead" + at, nil, inOrder},
+		{"replay --since 1h" + at, nil, inOrder},
+		{"purge" + at, []string{dead, quarantined}, inOrder},
+		{"purge " + dead + at, []string{quarantined}, inOrder},
+		{"replay --since", []string{"5m", "1h", "24h", "7d"}, inOrder},
+		{"purge --dead --before", []string{"5m", "1h", "24h", "7d"}, inOrder},
+		{"health", []string{"live", "ready"}, nothing},
+		{"send", []string{"soapnoteapi", "soniox"}, nothing},
+		{"send soapnoteapi --event", []string{"note.generated", "note.failed", "test"}, nothing},
+		{"send soniox --event", []string{"transcription.completed", "transcription.error"}, nothing},
+		{"send --event", []string{"note.generated", "note.failed", "test", "transcription.completed", "transcription.error"}, nothing},
+		{"send soapnoteapi --file", nil, files},
+		{"send soapnoteapi --count", nil, nothing},
+		{"send soapnoteapi --secret", nil, nothing},
+		{"verify", []string{"--secret", "soapnoteapi", "soniox"}, nothing},
+		{"verify soapnoteapi --file", nil, files},
+		{"verify soapnoteapi --tolerance", []string{"5m", "1h", "24h", "7d"}, inOrder},
+		{"export --path", nil, files},
+		{"export --encryption-key", nil, nothing},
+		{"status --config", nil, files},
+		{"status --address", nil, nothing},
+		{"status", nil, nothing},
+		{"events", nil, nothing},
+		{"events --limit", nil, nothing},
+		{"compact", nil, nothing},
+		{"export", nil, nothing},
+		{"keygen", nil, nothing},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			values, directive := completed(t, append(strings.Fields(tt.args), "")...)
+			var got []string
+			for _, v := range values {
+				choice, _, _ := strings.Cut(v, "\t")
+				got = append(got, choice)
+			}
+			got = slices.DeleteFunc(got, func(name string) bool { return name == "completion" || name == "help" }) // of a root, which this is here
+			if strings.Join(got, " ") != strings.Join(tt.want, " ") || directive != tt.directive {
+				t.Errorf("completes to %v and %d, want %v and %d", got, directive, tt.want, tt.directive)
+			}
+		})
+	}
+
+	values, _ := completed(t, strings.Fields("purge"+at+" soap")...)
+	if len(values) != 2 || !strings.Contains(values[0], "\tnote.generated, ") || !strings.HasSuffix(values[0], " ago, ehr delivered, lab dead") || !strings.HasSuffix(values[1], ", quarantined") {
+		t.Errorf("ids are described as %q", values)
+	}
+	if values, _ := completed(t, strings.Fields("purge"+at+" soni")...); len(values) != 0 {
+		t.Errorf("what begins otherwise is offered: %q", values)
+	}
+	flags, _ := completed(t, "events", "--")
+	for _, want := range []string{"--address", "--adapter", "--config", "--json", "--limit", "--state", "--upstream"} {
+		if !strings.Contains("\n"+strings.Join(flags, "\n"), "\n"+want+"\t") {
+			t.Errorf("%s is not among the flags %q", want, flags)
+		}
+	}
+}
+
+// Where no server answers, or none soon, nothing is offered and nothing said.
+func TestCompletionWithoutServer(t *testing.T) {
+	t.Parallel()
+	silent := fakeAdmin(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	for _, address := range []string{closedPort(t), silent, "nonsense::x"} {
+		for _, args := range []string{"show", "events --upstream"} {
+			f := strings.Fields(args)
+			line := append([]string{f[0], "--address", address}, append(f[1:], "")...)
+			if values, _ := completed(t, line...); len(values) > 0 {
+				t.Errorf("%v completes to %q", line, values)
+			}
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package caddymodule
+
+import (
+	"io"
+	"strings"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// The columns of a table of events: all that there are, and those for terminals
+// that are narrower.
+var eventLayouts = [][]column{
+	{{name: "RECEIVED"}, {name: "ID"}, {name: "TYPE"}, {name: "UPSTREAM"}, {name: "STATE"}, {"ATTEMPTS", true}, {name: "NEXT ATTEMPT"}},
+	{{"AGE", true}, {name: "ID"}, {name: "TYPE"}, {name: "UPSTREAM"}, {name: "STATE"}, {"TRIED", true}, {name: "NEXT"}},
+	{{"AGE", true}, {name: "ID"}, {name: "UPSTREAM"}, {name: "STATE"}, {"TRIED", true}, {name: "NEXT"}},
+	{{"AGE", true}, {name: "ID"}, {name: "UPSTREAM"}, {name: "STATE"}},
+}
+
+// eventCells are the cells of a delivery's row, by the names of their columns. d
+// is nil where the event is for nobody.
+func eventCells(e eventRecord, d *deliveryRecord, now time.Time) map[string]cell {
+	none := text("-")
+	cells := map[string]cell{
+		"RECEIVED": text(clock(e.ReceivedAt)), "AGE": text(age(now.Sub(e.ReceivedAt))), "ID": text(e.ID), "TYPE": text(e.Type),
+		"UPSTREAM": none, "STATE": none, "ATTEMPTS": none, "TRIED": none, "NEXT ATTEMPT": none, "NEXT": none,
+	}
+	switch {
+	case d != nil:
+		next := until(d.NextAttempt, now)
+		cells["UPSTREAM"], cells["STATE"] = text(d.Upstream), stateCell(d.State)
+		cells["ATTEMPTS"], cells["TRIED"] = number(int64(d.Attempts)), number(int64(d.Attempts))
+		cells["NEXT ATTEMPT"], cells["NEXT"] = text(next), text(strings.TrimPrefix(next, "in "))
+	case e.Quarantined:
+		cells["STATE"] = stateCell(queue.Quarantined)
+	}
+	return cells
+}
+
+// stateCell is a state in its colour.
+func stateCell(s queue.State) cell {
+	return text(string(s)).paint(green, s == queue.Delivered).paint(red, s == queue.Dead).
+		paint(yellow, s == queue.Pending || s == queue.Quarantined)
+}
+
+// An eventTable prints a row for each delivery of events.
+type eventTable struct {
+	*table
+	now time.Time
+}
+
+// newEventTable makes a table with the events, with as many columns as fit the
+// terminal.
+func newEventTable(out io.Writer, events []eventRecord, now time.Time) *eventTable {
+	var t *eventTable
+	for _, columns := range eventLayouts {
+		t = &eventTable{newTable(out, columns...), now}
+		t.add(events)
+		if t.term.width == 0 || t.width() <= t.term.width {
+			break
+		}
+	}
+	return t
+}
+
+func (t *eventTable) add(events []eventRecord) {
+	for _, e := range events {
+		if len(e.Deliveries) == 0 {
+			t.delivery(e, nil)
+		}
+		for i := range e.Deliveries {
+			t.delivery(e, &e.Deliveries[i])
+		}
+	}
+}
+
+func (t *eventTable) delivery(e eventRecord, d *deliveryRecord) {
+	cells := eventCells(e, d, t.now)
+	row := make([]cell, len(t.columns))
+	for i, c := range t.columns {
+		row[i] = cells[c.name]
+	}
+	t.row(row...)
+}

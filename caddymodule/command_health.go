@@ -1,0 +1,53 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+var probes = []cobra.Completion{"live", "ready"}
+
+func healthCommand() *cobra.Command {
+	return addAddress(&cobra.Command{
+		Use:   "health [live|ready]",
+		Short: "Says whether the gateway is live or ready, for a container's probe",
+		Long: `
+Prints one line and exits with 0 if the gateway is well: live, the process
+answers; ready (the default), its queue is open, can be read and has space left.
+With --json it prints what the gateway says of itself, also when it is not well.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 || (len(args) == 1 && !slices.Contains(probes, args[0])) {
+				return fmt.Errorf("ask for one probe, %s; see: caddy %s --help", strings.Join(probes, " or "), subcommand(cmd))
+			}
+			return nil
+		},
+		ValidArgs: probes,
+		RunE: run(func(cmd *cobra.Command, args []string) error {
+			probe := "ready"
+			if len(args) > 0 {
+				probe = args[0]
+			}
+			var h health
+			err := ask(cmd, http.MethodGet, "health/"+probe, nil, &h)
+			said, refused := errors.AsType[adminError](err)
+			switch {
+			case refused && said.status == http.StatusServiceUnavailable && wantsJSON(cmd):
+				if err := printJSON(cmd, health{Status: "unavailable", Reason: said.text}); err != nil {
+					return err
+				}
+				return errNotDone
+			case err != nil:
+				return fmt.Errorf("not %s: %w", probe, err)
+			case wantsJSON(cmd):
+				return printJSON(cmd, h)
+			}
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", probe, h.Status)
+			return nil
+		}),
+	})
+}

@@ -1,0 +1,171 @@
+package caddymodule
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+func showCommand() *cobra.Command {
+	var payload bool
+	cmd := &cobra.Command{
+		Use:   "show <id>",
+		Short: "Shows one event with every delivery attempt",
+		Long: `
+Shows one event with its deliveries and every attempt that is kept of them, which
+are the newest 50 of each. After a replay attempts are counted anew, from 1.
+
+An attempt's outcome is success; failure, with the status that was answered, if any;
+timeout; connect_error, which uses up no attempt, as a 429 does not; or gone (410),
+after which the event is dead at once.`,
+		Args:              exactly(1, "name one event by its id, of those that `caddy scribegate events` lists"),
+		ValidArgsFunction: completeIDs(1, anyState),
+		RunE: run(func(cmd *cobra.Command, args []string) error {
+			path := "events/" + url.PathEscape(args[0])
+			var e eventRecord
+			if err := ask(cmd, http.MethodGet, path, nil, &e); err != nil {
+				return advised(err)
+			}
+			var p *storedPayload
+			if payload {
+				p = new(storedPayload)
+				if err := ask(cmd, http.MethodGet, path+"/payload", nil, p); err != nil {
+					return advised(err)
+				}
+			}
+			if wantsJSON(cmd) {
+				return printJSON(cmd, struct {
+					eventRecord
+					Content *storedPayload `json:"content,omitempty"`
+				}{e, p})
+			}
+			return printEvent(cmd, e, p)
+		}),
+	}
+	cmd.Flags().BoolVar(&payload, "payload", false, "print the payload too; the server must allow it, and logs it")
+	return addAddress(cmd)
+}
+
+func printEvent(cmd *cobra.Command, e eventRecord, p *storedPayload) error {
+	out := cmd.OutOrStdout()
+	t := newTable(out)
+	for _, line := range [][2]string{
+		{"id", e.ID},
+		{"provider", e.Provider},
+		{"type", e.Type},
+		{"received", clock(e.ReceivedAt)},
+		{"quarantined", yesNo(e.Quarantined)},
+		{"payload kept", yesNo(e.Payload)},
+	} {
+		t.row(text(line[0]), text(line[1]))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, d := range e.Deliveries {
+		if err := printDelivery(out, d, time.Now()); err != nil {
+			return err
+		}
+	}
+	if p == nil {
+		return nil
+	}
+	_, _ = fmt.Fprintln(out)
+	return printJSON(cmd, p)
+}
+
+func printDelivery(out io.Writer, d deliveryRecord, now time.Time) error {
+	term := terminalOf(out)
+	state := stateCell(d.State)
+	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", text(d.Upstream).text, term.paint(state.text, state.colour), counted(d.Attempts, "attempt"))
+	if d.NextAttempt != nil {
+		_, _ = fmt.Fprintf(out, ", next attempt %s", until(d.NextAttempt, now))
+	}
+	_, _ = fmt.Fprintln(out)
+	if len(d.History) == 0 {
+		return nil
+	}
+	t := historyTable(out, d, meaning)
+	if t.term.width > 0 && t.width() > t.term.width {
+		t = historyTable(out, d, func(a attemptRecord) string {
+			short, _, _ := strings.Cut(meaning(a), ":")
+			return short
+		})
+	}
+	return t.flush()
+}
+
+// historyTable tells of every attempt that is kept, and of what is not.
+func historyTable(out io.Writer, d deliveryRecord, meaning func(attemptRecord) string) *table {
+	t := newTable(out, column{"ATTEMPT", true}, column{name: "AT"}, column{"SECONDS", true}, column{name: "OUTCOME"}, column{"STATUS", true}, column{name: "MEANING"})
+	switch {
+	case d.LeftOut > 0:
+		t.remark(fmt.Sprintf("%s left out: the newest %d are kept", counted(d.LeftOut, "earlier attempt"), queue.MaxHistory))
+	case len(d.History) >= queue.MaxHistory:
+		t.remark(fmt.Sprintf("the newest %d attempts are kept: earlier ones, before a replay, may be left out", queue.MaxHistory))
+	}
+	last := 0
+	for _, a := range d.History {
+		if a.Attempt <= last {
+			t.remark("replayed: attempts are counted anew")
+		}
+		last = a.Attempt
+		t.row(append(attemptCells(a), text(meaning(a)))...)
+	}
+	if d.Attempts < last {
+		t.remark("replayed: not attempted since")
+	}
+	return t
+}
+
+func attemptCells(a attemptRecord) []cell {
+	status := "-"
+	if a.Status != 0 {
+		status = strconv.Itoa(a.Status)
+	}
+	outcome := text(string(a.Outcome)).paint(green, a.Outcome == queue.Success).paint(red, a.Outcome == queue.Gone)
+	return []cell{
+		number(int64(a.Attempt)), text(clock(a.At)), text(strconv.FormatFloat(a.Seconds, 'f', 3, 64)),
+		outcome, text(status),
+	}
+}
+
+// meaning says in words what came of an attempt, and what follows from it.
+func meaning(a attemptRecord) string {
+	switch a.Outcome {
+	case queue.Success:
+		return "taken"
+	case queue.Gone:
+		return "wanted no more: dead at once"
+	case queue.Timeout:
+		return "no answer in time"
+	case queue.ConnectError:
+		return "no connection: uses up no attempt"
+	default:
+		return meaningOf(a.Status)
+	}
+}
+
+// meaningOf says in words what a failure with a status is.
+func meaningOf(status int) string {
+	word := http.StatusText(status)
+	switch {
+	case status == 0:
+		return "no answer: the log says why"
+	case status == http.StatusTooManyRequests:
+		return "asked to wait: uses up no attempt"
+	case status >= 300 && status < 400:
+		return "a redirect: none is followed"
+	case status >= 500:
+		return strings.TrimSuffix("the backend failed: "+word, ": ")
+	}
+	return strings.TrimSuffix("refused: "+word, ": ")
+}

@@ -1,0 +1,118 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// fakeAdmin is an admin API that a test makes up. It returns its address.
+func fakeAdmin(t *testing.T, answer http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(answer)
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+// answerLines answers in lines, as the admin API tells of progress.
+func answerLines(lines ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", linesType)
+		for _, line := range lines {
+			fmt.Fprintln(w, line)
+			w.(http.Flusher).Flush()
+		}
+	}
+}
+
+const halfDone = `{"progress":{"done":5,"total":9000}}`
+
+func TestLongWork(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		args   string
+		answer http.HandlerFunc
+		out    string // or, where it is empty
+		fails  []string
+	}{
+		"replayed":            {"replay --dead", answerLines(halfDone, `{"replayed":9000,"without_payload":0}`), "9,000 events replayed\n", nil},
+		"some without":        {"replay --since 1h", answerLines(`{"replayed":1,"without_payload":2}`), "1 event replayed, 2 skipped since their payload is no longer kept\n", nil},
+		"purged":              {"purge --dead", answerLines(halfDone, halfDone, `{"purged":1}`), "1 event purged\n", nil},
+		"compacted":           {"compact", answerLines(halfDone, `{"before":2048,"after":1024}`), "compacted: 2.0 KiB -> 1.0 KiB\n", nil},
+		"fails on the way":    {"replay --dead", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: at least 5 of 9,000 events were replayed, the others are as they were"}},
+		"purge fails":         {"purge --dead", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: at least 5 of 9,000 events were purged"}},
+		"compaction fails":    {"compact", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: the queue's file is as it was"}},
+		"fails at once":       {"replay --dead", answerLines(`{"error":"no space left"}`), "", []string{"Error: no space left\n"}},
+		"breaks off":          {"replay --dead", answerLines(halfDone), "", []string{"broke off before the work was done", "see its log", "at least 5 of 9,000"}},
+		"breaks off at once":  {"replay --dead", answerLines(), "", []string{"broke off before the work was done"}},
+		"no JSON in the line": {"replay --dead", answerLines("<html>"), "", []string{"broke off"}},
+		"an answer in one piece": {"replay --dead", func(w http.ResponseWriter, _ *http.Request) {
+			writeJSON(w, 200, []byte(`{"replayed":3,"without_payload":0}`+"\n"))
+		}, "3 events replayed\n", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := commandLine(t, "", append(strings.Fields(tt.args), "--address", fakeAdmin(t, tt.answer))...)
+			if tt.fails == nil {
+				if r.done(t); r.out != tt.out {
+					t.Errorf("printed %q, want %q", r.out, tt.out)
+				}
+				return
+			}
+			for _, want := range tt.fails {
+				r.failed(t, want)
+			}
+			if r.out != "" {
+				t.Errorf("printed %q although it failed", r.out)
+			}
+		})
+	}
+}
+
+// What is asked for is asked as Caddy's own commands do.
+func TestCommandsSayWhereTheyComeFrom(t *testing.T) {
+	t.Parallel()
+	asked := make(chan *http.Request, 1)
+	address := fakeAdmin(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- r
+		writeJSON(w, 200, []byte(`{"replayed":0,"purged":0,"before":0,"after":0,"events":[],"status":"ok"}`))
+	})
+	for args, accept := range map[string]string{
+		"status": "", "events": "", "show x": "", "export": "", "health": "",
+		"replay --dead": linesType, "purge x": linesType, "compact": linesType,
+	} {
+		commandLine(t, "", append(strings.Fields(args), "--address", address)...).done(t)
+		if r := <-asked; r.Header.Get("Origin") != "http://"+address || r.Header.Get("Accept") != accept {
+			t.Errorf("%s: Origin %q, Accept %q", args, r.Header.Get("Origin"), r.Header.Get("Accept"))
+		}
+	}
+}
+
+// Whatever answers at a wrong address, the command says that it is the wrong one.
+func TestCommandsAtAWrongAddress(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]http.HandlerFunc{
+		"another server":         func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
+		"a site with nothing":    func(http.ResponseWriter, *http.Request) {},
+		"Caddy without a plugin": http.NotFound,
+		"an error of its own":    func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 500, []byte(`[]`)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address := fakeAdmin(t, answer)
+			for _, args := range []string{"status", "events", "show x", "replay --dead", "purge x", "compact", "export", "health", "status --json"} {
+				r := commandLine(t, "", append(strings.Fields(args), "--address", address)...)
+				r.failed(t, "what answers at "+address+", with status ")
+				r.failed(t, "--address, or --config, says where that is")
+				if r.out != "" {
+					t.Errorf("%s printed %q", args, r.out)
+				}
+			}
+		})
+	}
+	for _, address := range []string{"nonsense::x", "localhost:1-5"} {
+		commandLine(t, "", "status", "--address", address).failed(t, "is no address of an admin API; write it as in --address localhost:2019")
+	}
+}
