@@ -50,6 +50,8 @@ type Queue interface {
 	// Claim takes deliveries that are due for an upstream and lends them to
 	// the caller until they are settled or released; nobody else gets them
 	// meanwhile. A claim is held in memory only and ends with the process.
+	// What has just been stored may become due a moment after Store returns;
+	// wake is called then. All other methods know of it at once.
 	Claim(upstream string, now time.Time, want Want) (Claimed, error)
 
 	// Load reads the event of a claimed delivery. ErrNotFound: it has been

@@ -21,7 +21,9 @@ func (q *Queue) CheckKeys(keys []Key) error {
 			return err
 		}
 	}
-	if n := ring.missing(q.snapshot().sealed()); n > 0 {
+	sealed := q.snapshot().sealed()
+	q.journal.sealed(sealed)
+	if n := ring.missing(sealed); n > 0 {
 		return fmt.Errorf("taking on the keys for the queue file %s: %d events in it are sealed with a key that is not among them; add the older key behind the new one in encryption_key (nothing has been changed)", q.file.path, n)
 	}
 	return nil

@@ -34,8 +34,11 @@ func (q *Queue) loop() {
 	due := true
 	for {
 		runtime.Gosched() // who was just answered may have more: the fuller a commit, the fewer
-		if q.failing {
+		if q.failing.Load() {
 			q.answerKnown()
+		}
+		if !due {
+			q.linger()
 		}
 		select {
 		case <-q.ticker.C: // looked at here too: under load there is always something to commit
@@ -62,7 +65,8 @@ func (q *Queue) loop() {
 		if due {
 			s = new(sweeping)
 			ops = append(ops, s)
-			if q.failing {
+			q.intake.unstick()
+			if q.failing.Load() {
 				ops = append(ops, probing{})
 			}
 		}
@@ -104,7 +108,7 @@ func (q *Queue) run(ops []op) error {
 			return nil
 		}
 		if bad >= 0 {
-			ops[bad].done(err)
+			q.giveUp(ops[bad], err)
 			ops = slices.Delete(ops, bad, bad+1)
 			continue
 		}
@@ -127,6 +131,16 @@ func (q *Queue) run(ops []op) error {
 	return nil
 }
 
+// giveUp gives up an op that fails, unless it is an event in the journal, which
+// has been answered for.
+func (q *Queue) giveUp(o op, err error) {
+	if s, ok := o.(*storing); ok && q.journal.keeps(s) {
+		q.intake.stick(s)
+		return
+	}
+	o.done(err)
+}
+
 // attempt applies the ops in one transaction and answers them when it is
 // durable. bad is the op that failed; with -1 it was the transaction, and
 // nothing of it remains.
@@ -142,15 +156,25 @@ func (q *Queue) attempt(ops []op) (bad int, err error) {
 			return i, err
 		}
 	}
-	if !t.dirty {
+	mark := q.journal.mark(ops)
+	if n := int64(mark) - t.base[countJournal]; n > 0 { // far below the largest int64
+		t.add(countJournal, n)
+		t.dirty = true
+	}
+	if t.dirty {
+		err = q.commit(t)
+	} else {
 		q.rollback(t)
-	} else if err := q.commit(t); err != nil {
+	}
+	if err != nil {
+		q.journal.failed(ops)
 		return -1, err
 	}
 	if t.stored > 0 {
 		q.succeeded()
 	}
 	q.publish(t)
+	q.journal.committed(ops, mark)
 	for _, o := range ops {
 		if s, ok := o.(*storing); ok && s.full {
 			q.intake.park(s)

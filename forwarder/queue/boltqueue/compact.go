@@ -41,6 +41,7 @@ func (q *Queue) Compact(ctx context.Context, p queue.Progress) (queue.Compacted,
 			continue
 		case end := <-o.answer:
 			if err = end.err; err == nil {
+				_ = q.journal.renew(ctx) // where it cannot be, it is as before
 				p.Tell(end.copied, end.copied)
 				return end.result, nil
 			}

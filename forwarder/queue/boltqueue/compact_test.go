@@ -220,7 +220,7 @@ func TestCompactCannotName(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "queue.db")
 	var failing atomic.Bool
-	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings(), fault: func(stage string) error {
+	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings(), segment: -1, fault: func(stage string) error {
 		if stage == beforeNaming && failing.Load() {
 			return errors.New("input/output error")
 		}

@@ -25,7 +25,7 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 	path := filepath.Join(t.TempDir(), "queue.db")
 	open := func(s queue.Settings) queue.Queue {
 		t.Helper()
-		q = mustOpen(t, Options{Path: path, Settings: s, Now: clock.Now, copyBytes: 64, fault: func(string) error {
+		q = mustOpen(t, Options{Path: path, Settings: s, Now: clock.Now, copyBytes: 64, segment: 16 << 10, fault: func(string) error {
 			if failing.Load() {
 				return errors.New("no space left on device")
 			}
@@ -41,10 +41,16 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 		Crash: func(s queue.Settings) queue.Queue {
 			t.Helper()
 			failing.Store(true)
-			idle(t, q) // no commit is under way from here on
+			// No commit and no write to the journal is under way from here on.
+			_ = q.do(context.Background(), func(*txn) error { return nil })
+			q.journal.mu.Lock()
+			q.journal.mu.Unlock() //nolint:staticcheck // see above
 			dead := filepath.Join(t.TempDir(), "queue.db")
 			copyFile(t, path, dead)
 			copyFile(t, keyFile(path), keyFile(dead))
+			if _, err := os.Stat(journalPath(path)); err == nil {
+				copyFile(t, journalPath(path), journalPath(dead))
+			}
 			_ = q.Close()
 			failing.Store(false)
 			path = dead

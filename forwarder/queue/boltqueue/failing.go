@@ -49,14 +49,13 @@ const probeBytes = 4 << 10
 // succeeded and failed tell whoever wants to know whether events can be stored.
 // That outcomes can be written says little: they need less room.
 func (q *Queue) succeeded() {
-	if q.failing && q.onFailure != nil {
+	if q.failing.Swap(false) && q.onFailure != nil {
 		q.onFailure(nil)
 	}
-	q.failing = false
 }
 
 func (q *Queue) failed(err error) {
-	q.failing = true
+	q.failing.Store(true)
 	if q.onFailure != nil {
 		q.onFailure(err)
 	}

@@ -136,6 +136,7 @@ func TestFileAppearsWhole(t *testing.T) {
 	}
 	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
 	store(t, q, "a", "ehr")
+	mustClose(t, q)
 	var names []string
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {

@@ -3,6 +3,7 @@ package boltqueue
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -38,11 +39,48 @@ type intake struct {
 	tasks    []op
 	stores   []*storing
 	parked   []*storing          // stores that wait for room
+	stuck    []*storing          // those in the journal that fail; for the next sweep
 	starved  map[string]struct{} // upstreams that Claim gave nothing since too many outcomes wait
+
+	ids     map[string]int // how many stores are under way, by the event's id
+	bytes   int64          // of sealed payloads in those that wait
+	pressed atomic.Bool    // whether somebody waits for the next commit
+	hurry   chan struct{}  // holds one token when that is to be looked at
+	journal *journal
+	room    func() int64 // how many bytes may be stored now
 }
 
-func newIntake() *intake {
-	return &intake{ready: make(chan struct{}, 1), starved: make(map[string]struct{})}
+func newIntake(j *journal, room func() int64) *intake {
+	return &intake{
+		ready: make(chan struct{}, 1), starved: make(map[string]struct{}),
+		ids: make(map[string]int), hurry: make(chan struct{}, 1), journal: j, room: room,
+	}
+}
+
+// note counts a store that is under way, and reports whether it is the only one
+// of its event.
+func (in *intake) note(s *storing) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.ids[s.record.id]++
+	return in.ids[s.record.id] == 1
+}
+
+// forget takes back what note, and store, have counted.
+func (in *intake) forget(s *storing) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.leave(s)
+}
+
+func (in *intake) leave(s *storing) {
+	if in.ids[s.record.id]--; in.ids[s.record.id] <= 0 {
+		delete(in.ids, s.record.id)
+	}
+	if s.counted {
+		in.bytes -= s.record.size
+		s.counted = false
+	}
 }
 
 func (in *intake) signal() {
@@ -52,15 +90,25 @@ func (in *intake) signal() {
 	}
 }
 
-// store adds a store.
-func (in *intake) store(s *storing) error {
+// store adds a store. One of an event of which nothing is known goes to the
+// journal as well, where that takes it.
+func (in *intake) store(s *storing, unknown bool) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.closed {
 		return queue.ErrClosed
 	}
-	in.stores = append(in.stores, s)
+	in.add(s)
+	if unknown && in.bytes <= in.room() && in.journal.takes(len(s.sealed)) {
+		s.journaled.Store(true)
+		in.journal.add(s)
+	} else {
+		in.press()
+	}
 	in.signal()
+	if len(in.stores)+len(in.outcomes) == lingerCount {
+		in.prompt()
+	}
 	return nil
 }
 
@@ -73,6 +121,9 @@ func (in *intake) settle(s *settling) {
 	}
 	in.outcomes = append(in.outcomes, s)
 	in.signal()
+	if len(in.stores)+len(in.outcomes) == lingerCount {
+		in.prompt()
+	}
 }
 
 // do adds a task.
@@ -83,6 +134,7 @@ func (in *intake) do(k op) error {
 		return queue.ErrClosed
 	}
 	in.tasks = append(in.tasks, k)
+	in.press()
 	in.signal()
 	return nil
 }
@@ -93,12 +145,13 @@ func (in *intake) take() []op {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	var ops []op
+	in.pressed.Store(false)
 	in.outcomes = takeFront(in.outcomes, min(len(in.outcomes), batchOutcomes), &ops)
 	in.tasks = takeFront(in.tasks, min(len(in.tasks), batchTasks), &ops)
 
 	// Whoever waited for a store whose context has ended has gone.
-	in.stores = slices.DeleteFunc(in.stores, (*storing).withdrawn)
-	in.parked = slices.DeleteFunc(in.parked, (*storing).withdrawn)
+	in.stores = slices.DeleteFunc(in.stores, in.withdraw)
+	in.parked = slices.DeleteFunc(in.parked, in.withdraw)
 	n, size := 0, 0
 	for n < min(len(in.stores), batchStores) && (n == 0 || size+len(in.stores[n].sealed) <= batchBytes) {
 		size += len(in.stores[n].sealed)
@@ -106,6 +159,15 @@ func (in *intake) take() []op {
 	}
 	in.stores = takeFront(in.stores, n, &ops)
 	return ops
+}
+
+// withdraw reports whether whoever waits for a store has gone.
+func (in *intake) withdraw(s *storing) bool {
+	if !s.withdrawn() {
+		return false
+	}
+	in.leave(s)
+	return true
 }
 
 func takeFront[T op](from []T, n int, to *[]op) []T {
@@ -159,6 +221,7 @@ func (in *intake) unpark() {
 	}
 	in.stores = append(in.parked, in.stores...)
 	in.parked = nil
+	in.press()
 	in.signal()
 }
 
@@ -200,7 +263,30 @@ func (in *intake) relieved() []string {
 func (in *intake) unknowns() []*storing {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(in.stores), func(s *storing) bool { return s.unknown })
+	return slices.DeleteFunc(slices.Clone(in.stores), func(s *storing) bool { return s.unknown || s.journaled.Load() })
+}
+
+// add adds a store to those that wait. in.mu is held, or nobody has the intake
+// yet.
+func (in *intake) add(s *storing) {
+	in.bytes += s.record.size
+	s.counted = true
+	in.stores = append(in.stores, s)
+}
+
+// stick keeps a store that fails although it is in the journal.
+func (in *intake) stick(s *storing) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.stuck = append(in.stuck, s)
+}
+
+// unstick tries those again.
+func (in *intake) unstick() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.stores = append(in.stuck, in.stores...)
+	in.stuck = nil
 }
 
 // drop takes stores out of those that wait.
@@ -234,5 +320,6 @@ func (in *intake) rest() []op {
 	in.tasks = takeFront(in.tasks, len(in.tasks), &ops)
 	in.stores = takeFront(in.stores, len(in.stores), &ops)
 	in.parked = takeFront(in.parked, len(in.parked), &ops)
+	in.stuck = takeFront(in.stuck, len(in.stuck), &ops)
 	return ops
 }

@@ -25,10 +25,12 @@ func store(t testing.TB, q *Queue, id string, upstreams ...string) {
 	if err != nil || r.Duplicate {
 		t.Fatalf("Store(%s): %+v, %v", id, r, err)
 	}
+	q.catchUp(t.Context())
 }
 
 func claim(t testing.TB, q *Queue, upstream string, n int) []queue.Delivery {
 	t.Helper()
+	q.catchUp(t.Context())
 	c, err := q.Claim(upstream, q.now(), queue.Want{First: n, Retry: n})
 	if err != nil {
 		t.Fatalf("Claim: %v", err)
@@ -330,17 +332,19 @@ func storeWithAStaleKey(t *testing.T, keys []Key) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.sealed, err = q.ring.Load().seal(it.Event); err != nil {
+	sealed, err := q.ring.Load().seal(it.Event)
+	if err != nil {
 		t.Fatal(err)
 	}
+	s.seal(sealed)
 	if err := q.SetKeys(keys); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.intake.store(s); err != nil {
+	if err := q.intake.store(s, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-s.answer; !errors.Is(err, errStaleKey) {
-		t.Fatalf("the store is answered %v, want that its key is stale", err)
+	if a := <-s.answer; !errors.Is(a.err, errStaleKey) {
+		t.Fatalf("the store is answered %v, want that its key is stale", a.err)
 	}
 	store(t, q, "a", "ehr") // nothing of it was left
 	if _, err := q.Load(claim(t, q, "ehr", 1)[0]); err != nil {

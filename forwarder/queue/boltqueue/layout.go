@@ -38,6 +38,7 @@ const (
 )
 
 const (
+	journalKey  = "journal" // -> what the journal's file says that it belongs to: identitySize random bytes
 	formatKey   = "format"
 	formatName  = "scribegate queue "
 	formatValue = formatName + "1"
@@ -52,6 +53,7 @@ const (
 	countPending     = "pending/" // + upstream
 	countDead        = "dead/"    // + upstream
 	countSealed      = "sealed/"  // + fingerprint: events by key
+	countJournal     = "journal"  // the number of the journal's entry up to which all are in the file
 )
 
 func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }

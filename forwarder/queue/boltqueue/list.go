@@ -31,6 +31,7 @@ func (q *Queue) Events(ctx context.Context, f queue.Filter) (queue.Page, error) 
 		return queue.Page{}, fmt.Errorf("listing events: %w: the state must be pending, delivered, dead or quarantined", queue.ErrInvalid)
 	}
 
+	q.catchUp(ctx)
 	var page queue.Page
 	var last uint64
 	limit := max(1, f.Limit)
@@ -74,7 +75,8 @@ func matches(r *record, f queue.Filter) bool {
 }
 
 // Event implements queue.Queue.
-func (q *Queue) Event(_ context.Context, id string) (queue.Record, error) {
+func (q *Queue) Event(ctx context.Context, id string) (queue.Record, error) {
+	q.catchUp(ctx)
 	var out queue.Record
 	err := q.view(func(tx *bbolt.Tx) error {
 		_, r, err := find(tx, id)
@@ -87,7 +89,8 @@ func (q *Queue) Event(_ context.Context, id string) (queue.Record, error) {
 }
 
 // Payload implements queue.Queue.
-func (q *Queue) Payload(_ context.Context, id string) (*event.Event, error) {
+func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
+	q.catchUp(ctx)
 	var e *event.Event
 	err := q.view(func(tx *bbolt.Tx) error {
 		seq, r, err := find(tx, id)

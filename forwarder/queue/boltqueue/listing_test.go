@@ -242,6 +242,7 @@ func TestListingReadsWhatItLists(t *testing.T) {
 	if _, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event("quarantined", time.Now()), Quarantined: true}); err != nil {
 		t.Fatal(err)
 	}
+	q.catchUp(t.Context())
 	all := everyRecord(t, q)
 	for _, f := range everyFilter {
 		want, read := 0, 0

@@ -15,6 +15,7 @@ func (q *Queue) Purge(ctx context.Context, s queue.Selection) (int, error) {
 	if err := check(s, "purging", false); err != nil {
 		return 0, err
 	}
+	q.catchUp(ctx)
 	var n int
 	var err error
 	if len(s.IDs) > 0 {

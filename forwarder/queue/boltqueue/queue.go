@@ -1,6 +1,8 @@
 package boltqueue
 
 import (
+	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -32,6 +34,7 @@ type Options struct {
 	OnResealed func(Resealed)
 
 	fault     func(stage string) error // makes changes fail in tests
+	segment   int64                    // of the journal, in bytes, in tests; 0 is the default, and -1 is none
 	copyBytes int                      // has Compact copy in small slices in tests
 	waste     int                      // how many free pages are enough in tests; 0 is the default
 }
@@ -39,6 +42,7 @@ type Options struct {
 // The stages of a change at which a test can make it fail.
 const (
 	beforeCommit  = "before"
+	beforeJournal = "journal" // a write to it, or its making
 	afterCommit   = "after"
 	beforeReserve = "reserve" // room for what is stored
 	beforeRename  = "rename"  // of a compacted copy
@@ -48,6 +52,7 @@ const (
 // A Queue is a queue in one bbolt file.
 type Queue struct {
 	file      *file
+	journal   *journal
 	dbMu      sync.RWMutex // held for writing while file's database is replaced
 	intake    *intake
 	lanes     lanes
@@ -57,7 +62,7 @@ type Queue struct {
 	now       func() time.Time
 	onCommit  func(took time.Duration, changes int)
 	onFailure func(err error)
-	failing   bool // whether the last commit failed; the committing goroutine's
+	failing   atomic.Bool // whether the last commit failed; set by the committing goroutine
 	hook      func(stage string) error
 
 	copyBytes int
@@ -72,6 +77,7 @@ type Queue struct {
 	mending    atomic.Bool
 
 	ticker    *time.Ticker // of the sweep
+	pause     *time.Timer  // of linger
 	backoff   time.Duration
 	closing   chan struct{}
 	closeOnce sync.Once
@@ -87,7 +93,12 @@ var errClosing = fmt.Errorf("the change was not made: %w", queue.ErrClosed)
 // file that was there.
 func Open(o Options) (*Queue, error) {
 	f, err := openFile(o.Path, func(tx *bbolt.Tx) error {
-		_, err := resolveKeys(o.Path, o.Keys, readCounts(tx).sealed())
+		sealed := readCounts(tx).sealed()
+		entries, err := unstored(o.Path, tx)
+		if err == nil {
+			countSealedIn(entries, sealed)
+			_, err = resolveKeys(o.Path, o.Keys, sealed)
+		}
 		return err
 	})
 	if err != nil {
@@ -95,7 +106,6 @@ func Open(o Options) (*Queue, error) {
 	}
 	q := &Queue{
 		file:      f,
-		intake:    newIntake(),
 		lanes:     lanes{byName: make(map[string]*lane)},
 		now:       o.Now,
 		onCommit:  o.OnCommit,
@@ -113,7 +123,7 @@ func Open(o Options) (*Queue, error) {
 		q.waste.enough = o.waste
 	}
 	q.settings.Store(&o.Settings)
-	err = q.prepare(o.Keys)
+	err = q.prepare(o)
 	if err == nil {
 		err = removeLeftovers(o.Path)
 	}
@@ -121,35 +131,55 @@ func Open(o Options) (*Queue, error) {
 		return nil, errors.Join(err, f.db.Close())
 	}
 	q.ticker = time.NewTicker(sweepEvery(o.Settings))
+	q.pause = time.NewTimer(lingerTime)
+	go q.journal.loop()
 	q.resealer = q.startResealer(o.OnResealed)
 	go q.loop()
 	return q, nil
 }
 
-// prepare checks the keys, then makes the buckets of a new file.
-func (q *Queue) prepare(keys []Key) error {
-	var made bool
-	err := q.view(func(tx *bbolt.Tx) error {
-		made = tx.Bucket([]byte(bucketMeta)) != nil
+// prepare checks the keys, then makes the buckets of a new file, and takes on
+// what only the journal holds.
+func (q *Queue) prepare(o Options) error {
+	var entries []journalEntry
+	var identity []byte
+	err := q.view(func(tx *bbolt.Tx) (err error) {
+		if meta := tx.Bucket([]byte(bucketMeta)); meta != nil {
+			identity = bytes.Clone(meta.Get([]byte(journalKey)))
+		}
 		q.counts = readCounts(tx)
-		return nil
+		entries, err = unstored(o.Path, tx)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	ring, err := resolveKeys(q.file.path, keys, q.counts.sealed())
+	sealed := q.counts.sealed()
+	countSealedIn(entries, sealed)
+	ring, err := resolveKeys(q.file.path, o.Keys, sealed)
 	if err != nil {
 		return err
 	}
 	q.ring.Store(ring)
-	if made {
-		return nil
+	if identity == nil {
+		identity = make([]byte, identitySize)
+		_, _ = rand.Read(identity) // never fails; a system without randomness ends the process
+		if err := q.initialize(identity); err != nil {
+			return err
+		}
 	}
+	q.startJournal(o, identity, entries)
+	return nil
+}
+
+// initialize makes the buckets of a new file, and gives it an identity.
+func (q *Queue) initialize(identity []byte) error {
 	t, err := q.begin()
 	if err != nil {
 		return err
 	}
 	t.put(bucketMeta, []byte(formatKey), []byte(formatValue))
+	t.put(bucketMeta, []byte(journalKey), identity)
 	for _, name := range []string{bucketCounts, bucketEvents, bucketPayloads, bucketIDs} {
 		t.bucket(name)
 	}
@@ -180,8 +210,10 @@ func (q *Queue) wakeUp(upstream string) {
 func (q *Queue) Close() error {
 	q.closeOnce.Do(func() {
 		q.intake.close()
+		q.journal.close()
 		close(q.closing)
 		<-q.done
+		q.closeErr = errors.Join(q.closeErr, q.journal.remove())
 		<-q.resealer.ended
 		q.closers.Wait()
 		q.dbMu.Lock()

@@ -180,6 +180,9 @@ func (r *Reader) Read(ctx context.Context, f ReadFilter, visit func(Found) error
 	if err := ctx.Err(); err != nil {
 		return Tally{}, fmt.Errorf("reading the queue file %s: %w", r.path, err)
 	}
+	if err := d.findUnstored(); err != nil {
+		return Tally{}, err
+	}
 	if f.Payloads {
 		if err := d.unlock(); err != nil {
 			return Tally{}, err
@@ -188,7 +191,10 @@ func (r *Reader) Read(ctx context.Context, f ReadFilter, visit func(Found) error
 	if d.suspicious() {
 		d.salvage()
 	}
-	err := d.tell(visit)
+	err := d.tellUnstored(visit)
+	if err == nil {
+		err = d.tell(visit)
+	}
 	d.tally.Damaged = len(d.damaged)
 	if err == nil {
 		err = ctx.Err()

@@ -542,7 +542,7 @@ func TestReaderRefuses(t *testing.T) {
 		}, `format "scribegate queue 7"`},
 		{"one in use", func(t *testing.T, path string) {
 			t.Helper()
-			mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
+			mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings(), segment: -1})
 		}, "is in use"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -24,6 +24,8 @@ type reading struct {
 	more  map[uint64]*spot // those that the tree of events has not
 	names map[string]spot  // by id: entries of one place that has several
 
+	unstored []journalEntry // events that only the journal holds
+
 	wholeEvents, wholePayloads, wholeIDs bool
 
 	records  map[string]*record // by id: those found outside of their place; nil: wanted
@@ -223,6 +225,12 @@ func (d *reading) unlock() error {
 		}
 	}
 	n := 0
+	for _, e := range d.unstored {
+		if e.record.payload && d.ring.ciphers[e.record.key] != nil {
+			return nil
+		}
+		n += min(len(e.sealed), 1)
+	}
 	for i := range d.spots {
 		s := &d.spots[i]
 		if d.opens(s.payload) {

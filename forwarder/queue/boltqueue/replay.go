@@ -14,6 +14,7 @@ func (q *Queue) Replay(ctx context.Context, s queue.Selection) (queue.Replayed, 
 	if err := check(s, "replaying", true); err != nil {
 		return queue.Replayed{}, err
 	}
+	q.catchUp(ctx)
 	var total queue.Replayed
 	var err error
 	if len(s.IDs) > 0 {

@@ -32,6 +32,7 @@ func (s *settingKeys) apply(t *txn) error {
 	for f, n := range t.delta.sealed() {
 		sealed[f] += max(0, n) // what this transaction deletes may yet stay
 	}
+	s.queue.journal.sealed(sealed)
 	var ring *keyring
 	if ring, s.refused = resolveKeys(s.queue.file.path, s.keys, sealed); s.refused != nil {
 		return nil

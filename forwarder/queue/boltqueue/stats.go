@@ -1,6 +1,7 @@
 package boltqueue
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,6 +42,7 @@ func (q *Queue) Stats() (queue.Stats, error) {
 	if q.isClosed() {
 		return queue.Stats{}, queue.ErrClosed
 	}
+	q.catchUp(context.Background())
 	c := q.snapshot()
 	out := queue.Stats{
 		Bytes:       c[countBytes],

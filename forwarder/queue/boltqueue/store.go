@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 
@@ -24,66 +25,119 @@ var errStaleKey = errors.New("another key than the payload's seals now")
 
 // Store implements queue.Queue.
 func (q *Queue) Store(ctx context.Context, it queue.Item) (queue.Receipt, error) {
-	s, err := q.newStoring(ctx, it)
-	if err != nil {
-		return queue.Receipt{}, err
-	}
 	for {
-		err := q.storeOnce(ctx, it, s)
+		duplicate, err := q.storeOnce(ctx, it)
 		switch {
 		case errors.Is(err, errStaleKey):
 			continue // sealed anew, with the key that took its place
 		case err != nil:
-			return queue.Receipt{}, fmt.Errorf("storing event %s: %w", it.Event.ID, err)
+			return queue.Receipt{}, err
 		}
-		return queue.Receipt{Duplicate: s.duplicate}, nil
+		return queue.Receipt{Duplicate: duplicate}, nil
 	}
 }
 
-func (q *Queue) storeOnce(ctx context.Context, it queue.Item, s *storing) error {
+func (q *Queue) storeOnce(ctx context.Context, it queue.Item) (duplicate bool, err error) {
+	s, err := q.newStoring(ctx, it)
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("storing event %s: %w", it.Event.ID, err)
+		}
+	}()
 	if err := ctx.Err(); err != nil {
-		return err
+		return false, err
+	}
+	unknown := false
+	if q.intake.note(s) { // or the transaction of the other decides
+		var known bool
+		if known, unknown = q.known(s.record.id); known {
+			q.intake.forget(s)
+			return true, nil
+		}
 	}
 	if s.keep {
 		sealed, err := q.ring.Load().seal(it.Event)
 		if err != nil {
-			return err
+			q.intake.forget(s)
+			return false, err
 		}
-		s.sealed = sealed
+		s.seal(sealed)
 	}
-	if err := q.intake.store(s); err != nil {
-		return err
+	if err := q.intake.store(s, unknown); err != nil {
+		q.intake.forget(s)
+		return false, err
 	}
 	select {
-	case err := <-s.answer:
-		return err
+	case a := <-s.answer:
+		return a.duplicate, a.err
 	case <-ctx.Done():
 	}
 	select {
-	case err := <-s.answer:
-		return err
+	case a := <-s.answer:
+		return a.duplicate, a.err
 	default:
 	}
 	if cause := q.intake.cause(s); cause != nil {
-		return fmt.Errorf("%w, and the time to wait for it is over", cause)
+		return false, fmt.Errorf("%w, and the time to wait for it is over", cause)
 	}
-	return ctx.Err()
+	return false, ctx.Err()
+}
+
+// known reports whether an event is in the file, and unknown whether nothing is
+// known of its id, not even that it was there. No store of it may be under way:
+// readers see a transaction a moment before it is on stable storage.
+func (q *Queue) known(id string) (known, unknown bool) {
+	_ = q.view(func(tx *bbolt.Tx) error { // where it cannot be read, the transaction decides
+		v := tx.Bucket([]byte(bucketIDs)).Get([]byte(id))
+		_, seq := parseTimeSeq(v)
+		known, unknown = seq != 0, v == nil
+		return nil
+	})
+	return known, unknown
 }
 
 // A storing is a store that waits for its transaction.
 type storing struct {
 	ctx    context.Context //nolint:containedctx // it ends the wait, and with it the store
 	record record          // as it is stored; not to be changed
-	keep   bool            // whether the payload is kept
-	sealed []byte
-	stale  func(fingerprint) bool
-	answer chan error // holds one
+	queue  *Queue
+	keep   bool        // whether the payload is kept
+	sealed []byte      // not to be changed
+	answer chan answer // holds one
+	told   atomic.Bool
 
 	duplicate bool
 	full      bool
 	unknown   bool // it was no duplicate when that was last looked at by itself
 
-	cause error // why it still waits; guarded by the intake's mutex
+	cause   error // why it still waits; guarded by the intake's mutex, as is
+	counted bool  // whether its bytes are among those that wait
+
+	journaled atomic.Bool // whether it is in the journal, or is to be
+	number    uint64      // of its entry, 0 before that; guarded by the journal's mutex, as are
+	storing   bool        // whether it is being taken to the file
+	stored    bool        // whether it is in the file, or was given up
+}
+
+// An answer is what came of a store.
+type answer struct {
+	duplicate bool
+	err       error
+}
+
+// tell answers whoever stores, once.
+func (s *storing) tell(a answer) {
+	if s.told.CompareAndSwap(false, true) {
+		s.answer <- a
+	}
+}
+
+func (s *storing) seal(sealed []byte) {
+	s.sealed = sealed
+	s.record.payload, s.record.size, s.record.key = true, int64(len(sealed)), fingerprint(sealed)
 }
 
 func (q *Queue) newStoring(ctx context.Context, it queue.Item) (*storing, error) {
@@ -100,8 +154,8 @@ func (q *Queue) newStoring(ctx context.Context, it queue.Item) (*storing, error)
 			receivedAt:  nanos(e.ReceivedAt),
 			quarantined: it.Quarantined,
 		},
-		stale:  func(f fingerprint) bool { return q.ring.Load().sealer != f },
-		answer: make(chan error, 1),
+		queue:  q,
+		answer: make(chan answer, 1),
 	}
 	if s.record.receivedAt == 0 {
 		s.record.receivedAt = nanos(q.now())
@@ -121,7 +175,9 @@ func (q *Queue) newStoring(ctx context.Context, it queue.Item) (*storing, error)
 	return s, nil
 }
 
-func (s *storing) withdrawn() bool { return s.ctx.Err() != nil }
+// withdrawn reports whether nobody waits for the store any more. What is in the
+// journal, or may be, is stored all the same.
+func (s *storing) withdrawn() bool { return s.ctx.Err() != nil && !s.journaled.Load() }
 
 func (s *storing) apply(t *txn) error {
 	s.duplicate, s.full = false, false
@@ -133,23 +189,24 @@ func (s *storing) apply(t *txn) error {
 		}
 		t.del(bucketHusks, append(timeKey(receivedAt), s.record.id...))
 	}
-	size := int64(len(s.sealed))
-	if limit := t.settings.MaxSize; limit > 0 && size > 0 && t.count(countBytes)+size > limit {
+	r, sealed := s.record, []byte(nil)
+	journaled := s.journaled.Load() // and so there is room for it
+	if limit := t.settings.MaxSize; limit > 0 && r.size > 0 && !journaled && t.count(countBytes)+r.size > limit {
 		s.full = true
 		return t.err
 	}
-
-	r := s.record
+	if s.keep {
+		var err error
+		if r.key, sealed, err = s.sealedNow(journaled); err != nil {
+			return err
+		}
+	}
 	r.deliveries = slices.Clone(r.deliveries)
 	seq := t.nextSeq()
 	if s.keep {
-		r.payload, r.size, r.key = true, size, fingerprint(s.sealed)
-		if s.stale(r.key) {
-			return errStaleKey
-		}
-		t.put(bucketPayloads, seqKey(seq), s.sealed)
-		t.add(countBytes, size)
-		t.stored += size
+		t.put(bucketPayloads, seqKey(seq), sealed)
+		t.add(countBytes, r.size)
+		t.stored += r.size
 		t.add(countSealed+string(r.key[:]), 1)
 	}
 	for i := range r.deliveries {
@@ -168,7 +225,25 @@ func (s *storing) apply(t *txn) error {
 	return t.err
 }
 
-func (s *storing) done(err error) { s.answer <- err }
+// sealedNow is the payload as the key seals it that seals now. A journaled one is
+// sealed anew if it has to be, since whoever stored it may have gone; for another
+// it is errStaleKey.
+func (s *storing) sealedNow(journaled bool) (fingerprint, []byte, error) {
+	ring := s.queue.ring.Load()
+	if s.record.key == ring.sealer {
+		return ring.sealer, s.sealed, nil
+	}
+	if !journaled {
+		return fingerprint{}, nil, errStaleKey
+	}
+	sealed, err := ring.reseal(s.record.id, s.sealed)
+	return ring.sealer, sealed, err
+}
+
+func (s *storing) done(err error) {
+	s.queue.intake.forget(s)
+	s.tell(answer{s.duplicate, err})
+}
 
 // answerKnown answers the stores that wait for an event that is in the store
 // already. It is called while nothing can be written, which they need not wait

@@ -83,6 +83,9 @@ func (m *machine) store(r *rapid.T) {
 func (m *machine) claim(r *rapid.T) {
 	upstream := someUpstreams.Draw(r, "upstream")
 	want := queue.Want{First: rapid.IntRange(0, 3).Draw(r, "first"), Retry: rapid.IntRange(0, 3).Draw(r, "retry")}
+	if _, err := m.engine.Stats(); err != nil { // or what was just stored might not be due yet
+		r.Fatalf("Stats: %v", err)
+	}
 	got, err := m.engine.Claim(upstream, m.clock.Now(), want)
 	if err != nil {
 		r.Fatalf("Claim: %v", err)

@@ -118,8 +118,17 @@ func (h *harness) claim(upstream string, n int) []queue.Delivery {
 	return h.claimed(upstream, queue.Want{First: n, Retry: n}).Deliveries
 }
 
+// settled waits until what was stored can be claimed, by counting it.
+func (h *harness) settled() {
+	h.Helper()
+	if _, err := h.Stats(); err != nil {
+		h.Fatalf("Stats: %v", err)
+	}
+}
+
 func (h *harness) claimed(upstream string, want queue.Want) queue.Claimed {
 	h.Helper()
+	h.settled()
 	c, err := h.Claim(upstream, h.Now(), want)
 	if err != nil {
 		h.Fatalf("Claim(%s): %v", upstream, err)
