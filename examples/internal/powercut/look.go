@@ -68,6 +68,9 @@ func (l *looking) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := l.queue.Stats(); err != nil { // it waits until what is stored is due
+		return err
+	}
 	if claimed := l.claim(); claimed != stored {
 		l.say("%d deliveries of new events can be claimed, and there should be %d", claimed, stored)
 	}

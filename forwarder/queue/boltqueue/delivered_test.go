@@ -273,11 +273,11 @@ func TestDamagedBlock(t *testing.T) {
 // is stored, settled or deleted.
 func TestDamagedPageOfBlocks(t *testing.T) {
 	t.Parallel()
-	const n = 30
-	// A long name, so that it takes few blocks to fill some pages.
-	long := strings.Repeat("u", maxUpstream)
+	const n = 18
+	// Long names, so that it takes few blocks to fill some pages.
+	long, longer := strings.Repeat("u", maxUpstream-1), strings.Repeat("u", maxUpstream)
 	some := func(i int) map[string]queue.State {
-		return map[string]queue.State{"ehr": []queue.State{queue.Pending, queue.Delivered}[i%300/299], long: queue.Delivered}
+		return map[string]queue.State{"ehr": []queue.State{queue.Pending, queue.Delivered}[i%300/299], long: queue.Delivered, longer: queue.Delivered}
 	}
 	base := filepath.Join(t.TempDir(), "queue.db")
 	o := Options{Path: base, Settings: queue.DefaultSettings()}

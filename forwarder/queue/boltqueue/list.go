@@ -14,8 +14,9 @@ import (
 // Events implements queue.Queue. A cursor is the place of a page's last event
 // in the order of arrival.
 //
-// Whatever the filter, it reads about as many events as it lists: pending, dead
-// and quarantined ones are found by their indexes, delivered ones by blocks.
+// Whatever the filter, it reads no more events than it lists: pending, dead and
+// quarantined ones are found by their indexes, delivered ones by blocks. In
+// blocks that are unknown all events are read.
 func (q *Queue) Events(ctx context.Context, f queue.Filter) (queue.Page, error) {
 	below := uint64(newest)
 	if f.Cursor != "" {
