@@ -42,6 +42,7 @@ type journal struct {
 	renewal chan struct{} // closed by the next beginning of a new file; nil if none was asked for
 	pending []*storing    // which wait to be written
 	kept    []*storing    // which are in the journal, and above done
+	buffer  []byte        // of a write
 	next    uint64        // the number of the next entry
 	done    uint64        // the file says that it has everything up to here
 	passed  chan struct{} // closed, and replaced, whenever something was taken to the file; nil if nobody waits
@@ -241,6 +242,7 @@ func (j *journal) group() (group []*storing, entries []byte) {
 	if j.file == nil {
 		return nil, nil
 	}
+	entries = j.buffer[:0]
 	for len(j.pending) > 0 && len(entries) < maxGroup {
 		s := j.pending[0]
 		if s.stored { // it was taken to the file meanwhile
@@ -258,6 +260,7 @@ func (j *journal) group() (group []*storing, entries []byte) {
 		j.kept = append(j.kept, s)
 		j.pending = j.pending[1:]
 	}
+	j.buffer = entries
 	if len(group) == 0 {
 		j.forgo(j.pending)
 		j.pending = nil

@@ -1,7 +1,6 @@
 package boltqueue
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -81,21 +80,24 @@ func sealedFor(id string) []byte {
 	return append([]byte("scribegate queue payload v1\x00"), id...)
 }
 
-// seal codes and seals an event.
+// seal codes and seals an event, in one place.
 func (r *keyring) seal(e *event.Event) ([]byte, error) {
-	plain, err := e.AppendBinary(nil)
+	out, err := e.AppendBinary(make([]byte, sealedHeader, sealedHeader+len(e.Body)+sealedSpare))
 	if err != nil {
 		return nil, err
 	}
-	return r.enclose(e.ID, plain)
+	return r.enclose(e.ID, out)
 }
 
-func (r *keyring) enclose(id string, plain []byte) ([]byte, error) {
-	out := make([]byte, sealedHeader, sealedHeader+len(plain)+xaesOverhead)
-	copy(out, r.sealer[:])
-	nonce := out[len(r.sealer):]
-	_, _ = rand.Read(nonce) // never fails; a system without randomness ends the process
-	return r.ciphers[r.sealer].seal(out, bytes.Clone(nonce), plain, sealedFor(id))
+// sealedSpare is what an event of ordinary size takes up beside its body.
+const sealedSpare = 2 << 10
+
+// enclose seals what stands behind the room for the header, where it stands.
+func (r *keyring) enclose(id string, out []byte) ([]byte, error) {
+	var nonce [xaesNonceSize]byte
+	_, _ = rand.Read(nonce[:]) // never fails; a system without randomness ends the process
+	copy(out[copy(out, r.sealer[:]):], nonce[:])
+	return r.ciphers[r.sealer].seal(out[:sealedHeader], nonce[:], out[sealedHeader:], sealedFor(id))
 }
 
 // open opens the payload of the event with the id, or returns ErrUnreadable.
@@ -133,7 +135,7 @@ func (r *keyring) reseal(id string, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.enclose(id, plain)
+	return r.enclose(id, append(make([]byte, sealedHeader, sealedHeader+len(plain)+xaesOverhead), plain...))
 }
 
 // older counts the events that are sealed with another key than the one that

@@ -63,7 +63,8 @@ func (x *xaes) message(nonce []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// seal appends the sealed plaintext to dst. No nonce may be used twice.
+// seal appends the sealed plaintext to dst, behind which the plaintext may stand.
+// No nonce may be used twice.
 func (x *xaes) seal(dst, nonce, plaintext, additional []byte) ([]byte, error) {
 	gcm, err := x.message(nonce)
 	if err != nil {

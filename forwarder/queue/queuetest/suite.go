@@ -78,6 +78,8 @@ func (h *harness) reopen() { h.Queue = h.Engine.Reopen(h.settings) }
 
 // wait sends the clock ahead and has the engine sweep.
 func (h *harness) wait(d time.Duration) {
+	h.Helper()
+	h.settled() // or what was stored before would count as stored after
 	h.Advance(d)
 	h.Sweep()
 }
