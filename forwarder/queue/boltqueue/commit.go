@@ -326,6 +326,9 @@ func (q *Queue) publish(t *txn) {
 	if freed {
 		q.intake.unpark()
 	}
+	if t.stale {
+		q.resealer.look()
+	}
 	for _, name := range q.intake.relieved() {
 		t.wakeUp(name)
 	}

@@ -86,7 +86,7 @@ func (j *journal) loop() {
 	defer close(j.ended)
 	defer j.shut()
 	again := time.NewTimer(0)
-	if j.segment <= 0 {
+	if j.open || j.segment <= 0 { // nobody else has it yet
 		again.Stop()
 	}
 	defer again.Stop()

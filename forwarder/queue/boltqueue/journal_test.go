@@ -275,7 +275,8 @@ func TestJournalNeedsItsKey(t *testing.T) {
 	if after := snapshot(t, filepath.Dir(dead)); fmt.Sprint(before) != fmt.Sprint(after) {
 		t.Errorf("before it was %v and after it is %v", before, after)
 	}
-	q := mustOpen(t, Options{Path: dead, Keys: []Key{keyOf(2), keyOf(1)}, Settings: queue.DefaultSettings()})
+	resealed := make(chan Resealed, 9)
+	q := mustOpen(t, Options{Path: dead, Keys: []Key{keyOf(2), keyOf(1)}, Settings: queue.DefaultSettings(), OnResealed: func(r Resealed) { resealed <- r }})
 	d := claim(t, q, "ehr", 1)
 	if len(d) != 1 {
 		t.Fatal("it cannot be claimed")
@@ -284,6 +285,11 @@ func TestJournalNeedsItsKey(t *testing.T) {
 		t.Error(err)
 	}
 	wantSound(t, q)
+	select {
+	case <-resealed:
+	case <-time.After(30 * time.Second):
+		t.Error("it is not sealed anew")
+	}
 	if sealed := q.snapshot().sealed(); sealed[keyOf(2).fingerprint()] != 1 {
 		t.Errorf("sealed is %v, want by the first key", sealed)
 	}

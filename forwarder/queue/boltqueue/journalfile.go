@@ -27,7 +27,7 @@ const (
 
 // segmentBytes is the size of a segment: what a few hundred milliseconds of
 // storing at full speed take, which is how far the queue file may be behind.
-const segmentBytes = 8 << 20
+const segmentBytes = 4 << 20
 
 func journalPath(path string) string { return path + journalSuffix }
 

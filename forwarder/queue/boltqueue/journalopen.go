@@ -61,6 +61,9 @@ func (q *Queue) startJournal(o Options, identity []byte, entries []journalEntry)
 		return
 	}
 	_ = os.Remove(j.path) // nothing in it is not in the file
+	if j.segment > 0 {
+		j.begin() // where it fails, the loop tries again
+	}
 }
 
 // catchUpTime bounds how long reading waits for the queue file: it may be that

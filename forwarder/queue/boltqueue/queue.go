@@ -128,6 +128,9 @@ func Open(o Options) (*Queue, error) {
 		err = removeLeftovers(o.Path)
 	}
 	if err != nil {
+		if q.journal != nil {
+			q.journal.shut()
+		}
 		return nil, errors.Join(err, f.db.Close())
 	}
 	q.ticker = time.NewTicker(sweepEvery(o.Settings))

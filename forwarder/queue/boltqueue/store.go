@@ -189,22 +189,22 @@ func (s *storing) apply(t *txn) error {
 		}
 		t.del(bucketHusks, append(timeKey(receivedAt), s.record.id...))
 	}
-	r, sealed := s.record, []byte(nil)
+	r := s.record
 	journaled := s.journaled.Load() // and so there is room for it
 	if limit := t.settings.MaxSize; limit > 0 && r.size > 0 && !journaled && t.count(countBytes)+r.size > limit {
 		s.full = true
 		return t.err
 	}
-	if s.keep {
-		var err error
-		if r.key, sealed, err = s.sealedNow(journaled); err != nil {
-			return err
+	if s.keep && s.queue.ring.Load().sealer != r.key {
+		if !journaled {
+			return errStaleKey
 		}
+		t.stale = true // whoever stored it may have gone
 	}
 	r.deliveries = slices.Clone(r.deliveries)
 	seq := t.nextSeq()
 	if s.keep {
-		t.put(bucketPayloads, seqKey(seq), sealed)
+		t.put(bucketPayloads, seqKey(seq), s.sealed)
 		t.add(countBytes, r.size)
 		t.stored += r.size
 		t.add(countSealed+string(r.key[:]), 1)
@@ -223,21 +223,6 @@ func (s *storing) apply(t *txn) error {
 	t.putRecord(seq, &r)
 	t.put(bucketIDs, []byte(r.id), timeSeqKey(r.receivedAt, seq))
 	return t.err
-}
-
-// sealedNow is the payload as the key seals it that seals now. A journaled one is
-// sealed anew if it has to be, since whoever stored it may have gone; for another
-// it is errStaleKey.
-func (s *storing) sealedNow(journaled bool) (fingerprint, []byte, error) {
-	ring := s.queue.ring.Load()
-	if s.record.key == ring.sealer {
-		return ring.sealer, s.sealed, nil
-	}
-	if !journaled {
-		return fingerprint{}, nil, errStaleKey
-	}
-	sealed, err := ring.reseal(s.record.id, s.sealed)
-	return ring.sealer, sealed, err
 }
 
 func (s *storing) done(err error) {

@@ -49,6 +49,7 @@ type txn struct {
 	blocks   map[uint64]*block // those that it has to do with
 	dirty    bool
 	stored   int64 // bytes of sealed payloads
+	stale    bool  // whether an older key has sealed something of that
 	err      error
 
 	noting bool    // whether writes are noted, for a copy of the file
