@@ -113,6 +113,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		names[u.Name] = true
 	}
 	registerMetrics(ctx.GetMetricsRegistry())
+	silenceUpstreams()
 	events, err := newNotifier(ctx)
 	if err != nil {
 		return err

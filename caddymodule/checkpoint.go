@@ -2,13 +2,17 @@ package caddymodule
 
 import (
 	"bytes"
+	"crypto/tls"
+	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -20,7 +24,7 @@ import (
 func (h *Handler) pass(w http.ResponseWriter, r *http.Request, e *event.Event, next caddyhttp.Handler) error {
 	if h.Format == forwarder.Raw {
 		setBody(r, e.Body)
-		return next.ServeHTTP(w, r)
+		return withoutAnswer(next.ServeHTTP(w, r))
 	}
 	options := forwarder.RenderOptions{Format: h.Format, Now: time.Now(), Attempt: 1, Version: version()}
 	if options.Format == "" {
@@ -36,8 +40,38 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, e *event.Event, n
 	maps.Copy(r.Header, m.Header)
 	setBody(r, m.Body)
 	r.Header.Set("Content-Length", strconv.Itoa(len(m.Body)))
-	return next.ServeHTTP(w, r)
+	return withoutAnswer(next.ServeHTTP(w, r))
 }
+
+// withoutAnswer is the error of a handler that a request was passed on to, which
+// Caddy logs, without the words of a backend: net/http and FastCGI quote what is
+// no valid answer, and that may be an echo of the event. What comes from beneath
+// HTTP is kept.
+func withoutAnswer(err error) error {
+	e, ok := errors.AsType[caddyhttp.HandlerError](err)
+	if !ok || e.StatusCode != http.StatusBadGateway {
+		return err
+	}
+	_, undialled := errors.AsType[reverseproxy.DialError](err)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	_, unencrypted := errors.AsType[tls.RecordHeaderError](err)
+	beneath, isBeneath := errors.AsType[*net.OpError](err)
+	switch {
+	case undialled, untrusted, unencrypted:
+	case isBeneath:
+		e.Err = beneath
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		e.Err = errNoAnswer
+	default:
+		e.Err = errInvalidAnswer
+	}
+	return e
+}
+
+var (
+	errNoAnswer      = errors.New("the backend closed the connection before it answered")
+	errInvalidAnswer = errors.New("the backend could not be asked, or what it answered is not valid; the words are left out")
+)
 
 // setBody gives a request a body of known length.
 func setBody(r *http.Request, body []byte) {

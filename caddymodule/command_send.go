@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
+	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -158,7 +160,9 @@ func (s *sending) sendAll(ctx context.Context, body []byte, prove func(http.Head
 		limit = rate.Limit(s.rate)
 	}
 	limiter := rate.NewLimiter(limit, 1)
-	client := &http.Client{Timeout: sendTimeout}
+	// A redirect is the answer: the event, and what proves it, go where they
+	// were told to and nowhere else.
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for range s.count {
 		if err := limiter.Wait(ctx); err != nil {
 			return all, fmt.Errorf("waiting for the next event's turn: %w", err)
@@ -221,7 +225,10 @@ func readFile(name string, stdin io.Reader) ([]byte, error) {
 }
 
 func post(ctx context.Context, client *http.Client, to string, body []byte, prove func(http.Header, []byte)) (sent, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	var reached forwarder.Progress
+	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, reached.Trace()), http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {
 		return sent{}, errors.New("--to is not a URL that a request can be sent to")
 	}
@@ -229,7 +236,7 @@ func post(ctx context.Context, client *http.Client, to string, body []byte, prov
 	prove(r.Header, body)
 	resp, err := client.Do(r)
 	if err != nil {
-		return sent{}, fmt.Errorf("sending the event: %w; is the gateway running there?", errors.Unwrap(err))
+		return sent{}, fmt.Errorf("sending the event: %w; is the gateway running there?", forwarder.SendError(ctx, errors.Unwrap(err), &reached))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	result := sent{Status: resp.StatusCode}

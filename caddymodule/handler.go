@@ -111,6 +111,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	registerMetrics(ctx.GetMetricsRegistry())
+	silenceUpstreams()
 	events, err := newNotifier(ctx)
 	if err != nil {
 		return err
@@ -127,9 +128,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // Caddy would log an error with the request's URI and headers.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	start := time.Now()
+	silenceUpstreams() // a configuration that was refused may have undone it
 	limitReading(w, start)
 	span := h.startReceiptSpan(r.Context())
 	defer span.End()
+	defer h.log.quietPanic() // before the span ends, which would tell of it
 
 	req, secret, err := h.prove(w, r, start)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/textproto"
+	"runtime/debug"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
@@ -88,6 +89,20 @@ func (l handlerLog) quarantined(r *http.Request, e *event.Event, duplicate bool,
 		l.logger.Warn("a genuine request with an invalid payload is quarantined", zap.String("event_id", e.ID))
 		l.audit.quarantined(e, clientIP(r))
 	}
+}
+
+// quietPanic is deferred. A panic of whoever handles a request ends with it, as
+// net/http sees to, but what it says is not repeated in logs and spans, since it
+// could quote anything.
+func (l handlerLog) quietPanic() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
+		l.logger.Error("a request's handler panicked; what it said is left out", zap.ByteString("stack", debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // credentialHeaders are the headers that Caddy's own logs redact.

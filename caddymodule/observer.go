@@ -22,6 +22,7 @@ type observer struct {
 // Attempted implements forwarder.Observer: a line for each attempt, louder the
 // less can be done about it without a person.
 func (o *observer) Attempted(r forwarder.AttemptReport) {
+	silenceUpstreams() // a configuration that was refused may have undone it
 	attemptMade(r.Outcome, r.Lag)
 	o.settled(r.Outcome)
 	var level zapcore.Level

@@ -1,0 +1,155 @@
+package caddymodule
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/scribegate/scribegate/verifier"
+)
+
+// evidence is what an operator is told, by where.
+type evidence map[string][]byte
+
+func (e evidence) add(where, what string) { e[where] = append(append(e[where], what...), '\n') }
+
+// mustHold fails the test where something did not happen or is not told of, so
+// that the test would miss what leaks with it.
+func (e evidence) mustHold(t *testing.T, all map[string][]string) {
+	t.Helper()
+	for where, contents := range all {
+		for _, content := range contents {
+			if !strings.Contains(string(e[where]), content) {
+				t.Errorf("%s: there is no %s, so that the test would miss what leaks with it", where, content)
+			}
+		}
+	}
+}
+
+// asked is every question to the admin API, Caddy's own and wrong ones included,
+// as long as it does not allow payloads.
+func (s *privateSite) asked(seen evidence) {
+	s.t.Helper()
+	id := soapnoteID(s.patient(1))
+	for _, path := range []string{
+		"/config/", "/metrics", "/reverse_proxy/upstreams", "/debug/vars", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/scribegate/status", "/scribegate/health/live", "/scribegate/health/ready",
+		"/scribegate/events?limit=1000&history=true", "/scribegate/events?state=dead&upstream=refusing", "/scribegate/events?state=quarantined",
+		"/scribegate/events/" + id, "/scribegate/events/" + id + "/payload", "/scribegate/events/soapnoteapi-00/payload",
+	} {
+		seen.add("the admin API at "+path, s.ask(http.MethodGet, path, "").body)
+	}
+	// Whoever mistypes may be told what; the log may not, which holds no query
+	// and no body, but a path.
+	mistyped := s.place("what an operator mistypes")
+	for _, q := range [][3]string{
+		{"GET", "/scribegate/events?state=" + mistyped, ""},
+		{"GET", "/scribegate/events?upstream=" + mistyped, ""},
+		{"GET", "/scribegate/events?cursor=" + mistyped, ""},
+		{"GET", "/scribegate/events?limit=" + mistyped, ""},
+		{"GET", "/scribegate/status?" + mistyped + "=1", ""},
+		{"PUT", "/scribegate/status", mistyped},
+		{"POST", "/scribegate/replay", mistyped},
+		{"POST", "/scribegate/replay", `{"ids":["` + mistyped + `"]}`},
+		{"POST", "/scribegate/replay", `{"since":"` + mistyped + `"}`},
+		{"POST", "/scribegate/replay", `{"dead":true,"upstream":"` + mistyped + `"}`},
+		{"POST", "/scribegate/purge", `{"` + mistyped + `":true}`},
+		{"POST", "/scribegate/purge", `{"ids":["` + mistyped + `"]}`},
+		{"POST", "/scribegate/purge", `{"dead":true,"before":"` + mistyped + `"}`},
+		{"POST", "/scribegate/compact?" + mistyped, ""},
+		{"POST", "/scribegate/compact", strings.Repeat(mistyped, maxSelection/len(mistyped)+1)},
+	} {
+		if got := s.ask(q[0], q[1], q[2]); got.status < 400 || got.status == http.StatusInternalServerError {
+			s.t.Errorf("%s %.80s %.80s: %d %s", q[0], q[1], q[2], got.status, got.body)
+		}
+	}
+	// Of an Origin the audit trail keeps what an origin has.
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.admin+"/scribegate/replay", strings.NewReader(`{"since":"1h","upstream":"refusing"}`))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Origin", "http://user:"+s.place("a password in an Origin")+"@"+s.admin+"/"+s.place("a path in an Origin")+s.query())
+	if got := do(s.t, r); got.status != http.StatusOK {
+		s.t.Errorf("a replay from a site: %d %s", got.status, got.body)
+	}
+}
+
+// typed is every command, as long as the admin API does not allow payloads.
+func (s *privateSite) typed(seen evidence) {
+	s.t.Helper()
+	path := filepath.Join(s.dir, "bolt.db")
+	files, err := filepath.Glob(path + "*")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, file := range files {
+		seen.add("the queue's files before it is compacted", fileText(s.t, file))
+	}
+	old, err := os.Open(path) // a file that is open keeps its identity
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer old.Close()
+	before, err := old.Stat()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	id := soapnoteID(s.patient(1))
+	wrong := s.soapnote("/soapnote", s.patient(1), set(verifier.SignatureHeader, strings.Repeat("0badf00d", 8)))
+	signature, timestamp := wrong.Header.Get(verifier.SignatureHeader), wrong.Header.Get(verifier.TimestampHeader)
+	right := verifier.Sign(s.soapnotes[0], timestamp, []byte(s.patient(1)))
+	const soapnote, soniox = "{env.PLANTED_SOAPNOTE}", "{env.PLANTED_SONIOX}"
+	for _, command := range []struct {
+		stdin string
+		args  []string
+	}{
+		{"", []string{"status"}},
+		{"", []string{"events", "--limit", "1000"}},
+		{"", []string{"show", id}},
+		{"", []string{"show", id, "--payload"}},
+		{"", []string{"export"}},
+		{"", []string{"export", "--payloads"}},
+		{"", []string{"health"}},
+		{"", []string{"replay", id}},
+		{"", []string{"replay", id, "--upstream", "none"}},
+		{"", []string{"replay", "--dead", "--upstream", "refusing"}},
+		{"", []string{"purge", soapnoteID(s.place("text that is no JSON"))}},
+		{"", []string{"compact"}},
+		{"", []string{"keygen"}},
+		{s.patient(20), []string{"send", "soapnoteapi", "--to", s.url + "/soapnote" + s.query(), "--secret", soapnote, "--file", "-"}},
+		{s.place("text that is no JSON"), []string{"send", "soapnoteapi", "--to", s.url + "/soapnote" + s.query(), "--secret", soapnote, "--file", "-"}},
+		{s.patient(21), []string{"send", "soapnoteapi", "--to", "http://user:" + s.place("an upstream's password") + "@" + s.away + "/" + s.query(), "--secret", soapnote, "--file", "-"}},
+		{s.patient(21), []string{"send", "soapnoteapi", "--to", "http://" + s.blabber.address + "/url/echo" + s.query(), "--secret", soapnote, "--file", "-"}},
+		{s.patient(21), []string{"send", "soapnoteapi", "--to", "http://" + s.blabber.address + "/url/failing" + s.query(), "--secret", soapnote, "--file", "-"}},
+		{s.spoken(20), []string{"send", "soniox", "--to", s.url + "/soniox" + s.query(), "--header", "Authorization: Bearer " + soniox, "--file", "-"}},
+		{s.spoken(20), []string{"send", "soniox", "--to", s.url + "/soniox" + s.query(), "--header", "Authorization: " + soniox, "--file", "-"}},
+		{s.patient(1), []string{"verify", "soapnoteapi", "--secret", soapnote, "--signature", signature, "--timestamp", timestamp}},
+		{s.patient(1), []string{"verify", "soapnoteapi", "--secret", soapnote, "--signature", right, "--timestamp", timestamp}},
+		{s.patient(1) + " ", []string{"verify", "soapnoteapi", "--secret", soapnote, "--signature", right, "--timestamp", timestamp}},
+		{s.patient(1), []string{"verify", "soapnoteapi", "--secret", soapnote, "--signature", s.place("a signature that is none"), "--timestamp", s.place("a timestamp")}},
+		{s.spoken(1), []string{"verify", "soniox", "--secret", soniox, "--header", "Authorization: Bearer " + soniox}},
+		{s.place("text that is no JSON"), []string{"verify", "soniox", "--secret", soniox, "--header", "Authorization: " + soniox}},
+		{s.patient(1), []string{"verify", "soapnoteapi", "--secret", "{env.PLANTED_SOAPNOTE} {" + s.place("a wrong placeholder") + "}", "--signature", right, "--timestamp", timestamp}},
+		{"", []string{"export", "--path", filepath.Join(s.dir, "bolt.db"), "--payloads", "--encryption-key", "{env.PLANTED_NO_KEY}"}},
+	} {
+		for _, form := range [][]string{nil, {"--json"}} {
+			args := append(command.args, form...)
+			switch args[0] {
+			case "send", "verify", "keygen":
+			default:
+				if args[1%len(args)] != "--path" {
+					args = append(args, "--address", s.admin)
+				}
+			}
+			r := commandLine(s.t, command.stdin, args...)
+			seen.add("the command "+args[0], r.out+r.errOut)
+			if r.err != nil {
+				seen.add("the command "+args[0], r.err.Error())
+			}
+		}
+	}
+	if after, err := os.Stat(path); err != nil || os.SameFile(before, after) {
+		s.t.Errorf("the queue's file is no compacted copy: %v", err)
+	}
+}
