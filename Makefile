@@ -14,7 +14,7 @@ GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test race lint fmt fuzz tables bench chaos soak test-examples xcaddy clean
+.PHONY: help build run demo test race lint fmt fuzz tables bench microbench chaos soak test-examples xcaddy clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,7 +61,11 @@ tables: ## Print what the long comparisons run, and what came of it
 	@$(GO) test -tags $(TAGS) -count 1 -v -run '^(TestAnswers|TestVectors|TestUnauthorized|TestKill|TestReloadsUnderLoad)' ./caddymodule/ > .tables 2>&1 || { cat .tables; rm -f .tables; exit 1; }
 	@sed -n 's/^ *[a-z_]*_test\.go:[0-9]*: //p' .tables; rm -f .tables
 
-bench: ## Run the benchmarks
+bench: build ## Measure the gateway beside bare Caddy and print a table (takes half an hour)
+	@$(GO) build -o bin/bench ./examples/bench
+	@bin/bench -caddy bin/caddy
+
+microbench: ## Run the Go benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...
 
 chaos: build ## Break everything for real and print what came of it (CHAOS=small: minutes; needs strace)
@@ -75,6 +79,8 @@ soak: build ## Run under load with faults at random for SOAK (1h)
 test-examples: build ## Run the examples and their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/monitoring/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/operations/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/bench/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
 
 xcaddy: ## Build bin/caddy with xcaddy, where it is on PATH

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/pagecache"
 )
 
 var backlogScenario = scenario{
@@ -68,7 +70,7 @@ func runBacklog(ctx context.Context, e *env) (rows []result, err error) {
 	if err := r.kill(); err != nil {
 		return nil, err
 	}
-	resident, err := chill(r.queueFile())
+	resident, err := pagecache.Drop(r.queueFile())
 	if err != nil {
 		return nil, err
 	}

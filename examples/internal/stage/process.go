@@ -84,6 +84,12 @@ func (p *Process) add(line string) {
 	p.changed = make(chan struct{})
 }
 
+// PID is the process's id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Ended is closed when the process has ended and all its lines are read.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
 // Lines returns what the process has printed so far.
 func (p *Process) Lines() []string {
 	p.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,11 +73,20 @@ func TestProcessIsStoppedByItsID(t *testing.T) {
 	if err != nil || url != "http://127.0.0.1:1" {
 		t.Fatalf("WaitURL() = %q, %v", url, err)
 	}
+	if info, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.PID())); err == nil && filepath.Base(info) != filepath.Base(os.Args[0]) {
+		t.Errorf("PID() is that of %s", info)
+	}
+	select {
+	case <-p.Ended():
+		t.Error("it has ended before it was stopped")
+	default:
+	}
 	for range 2 { // the second time there is nothing left to stop
 		if err := p.Stop(); err != nil {
 			t.Fatal(err)
 		}
 	}
+	<-p.Ended()
 	if lines := p.Lines(); len(lines) != 2 || lines[1] != "stopped" {
 		t.Errorf("it printed %q, and not that it was asked to stop", lines)
 	}

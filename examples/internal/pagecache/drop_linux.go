@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-package main
+package pagecache
 
 import (
 	"errors"
@@ -13,19 +13,19 @@ import (
 // dontNeed is POSIX_FADV_DONTNEED.
 const dontNeed = 4
 
-// chill writes a file to the disk, drops it from the page cache and returns how
+// Drop writes a file to the disk, drops it from the page cache and returns how
 // much of it is in the cache still, from 0 to 1. No process may have it open.
-func chill(path string) (resident float64, err error) {
+func Drop(path string) (resident float64, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return 0, fmt.Errorf("dropping the queue's file from the page cache: %w", err)
+		return 0, fmt.Errorf("dropping a file from the page cache: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if err := f.Sync(); err != nil {
-		return 0, fmt.Errorf("dropping the queue's file from the page cache: %w", err)
+		return 0, fmt.Errorf("dropping a file from the page cache: %w", err)
 	}
 	if _, _, errno := syscall.Syscall6(syscall.SYS_FADVISE64, f.Fd(), 0, 0, dontNeed, 0, 0); errno != 0 {
-		return 0, fmt.Errorf("dropping the queue's file from the page cache: %w", errno)
+		return 0, fmt.Errorf("dropping a file from the page cache: %w", errno)
 	}
 	return residency(f)
 }

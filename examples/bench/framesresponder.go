@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+
+	"golang.org/x/net/http2"
+)
+
+// creditStep is after how many bytes a framesResponder lets the client send on.
+const creditStep = 512 << 10
+
+// A framesResponder is to HTTP/2 what a responder is to HTTP/1.1: it reads the
+// frames of each request and answers 200.
+type framesResponder struct {
+	listener net.Listener
+	work     sync.WaitGroup
+
+	mu          sync.Mutex
+	connections map[net.Conn]bool
+}
+
+func newFramesResponder(ctx context.Context, config *tls.Config) (*framesResponder, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("starting a backend: %w", err)
+	}
+	return &framesResponder{listener: tls.NewListener(listener, config), connections: make(map[net.Conn]bool)}, nil
+}
+
+// start has the responder answer, and returns it.
+func (r *framesResponder) start() *framesResponder {
+	r.work.Go(func() {
+		for {
+			conn, err := r.listener.Accept()
+			if err != nil {
+				return // it is closed
+			}
+			r.mu.Lock()
+			r.connections[conn] = true
+			r.mu.Unlock()
+			r.work.Go(func() {
+				_ = serveFrames(conn) // the client's end
+				_ = conn.Close()
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				delete(r.connections, conn)
+			})
+		}
+	})
+	return r
+}
+
+func (r *framesResponder) close() {
+	_ = r.listener.Close() // it is given up either way
+	r.mu.Lock()
+	for conn := range r.connections {
+		_ = conn.Close()
+	}
+	r.mu.Unlock()
+	r.work.Wait()
+}
+
+// serveFrames answers a connection's requests until it ends.
+func serveFrames(conn net.Conn) error {
+	if _, err := io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface))); err != nil {
+		return err
+	}
+	framer := http2.NewFramer(conn, conn)
+	framer.SetReuseFrames()
+	err := errors.Join(
+		framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: largeWindow}),
+		framer.WriteWindowUpdate(0, 2*creditStep))
+	if err != nil {
+		return err
+	}
+	// :status 200 is one byte of HPACK's static table.
+	answer := template{}
+	answer.frame(http2.FrameHeaders, http2.FlagHeadersEndHeaders|http2.FlagHeadersEndStream, []byte{0x88})
+	read := 0
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			return err
+		}
+		switch f := frame.(type) {
+		case *http2.DataFrame:
+			if read += len(f.Data()); read >= creditStep {
+				if err := framer.WriteWindowUpdate(0, uint32(read)); err != nil {
+					return err
+				}
+				read = 0
+			}
+			if f.StreamEnded() {
+				answer.number(f.StreamID)
+				if _, err := conn.Write(answer.wire); err != nil {
+					return err
+				}
+			}
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				if err := framer.WriteSettingsAck(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}

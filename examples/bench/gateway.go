@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/stage"
+)
+
+// startLimit is how long a gateway may take until it listens, however much
+// waits.
+const startLimit = time.Minute
+
+// A gateway is a Caddy, bare or with Scribegate, with a directory and ports of
+// its own, which stay over restarts.
+type gateway struct {
+	binary string
+	dir    string
+	env    []string
+	site   string // host and port
+	secure string // the same with TLS
+	admin  string
+
+	process *stage.Process
+	began   time.Time // just before the process was started
+}
+
+// newGateway makes a gateway that does not run yet.
+func (b *bench) newGateway(ctx context.Context) (*gateway, error) {
+	dir, err := os.MkdirTemp(b.dir, "gateway-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for a gateway: %w", err)
+	}
+	ports, err := stage.Ports(ctx, 3)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	const host = "127.0.0.1:"
+	env := append([]string{"HOME=" + dir, "XDG_DATA_HOME=" + filepath.Join(dir, "data"), "XDG_CONFIG_HOME=" + filepath.Join(dir, "config")}, b.secrets.env()...)
+	return &gateway{binary: b.binary, dir: dir, env: env, site: host + ports[0], secure: host + ports[1], admin: host + ports[2]}, nil
+}
+
+// start starts the gateway and returns when it listens. With a certificate it
+// has a site with TLS as well.
+func (g *gateway) start(ctx context.Context, c configuration, cert *certificate) error {
+	if err := g.launch(c, cert); err != nil {
+		return err
+	}
+	if err := g.listening(ctx, g.site); err != nil || cert == nil {
+		return err
+	}
+	return g.listening(ctx, g.secure)
+}
+
+// launch starts the gateway and returns at once.
+func (g *gateway) launch(c configuration, cert *certificate) (err error) {
+	config := filepath.Join(g.dir, "Caddyfile")
+	if err := os.WriteFile(config, []byte(c.text(g, cert)), 0o600); err != nil {
+		return fmt.Errorf("writing the gateway's configuration: %w", err)
+	}
+	g.began = time.Now()
+	g.process, err = stage.Start(stage.Command{
+		Name: "the gateway", Dir: g.dir, Env: g.env,
+		Args: []string{g.binary, "run", "--config", config, "--adapter", "caddyfile"},
+	})
+	return err
+}
+
+func (g *gateway) listening(ctx context.Context, address string) error {
+	dialer := net.Dialer{Timeout: time.Second}
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if c, err := dialer.DialContext(ctx, "tcp", address); err == nil {
+			return c.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-g.process.Ended():
+			return fmt.Errorf("starting the gateway: it ended; it printed last:\n%s", g.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("starting the gateway: %w", context.Cause(ctx))
+		}
+		if took := time.Since(g.began); took > startLimit {
+			return fmt.Errorf("starting the gateway: it does not listen after %s; it printed last:\n%s", took, g.tail())
+		}
+	}
+}
+
+// stop asks the gateway to end, and returns when it has.
+func (g *gateway) stop() error {
+	if g.process == nil {
+		return nil
+	}
+	err := g.process.Stop()
+	for _, line := range g.process.Lines() {
+		if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") {
+			return errors.Join(err, fmt.Errorf("the gateway printed:\n%s", g.process.Tail(40)))
+		}
+	}
+	g.process = nil
+	return err
+}
+
+// closeInto ends the gateway, deletes its directory and joins what went wrong to
+// err, with the end of its log; it is for a defer.
+func (g *gateway) closeInto(err *error) {
+	stopped := g.stop()
+	if *err != nil {
+		*err = fmt.Errorf("%w; the gateway logged last:\n%s", *err, g.tail())
+	}
+	*err = errors.Join(*err, stopped, os.RemoveAll(g.dir))
+}
+
+// tail is the end of what the gateway printed and logged.
+func (g *gateway) tail() string {
+	const lines = 10
+	log, _ := os.ReadFile(filepath.Join(g.dir, logFile)) // it may not have come to that
+	all := strings.Split(strings.TrimSpace(string(log)), "\n")
+	text := "\t" + strings.Join(all[max(0, len(all)-lines):], "\n\t")
+	if g.process != nil {
+		text = g.process.Tail(lines) + "\n" + text
+	}
+	return text
+}
+
+// eachQueueFile calls do with the path of each file that the queue consists of.
+func (g *gateway) eachQueueFile(do func(file string) error) error {
+	files, err := filepath.Glob(filepath.Join(g.dir, queueFile) + "*")
+	if err == nil && len(files) == 0 {
+		err = errors.New("the gateway has no queue")
+	}
+	for _, file := range files {
+		err = errors.Join(err, do(file))
+	}
+	return err
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// A sweep is a cost against what it may grow with.
+type sweep struct {
+	name   string
+	unit   string // one of what is counted
+	counts []int
+	show   func(int) string
+	run    func(ctx context.Context, b *bench, count int) (sample, error)
+}
+
+// sweeps are those of the growth. What waits is swept apart, in backlog.go.
+var sweeps = []sweep{
+	{"body", "kB", gridBodies, showBody, func(ctx context.Context, b *bench, n int) (sample, error) {
+		return b.accept(ctx, trial{order: b.notes(n), connections: usualConnections, lasts: b.short()})
+	}},
+	{"upstreams", "upstream", []int{1, 2, 5, 10, 20, 50}, shortCount, func(ctx context.Context, b *bench, n int) (sample, error) {
+		return b.acceptFor(ctx, trial{order: b.notes(usualBody), connections: usualConnections, lasts: b.short()}, n)
+	}},
+	{"secrets", "secret", []int{1, 2, 5, 10, manySecrets}, shortCount, func(ctx context.Context, b *bench, n int) (sample, error) {
+		return b.run(ctx, checkpoint(n), trial{order: b.notes(usualBody), connections: usualConnections, lasts: b.short()})
+	}},
+}
+
+// sweepTitles say what is measured.
+var sweepTitles = map[string]string{
+	"waiting":   "Growth with what waits: durable accept",
+	"body":      "Growth with the body: durable accept",
+	"upstreams": "Growth with the upstreams, all paused: durable accept",
+	"secrets":   "Growth with the secrets configured, the last of which matches: verify only",
+}
+
+func (s sweep) key(count int) string { return fmt.Sprintf("%s %s", s.name, s.show(count)) }
+
+// measureGrowth measures what costs grow with.
+func (b *bench) measureGrowth(ctx context.Context, r *report) error {
+	all := make(outcomes)
+	w, err := b.sweepBacklog(ctx, all)
+	if err == nil {
+		err = b.sweepAll(ctx, all)
+	}
+	for _, s := range append([]sweep{w}, sweeps...) {
+		r.sections = append(r.sections, section{sweepTitles[s.name], s.table(all), []string{
+			fmt.Sprintf("Medians. Rounds: %d; slices of %s.", b.rounds, b.short()),
+		}})
+	}
+	return errors.Join(err, all.failures())
+}
+
+// sweepAll measures every point of every sweep in each round, in an order of its
+// own.
+func (b *bench) sweepAll(ctx context.Context, all outcomes) error {
+	type point struct {
+		sweep
+		count int
+	}
+	var points []point
+	for _, s := range sweeps {
+		for _, n := range s.counts {
+			points = append(points, point{s, n})
+		}
+	}
+	for round := range b.rounds {
+		b.say("growth: round %d of %d", round+1, b.rounds)
+		shuffle(points)
+		for _, p := range points {
+			s, err := p.run(ctx, b, p.count)
+			if ctx.Err() != nil {
+				return errors.Join(context.Cause(ctx), err)
+			}
+			b.add(all, p.key(p.count), s, err)
+		}
+	}
+	return nil
+}
+
+// table has a row for each point, with how it compares with the one before.
+func (s sweep) table(all outcomes) table {
+	t := table{heads: []string{s.name, "rate", "p99", "allocated per event", "CPU per event", "min", "max", "count grows", "CPU grows", "CPU per further " + s.unit, "faster than the count"}, left: 1}
+	before, last := -1, 0.0
+	for _, n := range s.counts {
+		samples := all.samples(s.key(n))
+		if len(samples) == 0 {
+			t.cells = append(t.cells, []string{s.show(n), "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"})
+			continue
+		}
+		costs := spreadOf(valuesOf(samples, cpu))
+		t.cells = append(t.cells, slices.Concat([]string{
+			s.show(n), showRate(medianOf(samples, rate)), showSeconds(medianOf(samples, p99)), showBytes(medianOf(samples, alloc)),
+			showSeconds(costs.median), showSeconds(costs.low), showSeconds(costs.high),
+		}, s.growth(before, n, last, costs.median)))
+		before, last = n, costs.median
+	}
+	return t
+}
+
+// growth compares a point with the one before, of which there may be none.
+func (s sweep) growth(before, n int, last, cost float64) []string {
+	if before < 0 {
+		return []string{"", "", "", ""}
+	}
+	more := float64(n - before)
+	if s.unit == "kB" {
+		more /= 1000
+	}
+	counts, faster := "from 0", "no"
+	if before > 0 {
+		factor := float64(n) / float64(before)
+		counts = fmt.Sprintf("%.1f times", factor)
+		if cost/last > factor {
+			faster = "YES"
+		}
+	}
+	return []string{counts, fmt.Sprintf("%.2f times", cost/last), showMarginal((cost - last) / more), faster}
+}
+
+// showMarginal writes seconds of which there may be very few, or fewer than
+// none.
+func showMarginal(v float64) string {
+	if math.Abs(v) < 1e-6 {
+		return fmt.Sprintf("%+.3f ns", v*1e9)
+	}
+	return fmt.Sprintf("%+.2f µs", v*1e6)
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+const secretOfTests = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// A provider's requests as a server sees them.
+type receiver struct {
+	mu     sync.Mutex
+	bodies map[string]int
+	forged int
+	other  int // of another protocol than HTTP/2
+	answer func(n int, w http.ResponseWriter)
+}
+
+func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	text, err := io.ReadAll(r.Body)
+	mac := hmac.New(sha256.New, []byte(secretOfTests))
+	mac.Write([]byte(r.Header.Get("X-SoapNoteAPI-Timestamp") + "."))
+	mac.Write(text)
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	rc.bodies[string(text)]++
+	if err != nil || hex.EncodeToString(mac.Sum(nil)) != r.Header.Get("X-SoapNoteAPI-Signature") {
+		rc.forged++
+	}
+	if r.ProtoMajor != 2 {
+		rc.other++
+	}
+	if rc.answer != nil {
+		rc.answer(len(rc.bodies), w)
+		return
+	}
+	fmt.Fprint(w, `{"received":true,"id":"soapnoteapi-1"}`)
+}
+
+// serve starts a server and returns it as a target, in either protocol.
+func serve(t *testing.T, h http.Handler, secure bool) target {
+	t.Helper()
+	server := httptest.NewUnstartedServer(h)
+	t.Cleanup(server.Close)
+	if !secure {
+		server.Start()
+		return target{address: server.Listener.Addr().String()}
+	}
+	cert, err := newCertificate(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.TLS = cert.server.Clone()
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	return target{address: server.Listener.Addr().String(), tls: cert.client}
+}
+
+func connect(t *testing.T, to target, n int) load {
+	t.Helper()
+	all, err := to.connect(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeAll(all) })
+	return load{all}
+}
+
+func prepare(t *testing.T, to target, size, n int) *magazine {
+	t.Helper()
+	m, err := order{path: "/soapnote", secret: secretOfTests, body: noteBody(size)}.prepare(to.address, n, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestEveryRequestArrivesOnce(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		for _, size := range []int{126, 1500, 16_000, 256_000} {
+			t.Run(fmt.Sprintf("%d bytes, TLS %v", size, secure), func(t *testing.T) {
+				t.Parallel()
+				rc := &receiver{bodies: make(map[string]int)}
+				to := serve(t, rc, secure)
+				l := connect(t, to, 4)
+				const number = 60 // of the largest, many times what HTTP/2's flow control allows at once
+				for range 2 {     // the connections stay
+					got, err := l.fire(t.Context(), volley{magazine: prepare(t, to, size, number)})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := got.only(200); err != nil || got.answered() != number || len(got.latencies) != number || got.inTime != number {
+						t.Errorf("the tally is %+v, %v", got.statuses, err)
+					}
+				}
+				if len(rc.bodies) != 2*number || rc.forged > 0 || secure != (rc.other == 0) {
+					t.Errorf("%d different requests arrived, %d forged, %d not in HTTP/2; want %d", len(rc.bodies), rc.forged, rc.other, 2*number)
+				}
+			})
+		}
+	}
+}
+
+func TestAnswersAreCounted(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) {
+			t.Parallel()
+			rc := &receiver{bodies: make(map[string]int), answer: func(n int, w http.ResponseWriter) {
+				switch n % 4 {
+				case 1:
+					w.WriteHeader(http.StatusUnauthorized)
+				case 2:
+					w.WriteHeader(http.StatusServiceUnavailable)
+				case 3:
+					fmt.Fprint(w, `{"received":true,"id":"x","duplicate":true}`)
+				}
+			}}
+			to := serve(t, rc, secure)
+			got, err := connect(t, to, 3).fire(t.Context(), volley{magazine: prepare(t, to, 126, 40)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.statuses[401] != 10 || got.statuses[503] != 10 || got.statuses[200] != 20 || got.duplicates != 10 {
+				t.Errorf("the answers were %v, %d duplicates", got.statuses, got.duplicates)
+			}
+			if got.only(200) == nil {
+				t.Error("only(200) = nil")
+			}
+		})
+	}
+}
+
+// A server that does not read the body, as a bare respond does not.
+func TestBodyIsNotRead(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) {
+			t.Parallel()
+			to := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), secure)
+			got, err := connect(t, to, 2).fire(t.Context(), volley{magazine: prepare(t, to, 256_000, 40)})
+			if err != nil || got.only(200) != nil {
+				t.Errorf("%v, %v", got.statuses, err)
+			}
+		})
+	}
+}
+
+func TestFireEnds(t *testing.T) {
+	t.Parallel()
+	to := serve(t, &receiver{bodies: make(map[string]int)}, false)
+	t.Run("with the time", func(t *testing.T) {
+		t.Parallel()
+		m := prepare(t, to, 126, 1_000_000)
+		got, err := connect(t, to, 2).fire(t.Context(), volley{magazine: m, lasts: 50 * time.Millisecond})
+		if err != nil || got.only(200) != nil || got.answered() >= len(m.shots) {
+			t.Errorf("%d of %d sent, %v", got.answered(), len(m.shots), err)
+		}
+		if got.lasted > 50*time.Millisecond {
+			t.Errorf("it lasted %s by its own account", got.lasted)
+		}
+	})
+	t.Run("with its context", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		over := errors.New("the time is over")
+		v := volley{magazine: prepare(t, to, 126, 1000), hold: func() bool { cancel(over); return true }}
+		if _, err := connect(t, to, 2).fire(ctx, v); !errors.Is(err, over) {
+			t.Errorf("fire() = %v, want %v", err, over)
+		}
+	})
+	t.Run("with the server", func(t *testing.T) {
+		t.Parallel()
+		r, err := newResponder(t.Context(), "0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := target{address: r.start().address()}
+		l := connect(t, to, 2)
+		r.close()
+		if _, err := l.fire(t.Context(), volley{magazine: prepare(t, to, 126, 10)}); err == nil {
+			t.Error("fire() = nil, though nobody is there any more")
+		}
+	})
+}
+
+func TestHold(t *testing.T) {
+	t.Parallel()
+	r, err := newResponder(t.Context(), "0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.start().close)
+	to := target{address: r.address()}
+	m := prepare(t, to, 126, 100)
+	var held, count int64
+	v := volley{magazine: m, count: r.taken.Load, hold: func() bool {
+		held++
+		return held%2 == 1
+	}}
+	got, err := connect(t, to, 1).fire(t.Context(), v)
+	if err != nil || got.answered() != 100 {
+		t.Fatalf("%d, %v", got.answered(), err)
+	}
+	if count = got.counted; count != 100 || held < 200 {
+		t.Errorf("%d counted, hold was asked %d times", count, held)
+	}
+}
+
+func TestProtocolIsInsistedOn(t *testing.T) {
+	t.Parallel()
+	to := serve(t, http.NotFoundHandler(), true)
+	to.tls = to.tls.Clone()
+	to.tls.NextProtos = []string{"http/1.1"}
+	if _, err := to.connect(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "protocol") {
+		t.Errorf("connect() = %v, want an error about the protocol", err)
+	}
+	if http2.NextProtoTLS != "h2" {
+		t.Errorf("HTTP/2 is %q", http2.NextProtoTLS)
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+	"testing"
+	"time"
+)
+
+// at is a time with the Unix seconds 1773934200.
+var at = time.Date(2026, 3, 19, 15, 30, 0, 0, time.UTC)
+
+func TestPrepareSigns(t *testing.T) {
+	t.Parallel()
+	o := order{path: "/soapnote", secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", body: noteBody(1500)}
+	m, err := o.prepare("127.0.0.1:1", 3, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.shots {
+		s := m.take()
+		mac := hmac.New(sha256.New, []byte(o.secret))
+		mac.Write([]byte("1773934200." + o.body.with(string(s.id[:]))))
+		if got, want := string(s.signature[:]), hex.EncodeToString(mac.Sum(nil)); got != want {
+			t.Errorf("the signature of request %d is %s, want %s", i, got, want)
+		}
+	}
+	if s := m.take(); s != nil {
+		t.Errorf("take() = %v from an empty magazine", s)
+	}
+}
+
+func TestPrepareWithoutSignature(t *testing.T) {
+	t.Parallel()
+	o := order{path: "/soniox", header: "Bearer b", body: transcriptionBody()}
+	m, err := o.prepare("127.0.0.1:1", 1, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.http1.signature >= 0 || m.http2.signature >= 0 || m.take().signature != [signatureLength]byte{} {
+		t.Error("it is signed")
+	}
+}
+
+// No id is used twice, in no magazine, however many take from it at once.
+func TestIDsAreUnique(t *testing.T) {
+	t.Parallel()
+	const magazines, number, takers = 4, 1000, 8
+	var mu sync.Mutex
+	seen := make(map[[idLength]byte]int)
+	var all sync.WaitGroup
+	for range magazines {
+		m, err := order{header: "b", body: transcriptionBody()}.prepare("h", number, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range takers {
+			all.Go(func() {
+				for s := m.take(); s != nil; s = m.take() {
+					mu.Lock()
+					seen[s.id]++
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	all.Wait()
+	if len(seen) != magazines*number {
+		t.Errorf("%d ids, want %d", len(seen), magazines*number)
+	}
+	for id, n := range seen {
+		if n > 1 {
+			t.Errorf("%s was taken %d times", id, n)
+		}
+	}
+}

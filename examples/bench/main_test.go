@@ -1,0 +1,42 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/scribegate/scribegate/examples/internal/stage"
+)
+
+func TestRunWithoutABinary(t *testing.T) {
+	t.Setenv(stage.CaddyEnv, "")
+	var out bytes.Buffer
+	err := run(t.Context(), []string{"-caddy", filepath.Join(t.TempDir(), "caddy")}, &out, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "make build") {
+		t.Errorf("run() = %v, want an error that says how to build it", err)
+	}
+	if out.Len() > 0 {
+		t.Errorf("printed %q", out.String())
+	}
+}
+
+func TestRunLists(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"-list", "-quick"}, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	lines := options{large: quickLarge}.lines()
+	if n := strings.Count(out.String(), "\n"); n != len(lines) || !strings.Contains(out.String(), "drain of 20k waiting") {
+		t.Errorf("-list printed\n%s", out.String())
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	t.Parallel()
+	if err := run(t.Context(), []string{"-rounds", "0"}, io.Discard, io.Discard); err == nil {
+		t.Error("run() = nil")
+	}
+}

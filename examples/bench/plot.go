@@ -1,0 +1,170 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+)
+
+// Where things are in the plot, in pixels.
+const (
+	plotWidth  = 920.0
+	margin     = 24.0
+	barsLeft   = 330.0
+	barsRight  = 690.0
+	lineHeight = 38.0
+	barHeight  = 16.0
+	mostShown  = 2.6 // longer bars are cut off
+)
+
+const plotTitle = "Scribegate beside bare Caddy"
+
+// plot draws the lines that something is asked of as bars: those of which more
+// is better as their ratio, and the others as a share of what they may not
+// exceed.
+func plot(out io.Writer, rows []row, machine []string) {
+	d := &drawing{}
+	y := margin + 16
+	d.write(margin, y, style{18, ink, "start", true}, plotTitle)
+	y = legend(d, y+26)
+	for _, p := range []panel{
+		{"Rates: more is better", "the ratio to what is named below each", false},
+		{"Times and memory: less is better", "as a share of what is allowed at most", true},
+	} {
+		y = p.draw(d, y+34, rows)
+	}
+	for i := 0; i < len(machine); i += 2 {
+		y += 16
+		d.write(margin, y+10, style{11, grey, "start", false}, strings.Join(machine[i:min(i+2, len(machine))], "; "))
+	}
+	_, _ = io.WriteString(out, d.whole(plotWidth, y+margin+4, plotTitle)) // what cannot be written cannot be told either
+}
+
+// legend explains the marks.
+func legend(d *drawing, y float64) float64 {
+	x := margin
+	text := style{12, ink, "start", false}
+	entry := func(width float64, words string, mark func()) {
+		mark()
+		d.write(x+20, y, text, words)
+		x += width
+	}
+	entry(110, "aim reached", func() { d.rectangle(x, y-10, 14, 12, green) })
+	entry(165, "what is asked reached", func() { d.rectangle(x, y-10, 14, 12, blue) })
+	entry(100, "not reached", func() { d.rectangle(x, y-10, 14, 12, orange) })
+	entry(95, "asked", func() { leastMark(d, x+7, y-4) })
+	entry(80, "aim", func() { aimMark(d, x+7, y-4) })
+	entry(150, "lowest to highest", func() { whisker(d, x, x+14, y-4, true) })
+	return y
+}
+
+func leastMark(d *drawing, x, y float64) { d.stroke(x, y-11, x, y+11, 2.5, ink, "") }
+
+func aimMark(d *drawing, x, y float64) { d.stroke(x, y-11, x, y+11, 2.5, ink, "3 2.5") }
+
+// whisker has no right end where it goes on beyond the axis.
+func whisker(d *drawing, x1, x2, y float64, ends bool) {
+	d.stroke(x1, y, x2, y, 1.5, ink, "")
+	d.stroke(x1, y-4, x1, y+4, 1.5, ink, "")
+	if ends {
+		d.stroke(x2, y-4, x2, y+4, 1.5, ink, "")
+	}
+}
+
+// A panel is one kind of bars with an axis.
+type panel struct {
+	title, subtitle string
+	less            bool
+}
+
+// unit is what one is on the panel's axis, for a row.
+func (p panel) unit(r row) float64 {
+	if p.less {
+		return r.least
+	}
+	return 1
+}
+
+// draw draws the panel's rows below y and returns where it ends.
+func (p panel) draw(d *drawing, y float64, rows []row) float64 {
+	var shown []row
+	high := 1.0
+	for _, r := range rows {
+		if r.less == p.less && r.least > 0 && r.ratio.number > 0 {
+			shown = append(shown, r)
+			high = max(high, r.ratio.high/p.unit(r), r.aim/p.unit(r))
+		}
+	}
+	if len(shown) == 0 {
+		return y - 34
+	}
+	d.write(margin, y, style{13.5, ink, "start", true}, p.title)
+	d.write(barsLeft, y, style{12, grey, "start", false}, p.subtitle)
+	a := axis{most: min(mostShown, math.Ceil(high*1.04*5)/5)}
+	top := y + 12
+	bottom := top + lineHeight*float64(len(shown))
+	a.draw(d, top, bottom)
+	for i, r := range shown {
+		p.bar(d, a, r, top+lineHeight*(float64(i)+0.5))
+	}
+	return bottom + 18
+}
+
+// An axis goes from 0 to most.
+type axis struct {
+	most float64
+}
+
+func (a axis) x(v float64) float64 {
+	return barsLeft + (barsRight-barsLeft)*min(max(v, 0), a.most)/a.most
+}
+
+func (a axis) draw(d *drawing, top, bottom float64) {
+	step := 0.2
+	if a.most > 1.6 {
+		step = 0.5
+	}
+	for v := 0.0; v <= a.most+1e-9; v += step {
+		colour := faint
+		if v == 0 {
+			colour = grey
+		}
+		d.stroke(a.x(v), top, a.x(v), bottom, 1, colour, "")
+		d.write(a.x(v), bottom+14, style{11, grey, "middle", false}, fmt.Sprintf("%.1f", v))
+	}
+}
+
+// bar draws a row in the middle of y.
+func (p panel) bar(d *drawing, a axis, r row, y float64) {
+	unit := p.unit(r)
+	above := 2.0
+	if r.against == "" {
+		above = -4 // in the middle
+	}
+	d.write(barsLeft-12, y-above, style{12.5, ink, "end", false}, r.text)
+	d.write(barsLeft-12, y+12, style{11, grey, "end", false}, r.against)
+	colour := orange
+	switch {
+	case r.reaches(r.aim) == met:
+		colour = green
+	case r.reaches(r.least) == met:
+		colour = blue
+	}
+	d.rectangle(a.x(0), y-barHeight/2, a.x(r.ratio.median/unit)-a.x(0), barHeight, colour)
+	leastMark(d, a.x(r.least/unit), y)
+	aimMark(d, a.x(r.aim/unit), y)
+	if r.ratio.number > 1 {
+		whisker(d, a.x(r.ratio.low/unit), a.x(r.ratio.high/unit), y, r.ratio.high/unit <= a.most)
+	}
+	d.write(barsRight+14, y-2, style{12.5, ink, "start", true}, r.unit(r.ratio.median))
+	d.write(barsRight+14, y+12, style{11, grey, "start", false}, r.figures())
+}
+
+// figures are what the ratio is of.
+func (r row) figures() string {
+	if r.base.number == 0 {
+		return fmt.Sprintf("at most %s, aim %s", r.unit(r.least), r.unit(r.aim))
+	}
+	return r.of.quantity.show(r.value.median) + " against " + r.of.quantity.show(r.base.median)
+}

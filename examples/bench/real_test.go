@@ -1,0 +1,68 @@
+//go:build examples
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/stage"
+)
+
+// TestQuick runs the whole table, roughly, against the real binary. Whether every
+// count adds up is checked by the run itself, which fails where one does not; how
+// fast anything is, is not tested.
+func TestQuick(t *testing.T) {
+	binary, err := stage.Caddy(filepath.Join("..", "..", "bin", "caddy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Minute, errors.New("5 minutes are over"))
+	defer cancel()
+	dir := t.TempDir()
+	markdown, svg := filepath.Join(dir, "bench.md"), filepath.Join(dir, "bench.svg")
+	var out bytes.Buffer
+	err = run(ctx, []string{"-caddy", binary, "-quick", "-large", "4000", "-dir", dir, "-markdown", markdown, "-svg", svg}, &out, testLog{t})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	written, err := os.ReadFile(markdown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.Split(string(written), "\n")
+	for _, l := range (options{large: 4000}).lines() {
+		found := false
+		for _, row := range rows {
+			if strings.HasPrefix(row, "| "+l.text+" | ") {
+				found = true
+				if strings.Contains(row, string(unproved)) || strings.Contains(row, "| - | - | - |") {
+					t.Errorf("without figures: %s", row)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("the table has no line %q", l.text)
+		}
+	}
+	if drawn, err := os.ReadFile(svg); err != nil || !strings.Contains(string(drawn), "reject forged requests") {
+		t.Errorf("the plot is not whole: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "scribegate-bench-*")); err != nil || len(left) > 0 {
+		t.Errorf("%v is left behind, %v", left, err)
+	}
+}
+
+// testLog writes a run's progress into the test's log.
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimRight(string(p), "\n"))
+	return len(p), nil
+}

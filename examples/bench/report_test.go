@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := report{
+		machine:  []string{"a processor"},
+		sections: []section{{"Ratios", tableOfTests, []string{"Bare `respond` is bare."}}},
+		rows:     rowsOfTests(),
+	}
+	var out bytes.Buffer
+	r.print(&out)
+	for _, want := range []string{"a processor\n", "\nRatios\n\nline ", "\nBare respond is bare.\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+	o := options{markdown: filepath.Join(dir, "b.md"), svg: filepath.Join(dir, "b.svg")}
+	if err := r.save(o); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{o.markdown: "- a processor\n\n## Ratios\n\n| line | median |\n", o.svg: "</svg>"} {
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%q is not in %s: %s, %v", want, file, text, err)
+		}
+	}
+	if err := r.save(options{markdown: filepath.Join(dir, "missing", "b.md")}); err == nil {
+		t.Error("save() = nil where nothing can be written")
+	}
+}
+
+func TestGeneratorNote(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		ceiling float64
+		want    string
+	}{
+		"enough":    {300, "3.0 times what the gateway takes at most (100/s): at least"},
+		"too slow":  {299, "less than the three times"},
+		"by itself": {0, "0/s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all := outcomes{"respond": {{sample: sample{rate: 1e6}}}, "generator": {{sample: sample{rate: tt.ceiling}}}}
+			if tt.ceiling > 0 {
+				all["accept"] = []outcome{{sample: sample{rate: 100}}}
+			}
+			if got := all.generatorNote(); !strings.Contains(got, tt.want) {
+				t.Errorf("generatorNote() = %q, want %q in it", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	err := ran().failures()
+	if !errors.Is(err, errOfTests) || !strings.Contains(err.Error(), "respond, round 2: ") {
+		t.Errorf("failures() = %v", err)
+	}
+	if err := (outcomes{"a": {{}}}).failures(); err != nil {
+		t.Errorf("failures() = %v", err)
+	}
+}
+
+// A round goes on when a measurement fails, and ends with its context.
+func TestRounds(t *testing.T) {
+	calls := 0
+	before := measurements
+	t.Cleanup(func() { measurements = before })
+	ctx, cancel := context.WithCancelCause(t.Context())
+	over := errors.New("the time is over")
+	measurements = []measurement{
+		{"works", "", true, func(context.Context, *bench) (sample, error) { calls++; return sample{rate: 1}, nil }},
+		{"breaks", "", true, func(context.Context, *bench) (sample, error) { calls++; return sample{}, errOfTests }},
+		{"is not needed", "", true, func(context.Context, *bench) (sample, error) { calls += 100; return sample{}, nil }},
+	}
+	b := &bench{options: options{rounds: 3, slice: time.Second}, log: io.Discard}
+	all, err := b.runRounds(ctx, map[string]bool{"works": true, "breaks": true})
+	if calls != 6 || len(all["works"]) != 3 || len(all["breaks"]) != 3 || !errors.Is(err, errOfTests) || len(all.samples("works")) != 3 || len(all.samples("breaks")) != 0 {
+		t.Errorf("%d calls, %v, %v", calls, all, err)
+	}
+	measurements[1].run = func(context.Context, *bench) (sample, error) { cancel(over); return sample{}, errOfTests }
+	if all, err := b.runRounds(ctx, map[string]bool{"breaks": true}); !errors.Is(err, over) || len(all["breaks"]) != 0 {
+		t.Errorf("%v, %v", all, err)
+	}
+}

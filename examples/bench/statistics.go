@@ -1,0 +1,44 @@
+package main
+
+import (
+	"cmp"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// quantile returns the smallest of the sorted values that at least a share q of
+// them does not exceed, and the zero value where there are none.
+func quantile[T cmp.Ordered](sorted []T, q float64) T {
+	if len(sorted) == 0 {
+		var none T
+		return none
+	}
+	rank := int(math.Ceil(q * float64(len(sorted))))
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
+
+// A spread is how values lie.
+type spread struct {
+	number            int
+	median, low, high float64
+}
+
+// spreadOf returns the zero spread where there are no values.
+func spreadOf(values []float64) spread {
+	if len(values) == 0 {
+		return spread{}
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	median := sorted[middle]
+	if len(sorted)%2 == 0 {
+		median = (sorted[middle-1] + sorted[middle]) / 2
+	}
+	return spread{number: len(sorted), median: median, low: sorted[0], high: sorted[len(sorted)-1]}
+}
+
+// shuffle draws an order anew, so that no contender is always before another.
+func shuffle[T any](all []T) {
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] }) //nolint:gosec // no secret
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// A table is heads and rows of cells.
+type table struct {
+	heads []string
+	left  int // so many columns hold text, the others figures
+	cells [][]string
+}
+
+// print writes a table in aligned columns.
+func (t table) print(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(t.heads, "\t"))
+	for _, row := range t.cells {
+		fmt.Fprintln(w, strings.ReplaceAll(strings.Join(row, "\t"), "`", ""))
+	}
+	_ = w.Flush() // what cannot be printed cannot be told either
+}
+
+// markdown writes a table as Markdown has it.
+func (t table) markdown(out io.Writer) {
+	fmt.Fprintf(out, "| %s |\n|%s%s\n", strings.Join(t.heads, " | "), strings.Repeat("---|", t.left), strings.Repeat("---:|", len(t.heads)-t.left))
+	for _, row := range t.cells {
+		escaped := make([]string, len(row))
+		for i, cell := range row {
+			escaped[i] = strings.ReplaceAll(cell, "|", `\|`)
+		}
+		fmt.Fprintf(out, "| %s |\n", strings.Join(escaped, " | "))
+	}
+}
+
+// lineTable is the table of ratios.
+func lineTable(rows []row) table {
+	t := table{heads: []string{"line", "against", "median", "min", "max", "by CPU", "reach at least", "reached", "aim", "aim met", "measured", "against"}, left: 2}
+	for _, r := range rows {
+		cells := []string{r.text, r.against, "-", "-", "-", "-", r.asks(r.least), string(r.reaches(r.least)), r.asks(r.aim), string(r.reaches(r.aim)), "-", "-"}
+		if r.ratio.number > 0 {
+			cells[2], cells[3], cells[4] = r.unit(r.ratio.median), r.unit(r.ratio.low), r.unit(r.ratio.high)
+			cells[10] = r.of.quantity.show(r.value.median)
+		}
+		if r.byCPU.number > 0 {
+			cells[5] = showRatio(r.byCPU.median)
+		}
+		if r.base.number > 0 {
+			cells[11] = r.of.quantity.show(r.base.median)
+		}
+		t.cells = append(t.cells, cells)
+	}
+	return t
+}
+
+// contenderTable is what each measurement of the rounds showed by itself:
+// medians, without any ratio.
+func contenderTable(all outcomes) table {
+	t := table{heads: []string{"contender", "rate", "p50", "p99", "CPU per event", "allocated per event", "load generator's CPU per request", "others' CPU", "ceiling"}, left: 1}
+	ceiling := medianOf(all.samples("generator"), rate)
+	for _, m := range slices.Concat(measurements, largeMeasurements) {
+		if samples := all.samples(m.name); medianOf(samples, rate) > 0 || medianOf(samples, p50) > 0 {
+			t.cells = append(t.cells, slices.Concat([]string{m.text}, contenderCells(samples, ceiling)))
+		}
+	}
+	return t
+}
+
+func contenderCells(samples []sample, ceiling float64) []string {
+	quantities := []quantity{rate, p50, p99, cpu, alloc, own, others}
+	cells := make([]string, 0, len(quantities)+1)
+	for _, q := range quantities {
+		cell := "-"
+		if median := medianOf(samples, q); median != 0 {
+			cell = q.show(median)
+		}
+		cells = append(cells, cell)
+	}
+	multiple := "-"
+	if r := medianOf(samples, rate); r > 0 {
+		multiple = fmt.Sprintf("%.1f times", ceiling/r)
+	}
+	return append(cells, multiple)
+}
+
+// samples are a measurement's, of the rounds that did not fail.
+func (o outcomes) samples(name string) (all []sample) {
+	for _, one := range o[name] {
+		if one.err == nil {
+			all = append(all, one.sample)
+		}
+	}
+	return all
+}
+
+func medianOf(samples []sample, q quantity) float64 { return spreadOf(valuesOf(samples, q)).median }
+
+func valuesOf(samples []sample, q quantity) []float64 {
+	values := make([]float64, 0, len(samples))
+	for _, s := range samples {
+		values = append(values, q.of(s))
+	}
+	return values
+}
+
+// String tells the sample's figures that are there.
+func (s sample) String() string {
+	var parts []string
+	for _, q := range []quantity{rate, p50, p99, cpu, alloc, own, others, took, size} {
+		if v := q.of(s); v != 0 {
+			parts = append(parts, q.name+" "+q.show(v))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
