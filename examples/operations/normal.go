@@ -1,0 +1,37 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+)
+
+// varying is what differs from one run to the next, and what stands for it, in the
+// order in which it is looked for.
+var varying = []struct {
+	pattern *regexp.Regexp
+	word    string
+}{
+	{regexp.MustCompile(`soapnoteapi-[0-9a-f]{32}\b`), "<id>"},
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "<signature>"},
+	{regexp.MustCompile(`"(ts|next_attempt)":[0-9.]+`), `"$1":<time>`},
+	{regexp.MustCompile(`"duration":[0-9.e-]+`), `"duration":<seconds>`},
+	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b`), "<time>"},
+	{regexp.MustCompile(`--timestamp \d+`), "--timestamp <time>"},
+	{regexp.MustCompile(`<time> +\d+\.\d{3}\b`), "<time> <seconds>"},
+	{regexp.MustCompile(`\b\d+(\.\d+)? [KMGT]?i?B\b`), "<size>"},
+	{regexp.MustCompile(`(^|[ (])(\d+(\.\d+)?(d|h|ms|m|s))+\b`), "$1<age>"},
+	{regexp.MustCompile(`[ \t]+`), " "},
+}
+
+// normal returns a block's text as it is in every run: without times, ids and
+// sizes, and without the columns' widths, which depend on them.
+func normal(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for i, line := range lines {
+		for _, v := range varying {
+			line = v.pattern.ReplaceAllString(line, v.word)
+		}
+		lines[i] = strings.TrimSpace(line)
+	}
+	return strings.Join(lines, "\n")
+}

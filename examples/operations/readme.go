@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// mark finds the blocks in a document: a comment with the name, which is not
+// shown, and the fenced block below it.
+var mark = regexp.MustCompile("(?ms)^(<!-- examples/operations: ([^\n]+) -->\n```[a-z]*\n)(.*?)^```$")
+
+// marked returns the blocks of a document.
+func marked(document string) []block {
+	all := mark.FindAllStringSubmatch(document, -1)
+	blocks := make([]block, 0, len(all))
+	for _, found := range all {
+		blocks = append(blocks, block{name: found[2], text: found[3]})
+	}
+	return blocks
+}
+
+// differences compares the names of the blocks that a document has with those that
+// there are.
+func differences(have, want []block) error {
+	missing := make(map[string]bool)
+	for _, b := range want {
+		missing[b.name] = true
+	}
+	var wrong []error
+	for _, b := range have {
+		if !missing[b.name] {
+			wrong = append(wrong, fmt.Errorf("the document's block %q is none, or is there twice", b.name))
+		}
+		delete(missing, b.name)
+	}
+	for _, b := range want {
+		if missing[b.name] {
+			wrong = append(wrong, fmt.Errorf("the document has no block %q", b.name))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// replaced returns the document with the texts of these blocks in it. Each must be
+// there once, and no other one.
+func replaced(document string, blocks []block) (string, error) {
+	if err := differences(marked(document), blocks); err != nil {
+		return "", err
+	}
+	texts := make(map[string]string)
+	for _, b := range blocks {
+		texts[b.name] = b.text
+	}
+	return mark.ReplaceAllStringFunc(document, func(found string) string {
+		parts := mark.FindStringSubmatch(found)
+		return parts[1] + strings.TrimRight(texts[parts[2]], "\n") + "\n```"
+	}), nil
+}
+
+// rewrite replaces the blocks in a file.
+func rewrite(file string, blocks []block) error {
+	document, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("reading what the blocks are for: %w", err)
+	}
+	text, err := replaced(string(document), blocks)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil { //nolint:gosec // a document for everybody
+		return fmt.Errorf("writing the blocks: %w", err)
+	}
+	return nil
+}

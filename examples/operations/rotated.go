@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+)
+
+// secretFlag is how the gateway's secret is named on the command line.
+const secretFlag = `--secret '{file./run/secrets/soapnote}'`
+
+// rotated: the provider's secret is rotated, and nobody told.
+func (s *site) rotated(ctx context.Context) (seen sighting, err error) {
+	s.provider.secret = "whsec_of_the_night"
+	begin := time.Now()
+	captured, err := s.provider.refused(ctx, 3)
+	if err != nil {
+		return seen, err
+	}
+	seen = sighting{fault: "a secret was rotated", alert: "ScribegateNothingGenuine", status: unseen, ripe: time.Since(begin)}
+	if seen.log, err = waitLog(ctx, s.gateway, begin, "request rejected: signature_mismatch"); err != nil {
+		return seen, err
+	}
+	if seen.event, err = waitLog(ctx, s.gateway, begin, "scribegate.rejected"); err != nil {
+		return seen, err
+	}
+	if err = captured.save(filepath.Join(s.dir, "body.json")); err != nil {
+		return seen, err
+	}
+	if err = s.ready(ctx); err != nil {
+		return seen, err
+	}
+	err = s.run(ctx, "rotated",
+		command{line: "grep 'request rejected' " + logFile + " | tail -1"},
+		command{line: `curl -s localhost:2019/metrics | grep -E 'signature_mismatch|secret_matched_total\{'`},
+		command{fails: true, line: "caddy scribegate verify soapnoteapi " + secretFlag +
+			" --signature " + captured.signature + " --timestamp " + captured.timestamp + " --file body.json"},
+	)
+	if err != nil {
+		return seen, err
+	}
+	err = s.run(ctx, "rotated, over",
+		command{
+			line: "cat > /run/secrets/soapnote", input: s.provider.secret + "\n",
+			then: measured(&seen.over, s.provider.untilAccepted),
+		},
+		command{line: "caddy scribegate send soapnoteapi --to https://hooks.example.com/soapnote " + secretFlag + " --file body.json"},
+		command{line: `curl -s localhost:2019/metrics | grep 'secret_matched_total{'`},
+	)
+	if err != nil {
+		return seen, err
+	}
+	return seen, s.gateway.WaitIdle(ctx)
+}

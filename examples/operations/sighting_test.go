@@ -1,0 +1,44 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+var seen = []sighting{
+	{fault: "an upstream went away", log: 40 * time.Millisecond, status: time.Second, event: 1200 * time.Millisecond, alert: "Held", ripe: time.Second, over: time.Minute},
+	{fault: "a secret was rotated", status: unseen, alert: "Held"},
+}
+
+func TestTableOf(t *testing.T) {
+	t.Parallel()
+	m := monitoring{" scrape_interval: 10s\n evaluation_interval: 10s", "- alert: Held\n  for: 20s\n"}
+	table, err := tableOf(seen, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(table, "\n")
+	if len(lines) != 4 || len(lines[1]) != len(lines[2]) {
+		t.Fatalf("the table is\n%s", table)
+	}
+	for i, want := range []string{"an upstream went away 0.0s 1.0s 1.2s 41.0s Held 60.0s", "a secret was rotated 0.0s - 0.0s 40.0s Held 0.0s"} {
+		if got := strings.Join(strings.Fields(lines[i+1]), " "); got != want {
+			t.Errorf("a row is %q, want %q", got, want)
+		}
+	}
+	if _, err := tableOf(seen, monitoring{}); err == nil {
+		t.Error("there is a table without a monitoring")
+	}
+}
+
+func TestLate(t *testing.T) {
+	t.Parallel()
+	if wrong := late(seen); len(wrong) > 0 {
+		t.Errorf("late() = %q", wrong)
+	}
+	slow := visibility + 1
+	if wrong := late([]sighting{{fault: "all of it", log: slow, status: slow, event: slow, over: slow}}); len(wrong) != 4 {
+		t.Errorf("late() = %q, want four", wrong)
+	}
+}
