@@ -58,6 +58,9 @@ func newLife(t *testing.T) *life {
 		if _, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event(id, time.Now()), Upstreams: l.promise.Upstreams[id]}); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := q.Stats(); err != nil { // by then it is in the file, of which this is a life
+			t.Fatal(err)
+		}
 		l.written()
 		l.rec.Answers = append(l.rec.Answers, Answer{ID: id, At: l.now()})
 		if n%2 == 0 {
