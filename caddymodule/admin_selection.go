@@ -87,6 +87,9 @@ func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, told qu
 		}
 	}
 	done, err := g.queue.Replay(ctx, sel)
+	if done.Replayed > 0 {
+		g.dispatcher.Probe(s.Upstream) // whoever replays takes it to be back
+	}
 	a.audit.replayed(sel, done, err, r)
 	if err != nil {
 		return nil, err

@@ -147,3 +147,23 @@ func TestAdminWithoutQueue(t *testing.T) {
 		}
 	}
 }
+
+// A replay ends a pause that the upstream asked for, which could be a day: whoever
+// replays takes it to be back.
+func TestReplayEndsAPause(t *testing.T) {
+	a := newAdminSite(t)
+	a.ehr.respond(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "86400")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	accepted(t, a.site, "note-1")
+	ehr := func() map[string]any {
+		return a.object("GET", "/scribegate/status", "")["upstreams"].([]any)[0].(map[string]any)
+	}
+	eventually(t, "the upstream to be paused", func() bool { return ehr()["paused"] == true && ehr()["in_flight"] == 0.0 })
+	a.ehr.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	if n := a.object("POST", "/scribegate/replay", `{"since":"1h","upstream":"ehr"}`)["replayed"]; n != 1.0 {
+		t.Errorf("%v events replayed", n)
+	}
+	eventually(t, "the event to be delivered", func() bool { s := ehr(); return s["pending"] == 0.0 && s["paused"] == false })
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,6 +45,17 @@ type listing struct {
 	limit           int
 }
 
+// rows leaves of the events the deliveries that were asked for.
+func (l listing) rows(page []eventRecord) []eventRecord {
+	rows := slices.Clone(page)
+	for i := range rows {
+		rows[i].Deliveries = slices.DeleteFunc(slices.Clone(rows[i].Deliveries), func(d deliveryRecord) bool {
+			return l.state != "" && string(d.State) != l.state || l.upstream != "" && d.Upstream != l.upstream
+		})
+	}
+	return rows
+}
+
 // print prints a table page by page, so that it begins at once however long it
 // becomes, or everything in one piece of JSON.
 func (l listing) print(cmd *cobra.Command) error {
@@ -60,9 +72,9 @@ func (l listing) print(cmd *cobra.Command) error {
 			all = append(all, page...)
 			return nil
 		case t == nil:
-			t = newEventTable(cmd.OutOrStdout(), page, time.Now())
+			t = newEventTable(cmd.OutOrStdout(), l.rows(page), time.Now())
 		default:
-			t.add(page)
+			t.add(l.rows(page))
 		}
 		return t.flush()
 	}

@@ -43,7 +43,7 @@ func TestDeadEventIsReplayedByCommand(t *testing.T) {
 	other := a.settledNote("note-2")
 
 	rows := columns(a.command("events", "--state", "dead").done(t).out)
-	if len(rows) != 5 || rows[0][1] != "ID" || rows[1][2] != other || rows[3][2] != id {
+	if len(rows) != 3 || rows[0][1] != "ID" || rows[1][2] != other || rows[2][2] != id || rows[2][4] != "lab" {
 		t.Errorf("dead events: %v", rows)
 	}
 	var listed []map[string]any

@@ -69,8 +69,9 @@ func (s *routeSender) Send(ctx context.Context, m *forwarder.Message) (forwarder
 		}
 		return failure(ctx, err, &reached, rec.header.Get("Retry-After"))
 	case <-ctx.Done():
+		a := rec.answer() // before the route learns that it is over, and answers 499 to that
 		cancel(nil)
-		if a := rec.answer(); a.Status != 0 {
+		if a.Status != 0 {
 			return a, nil
 		}
 		if reached.Unconnected() {

@@ -5,17 +5,22 @@ import "time"
 // problemInterval is the least time between two reports of what goes on failing.
 const problemInterval = time.Minute
 
-// announce tells the observer when the upstream has been paused or resumed. Only
-// the loop does, so that the two alternate.
+// announceStep is how much longer an upstream must ask to be left alone for that
+// to be told again: attempts that were under way together ask one after another.
+const announceStep = time.Minute
+
+// announce tells the observer when the upstream has been paused or resumed, and
+// when the end of a pause has become another. Only the loop does, so that a pause
+// is told before its end.
 func (r *runner) announce(now time.Time) {
 	r.mu.Lock()
 	until, paused := r.pause.paused(now)
 	cause := r.pause.cause
 	r.mu.Unlock()
-	if paused == r.told {
+	if paused == r.told && until.IsZero() == r.until.IsZero() && until.Sub(r.until) <= announceStep {
 		return
 	}
-	r.told = paused
+	r.told, r.until = paused, until
 	if paused {
 		r.dispatcher.tell().Paused(r.name, until, cause)
 		return

@@ -126,6 +126,20 @@ func (d *Dispatcher) Wake(upstream string) {
 	}
 }
 
+// Probe has an upstream probed at once, if it is paused, with the next event that
+// is due. It ends a pause that the upstream asked for itself. "" is every
+// upstream. It does not block.
+func (d *Dispatcher) Probe(upstream string) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	now := d.options.Now()
+	for _, r := range d.runners {
+		if upstream == "" || r.name == upstream {
+			r.probe(now)
+		}
+	}
+}
+
 // An UpstreamStatus tells how an upstream is doing.
 type UpstreamStatus struct {
 	Name        string

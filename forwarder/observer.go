@@ -17,7 +17,7 @@ type Observer interface {
 
 	// Paused is called when attempts at an upstream are held back: until a
 	// time that it asked for, or, where until is zero, until a probe gets
-	// through. The calls of Paused and Resumed for an upstream alternate.
+	// through. It is called again where that has become something else.
 	Paused(upstream string, until time.Time, cause error)
 
 	// Resumed is called when a pause has ended, or its upstream is no more.

@@ -91,6 +91,19 @@ func (p *pause) end(t ticket, v verdict, cause error, now time.Time) {
 	}
 }
 
+// hurry has a probe of a paused upstream due at once, whatever it asked for:
+// somebody knows that it is back. What the probe meets decides how it goes on.
+func (p *pause) hurry(now time.Time) {
+	if _, paused := p.paused(now); !paused {
+		return
+	}
+	p.hold = time.Time{}
+	if !p.probing {
+		p.probing, p.delay = true, minProbeDelay
+	}
+	p.probeAt = now
+}
+
 // abandon takes in that an attempt ended without telling anything.
 func (p *pause) abandon(t ticket) {
 	if t.probe && t.epoch == p.epoch {
@@ -107,14 +120,11 @@ func (p *pause) resume() {
 	p.probing, p.underWay, p.delay, p.probeAt = false, false, 0, time.Time{}
 }
 
-// paused reports whether attempts are held back, and until when. Until is zero
-// where it ends with a probe.
+// paused reports whether attempts are held back, and until when at least. Until is
+// zero where that is when a probe gets through.
 func (p *pause) paused(now time.Time) (until time.Time, paused bool) {
-	if p.probing {
-		return time.Time{}, true
-	}
 	if now.Before(p.hold) {
 		return p.hold, true
 	}
-	return time.Time{}, false
+	return time.Time{}, p.probing
 }

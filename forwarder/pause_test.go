@@ -248,7 +248,7 @@ func TestPauseHold(t *testing.T) {
 		p := newPatient(t)
 		p.fail(4)
 		p.ends(p.begins(), until(theirs, time.Minute))
-		p.isPaused(time.Time{})
+		p.isPaused(p.now.Add(time.Minute))
 		p.waits(time.Minute)
 		p.fail(1) // the probe, since it is still paused after the hold
 		p.waits(2 * time.Second)

@@ -32,8 +32,9 @@ type runner struct {
 	lastProblem time.Time
 
 	// The loop's own.
-	slots int  // taken so far
-	told  bool // the observer believes the upstream to be paused
+	slots int       // taken so far
+	told  bool      // the observer believes the upstream to be paused
+	until time.Time // and until then, or where it is zero until a probe gets through
 }
 
 func newRunner(d *Dispatcher, s *settings) *runner {
@@ -217,6 +218,15 @@ func (r *runner) retire() {
 
 func (r *runner) wake() {
 	r.mu.Lock()
+	r.agenda.wake()
+	r.mu.Unlock()
+	r.nudge()
+}
+
+// probe has an upstream that is paused probed at once.
+func (r *runner) probe(now time.Time) {
+	r.mu.Lock()
+	r.pause.hurry(now)
 	r.agenda.wake()
 	r.mu.Unlock()
 	r.nudge()
