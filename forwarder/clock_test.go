@@ -160,6 +160,9 @@ func (r *clockRig) store(id string) (duplicate bool) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	if _, err := r.queue.Stats(); err != nil { // by then it is due
+		r.t.Fatal(err)
+	}
 	synctest.Wait()
 	return receipt.Duplicate
 }
