@@ -1,6 +1,7 @@
 package boltqueue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
@@ -149,6 +152,42 @@ func mustReader(t *testing.T, path string) *Reader {
 	}
 	t.Cleanup(func() { _ = r.Close() })
 	return r
+}
+
+// An event may be in the file although the file does not say so yet: it was taken
+// there while it was written to the journal. It is one event all the same.
+func TestJournaledEventThatTheFileHasUnsaid(t *testing.T) {
+	t.Parallel()
+	h := openHeld(t, filepath.Join(t.TempDir(), "queue.db"), Options{})
+	store(t, h.Queue, "a", "ehr")
+	entry := func() (b []byte) {
+		if err := h.view(func(tx *bbolt.Tx) error {
+			_, r, err := find(tx, "a")
+			if err == nil {
+				r.deliveries[0].state = queue.Pending
+				b = appendEntry(nil, 1000, r, bytes.Clone(tx.Bucket([]byte(bucketPayloads)).Get(seqKey(1))))
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}()
+	dead := h.killed(t)
+	f, err := os.OpenFile(journalPath(dead), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(entry, journalBlock); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tally, err := mustReader(t, dead).Read(t.Context(), ReadFilter{}, func(Found) error { return nil })
+	if err != nil || tally.Events != 1 {
+		t.Errorf("read %+v, %v", tally, err)
+	}
 }
 
 // An event whose store is not yet in the file is a duplicate all the same, and is

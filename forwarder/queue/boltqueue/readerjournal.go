@@ -8,24 +8,24 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// findUnstored reads the events that only the journal beside the file holds. Where
-// the file does not say any more how far it has come, they are those that it does
-// not hold.
+// findUnstored reads the events that only the journal beside the file holds. The
+// file may hold some more than it says, and where it does not say any more how far
+// it has come, some may have been deleted.
 func (d *reading) findUnstored() error {
 	identity, done, told := d.journalState()
 	entries, err := readJournal(journalPath(d.path), identity, done)
 	if err != nil {
 		return err
 	}
-	if !told && len(entries) > 0 {
-		d.tally.Uncertain = true // they may have been deleted
-		held := make(map[string]bool)
-		for i := range d.spots {
-			held[string(d.read(d.spots[i].id))] = true
-		}
-		entries = slices.DeleteFunc(entries, func(e journalEntry) bool { return held[e.record.id] })
+	if len(entries) == 0 {
+		return nil
 	}
-	d.unstored = entries
+	d.tally.Uncertain = d.tally.Uncertain || !told
+	held := make(map[string]bool)
+	for i := range d.spots {
+		held[string(d.read(d.spots[i].id))] = true
+	}
+	d.unstored = slices.DeleteFunc(entries, func(e journalEntry) bool { return held[e.record.id] })
 	return nil
 }
 
