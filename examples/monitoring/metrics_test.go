@@ -26,7 +26,11 @@ var metrics = []metric{
 	}},
 	{"scribegate_requests_rejected_total", "counter", map[string][]string{
 		"provider": {"soapnoteapi", "soniox"},
-		"reason":   {"auth_mismatch", "auth_missing", "method", "payload", "signature_mismatch", "signature_missing", "timestamp_stale", "unavailable"},
+		"reason": { // all of them, since each begins at 0
+			"auth_mismatch", "auth_missing", "encoding", "header_repeated", "incomplete", "method", "payload",
+			"signature_malformed", "signature_mismatch", "signature_missing",
+			"timestamp_future", "timestamp_malformed", "timestamp_missing", "timestamp_stale", "too_large", "unavailable",
+		},
 	}},
 	{"scribegate_accept_duration_seconds", "histogram", map[string][]string{"provider": {"soapnoteapi", "soniox"}}},
 	{"scribegate_secret_matched_total", "counter", map[string][]string{"provider": {"soapnoteapi", "soniox"}, "index": {"0", "1"}}},
