@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,11 +21,12 @@ import (
 )
 
 // A heldQueue is one whose file cannot be committed to while it is held, unlike
-// its journal.
+// its journal. While its gate is locked commits wait.
 type heldQueue struct {
 	*Queue
 	path string
 	held atomic.Bool
+	gate sync.RWMutex
 }
 
 func openHeld(t *testing.T, path string, o Options) *heldQueue {
@@ -36,7 +38,12 @@ func openHeld(t *testing.T, path string, o Options) *heldQueue {
 		o.Settings = queue.DefaultSettings()
 	}
 	o.fault = func(stage string) error {
-		if stage == beforeCommit && h.held.Load() {
+		if stage != beforeCommit {
+			return nil
+		}
+		h.gate.RLock()   // commits come one after the other, so only whoever locks it is waited for
+		h.gate.RUnlock() //nolint:staticcheck // a gate that is passed through
+		if h.held.Load() {
 			<-release
 			return errors.New("the file is not there any more")
 		}
@@ -217,9 +224,11 @@ func TestDeletedDoesNotComeBack(t *testing.T) {
 	s := queue.DefaultSettings()
 	s.DedupeWindow, s.HistoryRetention = time.Nanosecond, 0
 	h := openHeld(t, filepath.Join(t.TempDir(), "queue.db"), Options{Settings: s})
+	h.gate.Lock() // what is in the file before it is in the journal is not written there
 	for _, id := range []string{"purged", "delivered", "kept"} {
 		put(t, h.Queue, id, "ehr")
 	}
+	h.gate.Unlock()
 	if _, err := h.Purge(t.Context(), queue.Selection{IDs: []string{"purged"}}); err != nil {
 		t.Fatal(err)
 	}
