@@ -91,11 +91,11 @@ func (a audit) settled(o queue.Outcome) {
 		return
 	}
 	d := o.Delivery
-	fields := append(make([]zap.Field, 0, 6),
+	fields := append(make([]zap.Field, 0, 7),
 		zap.String("event_id", d.EventID), zap.String("provider", d.Provider), zap.String("type", d.Type),
 		zap.String("upstream", d.Upstream), zap.Int("attempt", d.Attempts+1))
 	if o.State == queue.Delivered {
-		a.write(actionDelivered, fields...)
+		a.write(actionDelivered, append(fields, zap.Int("status", o.Status), zap.Duration("duration", o.Duration))...)
 		return
 	}
 	a.write(actionDead, append(fields, zap.String("reason", string(o.Result)))...)

@@ -133,7 +133,7 @@ func TestAuditTrail(t *testing.T) {
 		{"rejected and genuine", actionRejected, []string{"event_id", "provider", "reason", "by"}, map[string]any{"reason": "payload"}, 1},
 		{"rejected", actionRejected, []string{"provider", "reason", "by"}, map[string]any{"reason": "signature_mismatch", "by": "127.0.0.1"}, 0},
 		{"left out", actionRejected, []string{"provider", "reason", "left_out"}, map[string]any{"reason": "signature_mismatch"}, 0},
-		{"delivered", actionDelivered, with("upstream", "attempt"), map[string]any{"event_id": id, "upstream": "ehr", "attempt": 1.0}, 2},
+		{"delivered", actionDelivered, with("upstream", "attempt", "status", "duration"), map[string]any{"event_id": id, "upstream": "ehr", "attempt": 1.0, "status": 204.0}, 2},
 		{"dead", actionDead, with("upstream", "attempt", "reason"), map[string]any{"event_id": id, "upstream": "lab", "reason": "gone"}, 4},
 		{"payload read", actionPayloadRead, with("by"), map[string]any{"event_id": id}, 1},
 		{"replayed by id", actionReplayed, []string{"event_ids", "upstream", "events", "without_payload", "by"}, map[string]any{"upstream": "lab", "events": 1.0}, 1},

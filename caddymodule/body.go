@@ -73,9 +73,7 @@ func answerAtOnce(w http.ResponseWriter, r *http.Request) {
 // such bodies; release gives its part of the budget back.
 func readBody(r *http.Request, maxBody int64) (body []byte, release func(), err error) {
 	allowed := &allowance{budget: unverified}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
-
+	patience := time.Now().Add(storeTimeout)
 	want := maxBody
 	if r.ContentLength >= 0 {
 		want = r.ContentLength
@@ -83,9 +81,11 @@ func readBody(r *http.Request, maxBody int64) (body []byte, release func(), err 
 	// One byte more than wanted shows the end, or that there is none.
 	next := min(want+1, firstRead)
 	for {
-		room, err := allowed.take(ctx, next, want+1)
-		if err != nil {
-			return nil, allowed.release, &verifier.Rejection{Reason: verifier.Unavailable}
+		room := next
+		if !allowed.takeNow(next) {
+			if room, err = waitForRoom(r.Context(), allowed, patience, next, want+1); err != nil {
+				return nil, allowed.release, &verifier.Rejection{Reason: verifier.Unavailable}
+			}
 		}
 		old := int64(cap(body))
 		bigger := make([]byte, len(body), room)
@@ -106,6 +106,14 @@ func readBody(r *http.Request, maxBody int64) (body []byte, release func(), err 
 			next = want + 1
 		}
 	}
+}
+
+// waitForRoom is take with a time until which it waits at most. Few bodies ever
+// wait, and to the others a context of their own would cost more than their room.
+func waitForRoom(ctx context.Context, a *allowance, patience time.Time, n, whole int64) (int64, error) {
+	ctx, cancel := context.WithDeadline(ctx, patience)
+	defer cancel()
+	return a.take(ctx, n, whole)
 }
 
 // fill reads until a body's room is full, or returns whole at its end.

@@ -47,17 +47,27 @@ type allowance struct {
 // whole, all that it can ever need, where it has got the reserve. It waits until
 // ctx ends.
 func (a *allowance) take(ctx context.Context, n, whole int64) (int64, error) {
+	if a.takeNow(n) {
+		return n, nil
+	}
 	b := a.budget
-	if !b.shared.TryAcquire(n) {
-		if a.held > 0 && whole <= b.reserve {
-			return a.takeEither(ctx, n, whole)
-		}
-		if err := b.shared.Acquire(ctx, n); err != nil {
-			return 0, err
-		}
+	if a.held > 0 && whole <= b.reserve {
+		return a.takeEither(ctx, n, whole)
+	}
+	if err := b.shared.Acquire(ctx, n); err != nil {
+		return 0, err
 	}
 	a.held += n
 	return n, nil
+}
+
+// takeNow takes n bytes, if they can be had without waiting.
+func (a *allowance) takeNow(n int64) bool {
+	if !a.budget.shared.TryAcquire(n) {
+		return false
+	}
+	a.held += n
+	return true
 }
 
 // takeEither waits for n bytes or for the reserve, whichever comes first.

@@ -10,7 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -41,10 +40,9 @@ func newHandlerLog(logger *zap.Logger, a audit, notify func(name string, data ma
 	}
 }
 
+// received tells of an event in the audit trail, which is a log like the others
+// until it is given a file of its own: nothing is written twice.
 func (l handlerLog) received(r *http.Request, e *event.Event, duplicate bool) {
-	if entry := l.logger.Check(zapcore.InfoLevel, "event received"); entry != nil {
-		entry.Write(zap.String("event_id", e.ID), zap.String("type", e.ShortType()), zap.Bool("duplicate", duplicate))
-	}
 	l.audit.received(e, duplicate, clientIP(r))
 }
 

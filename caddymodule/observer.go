@@ -20,7 +20,9 @@ type observer struct {
 }
 
 // Attempted implements forwarder.Observer: a line for each attempt, louder the
-// less can be done about it without a person.
+// less can be done about it without a person. One that succeeded is in the audit
+// trail alone, which is a log like the others until it is given a file of its
+// own.
 func (o *observer) Attempted(r forwarder.AttemptReport) {
 	silenceUpstreams() // a configuration that was refused may have undone it
 	attemptMade(r.Outcome, r.Lag)
@@ -29,7 +31,7 @@ func (o *observer) Attempted(r forwarder.AttemptReport) {
 	var message string
 	switch r.Outcome.State {
 	case queue.Delivered:
-		level, message = zapcore.InfoLevel, "event delivered"
+		return
 	case queue.Dead:
 		level, message = zapcore.ErrorLevel, "an event is dead: its upstream did not take it; see it with: caddy scribegate show, send it again with: caddy scribegate replay"
 	default:

@@ -27,6 +27,10 @@ const (
 	headerUserAgent   = "User-Agent"
 )
 
+// usualHeaders is how many headers a message has room for at once: as many as a
+// map holds without a table.
+const usualHeaders = 8
+
 // RenderOptions say how an event is put into a message.
 type RenderOptions struct {
 	Format  Format
@@ -48,11 +52,12 @@ type RenderOptions struct {
 //
 // The message shares its body with the event where the format is Raw.
 func Render(e *event.Event, o RenderOptions) *Message {
-	m := &Message{Header: make(http.Header, 16)}
+	m := &Message{Header: make(http.Header, usualHeaders)}
 	switch o.Format {
 	case Raw:
 		m.raw(e, o)
 	case Binary:
+		m.Header = make(http.Header, 2*usualHeaders)
 		m.binary(e)
 	default:
 		m.structured(e)

@@ -13,7 +13,7 @@ const specVersion = "1.0"
 // AppendStructured appends the event as one CloudEvents JSON document: the
 // attributes that are not empty, then the data object.
 func (e *Event) AppendStructured(dst []byte) []byte {
-	dst = slices.Grow(dst, 1024+e.dataSize())
+	dst = slices.Grow(dst, 512+e.dataSize())
 	dst = append(dst, '{')
 	for name, value := range e.attributes() {
 		dst = appendMember(dst, name, value)

@@ -90,7 +90,7 @@ func (r *keyring) seal(e *event.Event) ([]byte, error) {
 }
 
 // sealedSpare is what an event of ordinary size takes up beside its body.
-const sealedSpare = 2 << 10
+const sealedSpare = 1 << 10
 
 // enclose seals what stands behind the room for the header, where it stands.
 func (r *keyring) enclose(id string, out []byte) ([]byte, error) {
