@@ -3,6 +3,7 @@ package boltqueue
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -120,13 +121,19 @@ func selected(d *delivery, s queue.Selection) bool {
 	return (s.Upstream == "" || d.upstream == s.Upstream) && (!s.Dead || d.state == queue.Dead)
 }
 
+// claimed reports whether a delivery is claimed. A claim whose outcome is in this
+// transaction is over, although it ends only when that is durable.
+func (t *txn) claimed(upstream string, seq uint64) bool {
+	return t.lanes.of(upstream).isClaimed(seq) && !slices.Contains(t.settled, place{upstream: upstream, seq: seq})
+}
+
 // replay makes an event's selected deliveries due, and reports whether there
 // were any that are not claimed.
 func (t *txn) replay(seq uint64, r *record, s queue.Selection) bool {
 	var again []*delivery
 	for i := range r.deliveries {
 		d := &r.deliveries[i]
-		if selected(d, s) && (d.state != queue.Pending || !t.lanes.of(d.upstream).isClaimed(seq)) {
+		if selected(d, s) && (d.state != queue.Pending || !t.claimed(d.upstream, seq)) {
 			again = append(again, d)
 		}
 	}

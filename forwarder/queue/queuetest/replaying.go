@@ -34,6 +34,15 @@ func (h *harness) storeMany(ids []string) {
 }
 
 var replaying = []testCase{
+	{name: "replay: a delivery whose outcome was just told is no longer claimed", test: func(h *harness) {
+		h.store("a", "ehr")
+		d := h.claimOne("ehr", "a")
+		h.Settle(queue.Outcome{Delivery: d, At: h.Now(), State: queue.Pending, Result: queue.Failure, Used: true, Next: h.Now().Add(24 * time.Hour)})
+		h.replay(queue.Selection{Since: h.Now().Add(-time.Hour)}, queue.Replayed{Replayed: 1})
+		if d = h.claimOne("ehr", "a"); d.Attempts != 0 || d.Used != 0 {
+			h.Fatalf("%d attempts and %d used, want none", d.Attempts, d.Used)
+		}
+	}},
 	{name: "replay: a dead event with a fresh budget and its history", test: func(h *harness) {
 		h.store("a", "ehr")
 		h.retry(h.claimOne("ehr", "a"), 0)
