@@ -21,8 +21,8 @@ const (
 	maxLagRatio  = 3
 	lagTolerance = 5 * time.Millisecond
 
-	pulses    = 30               // events in a turn
-	fateLimit = 30 * time.Second // for what has to become of the events
+	pulses    = 30              // events in a turn
+	fateLimit = 4 * time.Minute // for what has to become of the events: a probe in vain has the next come later, up to a minute
 )
 
 // runUpstreams measures each kind against one gateway whose upstreams are all
