@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"maps"
@@ -214,6 +215,50 @@ func (b *blabber) serveHTTP2(c net.Conn) {
 		_ = f.WriteGoAway(0, http2.ErrCodeInternal, []byte(said.all))
 		_ = c.SetReadDeadline(time.Now().Add(time.Second))
 	}
+}
+
+// The types of FastCGI's records.
+const (
+	fastCGIEnd    = 3
+	fastCGIParams = 4
+	fastCGIStdin  = 5
+	fastCGIStdout = 6
+	fastCGIStderr = 7
+)
+
+// serveFastCGI takes a request over FastCGI, and says all that it has to say as its
+// standard error and in its answer.
+func (b *blabber) serveFastCGI(c net.Conn) {
+	var sent []byte
+	for {
+		head := make([]byte, 8)
+		if _, err := io.ReadFull(c, head); err != nil {
+			return
+		}
+		content := make([]byte, binary.BigEndian.Uint16(head[4:]))
+		if _, err := io.ReadFull(c, content); err != nil {
+			return
+		}
+		if _, err := io.CopyN(io.Discard, c, int64(head[6])); err != nil {
+			return
+		}
+		if head[1] == fastCGIParams || head[1] == fastCGIStdin {
+			sent = append(sent, content...)
+		}
+		if head[1] == fastCGIStdin && len(content) == 0 {
+			break
+		}
+	}
+	said := b.got(&http.Request{URL: &url.URL{Path: "/fastcgi"}}, sent)
+	answer := fastCGIRecord(fastCGIStderr, said.all)
+	answer = append(answer, fastCGIRecord(fastCGIStdout, "Status: 500\r\n\r\n"+said.all)...)
+	_, _ = c.Write(append(answer, fastCGIRecord(fastCGIEnd, strings.Repeat("\x00", 8))...))
+}
+
+// fastCGIRecord is a record of the only request of a connection.
+func fastCGIRecord(kind byte, content string) []byte {
+	record := binary.BigEndian.AppendUint16([]byte{1, kind, 0, 1}, uint16(len(content)))
+	return append(append(record, 0, 0), content...)
 }
 
 // Whatever a blabber answers holds what it should keep to itself, save for where

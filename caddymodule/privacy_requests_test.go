@@ -147,7 +147,7 @@ func (s *privateSite) forgedRequests() []*http.Request {
 
 func (s *privateSite) checkpointRequests() []*http.Request {
 	requests := []*http.Request{s.soniox("/checkpoint/raw", s.spoken(10))}
-	for _, name := range append([]string{"structured", "binary", "away", "http2", "panicking", "panicking-later", "erring-gateway"}, theBlabs...) {
+	for _, name := range append([]string{"structured", "binary", "away", "http2", "fastcgi", "panicking", "panicking-later", "erring-gateway"}, theBlabs...) {
 		requests = append(requests, s.soapnote("/checkpoint/"+name, s.patient(10)))
 	}
 	return requests

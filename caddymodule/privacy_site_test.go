@@ -62,6 +62,7 @@ type privateSite struct {
 	good     *backend
 	blabber  *blabber
 	http2    string // the blabber's other address
+	fastCGI  string // and its third
 	away     string // where nobody listens
 	standard string // the file that standard output and error go to
 
@@ -78,6 +79,7 @@ func newPrivateSite(t *testing.T) *privateSite {
 	}
 	s.blabber = newBlabber(t, s.place("an upstream's words"))
 	s.http2 = s.blabber.listen(t, s.blabber.serveHTTP2)
+	s.fastCGI = s.blabber.listen(t, s.blabber.serveFastCGI)
 
 	autosave := caddy.ConfigAutosavePath
 	caddy.ConfigAutosavePath = filepath.Join(s.dir, "autosave.json")
@@ -196,7 +198,7 @@ func (s *privateSite) config(engine string) string {
 		"LITERAL_PASSWORD", s.place(literalPassword), "LITERAL_TOKEN", s.place(literalToken),
 		"LOG", strings.TrimRight(shippedLog(s.t, filepath.Join(s.dir, "caddy.log")), "\n"),
 		"ADMIN", adminPort, "DIR", s.dir, "SECRETS", s.secrets, "SITE", s.port, "ENGINE", engine,
-		"GOOD", s.good.address(), "BLABBER", s.blabber.address, "HTTP2", s.http2, "AWAY", s.away,
+		"GOOD", s.good.address(), "BLABBER", s.blabber.address, "HTTP2", s.http2, "FASTCGI", s.fastCGI, "AWAY", s.away,
 	).Replace(fileText(s.t, "testdata/privacy.caddyfile"))
 }
 

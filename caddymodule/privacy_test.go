@@ -187,6 +187,7 @@ func (s *privateSite) complete(seen evidence) {
 	caddys := []string{
 		"handled request", "upstream roundtrip", "rewrote request", `"http.log.trace"`, `"http.log.error"`, "?filtered", `"level":"debug"`, "received request",
 		"aborting with incomplete response", "backend tried to switch", errInvalidAnswer.Error(), errNoAnswer.Error(),
+		`transport.fastcgi","msg":"roundtrip"`, `transport.fastcgi","msg":"stderr"`,
 	}
 	seen.mustHold(s.t, map[string][]string{
 		"caddy.log":      caddys,
