@@ -84,7 +84,7 @@ func (s *privateSite) typed(seen evidence) {
 		s.t.Fatal(err)
 	}
 	for _, file := range files {
-		seen.add("the queue's files before it is compacted", fileText(s.t, file))
+		seen[filepath.Base(file)+", before it is compacted"] = []byte(fileText(s.t, file))
 	}
 	old, err := os.Open(path) // a file that is open keeps its identity
 	if err != nil {
