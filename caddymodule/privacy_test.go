@@ -202,7 +202,7 @@ func (s *privateSite) complete(seen evidence) {
 		"autosave.json":                           {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
 		"bolt.db":                                 {soapnoteID(s.patient(1))},
 		"bolt.db, before it is compacted":         {soapnoteID(s.patient(1))},
-		"bolt.db.journal, before it is compacted": {soapnoteID(s.patient(1))},
+		"bolt.db.journal, before it is compacted": {"scribegate journal"}, // which events it holds is a matter of time
 		"the command send":                        {"200 OK", "400 Bad Request", "401 Unauthorized", "500 Internal", "connection refused"},
 		"the command verify":                      {"signature_mismatch", "signature_malformed", "auth_mismatch", "hint"},
 		"the command export":                      {soapnoteID(s.patient(1)), "payloads are not handed out"},
