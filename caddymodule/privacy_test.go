@@ -194,7 +194,7 @@ func (s *privateSite) complete(seen evidence) {
 		"unfiltered.log": own,
 		"audit.log":      {`"received"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"left_out"`, `"delivered"`, `"dead"`, `"payload_read"`, `"replayed"`, `"purged"`},
 		"the events":     {eventDeadLetter, eventUpstreamPaused, eventUpstreamResumed, eventRejected, soapnoteID(s.patient(1))},
-		"the spans":      {"site", "scribegate.receive", "scribegate.deliver", "net/http: abort Handler", "signature_mismatch", "connect_error", soapnoteID(s.patient(1))},
+		"the spans":      {"site", "inner", "scribegate.receive", "scribegate.deliver", "net/http: abort Handler", "signature_mismatch", "connect_error", soapnoteID(s.patient(1))},
 
 		"standard output":                         {"an upstream sent more than its answer"},
 		"the site's metrics":                      {"scribegate_delivery_attempts_total", "scribegate_requests_rejected_total"},
