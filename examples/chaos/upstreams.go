@@ -21,8 +21,12 @@ const (
 	maxLagRatio  = 3
 	lagTolerance = 5 * time.Millisecond
 
-	pulses    = 30              // events in a turn
-	fateLimit = 4 * time.Minute // for what has to become of the events: a probe in vain has the next come later, up to a minute
+	pulses    = 30               // events in a turn
+	fateLimit = 30 * time.Second // for what has to become of the events
+
+	// flapLimit is that of an upstream that flaps: a probe that finds it down has
+	// the next one come later, up to a minute.
+	flapLimit = 4 * time.Minute
 )
 
 // runUpstreams measures each kind against one gateway whose upstreams are all
@@ -171,6 +175,10 @@ func (b *beside) look(ctx context.Context) error {
 // meetsFate waits until the events for the bad upstream are where they have to
 // be.
 func (b *beside) meetsFate(ctx context.Context) error {
+	limit := fateLimit
+	if b.kind.rest == restEither {
+		limit = flapLimit
+	}
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		s, err := b.status(ctx)
 		if err != nil {
@@ -182,7 +190,7 @@ func (b *beside) meetsFate(ctx context.Context) error {
 		if n := b.bad.strayed(); n > 0 {
 			wrong = fmt.Errorf("a redirect was followed %d times", n)
 		}
-		if wrong == nil || time.Since(began) > fateLimit {
+		if wrong == nil || time.Since(began) > limit {
 			return errors.Join(wrong, b.bad.heal())
 		}
 	}
