@@ -187,7 +187,8 @@ func TestReplayFindsNothing(t *testing.T) {
 }
 
 // Each of these is something that a disk, or the queue, must not do. A replay
-// that does not see it is worth nothing.
+// that does not see it is worth nothing. Where a cut may do harm in several ways,
+// which of them comes first is a matter of what the pages held before.
 func TestReplayFinds(t *testing.T) {
 	t.Parallel()
 	without := func(what ...string) func(Sync) bool {
@@ -196,17 +197,18 @@ func TestReplayFinds(t *testing.T) {
 	tests := map[string]struct {
 		spoil  func(l *life)
 		counts func(Sync) bool
-		says   string
+		says   []string // one of these
 	}{
 		"a disk that syncs nothing": {
 			counts: without(ofNames, ofSize, ofData, ofMeta),
-			says:   "was acknowledged and is gone",
+			says:   []string{"was acknowledged and is gone"},
 		},
 		"data that is not synced before the meta page": {
-			counts: without(ofData), says: "the database is not sound",
+			counts: without(ofData),
+			says:   []string{"the database is not sound", "was acknowledged and is gone", "cannot be opened"},
 		},
 		"a meta page that is not synced": {
-			counts: without(ofMeta), says: "was acknowledged and is gone",
+			counts: without(ofMeta), says: []string{"was acknowledged and is gone"},
 		},
 		"an answer before the last sync": {
 			spoil: func(l *life) {
@@ -214,11 +216,11 @@ func TestReplayFinds(t *testing.T) {
 					l.rec.Answers[i].At -= 2
 				}
 			},
-			says: "was acknowledged and is gone",
+			says: []string{"was acknowledged and is gone"},
 		},
 		"a name that is not synced": {
 			counts: without(ofNames),
-			says:   "was acknowledged and is gone",
+			says:   []string{"was acknowledged and is gone"},
 		},
 		"an event that is delivered before it is sent": {
 			spoil: func(l *life) {
@@ -226,15 +228,15 @@ func TestReplayFinds(t *testing.T) {
 					l.rec.Requests[i].At = l.rec.Length
 				}
 			},
-			says: "is said to be delivered",
+			says: []string{"is said to be delivered"},
 		},
 		"an event that is not for whom it should be": {
 			spoil: func(l *life) { l.promise.Upstreams["event-1"] = []string{"ehr"} },
-			says:  "has 2 deliveries, and 1 upstreams",
+			says:  []string{"has 2 deliveries, and 1 upstreams"},
 		},
 		"a key that is lost": {
 			spoil: func(l *life) { l.promise.Keys = []boltqueue.Key{{9}} },
-			says:  "sealed with a key that is not among those given",
+			says:  []string{"sealed with a key that is not among those given"},
 		},
 	}
 	for name, tt := range tests {
@@ -246,8 +248,9 @@ func TestReplayFinds(t *testing.T) {
 			}
 			cuts := l.from(l.rec.Answers[0].At, 2)
 			found := l.replay(cuts, tt.counts)
-			if found.Failed == 0 || !strings.Contains(strings.Join(found.Reports, "\n"), tt.says) {
-				t.Errorf("of %d cuts %d failed, %d events were lost, and nothing says %q:\n%s", found.Cuts, found.Failed, found.Lost, tt.says, strings.Join(found.Reports, "\n"))
+			reports := strings.Join(found.Reports, "\n")
+			if found.Failed == 0 || !slices.ContainsFunc(tt.says, func(s string) bool { return strings.Contains(reports, s) }) {
+				t.Errorf("of %d cuts %d failed, %d events were lost, and nothing says any of %q:\n%s", found.Cuts, found.Failed, found.Lost, tt.says, reports)
 			}
 			if found.Failed > maxFailures+16 {
 				t.Errorf("%d cuts failed, and it went on", found.Failed)
