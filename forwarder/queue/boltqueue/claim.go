@@ -28,6 +28,7 @@ func (q *Queue) Claim(upstream string, now time.Time, want queue.Want) (queue.Cl
 			break // the queue is closed
 		}
 	}
+	c.taken = append(c.taken, q.fresh.lend(upstream, want.First-c.first)...)
 	return queue.Claimed{Deliveries: c.taken, Next: at(c.next)}, nil
 }
 
@@ -140,6 +141,13 @@ func (c *claiming) take(e entry) {
 
 // Load implements queue.Queue.
 func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
+	if l, ok := loanOf(d); ok {
+		return q.loadFresh(l, d)
+	}
+	return q.loadStored(d)
+}
+
+func (q *Queue) loadStored(d queue.Delivery) (*event.Event, error) {
 	var e *event.Event
 	err := q.view(func(tx *bbolt.Tx) (err error) {
 		sealed := tx.Bucket([]byte(bucketPayloads)).Get(seqKey(d.Seq))
@@ -160,6 +168,10 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 
 // Release implements queue.Queue.
 func (q *Queue) Release(d queue.Delivery) {
-	q.lanes.of(d.Upstream).release(d.Seq)
+	if l, ok := loanOf(d); ok {
+		q.fresh.release(l)
+	} else {
+		q.lanes.of(d.Upstream).release(d.Seq)
+	}
 	q.wakeUp(d.Upstream)
 }

@@ -153,6 +153,7 @@ func (q *Queue) attempt(ops []op) (bad int, err error) {
 	for i, o := range ops {
 		if err := applySafely(o, t); err != nil {
 			q.rollback(t)
+			q.fresh.failed(ops[:i+1])
 			return i, err
 		}
 	}
@@ -168,12 +169,14 @@ func (q *Queue) attempt(ops []op) (bad int, err error) {
 	}
 	if err != nil {
 		q.journal.failed(ops)
+		q.fresh.failed(ops)
 		return -1, err
 	}
 	if t.stored > 0 {
 		q.succeeded()
 	}
 	q.publish(t)
+	q.intake.late(q.fresh.committed(ops))
 	q.journal.committed(ops, mark)
 	for _, o := range ops {
 		if s, ok := o.(*storing); ok && s.full {

@@ -1,6 +1,7 @@
 package boltqueue
 
 import (
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,17 @@ type op interface {
 	// done is called once when the change is durable, or with the error for
 	// which it was given up.
 	done(err error)
+}
+
+// stores are those of the ops that store an event.
+func stores(ops []op) iter.Seq[*storing] {
+	return func(yield func(*storing) bool) {
+		for _, o := range ops {
+			if s, ok := o.(*storing); ok && !yield(s) {
+				return
+			}
+		}
+	}
 }
 
 // An intake holds what waits for the committing goroutine.
@@ -99,7 +111,8 @@ func (in *intake) store(s *storing, unknown bool) error {
 		return queue.ErrClosed
 	}
 	in.add(s)
-	if unknown && in.bytes <= in.room() && in.journal.takes(len(s.sealed)) {
+	alone := in.ids[s.record.id] == 1 // or another of it may be before it, and be what is kept
+	if unknown && alone && in.bytes <= in.room() && in.journal.takes(len(s.sealed)) {
 		s.journaled.Store(true)
 		in.journal.add(s)
 	} else {
@@ -124,6 +137,18 @@ func (in *intake) settle(s *settling) {
 	if len(in.stores)+len(in.outcomes) == lingerCount {
 		in.prompt()
 	}
+}
+
+// late adds outcomes of events that have just come to the file, also while the
+// queue is being closed.
+func (in *intake) late(outcomes []*settling) {
+	if len(outcomes) == 0 {
+		return
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.outcomes = append(in.outcomes, outcomes...)
+	in.signal()
 }
 
 // do adds a task.

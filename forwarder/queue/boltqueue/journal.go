@@ -29,8 +29,9 @@ type journal struct {
 	segment  int64
 	wrote    func(took time.Duration, entries int) // after each write
 	fault    func(stage string) error
-	trouble  func() bool // whether the queue file cannot be written
-	hurry    func()      // told when somebody waits for the queue file instead
+	trouble  func() bool      // whether the queue file cannot be written
+	offer    func([]*storing) // told of what was written
+	hurry    func()           // told when somebody waits for the queue file instead
 
 	ready   chan struct{} // holds one token when something may wait
 	closing chan struct{}
@@ -216,6 +217,7 @@ func (j *journal) write() error {
 		for _, s := range group {
 			s.tell(answer{})
 		}
+		j.offer(group)
 	}
 }
 
@@ -273,10 +275,8 @@ func (j *journal) group() (group []*storing, entries []byte) {
 func (j *journal) mark(ops []op) uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, o := range ops {
-		if s, ok := o.(*storing); ok {
-			s.storing = true
-		}
+	for s := range stores(ops) {
+		s.storing = true
 	}
 	mark := j.done
 	for _, s := range j.kept {
@@ -292,10 +292,8 @@ func (j *journal) mark(ops []op) uint64 {
 func (j *journal) failed(ops []op) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, o := range ops {
-		if s, ok := o.(*storing); ok {
-			s.storing = false
-		}
+	for s := range stores(ops) {
+		s.storing = false
 	}
 }
 
@@ -303,11 +301,9 @@ func (j *journal) failed(ops []op) {
 func (j *journal) committed(ops []op, mark uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, o := range ops {
-		if s, ok := o.(*storing); ok {
-			s.storing = false
-			s.stored = s.stored || !s.full
-		}
+	for s := range stores(ops) {
+		s.storing = false
+		s.stored = s.stored || !s.full
 	}
 	j.done = mark
 	passed := 0

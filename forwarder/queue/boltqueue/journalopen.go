@@ -42,6 +42,11 @@ func (q *Queue) startJournal(o Options, identity []byte, entries []journalEntry)
 	q.journal = j
 	q.intake = newIntake(j, q.room)
 	j.fault, j.trouble, j.hurry = q.fault, q.failing.Load, q.intake.press
+	j.offer = func(events []*storing) {
+		for _, upstream := range q.fresh.offer(events) {
+			q.wakeUp(upstream)
+		}
+	}
 	j.wrote = func(took time.Duration, entries int) {
 		if q.onCommit != nil {
 			q.onCommit(took, entries)

@@ -23,6 +23,13 @@ type lane struct {
 	claimed map[uint64]bool // seq -> whether it was in the first index
 }
 
+// claim claims a first delivery that nobody can have read yet.
+func (l *lane) claim(seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.claimed[seq] = true
+}
+
 // release ends a claim without outcome.
 func (l *lane) release(seq uint64) {
 	l.mu.Lock()

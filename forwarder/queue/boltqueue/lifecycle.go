@@ -75,7 +75,7 @@ func (t *txn) dropPayload(seq uint64, r *record) {
 	t.del(bucketPayloads, seqKey(seq))
 	t.add(countBytes, -r.size)
 	t.add(countSealed+string(r.key[:]), -1)
-	r.payload, r.size, r.key = false, 0, fingerprint{}
+	r.forgetPayload()
 }
 
 // remove deletes an event for good. Its id is remembered until the dedupe

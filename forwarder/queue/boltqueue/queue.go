@@ -56,6 +56,7 @@ type Queue struct {
 	dbMu      sync.RWMutex // held for writing while file's database is replaced
 	intake    *intake
 	lanes     lanes
+	fresh     *fresh
 	settings  atomic.Pointer[queue.Settings]
 	ring      atomic.Pointer[keyring]
 	wake      atomic.Pointer[func(upstream string)]
@@ -116,6 +117,7 @@ func Open(o Options) (*Queue, error) {
 		closing:   make(chan struct{}),
 		done:      make(chan struct{}),
 	}
+	q.fresh = newFresh(&q.lanes)
 	if q.now == nil {
 		q.now = time.Now
 	}

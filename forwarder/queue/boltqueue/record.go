@@ -78,6 +78,22 @@ func (r *record) delivery(upstream string) *delivery {
 	return nil
 }
 
+// forgetPayload has the record tell of no payload.
+func (r *record) forgetPayload() { r.payload, r.size, r.key = false, 0, fingerprint{} }
+
+// settle takes in the outcome of an attempt.
+func (d *delivery) settle(o *queue.Outcome) {
+	d.attempts++
+	if o.Used {
+		d.used++
+	}
+	d.remember(queue.Attempt{Number: d.attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status})
+	d.state, d.next = o.State, 0
+	if d.state == queue.Pending {
+		d.next = max(1, nanos(o.Next)) // never 0, which says that it was not attempted
+	}
+}
+
 // remember adds an attempt to the history, which keeps the newest.
 func (d *delivery) remember(a queue.Attempt) {
 	if over := len(d.history) + 1 - queue.MaxHistory; over > 0 {

@@ -8,6 +8,11 @@ import (
 func (q *Queue) Settle(o queue.Outcome) {
 	switch o.State {
 	case queue.Pending, queue.Delivered, queue.Dead:
+		if l, ok := loanOf(o.Delivery); ok {
+			if o.Delivery.Seq = q.fresh.settle(l, o); o.Delivery.Seq == 0 {
+				return
+			}
+		}
 		q.intake.settle(&settling{outcome: o})
 	default: // no state of a delivery: as if it had not been attempted
 		q.Release(o.Delivery)
@@ -38,15 +43,9 @@ func (s *settling) apply(t *txn) error {
 
 func (t *txn) settle(seq uint64, r *record, d *delivery, o *queue.Outcome) {
 	t.unindex(seq, d)
-	d.attempts++
-	if o.Used {
-		d.used++
-	}
-	d.remember(queue.Attempt{Number: d.attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status})
-	d.state, d.next = o.State, 0
+	d.settle(o)
 	if d.state == queue.Pending {
-		d.next = max(1, nanos(o.Next)) // never 0, which says that it was not attempted
-		t.wakeUp(d.upstream)           // Claim could not tell of this retry yet
+		t.wakeUp(d.upstream) // Claim could not tell of this retry yet
 	}
 	t.index(seq, d)
 	if !r.has(queue.Pending) {

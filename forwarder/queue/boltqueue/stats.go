@@ -56,7 +56,7 @@ func (q *Queue) Stats() (queue.Stats, error) {
 	}
 	for _, l := range q.lanes.all() {
 		if u, ok := out.Upstreams[l.name]; ok {
-			u.InFlight = int64(l.inFlight())
+			u.InFlight = int64(l.inFlight()) + q.fresh.lentTo(l.name)
 			out.Upstreams[l.name] = u
 		}
 	}

@@ -120,6 +120,8 @@ type storing struct {
 	number    uint64      // of its entry, 0 before that; guarded by the journal's mutex, as are
 	storing   bool        // whether it is being taken to the file
 	stored    bool        // whether it is in the file, or was given up
+
+	memory memory
 }
 
 // An answer is what came of a store.
@@ -195,34 +197,49 @@ func (s *storing) apply(t *txn) error {
 		s.full = true
 		return t.err
 	}
-	if s.keep && s.queue.ring.Load().sealer != r.key {
-		if !journaled {
-			return errStaleKey
-		}
-		t.stale = true // whoever stored it may have gone
+	if s.keep && !journaled && s.queue.ring.Load().sealer != r.key {
+		return errStaleKey
 	}
 	r.deliveries = slices.Clone(r.deliveries)
 	seq := t.nextSeq()
-	if s.keep {
+	if journaled {
+		s.applyOutcomes(t, seq, &r)
+	}
+	if r.payload {
 		t.put(bucketPayloads, seqKey(seq), s.sealed)
 		t.add(countBytes, r.size)
 		t.stored += r.size
 		t.add(countSealed+string(r.key[:]), 1)
+		t.stale = t.stale || s.queue.ring.Load().sealer != r.key // whoever stored it may have gone
 	}
 	for i := range r.deliveries {
-		t.index(seq, &r.deliveries[i])
-		t.wakeUp(r.deliveries[i].upstream)
+		d := &r.deliveries[i]
+		t.index(seq, d)
+		if d.state == queue.Pending {
+			t.wakeUp(d.upstream)
+		}
 	}
 	if r.quarantined {
 		t.put(bucketQuarantined, seqKey(seq), nil)
 		t.add(countQuarantined, 1)
 	}
-	if len(r.deliveries) == 0 {
+	if !r.has(queue.Pending) {
 		t.end(seq, &r)
 	}
 	t.putRecord(seq, &r)
 	t.put(bucketIDs, []byte(r.id), timeSeqKey(r.receivedAt, seq))
 	return t.err
+}
+
+// applyOutcomes takes in what came of an event that was lent from the journal. Of
+// one that has been delivered there is no payload to keep, unless all are kept.
+func (s *storing) applyOutcomes(t *txn, seq uint64, r *record) {
+	for _, o := range s.queue.fresh.take(s, seq) {
+		r.delivery(o.Delivery.Upstream).settle(&o)
+	}
+	if r.payload && !r.has(queue.Pending) && r.class() == classDelivered && t.settings.KeepDelivered <= 0 {
+		r.forgetPayload()
+	}
 }
 
 func (s *storing) done(err error) {

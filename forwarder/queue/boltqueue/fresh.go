@@ -1,0 +1,266 @@
+package boltqueue
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// A fresh lends events that are in the journal and not in the file yet, so that
+// none waits for the file to be delivered. An outcome that is known before the
+// event is taken to the file goes there with it; of one that has been delivered
+// by then the file gets the trace only, and never the payload.
+//
+// Its mutex is taken before a lane's, and no other is taken with it.
+type fresh struct {
+	lanes *lanes
+
+	mu    sync.Mutex
+	last  uint64                // the number of the newest event
+	waits map[string][]*storing // by upstream: those to be lent, in the order of their numbers
+	loans map[loan]*storing
+}
+
+// A loan is of an event to an upstream.
+type loan struct {
+	upstream string
+	number   uint64
+}
+
+// A memory is what a fresh knows of an event. All of it is guarded by its mutex.
+type memory struct {
+	number   uint64          // 0 before it was offered
+	outcomes []queue.Outcome // of loans that have ended
+	seq      uint64          // the place that a transaction gives it in the file; 0 if none does
+	with     int             // how many of the outcomes that transaction has
+	stored   bool            // whether the file has it
+}
+
+// inMemory marks the Seq of a delivery that a fresh has lent: the rest of it is
+// the event's number there. No place in a file is as high.
+const inMemory = 1 << 63
+
+// loanOf returns the loan that a delivery is, if it is one.
+func loanOf(d queue.Delivery) (l loan, ok bool) {
+	return loan{d.Upstream, d.Seq &^ inMemory}, d.Seq&inMemory != 0
+}
+
+func newFresh(ls *lanes) *fresh {
+	return &fresh{lanes: ls, waits: make(map[string][]*storing), loans: make(map[loan]*storing)}
+}
+
+// offer takes in events that are in the journal now, and returns the upstreams
+// for which one waits.
+func (f *fresh) offer(events []*storing) (upstreams []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range events {
+		f.last++
+		s.memory.number = f.last
+		if s.memory.seq != 0 {
+			continue // it will be in the file in a moment
+		}
+		for i := range s.record.deliveries {
+			u := s.record.deliveries[i].upstream
+			f.await(s, u)
+			if !slices.Contains(upstreams, u) {
+				upstreams = append(upstreams, u)
+			}
+		}
+	}
+	return upstreams
+}
+
+// await has an event wait to be lent to an upstream.
+func (f *fresh) await(s *storing, upstream string) {
+	i, _ := f.find(s, upstream)
+	f.waits[upstream] = slices.Insert(f.waits[upstream], i, s)
+}
+
+// withdraw has an event wait no more.
+func (f *fresh) withdraw(s *storing) {
+	for i := range s.record.deliveries {
+		u := s.record.deliveries[i].upstream
+		switch i, waits := f.find(s, u); {
+		case !waits:
+		case i == 0: // as most often, since events come to the file in the order of the journal
+			f.waits[u] = f.waits[u][1:]
+		default:
+			f.waits[u] = slices.Delete(f.waits[u], i, i+1)
+		}
+	}
+}
+
+// find returns where an event waits for an upstream, or would.
+func (f *fresh) find(s *storing, upstream string) (i int, waits bool) {
+	return slices.BinarySearchFunc(f.waits[upstream], s, func(a, b *storing) int {
+		return cmp.Compare(a.memory.number, b.memory.number)
+	})
+}
+
+// lend lends up to n events to an upstream.
+func (f *fresh) lend(upstream string, n int) (lent []queue.Delivery) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	waits := f.waits[upstream]
+	for len(lent) < n && len(waits) > 0 {
+		s := waits[0]
+		waits[0], waits = nil, waits[1:]
+		if s.memory.seq != 0 {
+			continue
+		}
+		f.loans[loan{upstream, s.memory.number}] = s
+		lent = append(lent, queue.Delivery{
+			Seq:        s.memory.number | inMemory,
+			EventID:    s.record.id,
+			Provider:   s.record.provider,
+			Type:       s.record.typ,
+			Upstream:   upstream,
+			ReceivedAt: at(s.record.receivedAt),
+		})
+	}
+	f.waits[upstream] = waits
+	return lent
+}
+
+// lentTo counts an upstream's loans of events that have no place in the file.
+func (f *fresh) lentTo(upstream string) (n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for l, s := range f.loans {
+		if l.upstream == upstream && s.memory.seq == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// load returns what is sealed of an event that is lent, or its place in the file
+// if it is there by now.
+func (f *fresh) load(l loan) (sealed []byte, seq uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch s := f.loans[l]; {
+	case s == nil:
+		return nil, 0
+	case s.memory.stored:
+		return nil, s.memory.seq
+	default:
+		return s.sealed, 0
+	}
+}
+
+// settle ends a loan with its outcome. It returns the event's place if the
+// outcome is for the file; else the outcome goes there with the event.
+func (f *fresh) settle(l loan, o queue.Outcome) (seq uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.loans[l]
+	if s == nil {
+		return 0
+	}
+	delete(f.loans, l)
+	if !s.memory.stored {
+		s.memory.outcomes = append(s.memory.outcomes, o)
+		return 0
+	}
+	return s.memory.seq
+}
+
+// release ends a loan as if it had not been.
+func (f *fresh) release(l loan) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.loans[l]
+	if s == nil {
+		return
+	}
+	delete(f.loans, l)
+	switch {
+	case s.memory.seq != 0:
+		f.lanes.of(l.upstream).release(s.memory.seq)
+	case !s.memory.stored:
+		f.await(s, l.upstream)
+	}
+}
+
+// take has an event lent no more, since a transaction gives it a place in the
+// file, where whoever has it now claims it. It returns the outcomes so far, which
+// belong into that transaction.
+func (f *fresh) take(s *storing, seq uint64) []queue.Outcome {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := &s.memory
+	m.seq, m.with = seq, len(m.outcomes)
+	for i := range s.record.deliveries {
+		if u := s.record.deliveries[i].upstream; f.lent(s, u) {
+			f.lanes.of(u).claim(seq)
+		}
+	}
+	return m.outcomes[:m.with:m.with]
+}
+
+func (f *fresh) lent(s *storing, upstream string) bool {
+	return f.loans[loan{upstream, s.memory.number}] == s
+}
+
+// failed lends again the events of a transaction of which nothing remains.
+func (f *fresh) failed(ops []op) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s := range stores(ops) {
+		if s.memory.seq == 0 {
+			continue
+		}
+		f.withdraw(s)
+		for i := range s.record.deliveries {
+			u := s.record.deliveries[i].upstream
+			told := slices.ContainsFunc(s.memory.outcomes, func(o queue.Outcome) bool { return o.Delivery.Upstream == u })
+			switch {
+			case f.lent(s, u):
+				f.lanes.of(u).settle(s.memory.seq)
+			case s.memory.number != 0 && !told:
+				f.await(s, u)
+			}
+		}
+		s.memory.seq = 0
+	}
+}
+
+// committed notes that the events of a transaction are in the file. It returns
+// the outcomes that came too late to go there with them.
+func (f *fresh) committed(ops []op) (late []*settling) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s := range stores(ops) {
+		m := &s.memory
+		if m.seq == 0 && !s.duplicate {
+			continue
+		}
+		m.stored = true
+		f.withdraw(s)
+		for _, o := range m.outcomes[m.with:] {
+			o.Delivery.Seq = m.seq
+			late = append(late, &settling{outcome: o})
+		}
+		m.outcomes = nil
+	}
+	return late
+}
+
+// loadFresh reads the event of a loan.
+func (q *Queue) loadFresh(l loan, d queue.Delivery) (*event.Event, error) {
+	sealed, seq := q.fresh.load(l)
+	switch {
+	case seq != 0:
+		d.Seq = seq
+		return q.loadStored(d)
+	case sealed == nil:
+		return nil, fmt.Errorf("loading event %s: %w: it is not lent", d.EventID, queue.ErrNotFound)
+	}
+	return q.ring.Load().open(d.EventID, sealed)
+}
