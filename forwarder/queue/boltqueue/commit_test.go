@@ -108,7 +108,8 @@ func limit(t testing.TB, q *Queue, bytes func() int) {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings()})
-	for i := range 100 {
+	const before = 2 * batchStores // more than what the journal may hold when the disk is full
+	for i := range before {
 		store(t, q, fmt.Sprint("before", i), "ehr")
 	}
 	limit(t, q, func() int { return 1 })
@@ -132,7 +133,7 @@ func TestDiskFull(t *testing.T) {
 	}
 
 	// Outcomes go into free pages and make more, and accepting resumes.
-	for _, d := range claim(t, q, "ehr", 90) {
+	for _, d := range claim(t, q, "ehr", before-10) {
 		q.Settle(queue.Outcome{Delivery: d, State: queue.Delivered, Result: queue.Success})
 	}
 	for _, id := range failed {
@@ -459,5 +460,37 @@ func TestDuplicateOnAFullDisk(t *testing.T) {
 		if err != nil || !r.Duplicate {
 			t.Fatalf("Store of a known event: %+v, %v; want a duplicate", r, err)
 		}
+	}
+}
+
+// A disk that has room for some of what waits gets some of it.
+func TestFewerAtOnceWhereThereIsLittleRoom(t *testing.T) {
+	t.Parallel()
+	const most = 10
+	var q *Queue
+	var narrow atomic.Bool
+	q = mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), segment: -1,
+		fault: func(string) error {
+			if !narrow.Load() {
+				return nil
+			}
+			q.intake.mu.Lock()
+			defer q.intake.mu.Unlock()
+			if q.intake.most > most {
+				return errors.New("no space left on device")
+			}
+			return nil
+		},
+	})
+	narrow.Store(true)
+	var wg sync.WaitGroup
+	for i := range 5 * most {
+		wg.Go(func() { store(t, q, fmt.Sprint(i), "ehr") })
+	}
+	wg.Wait()
+	narrow.Store(false)
+	if n := len(claim(t, q, "ehr", 10*most)); n != 5*most {
+		t.Errorf("%d deliveries, want %d", n, 5*most)
 	}
 }

@@ -2,44 +2,72 @@ package boltqueue
 
 import "time"
 
-// How long the committing goroutine waits for more, and for how many at most,
-// while nobody waits for it: what is in the journal is durable, and an outcome
-// has been acted on. The fuller a commit, the less of it falls to each event.
+// While nobody waits for a commit, the committing goroutine waits for more: what
+// is in the journal is durable, and an outcome has been acted on. The fuller a
+// commit, the less of it falls to each event. It waits as long as more comes in
+// each lingerStep, lingerTime at most, and until there is enough.
 const (
-	lingerTime  = 4 * time.Millisecond
-	lingerCount = 128
+	lingerStep  = 4 * time.Millisecond
+	lingerTime  = 100 * time.Millisecond
+	lingerCount = batchStores
+	lingerBytes = segmentBytes / 2 // of sealed payloads, so that the journal has room
 )
 
-// linger waits until somebody waits for a commit, until it is worth one, or for
-// a moment.
+// linger waits until somebody waits for a commit, until it is worth one, until
+// nothing more comes, or until it has taken long.
 func (q *Queue) linger() {
-	if !q.intake.patient() {
-		return
-	}
-	q.pause.Reset(lingerTime)
-	defer q.pause.Stop()
-	for q.intake.patient() {
-		select {
-		case <-q.pause.C:
+	end := time.Now().Add(lingerTime)
+	for before := 0; time.Now().Before(end); {
+		n := q.intake.patience()
+		if n == before {
 			return
-		case <-q.closing:
+		}
+		before = n
+		q.pause.Reset(lingerStep)
+		if !q.lingerStep() {
 			return
-		case <-q.intake.hurry:
-		case <-q.compaction.ready():
-			q.step()
 		}
 	}
 }
 
-// patient reports whether something waits, little of it, and nobody for it.
-func (in *intake) patient() bool {
+// lingerStep waits for a step, and returns false if somebody waits for a commit
+// or it is worth one.
+func (q *Queue) lingerStep() bool {
+	defer q.pause.Stop()
+	for {
+		select {
+		case <-q.pause.C:
+			return true
+		case <-q.intake.hurry:
+			if q.intake.patience() == 0 {
+				return false
+			}
+		case <-q.compaction.ready():
+			q.step()
+		case <-q.closing:
+			return false
+		}
+	}
+}
+
+// patience returns how much waits for a commit, or 0 if somebody waits for it or
+// it is worth one.
+func (in *intake) patience() int {
 	if in.pressed.Load() {
-		return false
+		return 0
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	n := len(in.stores) + len(in.outcomes)
-	return n > 0 && n < lingerCount
+	if in.worth() {
+		return 0
+	}
+	return len(in.stores) + len(in.outcomes)
+}
+
+// worth reports whether so much waits that more would not make a commit cheaper.
+// in.mu is held.
+func (in *intake) worth() bool {
+	return len(in.stores)+len(in.outcomes) >= lingerCount || in.bytes >= lingerBytes
 }
 
 // press says that somebody waits for the next commit.

@@ -136,7 +136,7 @@ func Open(o Options) (*Queue, error) {
 		return nil, errors.Join(err, f.db.Close())
 	}
 	q.ticker = time.NewTicker(sweepEvery(o.Settings))
-	q.pause = time.NewTimer(lingerTime)
+	q.pause = time.NewTimer(lingerStep)
 	go q.journal.loop()
 	q.resealer = q.startResealer(o.OnResealed)
 	go q.loop()
