@@ -54,7 +54,8 @@ type Queue interface {
 	// wake is called then. All other methods know of it at once.
 	Claim(upstream string, now time.Time, want Want) (Claimed, error)
 
-	// Load reads the event of a claimed delivery. ErrNotFound: it has been
+	// Load reads the event of a claimed delivery, which is not to be changed:
+	// others may have it as well. ErrNotFound: it has been
 	// purged meanwhile. ErrUnreadable: it cannot be opened, now or later.
 	Load(d Delivery) (*event.Event, error)
 
@@ -151,9 +152,9 @@ func DefaultSettings() Settings {
 
 // An Item is what is stored for one request.
 type Item struct {
-	Event       *event.Event
-	Upstreams   []string // whom the event is for; may be none
-	Quarantined bool     // genuine bytes that are no event: kept, never delivered
+	Event       *event.Event // not to be changed any more, also after it is stored
+	Upstreams   []string     // whom the event is for; may be none
+	Quarantined bool         // genuine bytes that are no event: kept, never delivered
 }
 
 // A Receipt is the answer to Store.

@@ -33,6 +33,7 @@ type loan struct {
 
 // A memory is what a fresh knows of an event. All of it is guarded by its mutex.
 type memory struct {
+	event    *event.Event    // nil once the file has it
 	number   uint64          // 0 before it was offered
 	outcomes []queue.Outcome // of loans that have ended
 	seq      uint64          // the place that a transaction gives it in the file; 0 if none does
@@ -88,7 +89,7 @@ func (f *fresh) withdraw(s *storing) {
 		switch i, waits := f.find(s, u); {
 		case !waits:
 		case i == 0: // as most often, since events come to the file in the order of the journal
-			f.waits[u] = f.waits[u][1:]
+			f.waits[u][0], f.waits[u] = nil, f.waits[u][1:]
 		default:
 			f.waits[u] = slices.Delete(f.waits[u], i, i+1)
 		}
@@ -139,19 +140,15 @@ func (f *fresh) lentTo(upstream string) (n int64) {
 	return n
 }
 
-// load returns what is sealed of an event that is lent, or its place in the file
-// if it is there by now.
-func (f *fresh) load(l loan) (sealed []byte, seq uint64) {
+// load returns an event that is lent, or its place in the file if it is there by
+// now.
+func (f *fresh) load(l loan) (e *event.Event, seq uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch s := f.loans[l]; {
-	case s == nil:
-		return nil, 0
-	case s.memory.stored:
-		return nil, s.memory.seq
-	default:
-		return s.sealed, 0
+	if s := f.loans[l]; s != nil {
+		return s.memory.event, s.memory.seq
 	}
+	return nil, 0
 }
 
 // settle ends a loan with its outcome. It returns the event's place if the
@@ -247,20 +244,20 @@ func (f *fresh) committed(ops []op) (late []*settling) {
 			o.Delivery.Seq = m.seq
 			late = append(late, &settling{outcome: o})
 		}
-		m.outcomes = nil
+		m.outcomes, m.event = nil, nil
 	}
 	return late
 }
 
 // loadFresh reads the event of a loan.
 func (q *Queue) loadFresh(l loan, d queue.Delivery) (*event.Event, error) {
-	sealed, seq := q.fresh.load(l)
+	e, seq := q.fresh.load(l)
 	switch {
-	case seq != 0:
-		d.Seq = seq
-		return q.loadStored(d)
-	case sealed == nil:
+	case e != nil:
+		return e, nil
+	case seq == 0:
 		return nil, fmt.Errorf("loading event %s: %w: it is not lent", d.EventID, queue.ErrNotFound)
 	}
-	return q.ring.Load().open(d.EventID, sealed)
+	d.Seq = seq
+	return q.loadStored(d)
 }

@@ -62,18 +62,24 @@ type intake struct {
 	most     int                 // how many stores are taken at once
 	starved  map[string]struct{} // upstreams that Claim gave nothing since too many outcomes wait
 
-	ids     map[string]int // how many stores are under way, by the event's id
-	bytes   int64          // of sealed payloads in those that wait
-	pressed atomic.Bool    // whether somebody waits for the next commit
-	hurry   chan struct{}  // holds one token when that is to be looked at
+	ids     map[string]underWay // by the event's id
+	bytes   int64               // of sealed payloads in those that wait
+	pressed atomic.Bool         // whether somebody waits for the next commit
+	hurry   chan struct{}       // holds one token when that is to be looked at
 	journal *journal
 	room    func() int64 // how many bytes may be stored now
+}
+
+// underWay counts the stores of an event: those that are under way, and those
+// that were since there was none.
+type underWay struct {
+	now, ever int
 }
 
 func newIntake(j *journal, room func() int64) *intake {
 	return &intake{
 		ready: make(chan struct{}, 1), most: batchStores, starved: make(map[string]struct{}),
-		ids: make(map[string]int), hurry: make(chan struct{}, 1), journal: j, room: room,
+		ids: make(map[string]underWay), hurry: make(chan struct{}, 1), journal: j, room: room,
 	}
 }
 
@@ -82,8 +88,10 @@ func newIntake(j *journal, room func() int64) *intake {
 func (in *intake) note(s *storing) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.ids[s.record.id]++
-	return in.ids[s.record.id] == 1
+	u := in.ids[s.record.id]
+	u.now, u.ever = u.now+1, u.ever+1
+	in.ids[s.record.id] = u
+	return u.now == 1
 }
 
 // forget takes back what note, and store, have counted.
@@ -94,8 +102,11 @@ func (in *intake) forget(s *storing) {
 }
 
 func (in *intake) leave(s *storing) {
-	if in.ids[s.record.id]--; in.ids[s.record.id] <= 0 {
+	u := in.ids[s.record.id]
+	if u.now--; u.now <= 0 {
 		delete(in.ids, s.record.id)
+	} else {
+		in.ids[s.record.id] = u
 	}
 	if s.counted {
 		in.bytes -= s.record.size
@@ -119,7 +130,7 @@ func (in *intake) store(s *storing, unknown bool) error {
 		return queue.ErrClosed
 	}
 	in.add(s)
-	alone := in.ids[s.record.id] == 1 // or another of it may be before it, and be what is kept
+	alone := in.ids[s.record.id].ever == 1 // or another of it may have come before it, and is what is kept
 	if unknown && alone && in.bytes <= in.room() && in.journal.takes(len(s.sealed)) {
 		s.journaled.Store(true)
 		in.journal.add(s)

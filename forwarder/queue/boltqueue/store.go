@@ -158,6 +158,7 @@ func (q *Queue) newStoring(ctx context.Context, it queue.Item) (*storing, error)
 		},
 		queue:  q,
 		answer: make(chan answer, 1),
+		memory: memory{event: e},
 	}
 	if s.record.receivedAt == 0 {
 		s.record.receivedAt = nanos(q.now())
