@@ -219,16 +219,17 @@ func TestFreshWhileTheFileFails(t *testing.T) {
 	q := mustOpen(t, o)
 	waitForJournal(t, q)
 	letGo := holdLoop(t, q)
-	for _, id := range []string{"delivered", "lent", "released", "waiting"} {
+	for _, id := range []string{"delivered", "lent", "told meanwhile", "released", "waiting"} {
 		put(t, q, id, "ehr")
 	}
 	q.Settle(outcomeOf(lend(t, q, "ehr"), queue.Delivered))
-	lent := lend(t, q, "ehr")
+	lent, told := lend(t, q, "ehr"), lend(t, q, "ehr")
 	q.Release(lend(t, q, "ehr"))
 	failing.Store(true)
 	letGo()
 	seen := failures.Load()
 	waitUntil(t, func() bool { return failures.Load() > seen+2 })
+	q.Settle(outcomeOf(told, queue.Delivered))
 	for _, want := range []string{"released", "waiting"} {
 		d := lend(t, q, "ehr")
 		if d.EventID != want {
@@ -241,7 +242,7 @@ func TestFreshWhileTheFileFails(t *testing.T) {
 	wantLoaded(t, q, lent)
 	failing.Store(false)
 	waitUntil(t, func() bool { return !q.journal.behind() })
-	for _, id := range []string{"delivered", "released", "waiting"} {
+	for _, id := range []string{"delivered", "told meanwhile", "released", "waiting"} {
 		if states, r := statesOf(t, q, id); states[0] != queue.Delivered || r.HasPayload {
 			t.Errorf("%+v, want it delivered", r)
 		}
@@ -249,6 +250,9 @@ func TestFreshWhileTheFileFails(t *testing.T) {
 	wantNone(t, q, "ehr")
 	q.Settle(outcomeOf(lent, queue.Delivered))
 	waitUntil(t, func() bool { states, _ := statesOf(t, q, "lent"); return states[0] == queue.Delivered })
+	if n := q.lanes.of("ehr").inFlight(); n != 0 {
+		t.Errorf("%d claims are left", n)
+	}
 	wantSound(t, q)
 }
 
