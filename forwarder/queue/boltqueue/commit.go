@@ -137,8 +137,8 @@ func (q *Queue) run(ops []op) error {
 // giveUp gives up an op that fails, unless it is an event in the journal, which
 // has been answered for.
 func (q *Queue) giveUp(o op, err error) {
-	if s, ok := o.(*storing); ok && q.journal.keeps(s) {
-		q.intake.stick(s)
+	if k, ok := o.(logged); ok && q.journal.keeps(k) {
+		q.intake.stick(k.(*storing))
 		return
 	}
 	o.done(err)

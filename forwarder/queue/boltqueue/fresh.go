@@ -33,12 +33,12 @@ type loan struct {
 
 // A memory is what a fresh knows of an event. All of it is guarded by its mutex.
 type memory struct {
-	event    *event.Event    // nil once the file has it
-	number   uint64          // 0 before it was offered
-	outcomes []queue.Outcome // of loans that have ended
-	seq      uint64          // the place that a transaction gives it in the file; 0 if none does
-	with     int             // how many of the outcomes that transaction has
-	stored   bool            // whether the file has it
+	event    *event.Event // nil once the file has it
+	number   uint64       // 0 before it was offered
+	outcomes []*settling  // of loans that have ended
+	seq      uint64       // the place that a transaction gives it in the file; 0 if none does
+	with     int          // how many of the outcomes that transaction has
+	stored   bool         // whether the file has it
 }
 
 // inMemory marks the Seq of a delivery that a fresh has lent: the rest of it is
@@ -151,21 +151,23 @@ func (f *fresh) load(l loan) (e *event.Event, seq uint64) {
 	return nil, 0
 }
 
-// settle ends a loan with its outcome. It returns the event's place if the
-// outcome is for the file; else the outcome goes there with the event.
-func (f *fresh) settle(l loan, o queue.Outcome) (seq uint64) {
+// settle ends a loan with its outcome. It returns whether there was one, and
+// whether the outcome is for the file; else it goes there with the event.
+func (f *fresh) settle(l loan, o *settling) (was, forFile bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.loans[l]
 	if s == nil {
-		return 0
+		return false, false
 	}
 	delete(f.loans, l)
+	o.outcome.Delivery.Seq = 0
 	if !s.memory.stored {
 		s.memory.outcomes = append(s.memory.outcomes, o)
-		return 0
+		return true, false
 	}
-	return s.memory.seq
+	o.outcome.Delivery.Seq = s.memory.seq
+	return true, true
 }
 
 // release ends a loan as if it had not been.
@@ -188,7 +190,7 @@ func (f *fresh) release(l loan) {
 // take has an event lent no more, since a transaction gives it a place in the
 // file, where whoever has it now claims it. It returns the outcomes so far, which
 // belong into that transaction.
-func (f *fresh) take(s *storing, seq uint64) []queue.Outcome {
+func (f *fresh) take(s *storing, seq uint64) []*settling {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := &s.memory
@@ -216,7 +218,7 @@ func (f *fresh) failed(ops []op) {
 		f.withdraw(s)
 		for i := range s.record.deliveries {
 			u := s.record.deliveries[i].upstream
-			told := slices.ContainsFunc(s.memory.outcomes, func(o queue.Outcome) bool { return o.Delivery.Upstream == u })
+			told := slices.ContainsFunc(s.memory.outcomes, func(o *settling) bool { return o.outcome.Delivery.Upstream == u })
 			switch {
 			case f.lent(s, u):
 				f.lanes.of(u).settle(s.memory.seq)
@@ -241,8 +243,8 @@ func (f *fresh) committed(ops []op) (late []*settling) {
 		m.stored = true
 		f.withdraw(s)
 		for _, o := range m.outcomes[m.with:] {
-			o.Delivery.Seq = m.seq
-			late = append(late, &settling{outcome: o})
+			o.outcome.Delivery.Seq = m.seq
+			late = append(late, o)
 		}
 		m.outcomes, m.event = nil, nil
 	}

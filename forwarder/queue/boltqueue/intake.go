@@ -31,10 +31,10 @@ type op interface {
 }
 
 // stores are those of the ops that store an event.
-func stores(ops []op) iter.Seq[*storing] {
+func stores[T op](ops []T) iter.Seq[*storing] {
 	return func(yield func(*storing) bool) {
 		for _, o := range ops {
-			if s, ok := o.(*storing); ok && !yield(s) {
+			if s, ok := op(o).(*storing); ok && !yield(s) {
 				return
 			}
 		}
@@ -144,18 +144,19 @@ func (in *intake) store(s *storing, unknown bool) error {
 	return nil
 }
 
-// settle adds an outcome.
-func (in *intake) settle(s *settling) {
+// settle adds an outcome, unless the queue is closed.
+func (in *intake) settle(s *settling) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.closed {
-		return
+		return false
 	}
 	in.outcomes = append(in.outcomes, s)
 	in.signal()
 	if in.worth() {
 		in.prompt()
 	}
+	return true
 }
 
 // late adds outcomes of events that have just come to the file, also while the

@@ -2,7 +2,6 @@ package boltqueue
 
 import (
 	"context"
-	"errors"
 	"os"
 	"runtime"
 	"slices"
@@ -17,7 +16,9 @@ import (
 // takes two syncs and a write for each page. Whoever stores an event is answered
 // when it is in the journal; it is still taken to the file, with many others,
 // and until then the journal keeps it. What the journal has no room for, or
-// cannot take, is answered when it is in the file.
+// cannot take, is answered when it is in the file. Outcomes are written as well,
+// so that few are lost, and few events delivered twice, where the process ends
+// before they are in the file.
 //
 // The file tells up to which entry everything is in it, in the transaction that
 // takes them there, so that nothing comes back that has been deleted since. A
@@ -33,7 +34,8 @@ type journal struct {
 	offer    func([]*storing) // told of what was written
 	hurry    func()           // told when somebody waits for the queue file instead
 
-	ready   chan struct{} // holds one token when something may wait
+	ready   chan struct{} // holds one token when an event may wait
+	told    chan struct{} // likewise an outcome
 	closing chan struct{}
 	ended   chan struct{} // closed when nothing is written any more
 
@@ -41,8 +43,8 @@ type journal struct {
 	file    *journalFile  // nil while nothing can be written; the writing goroutine's
 	open    bool          // whether there is one that takes entries
 	renewal chan struct{} // closed by the next beginning of a new file; nil if none was asked for
-	pending []*storing    // which wait to be written
-	kept    []*storing    // which are in the journal, and above done
+	pending []logged      // which wait to be written
+	kept    []logged      // which are in the journal, and above done
 	buffer  []byte        // of a write
 	next    uint64        // the number of the next entry
 	done    uint64        // the file says that it has everything up to here
@@ -59,7 +61,7 @@ const journalAgain = 10 * time.Second
 func newJournal(path string, identity []byte, done uint64, segment int64) *journal {
 	return &journal{
 		path: journalPath(path), identity: identity, segment: segment, done: done, next: done + 1,
-		ready: make(chan struct{}, 1), closing: make(chan struct{}), ended: make(chan struct{}),
+		ready: make(chan struct{}, 1), told: make(chan struct{}, 1), closing: make(chan struct{}), ended: make(chan struct{}),
 	}
 }
 
@@ -82,6 +84,24 @@ func (j *journal) add(s *storing) {
 	}
 }
 
+// outcomeDelay is how long an outcome waits for an event with which it is written.
+const outcomeDelay = 10 * time.Millisecond
+
+// note has an outcome written, with the next events or a moment later: most often
+// it is in the file by then.
+func (j *journal) note(s *settling) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.open || j.trouble() {
+		return
+	}
+	j.pending = append(j.pending, s)
+	select {
+	case j.told <- struct{}{}:
+	default:
+	}
+}
+
 // loop is the writing goroutine.
 func (j *journal) loop() {
 	defer close(j.ended)
@@ -91,20 +111,29 @@ func (j *journal) loop() {
 		again.Stop()
 	}
 	defer again.Stop()
+	late := time.NewTimer(0) // for outcomes with which no event is written
+	late.Stop()
+	defer late.Stop()
 	for {
+		var err error
 		select {
 		case <-j.ready:
 			runtime.Gosched() // who was just answered may have more
-			if err := j.write(); err != nil {
-				j.shut()
-				again.Reset(journalAgain)
-			}
+			err = j.write()
+		case <-j.told:
+			late.Reset(outcomeDelay)
+		case <-late.C:
+			err = j.write()
 		case <-again.C:
 			if !j.begin() {
 				again.Reset(journalAgain)
 			}
 		case <-j.closing:
 			return
+		}
+		if err != nil {
+			j.shut()
+			again.Reset(journalAgain)
 		}
 		if j.renewing() {
 			j.shut()
@@ -155,11 +184,13 @@ func (j *journal) shut() {
 }
 
 // forgo leaves events that are not in the journal to the queue file.
-func (j *journal) forgo(waiting []*storing) {
-	for _, s := range waiting {
+func (j *journal) forgo(waiting []logged) {
+	hurry := false
+	for s := range stores(waiting) {
 		s.journaled.Store(false)
+		hurry = true
 	}
-	if len(waiting) > 0 {
+	if hurry {
 		j.hurry()
 	}
 }
@@ -207,28 +238,29 @@ func (j *journal) write() error {
 		start := time.Now()
 		err := j.fault(beforeJournal)
 		if err == nil {
-			err = j.file.write(entries, group[len(group)-1].number)
+			err = j.file.write(entries, group[len(group)-1].log().number)
 		}
 		if err != nil {
 			j.lose(group)
 			return err
 		}
 		j.wrote(time.Since(start), len(group))
-		for _, s := range group {
+		events := slices.Collect(stores(group))
+		for _, s := range events {
 			s.tell(answer{})
 		}
-		j.offer(group)
+		j.offer(events)
 	}
 }
 
 // lose leaves events whose write has failed to the queue file. They may yet be
 // in the journal, as what is committed while the power fails may be in a file.
-func (j *journal) lose(group []*storing) {
+func (j *journal) lose(group []logged) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.kept = slices.DeleteFunc(j.kept, func(s *storing) bool { return slices.Contains(group, s) })
-	for _, s := range group {
-		s.number = 0
+	j.kept = slices.DeleteFunc(j.kept, func(k logged) bool { return slices.Contains(group, k) })
+	for _, k := range group {
+		k.log().number = 0
 	}
 	j.forgo(group)
 }
@@ -238,7 +270,7 @@ const maxGroup = 1 << 20
 
 // group takes what is written together, coded, and numbers it. Nothing is taken
 // where there is no room, and what waits is left to the queue file.
-func (j *journal) group() (group []*storing, entries []byte) {
+func (j *journal) group() (group []logged, entries []byte) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.file == nil {
@@ -246,20 +278,20 @@ func (j *journal) group() (group []*storing, entries []byte) {
 	}
 	entries = j.buffer[:0]
 	for len(j.pending) > 0 && len(entries) < maxGroup {
-		s := j.pending[0]
-		if s.stored { // it was taken to the file meanwhile
+		k := j.pending[0]
+		if k.log().stored { // it was taken to the file meanwhile
 			j.pending = j.pending[1:]
 			continue
 		}
-		with := appendEntry(entries, j.next, &s.record, s.sealed)
+		with := k.appendEntry(entries, j.next)
 		if !j.file.fits(len(with)) && (len(entries) > 0 || !j.file.turn(j.done)) {
 			break
 		}
 		entries = with
-		s.number = j.next
+		k.log().number = j.next
 		j.next++
-		group = append(group, s)
-		j.kept = append(j.kept, s)
+		group = append(group, k)
+		j.kept = append(j.kept, k)
 		j.pending = j.pending[1:]
 	}
 	j.buffer = entries
@@ -270,134 +302,8 @@ func (j *journal) group() (group []*storing, entries []byte) {
 	return group, entries
 }
 
-// mark returns the number up to which everything will be in the file when the
-// changes are committed.
-func (j *journal) mark(ops []op) uint64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for s := range stores(ops) {
-		s.storing = true
-	}
-	mark := j.done
-	for _, s := range j.kept {
-		if !s.stored && !s.storing {
-			return mark
-		}
-		mark = s.number
-	}
-	return j.next - 1 // above it may be what could not be written
-}
-
-// failed notes that the changes for which mark was asked are not in the file.
-func (j *journal) failed(ops []op) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for s := range stores(ops) {
-		s.storing = false
-	}
-}
-
-// committed notes that they are, and that the file says so up to the mark.
-func (j *journal) committed(ops []op, mark uint64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for s := range stores(ops) {
-		s.storing = false
-		s.stored = s.stored || !s.full
-	}
-	j.done = mark
-	passed := 0
-	for passed < len(j.kept) && j.kept[passed].number <= mark {
-		passed++
-	}
-	j.kept = slices.Delete(j.kept, 0, passed)
-	if j.passed != nil {
-		close(j.passed)
-		j.passed = nil
-	}
-}
-
-// keeps reports whether an event that cannot be taken to the file stays in the
-// journal; if not, it will not be written to it any more.
-func (j *journal) keeps(s *storing) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if s.number != 0 {
-		return true
-	}
-	s.stored = true
-	return false
-}
-
-// sealed counts what is not in the file yet, by the key that sealed it.
-func (j *journal) sealed(into map[fingerprint]int64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, waiting := range [][]*storing{j.pending, j.kept} {
-		for _, s := range waiting {
-			if s.keep && !s.stored {
-				into[fingerprint(s.sealed)]++
-			}
-		}
-	}
-}
-
-// drained waits until the file has everything that is in the journal, or until
-// given up, and reports whether it has.
-func (j *journal) drained(ctx context.Context, givenUp <-chan struct{}) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	last := j.next - 1
-	for j.holds(last) {
-		if j.passed == nil {
-			j.passed = make(chan struct{})
-		}
-		passed := j.passed
-		j.mu.Unlock()
-		select {
-		case <-passed:
-		case <-givenUp:
-		case <-ctx.Done():
-		}
-		j.mu.Lock()
-		select {
-		case <-passed:
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// holds reports whether an event up to the number is not in the file yet. j.mu
-// is held.
-func (j *journal) holds(last uint64) bool {
-	return slices.ContainsFunc(j.kept, func(s *storing) bool { return !s.stored && s.number <= last })
-}
-
-// behind reports whether something is in the journal that is not in the file.
-func (j *journal) behind() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.holds(j.next)
-}
-
 // close ends the writing.
 func (j *journal) close() {
 	close(j.closing)
 	<-j.ended
-}
-
-// remove removes the file of a journal that is closed, unless it holds something
-// that is not in the queue file.
-func (j *journal) remove() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.holds(j.next) {
-		return nil
-	}
-	if err := os.Remove(j.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }

@@ -1,9 +1,11 @@
 package boltqueue
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -13,7 +15,7 @@ import (
 // by.
 const identitySize = 16
 
-// unstored reads the events that only the journal of a queue file holds.
+// unstored reads the events and outcomes that only the journal of a queue file holds.
 func unstored(path string, tx *bbolt.Tx) ([]journalEntry, error) {
 	identity := make([]byte, identitySize) // of a file that has none, and so no journal
 	if meta := tx.Bucket([]byte(bucketMeta)); meta != nil {
@@ -32,7 +34,7 @@ func countSealedIn(entries []journalEntry, sealed map[fingerprint]int64) {
 }
 
 // startJournal makes the queue's journal and intake. What only the journal of
-// before holds waits for the first commit, as if it had just been stored.
+// before holds waits for the first commit, as if it had just been told.
 func (q *Queue) startJournal(o Options, identity []byte, entries []journalEntry) {
 	segment := o.segment
 	if segment == 0 {
@@ -52,15 +54,24 @@ func (q *Queue) startJournal(o Options, identity []byte, entries []journalEntry)
 			q.onCommit(took, entries)
 		}
 	}
-	for _, e := range entries {
+	events, outcomes := recall(entries)
+	for _, e := range events {
 		s := &storing{ctx: context.Background(), queue: q, record: e.record, keep: e.record.payload, sealed: e.sealed, answer: make(chan answer, 1)}
 		s.journaled.Store(true)
 		s.number = e.number
-		j.kept, j.next = append(j.kept, s), e.number+1
+		j.kept = append(j.kept, s)
 		q.intake.note(s)
 		q.intake.add(s)
 	}
+	for _, e := range outcomes {
+		o, _ := e.outcome()
+		s := &settling{outcome: o, logState: logState{number: e.number}}
+		j.kept = append(j.kept, s)
+		q.intake.outcomes = append(q.intake.outcomes, s)
+	}
+	slices.SortFunc(j.kept, func(a, b logged) int { return cmp.Compare(a.log().number, b.log().number) })
 	if len(entries) > 0 {
+		j.next = entries[len(entries)-1].number + 1
 		q.intake.press()
 		q.intake.signal()
 		return
@@ -68,6 +79,18 @@ func (q *Queue) startJournal(o Options, identity []byte, entries []journalEntry)
 	_ = os.Remove(j.path) // nothing in it is not in the file
 	if j.segment > 0 {
 		j.begin() // where it fails, the loop tries again
+	}
+}
+
+// recallOutcomes takes to the file what only the journal tells of deliveries,
+// before any is claimed. Where that fails it is tried again with all the rest.
+func (q *Queue) recallOutcomes() {
+	for len(q.intake.outcomes) > 0 {
+		var ops []op
+		q.intake.outcomes = takeFront(q.intake.outcomes, min(len(q.intake.outcomes), batchOutcomes), &ops)
+		if q.run(ops) != nil {
+			return
+		}
 	}
 }
 

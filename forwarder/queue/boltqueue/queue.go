@@ -139,6 +139,7 @@ func Open(o Options) (*Queue, error) {
 	q.pause = time.NewTimer(lingerStep)
 	go q.journal.loop()
 	q.resealer = q.startResealer(o.OnResealed)
+	q.recallOutcomes()
 	go q.loop()
 	return q, nil
 }

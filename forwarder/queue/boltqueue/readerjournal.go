@@ -25,7 +25,8 @@ func (d *reading) findUnstored() error {
 	for i := range d.spots {
 		held[string(d.read(d.spots[i].id))] = true
 	}
-	d.unstored = slices.DeleteFunc(entries, func(e journalEntry) bool { return held[e.record.id] })
+	events, _ := recall(entries)
+	d.unstored = slices.DeleteFunc(events, func(e journalEntry) bool { return held[e.record.id] })
 	return nil
 }
 

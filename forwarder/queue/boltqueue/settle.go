@@ -8,12 +8,17 @@ import (
 func (q *Queue) Settle(o queue.Outcome) {
 	switch o.State {
 	case queue.Pending, queue.Delivered, queue.Dead:
+		s := &settling{outcome: o}
+		was, forFile := true, true
 		if l, ok := loanOf(o.Delivery); ok {
-			if o.Delivery.Seq = q.fresh.settle(l, o); o.Delivery.Seq == 0 {
-				return
-			}
+			was, forFile = q.fresh.settle(l, s)
 		}
-		q.intake.settle(&settling{outcome: o})
+		if forFile {
+			was = q.intake.settle(s)
+		}
+		if was {
+			q.journal.note(s)
+		}
 	default: // no state of a delivery: as if it had not been attempted
 		q.Release(o.Delivery)
 	}
@@ -21,7 +26,8 @@ func (q *Queue) Settle(o queue.Outcome) {
 
 // A settling is an outcome that waits for its transaction.
 type settling struct {
-	outcome queue.Outcome
+	outcome queue.Outcome // of a delivery whose Seq may be 0: then its event is looked up
+	logState
 }
 
 // apply records the outcome where the delivery is pending still. Where it is
@@ -29,6 +35,9 @@ type settling struct {
 func (s *settling) apply(t *txn) error {
 	o := &s.outcome
 	seq, upstream := o.Delivery.Seq, o.Delivery.Upstream
+	if seq == 0 {
+		return s.applyRecalled(t)
+	}
 	r := t.record(seq)
 	if r != nil && r.id == o.Delivery.EventID {
 		if d := r.delivery(upstream); d != nil && d.state == queue.Pending {

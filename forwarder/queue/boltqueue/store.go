@@ -117,11 +117,10 @@ type storing struct {
 	counted bool  // whether its bytes are among those that wait
 
 	journaled atomic.Bool // whether it is in the journal, or is to be
-	number    uint64      // of its entry, 0 before that; guarded by the journal's mutex, as are
-	storing   bool        // whether it is being taken to the file
-	stored    bool        // whether it is in the file, or was given up
+	logState
 
-	memory memory
+	memory  memory
+	applied []*settling // outcomes that go to the file with it
 }
 
 // An answer is what came of a store.
@@ -235,12 +234,17 @@ func (s *storing) apply(t *txn) error {
 // applyOutcomes takes in what came of an event that was lent from the journal. Of
 // one that has been delivered there is no payload to keep, unless all are kept.
 func (s *storing) applyOutcomes(t *txn, seq uint64, r *record) {
-	for _, o := range s.queue.fresh.take(s, seq) {
-		r.delivery(o.Delivery.Upstream).settle(&o)
+	s.applied = s.queue.fresh.take(s, seq)
+	for _, o := range s.applied {
+		r.delivery(o.outcome.Delivery.Upstream).settle(&o.outcome)
 	}
 	if r.payload && !r.has(queue.Pending) && r.class() == classDelivered && t.settings.KeepDelivered <= 0 {
 		r.forgetPayload()
 	}
+}
+
+func (s *storing) appendEntry(b []byte, number uint64) []byte {
+	return appendEntry(b, number, &s.record, s.sealed)
 }
 
 func (s *storing) done(err error) {
