@@ -60,6 +60,9 @@ func TestJournalKeepsOutcomes(t *testing.T) {
 	outcomesJournaled(t, h.Queue, outcomes)
 
 	q := mustOpen(t, Options{Path: h.killed(t), Settings: queue.DefaultSettings()})
+	for _, u := range []string{"ehr", "lab"} {
+		wantNone(t, q, u)
+	}
 	for _, where := range []string{" in the file", " in the journal"} {
 		for id, want := range map[string]queue.State{"delivered": queue.Delivered, "dead": queue.Dead, "waiting": queue.Pending} {
 			_, r := statesOf(t, q, id+where)
@@ -75,9 +78,6 @@ func TestJournalKeepsOutcomes(t *testing.T) {
 				}
 			}
 		}
-	}
-	for _, u := range []string{"ehr", "lab"} {
-		wantNone(t, q, u)
 	}
 	wantSound(t, q)
 	if q.journal.behind() {
