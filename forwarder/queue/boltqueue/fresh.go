@@ -3,6 +3,7 @@ package boltqueue
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 
@@ -33,7 +34,7 @@ type loan struct {
 
 // A memory is what a fresh knows of an event. All of it is guarded by its mutex.
 type memory struct {
-	event    *event.Event // nil once the file has it
+	event    *event.Event // nil once the file has it, and where it comes from a journal of before
 	number   uint64       // 0 before it was offered
 	outcomes []*settling  // of loans that have ended
 	seq      uint64       // the place that a transaction gives it in the file; 0 if none does
@@ -65,8 +66,7 @@ func (f *fresh) offer(events []*storing) (upstreams []string) {
 		if s.memory.seq != 0 {
 			continue // it will be in the file in a moment
 		}
-		for i := range s.record.deliveries {
-			u := s.record.deliveries[i].upstream
+		for u := range f.wanting(s) {
 			f.await(s, u)
 			if !slices.Contains(upstreams, u) {
 				upstreams = append(upstreams, u)
@@ -74,6 +74,20 @@ func (f *fresh) offer(events []*storing) (upstreams []string) {
 		}
 	}
 	return upstreams
+}
+
+// wanting are the upstreams that an event was never lent to.
+func (f *fresh) wanting(s *storing) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range s.record.deliveries {
+			d := &s.record.deliveries[i]
+			attempted := d.state != queue.Pending || d.attempts > 0 || f.lent(s, d.upstream) ||
+				slices.ContainsFunc(s.memory.outcomes, func(o *settling) bool { return o.outcome.Delivery.Upstream == d.upstream })
+			if !attempted && !yield(d.upstream) {
+				return
+			}
+		}
+	}
 }
 
 // await has an event wait to be lent to an upstream.
@@ -140,15 +154,19 @@ func (f *fresh) lentTo(upstream string) (n int64) {
 	return n
 }
 
-// load returns an event that is lent, or its place in the file if it is there by
-// now.
-func (f *fresh) load(l loan) (e *event.Event, seq uint64) {
+// load returns an event that is lent, or what is sealed of it, or its place in the
+// file if it is there by now.
+func (f *fresh) load(l loan) (e *event.Event, sealed []byte, seq uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if s := f.loans[l]; s != nil {
-		return s.memory.event, s.memory.seq
+	s := f.loans[l]
+	switch {
+	case s == nil:
+		return nil, nil, 0
+	case s.memory.stored:
+		return nil, nil, s.memory.seq
 	}
-	return nil, 0
+	return s.memory.event, s.sealed, 0
 }
 
 // settle ends a loan with its outcome. It returns whether there was one, and
@@ -217,16 +235,17 @@ func (f *fresh) failed(ops []op) {
 		}
 		f.withdraw(s)
 		for i := range s.record.deliveries {
-			u := s.record.deliveries[i].upstream
-			told := slices.ContainsFunc(s.memory.outcomes, func(o *settling) bool { return o.outcome.Delivery.Upstream == u })
-			switch {
-			case f.lent(s, u):
+			if u := s.record.deliveries[i].upstream; f.lent(s, u) {
 				f.lanes.of(u).settle(s.memory.seq)
-			case s.memory.number != 0 && !told:
-				f.await(s, u)
 			}
 		}
 		s.memory.seq = 0
+		if s.memory.number == 0 {
+			continue
+		}
+		for u := range f.wanting(s) {
+			f.await(s, u)
+		}
 	}
 }
 
@@ -253,13 +272,15 @@ func (f *fresh) committed(ops []op) (late []*settling) {
 
 // loadFresh reads the event of a loan.
 func (q *Queue) loadFresh(l loan, d queue.Delivery) (*event.Event, error) {
-	e, seq := q.fresh.load(l)
+	e, sealed, seq := q.fresh.load(l)
 	switch {
 	case e != nil:
 		return e, nil
-	case seq == 0:
-		return nil, fmt.Errorf("loading event %s: %w: it is not lent", d.EventID, queue.ErrNotFound)
+	case sealed != nil:
+		return q.ring.Load().open(d.EventID, sealed)
+	case seq != 0:
+		d.Seq = seq
+		return q.loadStored(d)
 	}
-	d.Seq = seq
-	return q.loadStored(d)
+	return nil, fmt.Errorf("loading event %s: %w: it is not lent", d.EventID, queue.ErrNotFound)
 }

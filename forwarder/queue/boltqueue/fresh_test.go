@@ -344,3 +344,45 @@ func TestFreshDuplicates(t *testing.T) {
 	})
 	wantSound(t, h.Queue)
 }
+
+// What only the journal holds when the queue is opened is delivered, although the
+// file cannot take it.
+func TestFreshFromAJournalOfBefore(t *testing.T) {
+	t.Parallel()
+	h := openHeld(t, filepath.Join(t.TempDir(), "queue.db"), Options{})
+	store(t, h.Queue, "in the file", "ehr")
+	letGo := holdLoop(t, h.Queue)
+	defer letGo()
+	put(t, h.Queue, "delivered to one", "ehr", "lab")
+	put(t, h.Queue, "waiting", "ehr")
+	h.Settle(outcomeOf(lend(t, h.Queue, "lab"), queue.Delivered))
+	h.Settle(outcomeOf(lend(t, h.Queue, "ehr"), queue.Delivered))
+	outcomesJournaled(t, h.Queue, 2)
+
+	var failing atomic.Bool
+	failing.Store(true)
+	q := mustOpen(t, Options{Path: h.killed(t), Settings: queue.DefaultSettings(), fault: func(stage string) error {
+		if stage == beforeCommit && failing.Load() {
+			return errors.New("no space left on device")
+		}
+		return nil
+	}})
+	for _, want := range []string{"in the file", "delivered to one", "waiting"} {
+		d := lend(t, q, "ehr")
+		if d.EventID != want {
+			t.Errorf("%s is lent, want %s", d.EventID, want)
+		}
+		wantLoaded(t, q, d)
+		q.Settle(outcomeOf(d, queue.Delivered))
+	}
+	wantNone(t, q, "ehr")
+	wantNone(t, q, "lab")
+	failing.Store(false)
+	for _, id := range []string{"in the file", "delivered to one", "waiting"} {
+		waitUntil(t, func() bool {
+			states, _ := statesOf(t, q, id)
+			return !slices.Contains(states, queue.Pending)
+		})
+	}
+	wantSound(t, q)
+}

@@ -55,6 +55,7 @@ func (q *Queue) startJournal(o Options, identity []byte, entries []journalEntry)
 		}
 	}
 	events, outcomes := recall(entries)
+	var unknown []*storing // of which the file knows nothing, not even that it was there
 	for _, e := range events {
 		s := &storing{ctx: context.Background(), queue: q, record: e.record, keep: e.record.payload, sealed: e.sealed, answer: make(chan answer, 1)}
 		s.journaled.Store(true)
@@ -62,7 +63,11 @@ func (q *Queue) startJournal(o Options, identity []byte, entries []journalEntry)
 		j.kept = append(j.kept, s)
 		q.intake.note(s)
 		q.intake.add(s)
+		if _, is := q.known(e.record.id); is {
+			unknown = append(unknown, s)
+		}
 	}
+	q.fresh.offer(unknown)
 	for _, e := range outcomes {
 		o, _ := e.outcome()
 		s := &settling{outcome: o, logState: logState{number: e.number}}
