@@ -28,7 +28,11 @@ func (q *Queue) Claim(upstream string, now time.Time, want queue.Want) (queue.Cl
 			break // the queue is closed
 		}
 	}
-	c.taken = append(c.taken, q.fresh.lend(upstream, want.First-c.first)...)
+	lent, next := q.fresh.lend(upstream, queue.Want{First: want.First - c.first, Retry: want.Retry - (len(c.taken) - c.first)}, c.now)
+	c.taken = append(c.taken, lent...)
+	if next > 0 && (c.next == 0 || next < c.next) {
+		c.next = next
+	}
 	return queue.Claimed{Deliveries: c.taken, Next: at(c.next)}, nil
 }
 

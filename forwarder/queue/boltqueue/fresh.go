@@ -3,7 +3,6 @@ package boltqueue
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"slices"
 	"sync"
 
@@ -20,10 +19,17 @@ import (
 type fresh struct {
 	lanes *lanes
 
-	mu    sync.Mutex
-	last  uint64                // the number of the newest event
-	waits map[string][]*storing // by upstream: those to be lent, in the order of their numbers
-	loans map[loan]*storing
+	mu      sync.Mutex
+	last    uint64                // the number of the newest event
+	waits   map[string][]*storing // by upstream: those never lent, in the order of their numbers
+	retries map[string][]retry    // by upstream: those lent before, in the order in which they are due
+	loans   map[loan]*storing
+}
+
+// A retry is an event that is due again.
+type retry struct {
+	due   int64
+	event *storing
 }
 
 // A loan is of an event to an upstream.
@@ -52,21 +58,19 @@ func loanOf(d queue.Delivery) (l loan, ok bool) {
 }
 
 func newFresh(ls *lanes) *fresh {
-	return &fresh{lanes: ls, waits: make(map[string][]*storing), loans: make(map[loan]*storing)}
+	return &fresh{lanes: ls, waits: make(map[string][]*storing), retries: make(map[string][]retry), loans: make(map[loan]*storing)}
 }
 
 // offer takes in events that are in the journal now, and returns the upstreams
-// for which one waits.
+// that they are for.
 func (f *fresh) offer(events []*storing) (upstreams []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range events {
 		f.last++
 		s.memory.number = f.last
-		if s.memory.seq != 0 {
-			continue // it will be in the file in a moment
-		}
-		for u := range f.wanting(s) {
+		for i := range s.record.deliveries {
+			u := s.record.deliveries[i].upstream
 			f.await(s, u)
 			if !slices.Contains(upstreams, u) {
 				upstreams = append(upstreams, u)
@@ -76,24 +80,42 @@ func (f *fresh) offer(events []*storing) (upstreams []string) {
 	return upstreams
 }
 
-// wanting are the upstreams that an event was never lent to.
-func (f *fresh) wanting(s *storing) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for i := range s.record.deliveries {
-			d := &s.record.deliveries[i]
-			attempted := d.state != queue.Pending || d.attempts > 0 || f.lent(s, d.upstream) ||
-				slices.ContainsFunc(s.memory.outcomes, func(o *settling) bool { return o.outcome.Delivery.Upstream == d.upstream })
-			if !attempted && !yield(d.upstream) {
-				return
-			}
-		}
+// await has an event wait to be lent to an upstream, if it is to be.
+func (f *fresh) await(s *storing, upstream string) {
+	if s.memory.number == 0 || s.memory.seq != 0 || s.memory.stored || f.lent(s, upstream) {
+		return // it is not in the journal yet, or in the file in a moment, or there, or lent
+	}
+	switch attempts, _, due := s.standing(upstream); {
+	case due < 0:
+	case attempts == 0:
+		i, _ := f.find(s, upstream)
+		f.waits[upstream] = slices.Insert(f.waits[upstream], i, s)
+	default:
+		again := f.retries[upstream]
+		i, _ := slices.BinarySearchFunc(again, due, func(r retry, due int64) int { return cmp.Compare(r.due, due) })
+		f.retries[upstream] = slices.Insert(again, i, retry{due, s})
 	}
 }
 
-// await has an event wait to be lent to an upstream.
-func (f *fresh) await(s *storing, upstream string) {
-	i, _ := f.find(s, upstream)
-	f.waits[upstream] = slices.Insert(f.waits[upstream], i, s)
+// standing tells where a delivery of an event in memory stands: how often it was
+// attempted, how many of these count, and when it is due, below 0 for never.
+func (s *storing) standing(upstream string) (attempts, used int, due int64) {
+	d := s.record.delivery(upstream)
+	attempts, used, due = d.attempts, d.used, d.next
+	state := d.state
+	for _, o := range s.memory.outcomes {
+		if o := &o.outcome; o.Delivery.Upstream == upstream {
+			attempts++
+			if o.Used {
+				used++
+			}
+			state, due = o.State, nanos(o.Next)
+		}
+	}
+	if state != queue.Pending {
+		due = -1
+	}
+	return attempts, used, due
 }
 
 // withdraw has an event wait no more.
@@ -102,6 +124,7 @@ func (f *fresh) withdraw(s *storing) {
 		u := s.record.deliveries[i].upstream
 		switch i, waits := f.find(s, u); {
 		case !waits:
+			f.retries[u] = slices.DeleteFunc(f.retries[u], func(r retry) bool { return r.event == s })
 		case i == 0: // as most often, since events come to the file in the order of the journal
 			f.waits[u][0], f.waits[u] = nil, f.waits[u][1:]
 		default:
@@ -117,29 +140,42 @@ func (f *fresh) find(s *storing, upstream string) (i int, waits bool) {
 	})
 }
 
-// lend lends up to n events to an upstream.
-func (f *fresh) lend(upstream string, n int) (lent []queue.Delivery) {
+// lend lends events to an upstream, and tells when the first retry that is not due
+// yet will be; 0 if there is none.
+func (f *fresh) lend(upstream string, want queue.Want, now int64) (lent []queue.Delivery, next int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	waits := f.waits[upstream]
-	for len(lent) < n && len(waits) > 0 {
-		s := waits[0]
+	waits, retries := f.waits[upstream], f.retries[upstream]
+	for ; len(waits) > 0 && want.First > 0; want.First-- {
+		lent = append(lent, f.lendOne(waits[0], upstream))
 		waits[0], waits = nil, waits[1:]
-		if s.memory.seq != 0 {
-			continue
-		}
-		f.loans[loan{upstream, s.memory.number}] = s
-		lent = append(lent, queue.Delivery{
-			Seq:        s.memory.number | inMemory,
-			EventID:    s.record.id,
-			Provider:   s.record.provider,
-			Type:       s.record.typ,
-			Upstream:   upstream,
-			ReceivedAt: at(s.record.receivedAt),
-		})
 	}
-	f.waits[upstream] = waits
-	return lent
+	for ; len(retries) > 0 && retries[0].due <= now && want.Retry > 0; want.Retry-- {
+		lent = append(lent, f.lendOne(retries[0].event, upstream))
+		retries = slices.Delete(retries, 0, 1)
+	}
+	f.waits[upstream], f.retries[upstream] = waits, retries
+	for _, r := range retries {
+		if r.due > now {
+			return lent, r.due
+		}
+	}
+	return lent, 0
+}
+
+func (f *fresh) lendOne(s *storing, upstream string) queue.Delivery {
+	f.loans[loan{upstream, s.memory.number}] = s
+	attempts, used, _ := s.standing(upstream)
+	return queue.Delivery{
+		Seq:        s.memory.number | inMemory,
+		EventID:    s.record.id,
+		Provider:   s.record.provider,
+		Type:       s.record.typ,
+		Upstream:   upstream,
+		ReceivedAt: at(s.record.receivedAt),
+		Attempts:   attempts,
+		Used:       used,
+	}
 }
 
 // lentTo counts an upstream's loans of events that have no place in the file.
@@ -182,6 +218,7 @@ func (f *fresh) settle(l loan, o *settling) (was, forFile bool) {
 	o.outcome.Delivery.Seq = 0
 	if !s.memory.stored {
 		s.memory.outcomes = append(s.memory.outcomes, o)
+		f.await(s, l.upstream)
 		return true, false
 	}
 	o.outcome.Delivery.Seq = s.memory.seq
@@ -197,12 +234,10 @@ func (f *fresh) release(l loan) {
 		return
 	}
 	delete(f.loans, l)
-	switch {
-	case s.memory.seq != 0:
+	if s.memory.seq != 0 {
 		f.lanes.of(l.upstream).release(s.memory.seq)
-	case !s.memory.stored:
-		f.await(s, l.upstream)
 	}
+	f.await(s, l.upstream)
 }
 
 // take has an event lent no more, since a transaction gives it a place in the
@@ -211,6 +246,7 @@ func (f *fresh) release(l loan) {
 func (f *fresh) take(s *storing, seq uint64) []*settling {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.withdraw(s)
 	m := &s.memory
 	m.seq, m.with = seq, len(m.outcomes)
 	for i := range s.record.deliveries {
@@ -233,18 +269,14 @@ func (f *fresh) failed(ops []op) {
 		if s.memory.seq == 0 {
 			continue
 		}
-		f.withdraw(s)
 		for i := range s.record.deliveries {
 			if u := s.record.deliveries[i].upstream; f.lent(s, u) {
 				f.lanes.of(u).settle(s.memory.seq)
 			}
 		}
 		s.memory.seq = 0
-		if s.memory.number == 0 {
-			continue
-		}
-		for u := range f.wanting(s) {
-			f.await(s, u)
+		for i := range s.record.deliveries {
+			f.await(s, s.record.deliveries[i].upstream)
 		}
 	}
 }
@@ -259,8 +291,10 @@ func (f *fresh) committed(ops []op) (late []*settling) {
 		if m.seq == 0 && !s.duplicate {
 			continue
 		}
+		if m.seq == 0 { // it was there already
+			f.withdraw(s)
+		}
 		m.stored = true
-		f.withdraw(s)
 		for _, o := range m.outcomes[m.with:] {
 			o.outcome.Delivery.Seq = m.seq
 			late = append(late, o)

@@ -56,7 +56,7 @@ func wantNone(t *testing.T, q *Queue, upstream string) {
 func outcomeOf(d queue.Delivery, s queue.State) queue.Outcome {
 	o := queue.Outcome{Delivery: d, At: time.Now(), Duration: time.Millisecond, Result: queue.Success, Status: 204, Used: true, State: s}
 	if s != queue.Delivered {
-		o.Result, o.Status = queue.Failure, 500
+		o.Result, o.Status, o.Next = queue.Failure, 500, o.At.Add(100*time.Millisecond)
 	}
 	return o
 }
@@ -383,6 +383,70 @@ func TestFreshFromAJournalOfBefore(t *testing.T) {
 			states, _ := statesOf(t, q, id)
 			return !slices.Contains(states, queue.Pending)
 		})
+	}
+	wantSound(t, q)
+}
+
+// An attempt in vain is made again when it is due, although the file fails.
+func TestFreshRetries(t *testing.T) {
+	t.Parallel()
+	var failing atomic.Bool
+	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), fault: func(stage string) error {
+		if stage == beforeCommit && failing.Load() {
+			return errors.New("no space left on device")
+		}
+		return nil
+	}})
+	waitForJournal(t, q)
+	letGo := holdLoop(t, q)
+	put(t, q, "later", "ehr")
+	put(t, q, "sooner", "ehr")
+	put(t, q, "dead", "ehr")
+	failing.Store(true)
+	letGo()
+	now := time.Now()
+	for _, after := range []time.Duration{time.Hour, time.Minute} {
+		o := outcomeOf(lend(t, q, "ehr"), queue.Pending)
+		o.Next = now.Add(after)
+		q.Settle(o)
+	}
+	q.Settle(outcomeOf(lend(t, q, "ehr"), queue.Dead))
+	wantNone(t, q, "ehr")
+	waitUntil(t, func() bool { // it is not to be had while it is tried to take it to the file
+		c, err := q.Claim("ehr", now, queue.Want{First: 10, Retry: 10})
+		return err == nil && len(c.Deliveries) == 0 && c.Next.Equal(now.Add(time.Minute))
+	})
+	var again []queue.Delivery
+	waitUntil(t, func() bool {
+		c, err := q.Claim("ehr", now.Add(2*time.Hour), queue.Want{Retry: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again = append(again, c.Deliveries...)
+		return len(again) == 2
+	})
+	for i, want := range []string{"sooner", "later"} {
+		if d := again[i]; d.EventID != want || d.Attempts != 1 || d.Used != 1 {
+			t.Errorf("%+v is lent, want %s at its second attempt", d, want)
+		}
+	}
+	q.Release(again[0])
+	waitUntil(t, func() bool {
+		c, err := q.Claim("ehr", now.Add(2*time.Hour), queue.Want{First: 10, Retry: 10})
+		return err == nil && len(c.Deliveries) == 1 && c.Deliveries[0] == again[0]
+	})
+	for _, d := range again {
+		q.Settle(outcomeOf(d, queue.Delivered))
+	}
+	failing.Store(false)
+	for _, id := range []string{"sooner", "later"} {
+		waitUntil(t, func() bool { states, _ := statesOf(t, q, id); return states[0] == queue.Delivered })
+		if _, r := statesOf(t, q, id); r.HasPayload || r.Deliveries[0].Attempts != 2 || len(r.Deliveries[0].History) != 2 {
+			t.Errorf("%+v, want it delivered at the second attempt", r)
+		}
+	}
+	if states, _ := statesOf(t, q, "dead"); states[0] != queue.Dead {
+		t.Errorf("it is %v, want it dead", states)
 	}
 	wantSound(t, q)
 }
