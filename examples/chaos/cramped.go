@@ -105,7 +105,7 @@ func (c *cramped) resumed(ctx context.Context, began time.Time) error {
 			return err
 		}
 		if time.Since(began) > resumeLimit {
-			return fmt.Errorf("accepting has not resumed after %s", resumeLimit)
+			return fmt.Errorf("accepting has not resumed after %s; the gateway printed last:\n%s", resumeLimit, c.proc.tail(20))
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -103,9 +103,6 @@ func (q *Queue) wait(err error) bool {
 func (q *Queue) run(ops []op) error {
 	for len(ops) > 0 {
 		bad, err := q.attempt(ops)
-		if bad < 0 {
-			q.intake.tried(countStores(ops), err)
-		}
 		if err == nil {
 			q.backoff = 0
 			return nil

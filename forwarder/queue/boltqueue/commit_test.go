@@ -462,35 +462,3 @@ func TestDuplicateOnAFullDisk(t *testing.T) {
 		}
 	}
 }
-
-// A disk that has room for some of what waits gets some of it.
-func TestFewerAtOnceWhereThereIsLittleRoom(t *testing.T) {
-	t.Parallel()
-	const most = 10
-	var q *Queue
-	var narrow atomic.Bool
-	q = mustOpen(t, Options{
-		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), segment: -1,
-		fault: func(string) error {
-			if !narrow.Load() {
-				return nil
-			}
-			q.intake.mu.Lock()
-			defer q.intake.mu.Unlock()
-			if q.intake.most > most {
-				return errors.New("no space left on device")
-			}
-			return nil
-		},
-	})
-	narrow.Store(true)
-	var wg sync.WaitGroup
-	for i := range 5 * most {
-		wg.Go(func() { store(t, q, fmt.Sprint(i), "ehr") })
-	}
-	wg.Wait()
-	narrow.Store(false)
-	if n := len(claim(t, q, "ehr", 10*most)); n != 5*most {
-		t.Errorf("%d deliveries, want %d", n, 5*most)
-	}
-}

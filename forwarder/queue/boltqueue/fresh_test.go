@@ -378,6 +378,7 @@ func TestFreshFromAJournalOfBefore(t *testing.T) {
 	wantNone(t, q, "ehr")
 	wantNone(t, q, "lab")
 	failing.Store(false)
+	waitUntil(t, func() bool { return !q.journal.behind() })
 	for _, id := range []string{"in the file", "delivered to one", "waiting"} {
 		waitUntil(t, func() bool {
 			states, _ := statesOf(t, q, id)
@@ -439,6 +440,7 @@ func TestFreshRetries(t *testing.T) {
 		q.Settle(outcomeOf(d, queue.Delivered))
 	}
 	failing.Store(false)
+	waitUntil(t, func() bool { return !q.journal.behind() })
 	for _, id := range []string{"sooner", "later"} {
 		waitUntil(t, func() bool { states, _ := statesOf(t, q, id); return states[0] == queue.Delivered })
 		if _, r := statesOf(t, q, id); r.HasPayload || r.Deliveries[0].Attempts != 2 || len(r.Deliveries[0].History) != 2 {

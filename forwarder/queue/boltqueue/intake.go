@@ -12,8 +12,8 @@ import (
 // The bounds of one transaction, so that none takes long, and of what may wait
 // for one.
 const (
-	batchOutcomes = 1024
-	batchStores   = 1024
+	batchOutcomes = 256
+	batchStores   = 256
 	batchTasks    = 16
 	batchBytes    = 16 << 20 // of sealed payloads
 	maxOutcomes   = 4096     // waiting; with more nothing is claimed
@@ -41,13 +41,6 @@ func stores[T op](ops []T) iter.Seq[*storing] {
 	}
 }
 
-func countStores(ops []op) (n int) {
-	for range stores(ops) {
-		n++
-	}
-	return n
-}
-
 // An intake holds what waits for the committing goroutine.
 type intake struct {
 	ready chan struct{} // holds one token when something may wait
@@ -59,7 +52,6 @@ type intake struct {
 	stores   []*storing
 	parked   []*storing          // stores that wait for room
 	stuck    []*storing          // those in the journal that fail; for the next sweep
-	most     int                 // how many stores are taken at once
 	starved  map[string]struct{} // upstreams that Claim gave nothing since too many outcomes wait
 
 	ids     map[string]underWay // by the event's id
@@ -78,7 +70,7 @@ type underWay struct {
 
 func newIntake(j *journal, room func() int64) *intake {
 	return &intake{
-		ready: make(chan struct{}, 1), most: batchStores, starved: make(map[string]struct{}),
+		ready: make(chan struct{}, 1), starved: make(map[string]struct{}),
 		ids: make(map[string]underWay), hurry: make(chan struct{}, 1), journal: j, room: room,
 	}
 }
@@ -198,27 +190,12 @@ func (in *intake) take() []op {
 	in.stores = slices.DeleteFunc(in.stores, in.withdraw)
 	in.parked = slices.DeleteFunc(in.parked, in.withdraw)
 	n, size := 0, 0
-	for n < min(len(in.stores), in.most) && (n == 0 || size+len(in.stores[n].sealed) <= batchBytes) {
+	for n < min(len(in.stores), batchStores) && (n == 0 || size+len(in.stores[n].sealed) <= batchBytes) {
 		size += len(in.stores[n].sealed)
 		n++
 	}
 	in.stores = takeFront(in.stores, n, &ops)
 	return ops
-}
-
-// tried notes whether that many stores could be committed at once. Where they
-// could not, fewer are tried next, which may find the room that all did not.
-func (in *intake) tried(n int, err error) {
-	if n == 0 {
-		return
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if err != nil {
-		in.most = max(1, min(in.most, n)/2)
-	} else {
-		in.most = min(2*in.most, batchStores)
-	}
 }
 
 // withdraw reports whether whoever waits for a store has gone.

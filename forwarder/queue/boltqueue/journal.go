@@ -111,9 +111,7 @@ func (j *journal) loop() {
 		again.Stop()
 	}
 	defer again.Stop()
-	late := time.NewTimer(0) // for outcomes with which no event is written
-	late.Stop()
-	defer late.Stop()
+	var late <-chan time.Time // for outcomes with which no event is written
 	for {
 		var err error
 		select {
@@ -121,8 +119,11 @@ func (j *journal) loop() {
 			runtime.Gosched() // who was just answered may have more
 			err = j.write()
 		case <-j.told:
-			late.Reset(outcomeDelay)
-		case <-late.C:
+			if late == nil {
+				late = time.After(outcomeDelay)
+			}
+		case <-late:
+			late = nil
 			err = j.write()
 		case <-again.C:
 			if !j.begin() {
