@@ -452,3 +452,33 @@ func TestFreshRetries(t *testing.T) {
 	}
 	wantSound(t, q)
 }
+
+// What was delivered from memory takes up room in the file too, and none of what
+// is kept back for outcomes.
+func TestFreshTakesUpRoom(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	var refused atomic.Int64
+	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), fault: func(stage string) error {
+		if stage == beforeReserve && full.Load() {
+			refused.Add(1)
+			return errors.New("no space left on device")
+		}
+		return nil
+	}})
+	waitForJournal(t, q)
+	letGo := holdLoop(t, q)
+	put(t, q, "a", "ehr")
+	q.Settle(outcomeOf(lend(t, q, "ehr"), queue.Delivered))
+	full.Store(true)
+	letGo()
+	waitUntil(t, func() bool { return refused.Load() > 1 })
+	if !q.journal.behind() {
+		t.Error("the event is in the file, for which there is no room")
+	}
+	full.Store(false)
+	waitUntil(t, func() bool { return !q.journal.behind() })
+	if states, _ := statesOf(t, q, "a"); states[0] != queue.Delivered {
+		t.Errorf("it is %v, want it delivered", states)
+	}
+}

@@ -9,6 +9,10 @@ const (
 
 	// reserveStep is how much is taken at once, where there is as much.
 	reserveStep = 8 << 20
+
+	// traceBytes is what an event takes up beside its payload: its record, and
+	// its keys in the indexes.
+	traceBytes = 1 << 10
 )
 
 // reserve takes room for a transaction that stores something, and for those

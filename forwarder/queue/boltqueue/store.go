@@ -205,6 +205,7 @@ func (s *storing) apply(t *txn) error {
 	if journaled {
 		s.applyOutcomes(t, seq, &r)
 	}
+	t.stored += traceBytes
 	if r.payload {
 		t.put(bucketPayloads, seqKey(seq), s.sealed)
 		t.add(countBytes, r.size)

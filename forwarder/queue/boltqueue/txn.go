@@ -48,7 +48,7 @@ type txn struct {
 	buckets  map[string]*bbolt.Bucket
 	blocks   map[uint64]*block // those that it has to do with
 	dirty    bool
-	stored   int64 // bytes of sealed payloads
+	stored   int64 // bytes that new events take up
 	stale    bool  // whether an older key has sealed something of that
 	err      error
 
