@@ -45,6 +45,7 @@ type memory struct {
 	outcomes []*settling  // of loans that have ended
 	seq      uint64       // the place that a transaction gives it in the file; 0 if none does
 	with     int          // how many of the outcomes that transaction has
+	claimed  []string     // the upstreams that have claimed that place
 	stored   bool         // whether the file has it
 }
 
@@ -248,10 +249,11 @@ func (f *fresh) take(s *storing, seq uint64) []*settling {
 	defer f.mu.Unlock()
 	f.withdraw(s)
 	m := &s.memory
-	m.seq, m.with = seq, len(m.outcomes)
+	m.seq, m.with, m.claimed = seq, len(m.outcomes), nil
 	for i := range s.record.deliveries {
 		if u := s.record.deliveries[i].upstream; f.lent(s, u) {
 			f.lanes.of(u).claim(seq)
+			m.claimed = append(m.claimed, u)
 		}
 	}
 	return m.outcomes[:m.with:m.with]
@@ -269,10 +271,8 @@ func (f *fresh) failed(ops []op) {
 		if s.memory.seq == 0 {
 			continue
 		}
-		for i := range s.record.deliveries {
-			if u := s.record.deliveries[i].upstream; f.lent(s, u) {
-				f.lanes.of(u).settle(s.memory.seq)
-			}
+		for _, u := range s.memory.claimed { // whether or not it is lent still
+			f.lanes.of(u).settle(s.memory.seq)
 		}
 		s.memory.seq = 0
 		for i := range s.record.deliveries {
