@@ -107,12 +107,23 @@ func adapt(text string) ([]byte, error) {
 	return cfg, err
 }
 
+// givenPorts are those that freePort has picked: Caddy shares a port that another
+// listens on, and a test whose Caddy is started again has none meanwhile.
+var givenPorts sync.Map
+
 // freePort picks a port that nothing listens on. It is below those that systems
-// give to outgoing connections, of which one could take it before Caddy does.
+// give to outgoing connections, of which one could take it before Caddy does, and
+// those of package stage.
 func freePort(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+	for try := range 2000 {
+		if try == 1000 {
+			givenPorts.Clear() // all of them
+		}
+		port := strconv.Itoa(10_000 + rand.IntN(5_000))
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
 		if l, err := net.Listen("tcp", ":"+port); err == nil {
 			_ = l.Close()
 			return port
