@@ -9,10 +9,10 @@ import (
 
 // Where things are in the plot, in pixels.
 const (
-	plotWidth  = 920.0
+	plotWidth  = 1000.0
 	margin     = 24.0
-	barsLeft   = 330.0
-	barsRight  = 690.0
+	barsLeft   = 410.0
+	barsRight  = 770.0
 	lineHeight = 38.0
 	barHeight  = 16.0
 	mostShown  = 2.6 // longer bars are cut off
