@@ -61,9 +61,9 @@ tables: ## Print what the long comparisons run, and what came of it
 	@$(GO) test -tags $(TAGS) -count 1 -v -run '^(TestAnswers|TestVectors|TestUnauthorized|TestKill|TestReloadsUnderLoad)' ./caddymodule/ > .tables 2>&1 || { cat .tables; rm -f .tables; exit 1; }
 	@sed -n 's/^ *[a-z_]*_test\.go:[0-9]*: //p' .tables; rm -f .tables
 
-bench: build ## Measure the gateway beside bare Caddy and print a table (takes half an hour)
+bench: build ## Measure the gateway beside bare Caddy; tables in bin/bench.md, a plot in bin/bench.svg (takes 20 minutes)
 	@$(GO) build -o bin/bench ./examples/bench
-	@bin/bench -caddy bin/caddy
+	@bin/bench -caddy bin/caddy -all -rounds 3 -slice 2s -markdown bin/bench.md -svg bin/bench.svg
 
 microbench: ## Run the Go benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...
