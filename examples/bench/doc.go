@@ -6,7 +6,7 @@
 //
 // It needs the gateway's binary, which `make build` makes, and Linux:
 //
-//	go run ./examples/bench                     # the table: about a quarter of an hour
+//	go run ./examples/bench                     # the table: about half an hour
 //	go run ./examples/bench -quick              # the same, roughly: half a minute
 //	go run ./examples/bench -list               # the names of the lines
 //	go run ./examples/bench -lines 'verify|forged' -rounds 10

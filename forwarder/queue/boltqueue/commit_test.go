@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -461,4 +462,31 @@ func TestDuplicateOnAFullDisk(t *testing.T) {
 			t.Fatalf("Store of a known event: %+v, %v; want a duplicate", r, err)
 		}
 	}
+}
+
+// Whoever waits for a disk is told what is wrong with it, whether or not the event
+// was among those that were tried.
+func TestEveryStoreKnowsTheCause(t *testing.T) {
+	t.Parallel()
+	q := mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), segment: -1,
+		fault: func(stage string) error {
+			if stage == beforeReserve {
+				return errors.New("no space left on device")
+			}
+			return nil
+		},
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i := range 2 * batchStores {
+		wg.Go(func() {
+			_, err := q.Store(ctx, queue.Item{Event: queuetest.Event(fmt.Sprint(i), time.Now()), Upstreams: []string{"ehr"}})
+			if err == nil || !strings.Contains(err.Error(), "no space left on device") {
+				t.Errorf("Store: %v", err)
+			}
+		})
+	}
+	wg.Wait()
 }

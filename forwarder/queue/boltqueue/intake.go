@@ -225,7 +225,6 @@ func (in *intake) back(ops []op, cause error) {
 		case *settling:
 			outcomes = append(outcomes, o)
 		case *storing:
-			o.cause = cause
 			stores = append(stores, o)
 		case probing: // the next sweep has another
 		default:
@@ -235,6 +234,9 @@ func (in *intake) back(ops []op, cause error) {
 	in.mu.Lock()
 	in.outcomes = slices.Insert(in.outcomes, 0, outcomes...)
 	in.stores = slices.Insert(in.stores, 0, stores...)
+	for _, s := range in.stores { // those that were not tried wait for the same
+		s.cause = cause
+	}
 	in.mu.Unlock()
 	for _, k := range tasks {
 		k.done(cause)
