@@ -55,8 +55,8 @@ type Queue interface {
 	Claim(upstream string, now time.Time, want Want) (Claimed, error)
 
 	// Load reads the event of a claimed delivery, which is not to be changed:
-	// others may have it as well. ErrNotFound: it has been
-	// purged meanwhile. ErrUnreadable: it cannot be opened, now or later.
+	// others may have it as well. ErrNotFound: it has been purged meanwhile.
+	// ErrUnreadable: it cannot be opened, now or later.
 	Load(d Delivery) (*event.Event, error)
 
 	// Settle records the outcome of an attempt at a claimed delivery, and

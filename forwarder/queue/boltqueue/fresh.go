@@ -86,37 +86,28 @@ func (f *fresh) await(s *storing, upstream string) {
 	if s.memory.number == 0 || s.memory.seq != 0 || s.memory.stored || f.lent(s, upstream) {
 		return // it is not in the journal yet, or in the file in a moment, or there, or lent
 	}
-	switch attempts, _, due := s.standing(upstream); {
-	case due < 0:
-	case attempts == 0:
+	switch d := s.standing(upstream); {
+	case d.state != queue.Pending:
+	case d.attempts == 0:
 		i, _ := f.find(s, upstream)
 		f.waits[upstream] = slices.Insert(f.waits[upstream], i, s)
 	default:
 		again := f.retries[upstream]
-		i, _ := slices.BinarySearchFunc(again, due, func(r retry, due int64) int { return cmp.Compare(r.due, due) })
-		f.retries[upstream] = slices.Insert(again, i, retry{due, s})
+		i, _ := slices.BinarySearchFunc(again, d.next, func(r retry, due int64) int { return cmp.Compare(r.due, due) })
+		f.retries[upstream] = slices.Insert(again, i, retry{d.next, s})
 	}
 }
 
-// standing tells where a delivery of an event in memory stands: how often it was
-// attempted, how many of these count, and when it is due, below 0 for never.
-func (s *storing) standing(upstream string) (attempts, used int, due int64) {
-	d := s.record.delivery(upstream)
-	attempts, used, due = d.attempts, d.used, d.next
-	state := d.state
+// standing is where a delivery of an event in memory stands, without its history.
+func (s *storing) standing(upstream string) delivery {
+	d := *s.record.delivery(upstream)
+	d.history = nil
 	for _, o := range s.memory.outcomes {
-		if o := &o.outcome; o.Delivery.Upstream == upstream {
-			attempts++
-			if o.Used {
-				used++
-			}
-			state, due = o.State, nanos(o.Next)
+		if o.outcome.Delivery.Upstream == upstream {
+			d.settle(&o.outcome)
 		}
 	}
-	if state != queue.Pending {
-		due = -1
-	}
-	return attempts, used, due
+	return d
 }
 
 // withdraw has an event wait no more.
@@ -166,7 +157,7 @@ func (f *fresh) lend(upstream string, want queue.Want, now int64) (lent []queue.
 
 func (f *fresh) lendOne(s *storing, upstream string) queue.Delivery {
 	f.loans[loan{upstream, s.memory.number}] = s
-	attempts, used, _ := s.standing(upstream)
+	d := s.standing(upstream)
 	return queue.Delivery{
 		Seq:        s.memory.number | inMemory,
 		EventID:    s.record.id,
@@ -174,8 +165,8 @@ func (f *fresh) lendOne(s *storing, upstream string) queue.Delivery {
 		Type:       s.record.typ,
 		Upstream:   upstream,
 		ReceivedAt: at(s.record.receivedAt),
-		Attempts:   attempts,
-		Used:       used,
+		Attempts:   d.attempts,
+		Used:       d.used,
 	}
 }
 
@@ -274,7 +265,7 @@ func (f *fresh) failed(ops []op) {
 		for _, u := range s.memory.claimed { // whether or not it is lent still
 			f.lanes.of(u).settle(s.memory.seq)
 		}
-		s.memory.seq = 0
+		s.memory.seq, s.memory.with = 0, 0
 		for i := range s.record.deliveries {
 			f.await(s, s.record.deliveries[i].upstream)
 		}

@@ -117,7 +117,7 @@ func appendEntry(b []byte, number uint64, r *record, sealed []byte) []byte {
 	return b
 }
 
-// A journalEntry is an event as the journal holds it.
+// A journalEntry is an event, or the outcome of an attempt, as the journal holds it.
 type journalEntry struct {
 	number uint64
 	record record

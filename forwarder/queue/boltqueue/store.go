@@ -182,7 +182,7 @@ func (q *Queue) newStoring(ctx context.Context, it queue.Item) (*storing, error)
 func (s *storing) withdrawn() bool { return s.ctx.Err() != nil && !s.journaled.Load() }
 
 func (s *storing) apply(t *txn) error {
-	s.duplicate, s.full = false, false
+	s.duplicate, s.full, s.applied = false, false, nil
 	if v := t.get(bucketIDs, []byte(s.record.id)); v != nil {
 		receivedAt, seq := parseTimeSeq(v)
 		if seq != 0 || !t.forgotten(receivedAt) {
