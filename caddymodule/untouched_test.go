@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -68,7 +69,17 @@ func TestOfflineCommandsBesideTheServer(t *testing.T) {
 	s := newSite(t)
 	app := oneUpstream + "http://127.0.0.1:1 {\n\t\t\tretry 1h\n\t\t}\n\t}"
 	s.load(app, bothProviders)
-	do(t, s.soniox("/soniox", transcription("tr-1"))).id(t)
+	id := do(t, s.soniox("/soniox", transcription("tr-1"))).id(t)
+	eventually(t, "the first attempt to be noted", func() bool { // nothing is due for an hour then
+		r, err := currentGateway().queue.Event(t.Context(), id)
+		return err == nil && r.Deliveries[0].Attempts == 1
+	})
+	// The journal may still be writing what the queue's file has by now.
+	eventually(t, "the queue's folder to be at rest", func() bool {
+		files := tree(t, s.dir)
+		time.Sleep(100 * time.Millisecond)
+		return maps.Equal(files, tree(t, s.dir))
+	})
 
 	config := filepath.Join(t.TempDir(), "Caddyfile")
 	put(t, config, string(caddyfile.Format([]byte(s.caddyfile(app, bothProviders)))))
