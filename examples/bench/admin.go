@@ -120,12 +120,22 @@ func (g *gateway) allocated(ctx context.Context) (n float64, err error) {
 	return n, err
 }
 
-// profile has the gateway profile its processor time, and writes that to a file.
-func (g *gateway) profile(ctx context.Context, file string, seconds int) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+// profile has the gateway profile its processor time for some seconds, and then
+// what it has allocated since its start, and writes both beside each other:
+// name.pprof and name.allocs.pprof.
+func (g *gateway) profile(ctx context.Context, dir, name string, seconds int) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("writing a profile: %w", err)
 	}
-	return g.get(ctx, "/debug/pprof/profile?seconds="+strconv.Itoa(seconds), func(body io.Reader) error {
+	if err := g.save(ctx, "/debug/pprof/profile?seconds="+strconv.Itoa(seconds), filepath.Join(dir, name+".pprof")); err != nil {
+		return err
+	}
+	return g.save(ctx, "/debug/pprof/allocs", filepath.Join(dir, name+".allocs.pprof"))
+}
+
+// save writes what the gateway's admin API answers into a file.
+func (g *gateway) save(ctx context.Context, path, file string) error {
+	return g.get(ctx, path, func(body io.Reader) error {
 		content, err := io.ReadAll(body)
 		if err != nil {
 			return err

@@ -107,14 +107,19 @@ func TestAllocated(t *testing.T) {
 	}
 }
 
-func TestProfileIsWritten(t *testing.T) {
+func TestProfilesAreWritten(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "profiles", "accept.pprof")
-	g := adminOf(t, map[string][]string{"/debug/pprof/profile?seconds=3": {"a profile"}})
-	if err := g.profile(t.Context(), file, 3); err != nil {
+	dir := filepath.Join(t.TempDir(), "profiles")
+	g := adminOf(t, map[string][]string{
+		"/debug/pprof/profile?seconds=3": {"of time"},
+		"/debug/pprof/allocs":            {"of memory"},
+	})
+	if err := g.profile(t.Context(), dir, "accept", 3); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(file); err != nil || string(got) != "a profile" {
-		t.Errorf("the file holds %q, %v", got, err)
+	for file, want := range map[string]string{"accept.pprof": "of time", "accept.allocs.pprof": "of memory"} {
+		if got, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(got) != want {
+			t.Errorf("%s holds %q, %v; want %q", file, got, err, want)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 )
 
@@ -79,7 +78,7 @@ func (h *hoard) profileDrain(ctx context.Context) (wait func() error) {
 		return func() error { return nil }
 	}
 	done := make(chan error, 1)
-	go func() { done <- h.gateway.profile(ctx, filepath.Join(h.profile, "drain.pprof"), profileSeconds) }()
+	go func() { done <- h.gateway.profile(ctx, h.profile, "drain", profileSeconds) }()
 	return func() error { return <-done }
 }
 

@@ -46,7 +46,7 @@ func parse(args []string) (o options, err error) {
 	quick := flags.Bool("quick", false, fmt.Sprintf("measure roughly: -rounds %d -slice %s -large %d", quickRounds, quickSlice, quickLarge))
 	flags.StringVar(&o.markdown, "markdown", "", "write all tables into a `file` as Markdown")
 	flags.StringVar(&o.svg, "svg", "", "draw the lines into a `file` as SVG")
-	flags.StringVar(&o.profile, "profile", "", "a `directory` for profiles of the gateway's processor time under each line's load")
+	flags.StringVar(&o.profile, "profile", "", "a `directory` for profiles of the gateway's processor time and allocations under each line's load")
 	flags.BoolVar(&o.list, "list", false, "list the lines and do nothing")
 	if err := flags.Parse(args); err != nil {
 		return o, err

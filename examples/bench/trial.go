@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"time"
 )
 
@@ -177,10 +176,7 @@ func (u *use) consumption() (consumption, error) { return consumed(u.gateway.pro
 // takeProfile goes on for a while, and profiles the gateway meanwhile.
 func (u *use) takeProfile(ctx context.Context, perSecond float64) error {
 	done := make(chan error, 1)
-	go func() {
-		file := filepath.Join(u.bench.profile, u.name+".pprof")
-		done <- u.gateway.profile(ctx, file, profileSeconds)
-	}()
+	go func() { done <- u.gateway.profile(ctx, u.bench.profile, u.name, profileSeconds) }()
 	_, err := u.fire(ctx, (profileSeconds+1)*time.Second, perSecond)
 	if profiled := <-done; profiled != nil {
 		return errors.Join(err, profiled)
