@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -33,13 +32,12 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, e *event.Event, n
 	if h.app != nil {
 		options.Keys = h.app.keys()
 	}
-	m := forwarder.Render(e, options)
 	// In place, so that placeholders speak of the event as well. The map
 	// itself is emptied: nothing that holds it sees an inbound header on.
 	clear(r.Header)
-	maps.Copy(r.Header, m.Header)
+	m := forwarder.RenderInto(r.Header, e, options)
 	setBody(r, m.Body)
-	r.Header.Set("Content-Length", strconv.Itoa(len(m.Body)))
+	r.Header["Content-Length"] = []string{strconv.Itoa(len(m.Body))}
 	return withoutAnswer(next.ServeHTTP(w, r))
 }
 
@@ -75,9 +73,20 @@ var (
 
 // setBody gives a request a body of known length.
 func setBody(r *http.Request, body []byte) {
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body = newBodyReader(body)
+	r.GetBody = func() (io.ReadCloser, error) { return newBodyReader(body), nil }
 	r.ContentLength = int64(len(body))
 	r.TransferEncoding = nil
 	r.Trailer = nil
 }
+
+// A bodyReader reads a body that is in memory, and has nothing to close.
+type bodyReader struct{ bytes.Reader }
+
+func newBodyReader(body []byte) *bodyReader {
+	r := new(bodyReader)
+	r.Reset(body)
+	return r
+}
+
+func (*bodyReader) Close() error { return nil }

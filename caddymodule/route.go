@@ -112,7 +112,7 @@ func (s *routeSender) serve(ctx context.Context, rec *recorder, m *forwarder.Mes
 	if err != nil {
 		return fmt.Errorf("making the request: %w", err)
 	}
-	r.Header = m.Header.Clone()
+	r.Header = m.Header
 	// As the URL sender does: net/http may send the request once more where a
 	// kept connection turns out to be closed. Without a value it goes unsent.
 	r.Header["Idempotency-Key"] = nil

@@ -28,8 +28,12 @@ const (
 )
 
 // usualHeaders is how many headers a message has room for at once: as many as a
-// map holds without a table.
-const usualHeaders = 8
+// map holds without a table. binaryHeaders is how many it has in the format
+// binary.
+const (
+	usualHeaders  = 8
+	binaryHeaders = 16
+)
 
 // RenderOptions say how an event is put into a message.
 type RenderOptions struct {
@@ -52,12 +56,21 @@ type RenderOptions struct {
 //
 // The message shares its body with the event where the format is Raw.
 func Render(e *event.Event, o RenderOptions) *Message {
-	m := &Message{Header: make(http.Header, usualHeaders)}
+	room := usualHeaders
+	if o.Format == Binary {
+		room = binaryHeaders
+	}
+	h := make(http.Header, room)
+	return RenderInto(h, e, o)
+}
+
+// RenderInto is Render with the header given, which should be empty.
+func RenderInto(h http.Header, e *event.Event, o RenderOptions) *Message {
+	m := &Message{Header: h}
 	switch o.Format {
 	case Raw:
 		m.raw(e, o)
 	case Binary:
-		m.Header = make(http.Header, 2*usualHeaders)
 		m.binary(e)
 	default:
 		m.structured(e)
@@ -104,11 +117,16 @@ func (m *Message) raw(e *event.Event, o RenderOptions) {
 // sign sets the headers that every delivery has. They come last, so that no
 // header of the provider's takes their place.
 func (m *Message) sign(id string, o RenderOptions) {
-	m.Header[headerID] = []string{id}
-	m.Header[headerTimestamp] = []string{strconv.FormatInt(o.Now.Unix(), 10)}
-	m.Header[headerAttempt] = []string{strconv.Itoa(o.Attempt)}
-	m.Header[headerUserAgent] = []string{"Scribegate/" + o.Version}
-	if len(o.Keys) > 0 {
-		m.Header[headerSignature] = []string{Sign(o.Keys, id, o.Now, m.Body)}
+	values := [...]string{ // in one piece of memory
+		id,
+		strconv.FormatInt(o.Now.Unix(), 10),
+		strconv.Itoa(o.Attempt),
+		"Scribegate/" + o.Version,
+		Sign(o.Keys, id, o.Now, m.Body),
+	}
+	for i, name := range [...]string{headerID, headerTimestamp, headerAttempt, headerUserAgent, headerSignature} {
+		if name != headerSignature || len(o.Keys) > 0 {
+			m.Header[name] = values[i : i+1 : i+1]
+		}
 	}
 }

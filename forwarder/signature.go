@@ -1,13 +1,13 @@
 package forwarder
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/scribegate/scribegate/verifier/digest"
 )
 
 // A SigningKey is the key of a Standard Webhooks signing secret.
@@ -43,21 +43,18 @@ func Sign(keys []SigningKey, id string, timestamp time.Time, body []byte) string
 	if len(keys) == 0 {
 		return ""
 	}
-	signed := append([]byte(id), '.')
-	signed = strconv.AppendInt(signed, timestamp.Unix(), 10)
-	signed = append(signed, '.')
+	var room [128]byte
+	prefix := append(append(room[:0], id...), '.')
+	prefix = append(strconv.AppendInt(prefix, timestamp.Unix(), 10), '.')
 
-	var sum [sha256.Size]byte
-	signature := make([]byte, 0, len(keys)*(len(" v1,")+base64.StdEncoding.EncodedLen(len(sum))))
+	signature := make([]byte, 0, len(keys)*(len(" v1,")+base64.StdEncoding.EncodedLen(digest.Size)))
 	for i, key := range keys {
-		mac := hmac.New(sha256.New, key)
-		mac.Write(signed)
-		mac.Write(body)
+		mac := digest.HMAC([]byte(key), prefix, body)
 		if i > 0 {
 			signature = append(signature, ' ')
 		}
 		signature = append(signature, "v1,"...)
-		signature = base64.StdEncoding.AppendEncode(signature, mac.Sum(sum[:0]))
+		signature = base64.StdEncoding.AppendEncode(signature, mac[:])
 	}
 	return string(signature)
 }

@@ -59,6 +59,8 @@ type Upstream struct {
 // It returns as soon as the upstream's final status is known, or with an error
 // when ctx ends before; it reads at most 64 KiB of what follows. An error that
 // wraps ErrConnect says that nothing reached the upstream.
+//
+// The message is the Sender's from then on, to change and to keep.
 type Sender interface {
 	Send(ctx context.Context, m *Message) (Answer, error)
 }

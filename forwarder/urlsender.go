@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -126,7 +125,7 @@ func (s *URLSender) request(ctx context.Context, m *Message) (*http.Request, err
 		u.RawQuery += m.Query
 		req.URL = &u
 	}
-	req.Header = maps.Clone(m.Header)
+	req.Header = m.Header
 	// net/http does that only for a request that is idempotent, as ours is by
 	// its webhook-id, and takes this header without a value for that, unsent.
 	req.Header["Idempotency-Key"] = nil

@@ -3,6 +3,7 @@ package verifier
 import (
 	"bytes"
 	"errors"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,11 +26,19 @@ const maxDepth = 10_000
 // Its errors are of type *PayloadError and made of fixed phrases.
 type envelope struct {
 	body []byte
-	dec  *jsontext.Decoder
+	src  bytes.Buffer // the body, for the decoder
+	dec  jsontext.Decoder
 	seen names
 }
 
-// openEnvelope begins to read body.
+// envelopes are those that were closed, whose room is used again.
+var envelopes = sync.Pool{New: func() any { return new(envelope) }}
+
+// lenient says what may stand inside of the members' values.
+var lenient = []jsontext.Options{jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)}
+
+// openEnvelope begins to read body. Whoever opens an envelope closes it, and
+// keeps nothing of what it returned but strings and spans.
 func openEnvelope(body []byte) (*envelope, error) {
 	if !utf8.Valid(body) {
 		return nil, invalid("not valid UTF-8")
@@ -37,13 +46,25 @@ func openEnvelope(body []byte) (*envelope, error) {
 	if first := bytes.TrimLeft(body, jsonSpace); len(first) == 0 || first[0] != '{' {
 		return nil, invalid("not a JSON object")
 	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body),
-		jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	e := &envelope{body: body, dec: dec}
-	if _, err := dec.ReadToken(); err != nil {
+	e := envelopes.Get().(*envelope)
+	e.open(body)
+	if _, err := e.dec.ReadToken(); err != nil {
+		defer e.close()
 		return nil, e.syntax(err)
 	}
 	return e, nil
+}
+
+func (e *envelope) open(body []byte) {
+	e.body, e.seen = body, names{}
+	e.src = *bytes.NewBuffer(body)
+	e.dec.Reset(&e.src, lenient...)
+}
+
+// close ends the reading. Nothing of the body stays in the envelope.
+func (e *envelope) close() {
+	e.open(nil)
+	envelopes.Put(e)
 }
 
 const jsonSpace = " \t\r\n"

@@ -1,10 +1,10 @@
 package verifier
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"strings"
+
+	"github.com/scribegate/scribegate/verifier/digest"
 )
 
 // idDigits is how many hexadecimal digits of a hash make an event's id: 128
@@ -12,17 +12,13 @@ import (
 const idDigits = 32
 
 // eventID names an announcement, so that the same one sent again gets the same
-// id: the provider's name and a hash of the source and the parts, a zero byte
-// between each.
-func eventID(provider, source string, parts ...[]byte) string {
-	hash := sha256.New()
-	_, _ = io.WriteString(hash, source) // a hash returns no error
-	for _, part := range parts {
-		_, _ = hash.Write([]byte{0})
-		_, _ = hash.Write(part)
-	}
-	digits := hex.EncodeToString(hash.Sum(nil))
-	return provider + "-" + digits[:idDigits]
+// id: the provider's name and a hash of the source, a zero byte and what tells
+// the announcement from others.
+func eventID(provider, source string, what []byte) string {
+	sum := digest.SHA256(source+"\x00", what)
+	var digits [idDigits]byte
+	hex.Encode(digits[:], sum[:hex.DecodedLen(idDigits)])
+	return provider + "-" + string(digits[:])
 }
 
 // isWord reports whether s is 1 to limit bytes of letters and digits of ASCII

@@ -2,13 +2,13 @@ package verifier
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"net/http"
 	"net/textproto"
 	"strconv"
 	"time"
+
+	"github.com/scribegate/scribegate/verifier/digest"
 )
 
 // The headers that prove a request of SOAPNoteAPI, as the provider writes them.
@@ -108,7 +108,7 @@ func parseTimestamp(s string) (second int64, ok bool) {
 type signatureProof struct {
 	secrets   func() []string
 	timestamp string
-	signature [sha256.Size]byte
+	signature [digest.Size]byte
 }
 
 // Verify compares the signature with the one of every secret. How long that
@@ -116,8 +116,7 @@ type signatureProof struct {
 func (p *signatureProof) Verify(body []byte) (int, error) {
 	match := -1
 	for i, secret := range values(p.secrets) {
-		var mac [sha256.Size]byte
-		appendMAC(mac[:0], secret, p.timestamp, body)
+		mac := signature(secret, p.timestamp, body)
 		if hmac.Equal(mac[:], p.signature[:]) && secret != "" && match < 0 {
 			match = i
 		}
@@ -131,15 +130,12 @@ func (p *signatureProof) Verify(body []byte) (int, error) {
 // Sign returns the signature that SOAPNoteAPI gives a body sent at a timestamp
 // in Unix seconds: 64 lower-case hexadecimal digits.
 func Sign(secret, timestamp string, body []byte) string {
-	return hex.EncodeToString(appendMAC(nil, secret, timestamp, body))
+	mac := signature(secret, timestamp, body)
+	return hex.EncodeToString(mac[:])
 }
 
-func appendMAC(dst []byte, secret, timestamp string, body []byte) []byte {
-	mac := hmac.New(sha256.New, []byte(secret))
-	_, _ = io.WriteString(mac, timestamp) // a hash returns no error
-	_, _ = mac.Write([]byte{'.'})
-	_, _ = mac.Write(body)
-	return mac.Sum(dst)
+func signature(secret, timestamp string, body []byte) [digest.Size]byte {
+	return digest.HMAC(secret, timestamp+".", body)
 }
 
 // values are what a configured list holds now; none where there is no list.

@@ -36,7 +36,11 @@ func (s SOAPNoteAPI) Event(r Request) (*event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := s.blank(r)
+	short := p.event
+	if !isWord(short, 64, "._-") {
+		short = event.Other
+	}
+	e := s.blank(r, short)
 	e.ObjectID = p.noteID
 	e.Note = p.data
 	e.ExpiryTime = p.expiresAt
@@ -46,6 +50,8 @@ func (s SOAPNoteAPI) Event(r Request) (*event.Event, error) {
 	if event.IsRFC3339(p.createdAt) {
 		e.OccurredAt = p.createdAt
 		e.Time = p.createdAt
+	} else {
+		e.Time = event.FormatTime(r.ReceivedAt)
 	}
 	switch p.event {
 	case noteGenerated:
@@ -56,31 +62,32 @@ func (s SOAPNoteAPI) Event(r Request) (*event.Event, error) {
 		e.Status = statusTest
 	default:
 		e.WithRaw = true
+		e.Status = statusOther
 		if isWord(p.status, 64, "._-") {
 			e.Status = p.status
 		}
-		if !isWord(p.event, 64, "._-") {
-			return e, nil
-		}
 	}
-	e.Type = event.TypePrefix(s.Name()) + p.event
 	return e, nil
 }
 
 // Quarantine makes an event that says nothing but keeps the bytes: SOAPNoteAPI
 // sends a request once only.
-func (s SOAPNoteAPI) Quarantine(r Request) *event.Event { return s.blank(r) }
+func (s SOAPNoteAPI) Quarantine(r Request) *event.Event {
+	e := s.blank(r, event.Other)
+	e.Status = statusOther
+	e.Time = event.FormatTime(r.ReceivedAt)
+	return e
+}
 
-// blank is the event of a request before its payload is read.
-func (s SOAPNoteAPI) blank(r Request) *event.Event {
+// blank is an event of a request with what the payload has no part in but its
+// short type: without status and time.
+func (s SOAPNoteAPI) blank(r Request, short string) *event.Event {
 	return &event.Event{
 		ID:          eventID(s.Name(), r.Source, r.Body),
 		Source:      r.Source,
-		Type:        event.TypePrefix(s.Name()) + event.Other,
-		Time:        event.FormatTime(r.ReceivedAt),
+		Type:        event.TypePrefix(s.Name()) + short,
 		Provider:    s.Name(),
 		Kind:        event.KindNote,
-		Status:      statusOther,
 		ReceivedAt:  r.ReceivedAt,
 		Metadata:    event.ParseQuery(r.Query, r.Keep),
 		Body:        r.Body,
@@ -98,6 +105,7 @@ func parseNote(body []byte) (p notePayload, err error) {
 	if err != nil {
 		return p, err
 	}
+	defer env.close()
 	for {
 		name, ok, err := env.next()
 		if err != nil {

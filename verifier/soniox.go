@@ -77,7 +77,7 @@ func (s Soniox) Event(r Request) (*event.Event, error) {
 		return nil, err
 	}
 	e := &event.Event{
-		ID:          eventID(s.Name(), r.Source, []byte(id), []byte(status)),
+		ID:          eventID(s.Name(), r.Source, []byte(id+"\x00"+status)),
 		Source:      r.Source,
 		Type:        event.TypePrefix(s.Name()) + "transcription." + status,
 		Subject:     id,
@@ -109,6 +109,7 @@ func parseTranscription(body []byte) (id, status string, err error) {
 	if err != nil {
 		return "", "", err
 	}
+	defer env.close()
 	for {
 		name, ok, err := env.next()
 		if err != nil {

@@ -40,7 +40,7 @@ func (e *Event) AppendData(dst []byte) []byte {
 		dst = append(appendMember(dst, "occurred_at", e.OccurredAt), ',')
 	}
 	dst = append(dst, `"received_at":"`...)
-	dst = e.ReceivedAt.UTC().AppendFormat(dst, timeLayout)
+	dst = appendTime(dst, e.ReceivedAt)
 	dst = append(dst, '"')
 	if !e.Note.Empty() {
 		dst = append(dst, `,"note":`...)
