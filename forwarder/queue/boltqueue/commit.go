@@ -61,6 +61,11 @@ func (q *Queue) loop() {
 			}
 			continue
 		}
+		if !q.failing.Load() {
+			if o := q.indexing(); o != nil {
+				ops = append(ops, o)
+			}
+		}
 		var s *sweeping
 		if due {
 			s = new(sweeping)
@@ -207,6 +212,7 @@ func (q *Queue) begin() (t *txn, err error) {
 		settings: *q.settings.Load(),
 		now:      nanos(q.now()),
 		lanes:    &q.lanes,
+		recent:   q.recent,
 		base:     q.counts,
 		delta:    make(counts),
 		buckets:  make(map[string]*bbolt.Bucket),
@@ -320,6 +326,7 @@ func (q *Queue) publish(t *txn) {
 	q.counts = next
 	q.countsMu.Unlock()
 
+	q.recent.publish(t.renamed)
 	for _, p := range t.settled {
 		q.lanes.of(p.upstream).settle(p.seq)
 	}

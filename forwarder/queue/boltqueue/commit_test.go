@@ -65,7 +65,7 @@ func sound(t testing.TB, tx *bbolt.Tx) error {
 	if !maps.Equal(got, counted) {
 		t.Errorf("the file counts %+v, and %+v are in it", got, counted)
 	}
-	return soundBlocks(tx)
+	return errors.Join(soundBlocks(tx), soundNames(tx))
 }
 
 // A commit that fails after its meta page was written has happened: it must not

@@ -21,7 +21,7 @@ func seqOf(t *testing.T, q *Queue, id string) uint64 {
 	t.Helper()
 	var seq uint64
 	if err := q.view(func(tx *bbolt.Tx) (err error) {
-		seq, _, err = find(tx, id)
+		seq, _, err = find(tx, id, q.recent.seq(id))
 		return err
 	}); err != nil {
 		t.Fatal(err)

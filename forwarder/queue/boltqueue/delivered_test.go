@@ -1,6 +1,7 @@
 package boltqueue
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -74,12 +75,12 @@ func hasEvents(events *bbolt.Bucket, n uint64) bool {
 	return k != nil && blockOf(parseSeq(k)) == n
 }
 
-// A blockChecker is a queue whose blocks are checked whenever it is asked for
-// its counts, as the model does after each operation.
+// A blockChecker is a queue whose blocks and ids are checked whenever it is asked
+// for its counts, as the model does after each operation.
 type blockChecker struct{ *Queue }
 
 func (c blockChecker) Stats() (queue.Stats, error) {
-	err := c.view(soundBlocks)
+	err := c.view(func(tx *bbolt.Tx) error { return errors.Join(soundBlocks(tx), soundNames(tx)) })
 	if err != nil {
 		return queue.Stats{}, err
 	}

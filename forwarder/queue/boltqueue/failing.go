@@ -24,7 +24,7 @@ func part(ops []op) (first, rest []op) {
 // needsRoom reports whether an op makes the file hold more.
 func needsRoom(o op) bool {
 	switch o.(type) {
-	case *storing, probing:
+	case *storing, *indexing, probing:
 		return true
 	}
 	return false

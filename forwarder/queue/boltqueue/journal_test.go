@@ -169,7 +169,7 @@ func TestJournaledEventThatTheFileHasUnsaid(t *testing.T) {
 	store(t, h.Queue, "a", "ehr")
 	entry := func() (b []byte) {
 		if err := h.view(func(tx *bbolt.Tx) error {
-			_, r, err := find(tx, "a")
+			_, r, err := find(tx, "a", h.recent.seq("a"))
 			if err == nil {
 				r.deliveries[0].state = queue.Pending
 				b = appendEntry(nil, 1000, r, bytes.Clone(tx.Bucket([]byte(bucketPayloads)).Get(seqKey(1))))

@@ -74,7 +74,7 @@ func (r *record) expecting(o *queue.Outcome) *delivery {
 
 // applyRecalled records an outcome whose event is known by its id only.
 func (s *settling) applyRecalled(t *txn) error {
-	if _, seq := parseTimeSeq(t.get(bucketIDs, []byte(s.outcome.Delivery.EventID))); seq != 0 {
+	if seq := t.lookUp(s.outcome.Delivery.EventID).seq; seq != 0 {
 		if r := t.record(seq); r != nil {
 			if d := r.expecting(&s.outcome); d != nil {
 				t.settle(seq, r, d, &s.outcome)

@@ -19,6 +19,8 @@ const (
 	// event, which is remembered until the dedupe window ends.
 	bucketIDs = "ids"
 
+	bucketRecent = "recent" // recentKey of the seq -> time of receipt and id: those that are not in ids yet, or just now
+
 	bucketHusks       = "husks"       // time of receipt and id -> nothing: the ids without event
 	bucketQuarantined = "quarantined" // seq -> nothing
 	bucketHeld        = "held"        // end and seq -> nothing: delivered events with payload

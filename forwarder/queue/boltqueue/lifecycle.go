@@ -91,12 +91,7 @@ func (t *txn) remove(seq uint64, r *record) {
 	}
 	t.dropPayload(seq, r)
 	t.delRecord(seq)
-	if t.forgotten(r.receivedAt) {
-		t.del(bucketIDs, []byte(r.id))
-		return
-	}
-	t.put(bucketIDs, []byte(r.id), timeSeqKey(r.receivedAt, 0))
-	t.put(bucketHusks, append(timeKey(r.receivedAt), r.id...), nil)
+	t.endName(r, seq)
 }
 
 // forgotten reports whether the dedupe window of a receipt is over.

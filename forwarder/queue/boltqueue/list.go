@@ -79,8 +79,9 @@ func matches(r *record, f queue.Filter) bool {
 func (q *Queue) Event(ctx context.Context, id string) (queue.Record, error) {
 	q.catchUp(ctx)
 	var out queue.Record
+	recent := q.recent.seq(id)
 	err := q.view(func(tx *bbolt.Tx) error {
-		_, r, err := find(tx, id)
+		_, r, err := find(tx, id, recent)
 		if err == nil {
 			out = r.told()
 		}
@@ -93,8 +94,9 @@ func (q *Queue) Event(ctx context.Context, id string) (queue.Record, error) {
 func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
 	q.catchUp(ctx)
 	var e *event.Event
+	recent := q.recent.seq(id)
 	err := q.view(func(tx *bbolt.Tx) error {
-		seq, r, err := find(tx, id)
+		seq, r, err := find(tx, id, recent)
 		if err != nil {
 			return err
 		}
@@ -110,18 +112,19 @@ func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
 	return e, nil
 }
 
-// find finds the event with the id.
-func find(tx *bbolt.Tx, id string) (uint64, *record, error) {
+// find finds the event with the id, given what lookUp is.
+func find(tx *bbolt.Tx, id string, recent uint64) (uint64, *record, error) {
 	if id == "" || len(id) > maxID {
 		return 0, nil, fmt.Errorf("looking for an event: %w", queue.ErrNotFound)
 	}
-	_, seq := parseTimeSeq(tx.Bucket([]byte(bucketIDs)).Get([]byte(id)))
-	if seq == 0 {
+	e := lookUp(tx, id, recent)
+	v := tx.Bucket([]byte(bucketEvents)).Get(seqKey(e.seq))
+	if e.seq == 0 || e.recent && v == nil { // it has just been deleted
 		return 0, nil, fmt.Errorf("looking for event %q: %w", id, queue.ErrNotFound)
 	}
-	r, err := decodeRecord(tx.Bucket([]byte(bucketEvents)).Get(seqKey(seq)))
+	r, err := decodeRecord(v)
 	if err != nil {
 		return 0, nil, fmt.Errorf("looking for event %q: %w: its record is damaged", id, queue.ErrUnreadable)
 	}
-	return seq, r, nil
+	return e.seq, r, nil
 }

@@ -36,6 +36,7 @@ type Options struct {
 	fault     func(stage string) error // makes changes fail in tests
 	segment   int64                    // of the journal, in bytes, in tests; 0 is the default, and -1 is none
 	copyBytes int                      // has Compact copy in small slices in tests
+	recent    int                      // how many ids are kept apart from all others in tests; 0 is the default
 	waste     int                      // how many free pages are enough in tests; 0 is the default
 }
 
@@ -57,6 +58,7 @@ type Queue struct {
 	intake    *intake
 	lanes     lanes
 	fresh     *fresh
+	recent    *recent
 	settings  atomic.Pointer[queue.Settings]
 	ring      atomic.Pointer[keyring]
 	wake      atomic.Pointer[func(upstream string)]
@@ -118,6 +120,7 @@ func Open(o Options) (*Queue, error) {
 		done:      make(chan struct{}),
 	}
 	q.fresh = newFresh(&q.lanes)
+	q.recent = newRecent(o.recent)
 	if q.now == nil {
 		q.now = time.Now
 	}
@@ -154,6 +157,7 @@ func (q *Queue) prepare(o Options) error {
 			identity = bytes.Clone(meta.Get([]byte(journalKey)))
 		}
 		q.counts = readCounts(tx)
+		q.recent.read(tx)
 		entries, err = unstored(o.Path, tx)
 		return err
 	})
@@ -186,7 +190,7 @@ func (q *Queue) initialize(identity []byte) error {
 	}
 	t.put(bucketMeta, []byte(formatKey), []byte(formatValue))
 	t.put(bucketMeta, []byte(journalKey), identity)
-	for _, name := range []string{bucketCounts, bucketEvents, bucketPayloads, bucketIDs} {
+	for _, name := range []string{bucketCounts, bucketEvents, bucketPayloads, bucketIDs, bucketRecent} {
 		t.bucket(name)
 	}
 	return q.commit(t)

@@ -41,7 +41,7 @@ type keptFile struct {
 func keepFile(t *testing.T, n int) keptFile {
 	t.Helper()
 	f := keptFile{path: filepath.Join(t.TempDir(), "queue.db"), keys: []Key{keyOf(1)}, all: make(map[string]kept), gone: make(map[string]*event.Event)}
-	q := mustOpen(t, Options{Path: f.path, Settings: queue.DefaultSettings(), Keys: f.keys})
+	q := mustOpen(t, Options{Path: f.path, Settings: queue.DefaultSettings(), Keys: f.keys, recent: n})
 	began := time.Unix(1773934200, 0).UTC()
 	var purge []string
 	for i := range 2 * n {
@@ -77,6 +77,9 @@ func keepFile(t *testing.T, n int) keptFile {
 		}
 	}
 	flush(t, q)
+	for range n / 2 { // some ids are taken to the bucket of all
+		idle(t, q)
+	}
 	if _, err := q.Purge(t.Context(), queue.Selection{IDs: purge}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package boltqueue
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -73,10 +74,13 @@ func (d *reading) find() {
 		receivedAt, seq := parseTimeSeq(b)
 		strays = strays || len(b) != 16
 		if seq != 0 {
-			d.name(d.spot(seq), e, receivedAt)
+			d.name(d.spot(seq), span{off: e.value.off - int64(len(e.key)), size: uint32(len(e.key))}, e.key, receivedAt)
 		}
 	})
-	d.wholeIDs = d.wholeIDs && !strays
+	recent := d.walkBucket(trees, bucketRecent, func(e element) {
+		strays = !d.recent(e) || strays
+	})
+	d.wholeIDs = d.wholeIDs && recent && !strays
 	// Of two lists of all events one is enough.
 	complete := d.wholeIDs || d.wholeEvents
 	d.tally.Uncertain = d.tally.Uncertain || !complete
@@ -103,6 +107,7 @@ func (d *reading) gather() {
 	d.eachPage(func(elements []element) {
 		for _, e := range elements {
 			switch seq := parseSeq(e.key); {
+			case d.recent(e):
 			case seq != 0 && e.value.size > 0:
 				r, s := d.decode(e.value), d.spot(seq)
 				switch before := latest[seq]; {
@@ -113,7 +118,7 @@ func (d *reading) gather() {
 				}
 			case e.value.size == 16:
 				if receivedAt, seq := parseTimeSeq(d.bytes(e)); seq != 0 {
-					d.name(d.spot(seq), e, receivedAt)
+					d.name(d.spot(seq), span{off: e.value.off - int64(len(e.key)), size: uint32(len(e.key))}, e.key, receivedAt)
 				}
 			}
 		}
@@ -126,14 +131,30 @@ func (d *reading) gather() {
 	d.order()
 }
 
-// name notes the entry of an event's id.
-func (d *reading) name(s *spot, e element, receivedAt int64) {
+// recent notes a recent id, and reports whether it is one.
+func (d *reading) recent(e element) bool {
+	seq, ok := parseRecentKey(e.key)
+	if !ok || e.value.size <= 8 || e.value.size > maxKeySize {
+		return false
+	}
+	b := d.bytes(e)
+	if len(b) != int(e.value.size) {
+		return false
+	}
+	d.name(d.spot(seq), span{off: e.value.off + 8, size: e.value.size - 8}, b[8:], int64(parseSeq(b[:8]))) // timeKey wrote it
+	return true
+}
+
+// name notes where the id of an event stands.
+func (d *reading) name(s *spot, at span, id []byte, receivedAt int64) {
 	before := *s
-	s.id = span{off: e.value.off - int64(len(e.key)), size: uint32(len(e.key))}
-	s.receivedAt = receivedAt
-	if before.id.size > 0 { // one of the two names a place that is not its own
-		d.names[string(d.read(before.id))] = before
-		d.names[string(e.key)] = *s
+	s.id, s.receivedAt = at, receivedAt
+	if before.id.size == 0 {
+		return
+	}
+	if told := d.read(before.id); !bytes.Equal(told, id) { // one of the two names a place that is not its own
+		d.names[string(told)] = before
+		d.names[string(id)] = *s
 	}
 }
 
@@ -147,7 +168,7 @@ func (d *reading) newestTrees() (found map[string]tree, whole bool) {
 	}
 	for i, m := range d.metas {
 		trees, all := d.trees(m.root)
-		for _, name := range []string{bucketMeta, bucketEvents, bucketIDs, bucketPayloads} {
+		for _, name := range []string{bucketMeta, bucketEvents, bucketIDs, bucketRecent, bucketPayloads} {
 			mendName(trees, name)
 		}
 		for name, t := range trees {
@@ -155,7 +176,7 @@ func (d *reading) newestTrees() (found map[string]tree, whole bool) {
 				continue
 			}
 			found[name] = t
-			d.tally.Uncertain = d.tally.Uncertain || i > 0 && (name == bucketEvents || name == bucketIDs)
+			d.tally.Uncertain = d.tally.Uncertain || i > 0 && (name == bucketEvents || name == bucketIDs || name == bucketRecent)
 		}
 		if all {
 			return found, i == 0

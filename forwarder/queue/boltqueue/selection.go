@@ -34,7 +34,7 @@ func (t *txn) named(ids []string) (seqs []uint64, records []*record, err error) 
 			continue
 		}
 		seen[id] = true
-		seq, r, err := find(t.tx, id)
+		seq, r, err := find(t.tx, id, t.recentSeq(id))
 		if err != nil {
 			return nil, nil, err
 		}

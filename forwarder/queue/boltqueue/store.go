@@ -90,10 +90,13 @@ func (q *Queue) storeOnce(ctx context.Context, it queue.Item) (duplicate bool, e
 // known of its id, not even that it was there. No store of it may be under way:
 // readers see a transaction a moment before it is on stable storage.
 func (q *Queue) known(id string) (known, unknown bool) {
+	recent := q.recent.seq(id)
+	if recent != 0 {
+		return true, false
+	}
 	_ = q.view(func(tx *bbolt.Tx) error { // where it cannot be read, the transaction decides
-		v := tx.Bucket([]byte(bucketIDs)).Get([]byte(id))
-		_, seq := parseTimeSeq(v)
-		known, unknown = seq != 0, v == nil
+		e := lookUp(tx, id, recent)
+		known, unknown = e.seq != 0, !e.known
 		return nil
 	})
 	return known, unknown
@@ -183,13 +186,12 @@ func (s *storing) withdrawn() bool { return s.ctx.Err() != nil && !s.journaled.L
 
 func (s *storing) apply(t *txn) error {
 	s.duplicate, s.full, s.applied = false, false, nil
-	if v := t.get(bucketIDs, []byte(s.record.id)); v != nil {
-		receivedAt, seq := parseTimeSeq(v)
-		if seq != 0 || !t.forgotten(receivedAt) {
+	if e := t.lookUp(s.record.id); e.known {
+		if e.seq != 0 || !t.forgotten(e.receivedAt) {
 			s.duplicate = true
 			return t.err
 		}
-		t.del(bucketHusks, append(timeKey(receivedAt), s.record.id...))
+		t.forgetName([]byte(s.record.id), e.receivedAt)
 	}
 	r := s.record
 	journaled := s.journaled.Load() // and so there is room for it
@@ -228,7 +230,7 @@ func (s *storing) apply(t *txn) error {
 		t.end(seq, &r)
 	}
 	t.putRecord(seq, &r)
-	t.put(bucketIDs, []byte(r.id), timeSeqKey(r.receivedAt, seq))
+	t.setName(&r, seq)
 	return t.err
 }
 
@@ -260,8 +262,9 @@ func (q *Queue) answerKnown() {
 	var known []*storing
 	for _, s := range q.intake.unknowns() {
 		s.unknown = true
+		recent := q.recent.seq(s.record.id)
 		_ = q.view(func(tx *bbolt.Tx) error { // where it cannot be read, it waits
-			if _, seq := parseTimeSeq(tx.Bucket([]byte(bucketIDs)).Get([]byte(s.record.id))); seq != 0 {
+			if lookUp(tx, s.record.id, recent).seq != 0 {
 				known = append(known, s)
 			}
 			return nil

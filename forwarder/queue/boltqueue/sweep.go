@@ -64,8 +64,7 @@ func (s *sweeping) sweep(t *txn, schedule string, retention int64, handle func(*
 
 func (s *sweeping) sweepHusks(t *txn) {
 	for _, key := range s.due(t, bucketHusks, int64(t.settings.DedupeWindow)) {
-		t.del(bucketHusks, key)
-		t.del(bucketIDs, key[8:])
+		t.forgetName(key[8:], int64(parseSeq(key[:8]))) // timeKey wrote it
 	}
 }
 

@@ -43,6 +43,7 @@ type txn struct {
 	settings queue.Settings
 	now      int64
 	lanes    *lanes
+	recent   *recent
 	base     counts // as committed; not to be changed
 	delta    counts // what this transaction adds
 	buckets  map[string]*bbolt.Bucket
@@ -56,6 +57,7 @@ type txn struct {
 	writes []write // so far
 
 	settled []place             // whose claim ends
+	renamed map[idHash]uint64   // the ids that are recent ones now, or with 0 no more
 	rewound []place             // which are due again, behind a lane's cursor
 	wake    map[string]struct{} // upstreams that may be due
 }

@@ -1,0 +1,303 @@
+package boltqueue
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"hash/maphash"
+	"slices"
+	"sync"
+
+	"go.etcd.io/bbolt"
+)
+
+// Ids are as good as random, so that each that is put into the bucket of all ids
+// changes a page of its own. Those of the newest events are in a bucket in the
+// order of arrival instead, and in memory, until there are enough for several to
+// share a page; then they are taken to the bucket of all ids, in the order there.
+const (
+	recentEnough = 16384
+	recentSlice  = recentEnough / 32 // ids that one transaction takes there
+	recentTrim   = recentEnough / 8  // entries that one transaction deletes thereafter
+)
+
+// A recent knows in memory which ids are not in the bucket of all ids yet.
+type recent struct {
+	enough, slice, trim int
+	seeds               [2]maphash.Seed
+
+	mu   sync.RWMutex
+	seqs map[idHash]uint64
+
+	// The committing goroutine's.
+	moving []recentID // that are still to be taken to the bucket of all ids, in their order
+	last   uint64     // the place up to which they have been when none is left, and the entries are to be deleted
+	wait   int        // how many ids there must be after a failure
+}
+
+// An idHash stands for an id: the map needs no pointers, which the collector would
+// follow. Nobody outside knows the seeds, so that two ids do not share one.
+type idHash [2]uint64
+
+// A recentID is an id with the time of receipt and the place of its event.
+type recentID struct {
+	id         string
+	receivedAt int64
+	seq        uint64
+}
+
+// newRecent makes one that is empty. A number of ids that are enough is given in
+// tests, and has them taken one by one.
+func newRecent(enough int) *recent {
+	slice, trim := 1, 1
+	if enough <= 0 {
+		enough, slice, trim = recentEnough, recentSlice, recentTrim
+	}
+	return &recent{
+		enough: enough, slice: slice, trim: trim, wait: enough,
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, seqs: make(map[idHash]uint64),
+	}
+}
+
+func (r *recent) hash(id string) idHash {
+	return idHash{maphash.String(r.seeds[0], id), maphash.String(r.seeds[1], id)}
+}
+
+// seq returns the place of the event with the id, or 0 if the id is none of these.
+func (r *recent) seq(id string) uint64 {
+	h := r.hash(id)
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.seqs[h]
+}
+
+func (r *recent) size() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.seqs)
+}
+
+// publish takes in what a durable transaction has changed.
+func (r *recent) publish(changed map[idHash]uint64) {
+	if len(changed) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for h, seq := range changed {
+		if seq == 0 {
+			delete(r.seqs, h)
+		} else {
+			r.seqs[h] = seq
+		}
+	}
+}
+
+// read takes in what the file holds.
+func (r *recent) read(tx *bbolt.Tx) {
+	changed := make(map[idHash]uint64)
+	for _, e := range recentIDs(tx) {
+		changed[r.hash(e.id)] = e.seq
+	}
+	r.publish(changed)
+}
+
+// recentIDs reads the bucket of recent ids.
+func recentIDs(tx *bbolt.Tx) (ids []recentID) {
+	b := tx.Bucket([]byte(bucketRecent))
+	if b == nil {
+		return nil
+	}
+	cur := b.Cursor()
+	for k, v := cur.First(); k != nil; k, v = cur.Next() {
+		if seq, ok := parseRecentKey(k); ok && len(v) > 8 {
+			receivedAt := int64(binary.BigEndian.Uint64(v)) // timeKey wrote it
+			ids = append(ids, recentID{id: string(v[8:]), receivedAt: receivedAt, seq: seq})
+		}
+	}
+	return ids
+}
+
+// recentKey is the key of an event's id among the recent ones. It has a byte more
+// than a place, so that a Reader that looks through all pages of a damaged file
+// takes none of its elements for a record or a payload.
+func recentKey(seq uint64) []byte { return append(seqKey(seq), recentMark) }
+
+const recentMark = 'i'
+
+func parseRecentKey(k []byte) (seq uint64, ok bool) {
+	if len(k) != 9 || k[8] != recentMark {
+		return 0, false
+	}
+	seq = parseSeq(k[:8])
+	return seq, seq != 0
+}
+
+// An idEntry is what is known of an id: the place of its event, or 0 where there
+// is none any more, and then when that was received. Of most ids nothing is known.
+type idEntry struct {
+	seq        uint64
+	receivedAt int64
+	known      bool
+	recent     bool
+}
+
+// lookUp tells what is known of an id, given its place among the recent ones, of
+// which it must have been read before the transaction began: an id that has left
+// them since is in the bucket.
+func lookUp(tx *bbolt.Tx, id string, recent uint64) idEntry {
+	if recent != 0 {
+		return idEntry{seq: recent, known: true, recent: true}
+	}
+	v := tx.Bucket([]byte(bucketIDs)).Get([]byte(id))
+	receivedAt, seq := parseTimeSeq(v)
+	return idEntry{seq: seq, receivedAt: receivedAt, known: v != nil}
+}
+
+// lookUp tells what is known of an id as this transaction leaves it.
+func (t *txn) lookUp(id string) idEntry {
+	t.bucket(bucketIDs) // which a damaged file may lack
+	if t.err != nil {
+		return idEntry{}
+	}
+	return lookUp(t.tx, id, t.recentSeq(id))
+}
+
+func (t *txn) recentSeq(id string) uint64 {
+	if seq, ok := t.renamed[t.recent.hash(id)]; ok {
+		return seq
+	}
+	return t.recent.seq(id)
+}
+
+// setName has an id stand for an event.
+func (t *txn) setName(r *record, seq uint64) {
+	t.put(bucketRecent, recentKey(seq), append(timeKey(r.receivedAt), r.id...))
+	t.rename(r.id, seq)
+}
+
+// endName has the id of an event that is deleted stand for none, and be remembered
+// until the dedupe window ends.
+func (t *txn) endName(r *record, seq uint64) {
+	if key := recentKey(seq); t.get(bucketRecent, key) != nil {
+		t.del(bucketRecent, key)
+		t.rename(r.id, 0)
+	}
+	if t.forgotten(r.receivedAt) {
+		t.del(bucketIDs, []byte(r.id))
+		return
+	}
+	t.put(bucketIDs, []byte(r.id), timeSeqKey(r.receivedAt, 0))
+	t.put(bucketHusks, append(timeKey(r.receivedAt), r.id...), nil)
+}
+
+// forgetName deletes an id that is remembered without event.
+func (t *txn) forgetName(id []byte, receivedAt int64) {
+	t.del(bucketHusks, append(timeKey(receivedAt), id...))
+	t.del(bucketIDs, id)
+}
+
+func (t *txn) rename(id string, seq uint64) {
+	if t.renamed == nil {
+		t.renamed = make(map[idHash]uint64)
+	}
+	t.renamed[t.recent.hash(id)] = seq
+}
+
+// An indexing takes recent ids to the bucket of all ids, or deletes the entries of
+// those that have been.
+type indexing struct {
+	queue *Queue
+	ids   []recentID
+	last  uint64 // where ids is empty: up to which place to delete
+	whole bool   // whether that was all
+}
+
+// indexing returns the next step, if it is time for one.
+func (q *Queue) indexing() *indexing {
+	r := q.recent
+	if len(r.moving) == 0 && r.last == 0 && r.size() >= r.wait && r.gather(q) != nil {
+		r.failed()
+	}
+	switch {
+	case len(r.moving) > 0:
+		return &indexing{queue: q, ids: r.moving[:min(r.slice, len(r.moving))]}
+	case r.last > 0:
+		return &indexing{queue: q, last: r.last}
+	}
+	return nil
+}
+
+// gather begins to take all that there are now to the bucket of all ids.
+func (r *recent) gather(q *Queue) error {
+	err := q.view(func(tx *bbolt.Tx) error {
+		r.moving = recentIDs(tx)
+		return nil
+	})
+	for _, e := range r.moving {
+		r.last = max(r.last, e.seq)
+	}
+	slices.SortFunc(r.moving, func(a, b recentID) int { return cmp.Compare(a.id, b.id) })
+	return err
+}
+
+// failed gives up what could not be taken there, until there are as many again.
+func (r *recent) failed() {
+	r.moving, r.last, r.wait = nil, 0, r.size()+r.enough
+}
+
+func (o *indexing) apply(t *txn) error {
+	for _, e := range o.ids {
+		if t.recentSeq(e.id) == e.seq { // else the event has been deleted
+			t.put(bucketIDs, []byte(e.id), timeSeqKey(e.receivedAt, e.seq))
+		}
+	}
+	if len(o.ids) == 0 {
+		o.trim(t)
+	}
+	t.stored += int64(len(o.ids)) * int64(t.tx.DB().Info().PageSize) // which each may change
+	return t.err
+}
+
+func (o *indexing) trim(t *txn) {
+	b := t.bucket(bucketRecent)
+	if b == nil {
+		return
+	}
+	var keys [][]byte
+	cur := b.Cursor()
+	for k, _ := cur.First(); k != nil && len(keys) < o.queue.recent.trim; k, _ = cur.Next() {
+		if seq, ok := parseRecentKey(k); !ok || seq > o.last {
+			break
+		}
+		keys = append(keys, bytes.Clone(k))
+	}
+	for _, k := range keys {
+		t.del(bucketRecent, k)
+	}
+	o.whole = len(keys) < o.queue.recent.trim
+}
+
+func (o *indexing) done(err error) {
+	r := o.queue.recent
+	switch {
+	case err != nil:
+		r.failed()
+	case len(o.ids) == 0 && o.whole:
+		r.moving, r.last, r.wait = nil, 0, r.enough
+	default:
+		r.moving = r.moving[len(o.ids):]
+		r.leave(o.ids)
+	}
+}
+
+// leave forgets ids that the bucket of all ids has.
+func (r *recent) leave(ids []recentID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range ids {
+		if h := r.hash(e.id); r.seqs[h] == e.seq {
+			delete(r.seqs, h)
+		}
+	}
+}
