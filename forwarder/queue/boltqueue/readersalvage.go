@@ -66,9 +66,22 @@ func (d *reading) join() {
 		}
 	}
 	entries := make(map[string]*spot)
+	whole := make(map[string]bool)
 	for i := range d.spots {
-		if s := &d.spots[i]; s.id.size > 0 && d.decode(s.record) == nil {
-			entries[string(d.read(s.id))] = s
+		s := &d.spots[i]
+		if s.id.size == 0 {
+			continue
+		}
+		if id, r := string(d.read(s.id)), d.decode(s.record); r == nil {
+			entries[id] = s
+		} else if r.id == id {
+			whole[id] = true
+		}
+	}
+	for id, s := range entries {
+		if whole[id] && s.record.size == 0 {
+			s.seq = 0 // the id stands in two lists, and in one of them with a place that is not its own
+			delete(entries, id)
 		}
 	}
 	for i := range d.spots {
