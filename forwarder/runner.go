@@ -3,6 +3,7 @@ package forwarder
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -66,6 +67,7 @@ func (r *runner) run() {
 		case <-r.stop:
 			return
 		case <-r.signal:
+			runtime.Gosched() // more attempts may have ended: the more are asked for at once, the cheaper
 		case <-timer.C:
 		}
 		timer.Reset(r.pass())

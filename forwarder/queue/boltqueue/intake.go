@@ -124,6 +124,7 @@ func (in *intake) store(s *storing, unknown bool) error {
 	in.add(s)
 	alone := in.ids[s.record.id].ever == 1 // or another of it may have come before it, and is what is kept
 	if unknown && alone && in.bytes <= in.room() && in.journal.takes(len(s.sealed)) {
+		s.alone = true
 		s.journaled.Store(true)
 		in.journal.add(s)
 	} else {
@@ -317,6 +318,7 @@ func (in *intake) add(s *storing) {
 func (in *intake) stick(s *storing) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	s.alone = false // others of its event may now come before it
 	in.stuck = append(in.stuck, s)
 }
 

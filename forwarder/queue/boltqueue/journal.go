@@ -251,6 +251,7 @@ func (j *journal) write() error {
 			s.tell(answer{})
 		}
 		j.offer(events)
+		runtime.Gosched() // who was just answered may have more
 	}
 }
 

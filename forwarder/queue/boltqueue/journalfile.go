@@ -109,7 +109,7 @@ func appendEntry(b []byte, number uint64, r *record, sealed []byte) []byte {
 	start := len(b)
 	b = append(b, make([]byte, entryHeader)...)
 	binary.BigEndian.PutUint64(b[start+8:], number)
-	coded := r.appendTo(nil)
+	coded := r.coded()
 	b = appendNumber(b, int64(len(coded)))
 	b = append(append(b, coded...), sealed...)
 	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-entryHeader)) // far below a part's size

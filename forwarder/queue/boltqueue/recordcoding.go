@@ -29,6 +29,16 @@ var (
 
 var errRecord = errors.New("the record cannot be read")
 
+// coded is the record in its coding.
+func (r *record) coded() []byte {
+	size := 64 + len(r.id) + len(r.provider) + len(r.typ)
+	for i := range r.deliveries {
+		d := &r.deliveries[i]
+		size += 32 + len(d.upstream) + 32*len(d.history)
+	}
+	return r.appendTo(make([]byte, 0, size)) // which is seldom exceeded
+}
+
 func (r *record) appendTo(b []byte) []byte {
 	b = append(b, recordVersion)
 	b = appendText(b, r.id)

@@ -115,6 +115,7 @@ type storing struct {
 	duplicate bool
 	full      bool
 	unknown   bool // it was no duplicate when that was last looked at by itself
+	alone     bool // nothing was known of its event when it began, and no other store of that has been under way since
 
 	cause   error // why it still waits; guarded by the intake's mutex, as is
 	counted bool  // whether its bytes are among those that wait
@@ -186,15 +187,16 @@ func (s *storing) withdrawn() bool { return s.ctx.Err() != nil && !s.journaled.L
 
 func (s *storing) apply(t *txn) error {
 	s.duplicate, s.full, s.applied = false, false, nil
-	if e := t.lookUp(s.record.id); e.known {
-		if e.seq != 0 || !t.forgotten(e.receivedAt) {
+	journaled := s.journaled.Load() // and so there is room for it
+	if !s.alone || !journaled {
+		if e := t.lookUp(s.record.id); e.seq != 0 || e.known && !t.forgotten(e.receivedAt) {
 			s.duplicate = true
 			return t.err
+		} else if e.known {
+			t.forgetName([]byte(s.record.id), e.receivedAt)
 		}
-		t.forgetName([]byte(s.record.id), e.receivedAt)
 	}
 	r := s.record
-	journaled := s.journaled.Load() // and so there is room for it
 	if limit := t.settings.MaxSize; limit > 0 && r.size > 0 && !journaled && t.count(countBytes)+r.size > limit {
 		s.full = true
 		return t.err

@@ -171,7 +171,7 @@ func readRecord(get func() []byte) (r *record) {
 
 // putRecord and delRecord are the only ways in which records change.
 func (t *txn) putRecord(seq uint64, r *record) {
-	t.put(bucketEvents, seqKey(seq), r.appendTo(nil))
+	t.put(bucketEvents, seqKey(seq), r.coded())
 	t.noteDelivered(seq, r)
 }
 
