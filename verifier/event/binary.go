@@ -49,7 +49,7 @@ func (e *Event) AppendBinary(dst []byte) ([]byte, error) {
 	}
 
 	start := len(dst)
-	b := slices.Grow(dst, binaryHeader+512+len(e.Query)*2+len(e.Body))
+	b := slices.Grow(dst, e.BinarySize())
 	b = append(b, binaryVersion)
 	b = binary.BigEndian.AppendUint64(b, 0) // both lengths, known below
 	for _, s := range e.strings() {
@@ -85,6 +85,25 @@ func (e *Event) AppendBinary(dst []byte) ([]byte, error) {
 	binary.BigEndian.PutUint32(b[start+1:], uint32(head))        // checked above
 	binary.BigEndian.PutUint32(b[start+5:], uint32(len(e.Body))) // checked above
 	return append(b, e.Body...), nil
+}
+
+// BinarySize is the room in bytes that the durable coding takes, or a little more.
+func (e *Event) BinarySize() int {
+	const number = 3 // bytes of the length of what is shorter than 2 MiB
+	size := binaryHeader + 32 + len(e.Body)
+	for _, s := range e.strings() {
+		size += number + len(*s)
+	}
+	for _, p := range e.Metadata {
+		size += 2*number + len(p.Name)
+		for _, v := range p.Values {
+			size += number + len(v)
+		}
+	}
+	for _, f := range e.Proof {
+		size += 2*number + len(f.Name) + len(f.Value)
+	}
+	return size
 }
 
 // strings are the event's plain strings in the order of the coding.

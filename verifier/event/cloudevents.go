@@ -13,7 +13,11 @@ const specVersion = "1.0"
 // AppendStructured appends the event as one CloudEvents JSON document: the
 // attributes that are not empty, then the data object.
 func (e *Event) AppendStructured(dst []byte) []byte {
-	dst = slices.Grow(dst, 512+e.dataSize())
+	size := e.dataSize() + len(`{"datacontenttype":"application/json","data":}`)
+	for name, value := range e.attributes() {
+		size += quoted(name, value)
+	}
+	dst = slices.Grow(dst, size)
 	dst = append(dst, '{')
 	for name, value := range e.attributes() {
 		dst = appendMember(dst, name, value)
@@ -93,14 +97,26 @@ func (e *Event) attributes() iter.Seq2[string, string] {
 	}
 }
 
-// dataSize estimates the length of the data object.
+// dataSize is the length of the data object in bytes, but for what has to be
+// escaped.
 func (e *Event) dataSize() int {
-	size := 512 + e.Note.End - e.Note.Start + len(e.Query)
+	size := len(`{"received_at":"2006-01-02T15:04:05.000Z","note":,"metadata":{},"raw":}`) + e.Note.End - e.Note.Start +
+		quoted("provider", e.Provider) + quoted("kind", e.Kind) + quoted("id", e.ObjectID) + quoted("status", e.Status) +
+		quoted("occurred_at", e.OccurredAt)
+	for _, p := range e.Metadata {
+		size += quoted(p.Name, "")
+		for _, v := range p.Values {
+			size += len(`"",`) + len(v)
+		}
+	}
 	if e.WithRaw {
 		size += len(e.Body)
 	}
 	return size
 }
+
+// quoted is the length of a member and the comma behind it.
+func quoted(name, value string) int { return len(`"":"",`) + len(name) + len(value) }
 
 func appendMetadata(dst []byte, params []Param) []byte {
 	dst = append(dst, '{')

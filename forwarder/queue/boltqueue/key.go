@@ -82,15 +82,12 @@ func sealedFor(id string) []byte {
 
 // seal codes and seals an event, in one place.
 func (r *keyring) seal(e *event.Event) ([]byte, error) {
-	out, err := e.AppendBinary(make([]byte, sealedHeader, sealedHeader+len(e.Body)+sealedSpare))
+	out, err := e.AppendBinary(make([]byte, sealedHeader, sealedHeader+e.BinarySize()+xaesOverhead))
 	if err != nil {
 		return nil, err
 	}
 	return r.enclose(e.ID, out)
 }
-
-// sealedSpare is what an event of ordinary size takes up beside its body.
-const sealedSpare = 1 << 10
 
 // enclose seals what stands behind the room for the header, where it stands.
 func (r *keyring) enclose(id string, out []byte) ([]byte, error) {
