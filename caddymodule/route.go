@@ -27,6 +27,7 @@ type routeSender struct {
 	handler  caddyhttp.Handler
 	server   *caddyhttp.Server
 	draining chan struct{} // holds a token for each route that goes on after its status
+	workers  *forwarder.Workers
 }
 
 // newRouteSender provisions the routes with the configuration's context. The
@@ -42,6 +43,7 @@ func newRouteSender(ctx caddy.Context, name string, routes caddyhttp.RouteList, 
 		handler:  routes.Compile(unanswered),
 		server:   &caddyhttp.Server{}, // reverse_proxy asks its request for one
 		draining: make(chan struct{}, concurrency),
+		workers:  forwarder.NewWorkers(),
 	}, nil
 }
 
@@ -54,10 +56,10 @@ func (s *routeSender) Send(ctx context.Context, m *forwarder.Message) (forwarder
 	var reached forwarder.Progress
 	rec := newRecorder()
 	done := make(chan error, 1)
-	go func() {
+	s.workers.Go(func() {
 		defer cancel(nil)
 		done <- s.serve(httptrace.WithClientTrace(own, reached.Trace()), rec, m)
-	}()
+	})
 
 	select {
 	case <-rec.final:

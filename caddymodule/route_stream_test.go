@@ -238,7 +238,7 @@ func TestRouteSenderBoundsWhatGoesOn(t *testing.T) {
 	under := make(chan struct{}, 10)
 	ended := make(chan error, 10)
 	sender := &routeSender{
-		name: "ehr", server: &caddyhttp.Server{}, draining: make(chan struct{}, 1),
+		name: "ehr", server: &caddyhttp.Server{}, draining: make(chan struct{}, 1), workers: forwarder.NewWorkers(),
 		handler: caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 			w.WriteHeader(http.StatusOK)
 			under <- struct{}{}

@@ -47,6 +47,8 @@ type Dispatcher struct {
 	cancel context.CancelCauseFunc
 	work   sync.WaitGroup // loops and attempts
 
+	workers *Workers // that make the attempts
+
 	mu      sync.RWMutex
 	closed  bool
 	runners []*runner // in the order of the configuration
@@ -61,7 +63,7 @@ func New(q queue.Queue, o Options) *Dispatcher {
 	if o.Rand == nil {
 		o.Rand = rand.Float64
 	}
-	d := &Dispatcher{queue: q, options: o}
+	d := &Dispatcher{queue: q, options: o, workers: NewWorkers()}
 	d.ctx, d.cancel = context.WithCancelCause(context.Background())
 	d.observe(nil)
 	q.Notify(d.Wake)
@@ -179,6 +181,7 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 		close(done)
 	}()
 	defer d.cancel(errClosing)
+	defer d.workers.Close()
 	select {
 	case <-done:
 		return nil

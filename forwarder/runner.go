@@ -12,9 +12,6 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// workerIdle is how long a worker without attempts waits for one.
-const workerIdle = 5 * time.Second
-
 // A runner is one upstream's loop: it decides when to ask the queue, for how
 // many deliveries, and starts an attempt at each.
 type runner struct {
@@ -23,9 +20,7 @@ type runner struct {
 
 	signal chan struct{} // wakes the loop
 	stop   chan struct{} // closed when the runner is retired
-
-	attempts chan *attempt // to workers that are idle
-	ended    chan struct{} // closed when the loop has ended
+	ended  chan struct{} // closed when the loop has ended
 
 	mu          sync.Mutex // held for no more than a look or a change
 	settings    *settings
@@ -48,7 +43,6 @@ func newRunner(d *Dispatcher, s *settings) *runner {
 		dispatcher: d,
 		name:       s.Name,
 		signal:     make(chan struct{}, 1),
-		attempts:   make(chan *attempt),
 		stop:       make(chan struct{}),
 		ended:      make(chan struct{}),
 		settings:   s,
@@ -159,31 +153,13 @@ func (r *runner) start(now time.Time, deliveries []queue.Delivery) (started int)
 			continue
 		}
 		started++
-		select {
-		case r.attempts <- a: // a worker is idle
-		default:
-			r.dispatcher.work.Go(func() { r.work(a) })
-		}
+		r.dispatcher.work.Add(1)
+		r.dispatcher.workers.Go(func() {
+			defer r.dispatcher.work.Done()
+			a.run()
+		})
 	}
 	return started
-}
-
-// work makes an attempt, and others after it: a goroutine that has made one has
-// the stack for it. It ends with the runner, or when it has long been idle.
-func (r *runner) work(a *attempt) {
-	idle := time.NewTimer(workerIdle)
-	defer idle.Stop()
-	for {
-		a.run()
-		idle.Reset(workerIdle)
-		select {
-		case a = <-r.attempts:
-		case <-idle.C:
-			return
-		case <-r.stop:
-			return
-		}
-	}
 }
 
 // done takes in how an attempt ended and frees its slot.
