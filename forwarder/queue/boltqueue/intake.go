@@ -113,18 +113,17 @@ func (in *intake) signal() {
 	}
 }
 
-// store adds a store. One of an event of which nothing is known goes to the
-// journal as well, where that takes it.
-func (in *intake) store(s *storing, unknown bool) error {
+// store adds a store. One that is the only one of its event goes to the journal as
+// well, where that takes it.
+func (in *intake) store(s *storing, only bool) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.closed {
 		return queue.ErrClosed
 	}
 	in.add(s)
-	alone := in.ids[s.record.id].ever == 1 // or another of it may have come before it, and is what is kept
-	if unknown && alone && in.bytes <= in.room() && in.journal.takes(len(s.sealed)) {
-		s.alone = true
+	only = only && in.ids[s.record.id].ever == 1 // or another of it may have come before it, and is what is kept
+	if only && in.bytes <= in.room() && in.journal.takes(len(s.sealed)) {
 		s.journaled.Store(true)
 		in.journal.add(s)
 	} else {
@@ -318,7 +317,7 @@ func (in *intake) add(s *storing) {
 func (in *intake) stick(s *storing) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	s.alone = false // others of its event may now come before it
+	s.alone.Store(false) // others of its event may now come before it
 	in.stuck = append(in.stuck, s)
 }
 
@@ -330,11 +329,21 @@ func (in *intake) unstick() {
 	in.stuck = nil
 }
 
-// drop takes stores out of those that wait.
-func (in *intake) drop(known []*storing) {
+// drop takes stores out of those that wait, and returns those that were there.
+func (in *intake) drop(these []*storing) (dropped []*storing) {
+	if len(these) == 0 {
+		return nil
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.stores = slices.DeleteFunc(in.stores, func(s *storing) bool { return slices.Contains(known, s) })
+	in.stores = slices.DeleteFunc(in.stores, func(s *storing) bool {
+		is := slices.Contains(these, s)
+		if is {
+			dropped = append(dropped, s)
+		}
+		return is
+	})
+	return dropped
 }
 
 // close lets nothing more in.

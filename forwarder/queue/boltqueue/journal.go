@@ -30,9 +30,10 @@ type journal struct {
 	segment  int64
 	wrote    func(took time.Duration, entries int) // after each write
 	fault    func(stage string) error
-	trouble  func() bool      // whether the queue file cannot be written
-	offer    func([]*storing) // told of what was written
-	hurry    func()           // told when somebody waits for the queue file instead
+	trouble  func() bool                 // whether the queue file cannot be written
+	sift     func([]*storing) []*storing // returns those events that are not to be written after all
+	offer    func([]*storing)            // told of what was written
+	hurry    func()                      // told when somebody waits for the queue file instead
 
 	ready   chan struct{} // holds one token when an event may wait
 	told    chan struct{} // likewise an outcome
@@ -232,6 +233,7 @@ func (j *journal) renew(ctx context.Context) error {
 // write writes what waits, and answers it.
 func (j *journal) write() error {
 	for {
+		j.siftPending()
 		group, entries := j.group()
 		if len(group) == 0 {
 			return nil
@@ -253,6 +255,36 @@ func (j *journal) write() error {
 		j.offer(events)
 		runtime.Gosched() // who was just answered may have more
 	}
+}
+
+// siftPending takes those of the waiting events out that are not to be written.
+func (j *journal) siftPending() {
+	j.mu.Lock()
+	var events []*storing
+	for s := range stores(j.pending) {
+		if !s.stored && !s.alone.Load() {
+			events = append(events, s)
+		}
+	}
+	j.mu.Unlock()
+	if len(events) == 0 {
+		return
+	}
+	rest := j.sift(events)
+	if len(rest) == 0 {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var out []logged
+	j.pending = slices.DeleteFunc(j.pending, func(k logged) bool {
+		s, ok := k.(*storing)
+		if ok = ok && slices.Contains(rest, s); ok {
+			out = append(out, s)
+		}
+		return ok
+	})
+	j.forgo(out)
 }
 
 // lose leaves events whose write has failed to the queue file. They may yet be
@@ -284,6 +316,10 @@ func (j *journal) group() (group []logged, entries []byte) {
 		if k.log().stored { // it was taken to the file meanwhile
 			j.pending = j.pending[1:]
 			continue
+		}
+		if s, ok := k.(*storing); ok && !s.alone.Load() { // it came since they were sifted
+			j.buffer = entries
+			return group, entries
 		}
 		with := k.appendEntry(entries, j.next)
 		if !j.file.fits(len(with)) && (len(entries) > 0 || !j.file.turn(j.done)) {

@@ -44,6 +44,7 @@ func (q *Queue) startJournal(o Options, identity []byte, entries []journalEntry)
 	q.journal = j
 	q.intake = newIntake(j, q.room)
 	j.fault, j.trouble, j.hurry = q.fault, q.failing.Load, q.intake.press
+	j.sift = q.sift
 	j.offer = func(events []*storing) {
 		for _, upstream := range q.fresh.offer(events) {
 			q.wakeUp(upstream)
@@ -63,7 +64,7 @@ func (q *Queue) startJournal(o Options, identity []byte, entries []journalEntry)
 		j.kept = append(j.kept, s)
 		q.intake.note(s)
 		q.intake.add(s)
-		if _, is := q.known(e.record.id); is {
+		if q.unheardOf(e.record.id) {
 			unknown = append(unknown, s)
 		}
 	}

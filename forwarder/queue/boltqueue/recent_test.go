@@ -154,7 +154,7 @@ func TestRecentIDsWhileTheyLeave(t *testing.T) {
 					continue
 				}
 				id := fmt.Sprint("e", n-1-i%min(n, 8))
-				if known, _ := q.known(id); !known {
+				if q.unheardOf(id) {
 					t.Errorf("nothing is known of %s", id)
 				}
 			}

@@ -50,13 +50,10 @@ func (q *Queue) storeOnce(ctx context.Context, it queue.Item) (duplicate bool, e
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	unknown := false
-	if q.intake.note(s) { // or the transaction of the other decides
-		var known bool
-		if known, unknown = q.known(s.record.id); known {
-			q.intake.forget(s)
-			return true, nil
-		}
+	only := q.intake.note(s) // or the transaction of the other decides
+	if only && q.knows(s.record.id) {
+		q.intake.forget(s)
+		return true, nil
 	}
 	if s.keep {
 		sealed, err := q.ring.Load().seal(it.Event)
@@ -66,7 +63,7 @@ func (q *Queue) storeOnce(ctx context.Context, it queue.Item) (duplicate bool, e
 		}
 		s.seal(sealed)
 	}
-	if err := q.intake.store(s, unknown); err != nil {
+	if err := q.intake.store(s, only); err != nil {
 		q.intake.forget(s)
 		return false, err
 	}
@@ -86,20 +83,58 @@ func (q *Queue) storeOnce(ctx context.Context, it queue.Item) (duplicate bool, e
 	return false, ctx.Err()
 }
 
-// known reports whether an event is in the file, and unknown whether nothing is
-// known of its id, not even that it was there. No store of it may be under way:
-// readers see a transaction a moment before it is on stable storage.
-func (q *Queue) known(id string) (known, unknown bool) {
-	recent := q.recent.seq(id)
-	if recent != 0 {
-		return true, false
+// knows reports whether an event is in the file, as far as that is told here: the
+// journal looks at what it takes, at all of a group at once. No store of the event
+// may be under way: readers see a transaction a moment before it is on stable
+// storage.
+func (q *Queue) knows(id string) (known bool) {
+	if q.recent.seq(id) != 0 {
+		return true
+	}
+	if q.journal.takes(1) {
+		return false
 	}
 	_ = q.view(func(tx *bbolt.Tx) error { // where it cannot be read, the transaction decides
-		e := lookUp(tx, id, recent)
-		known, unknown = e.seq != 0, !e.known
+		known = lookUp(tx, id, 0).seq != 0
 		return nil
 	})
-	return known, unknown
+	return known
+}
+
+// unheardOf reports whether nothing is known of an id, not even that it was there.
+func (q *Queue) unheardOf(id string) (unknown bool) {
+	recent := q.recent.seq(id)
+	_ = q.view(func(tx *bbolt.Tx) error { // where it cannot be read, the transaction decides
+		unknown = !lookUp(tx, id, recent).known
+		return nil
+	})
+	return unknown
+}
+
+// sift looks for events that are to be written to the journal, and of which no
+// other store is under way. Those of which nothing is known are alone; those that
+// are in the file are answered, if no transaction does that. It returns the others,
+// and those that were answered.
+func (q *Queue) sift(events []*storing) (rest []*storing) {
+	var known []*storing
+	_ = q.view(func(tx *bbolt.Tx) error { // where it cannot be read, the transaction decides
+		for _, s := range events {
+			switch e := lookUp(tx, s.record.id, 0); {
+			case !e.known:
+				s.alone.Store(true)
+			case e.seq != 0:
+				known = append(known, s)
+			}
+		}
+		return nil
+	})
+	for _, s := range events {
+		if !s.alone.Load() {
+			rest = append(rest, s)
+		}
+	}
+	q.answerDuplicates(known)
+	return rest
 }
 
 // A storing is a store that waits for its transaction.
@@ -115,12 +150,12 @@ type storing struct {
 	duplicate bool
 	full      bool
 	unknown   bool // it was no duplicate when that was last looked at by itself
-	alone     bool // nothing was known of its event when it began, and no other store of that has been under way since
 
 	cause   error // why it still waits; guarded by the intake's mutex, as is
 	counted bool  // whether its bytes are among those that wait
 
 	journaled atomic.Bool // whether it is in the journal, or is to be
+	alone     atomic.Bool // whether nothing was known of its event when it began; no other store of that has been under way since
 	logState
 
 	memory  memory
@@ -188,7 +223,7 @@ func (s *storing) withdrawn() bool { return s.ctx.Err() != nil && !s.journaled.L
 func (s *storing) apply(t *txn) error {
 	s.duplicate, s.full, s.applied = false, false, nil
 	journaled := s.journaled.Load() // and so there is room for it
-	if !s.alone || !journaled {
+	if !journaled || !s.alone.Load() {
 		if e := t.lookUp(s.record.id); e.seq != 0 || e.known && !t.forgotten(e.receivedAt) {
 			s.duplicate = true
 			return t.err
@@ -272,11 +307,13 @@ func (q *Queue) answerKnown() {
 			return nil
 		})
 	}
-	if len(known) == 0 {
-		return
-	}
-	q.intake.drop(known)
-	for _, s := range known {
+	q.answerDuplicates(known)
+}
+
+// answerDuplicates answers the stores of events that are in the file, but for those
+// that a transaction has taken up.
+func (q *Queue) answerDuplicates(known []*storing) {
+	for _, s := range q.intake.drop(known) {
 		s.duplicate = true
 		s.done(nil)
 	}
