@@ -382,3 +382,30 @@ func TestNoJournal(t *testing.T) {
 		t.Errorf("there are %v", got)
 	}
 }
+
+// An event that came after the others were looked at is not written with them: it
+// may be a duplicate.
+func TestJournalGroupEndsBeforeWhatIsNotSifted(t *testing.T) {
+	t.Parallel()
+	j := newJournal(filepath.Join(t.TempDir(), "queue.db"), make([]byte, identitySize), 0, 1<<20)
+	j.fault = func(string) error { return nil }
+	var err error
+	if j.file, err = j.create(); err != nil {
+		t.Fatal(err)
+	}
+	defer j.file.os.Close()
+	sifted, late := &storing{sealed: []byte("sealed")}, &storing{sealed: []byte("sealed")}
+	sifted.alone.Store(true)
+	j.pending = []logged{sifted, new(settling), late, new(settling)}
+	for i, want := range []int{2, 0, 2} {
+		if i == 2 {
+			late.alone.Store(true)
+		}
+		if group, _ := j.group(); len(group) != want {
+			t.Errorf("group %d is of %d, want %d", i, len(group), want)
+		}
+	}
+	if len(j.pending) > 0 {
+		t.Errorf("%d are left", len(j.pending))
+	}
+}
