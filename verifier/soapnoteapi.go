@@ -56,11 +56,11 @@ func (SOAPNoteAPI) Defaults() Defaults {
 // CheckHeader judges presence, form and freshness of the signature and the
 // timestamp.
 func (s SOAPNoteAPI) CheckHeader(h http.Header, now time.Time) (Proof, error) {
-	signatures, timestamps := h.Values(signatureKey), h.Values(timestampKey)
+	signatures, timestamps := h[signatureKey], h[timestampKey]
 	if len(signatures) > 1 || len(timestamps) > 1 {
 		return nil, &Rejection{HeaderRepeated}
 	}
-	signature, timestamp := h.Get(signatureKey), h.Get(timestampKey)
+	signature, timestamp := only(signatures), only(timestamps)
 	if signature == "" {
 		return nil, &Rejection{SignatureMissing}
 	}
@@ -86,6 +86,14 @@ func (s SOAPNoteAPI) CheckHeader(h http.Header, now time.Time) (Proof, error) {
 		return nil, &Rejection{TimestampFuture}
 	}
 	return p, nil
+}
+
+// only is the value of a header that is there once at most.
+func only(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // parseTimestamp reads Unix seconds of 1 to 11 digits, the first of them not

@@ -93,8 +93,8 @@ func (s SOAPNoteAPI) blank(r Request, short string) *event.Event {
 		Body:        r.Body,
 		ContentType: r.Header.Get("Content-Type"),
 		Proof: []event.Field{
-			{Name: SignatureHeader, Value: r.Header.Get(signatureKey)},
-			{Name: TimestampHeader, Value: r.Header.Get(timestampKey)},
+			{Name: SignatureHeader, Value: only(r.Header[signatureKey])},
+			{Name: TimestampHeader, Value: only(r.Header[timestampKey])},
 		},
 		Query: r.Query,
 	}

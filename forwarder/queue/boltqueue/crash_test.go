@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // acknowledged, and settles their deliveries one way or the other. It returns
 // on an error only.
 func child(path string) error {
-	q, err := Open(Options{Path: path, Settings: queue.DefaultSettings()})
+	q, err := Open(Options{Path: path, Settings: queue.DefaultSettings(), recent: 20}) // so that ids are always under way
 	if err != nil {
 		return err
 	}
@@ -100,6 +100,10 @@ func TestKilled(t *testing.T) {
 			}
 			if r.Deliveries[0].State != queue.Delivered && !pending[id] {
 				t.Fatalf("%s is stuck: it is %s and cannot be claimed", id, r.Deliveries[0].State)
+			}
+			again, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event(id, time.Now()), Upstreams: []string{"ehr"}})
+			if err != nil || !again.Duplicate {
+				t.Fatalf("%s is stored again: %+v, %v", id, again, err)
 			}
 		}
 		mustClose(t, q)
