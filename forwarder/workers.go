@@ -41,7 +41,6 @@ func (w *Workers) work(f func()) {
 	defer idle.Stop()
 	for {
 		f()
-		f = nil // what it holds on to may be large
 		idle.Reset(workerIdle)
 		select {
 		case f = <-w.idle:
