@@ -305,6 +305,7 @@ func BenchmarkDecode(b *testing.B) {
 
 // The room that is taken at once is enough, and little of it is left.
 func TestSizes(t *testing.T) {
+	t.Parallel()
 	for name, e := range map[string]*event.Event{"generated": generated(), "failed": failed(), "unknown": unknown(), "transcription": transcription()} {
 		b, err := e.AppendBinary(nil)
 		if err != nil {
@@ -315,11 +316,8 @@ func TestSizes(t *testing.T) {
 		}
 		e.Metadata, e.TraceState = nil, "" // without what is escaped
 		e.ObjectID = "a1b2"
-		if b := e.AppendStructured(nil); cap(b) > len(b)+300 {
+		if b := e.AppendStructured(nil); cap(b) > len(b)+240 {
 			t.Errorf("%s: room for %d bytes was taken, the document has %d", name, cap(b), len(b))
-		}
-		if n := testing.AllocsPerRun(10, func() { e.AppendStructured(nil) }); n != 1 {
-			t.Errorf("%s: room was taken %v times", name, n)
 		}
 	}
 }

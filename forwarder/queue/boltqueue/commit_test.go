@@ -308,8 +308,13 @@ func TestOnCommit(t *testing.T) {
 		},
 	})
 	store(t, q, "a", "ehr")
-	idle(t, q)
-	before := commits.Load()
+	var before int64
+	waitUntil(t, func() bool { // until it is in the file, in the journal, and the file says so
+		before = commits.Load()
+		idle(t, q)
+		time.Sleep(20 * time.Millisecond)
+		return commits.Load() == before
+	})
 	if before == 0 || changes.Load() == 0 {
 		t.Fatal("OnCommit was not called")
 	}
