@@ -114,10 +114,11 @@ func limit(t testing.TB, q *Queue, bytes func() int) {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings()})
-	const before = 2 * batchStores // more than what the journal may hold when the disk is full
+	const before = lingerCount + batchStores // more than what the journal may hold when the disk is full
 	for i := range before {
-		store(t, q, fmt.Sprint("before", i), "ehr")
+		put(t, q, fmt.Sprint("before", i), "ehr")
 	}
+	waitUntil(t, func() bool { q.catchUp(t.Context()); return !q.journal.behind() })
 	limit(t, q, func() int { return 1 })
 
 	var stored, failed []string

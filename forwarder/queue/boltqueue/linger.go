@@ -4,12 +4,14 @@ import "time"
 
 // While nobody waits for a commit, the committing goroutine waits for more: what
 // is in the journal is durable, and an outcome has been acted on. The fuller a
-// commit, the less of it falls to each event. It waits as long as more comes in
-// each lingerStep, lingerTime at most, and until there is enough.
+// commit, the less of it falls to each event, and what is delivered meanwhile
+// leaves its trace in the file only. It waits as long as more comes in each
+// lingerStep, lingerTime at most, and until there is enough; under load, then,
+// about so much stays in memory.
 const (
 	lingerStep  = 4 * time.Millisecond
 	lingerTime  = 100 * time.Millisecond
-	lingerCount = batchStores
+	lingerCount = 8 * batchStores
 	lingerBytes = segmentBytes / 2 // of sealed payloads, so that the journal has room
 )
 
