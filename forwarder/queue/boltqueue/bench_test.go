@@ -1,6 +1,7 @@
 package boltqueue
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -22,9 +23,10 @@ func openBench(b *testing.B) (q *Queue, commits *atomic.Int64) {
 	}), commits
 }
 
-// item is an event with a body of about 1.5 kB.
+// item is an event with a body of about 1.5 kB, and an id as they are: as good as
+// random.
 func item(i int) queue.Item {
-	e := queuetest.Event(fmt.Sprintf("soapnoteapi-%032d", i), time.Now())
+	e := queuetest.Event(fmt.Sprintf("soapnoteapi-%x", sha256.Sum256([]byte{byte(i), byte(i >> 8), byte(i >> 16)}))[:44], time.Now())
 	e.Body = append(e.Body, make([]byte, 1300)...)
 	return queue.Item{Event: e, Upstreams: []string{"ehr"}}
 }
@@ -103,5 +105,45 @@ func BenchmarkLifeCycle(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 			b.ReportMetric(float64(b.N)/float64(commits.Load()), "events/commit")
 		})
+	}
+}
+
+func BenchmarkSeal(b *testing.B) {
+	ring, err := newKeyring([]Key{keyOf(1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := item(0).Event
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ring.seal(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(int64(len(e.Body)))
+}
+
+// BenchmarkClaim claims 32 deliveries of many, opens what they deliver, and gives
+// them back.
+func BenchmarkClaim(b *testing.B) {
+	q, _ := openBench(b)
+	for i := range 1000 {
+		if _, err := q.Store(b.Context(), item(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	q.catchUp(b.Context())
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := q.Claim("ehr", time.Now(), queue.Want{First: 32})
+		if err != nil || len(c.Deliveries) != 32 {
+			b.Fatal(len(c.Deliveries), err)
+		}
+		for _, d := range c.Deliveries {
+			if _, err := q.Load(d); err != nil {
+				b.Fatal(err)
+			}
+			q.Release(d)
+		}
 	}
 }
