@@ -3,7 +3,6 @@ package boltqueue
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -102,20 +101,45 @@ func (r *recent) read(tx *bbolt.Tx) {
 	r.publish(changed)
 }
 
-// recentIDs reads the bucket of recent ids.
+// recentIDs reads the bucket of recent ids. What stands on a page that cannot be
+// read is taken from the events' records.
 func recentIDs(tx *bbolt.Tx) (ids []recentID) {
-	b := tx.Bucket([]byte(bucketRecent))
-	if b == nil {
+	b, events := tx.Bucket([]byte(bucketRecent)), tx.Bucket([]byte(bucketEvents))
+	if b == nil || events == nil {
 		return nil
 	}
-	cur := b.Cursor()
-	for k, v := cur.First(); k != nil; k, v = cur.Next() {
-		if seq, ok := parseRecentKey(k); ok && len(v) > 8 {
-			receivedAt := int64(binary.BigEndian.Uint64(v)) // timeKey wrote it
-			ids = append(ids, recentID{id: string(v[8:]), receivedAt: receivedAt, seq: seq})
+	from := uint64(1)
+	for from <= events.Sequence() {
+		next, whole := readRecent(b, from, &ids)
+		if whole {
+			break
 		}
+		if len(ids) == 0 && from == 1 { // nothing tells where they begin
+			next = max(1, events.Sequence()-min(events.Sequence(), 4*recentEnough))
+		}
+		if r := readRecord(func() []byte { return events.Get(seqKey(next)) }); r != nil {
+			ids = append(ids, recentID{id: r.id, receivedAt: r.receivedAt, seq: next})
+		}
+		from = next + 1
 	}
 	return ids
+}
+
+// readRecent reads recent ids from a place on, to the end or up to a page that
+// cannot be read: then it returns the place that it has not come to.
+func readRecent(b *bbolt.Bucket, from uint64, ids *[]recentID) (next uint64, whole bool) {
+	var damaged error // whole tells
+	defer guard(&damaged, "reading ids", "")
+	next = from
+	cur := b.Cursor()
+	for k, v := cur.Seek(recentKey(from)); k != nil; k, v = cur.Next() {
+		if seq, ok := parseRecentKey(k); ok && len(v) > 8 {
+			receivedAt := int64(parseSeq(v[:8])) // timeKey wrote it
+			*ids = append(*ids, recentID{id: string(v[8:]), receivedAt: receivedAt, seq: seq})
+			next = seq + 1
+		}
+	}
+	return next, true
 }
 
 // recentKey is the key of an event's id among the recent ones. It has a byte more

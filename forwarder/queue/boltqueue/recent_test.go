@@ -204,3 +204,31 @@ func TestRecentIDsThatCannotLeave(t *testing.T) {
 	waitUntil(t, func() bool { idle(t, q); return stageOf(t, q, "e0") == "indexed" })
 	wantSound(t, q)
 }
+
+// A page of recent ids that cannot be read keeps no gateway from starting, and no
+// duplicate from being known.
+func TestDamagedRecentIDs(t *testing.T) {
+	t.Parallel()
+	const n = 400
+	for _, seq := range []uint64{1, n / 2} {
+		o := Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings()}
+		q := mustOpen(t, o)
+		for i := range n {
+			put(t, q, fmt.Sprint("e", i), "ehr")
+		}
+		mustClose(t, q)
+		damagePage(t, o.Path, bucketRecent, recentKey(seq))
+		q = mustOpen(t, o)
+		for i := range n {
+			id := fmt.Sprint("e", i)
+			if _, err := q.Event(t.Context(), id); err != nil {
+				t.Fatalf("with the page of %d damaged: %v", seq, err)
+			}
+			r, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event(id, time.Unix(1773934200, 0)), Upstreams: []string{"ehr"}})
+			if err != nil || !r.Duplicate {
+				t.Fatalf("with the page of %d damaged, Store(%s): %+v, %v", seq, id, r, err)
+			}
+		}
+		put(t, q, "another", "ehr")
+	}
+}
