@@ -218,6 +218,7 @@ func TestDamagedRecentIDs(t *testing.T) {
 		}
 		mustClose(t, q)
 		damagePage(t, o.Path, bucketRecent, recentKey(seq))
+		o.recent = n / 4 // so that they are to leave, and the page is come upon
 		q = mustOpen(t, o)
 		for i := range n {
 			id := fmt.Sprint("e", i)
@@ -229,6 +230,13 @@ func TestDamagedRecentIDs(t *testing.T) {
 				t.Fatalf("with the page of %d damaged, Store(%s): %+v, %v", seq, id, r, err)
 			}
 		}
-		put(t, q, "another", "ehr")
+		for i := range n {
+			put(t, q, fmt.Sprint("later", i), "ehr")
+			idle(t, q)
+		}
+		waitUntil(t, func() bool { q.catchUp(t.Context()); return !q.journal.behind() })
+		if got := len(claim(t, q, "ehr", 3*n)); got != 2*n {
+			t.Errorf("with the page of %d damaged, %d can be claimed, want %d", seq, got, 2*n)
+		}
 	}
 }
