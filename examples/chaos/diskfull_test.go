@@ -38,6 +38,18 @@ func TestVolume(t *testing.T) {
 	if err := os.WriteFile(v.queueFile(), []byte("x"), 0o600); err != nil {
 		t.Errorf("a filesystem with room took no file: %v", err)
 	}
+	if n, err := v.fill(); err != nil || n != size-4096 {
+		t.Errorf("filled %d bytes of the %d that were left: %v", n, size-4096, err)
+	}
+	if err := v.relieve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := v.fill(); err != nil || n != size-4096+relief {
+		t.Errorf("filled %d bytes of a volume that has %d more: %v", n, relief, err)
+	}
+	if err := v.clear(); err != nil {
+		t.Fatal(err)
+	}
 	if err := v.readOnly(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}

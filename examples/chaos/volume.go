@@ -14,7 +14,8 @@ import (
 
 // A volume is a small filesystem of its own, in memory, for a queue's file.
 type volume struct {
-	dir string
+	dir  string
+	size int64 // in bytes
 }
 
 // newVolume mounts one. The caller must close it.
@@ -23,7 +24,7 @@ func (e *env) newVolume(ctx context.Context, size int64) (*volume, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a directory for a small filesystem: %w", err)
 	}
-	v := &volume{dir: dir}
+	v := &volume{dir: dir, size: size}
 	if err := command(ctx, "mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", size), "scribegate-chaos", dir); err != nil {
 		return nil, errors.Join(
 			fmt.Errorf("mounting a small filesystem, which root may do and anybody below `unshare -rm`: %w", err),
@@ -86,6 +87,16 @@ func (zeros) Read(p []byte) (int, error) {
 
 // clear gives the space back.
 func (v *volume) clear() error { return os.Remove(v.filler()) }
+
+// relief is how much larger a volume is made when it is to have room again.
+const relief = 4 << 20
+
+// relieve gives the space back, and some more: the filler may have got little,
+// where the gateway held for a moment what it then used.
+func (v *volume) relieve(ctx context.Context) error {
+	v.size += relief
+	return errors.Join(command(ctx, "mount", "-o", fmt.Sprintf("remount,size=%d", v.size), v.dir), v.clear())
+}
 
 // readOnly has the filesystem take no writes, or take them again. The kernel
 // refuses it while a file on it is open for writing.

@@ -102,9 +102,9 @@ func (q *Queue) wait(err error) bool {
 }
 
 // run commits the ops. An op that fails is left out and the others are run
-// again. Where the commit fails it is tried with less, the less harmful first,
-// so that a full disk holds up nothing that needs no room; then what could not
-// be made is put back.
+// again. Where the commit fails it is tried with less, what needs no room first,
+// so that a disk that is nearly full holds up nothing for which there is room;
+// then what could not be made is put back.
 func (q *Queue) run(ops []op) error {
 	for len(ops) > 0 {
 		bad, err := q.attempt(ops)
@@ -126,10 +126,6 @@ func (q *Queue) run(ops []op) error {
 		if firstErr := q.run(first); firstErr != nil {
 			q.intake.back(rest, firstErr)
 			return firstErr
-		}
-		if needsRoom(rest[0]) {
-			q.intake.back(rest, err) // for a while: they need room, and others may make some
-			return err
 		}
 		ops = rest
 	}

@@ -156,6 +156,47 @@ func TestDiskFull(t *testing.T) {
 	wantSound(t, q)
 }
 
+// Where there is room for some of the events that wait, though not for all that
+// one transaction would take, they are stored.
+func TestRoomForSome(t *testing.T) {
+	t.Parallel()
+	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), segment: -1})
+	const events, size, room = 64, 512 << 10, 8 << 20
+	limit(t, q, func() int { return room })
+	hold := make(chan struct{})
+	held := newTask(func(*txn) error { <-hold; return nil })
+	if err := q.intake.do(held); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stored atomic.Int64
+	var wg sync.WaitGroup
+	for i := range events {
+		wg.Go(func() {
+			e := queuetest.Event(fmt.Sprint("large", i), time.Now())
+			e.Body = make([]byte, size)
+			if _, err := q.Store(ctx, queue.Item{Event: e, Upstreams: []string{"ehr"}}); err == nil {
+				stored.Add(1)
+			}
+		})
+	}
+	waitUntil(t, func() bool {
+		q.intake.mu.Lock()
+		defer q.intake.mu.Unlock()
+		return q.intake.bytes >= events*size
+	})
+	close(hold)
+	waitUntil(t, func() bool { return stored.Load() >= room/size/2 }) // or the test runs into its deadline
+	cancel()
+	wg.Wait()
+	if n := stored.Load(); n == events {
+		t.Errorf("all %d were stored, which there was no room for", n)
+	}
+	limit(t, q, func() int { return 0 })
+	wantSound(t, q)
+}
+
 // A change that fails or panics takes no other with it.
 func TestOneBadChangeAmongOthers(t *testing.T) {
 	t.Parallel()
@@ -329,7 +370,7 @@ func TestOnCommit(t *testing.T) {
 }
 
 // What could not be committed together is tried in parts: outcomes without the
-// stores, then ever fewer outcomes.
+// stores, then ever fewer of each.
 func TestPart(t *testing.T) {
 	t.Parallel()
 	outcome, other := op(&settling{}), op(&storing{})
@@ -338,7 +379,8 @@ func TestPart(t *testing.T) {
 		ops         []op
 		first, rest int
 	}{
-		{"stores", []op{other, other}, 0, 2},
+		{"one store", []op{other}, 0, 1},
+		{"stores", []op{other, other}, 1, 1},
 		{"one outcome", []op{outcome}, 0, 1},
 		{"outcomes", []op{outcome, outcome, outcome}, 1, 2},
 		{"outcomes and stores", []op{other, outcome, other, outcome}, 2, 2},

@@ -19,6 +19,7 @@ import (
 // seqOf finds an event's place.
 func seqOf(t *testing.T, q *Queue, id string) uint64 {
 	t.Helper()
+	q.catchUp(t.Context())
 	var seq uint64
 	if err := q.view(func(tx *bbolt.Tx) (err error) {
 		seq, _, err = find(tx, id, q.recent.seq(id))

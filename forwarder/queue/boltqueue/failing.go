@@ -1,8 +1,8 @@
 package boltqueue
 
-// part parts ops that could not be committed together: first all that is no
-// store, since it frees space; then half of that, since fewer changes need less
-// of what is free. There is no first part where none is better than the whole.
+// part parts ops that could not be committed together: first all that needs no
+// room, since it makes some; where all are of one kind, half of them, since fewer
+// changes need less of what is free. One op has no first part.
 func part(ops []op) (first, rest []op) {
 	for _, o := range ops {
 		if needsRoom(o) {
@@ -12,13 +12,13 @@ func part(ops []op) (first, rest []op) {
 		}
 	}
 	switch {
-	case len(first) == 0, len(ops) == 1:
+	case len(ops) == 1:
 		return nil, ops
-	case len(rest) > 0:
+	case len(first) > 0 && len(rest) > 0:
 		return first, rest
 	}
-	half := len(first) / 2
-	return first[:half:half], first[half:]
+	half := len(ops) / 2
+	return ops[:half:half], ops[half:]
 }
 
 // needsRoom reports whether an op makes the file hold more.

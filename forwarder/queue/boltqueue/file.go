@@ -25,7 +25,7 @@ const lockTimeout = 3 * time.Second
 // outgrows its mapping is mapped anew, and a commit then waits for every
 // reader. The mapping takes neither memory nor disk, save on Windows, where the
 // file grows to it.
-const mapSize = 16 << 30
+const mapSize int64 = 16 << 30
 
 // A file is the open queue file.
 type file struct {
@@ -156,7 +156,8 @@ func (f *file) open(o *bbolt.Options) error {
 		return f.os, err
 	}
 	if runtime.GOOS != "windows" && math.MaxInt > math.MaxInt32 {
-		o.InitialMmapSize = mapSize
+		size := mapSize // as a constant it would not compile for 32 bits
+		o.InitialMmapSize = int(size)
 	}
 	db, err := bbolt.Open(f.path, 0o600, o)
 	if errors.Is(err, syscall.ENOMEM) { // there is a limit on address space

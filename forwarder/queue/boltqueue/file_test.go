@@ -3,8 +3,10 @@ package boltqueue
 import (
 	"bytes"
 	"crypto/rand"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -168,5 +170,24 @@ func TestFirstStartOfSeveral(t *testing.T) {
 	}
 	if same, err := q.file.named(); !same || err != nil {
 		t.Errorf("the open file is no longer the one with the name: %v", err)
+	}
+}
+
+// Room is taken ahead only where the disk has plenty.
+func TestAhead(t *testing.T) {
+	t.Parallel()
+	const plenty = 32 << 20
+	for available, want := range map[int64]int64{0: 0, reserveStep: 0, plenty - 1: 0, plenty: 8 << 20, math.MaxInt64: 8 << 20} {
+		if got := ahead(available); got != want {
+			t.Errorf("with %d bytes left, %d are taken, want %d", available, got, want)
+		}
+	}
+	f, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if n := available(f); runtime.GOOS == "linux" && n < 1<<20 {
+		t.Errorf("%d bytes are left where these tests run", n)
 	}
 }

@@ -7,8 +7,10 @@ const (
 	// writes a changed page to another place, and only then is the old one free.
 	reserveBytes = 2 << 20
 
-	// reserveStep is how much is taken at once, where there is as much.
-	reserveStep = 8 << 20
+	// reserveStep is how much more is taken at once, where the disk has
+	// reserveTimes as much: others may need what is left of one that is nearly full.
+	reserveStep  = 8 << 20
+	reserveTimes = 4
 
 	// traceBytes is what an event takes up beside its payload: its record, and
 	// its keys in the indexes.
@@ -35,13 +37,18 @@ func (q *Queue) reserve(t *txn) error {
 		return nil
 	}
 	from := max(end, f.reserved)
-	err := allocate(f.os, from, end+need+reserveStep-from)
-	if err == nil {
-		f.reserved = end + need + reserveStep
-		return nil
+	to := end + need + ahead(available(f.os))
+	if err := allocate(f.os, from, to-from); err != nil {
+		return err
 	}
-	if err = allocate(f.os, from, end+need-from); err == nil {
-		f.reserved = end + need
+	f.reserved = to
+	return nil
+}
+
+// ahead tells how much more to take than is needed, given how much the disk has.
+func ahead(available int64) int64 {
+	if available < reserveTimes*reserveStep {
+		return 0
 	}
-	return err
+	return reserveStep
 }

@@ -20,3 +20,17 @@ func allocate(f *os.File, offset, size int64) error {
 	}
 	return err
 }
+
+// available returns how much room the disk has for a file to grow, in bytes, or 0
+// where that cannot be told.
+func available(f *os.File) int64 {
+	var s syscall.Statfs_t
+	err := error(syscall.EINTR)
+	for errors.Is(err, syscall.EINTR) {
+		err = syscall.Fstatfs(int(f.Fd()), &s)
+	}
+	if err != nil {
+		return 0
+	}
+	return int64(s.Bavail) * int64(s.Bsize) //nolint:unconvert // its type differs between architectures
+}
