@@ -38,7 +38,12 @@ func (q *Queue) reserve(t *txn) error {
 	}
 	from := max(end, f.reserved)
 	to := end + need + ahead(available(f.os))
-	if err := allocate(f.os, from, to-from); err != nil {
+	err := allocate(f.os, from, to-from)
+	if err != nil && to > end+need { // a quota may leave less than the disk has
+		to = end + need
+		err = allocate(f.os, from, to-from)
+	}
+	if err != nil {
 		return err
 	}
 	f.reserved = to
