@@ -30,13 +30,21 @@ func shrink(t *testing.T, size, reserve int64) *budget {
 // allFree waits until a budget is free to the last byte.
 func (b *budget) allFree(t *testing.T, shared int64) {
 	t.Helper()
-	eventually(t, "the budget to be free", func() bool {
-		free := b.shared.TryAcquire(shared)
-		if free {
-			b.shared.Release(shared)
-		}
-		return free && len(b.reserveIn) == 0
-	})
+	eventually(t, "the budget to be free", func() bool { return b.isFree(shared) })
+}
+
+// partHeld waits until a body holds some of a budget.
+func (b *budget) partHeld(t *testing.T, shared int64) {
+	t.Helper()
+	eventually(t, "a body to hold some of the budget", func() bool { return !b.isFree(shared) })
+}
+
+func (b *budget) isFree(shared int64) bool {
+	free := b.shared.TryAcquire(shared)
+	if free {
+		b.shared.Release(shared)
+	}
+	return free && len(b.reserveIn) == 0
 }
 
 // expect checks an answer and how often its reason was counted since before.

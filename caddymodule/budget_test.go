@@ -102,6 +102,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 		{"client gone", func(t *testing.T) {
 			w := s.dial()
 			w.write(head("/soapnote", 300<<10, soapnoteFields(body)...) + strings.Repeat("x", 100<<10))
+			small.partHeld(t, size-reserve)
 			_ = w.conn.SetLinger(0)
 			_ = w.conn.Close()
 		}},
