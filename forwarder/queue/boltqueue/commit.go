@@ -5,16 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
-	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
-)
-
-// The waits after a failed commit.
-const (
-	firstBackoff = 20 * time.Millisecond
-	maxBackoff   = time.Second
 )
 
 // freelistSmall is how many pages may be free for the list of them to be
@@ -85,61 +78,6 @@ func (q *Queue) loop() {
 		}
 		q.step()
 	}
-}
-
-// wait waits after a failed commit, longer each time. When the queue is being
-// closed the first failure is the last, and wait returns false.
-func (q *Queue) wait(err error) bool {
-	q.backoff = min(max(firstBackoff, 2*q.backoff), maxBackoff)
-	select {
-	case <-time.After(q.backoff):
-		return true
-	case <-q.closing:
-		q.closeErr = err
-		q.intake.abandon(err)
-		return false
-	}
-}
-
-// run commits the ops. An op that fails is left out and the others are run
-// again. Where the commit fails it is tried with less, what needs no room first,
-// so that a disk that is nearly full holds up nothing for which there is room;
-// then what could not be made is put back.
-func (q *Queue) run(ops []op) error {
-	for len(ops) > 0 {
-		bad, err := q.attempt(ops)
-		if err == nil {
-			q.backoff = 0
-			return nil
-		}
-		if bad >= 0 {
-			q.giveUp(ops[bad], err)
-			ops = slices.Delete(ops, bad, bad+1)
-			continue
-		}
-		q.failed(err)
-		first, rest := part(ops)
-		if len(first) == 0 {
-			q.intake.back(rest, err)
-			return err
-		}
-		if firstErr := q.run(first); firstErr != nil {
-			q.intake.back(rest, firstErr)
-			return firstErr
-		}
-		ops = rest
-	}
-	return nil
-}
-
-// giveUp gives up an op that fails, unless it is an event in the journal, which
-// has been answered for.
-func (q *Queue) giveUp(o op, err error) {
-	if k, ok := o.(logged); ok && q.journal.keeps(k) {
-		q.intake.stick(k.(*storing))
-		return
-	}
-	o.done(err)
 }
 
 // attempt applies the ops in one transaction and answers them when it is

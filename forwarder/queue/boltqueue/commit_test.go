@@ -181,11 +181,7 @@ func TestRoomForSome(t *testing.T) {
 			}
 		})
 	}
-	waitUntil(t, func() bool {
-		q.intake.mu.Lock()
-		defer q.intake.mu.Unlock()
-		return q.intake.bytes >= events*size
-	})
+	waitUntil(t, func() bool { return waitingBytes(q) >= events*size })
 	close(hold)
 	waitUntil(t, func() bool { return stored.Load() >= room/size/2 }) // or the test runs into its deadline
 	cancel()
@@ -195,6 +191,48 @@ func TestRoomForSome(t *testing.T) {
 	}
 	limit(t, q, func() int { return 0 })
 	wantSound(t, q)
+}
+
+// waitingBytes are those of the payloads that wait for a transaction.
+func waitingBytes(q *Queue) int64 {
+	q.intake.mu.Lock()
+	defer q.intake.mu.Unlock()
+	return q.intake.bytes
+}
+
+// What is put back after a failure keeps its order: events are delivered in the
+// order of arrival.
+func TestOrderAfterFailures(t *testing.T) {
+	t.Parallel()
+	var failing atomic.Bool
+	var failures atomic.Int64
+	q := mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), segment: -1,
+		fault: func(stage string) error {
+			if stage == beforeReserve && failing.Load() {
+				failures.Add(1)
+				return errors.New("no space left on device")
+			}
+			return nil
+		},
+	})
+	failing.Store(true)
+	const events = 37
+	var wg sync.WaitGroup
+	for i := range events {
+		before := waitingBytes(q)
+		wg.Go(func() { store(t, q, fmt.Sprint(i), "ehr") })
+		waitUntil(t, func() bool { return waitingBytes(q) > before })
+	}
+	tried := failures.Load()
+	waitUntil(t, func() bool { return failures.Load() > tried+20 })
+	failing.Store(false)
+	wg.Wait()
+	for i, d := range claim(t, q, "ehr", events) {
+		if d.EventID != fmt.Sprint(i) {
+			t.Errorf("delivered as number %d: event %s", i, d.EventID)
+		}
+	}
 }
 
 // A change that fails or panics takes no other with it.
