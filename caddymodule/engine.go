@@ -52,7 +52,7 @@ type OpenOptions struct {
 	// operations it carried.
 	OnCommit func(d time.Duration, operations int)
 
-	// OnFailure is told of every write that failed, and with nil when one has
-	// succeeded after that.
+	// OnFailure is told each time that something could not be written, and with
+	// nil when something could after that.
 	OnFailure func(err error)
 }

@@ -461,6 +461,43 @@ func TestOnFailure(t *testing.T) {
 	}
 }
 
+// That several changes find no room together is no failure where each finds it.
+func TestOnFailureOfSeveral(t *testing.T) {
+	t.Parallel()
+	var failures atomic.Int64
+	told := make(chan error, 1000)
+	q := mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), segment: -1,
+		OnFailure: func(err error) { told <- err },
+		fault: func(stage string) error {
+			if stage == beforeReserve && failures.Add(-1) >= 0 {
+				return errors.New("no space left on device")
+			}
+			return nil
+		},
+	})
+	hold := make(chan struct{})
+	held := newTask(func(*txn) error { <-hold; return nil })
+	if err := q.intake.do(held); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		before := waitingBytes(q)
+		wg.Go(func() { store(t, q, fmt.Sprint(i), "ehr") })
+		waitUntil(t, func() bool { return waitingBytes(q) > before })
+	}
+	failures.Store(1)
+	close(hold)
+	wg.Wait()
+	if failures.Load() >= 0 {
+		t.Error("nothing has failed")
+	}
+	if len(told) > 0 {
+		t.Errorf("it was told of a failure: %v", <-told)
+	}
+}
+
 // While events cannot be stored, outcomes that can be written are no recovery;
 // and that it is over is noticed although no event comes.
 func TestOutcomesAreNoRecovery(t *testing.T) {

@@ -36,9 +36,9 @@ func (q *Queue) runParts(ops []op) (left []op, err error) {
 			ops = slices.Delete(ops, bad, bad+1)
 			continue
 		}
-		q.failed(err)
 		first, rest := part(ops)
 		if len(first) == 0 {
+			q.failed(err)
 			return rest, err
 		}
 		if left, err := q.runParts(first); err != nil {

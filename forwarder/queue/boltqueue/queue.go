@@ -25,8 +25,8 @@ type Options struct {
 	OnCommit func(took time.Duration, changes int) // called after each commit; may be nil; must not block
 
 	// OnFailure is called when nothing, or not everything, can be written any
-	// more, with the reason, after each failed commit, and with nil when that is
-	// over. It may be nil, and must not block.
+	// more, with the reason, each time that a change could not be made even by
+	// itself, and with nil when that is over. It may be nil, and must not block.
 	OnFailure func(err error)
 
 	// OnResealed is called when whatever was sealed with an older key than the
