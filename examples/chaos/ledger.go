@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/stage"
@@ -118,9 +120,15 @@ func (b *backend) come(ctx context.Context) error {
 		}
 		b.address = net.JoinHostPort("127.0.0.1", ports[0])
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", b.address)
-	if err != nil {
-		return fmt.Errorf("starting the backend %s: %w", b.name, err)
+	var listener net.Listener
+	if err := eventually(ctx, "its address", func() (_ bool, err error) {
+		listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", b.address)
+		if errors.Is(err, syscall.EADDRINUSE) { // by a process that is being started, which has a copy of the last listener for a moment
+			return false, nil
+		}
+		return err == nil, err
+	}); err != nil {
+		return fmt.Errorf("starting the backend %s at %s: %w", b.name, b.address, err)
 	}
 	server := &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second}
 	b.ledger.mu.Lock()
