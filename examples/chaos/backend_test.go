@@ -8,9 +8,11 @@ import (
 )
 
 // A backend comes back at its address also while processes are being started,
-// which hold its listener until they execute their programs.
+// which hold its listener until they execute their programs. They would hold what
+// other tests close as well, so that none runs beside this one.
+//
+//nolint:paralleltest // as it says
 func TestBackendComesBack(t *testing.T) {
-	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	var starting sync.WaitGroup
 	for range 4 {
