@@ -57,8 +57,8 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 		done; \
 	done; rm -f .fuzz
 
-tables: ## Print what the long comparisons run, and what came of it
-	@$(GO) test -tags $(TAGS) -count 1 -v -run '^(TestAnswers|TestVectors|TestUnauthorized|TestKill|TestReloadsUnderLoad)' ./caddymodule/ > .tables 2>&1 || { cat .tables; rm -f .tables; exit 1; }
+tables: ## Print what the long comparisons run, and each faulty configuration and request with what is said of it
+	@$(GO) test -tags $(TAGS) -count 1 -v -run '^(TestAnswers|TestVectors|TestUnauthorized|TestKill|TestReloadsUnderLoad|TestMistakes|TestRefusedPlaceholders|TestWarns|TestConfigurationWarnings)' ./caddymodule/ > .tables 2>&1 || { cat .tables; rm -f .tables; exit 1; }
 	@sed -n 's/^ *[a-z_]*_test\.go:[0-9]*: //p' .tables; rm -f .tables
 
 bench: build ## Measure the gateway beside bare Caddy; tables in bin/bench.md, a plot in bin/bench.svg (takes 20 minutes)

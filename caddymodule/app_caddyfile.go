@@ -113,10 +113,7 @@ func (a *App) unmarshalQueue(d *caddyfile.Dispenser) error {
 	}
 	engine := d.Val()
 	if _, err := caddy.GetModule(engineNamespace + engine); err != nil {
-		if engine == "nats" {
-			return d.Err("queue nats: this Caddy is built without the engine; build it in with: xcaddy build --with github.com/scribegate/scribegate/caddymodule --with github.com/scribegate/scribegate/caddymodule/nats")
-		}
-		return d.Errf("queue: unknown engine%s; the embedded one is bolt", quoteWord(engine))
+		return d.Errf("queue: unknown engine%s; this Caddy has %s", quoteWord(engine), builtIn(engineNamespace))
 	}
 	unm, err := caddyfile.UnmarshalModule(d, engineNamespace+engine)
 	if err != nil {

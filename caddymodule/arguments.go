@@ -19,6 +19,16 @@ func unknownSubdirective(d *caddyfile.Dispenser, block string, known ...string) 
 	return d.Errf("%s: unknown subdirective%s; known are %s", block, quoteWord(d.Val()), strings.Join(known, ", "))
 }
 
+// builtIn lists the modules of a namespace that this Caddy has, by their names.
+func builtIn(namespace string) string {
+	modules := caddy.GetModules(strings.TrimSuffix(namespace, "."))
+	names := make([]string, len(modules))
+	for i, info := range modules {
+		names[i] = info.ID.Name()
+	}
+	return strings.Join(names, ", ")
+}
+
 // word is what subdirectives and modules are called.
 var word = regexp.MustCompile(`^[a-z_]{1,32}$`)
 

@@ -7,8 +7,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,7 +145,7 @@ func TestMistakesInJSON(t *testing.T) {
 		return [2]string{jsonApp, `{"handler":"scribegate","provider":{"name":"soniox",` + fields + `},"deliver_to":["ehr"]}`}
 	}
 	const set = `"secrets":["{env.SOAPNOTE_SECRET}"]`
-	for name, c := range map[string]struct {
+	mistakes := map[string]struct {
 		config [2]string
 		says   string
 	}{
@@ -154,7 +156,6 @@ func TestMistakesInJSON(t *testing.T) {
 		"unknown field of soapnoteapi":                {soapnote(set + `,"no_such":1`), `unknown field "no_such"`},
 		"unknown field of soniox":                     {soniox(`"no_such":1`), `unknown field "no_such"`},
 		"unknown engine":                              {app(`"queue":{"engine":"memory"}`), "scribegate.queues.memory"},
-		"an engine that is not built in":              {app(`"queue":{"engine":"nats"}`), "scribegate.queues.nats"},
 		"unknown provider":                            {[2]string{jsonApp, `{"handler":"scribegate","provider":{"name":"deepgram"}}`}, "scribegate.providers.deepgram"},
 		"no provider":                                 {[2]string{jsonApp, `{"handler":"scribegate"}`}, "provider is missing"},
 		"negative dedupe_window":                      {app(`"dedupe_window":-1`), "dedupe_window: the duration -1ns is negative"},
@@ -207,12 +208,15 @@ func TestMistakesInJSON(t *testing.T) {
 		"a header that Caddy drops":                   {soniox(`"header":"X_Secret","values":["{env.SONIOX_SECRET}"]`), "underscore or a dot"},
 		"a header that is hop-by-hop":                 {soniox(`"header":"upgrade","values":["{env.SONIOX_SECRET}"]`), "is hop-by-hop"},
 		"a header that is none":                       {soniox(`"header":"X Secret","values":["{env.SONIOX_SECRET}"]`), "not a valid header name"},
-	} {
+	}
+	for _, name := range slices.Sorted(maps.Keys(mistakes)) {
+		c := mistakes[name]
 		t.Run(name, func(t *testing.T) {
 			err := validate(inJSON(c.config[0], c.config[1]))
 			if err == nil {
 				t.Fatal("no error")
 			}
+			logRow(t, "error", "JSON: "+name, err.Error())
 			if !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error %q does not say %q", err, c.says)
 			}

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -55,11 +54,11 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	d.Next() // the directive's name
 	if !d.NextArg() {
-		return d.Errf("scribegate: the provider is missing; write it behind the path: %s", knownProviders())
+		return d.Errf("scribegate: the provider is missing; write it behind the path: %s", builtIn(providerNamespace))
 	}
 	provider := d.Token()
 	if _, err := caddy.GetModule(providerNamespace + provider.Text); err != nil {
-		return d.Errf("scribegate: unknown provider%s; known are %s", quoteWord(provider.Text), knownProviders())
+		return d.Errf("scribegate: unknown provider%s; known are %s", quoteWord(provider.Text), builtIn(providerNamespace))
 	}
 	if d.NextArg() {
 		return usageErr(d, "scribegate [<matcher>] <provider> { ... }")
@@ -160,15 +159,6 @@ func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, app *App) error {
 	}
 	h.ProviderRaw = caddyconfig.JSONModuleObject(unm, "name", name, nil)
 	return nil
-}
-
-func knownProviders() string {
-	modules := caddy.GetModules("scribegate.providers")
-	names := make([]string, 0, len(modules))
-	for _, info := range modules {
-		names = append(names, info.ID.Name())
-	}
-	return strings.Join(names, ", ")
 }
 
 // Interface guards

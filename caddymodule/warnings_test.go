@@ -30,6 +30,7 @@ func warned(t *testing.T, app, site, message string) []map[string]any {
 		if line["level"] != "warn" {
 			t.Errorf("not a warning: %v", line)
 		}
+		logRow(t, "warning", rowName(t), fmt.Sprint(line["msg"]))
 	}
 	return lines
 }
