@@ -53,11 +53,7 @@ func newEventRecord(r queue.Record, history bool) eventRecord {
 		Deliveries: make([]deliveryRecord, len(r.Deliveries)),
 	}
 	for i, d := range r.Deliveries {
-		rec := deliveryRecord{Upstream: d.Upstream, State: d.State, Attempts: d.Attempts}
-		if !d.NextAttempt.IsZero() {
-			at := d.NextAttempt.UTC()
-			rec.NextAttempt = &at
-		}
+		rec := deliveryRecord{Upstream: d.Upstream, State: d.State, Attempts: d.Attempts, NextAttempt: known(d.NextAttempt)}
 		if history && len(d.History) > 0 {
 			rec.LeftOut = d.History[0].Number - 1
 			for _, a := range d.History {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -124,12 +125,62 @@ func TestAdminStatus(t *testing.T) {
 		t.Fatalf("upstreams %v", all)
 	}
 	ehr := fields(t, "ehr", all[0], "name", "pending", "in_flight", "dead", "paused", "orphaned", "oldest_pending_seconds", "last_success")
-	lab := fields(t, "lab", all[1], "name", "pending", "in_flight", "dead", "paused", "orphaned", "oldest_pending_seconds")
+	lab := fields(t, "lab", all[1], "name", "pending", "in_flight", "dead", "paused", "orphaned", "oldest_pending_seconds", "last_failure")
 	if ehr["name"] != "ehr" || ehr["pending"] != 0.0 || ehr["dead"] != 0.0 || ehr["paused"] != false || ehr["orphaned"] != false || ehr["oldest_pending_seconds"] != 0.0 {
 		t.Errorf("ehr %v", ehr)
 	}
 	if lab["name"] != "lab" || lab["dead"] != 1.0 || lab["pending"] != 0.0 {
 		t.Errorf("lab %v", lab)
+	}
+	if f := fields(t, "last failure", lab["last_failure"], "at", "outcome", "status"); f["outcome"] != "gone" || f["status"] != 410.0 {
+		t.Errorf("last failure %v", f)
+	}
+}
+
+// The status says why an upstream is paused, until when, and what its last attempt
+// met.
+func TestAdminStatusOfAPause(t *testing.T) {
+	a := newAdminSite(t)
+	a.lab.respond(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	a.run(upstreams("away", "http://"+closedPort(t), "lab", a.lab.URL), soapnoteTo("away lab"))
+	accepted(t, a.site, "note-1")
+	var away, lab map[string]any
+	eventually(t, "both upstreams to be paused", func() bool {
+		all := a.object("GET", "/scribegate/status", "")["upstreams"].([]any)
+		away, lab = all[0].(map[string]any), all[1].(map[string]any)
+		return away["paused"] == true && lab["paused"] == true && lab["in_flight"] == 0.0
+	})
+	members := []string{"name", "pending", "in_flight", "dead", "paused", "paused_until", "pause_reason", "orphaned", "oldest_pending_seconds", "last_failure"}
+	fields(t, "an upstream that is away", away, members...)
+	fields(t, "an upstream that asks to wait", lab, members...)
+	until := func(u map[string]any) time.Duration {
+		t.Helper()
+		at, err := time.Parse(time.RFC3339, u["paused_until"].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Until(at)
+	}
+	if ahead := until(away); away["pause_reason"] != "failures" || ahead > time.Minute {
+		t.Errorf("away is paused by %v for %s", away["pause_reason"], ahead)
+	}
+	if f := fields(t, "last failure", away["last_failure"], "at", "outcome"); f["outcome"] != "connect_error" {
+		t.Errorf("last failure %v", f)
+	}
+	if ahead := until(lab); lab["pause_reason"] != "retry_after" || ahead > time.Hour || ahead < 59*time.Minute {
+		t.Errorf("lab is paused by %v for %s", lab["pause_reason"], ahead)
+	}
+	if f := lab["last_failure"].(map[string]any); f["outcome"] != "failure" || f["status"] != 503.0 {
+		t.Errorf("last failure %v", f)
+	}
+	out := a.command("status").done(t).out
+	for _, want := range []string{"yes, probe ", "ago: no connection\n", "yes, for 59m", "ago: status 503\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("status printed no %q:\n%s", want, out)
+		}
 	}
 }
 

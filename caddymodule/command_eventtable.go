@@ -56,7 +56,7 @@ func newEventTable(out io.Writer, events []eventRecord, now time.Time) *eventTab
 	for _, columns := range eventLayouts {
 		t = &eventTable{newTable(out, columns...), now}
 		t.add(events)
-		if t.term.width == 0 || t.width() <= t.term.width {
+		if t.fits() {
 			break
 		}
 	}
@@ -66,19 +66,10 @@ func newEventTable(out io.Writer, events []eventRecord, now time.Time) *eventTab
 func (t *eventTable) add(events []eventRecord) {
 	for _, e := range events {
 		if len(e.Deliveries) == 0 {
-			t.delivery(e, nil)
+			t.named(eventCells(e, nil, t.now))
 		}
 		for i := range e.Deliveries {
-			t.delivery(e, &e.Deliveries[i])
+			t.named(eventCells(e, &e.Deliveries[i], t.now))
 		}
 	}
-}
-
-func (t *eventTable) delivery(e eventRecord, d *deliveryRecord) {
-	cells := eventCells(e, d, t.now)
-	row := make([]cell, len(t.columns))
-	for i, c := range t.columns {
-		row[i] = cells[c.name]
-	}
-	t.row(row...)
 }

@@ -25,7 +25,7 @@ func TestStatusCommand(t *testing.T) {
 	a.settledNote("note-1")
 	out := a.command("status").done(t).out
 	rows := columns(out)
-	if rows[0][0] != "UPSTREAM" || strings.Join(rows[1][:7], " ") != "ehr 0 0 0 no no -" || strings.Join(rows[2], " ") != "lab 0 0 1 no no - -" {
+	if rows[0][0] != "UPSTREAM" || strings.Join(rows[1][:7], " ") != "ehr 0 0 0 no no -" || strings.Join(rows[2][:8], " ") != "lab 0 0 1 no no - -" || !strings.Contains(out, "ago: status 410\n") {
 		t.Errorf("printed\n%s", out)
 	}
 	if last := rows[len(rows)-1]; last[0] != "queue" || last[1] != "bolt:" || !strings.Contains(out, "of 10 GiB, 0 quarantined") {

@@ -94,7 +94,7 @@ func printDelivery(out io.Writer, d deliveryRecord, now time.Time) error {
 		return nil
 	}
 	t := historyTable(out, d, meaning)
-	if t.term.width > 0 && t.width() > t.term.width {
+	if !t.fits() {
 		t = historyTable(out, d, func(a attemptRecord) string {
 			short, _, _ := strings.Cut(meaning(a), ":")
 			return short

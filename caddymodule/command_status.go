@@ -3,9 +3,13 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 func statusCommand() *cobra.Command {
@@ -26,18 +30,71 @@ func statusCommand() *cobra.Command {
 	})
 }
 
+// The columns of the table of upstreams: all that there are, and those for
+// terminals that are narrower.
+var statusLayouts = [][]column{
+	{
+		{name: "UPSTREAM"}, {"PENDING", true}, {"IN FLIGHT", true}, {"DEAD", true}, {name: "PAUSED"},
+		{name: "ORPHANED"}, {"OLDEST", true}, {"LAST SUCCESS", true}, {name: "LAST FAILURE"},
+	},
+	{{name: "UPSTREAM"}, {"PENDING", true}, {"DEAD", true}, {name: "PAUSED"}, {name: "ORPHANED"}, {"OLDEST", true}, {name: "LAST FAILURE"}},
+}
+
+// cells are the cells of an upstream's row, by the names of their columns.
+func (u upstreamStatus) cells(now time.Time) map[string]cell {
+	oldest := "-"
+	if u.Pending > 0 {
+		oldest = time.Duration(u.OldestPendingSeconds * float64(time.Second)).Truncate(time.Second).String()
+	}
+	return map[string]cell{
+		"UPSTREAM": text(u.Name), "PENDING": number(u.Pending), "IN FLIGHT": number(u.InFlight),
+		"DEAD":     number(u.Dead).paint(red, u.Dead > 0),
+		"PAUSED":   text(u.pause(now)).paint(yellow, u.Paused),
+		"ORPHANED": text(yesNo(u.Orphaned)).paint(yellow, u.Orphaned),
+		"OLDEST":   text(oldest), "LAST SUCCESS": text(since(u.LastSuccess, now)),
+		"LAST FAILURE": text(u.LastFailure.inShort(now)),
+	}
+}
+
+// pause says in words whether an upstream is paused, and until when.
+func (u upstreamStatus) pause(now time.Time) string {
+	switch {
+	case u.Paused && u.PauseReason == forwarder.Failures:
+		return "yes, probe " + until(u.PausedUntil, now)
+	case u.Paused && u.PausedUntil != nil:
+		return "yes, for " + age(u.PausedUntil.Sub(now))
+	}
+	return yesNo(u.Paused)
+}
+
+// inShort says in words when an attempt failed, and why.
+func (f *failureStatus) inShort(now time.Time) string {
+	if f == nil {
+		return "-"
+	}
+	why := "no answer"
+	switch {
+	case f.Status != 0:
+		why = "status " + strconv.Itoa(f.Status)
+	case f.Outcome == queue.ConnectError:
+		why = "no connection"
+	case f.Outcome == queue.Timeout:
+		why = "timeout"
+	}
+	return since(&f.At, now) + ": " + why
+}
+
 func printStatus(cmd *cobra.Command, s status, now time.Time) error {
 	out := cmd.OutOrStdout()
-	t := newTable(out, column{name: "UPSTREAM"}, column{"PENDING", true}, column{"IN FLIGHT", true}, column{"DEAD", true},
-		column{name: "PAUSED"}, column{name: "ORPHANED"}, column{"OLDEST", true}, column{"LAST SUCCESS", true})
-	for _, u := range s.Upstreams {
-		oldest := "-"
-		if u.Pending > 0 {
-			oldest = time.Duration(u.OldestPendingSeconds * float64(time.Second)).Truncate(time.Second).String()
+	var t *table
+	for _, columns := range statusLayouts {
+		t = newTable(out, columns...)
+		for _, u := range s.Upstreams {
+			t.named(u.cells(now))
 		}
-		t.row(text(u.Name), number(u.Pending), number(u.InFlight), number(u.Dead).paint(red, u.Dead > 0),
-			text(yesNo(u.Paused)).paint(yellow, u.Paused), text(yesNo(u.Orphaned)).paint(yellow, u.Orphaned),
-			text(oldest), text(since(u.LastSuccess, now)))
+		if t.fits() {
+			break
+		}
 	}
 	if err := t.flush(); err != nil {
 		return err

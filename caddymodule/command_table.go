@@ -88,6 +88,16 @@ func (t *table) row(cells ...cell) {
 	}
 }
 
+// named adds a row of cells by the names of their columns. Those of other columns
+// are left out.
+func (t *table) named(cells map[string]cell) {
+	row := make([]cell, len(t.columns))
+	for i, c := range t.columns {
+		row[i] = cells[c.name]
+	}
+	t.row(row...)
+}
+
 // remark adds a line that is no row.
 func (t *table) remark(s string) {
 	c := text(s)
@@ -103,6 +113,9 @@ func (t *table) width() int {
 	}
 	return all
 }
+
+// fits reports whether the rows so far are as narrow as the terminal.
+func (t *table) fits() bool { return t.term.width == 0 || t.width() <= t.term.width }
 
 // flush prints the rows so far. Those that are added later line up with them, as
 // far as they fit.

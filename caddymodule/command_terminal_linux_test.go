@@ -239,9 +239,9 @@ func TestColours(t *testing.T) {
 	address := fakeAdmin(t, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, 200, []byte(`{"queue":{"engine":"bolt"},"upstreams":[{"name":"a-long-name","pending":1,"dead":12},{"name":"ehr","paused":true}]}`))
 	})
-	const want = `UPSTREAM     PENDING  IN FLIGHT  DEAD  PAUSED  ORPHANED  OLDEST  LAST SUCCESS
-a-long-name        1          0    12  no      no            0s             -
-ehr                0          0     0  yes     no             -             -
+	const want = `UPSTREAM     PENDING  IN FLIGHT  DEAD  PAUSED  ORPHANED  OLDEST  LAST SUCCESS  LAST FAILURE
+a-long-name        1          0    12  no      no            0s             -  -
+ehr                0          0     0  yes     no             -             -  -
 
 queue bolt: 0 B of no limit, 0 quarantined
 `
@@ -312,6 +312,33 @@ func TestEventsInANarrowTerminal(t *testing.T) {
 			}
 			if columns > 20 && (len(head) > int(columns) || len(strings.TrimSpace(row)) > int(columns)) {
 				t.Errorf("%q and %q are wider than %d", head, row, columns)
+			}
+		})
+	}
+}
+
+// So has the table of upstreams.
+func TestStatusInANarrowTerminal(t *testing.T) {
+	t.Parallel()
+	address := fakeAdmin(t, func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, 200, []byte(`{"queue":{"engine":"bolt"},"upstreams":[{"name":"ehr","pending":3,"paused":true,"pause_reason":"failures","paused_until":"2026-03-19T15:30:00Z"}]}`))
+	})
+	for columns, want := range map[uint16]string{
+		110: "UPSTREAM PENDING IN FLIGHT DEAD PAUSED ORPHANED OLDEST LAST SUCCESS LAST FAILURE",
+		80:  "UPSTREAM PENDING DEAD PAUSED ORPHANED OLDEST LAST FAILURE",
+	} {
+		t.Run(strconv.Itoa(int(columns)), func(t *testing.T) {
+			t.Parallel()
+			s := newScreen(t, columns)
+			cmd := caddyProcess(t, "scribegate", "status", "--address", address)
+			cmd.Env = append(cmd.Env, "TERM=xterm", "NO_COLOR=1")
+			cmd.Stdout = s.terminal
+			if err := cmd.Run(); err != nil {
+				t.Fatal(err)
+			}
+			head, _, _ := strings.Cut(s.text(), "\n")
+			if got := strings.Join(strings.Fields(head), " "); got != want {
+				t.Errorf("the columns are %s, want %s", got, want)
 			}
 		})
 	}

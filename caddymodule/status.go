@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 // status is what the admin API and the metrics tell of a gateway.
@@ -21,14 +24,27 @@ type queueStatus struct {
 }
 
 type upstreamStatus struct {
-	Name                 string     `json:"name"`
-	Pending              int64      `json:"pending"`
-	InFlight             int64      `json:"in_flight"`
-	Dead                 int64      `json:"dead"`
-	Paused               bool       `json:"paused"`
-	Orphaned             bool       `json:"orphaned"`
-	OldestPendingSeconds float64    `json:"oldest_pending_seconds"`
-	LastSuccess          *time.Time `json:"last_success,omitempty"`
+	Name     string `json:"name"`
+	Pending  int64  `json:"pending"`
+	InFlight int64  `json:"in_flight"`
+	Dead     int64  `json:"dead"`
+	Paused   bool   `json:"paused"`
+
+	// PausedUntil is, where the pause comes of failures, when the next probe is due.
+	PausedUntil *time.Time            `json:"paused_until,omitempty"`
+	PauseReason forwarder.PauseReason `json:"pause_reason,omitempty"`
+
+	Orphaned             bool           `json:"orphaned"`
+	OldestPendingSeconds float64        `json:"oldest_pending_seconds"`
+	LastSuccess          *time.Time     `json:"last_success,omitempty"`
+	LastFailure          *failureStatus `json:"last_failure,omitempty"`
+}
+
+// failureStatus is an upstream's newest attempt that failed.
+type failureStatus struct {
+	At      time.Time    `json:"at"`
+	Outcome queue.Result `json:"outcome"`
+	Status  int          `json:"status,omitempty"`
 }
 
 // status counts what is in the queue and tells how the upstreams are: those
@@ -52,21 +68,21 @@ func (g *gateway) status(now time.Time) (status, error) {
 		s.Upstreams = append(s.Upstreams, u)
 		return &s.Upstreams[len(s.Upstreams)-1]
 	}
-	known := make(map[string]bool)
+	configured := make(map[string]bool)
 	for _, d := range g.dispatcher.Status() {
-		known[d.Name] = true
+		configured[d.Name] = true
 		u := add(d.Name)
 		// The queue counts those as well whose outcome it has yet to write.
 		u.InFlight = int64(d.InFlight)
-		u.Paused = d.Paused
-		if !d.LastSuccess.IsZero() {
-			at := d.LastSuccess.UTC()
-			u.LastSuccess = &at
+		u.Paused, u.PauseReason = d.Paused, d.PauseReason
+		u.PausedUntil, u.LastSuccess = known(d.PausedUntil), known(d.LastSuccess)
+		if f := d.LastFailure; !f.At.IsZero() {
+			u.LastFailure = &failureStatus{At: f.At.UTC(), Outcome: f.Result, Status: f.Status}
 		}
 	}
 	var orphans []string
 	for name, counts := range stats.Upstreams {
-		if !known[name] && counts.Pending+counts.Dead > 0 {
+		if !configured[name] && counts.Pending+counts.Dead > 0 {
 			orphans = append(orphans, name)
 		}
 	}
@@ -75,6 +91,15 @@ func (g *gateway) status(now time.Time) (status, error) {
 		add(name).Orphaned = true
 	}
 	return s, nil
+}
+
+// known returns a time as JSON has it, or nil for one that is not known.
+func known(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	at = at.UTC()
+	return &at
 }
 
 // currentGateway returns the gateway of the newest configuration that acts, or

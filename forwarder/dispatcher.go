@@ -142,26 +142,6 @@ func (d *Dispatcher) Probe(upstream string) {
 	}
 }
 
-// An UpstreamStatus tells how an upstream is doing.
-type UpstreamStatus struct {
-	Name        string
-	InFlight    int       // attempts under way
-	Paused      bool      // attempts are held back
-	LastSuccess time.Time // since the process's start; zero if there was none
-}
-
-// Status tells of every upstream, in the order of the configuration.
-func (d *Dispatcher) Status() []UpstreamStatus {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	now := d.options.Now()
-	all := make([]UpstreamStatus, 0, len(d.runners))
-	for _, r := range d.runners {
-		all = append(all, r.status(now))
-	}
-	return all
-}
-
 // Close stops taking deliveries and waits for the attempts under way. When ctx
 // ends before they do it cancels them and gives their deliveries back to the
 // queue, as if they had not been tried. It returns ErrStuck where a Sender does

@@ -31,12 +31,12 @@ func TestDispatcherUpstreamsAreIndependent(t *testing.T) {
 			t.Errorf("%d of 100 delivered at once beside a hanging upstream and a dead one", n)
 		}
 		for _, s := range r.d.Status() {
-			want := UpstreamStatus{Name: s.Name, LastSuccess: s.LastSuccess}
+			want := UpstreamStatus{Name: s.Name, LastSuccess: s.LastSuccess, LastFailure: s.LastFailure, PausedUntil: s.PausedUntil}
 			switch s.Name {
 			case "hanging":
 				want.InFlight = DefaultConcurrency
 			case "dead":
-				want.Paused = true
+				want.Paused, want.PauseReason = true, Failures
 			}
 			if s != want {
 				t.Errorf("status = %+v, want %+v", s, want)

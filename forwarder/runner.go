@@ -30,6 +30,7 @@ type runner struct {
 	inFlight    int
 	retired     bool
 	lastSuccess time.Time
+	lastFailure Failure
 	lastProblem time.Time
 
 	// The loop's own.
@@ -172,6 +173,8 @@ func (r *runner) done(a *attempt, v verdict, cause error, o queue.Outcome, now t
 	}
 	if v.result == queue.Success {
 		r.lastSuccess = now
+	} else {
+		r.lastFailure = Failure{At: now, Result: o.Result, Status: o.Status}
 	}
 	r.mu.Unlock()
 	r.nudge()
@@ -243,13 +246,6 @@ func (r *runner) nudge() {
 	case r.signal <- struct{}{}:
 	default:
 	}
-}
-
-func (r *runner) status(now time.Time) UpstreamStatus {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, paused := r.pause.paused(now)
-	return UpstreamStatus{Name: r.name, InFlight: r.inFlight, Paused: paused, LastSuccess: r.lastSuccess}
 }
 
 // earlier is the earlier of two times, of which a zero a is none.

@@ -1,0 +1,73 @@
+package forwarder
+
+import (
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// An UpstreamStatus says how an upstream is doing.
+type UpstreamStatus struct {
+	Name     string
+	InFlight int // attempts under way
+
+	// Paused reports whether attempts are held back. PausedUntil is when they go on
+	// or, after failures, when the next probe is due: where that has come, the probe
+	// is under way, or waits for an event that is due.
+	Paused      bool
+	PauseReason PauseReason // "" where it is not paused
+	PausedUntil time.Time
+
+	LastSuccess time.Time // since the process's start; zero if there was none
+	LastFailure Failure   // likewise
+}
+
+// A PauseReason is why attempts at an upstream are held back. The set is closed.
+type PauseReason string
+
+// The reasons for a pause.
+const (
+	Failures   PauseReason = "failures"    // the upstream failed repeatedly, and is probed
+	RetryAfter PauseReason = "retry_after" // the upstream asked for it
+)
+
+// A Failure is an attempt that did not deliver its event. The zero value is none.
+type Failure struct {
+	At     time.Time // when it ended
+	Result queue.Result
+	Status int // of the upstream's answer; 0 if there was none
+}
+
+// Status returns the status of every upstream, in the order of the configuration.
+func (d *Dispatcher) Status() []UpstreamStatus {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	now := d.options.Now()
+	all := make([]UpstreamStatus, 0, len(d.runners))
+	for _, r := range d.runners {
+		all = append(all, r.status(now))
+	}
+	return all
+}
+
+func (r *runner) status(now time.Time) UpstreamStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := UpstreamStatus{Name: r.name, InFlight: r.inFlight, LastSuccess: r.lastSuccess, LastFailure: r.lastFailure}
+	s.PauseReason, s.PausedUntil = r.pause.reason(now)
+	s.Paused = s.PauseReason != ""
+	return s
+}
+
+// reason says why attempts are held back, and until when. Where an upstream that
+// is probed has asked for time as well, it is whichever ends later.
+func (p *pause) reason(now time.Time) (PauseReason, time.Time) {
+	held := now.Before(p.hold)
+	switch {
+	case p.probing && !(held && p.hold.After(p.probeAt)):
+		return Failures, p.probeAt
+	case held:
+		return RetryAfter, p.hold
+	}
+	return "", time.Time{}
+}
