@@ -205,60 +205,14 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	return err
 }
 
-// unmarshalRoute reads a block of HTTP directives the way a site block is read:
-// matchers, groups and shorthands included. The adapter itself does it, with
-// the block as the only site.
-func (u *Upstream) unmarshalRoute(d *caddyfile.Dispenser) error {
-	token := d.Token()
-	if d.CountRemainingArgs() > 0 {
-		return usageErr(d, "route { ... }")
-	}
-	segment := d.NextSegment()
-	for i, t := range segment {
-		if t.Text == "scribegate" && (i == 0 || segment[i-1].Line != t.Line) {
-			return fmt.Errorf("%s:%d: a scribegate directive in an upstream's route would send events in a circle; take it out", t.File, t.Line)
-		}
-	}
-	site := caddyfile.ServerBlock{
-		HasBraces: true,
-		Keys:      []caddyfile.Token{{Text: "http://", File: token.File, Line: token.Line}},
-		Segments:  []caddyfile.Segment{segment},
-	}
-	cfg, _, err := httpcaddyfile.ServerType{}.Setup([]caddyfile.ServerBlock{site}, nil)
-	if err != nil {
-		// Not every error of a directive says where it stands.
-		return fmt.Errorf("%s:%d: upstream %s: reading its route: %w", token.File, token.Line, u.Name, err)
-	}
-	var http struct {
-		Servers map[string]struct {
-			Routes json.RawMessage `json:"routes"`
-		} `json:"servers"`
-	}
-	if err := json.Unmarshal(cfg.AppsRaw["http"], &http); err != nil {
-		return d.Errf("upstream %s: reading its route: %v", u.Name, err)
-	}
-	for _, server := range http.Servers {
-		if len(server.Routes) == 0 {
-			continue
-		}
-		if err := json.Unmarshal(server.Routes, &u.Routes); err != nil {
-			return d.Errf("upstream %s: reading its route: %v", u.Name, err)
-		}
-	}
-	if emptyRoute(u.Routes) {
-		return fmt.Errorf("%s:%d: upstream %s: its route is empty, so that events would go nowhere; put a directive such as reverse_proxy into it", token.File, token.Line, u.Name)
-	}
-	return nil
-}
-
 // parsedApp returns what the global option said, for the handlers of the same
-// Caddyfile; nil if there is none.
+// Caddyfile. Without the option it is empty.
 func parsedApp(h httpcaddyfile.Helper) (*App, error) {
-	option, ok := h.Option("scribegate").(httpcaddyfile.App)
-	if !ok {
-		return nil, nil //nolint:nilnil // no option is no error
-	}
 	app := new(App)
+	option, ok := h.Option(appName).(httpcaddyfile.App)
+	if !ok {
+		return app, nil
+	}
 	if err := json.Unmarshal(option.Value, app); err != nil {
 		return nil, fmt.Errorf("reading the scribegate global option: %w", err)
 	}

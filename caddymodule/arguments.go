@@ -49,6 +49,11 @@ func usageErr(d *caddyfile.Dispenser, usage string) error {
 	return d.Errf("%s: an argument is missing or too many; write it as: %s", name, usage)
 }
 
+// errAt is the error of a token, with its file and line in front.
+func errAt(t caddyfile.Token, format string, args ...any) error {
+	return fmt.Errorf("%s:%d: "+format, append([]any{t.File, t.Line}, args...)...)
+}
+
 // A subdirectiveSet notes which subdirectives a block had.
 type subdirectiveSet map[string]bool
 

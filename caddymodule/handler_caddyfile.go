@@ -47,10 +47,14 @@ func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //		format structured|binary|raw
 //		<the provider's own subdirectives>
 //	}
+//
+// What depends on the app, such as whether the upstreams are defined, is checked
+// when the handler is provisioned.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return h.unmarshal(d, nil)
 }
 
+// unmarshal reads the directive. app is nil where it is not known.
 func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	d.Next() // the directive's name
 	if !d.NextArg() {
@@ -127,7 +131,7 @@ func (h *Handler) unmarshalDeliverTo(d *caddyfile.Dispenser, app *App) error {
 		return usageErr(d, "deliver_to <upstream>...")
 	}
 	for i, name := range args {
-		if app == nil || app.upstream(name) == nil {
+		if app != nil && app.upstream(name) == nil {
 			return d.Errf("deliver_to: the upstream %s is not defined; define it in the scribegate block of the global options", name)
 		}
 		if slices.Contains(args[:i], name) {

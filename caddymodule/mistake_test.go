@@ -94,6 +94,9 @@ func (m mistake) test(t *testing.T) {
 		if !strings.Contains(err.Error(), m.says) {
 			t.Errorf("error %q does not say %q", err, m.says)
 		}
+		if strings.Contains(err.Error(), "{") && strings.Contains(err.Error(), "(nil)") {
+			t.Errorf("error %q quotes a Go value", err)
+		}
 		if strings.Contains(strings.ToLower(err.Error()), "secretsecret") || strings.Contains(err.Error(), "Bearer abc") {
 			t.Errorf("error %q quotes a secret", err)
 		}
