@@ -17,19 +17,21 @@ type eventPage struct {
 
 // eventRecord is an event without its payload, as the admin API tells it.
 type eventRecord struct {
-	ID          string           `json:"id"`
-	Provider    string           `json:"provider"`
-	Type        string           `json:"type"`
-	ReceivedAt  time.Time        `json:"received_at"`
-	Quarantined bool             `json:"quarantined,omitempty"`
-	Payload     bool             `json:"payload"` // whether it is still kept
-	Deliveries  []deliveryRecord `json:"deliveries"`
+	ID         string           `json:"id"`
+	Provider   string           `json:"provider"`
+	Type       string           `json:"type"`
+	ReceivedAt time.Time        `json:"received_at"`
+	Payload    bool             `json:"payload"`          // whether it is still kept
+	State      queue.State      `json:"state,omitempty"`  // "" where it is not known
+	Reason     string           `json:"reason,omitempty"` // of a quarantined one
+	Deliveries []deliveryRecord `json:"deliveries"`
 }
 
 type deliveryRecord struct {
 	Upstream    string          `json:"upstream"`
 	State       queue.State     `json:"state"`
 	Attempts    int             `json:"attempts"`
+	Unused      int             `json:"unused,omitempty"` // how many of them use up none of the event's attempts
 	NextAttempt *time.Time      `json:"next_attempt,omitempty"`
 	History     []attemptRecord `json:"history,omitempty"`
 
@@ -44,27 +46,43 @@ type attemptRecord struct {
 	Seconds float64      `json:"seconds"`
 	Outcome queue.Result `json:"outcome"`
 	Status  int          `json:"status,omitempty"`
+	Unused  bool         `json:"unused,omitempty"` // whether it uses up none of the event's attempts
 }
 
 func newEventRecord(r queue.Record, history bool) eventRecord {
 	out := eventRecord{
 		ID: r.ID, Provider: r.Provider, Type: r.Type, ReceivedAt: r.ReceivedAt.UTC(),
-		Quarantined: r.Quarantined, Payload: r.HasPayload,
+		Payload: r.HasPayload, State: stateOf(r), Reason: r.Reason,
 		Deliveries: make([]deliveryRecord, len(r.Deliveries)),
 	}
 	for i, d := range r.Deliveries {
-		rec := deliveryRecord{Upstream: d.Upstream, State: d.State, Attempts: d.Attempts, NextAttempt: known(d.NextAttempt)}
+		rec := deliveryRecord{Upstream: d.Upstream, State: d.State, Attempts: d.Attempts, Unused: d.Attempts - d.Used, NextAttempt: known(d.NextAttempt)}
 		if history && len(d.History) > 0 {
 			rec.LeftOut = d.History[0].Number - 1
 			for _, a := range d.History {
 				rec.History = append(rec.History, attemptRecord{
-					Attempt: a.Number, At: a.At.UTC(), Seconds: a.Duration.Seconds(), Outcome: a.Result, Status: a.Status,
+					Attempt: a.Number, At: a.At.UTC(), Seconds: a.Duration.Seconds(), Outcome: a.Result, Status: a.Status, Unused: !a.Used,
 				})
 			}
 		}
 		out.Deliveries[i] = rec
 	}
 	return out
+}
+
+// stateOf is the state of an event as a whole: the worst of its deliveries. An event
+// without any has nothing left to be done.
+func stateOf(r queue.Record) queue.State {
+	if r.Quarantined {
+		return queue.Quarantined
+	}
+	worst := queue.Delivered
+	for _, d := range r.Deliveries {
+		if d.State == queue.Dead || (d.State == queue.Pending && worst == queue.Delivered) {
+			worst = d.State
+		}
+	}
+	return worst
 }
 
 // storedPayload is an event's payload, as the admin API tells it: the event, or

@@ -187,8 +187,8 @@ func TestAdminStatusOfAPause(t *testing.T) {
 func TestAdminEvent(t *testing.T) {
 	a := newAdminSite(t)
 	id := a.settledNote("note-1")
-	e := fields(t, "event", a.object("GET", "/scribegate/events/"+id, ""), "id", "provider", "type", "received_at", "payload", "deliveries")
-	if e["id"] != id || e["provider"] != "soapnoteapi" || e["type"] != "note.generated" || e["payload"] != true {
+	e := fields(t, "event", a.object("GET", "/scribegate/events/"+id, ""), "id", "provider", "type", "received_at", "payload", "state", "deliveries")
+	if e["id"] != id || e["state"] != "dead" || e["provider"] != "soapnoteapi" || e["type"] != "note.generated" || e["payload"] != true {
 		t.Errorf("event %v", e)
 	}
 	deliveries := e["deliveries"].([]any)
@@ -218,13 +218,13 @@ func TestAdminPendingDelivery(t *testing.T) {
 	id := accepted(t, a.site, "note-1")
 	settled(t, id, 1)
 	listed := a.object("GET", "/scribegate/events?state=pending", "")["events"].([]any)
-	d := fields(t, "delivery", listed[0].(map[string]any)["deliveries"].([]any)[0], "upstream", "state", "attempts", "next_attempt")
-	if d["state"] != "pending" || d["attempts"].(float64) < 1 {
+	d := fields(t, "delivery", listed[0].(map[string]any)["deliveries"].([]any)[0], "upstream", "state", "attempts", "unused", "next_attempt")
+	if d["state"] != "pending" || d["attempts"].(float64) < 1 || d["unused"] != d["attempts"] {
 		t.Errorf("delivery %v", d)
 	}
 	shown := a.object("GET", "/scribegate/events/"+id, "")["deliveries"].([]any)[0].(map[string]any)
-	h := fields(t, "attempt", shown["history"].([]any)[0], "attempt", "at", "seconds", "outcome")
-	if h["outcome"] != "connect_error" {
+	h := fields(t, "attempt", shown["history"].([]any)[0], "attempt", "at", "seconds", "outcome", "unused")
+	if h["outcome"] != "connect_error" || h["unused"] != true {
 		t.Errorf("attempt %v", h)
 	}
 }
@@ -292,8 +292,8 @@ func TestAdminEvents(t *testing.T) {
 	}
 
 	e := fields(t, "quarantined event", a.object("GET", "/scribegate/events/"+quarantined[0], ""),
-		"id", "provider", "type", "received_at", "payload", "quarantined", "deliveries")
-	if e["type"] != "other" || len(e["deliveries"].([]any)) != 0 || e["quarantined"] != true {
+		"id", "provider", "type", "received_at", "payload", "state", "reason", "deliveries")
+	if e["type"] != "other" || len(e["deliveries"].([]any)) != 0 || e["state"] != "quarantined" || e["reason"] != "malformed JSON" {
 		t.Errorf("quarantined event %v", e)
 	}
 	if n := a.object("GET", "/scribegate/status", "")["queue"].(map[string]any)["quarantined"]; n != 1.0 {

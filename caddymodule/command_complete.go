@@ -140,7 +140,7 @@ func completeIDs(arguments int, states ...queue.State) cobra.CompletionFunc {
 // inShort describes an event beside its id.
 func inShort(e eventRecord, now time.Time) string {
 	parts := []string{e.Type, age(now.Sub(e.ReceivedAt)) + " ago"}
-	if e.Quarantined {
+	if e.State == queue.Quarantined {
 		parts = append(parts, string(queue.Quarantined))
 	}
 	for _, d := range e.Deliveries {

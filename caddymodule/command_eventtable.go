@@ -31,8 +31,8 @@ func eventCells(e eventRecord, d *deliveryRecord, now time.Time) map[string]cell
 		cells["UPSTREAM"], cells["STATE"] = text(d.Upstream), stateCell(d.State)
 		cells["ATTEMPTS"], cells["TRIED"] = number(int64(d.Attempts)), number(int64(d.Attempts))
 		cells["NEXT ATTEMPT"], cells["NEXT"] = text(next), text(strings.TrimPrefix(next, "in "))
-	case e.Quarantined:
-		cells["STATE"] = stateCell(queue.Quarantined)
+	case e.State == queue.Quarantined:
+		cells["STATE"] = stateCell(e.State)
 	}
 	return cells
 }

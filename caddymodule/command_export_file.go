@@ -55,7 +55,7 @@ func (x *exporter) fromFile(ctx context.Context, cmd *cobra.Command, path string
 func newExportedEvent(f boltqueue.Found) exportedEvent {
 	line := exportedEvent{eventRecord: newEventRecord(f.Record, true)}
 	if f.RecordLost {
-		line.Damaged = append(line.Damaged, "record")
+		line.State, line.Damaged = "", append(line.Damaged, "record")
 	}
 	if f.PayloadLost {
 		line.Damaged = append(line.Damaged, "payload")

@@ -102,7 +102,7 @@ func TestEventsOfManyPages(t *testing.T) {
 	address := fakeAdmin(t, func(w http.ResponseWriter, r *http.Request) {
 		page := eventPage{NextCursor: "2", Events: []eventRecord{{ID: "short", Deliveries: []deliveryRecord{{Upstream: "ehr", State: "dead"}}}}}
 		if r.FormValue("cursor") == "2" {
-			page = eventPage{Events: []eventRecord{{ID: "one-that-is-longer", Quarantined: true}, {ID: "short", Type: "test"}}}
+			page = eventPage{Events: []eventRecord{{ID: "one-that-is-longer", State: "quarantined"}, {ID: "short", Type: "test"}}}
 		}
 		body, _ := json.Marshal(page)
 		writeJSON(w, http.StatusOK, body)

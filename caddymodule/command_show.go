@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
 )
 
 func showCommand() *cobra.Command {
@@ -24,8 +25,9 @@ Shows one event with its deliveries and every attempt that is kept of them, whic
 are the newest 50 of each. After a replay attempts are counted anew, from 1.
 
 An attempt's outcome is success; failure, with the status that was answered, if any;
-timeout; connect_error, which uses up no attempt, as a 429 does not; or gone (410),
-after which the event is dead at once.`,
+timeout; connect_error; or gone (410), after which the event is dead at once. An
+attempt that does not count leaves the event all of its attempts: one that could not
+connect, or one that was answered 429.`,
 		Args:              exactly(1, "name one event by its id, of those that `caddy scribegate events` lists"),
 		ValidArgsFunction: completeIDs(1, anyState),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
@@ -62,10 +64,14 @@ func printEvent(cmd *cobra.Command, e eventRecord, p *storedPayload) error {
 		{"provider", e.Provider},
 		{"type", e.Type},
 		{"received", clock(e.ReceivedAt)},
-		{"quarantined", yesNo(e.Quarantined)},
+		{"state", string(e.State)},
+		{"reason", e.Reason},
 		{"payload kept", yesNo(e.Payload)},
+		{"deliveries", e.nobody()},
 	} {
-		t.row(text(line[0]), text(line[1]))
+		if line[1] != "" {
+			t.row(text(line[0]), text(line[1]))
+		}
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -82,10 +88,22 @@ func printEvent(cmd *cobra.Command, e eventRecord, p *storedPayload) error {
 	return printJSON(cmd, p)
 }
 
+// nobody says why an event has no deliveries; "" where it has some, or cannot have
+// any.
+func (e eventRecord) nobody() string {
+	switch {
+	case len(e.Deliveries) > 0 || e.State == queue.Quarantined:
+		return ""
+	case e.Type == event.Test:
+		return "none: a test event goes only to upstreams whose `events` name `test` or `*`"
+	}
+	return "none: no upstream of its handler took this type when it was received"
+}
+
 func printDelivery(out io.Writer, d deliveryRecord, now time.Time) error {
 	term := terminalOf(out)
 	state := stateCell(d.State)
-	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", text(d.Upstream).text, term.paint(state.text, state.colour), counted(d.Attempts, "attempt"))
+	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", text(d.Upstream).text, term.paint(state.text, state.colour), d.tried())
 	if d.NextAttempt != nil {
 		_, _ = fmt.Fprintf(out, ", next attempt %s", until(d.NextAttempt, now))
 	}
@@ -101,6 +119,20 @@ func printDelivery(out io.Writer, d deliveryRecord, now time.Time) error {
 		})
 	}
 	return t.flush()
+}
+
+// tried counts the attempts at a delivery, and those that use up one of the event's.
+func (d deliveryRecord) tried() string {
+	all := counted(d.Attempts, "attempt")
+	switch {
+	case d.Unused == 0:
+		return all
+	case d.Unused < d.Attempts:
+		return fmt.Sprintf("%s, %d of which count", all, d.Attempts-d.Unused)
+	case d.Attempts == 1:
+		return all + ", which does not count"
+	}
+	return all + ", none of which counts"
 }
 
 // historyTable tells of every attempt that is kept, and of what is not.
@@ -147,21 +179,25 @@ func meaning(a attemptRecord) string {
 		return "wanted no more: dead at once"
 	case queue.Timeout:
 		return "no answer in time"
-	case queue.ConnectError:
-		return "no connection: uses up no attempt"
-	default:
-		return meaningOf(a.Status)
 	}
+	said := meaningOf(a)
+	if a.Unused {
+		said, _, _ = strings.Cut(said, ":")
+		said += ": does not count"
+	}
+	return said
 }
 
-// meaningOf says in words what a failure with a status is.
-func meaningOf(status int) string {
-	word := http.StatusText(status)
+// meaningOf says in words what a failure is.
+func meaningOf(a attemptRecord) string {
+	status, word := a.Status, http.StatusText(a.Status)
 	switch {
+	case a.Outcome == queue.ConnectError:
+		return "no connection: the log says why"
 	case status == 0:
 		return "no answer: the log says why"
 	case status == http.StatusTooManyRequests:
-		return "asked to wait: uses up no attempt"
+		return "asked to wait"
 	case status >= 300 && status < 400:
 		return "a redirect: none is followed"
 	case status >= 500:

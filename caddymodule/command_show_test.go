@@ -150,23 +150,108 @@ func TestMeaning(t *testing.T) {
 	for _, tt := range []struct {
 		outcome queue.Result
 		status  int
+		unused  bool
 		want    string
 	}{
-		{queue.Success, 204, "taken"},
-		{queue.Gone, 410, "wanted no more: dead at once"},
-		{queue.Timeout, 0, "no answer in time"},
-		{queue.ConnectError, 0, "no connection: uses up no attempt"},
-		{queue.Failure, 0, "no answer: the log says why"},
-		{queue.Failure, 302, "a redirect: none is followed"},
-		{queue.Failure, 422, "refused: Unprocessable Entity"},
-		{queue.Failure, 429, "asked to wait: uses up no attempt"},
-		{queue.Failure, 499, "refused"},
-		{queue.Failure, 503, "the backend failed: Service Unavailable"},
-		{queue.Failure, 599, "the backend failed"},
+		{queue.Success, 204, false, "taken"},
+		{queue.Gone, 410, false, "wanted no more: dead at once"},
+		{queue.Timeout, 0, false, "no answer in time"},
+		{queue.ConnectError, 0, true, "no connection: does not count"},
+		{queue.ConnectError, 0, false, "no connection: the log says why"},
+		{queue.Failure, 0, false, "no answer: the log says why"},
+		{queue.Failure, 0, true, "no answer: does not count"},
+		{queue.Failure, 302, false, "a redirect: none is followed"},
+		{queue.Failure, 422, false, "refused: Unprocessable Entity"},
+		{queue.Failure, 429, true, "asked to wait: does not count"},
+		{queue.Failure, 499, false, "refused"},
+		{queue.Failure, 503, false, "the backend failed: Service Unavailable"},
+		{queue.Failure, 599, false, "the backend failed"},
 	} {
-		if got := meaning(attemptRecord{Outcome: tt.outcome, Status: tt.status}); got != tt.want {
-			t.Errorf("%s %d means %q, want %q", tt.outcome, tt.status, got, tt.want)
+		if got := meaning(attemptRecord{Outcome: tt.outcome, Status: tt.status, Unused: tt.unused}); got != tt.want {
+			t.Errorf("%s %d, unused %v, means %q, want %q", tt.outcome, tt.status, tt.unused, got, tt.want)
 		}
+	}
+}
+
+func TestTried(t *testing.T) {
+	t.Parallel()
+	for want, d := range map[string]deliveryRecord{
+		"0 attempts":                       {},
+		"1 attempt":                        {Attempts: 1},
+		"6 attempts":                       {Attempts: 6},
+		"1 attempt, which does not count":  {Attempts: 1, Unused: 1},
+		"6 attempts, none of which counts": {Attempts: 6, Unused: 6},
+		"1,200 attempts, 2 of which count": {Attempts: 1200, Unused: 1198},
+	} {
+		if got := d.tried(); got != want {
+			t.Errorf("%+v was tried by %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestStateOf(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		quarantined bool
+		deliveries  []queue.State
+		want        queue.State
+	}{
+		"quarantined":      {true, nil, queue.Quarantined},
+		"for nobody":       {false, nil, queue.Delivered},
+		"delivered":        {false, []queue.State{queue.Delivered, queue.Delivered}, queue.Delivered},
+		"pending":          {false, []queue.State{queue.Delivered, queue.Pending}, queue.Pending},
+		"dead":             {false, []queue.State{queue.Dead, queue.Delivered}, queue.Dead},
+		"dead and pending": {false, []queue.State{queue.Dead, queue.Pending}, queue.Dead},
+		"pending and dead": {false, []queue.State{queue.Pending, queue.Dead}, queue.Dead},
+	} {
+		r := queue.Record{Quarantined: tt.quarantined}
+		for _, s := range tt.deliveries {
+			r.Deliveries = append(r.Deliveries, queue.DeliveryRecord{State: s})
+		}
+		if got := stateOf(r); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+// An event that nobody gets says why, and a quarantined one what is wrong with it.
+func TestShowSaysWhyNobodyGetsAnEvent(t *testing.T) {
+	a := newAdminSite(t)
+	const only = " {\n events note.generated\n }\n}"
+	a.run("\tscribegate {\n\t\tQUEUE\n\t\tupstream ehr "+a.ehr.URL+only, soapnoteTo("ehr"))
+	post := func(body string, status int) string {
+		t.Helper()
+		if got := do(t, a.soapnote("/soapnote", body)); got.status != status {
+			t.Fatalf("answer %d %s", got.status, got.body)
+		}
+		return soapnoteID(body)
+	}
+	for name, tt := range map[string]struct{ id, want, not string }{
+		"test":        {post(`{"event":"test","note_id":"x","status":"test","created_at":"t"}`, 200), "state         delivered\npayload kept  no\ndeliveries    none: a test event goes only to upstreams whose `events` name `test` or `*`\n", "reason"},
+		"no taker":    {post(`{"event":"note.failed","note_id":"x","status":"s","created_at":"t"}`, 200), "deliveries    none: no upstream of its handler took this type when it was received\n", "reason"},
+		"quarantined": {post(`{"event":"note.failed"}`, 400), "state         quarantined\nreason        note_id is missing\npayload kept  yes\n", "deliveries"},
+	} {
+		if out := a.command("show", tt.id).done(t).out; !strings.Contains(out, tt.want) || strings.Contains(out, tt.not) {
+			t.Errorf("%s: printed\n%s\nwant\n%s", name, out, tt.want)
+		}
+	}
+}
+
+// What the head says of the attempts, and what stands beside each of them, agree.
+func TestShowTellsWhichAttemptsCount(t *testing.T) {
+	a := newAdminSite(t)
+	a.run(upstreams("away", "http://"+closedPort(t)), soapnoteTo("away"))
+	id := accepted(t, a.site, "note-1")
+	var out string
+	var attempts int
+	eventually(t, "two attempts", func() bool {
+		out = a.command("show", id).done(t).out
+		_, head, _ := strings.Cut(out, "\naway: pending after ")
+		n, _ := fmt.Sscanf(head, "%d attempts, none of which counts", &attempts)
+		return n == 1
+	})
+	if n := strings.Count(out, "no connection: does not count\n"); n != attempts {
+		t.Errorf("printed\n%s", out)
 	}
 }
 

@@ -145,7 +145,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err != nil {
 		id := ""
 		if len(h.DeliverTo) > 0 {
-			id = h.quarantine(r, req)
+			id = h.quarantine(r, req, err)
 		}
 		h.reject(w, r, span, id, err)
 		return nil
@@ -214,12 +214,16 @@ func (h *Handler) store(r *http.Request, it queue.Item) (queue.Receipt, error) {
 
 // quarantine keeps the bytes of a genuine request whose payload is invalid, if
 // the provider will not send them again, and returns their id, or else nothing.
-func (h *Handler) quarantine(r *http.Request, req verifier.Request) string {
+func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid error) string {
 	e := h.provider.Quarantine(req)
 	if e == nil {
 		return ""
 	}
-	receipt, err := h.store(r, queue.Item{Event: e, Quarantined: true})
+	it := queue.Item{Event: e, Quarantined: true}
+	if p, ok := errors.AsType[*verifier.PayloadError](invalid); ok {
+		it.Reason = p.What
+	}
+	receipt, err := h.store(r, it)
 	h.log.quarantined(r, e, receipt.Duplicate, err)
 	return e.ID
 }

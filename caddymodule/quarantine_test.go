@@ -13,7 +13,9 @@ func TestQuarantine(t *testing.T) {
 	s, b := newSite(t), newBackend(t)
 	s.load(captureLog+oneUpstream+b.URL+" {\n\t\t\tevents *\n\t\t}\n\t}", bothProviders)
 	captured.reset()
-	for _, body := range []string{"", "[1]", "\xff\xfe", `{"event":"note.generated"}`} {
+	for body, reason := range map[string]string{
+		"": "not a JSON object", "[1]": "not a JSON object", "\xff\xfe": "not valid UTF-8", `{"event":"note.generated"}`: "note_id is missing",
+	} {
 		id := soapnoteID(body)
 		for range 3 {
 			if got := do(t, s.soapnote("/soapnote?user_id=7", body)); got.status != http.StatusBadRequest {
@@ -25,7 +27,7 @@ func TestQuarantine(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", body, err)
 		}
-		if !record.Quarantined || !record.HasPayload || record.Type != "other" || record.Provider != "soapnoteapi" || len(record.Deliveries) != 0 {
+		if !record.Quarantined || !record.HasPayload || record.Reason != reason || record.Type != "other" || record.Provider != "soapnoteapi" || len(record.Deliveries) != 0 {
 			t.Errorf("%q: record %+v", body, record)
 		}
 		kept, err := q.Payload(t.Context(), id)

@@ -155,6 +155,7 @@ type Item struct {
 	Event       *event.Event // not to be changed any more, also after it is stored
 	Upstreams   []string     // whom the event is for; may be none
 	Quarantined bool         // genuine bytes that are no event: kept, never delivered
+	Reason      string       // why it is quarantined: a fixed phrase, since it is not sealed
 }
 
 // A Receipt is the answer to Store.
@@ -235,6 +236,7 @@ type Attempt struct {
 	Duration time.Duration
 	Result   Result
 	Status   int
+	Used     bool // whether it counts against the budget
 }
 
 // MaxHistory is how many attempts are remembered for a delivery: the newest. A
@@ -249,6 +251,7 @@ type Record struct {
 	Type        string // the short type
 	ReceivedAt  time.Time
 	Quarantined bool
+	Reason      string // of a quarantined one
 	HasPayload  bool
 	Deliveries  []DeliveryRecord
 }

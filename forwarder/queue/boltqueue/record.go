@@ -17,6 +17,7 @@ type record struct {
 	typ         string // the short type
 	receivedAt  int64
 	quarantined bool
+	reason      string      // why it is quarantined
 	payload     bool        // whether the sealed payload is kept
 	size        int64       // of the sealed payload, in bytes
 	key         fingerprint // that sealed it
@@ -87,7 +88,7 @@ func (d *delivery) settle(o *queue.Outcome) {
 	if o.Used {
 		d.used++
 	}
-	d.remember(queue.Attempt{Number: d.attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status})
+	d.remember(queue.Attempt{Number: d.attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status, Used: o.Used})
 	d.state, d.next = o.State, 0
 	if d.state == queue.Pending {
 		d.next = max(1, nanos(o.Next)) // never 0, which says that it was not attempted
@@ -110,6 +111,7 @@ func (r *record) told() queue.Record {
 		Type:        r.typ,
 		ReceivedAt:  at(r.receivedAt),
 		Quarantined: r.quarantined,
+		Reason:      r.reason,
 		HasPayload:  r.payload,
 		Deliveries:  make([]queue.DeliveryRecord, len(r.deliveries)),
 	}

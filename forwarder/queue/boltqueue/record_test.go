@@ -14,7 +14,7 @@ func sampleRecords() map[string]*record {
 	return map[string]*record{
 		"for nobody": {id: "a", provider: "soniox", typ: "transcription.error", receivedAt: 1, endedAt: 2, deliveries: []delivery{}},
 		"quarantined": {
-			id: "b", provider: "soapnoteapi", typ: "other", receivedAt: math.MaxInt64, quarantined: true,
+			id: "b", provider: "soapnoteapi", typ: "other", receivedAt: math.MaxInt64, quarantined: true, reason: "event is missing",
 			payload: true, size: 1 << 40, key: fingerprint{1, 2, 3}, endedAt: 3, deliveries: []delivery{},
 		},
 		"with history": {
@@ -23,7 +23,7 @@ func sampleRecords() map[string]*record {
 			deliveries: []delivery{
 				{upstream: "ehr", state: queue.Pending, attempts: 2, used: 1, next: 1773934300000000000, history: []queue.Attempt{
 					{Number: 1, At: time.Unix(1773934200, 5).UTC(), Duration: time.Second, Result: queue.ConnectError},
-					{Number: 2, At: time.Unix(1773934201, 0).UTC(), Duration: time.Minute, Result: queue.Failure, Status: 500},
+					{Number: 2, At: time.Unix(1773934201, 0).UTC(), Duration: time.Minute, Result: queue.Failure, Status: 500, Used: true},
 				}},
 				{upstream: "warehouse", state: queue.Dead, attempts: 1, used: 1, history: []queue.Attempt{{Number: 1, Result: queue.Gone, Status: 410}}},
 				{upstream: "", state: queue.Delivered, history: []queue.Attempt{}},
@@ -64,12 +64,14 @@ func TestRecordRefused(t *testing.T) {
 		"nothing":                   {},
 		"another version":           append([]byte{2}, append(head, 0, 0)[1:]...),
 		"version 0":                 append([]byte{0}, append(head, 0, 0)[1:]...),
-		"an unknown flag":           {recordVersion, 1, 'a', 0, 0, 1, 4, 0, 0},
+		"an unknown flag":           {recordVersion, 1, 'a', 0, 0, 1, 8, 0, 0},
+		"a reason of nothing":       {recordVersion, 1, 'a', 0, 0, 1, 4, 0, 0, 0},
 		"a number not in its short": append(head, 0x80, 0, 0),
 		"a number too large":        append(head, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0),
 		"a list longer than it all": append(head, 0, 0xff, 0xff, 0xff, 0xff, 0x7f),
 		"an unknown state":          append(head, 0, 1, 0, 3, 0, 0, 0, 0),
 		"an unknown result":         append(head, 0, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 6, 1),
+		"an unknown unused result":  append(head, 0, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0x86, 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

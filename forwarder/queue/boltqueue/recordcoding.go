@@ -18,8 +18,13 @@ const recordVersion = 1
 const (
 	flagQuarantined = 1 << iota
 	flagPayload
-	flagsKnown = flagQuarantined | flagPayload
+	flagReason
+	flagsKnown = flagQuarantined | flagPayload | flagReason
 )
+
+// unusedBit stands beside the code of a result whose attempt does not count against
+// the budget.
+const unusedBit = 0x80
 
 // The codes of states and results; append to them, never reorder.
 var (
@@ -52,7 +57,13 @@ func (r *record) appendTo(b []byte) []byte {
 	if r.payload {
 		flags |= flagPayload
 	}
+	if r.reason != "" {
+		flags |= flagReason
+	}
 	b = append(b, flags)
+	if r.reason != "" {
+		b = appendText(b, r.reason)
+	}
 	if r.payload {
 		b = appendNumber(b, r.size)
 		b = append(b, r.key[:]...)
@@ -71,11 +82,20 @@ func (r *record) appendTo(b []byte) []byte {
 			b = appendNumber(b, int64(a.Number))
 			b = appendNumber(b, nanos(a.At))
 			b = appendNumber(b, int64(a.Duration))
-			b = append(b, byte(max(0, slices.Index(results, a.Result)))) // below len(results)
+			b = append(b, resultOctet(a))
 			b = appendNumber(b, int64(a.Status))
 		}
 	}
 	return b
+}
+
+// resultOctet is an attempt's result, and whether it counts against the budget.
+func resultOctet(a queue.Attempt) byte {
+	code := byte(max(0, slices.Index(results, a.Result))) // below len(results)
+	if !a.Used {
+		code |= unusedBit
+	}
+	return code
 }
 
 func appendText(b []byte, s string) []byte {
@@ -97,6 +117,11 @@ func decodeRecord(b []byte) (*record, error) {
 	flags := d.octet(flagsKnown)
 	r.quarantined = flags&flagQuarantined != 0
 	r.payload = flags&flagPayload != 0
+	if flags&flagReason != 0 {
+		if r.reason = d.text(); r.reason == "" {
+			d.fail() // one without a reason has no flag
+		}
+	}
 	if r.payload {
 		r.size = d.number()
 		copy(r.key[:], d.take(int64(len(r.key))))
@@ -112,13 +137,10 @@ func decodeRecord(b []byte) (*record, error) {
 		v.next = d.number()
 		v.history = make([]queue.Attempt, d.count(5))
 		for j := range v.history {
-			v.history[j] = queue.Attempt{
-				Number:   int(d.number()),
-				At:       at(d.number()),
-				Duration: time.Duration(d.number()),
-				Result:   results[d.octet(byte(len(results)-1))],
-				Status:   int(d.number()),
-			}
+			a := queue.Attempt{Number: int(d.number()), At: at(d.number()), Duration: time.Duration(d.number())}
+			a.Result, a.Used = d.result()
+			a.Status = int(d.number())
+			v.history[j] = a
 		}
 	}
 	if d.bad || len(d.rest) > 0 {
@@ -161,6 +183,17 @@ func (d *decoder) octet(limit byte) byte {
 		return 0
 	}
 	return b[0]
+}
+
+// result reads what resultOctet made.
+func (d *decoder) result() (r queue.Result, used bool) {
+	b := d.octet(math.MaxUint8)
+	code := int(b &^ unusedBit)
+	if code >= len(results) {
+		d.fail()
+		return "", false
+	}
+	return results[code], b&unusedBit == 0
 }
 
 // number reads a uvarint in its shortest form, up to the largest int64.

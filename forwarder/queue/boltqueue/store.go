@@ -145,7 +145,9 @@ func (q *Queue) newStoring(ctx context.Context, it queue.Item) (*storing, error)
 	if s.record.receivedAt == 0 {
 		s.record.receivedAt = nanos(q.now())
 	}
-	if !it.Quarantined {
+	if it.Quarantined {
+		s.record.reason = it.Reason
+	} else {
 		for _, u := range it.Upstreams {
 			if u == "" || len(u) > maxUpstream {
 				return nil, fmt.Errorf("storing event %s: an upstream's name must have 1 to %d bytes", e.ID, maxUpstream)

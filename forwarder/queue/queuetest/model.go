@@ -126,7 +126,7 @@ func (m *model) settle(id, upstream string, o queue.Outcome) {
 	if o.Used {
 		d.Used++
 	}
-	d.History = append(d.History, queue.Attempt{Number: d.Attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status})
+	d.History = append(d.History, queue.Attempt{Number: d.Attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status, Used: o.Used})
 	d.History = d.History[max(0, len(d.History)-queue.MaxHistory):]
 	d.State, d.NextAttempt = o.State, time.Time{}
 	if o.State == queue.Pending {
@@ -243,6 +243,9 @@ func (m *model) restart() {
 
 func (e *modelEvent) record() queue.Record {
 	r := queue.Record{ID: e.id, Provider: "soapnoteapi", Type: "note.generated", ReceivedAt: e.receivedAt, Quarantined: e.quarantined, HasPayload: e.payload}
+	if e.quarantined {
+		r.Reason = Reason
+	}
 	for _, d := range e.deliveries {
 		r.Deliveries = append(r.Deliveries, d.DeliveryRecord)
 	}

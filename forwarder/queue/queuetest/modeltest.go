@@ -74,7 +74,7 @@ func (m *machine) store(r *rapid.T) {
 	id := someIDs.Draw(r, "id")
 	upstreams := rapid.SliceOfNDistinct(someUpstreams, 0, 2, rapid.ID[string]).Draw(r, "upstreams")
 	quarantined := rapid.IntRange(0, 9).Draw(r, "kind") == 0
-	got, err := m.engine.Store(r.Context(), queue.Item{Event: Event(id, m.clock.Now()), Upstreams: upstreams, Quarantined: quarantined})
+	got, err := m.engine.Store(r.Context(), queue.Item{Event: Event(id, m.clock.Now()), Upstreams: upstreams, Quarantined: quarantined, Reason: Reason})
 	if want := m.model.store(id, upstreams, quarantined); err != nil || got.Duplicate != want {
 		r.Fatalf("Store(%s): %+v, %v; want duplicate %v", id, got, err, want)
 	}

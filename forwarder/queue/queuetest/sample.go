@@ -9,6 +9,9 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
+// Reason is why the suite's quarantined events are.
+const Reason = "created_at is missing"
+
 // Event returns an event with every field set, received at the time.
 func Event(id string, receivedAt time.Time) *event.Event {
 	body := []byte(`{"event":"note.generated","note_id":"` + id + `","data":{"plan":"` + PlantedText + `"}}`)

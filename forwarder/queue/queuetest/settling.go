@@ -35,7 +35,7 @@ var settling = []testCase{
 		got := delivery(h.record("a"), "ehr")
 		want := []queue.Attempt{
 			{Number: 1, At: began, Duration: time.Second, Result: queue.ConnectError},
-			{Number: 2, At: began.Add(time.Minute), Duration: 2 * time.Second, Result: queue.Gone, Status: 410},
+			{Number: 2, At: began.Add(time.Minute), Duration: 2 * time.Second, Result: queue.Gone, Status: 410, Used: true},
 		}
 		if fmt.Sprint(got.History) != fmt.Sprint(want) || got.State != queue.Dead || got.Attempts != 2 || got.Used != 1 {
 			h.Fatalf("delivery %+v, want dead with history %+v", got, want)

@@ -113,10 +113,10 @@ var storing = []testCase{
 		h.wantErr("Event", err, queue.ErrNotFound)
 	}},
 	{name: "store: a quarantined event is kept and never delivered", test: func(h *harness) {
-		h.storeItem(queue.Item{Event: Event("a", h.Now()), Upstreams: []string{"ehr"}, Quarantined: true})
+		h.storeItem(queue.Item{Event: Event("a", h.Now()), Upstreams: []string{"ehr"}, Quarantined: true, Reason: Reason})
 		h.wantIDs(h.claim("ehr", 10))
-		if r := h.record("a"); !r.Quarantined || !r.HasPayload || len(r.Deliveries) != 0 {
-			h.Fatalf("record %+v, want a quarantined one with payload and no deliveries", r)
+		if r := h.record("a"); !r.Quarantined || r.Reason != Reason || !r.HasPayload || len(r.Deliveries) != 0 {
+			h.Fatalf("record %+v, want a quarantined one with its reason, payload and no deliveries", r)
 		}
 		h.wantPayload("a", nil)
 	}},

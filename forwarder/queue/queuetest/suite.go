@@ -93,7 +93,7 @@ func (h *harness) store(id string, upstreams ...string) {
 
 func (h *harness) quarantine(id string) {
 	h.Helper()
-	if h.storeItem(queue.Item{Event: Event(id, h.Now()), Quarantined: true}) {
+	if h.storeItem(queue.Item{Event: Event(id, h.Now()), Quarantined: true, Reason: Reason}) {
 		h.Fatalf("Store(%s) is a duplicate, want a new event", id)
 	}
 }
