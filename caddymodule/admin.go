@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -56,7 +54,10 @@ type adminError struct {
 
 func (e adminError) Error() string { return e.text }
 
-var errMethod = adminError{http.StatusMethodNotAllowed, "method not allowed"}
+var (
+	errMethod  = adminError{http.StatusMethodNotAllowed, "method not allowed"}
+	errNoRoute = adminError{http.StatusNotFound, "there is nothing at this path"}
+)
 
 func badRequest(format string, args ...any) error {
 	return adminError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
@@ -65,16 +66,23 @@ func badRequest(format string, args ...any) error {
 // serve answers by itself, errors too: an error returned to Caddy would be
 // logged with the request.
 func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
-	var lines *progressLines
-	var told queue.Progress // nil, where nobody wants to know, spares the queue the counting
-	if wantsLines(r) {
-		lines = newProgressLines(w)
-		defer lines.close()
-		told = lines.tell
+	rt, err := a.find(r)
+	if errors.Is(err, errMethod) {
+		w.Header().Set("Allow", rt.method)
 	}
-	result, err := a.route(r, told)
-	if err != nil && result == nil {
-		result = map[string]string{"error": err.Error()}
+	var result any
+	var lines *progressLines
+	if err == nil {
+		var told queue.Progress // nil, where nobody wants to know, spares the queue the counting
+		if rt.wantsLines(r) {
+			lines = newProgressLines(w)
+			defer lines.close()
+			told = lines.tell
+		}
+		result, err = a.answer(rt, r, told)
+	}
+	if err != nil {
+		result = errorBody(err)
 	}
 	body, marshalErr := json.Marshal(result)
 	if marshalErr != nil {
@@ -89,11 +97,24 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		status = adminStatus(err)
 	}
-	if status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", allowed(r.URL.Path))
-	}
 	writeJSON(w, status, body)
 	return nil
+}
+
+func (a *Admin) answer(rt adminRoute, r *http.Request, told queue.Progress) (any, error) {
+	g := currentGateway()
+	if g == nil && !rt.alone {
+		return nil, fmt.Errorf("%w; does its configuration define an upstream?", errNotRunning)
+	}
+	return rt.answer(r.Context(), g, r, told)
+}
+
+// errorBody is what an error is answered with.
+func errorBody(err error) any {
+	if h, ok := errors.AsType[health](err); ok {
+		return h
+	}
+	return map[string]string{"error": err.Error()}
 }
 
 func adminStatus(err error) int {
@@ -101,6 +122,8 @@ func adminStatus(err error) int {
 	switch {
 	case errors.As(err, &e):
 		return e.status
+	case errors.As(err, new(health)):
+		return http.StatusServiceUnavailable
 	case errors.Is(err, queue.ErrInvalid):
 		return http.StatusBadRequest
 	case errors.Is(err, queue.ErrNotFound):
@@ -113,83 +136,8 @@ func adminStatus(err error) int {
 	return http.StatusInternalServerError
 }
 
-// allowed returns the method of a path.
-func allowed(path string) string {
-	switch strings.TrimPrefix(path, adminPrefix) {
-	case "replay", "purge", "compact":
-		return http.MethodPost
-	}
-	return http.MethodGet
-}
-
-// An answerer answers a request for a gateway.
-type answerer func(context.Context, *gateway, *http.Request) (any, error)
-
-// A work is an answerer that may take long, and tells how far it has come.
-type work func(context.Context, *gateway, *http.Request, queue.Progress) (any, error)
-
-func (w work) telling(told queue.Progress) answerer {
-	return func(ctx context.Context, g *gateway, r *http.Request) (any, error) {
-		return w(ctx, g, r, told)
-	}
-}
-
-// route finds what answers a request. Work that takes long is told of as it goes
-// on.
-func (a *Admin) route(r *http.Request, told queue.Progress) (any, error) {
-	path := strings.TrimPrefix(r.URL.Path, adminPrefix)
-	parts := strings.Split(path, "/")
-	if path == "health/live" || path == "health/ready" {
-		return a.health(r, parts[1])
-	}
-	var answer answerer
-	switch {
-	case path == "status":
-		answer = a.status
-	case path == "events":
-		answer = a.events
-	case parts[0] == "events" && len(parts) == 2 && parts[1] != "":
-		answer = a.event
-	case parts[0] == "events" && len(parts) == 3 && parts[2] == "payload":
-		answer = a.payload
-	case path == "replay":
-		answer = work(a.replay).telling(told)
-	case path == "purge":
-		answer = work(a.purge).telling(told)
-	case path == "compact":
-		answer = work(a.compact).telling(told)
-	default:
-		return nil, adminError{http.StatusNotFound, "there is nothing at this path"}
-	}
-	if r.Method != allowed(r.URL.Path) {
-		return nil, errMethod
-	}
-	g := currentGateway()
-	if g == nil {
-		return nil, fmt.Errorf("%w; does its configuration define an upstream?", errNotRunning)
-	}
-	return answer(r.Context(), g, r)
-}
-
-func (a *Admin) status(_ context.Context, g *gateway, r *http.Request) (any, error) {
-	if err := onlyParameters(r.URL.Query()); err != nil {
-		return nil, err
-	}
+func (a *Admin) status(_ context.Context, g *gateway, _ *http.Request, _ queue.Progress) (any, error) {
 	return g.status(time.Now())
-}
-
-// onlyParameters refuses query parameters that mean nothing here.
-func onlyParameters(query url.Values, known ...string) error {
-	for name := range query {
-		found := false
-		for _, k := range known {
-			found = found || k == name
-		}
-		if !found {
-			return badRequest("the query parameter %q means nothing here", name)
-		}
-	}
-	return nil
 }
 
 // Interface guards

@@ -1,12 +1,14 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -23,18 +25,13 @@ type compacted struct {
 // Whoever closes the connection before gives the compaction up, and the queue is
 // as it was.
 func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error) {
-	if err := onlyParameters(r.URL.Query()); err != nil {
-		return nil, err
-	}
 	c, ok := g.queue.(queue.Compacter)
 	if !ok {
 		engine, _, _ := strings.Cut(g.key, ":")
 		return nil, adminError{http.StatusNotImplemented, "the engine " + engine + " has nothing to compact"}
 	}
-	// A body means nothing here, but until it has been read nobody notices that
-	// the connection is closed.
-	if n, err := io.Copy(io.Discard, io.LimitReader(r.Body, maxSelection)); err != nil || n == maxSelection {
-		return nil, badRequest("a body means nothing here, and this one is too large or was cut short")
+	if err := noBody(r); err != nil {
+		return nil, err
 	}
 	began := time.Now()
 	done, err := c.Compact(ctx, told)
@@ -46,4 +43,19 @@ func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, told q
 	}
 	a.logger.Info("queue compacted", zap.Int64("before", done.Before), zap.Int64("after", done.After), zap.Duration("took", time.Since(began)))
 	return compacted{Before: done.Before, After: done.After}, nil
+}
+
+// maxNoBody bounds a body that says nothing, in bytes.
+const maxNoBody = 1 << 10
+
+// noBody refuses a body other than an empty object. It reads it all: before, nobody
+// notices that the connection is closed.
+func noBody(r *http.Request) error {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxNoBody))
+	whole := err == nil && len(body) < maxNoBody
+	body = bytes.TrimSpace(body)
+	if !whole || len(body) > 0 && (body[0] != '{' || json.Unmarshal(body, &struct{}{}, json.RejectUnknownMembers(true)) != nil) {
+		return badRequest("a body means nothing here; leave it out, or send {}")
+	}
+	return nil
 }

@@ -79,8 +79,13 @@ func TestAdminCompact(t *testing.T) {
 	if lines := captured.with(t, "queue compacted"); len(lines) != 1 {
 		t.Errorf("%d lines in the log, want one", len(lines))
 	}
-	for _, body := range []string{"{}", "anything"} {
+	for _, body := range []string{"{}", " { } \n"} {
 		a.object("POST", "/scribegate/compact", body)
+	}
+	for _, body := range []string{"anything", "null", "[]", `{"now":true}`, "{} {}", "{}]", strings.Repeat(" ", 2<<10) + "{}", "{" + strings.Repeat(" ", 2<<10)} {
+		if r := a.ask("POST", "/scribegate/compact", body); r.status != http.StatusBadRequest || !strings.Contains(r.body, "leave it out") {
+			t.Errorf("%.20q: %d %s", body, r.status, r.body)
+		}
 	}
 }
 

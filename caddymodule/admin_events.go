@@ -19,11 +19,8 @@ const (
 	maxLimit     = 1000
 )
 
-func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request) (any, error) {
+func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
 	query := r.URL.Query()
-	if err := onlyParameters(query, "state", "upstream", "limit", "cursor", "history"); err != nil {
-		return nil, err
-	}
 	f := queue.Filter{
 		State:    queue.State(query.Get("state")),
 		Upstream: query.Get("upstream"),
@@ -91,16 +88,16 @@ func (g *gateway) upstreamNames(stats queue.Stats) []string {
 	return slices.Compact(names)
 }
 
-func (a *Admin) event(ctx context.Context, g *gateway, r *http.Request) (any, error) {
-	rec, err := g.queue.Event(ctx, strings.TrimPrefix(r.URL.Path, adminPrefix+"events/"))
+func (a *Admin) event(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
+	rec, err := g.queue.Event(ctx, r.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}
 	return newEventRecord(rec, true), nil
 }
 
-func (a *Admin) payload(ctx context.Context, g *gateway, r *http.Request) (any, error) {
-	id := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, adminPrefix+"events/"), "/payload")
+func (a *Admin) payload(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
+	id := r.PathValue("id")
 	if c := g.configuration(); c == nil || !c.AdminPayloads {
 		return nil, adminError{http.StatusForbidden, "payloads are not handed out; put admin_payloads into the scribegate block to allow it"}
 	}

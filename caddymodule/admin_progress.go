@@ -2,9 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
-	"mime"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -30,19 +28,6 @@ type progress struct {
 // progressLine is a line of an answer that is not the last.
 type progressLine struct {
 	Progress progress `json:"progress"`
-}
-
-// wantsLines reports whether a request for work asks to be told of its progress.
-func wantsLines(r *http.Request) bool {
-	if r.Method != http.MethodPost || allowed(r.URL.Path) != http.MethodPost {
-		return false
-	}
-	for accepted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
-		if kind, _, err := mime.ParseMediaType(accepted); err == nil && kind == linesType {
-			return true
-		}
-	}
-	return false
 }
 
 // progressLines is an answer in lines of JSON: some of progress while the work

@@ -76,6 +76,15 @@ func adminAddress(cmd *cobra.Command) (string, error) {
 	return address, nil
 }
 
+// eventPath is an event's path in the admin API.
+func eventPath(id string) string {
+	escaped := url.PathEscape(id)
+	if id == "." || id == ".." { // which would lead out of the path
+		escaped = strings.ReplaceAll(id, ".", "%2E")
+	}
+	return "events/" + escaped
+}
+
 // ask asks the admin API once.
 func ask(cmd *cobra.Command, method, path string, body, answer any) error {
 	c, err := newAdminClient(cmd)

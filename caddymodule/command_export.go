@@ -180,7 +180,7 @@ func (x *exporter) withPayload(ctx context.Context, c *adminClient, e eventRecor
 		return line, nil
 	}
 	p := new(storedPayload)
-	err := c.ask(ctx, http.MethodGet, "events/"+url.PathEscape(e.ID)+"/payload", nil, p)
+	err := c.ask(ctx, http.MethodGet, eventPath(e.ID)+"/payload", nil, p)
 	if err == nil {
 		line.Content = p
 		return line, nil

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +30,7 @@ connect, or one that was answered 429.`,
 		Args:              exactly(1, "name one event by its id, of those that `caddy scribegate events` lists"),
 		ValidArgsFunction: completeIDs(1, anyState),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
-			path := "events/" + url.PathEscape(args[0])
+			path := eventPath(args[0])
 			var e eventRecord
 			if err := ask(cmd, http.MethodGet, path, nil, &e); err != nil {
 				return advised(err)

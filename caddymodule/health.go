@@ -22,33 +22,31 @@ const (
 	eventRoom = 4 << 10
 )
 
-// health is what a probe is told.
+// health is the answer to a container's probe. As an error it says why the gateway
+// is not well.
 type health struct {
 	Status string `json:"status"` // "ok" or "unavailable"
 	Reason string `json:"reason,omitempty"`
 }
 
-// health answers a container's probes. That this process is live needs no more
-// than the answer.
-func (a *Admin) health(r *http.Request, probe string) (any, error) {
-	if r.Method != http.MethodGet {
-		return nil, errMethod
-	}
-	if err := onlyParameters(r.URL.Query()); err != nil {
-		return nil, err
-	}
-	if probe == "ready" {
-		if err := ready(r.Context()); err != nil {
-			return health{Status: "unavailable", Reason: err.Error()}, adminError{http.StatusServiceUnavailable, err.Error()}
-		}
+func (h health) Error() string { return h.Reason }
+
+// live answers that this process answers.
+func (a *Admin) live(context.Context, *gateway, *http.Request, queue.Progress) (any, error) {
+	return health{Status: "ok"}, nil
+}
+
+// ready answers whether an event could be stored now.
+func (a *Admin) ready(ctx context.Context, g *gateway, _ *http.Request, _ queue.Progress) (any, error) {
+	if err := ready(ctx, g); err != nil {
+		return nil, health{Status: "unavailable", Reason: err.Error()}
 	}
 	return health{Status: "ok"}, nil
 }
 
-// ready says why an event could not be taken now; nil if it could. A
+// ready says why an event could not be stored now; nil if it could. A
 // configuration without upstreams keeps nothing and needs no queue.
-func ready(ctx context.Context) error {
-	g := currentGateway()
+func ready(ctx context.Context, g *gateway) error {
 	if g == nil {
 		active := caddy.ActiveContext()
 		if active.Context == nil {

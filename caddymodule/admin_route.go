@@ -1,0 +1,116 @@
+package caddymodule
+
+import (
+	"context"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// An adminRoute is a route of the admin API.
+type adminRoute struct {
+	path       string // below adminPrefix; the segment {id} stands for any text
+	method     string
+	parameters []string // of the query
+	alone      bool     // whether it is answered without a gateway too, which is nil then
+	answer     answerer
+}
+
+// An answerer answers a request for a gateway. Work that takes long reports how far
+// it has come; told may be nil.
+type answerer func(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error)
+
+// routes are all that the admin API answers.
+func (a *Admin) routes() []adminRoute {
+	const get, post = http.MethodGet, http.MethodPost
+	return []adminRoute{
+		{path: "health/live", method: get, alone: true, answer: a.live},
+		{path: "health/ready", method: get, alone: true, answer: a.ready},
+		{path: "status", method: get, answer: a.status},
+		{path: "events", method: get, parameters: []string{"state", "upstream", "history", "limit", "cursor"}, answer: a.events},
+		{path: "events/{id}", method: get, answer: a.event},
+		{path: "events/{id}/payload", method: get, answer: a.payload},
+		{path: "replay", method: post, answer: a.replay},
+		{path: "purge", method: post, answer: a.purge},
+		{path: "compact", method: post, answer: a.compact},
+	}
+}
+
+// find returns the route of a request whose method, query and body it can answer.
+// The request then has the path's id as a path value. With errMethod the route
+// says which method it has.
+func (a *Admin) find(r *http.Request) (adminRoute, error) {
+	// An id may hold a slash, so that the path is taken apart before it is
+	// unescaped.
+	segments := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+	for i, s := range segments {
+		var err error
+		if segments[i], err = url.PathUnescape(s); err != nil {
+			return adminRoute{}, errNoRoute
+		}
+	}
+	for _, rt := range a.routes() {
+		id, ok := rt.match(segments[1:])
+		if !ok {
+			continue
+		}
+		if r.Method != rt.method {
+			return rt, errMethod
+		}
+		r.SetPathValue("id", id)
+		return rt, rt.check(r)
+	}
+	return adminRoute{}, errNoRoute
+}
+
+// match reports whether a path is the route's, and returns the id in it.
+func (rt adminRoute) match(segments []string) (id string, ok bool) {
+	return id, slices.EqualFunc(strings.Split(rt.path, "/"), segments, func(want, got string) bool {
+		if want == "{id}" {
+			id = got
+			return got != ""
+		}
+		return want == got
+	})
+}
+
+// check refuses what a request says and the route does not know: whoever writes it
+// means something by it.
+func (rt adminRoute) check(r *http.Request) error {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest("the query cannot be read; escape what is special in it, such as %% and ;")
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		switch {
+		case !slices.Contains(rt.parameters, name) && len(rt.parameters) > 0:
+			return badRequest("the query parameter %q means nothing here; known are %s", name, strings.Join(rt.parameters, ", "))
+		case !slices.Contains(rt.parameters, name):
+			return badRequest("the query parameter %q means nothing here; there are none", name)
+		case len(query[name]) > 1:
+			return badRequest("the query parameter %q is given %d times; give it once", name, len(query[name]))
+		}
+	}
+	if rt.method == http.MethodGet && r.ContentLength != 0 {
+		return badRequest("a body means nothing here; parameters go into the query")
+	}
+	return nil
+}
+
+// wantsLines reports whether a request for work asks for its progress.
+func (rt adminRoute) wantsLines(r *http.Request) bool {
+	if rt.method != http.MethodPost {
+		return false
+	}
+	for accepted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		if kind, _, err := mime.ParseMediaType(accepted); err == nil && kind == linesType {
+			return true
+		}
+	}
+	return false
+}
