@@ -23,9 +23,44 @@ const (
 	usualSite = "scribegate /soapnote soapnoteapi {\nsecret {env.SOAPNOTE_SECRET}\ndeliver_to ehr\n}"
 )
 
+// inRoute is the global option with one upstream, of this route.
+func inRoute(route string) string { return "upstream ehr {\nroute {\n" + route + "\n}\n}" }
+
 func TestConfigurationWarnings(t *testing.T) {
+	const unreached = "handlers in an upstream's route are never reached: a route runs in the order in which it is written"
+	behind := func(takesAll string, unreached ...string) map[string]any {
+		return map[string]any{"upstream": "ehr", "takes_all": takesAll, "unreached": unreached}
+	}
 	for _, c := range []suspect{
 		{name: "nothing unusual"},
+
+		{name: "rewrite behind reverse_proxy", app: inRoute("reverse_proxy 127.0.0.1:9\nrewrite /ingest"), says: unreached, has: behind("reverse_proxy", "rewrite")},
+		{name: "two behind reverse_proxy", app: inRoute("reverse_proxy 127.0.0.1:9\nheader A b\nrewrite /ingest"), says: unreached, has: behind("reverse_proxy", "header", "rewrite")},
+		{name: "reverse_proxy behind respond", app: inRoute("respond 204\nreverse_proxy 127.0.0.1:9"), says: unreached, has: behind("respond", "reverse_proxy")},
+		{name: "reverse_proxy behind abort", app: inRoute("abort\nreverse_proxy 127.0.0.1:9"), says: unreached, has: behind("abort", "reverse_proxy")},
+		{name: "reverse_proxy behind redir", app: inRoute("redir https://example.com\nreverse_proxy 127.0.0.1:9"), says: unreached, has: behind("respond", "reverse_proxy")},
+		{name: "reverse_proxy behind error", app: inRoute("error 500\nreverse_proxy 127.0.0.1:9"), says: unreached, has: behind("error", "reverse_proxy")},
+		{name: "reverse_proxy behind file_server", app: inRoute("file_server\nreverse_proxy 127.0.0.1:9"), says: unreached, has: behind("file_server", "reverse_proxy")},
+		{name: "rewrite behind php_fastcgi", app: inRoute("php_fastcgi 127.0.0.1:9\nrewrite /ingest"), says: unreached, has: behind("php_fastcgi", "rewrite")},
+		{name: "rewrite behind php_fastcgi with files", app: inRoute("php_fastcgi 127.0.0.1:9 {\ntry_files {path} app.php\n}\nrewrite /ingest"), says: unreached, has: behind("php_fastcgi", "rewrite")},
+		{name: "rewrite behind any path", app: inRoute("reverse_proxy * 127.0.0.1:9\nrewrite /ingest"), says: unreached, has: behind("reverse_proxy", "rewrite")},
+		{name: "rewrite behind a handle", app: inRoute("handle {\nreverse_proxy 127.0.0.1:9\n}\nrewrite /ingest"), says: unreached, has: behind("reverse_proxy", "rewrite")},
+		{name: "rewrite behind handles for all", app: inRoute("handle /x {\nrespond 204\n}\nhandle {\nreverse_proxy 127.0.0.1:9\n}\nrewrite /ingest"), says: unreached, has: behind("reverse_proxy", "rewrite")},
+		{name: "a handle behind one for all", app: inRoute("handle {\nrewrite /y\n}\nhandle /x {\nrespond 204\n}\nreverse_proxy 127.0.0.1:9"), says: unreached, has: behind("handle", "handle")},
+		{name: "rewrite behind reverse_proxy in a block", app: inRoute("handle /x {\nroute {\nreverse_proxy 127.0.0.1:9\nrewrite /ingest\n}\n}\nrespond 204"), says: unreached, has: behind("reverse_proxy", "rewrite")},
+
+		{name: "a route that answers nothing", app: inRoute("rewrite /ingest\nheader A b"), says: "an upstream's route answers nothing, so that every delivery to it fails", has: map[string]any{"upstream": "ehr"}},
+
+		{name: "rewrite before reverse_proxy", app: inRoute("rewrite /ingest\nreverse_proxy 127.0.0.1:9")},
+		{name: "respond with a path", app: inRoute("respond /x 204\nreverse_proxy 127.0.0.1:9")},
+		{name: "respond with a matcher", app: inRoute("@x header X y\nrespond @x 204\nreverse_proxy 127.0.0.1:9")},
+		{name: "php_fastcgi with a path", app: inRoute("php_fastcgi /x/* 127.0.0.1:9\nreverse_proxy 127.0.0.1:9")},
+		{name: "php_fastcgi without an index", app: inRoute("php_fastcgi 127.0.0.1:9 {\nindex off\n}\nreverse_proxy 127.0.0.1:9")},
+		{name: "file_server that passes on", app: inRoute("file_server {\npass_thru\n}\nreverse_proxy 127.0.0.1:9")},
+		{name: "forward_auth before reverse_proxy", app: inRoute("forward_auth 127.0.0.1:9 {\nuri /auth\n}\nreverse_proxy 127.0.0.1:9")},
+		{name: "handles that exclude each other", app: inRoute("handle /x {\nreverse_proxy 127.0.0.1:9\n}\nhandle {\nrewrite /ingest\n}\nreverse_proxy 127.0.0.1:9")},
+		{name: "early hints before respond", app: inRoute("header Link x\nrespond 103\nrespond 204")},
+		{name: "a handle sorts its directives", app: inRoute("handle {\nreverse_proxy 127.0.0.1:9\nrewrite /ingest\n}")},
 	} {
 		c.test(t)
 	}

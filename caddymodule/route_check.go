@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -26,14 +27,23 @@ func refuseNested(routes caddyhttp.RouteList) error {
 }
 
 // emptyRoute says whether a route holds no handler that does anything.
-func emptyRoute(routes caddyhttp.RouteList) bool {
-	empty := true
+func emptyRoute(routes caddyhttp.RouteList) bool { return onlyHandlers(routes, "subroute") }
+
+// silentRoute reports whether a route holds only handlers of Caddy's that answer
+// no request by themselves.
+func silentRoute(routes caddyhttp.RouteList) bool {
+	return onlyHandlers(routes, "copy_response_headers", "encode", "headers", "intercept", "log_append", "map", "push",
+		"request_body", "rewrite", "subroute", "templates", "timeouts", "tracing", "vars")
+}
+
+// onlyHandlers reports whether a route holds no handlers but those, at any depth.
+func onlyHandlers(routes caddyhttp.RouteList, names ...string) bool {
+	only := true
 	walkHandlers(routes, func(h map[string]any) {
-		if h["handler"] != "subroute" {
-			empty = false
-		}
+		name, _ := h["handler"].(string)
+		only = only && slices.Contains(names, name)
 	})
-	return empty
+	return only
 }
 
 // plainHTTPHost returns a host, other than this one, that a reverse_proxy of

@@ -59,6 +59,23 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// A route runs in the order in which it is written, whatever the directives.
+func TestRouteRunsInItsWrittenOrder(t *testing.T) {
+	for path, route := range map[string]string{
+		"/ingest": "rewrite /ingest\nreverse_proxy BACKEND",
+		"/":       "reverse_proxy BACKEND\nrewrite /ingest",
+	} {
+		t.Run(path, func(t *testing.T) {
+			s, b := newSite(t), newBackend(t)
+			s.load(routed(strings.Replace(route, "BACKEND", b.address(), 1), ""), bothProviders)
+			do(t, s.soapnote("/soapnote", note("note-1"))).id(t)
+			if got := b.wait(t, 1)[0].uri; got != path {
+				t.Errorf("the backend was asked for %s", got)
+			}
+		})
+	}
+}
+
 func TestRouteReachesItsBackend(t *testing.T) {
 	s, b := newSite(t), newBackend(t)
 	s.load(routed(`

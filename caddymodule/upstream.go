@@ -150,6 +150,7 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 		if host := plainHTTPHost(u.Routes); host != "" {
 			warnPlainHTTP(logger, u.Name, host)
 		}
+		warnRoute(logger, u.Name, u.Routes)
 		sender, err := newRouteSender(ctx, u.Name, u.Routes, u.Concurrency)
 		if err != nil {
 			return fmt.Errorf("upstream %s: %w", u.Name, err)

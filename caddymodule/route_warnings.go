@@ -1,0 +1,175 @@
+package caddymodule
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// warnRoute logs a warning where an upstream's route answers nothing, and one for
+// each handler in it that no request gets past, if there are handlers behind it.
+// The routes must not have been provisioned yet.
+func warnRoute(logger *zap.Logger, upstream string, routes caddyhttp.RouteList) {
+	if silentRoute(routes) {
+		logger.Warn("an upstream's route answers nothing, so that every delivery to it fails; put a directive such as reverse_proxy into it",
+			zap.String("upstream", upstream))
+	}
+	var list []routeJSON
+	if encoded, err := json.Marshal(routes); err != nil || json.Unmarshal(encoded, &list) != nil {
+		return
+	}
+	found := make(unreached)
+	found.list(list)
+	for _, before := range slices.Sorted(maps.Keys(found)) {
+		logger.Warn("handlers in an upstream's route are never reached: a route runs in the order in which it is written, and a handler before them takes every request; put them before it, or give it a matcher",
+			zap.String("upstream", upstream), zap.String("takes_all", before), zap.Strings("unreached", found[before]))
+	}
+}
+
+// routeJSON is what a route's JSON says about the way of a request.
+type routeJSON struct {
+	Group    string                       `json:"group"`
+	Match    []map[string]json.RawMessage `json:"match"`
+	Handle   []handlerJSON                `json:"handle"`
+	Terminal bool                         `json:"terminal"`
+}
+
+// handlerJSON is the same of a handler: of whichever module it is.
+type handlerJSON struct {
+	Handler        string                    `json:"handler"`
+	Routes         []routeJSON               `json:"routes"`          // subroute
+	Errors         json.RawMessage           `json:"errors"`          // subroute
+	HandleResponse json.RawMessage           `json:"handle_response"` // reverse_proxy
+	PassThru       bool                      `json:"pass_thru"`       // file_server
+	StatusCode     caddyhttp.WeakString      `json:"status_code"`     // static_response
+	Abort          bool                      `json:"abort"`           // static_response
+	Transport      struct{ Protocol string } `json:"transport"`       // reverse_proxy
+}
+
+// unmatched reports whether a route takes every request.
+func (r routeJSON) unmatched() bool {
+	return len(r.Match) == 0 || slices.ContainsFunc(r.Match, func(set map[string]json.RawMessage) bool { return len(set) == 0 })
+}
+
+// unreached holds the handlers that no request reaches, by the directive of the
+// handler that no request gets past.
+type unreached map[string][]string
+
+func (u unreached) add(before string, handlers []handlerJSON) {
+	for _, h := range handlers {
+		u[before] = append(u[before], h.directive())
+	}
+}
+
+// list returns the directive that no request gets past in a list of routes, or "".
+func (u unreached) list(routes []routeJSON) string {
+	end := ""
+	// Of a group's routes only the first that matches takes a request.
+	type group struct {
+		leaky bool   // one of its routes lets requests past
+		taken string // by this directive, which takes what is left for the group
+	}
+	groups := make(map[string]group)
+	for i, r := range routes {
+		g, grouped := groups[r.Group], r.Group != ""
+		if before := cmp.Or(end, g.taken); before != "" {
+			u.add(before, r.Handle)
+			continue
+		}
+		last := u.chain(r.Handle)
+		switch {
+		case i > 0 && phpFastCGI(routes[i-1], r):
+			last, r.Match = "php_fastcgi", nil
+		case r.Terminal && last == "":
+			last = "a terminal route"
+		}
+		if grouped {
+			g.leaky = g.leaky || last == ""
+			if r.unmatched() && len(r.Handle) > 0 {
+				g.taken = r.Handle[0].directive()
+			}
+			groups[r.Group] = g
+		}
+		if r.unmatched() && !g.leaky {
+			end = last
+		}
+	}
+	return end
+}
+
+// chain returns the directive that no request gets past among a route's handlers,
+// or "".
+func (u unreached) chain(handlers []handlerJSON) string {
+	for i, h := range handlers {
+		end := ""
+		switch {
+		case h.Handler == "subroute":
+			if end = u.list(h.Routes); len(h.Errors) > 0 {
+				end = "" // its errors may be handled, and passed on
+			}
+		case h.answers():
+			end = h.directive()
+		}
+		if end != "" {
+			u.add(end, handlers[i+1:])
+			return end
+		}
+	}
+	return ""
+}
+
+// answers reports whether a handler calls the next one for no request.
+func (h handlerJSON) answers() bool {
+	switch h.Handler {
+	case "reverse_proxy":
+		return len(h.HandleResponse) == 0
+	case "static_response":
+		return h.StatusCode != "103"
+	case "file_server":
+		return !h.PassThru
+	}
+	return h.Handler == "error" || h.Handler == "metrics"
+}
+
+// directive is what a handler is called in a Caddyfile.
+func (h handlerJSON) directive() string {
+	switch h.Handler {
+	case "static_response":
+		if h.Abort {
+			return "abort"
+		}
+		return "respond"
+	case "subroute":
+		return "handle"
+	case "headers":
+		return "header"
+	case "authentication":
+		return "basic_auth"
+	}
+	return h.Handler
+}
+
+// phpFastCGI recognizes the two routes in which php_fastcgi without a matcher
+// ends: the first rewrites each request to a file that the second takes.
+func phpFastCGI(rewrite, proxy routeJSON) bool {
+	if len(rewrite.Handle) != 1 || rewrite.Handle[0].Handler != "rewrite" || len(rewrite.Match) != 1 ||
+		len(proxy.Handle) == 0 || proxy.Handle[0].Transport.Protocol != "fastcgi" || len(proxy.Match) != 1 || len(proxy.Match[0]) != 1 {
+		return false
+	}
+	var file struct {
+		TryFiles  []string `json:"try_files"`
+		TryPolicy string   `json:"try_policy"`
+	}
+	var paths []string
+	if json.Unmarshal(rewrite.Match[0]["file"], &file) != nil || json.Unmarshal(proxy.Match[0]["path"], &paths) != nil {
+		return false
+	}
+	return file.TryPolicy == "first_exist_fallback" && len(file.TryFiles) > 0 && slices.ContainsFunc(paths, func(path string) bool {
+		return strings.HasSuffix(file.TryFiles[len(file.TryFiles)-1], strings.TrimPrefix(path, "*"))
+	})
+}
