@@ -98,7 +98,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	a.keys = func() []forwarder.SigningKey { return nil }
 	if len(a.SigningSecrets) > 0 {
-		if a.keys, err = signingKeys("signing secret", a.SigningSecrets, a.logger); err != nil {
+		if a.keys, err = signingKeys(ctx, "signing_secret", a.SigningSecrets, a.logger); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,12 +125,11 @@ func secretFlag(name, value string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--%s: %w", name, err)
 	}
-	v, err := e.resolve()
+	ctx, cancel := context.WithTimeout(context.Background(), secretReadTimeout)
+	defer cancel()
+	v, err := e.resolve(ctx, secretFiles)
 	if err != nil {
 		return "", fmt.Errorf("--%s: %w", name, err)
-	}
-	if v == "" {
-		return "", fmt.Errorf("--%s: it is empty, or the environment variable or file that it names is", name)
 	}
 	return v, nil
 }

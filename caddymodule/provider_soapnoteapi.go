@@ -49,7 +49,7 @@ func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
 	if p.Tolerance == 0 {
 		p.Tolerance = caddy.Duration(defaultTolerance)
 	}
-	secret, err := NewSecret("secret of soapnoteapi", p.Secrets, nil, ctx.Logger())
+	secret, err := NewSecret(ctx, SecretOptions{Name: "secret of soapnoteapi", Entries: p.Secrets, Logger: ctx.Logger()})
 	if err != nil {
 		return err
 	}

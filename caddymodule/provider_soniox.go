@@ -47,7 +47,7 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 	if err := checkProofHeader(p.Header); err != nil {
 		return err
 	}
-	secret, err := NewSecret("header value of soniox", p.Values, nil, ctx.Logger())
+	secret, err := NewSecret(ctx, SecretOptions{Name: "header " + p.Header + " of soniox", Entries: p.Values, Logger: ctx.Logger()})
 	if err != nil {
 		return err
 	}

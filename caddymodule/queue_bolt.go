@@ -68,21 +68,25 @@ func (b *Bolt) Provision(ctx caddy.Context) error {
 	if b.Path == "" {
 		b.Path = filepath.Join(caddy.AppDataDir(), "scribegate", "queue.db")
 	}
-	path := resolveSetting(b.Path)
+	path, err := resolveSetting(b.Path)
+	if err != nil {
+		return fmt.Errorf("path: reading a file that it names: %w", err)
+	}
 	if path == "" {
 		return errors.New("path: what its placeholders name is unset or empty; name a file")
 	}
-	var err error
 	if b.file, err = filepath.Abs(path); err != nil {
 		return fmt.Errorf("finding the queue's file: %w", err)
 	}
 	if len(b.EncryptionKeys) == 0 {
 		return nil
 	}
-	b.keys, err = NewSecret("encryption key", b.EncryptionKeys, func(v string) error {
-		_, err := boltqueue.ParseKey(v)
-		return err
-	}, ctx.Logger())
+	b.keys, err = NewSecret(ctx, SecretOptions{Name: "encryption_key", Entries: b.EncryptionKeys, Check: checkKey, Logger: ctx.Logger()})
+	return err
+}
+
+func checkKey(v string) error {
+	_, err := boltqueue.ParseKey(v)
 	return err
 }
 
@@ -219,12 +223,7 @@ func checkLiteralKey(arg string) error {
 	if e.placeholder() {
 		return nil
 	}
-	v, err := e.resolve()
-	if err != nil {
-		return err
-	}
-	_, err = boltqueue.ParseKey(v)
-	return err
+	return checkKey(e.parts[0].literal)
 }
 
 // Interface guards

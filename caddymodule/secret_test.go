@@ -51,7 +51,6 @@ func TestSecretValues(t *testing.T) {
 	_, file := secretFile(t, "from-file\n")
 	_, windows := secretFile(t, "from-file\r\n")
 	_, bare := secretFile(t, "from-file")
-	_, two := secretFile(t, "line 1\nline 2\n\n")
 	_, empty := secretFile(t, "\n")
 	missing := "{file." + filepath.Join(t.TempDir(), "missing") + "}"
 	for name, c := range map[string]struct {
@@ -59,37 +58,36 @@ func TestSecretValues(t *testing.T) {
 		want     []string
 		warnings int
 	}{
-		"environment":                     {[]string{"{env.SET_A}"}, []string{"value-a"}, 0},
-		"file":                            {[]string{file}, []string{"from-file"}, 0},
-		"file with CRLF":                  {[]string{windows}, []string{"from-file"}, 0},
-		"file without a line end":         {[]string{bare}, []string{"from-file"}, 0},
-		"file of which one line end goes": {[]string{two}, []string{"line 1\nline 2\n"}, 0},
-		"placeholder in a text":           {[]string{"Bearer {env.SET_A}"}, []string{"Bearer value-a"}, 0},
-		"two placeholders":                {[]string{"{env.SET_A}.{env.SET_B}!"}, []string{"value-a.value-b!"}, 0},
-		"a list in order":                 {[]string{"{env.SET_B}", file, "{env.SET_A}"}, []string{"value-b", "from-file", "value-a"}, 0},
-		"literal":                         {[]string{"plain"}, []string{"plain"}, 1},
-		"two literals":                    {[]string{"plain", "other"}, []string{"plain", "other"}, 2},
-		"escaped braces":                  {[]string{`a\{env.SET_A\}b`}, []string{"a{env.SET_A}b"}, 1},
-		"escaped and not":                 {[]string{`\{{env.SET_A}\}`}, []string{"{value-a}"}, 0},
-		"a backslash of its own":          {[]string{`a\b{env.SET_A}`}, []string{`a\bvalue-a`}, 0},
-		"a closing brace":                 {[]string{"a}{env.SET_A}"}, []string{"a}value-a"}, 0},
-		"unset beside set":                {[]string{"{env.SET_A}", "{env.NOT_SET}"}, []string{"value-a", ""}, 1},
-		"unset before set":                {[]string{"{env.NOT_SET}", "{env.SET_A}"}, []string{"", "value-a"}, 1},
-		"empty beside set":                {[]string{"{env.EMPTY}", "{env.SET_A}"}, []string{"", "value-a"}, 1},
-		"half unset beside set":           {[]string{"Bearer {env.NOT_SET}", "{env.SET_A}"}, []string{"", "value-a"}, 1},
-		"one of two unset beside set":     {[]string{"{env.SET_B}{env.EMPTY}", "{env.SET_A}"}, []string{"", "value-a"}, 1},
-		"missing file beside set":         {[]string{missing, "{env.SET_A}"}, []string{"", "value-a"}, 1},
-		"empty file beside set":           {[]string{"Bearer " + empty, "{env.SET_A}"}, []string{"", "value-a"}, 1},
-		"empty literal beside set":        {[]string{"", "{env.SET_A}"}, []string{"", "value-a"}, 1},
-		"all unset":                       {[]string{"{env.NOT_SET}"}, nil, 0},
-		"all empty":                       {[]string{"{env.EMPTY}", ""}, nil, 0},
-		"all half unset":                  {[]string{"Bearer {env.NOT_SET}", "Bearer " + missing}, nil, 0},
-		"all files empty":                 {[]string{empty, missing}, nil, 0},
-		"none":                            {nil, nil, 0},
+		"environment":                 {[]string{"{env.SET_A}"}, []string{"value-a"}, 0},
+		"file":                        {[]string{file}, []string{"from-file"}, 0},
+		"file with CRLF":              {[]string{windows}, []string{"from-file"}, 0},
+		"file without a line end":     {[]string{bare}, []string{"from-file"}, 0},
+		"placeholder in a text":       {[]string{"Bearer {env.SET_A}"}, []string{"Bearer value-a"}, 0},
+		"two placeholders":            {[]string{"{env.SET_A}.{env.SET_B}!"}, []string{"value-a.value-b!"}, 0},
+		"a list in order":             {[]string{"{env.SET_B}", file, "{env.SET_A}"}, []string{"value-b", "from-file", "value-a"}, 0},
+		"literal":                     {[]string{"plain"}, []string{"plain"}, 1},
+		"two literals":                {[]string{"plain", "other"}, []string{"plain", "other"}, 2},
+		"escaped braces":              {[]string{`a\{env.SET_A\}b`}, []string{"a{env.SET_A}b"}, 1},
+		"escaped and not":             {[]string{`\{{env.SET_A}\}`}, []string{"{value-a}"}, 0},
+		"a backslash of its own":      {[]string{`a\b{env.SET_A}`}, []string{`a\bvalue-a`}, 0},
+		"a closing brace":             {[]string{"a}{env.SET_A}"}, []string{"a}value-a"}, 0},
+		"unset beside set":            {[]string{"{env.SET_A}", "{env.NOT_SET}"}, []string{"value-a", ""}, 1},
+		"unset before set":            {[]string{"{env.NOT_SET}", "{env.SET_A}"}, []string{"", "value-a"}, 1},
+		"empty beside set":            {[]string{"{env.EMPTY}", "{env.SET_A}"}, []string{"", "value-a"}, 1},
+		"half unset beside set":       {[]string{"Bearer {env.NOT_SET}", "{env.SET_A}"}, []string{"", "value-a"}, 1},
+		"one of two unset beside set": {[]string{"{env.SET_B}{env.EMPTY}", "{env.SET_A}"}, []string{"", "value-a"}, 1},
+		"missing file beside set":     {[]string{missing, "{env.SET_A}"}, []string{"", "value-a"}, 1},
+		"empty file beside set":       {[]string{"Bearer " + empty, "{env.SET_A}"}, []string{"", "value-a"}, 1},
+		"empty literal beside set":    {[]string{"", "{env.SET_A}"}, []string{"", "value-a"}, 1},
+		"all unset":                   {[]string{"{env.NOT_SET}"}, nil, 0},
+		"all empty":                   {[]string{"{env.EMPTY}", ""}, nil, 0},
+		"all half unset":              {[]string{"Bearer {env.NOT_SET}", "Bearer " + missing}, nil, 0},
+		"all files empty":             {[]string{empty, missing}, nil, 0},
+		"none":                        {nil, nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, logs := observed()
-			s, err := NewSecret("test secret", c.raw, nil, logger)
+			s, err := NewSecret(t.Context(), SecretOptions{Name: "test secret", Entries: c.raw, Logger: logger})
 			if c.want == nil {
 				if err == nil {
 					t.Fatal("no error, though no entry is set")
@@ -142,7 +140,7 @@ func TestAllUnsetNamesThePlaceholder(t *testing.T) {
 		"Bearer {env.NOT_SET}":   "{env.NOT_SET} is unset or empty",
 		"{file." + missing + "}": missing,
 	} {
-		_, err := NewSecret("test secret", []string{raw}, nil, zap.NewNop())
+		_, err := NewSecret(t.Context(), SecretOptions{Name: "test secret", Entries: []string{raw}, Logger: zap.NewNop()})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)
 		}
@@ -158,7 +156,7 @@ func TestSecretThatFailsItsCheckIsAnError(t *testing.T) {
 		}
 		return nil
 	}
-	_, err := NewSecret("test secret", []string{"{env.GOOD}", "{env.BAD}"}, check, zap.NewNop())
+	_, err := NewSecret(t.Context(), SecretOptions{Name: "test secret", Entries: []string{"{env.GOOD}", "{env.BAD}"}, Check: check, Logger: zap.NewNop()})
 	if err == nil || !strings.Contains(err.Error(), "test secret, entry 2: it is not good") || strings.Contains(err.Error(), "bad-value") {
 		t.Errorf("error %v, want one that names the entry and does not quote it", err)
 	}
@@ -169,7 +167,7 @@ func TestChangedFileIsPickedUp(t *testing.T) {
 	t.Setenv("SET_A", "value-a")
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
-		s, err := NewSecret("test secret", []string{"Bearer " + placeholder, "{env.SET_A}"}, nil, logger)
+		s, err := NewSecret(t.Context(), SecretOptions{Name: "test secret", Entries: []string{"Bearer " + placeholder, "{env.SET_A}"}, Logger: logger})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,22 +182,6 @@ func TestChangedFileIsPickedUp(t *testing.T) {
 			t.Errorf("%d errors: %v", got, logs.All())
 		}
 		quotesNothing(t, logs, "first", "second", "third", "value-a")
-	})
-}
-
-// TestFileIsNotReadAtEveryUse sees that requests do not each cost a look at the
-// file.
-func TestFileIsNotReadAtEveryUse(t *testing.T) {
-	path, placeholder := secretFile(t, "first")
-	synctest.Test(t, func(t *testing.T) {
-		s, err := NewSecret("test secret", []string{placeholder}, nil, zap.NewNop())
-		if err != nil {
-			t.Fatal(err)
-		}
-		put(t, path, "second")
-		if got := s.First(); got != "first" {
-			t.Errorf("value %q at once, so that a flood of requests would read the file as often", got)
-		}
 	})
 }
 
@@ -229,7 +211,7 @@ func TestUnusableFileKeepsTheLastGoodValue(t *testing.T) {
 			path, placeholder := secretFile(t, "good-value")
 			synctest.Test(t, func(t *testing.T) {
 				logger, logs := observed()
-				s, err := NewSecret("test secret", []string{placeholder}, check, logger)
+				s, err := NewSecret(t.Context(), SecretOptions{Name: "test secret", Entries: []string{placeholder}, Check: check, Logger: logger})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -249,7 +231,6 @@ func TestUnusableFileKeepsTheLastGoodValue(t *testing.T) {
 					}
 					put(t, path, "good-value")
 					time.Sleep(pickUp)
-					s.Values()
 				}
 				put(t, path, "new-value")
 				time.Sleep(pickUp)
@@ -267,7 +248,7 @@ func TestFileThatComesLater(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "later")
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
-		s, err := NewSecret("test secret", []string{"{env.SET_A}", "{file." + path + "}"}, nil, logger)
+		s, err := NewSecret(t.Context(), SecretOptions{Name: "test secret", Entries: []string{"{env.SET_A}", "{file." + path + "}"}, Logger: logger})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,7 +294,7 @@ func TestAtomicReplacement(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		s, err := NewSecret("test secret", []string{"{file." + path + "}"}, nil, zap.NewNop())
+		s, err := NewSecret(t.Context(), SecretOptions{Name: "test secret", Entries: []string{"{file." + path + "}"}, Logger: zap.NewNop()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -333,49 +314,44 @@ func TestAtomicReplacement(t *testing.T) {
 // see is always one whole value. The race detector looks on.
 func TestConcurrentUse(t *testing.T) {
 	path, placeholder := secretFile(t, strings.Repeat("a", 4096))
-	s, err := NewSecret("test secret", []string{placeholder}, nil, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop := make(chan struct{})
-	var readers sync.WaitGroup
-	for range 8 {
-		readers.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				v := s.First()
-				if len(v) != 4096 || strings.Trim(v, v[:1]) != "" {
-					t.Errorf("a value of %d bytes that no file held", len(v))
-					return
-				}
-			}
-		})
-	}
-	for i := range 200 {
-		next := path + ".next"
-		put(t, next, strings.Repeat(string(rune('a'+i%26)), 4096))
-		if err := os.Rename(next, path); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewSecret(t.Context(), SecretOptions{Name: "test secret", Entries: []string{placeholder}, Logger: zap.NewNop()})
+		if err != nil {
 			t.Fatal(err)
 		}
-		s.refreshed.Store(-int64(time.Hour)) // the next reader looks
-	}
-	close(stop)
-	readers.Wait()
-	s.refreshed.Store(-int64(time.Hour))
-	if got := s.First()[:1]; got != string(rune('a'+199%26)) {
-		t.Errorf("the last value begins with %q", got)
-	}
+		var readers sync.WaitGroup
+		for range 8 {
+			readers.Go(func() {
+				for range 50 * 100 {
+					time.Sleep(secretSettle)
+					v := s.First()
+					if len(v) != 4096 || strings.Trim(v, v[:1]) != "" {
+						t.Errorf("a value of %d bytes that no file held", len(v))
+						return
+					}
+				}
+			})
+		}
+		for i := range 50 {
+			next := path + ".next"
+			put(t, next, strings.Repeat(string(rune('a'+i%26)), 4096))
+			if err := os.Rename(next, path); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(secretRefresh * 3 / 4)
+		}
+		readers.Wait()
+		if got := s.First()[:1]; got != string(rune('a'+49%26)) {
+			t.Errorf("the last value begins with %q", got)
+		}
+	})
 }
 
 func TestSigningKeysFollowTheirFiles(t *testing.T) {
 	older := "whsec_" + base64.StdEncoding.EncodeToString([]byte("another key of at least 24 bytes"))
 	path, placeholder := secretFile(t, testSigning)
 	synctest.Test(t, func(t *testing.T) {
-		keys, err := signingKeys("signing secret", []string{placeholder, "{env.NOT_SET}"}, zap.NewNop())
+		keys, err := signingKeys(t.Context(), "signing_secret", []string{placeholder, "{env.NOT_SET}"}, zap.NewNop())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -414,8 +390,8 @@ func TestKeysOfTheQueue(t *testing.T) {
 		"one":              {[]string{"{env.KEY}"}, 1, ""},
 		"older from files": {[]string{"{env.KEY}", file}, 2, ""},
 		"older unset":      {[]string{"{env.KEY}", "{env.NOT_SET}"}, 1, ""},
-		"all unset":        {[]string{"{env.NOT_SET}"}, 0, "encryption key: every entry is unset or empty"},
-		"short":            {[]string{"{env.KEY}", "{env.SHORT}"}, 0, "encryption key, entry 2: reading an encryption key: it has 6 bytes and must have 32"},
+		"all unset":        {[]string{"{env.NOT_SET}"}, 0, "encryption_key: every entry is unset or empty"},
+		"short":            {[]string{"{env.KEY}", "{env.SHORT}"}, 0, "encryption_key, entry 2: reading an encryption key: it has 6 bytes and must have 32"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := Bolt{Path: filepath.Join(t.TempDir(), "queue.db"), EncryptionKeys: c.raw}
@@ -444,14 +420,18 @@ func TestHalfWrittenFileIsNotTaken(t *testing.T) {
 		path, placeholder := secretFile(t, "first")
 		synctest.Test(t, func(t *testing.T) {
 			logger, logs := observed()
-			s, err := NewSecret("test secret", []string{placeholder}, nil, logger)
+			s, err := NewSecret(t.Context(), SecretOptions{Name: "test secret", Entries: []string{placeholder}, Logger: logger})
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(pickUp)
+			time.Sleep(secretRefresh - time.Millisecond)
 			put(t, path, half)
-			time.AfterFunc(time.Millisecond, func() { put(t, path, "whole") })
-			if got := s.First(); got != "first" && got != "whole" {
+			time.Sleep(2 * time.Millisecond) // between the two looks
+			synctest.Wait()
+			put(t, path, "whole")
+			time.Sleep(secretSettle)
+			synctest.Wait()
+			if got := s.First(); got != "first" {
 				t.Errorf("value %q while the file is being written", got)
 			}
 			time.Sleep(pickUp)

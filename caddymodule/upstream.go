@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,7 +121,11 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 		return err
 	}
 	u.filter = forwarder.Filter(u.Events)
-	u.identity = resolveSetting(u.URL)
+	to, err := resolveSetting(u.URL)
+	if err != nil {
+		return fmt.Errorf("upstream %s: reading a file that its URL names: %w", u.Name, err)
+	}
+	u.identity = to
 	if u.Format == "" {
 		u.Format = forwarder.Structured
 	}
@@ -136,7 +141,7 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 		}
 	}
 	if len(u.SigningSecrets) > 0 {
-		keys, err := signingKeys("signing secret of upstream "+u.Name, u.SigningSecrets, logger)
+		keys, err := signingKeys(ctx, "signing_secret of upstream "+u.Name, u.SigningSecrets, logger)
 		if err != nil {
 			return err
 		}
@@ -158,7 +163,7 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 		u.sender = sender
 		return nil
 	}
-	target, err := parseTarget(resolveSetting(u.URL))
+	target, err := parseTarget(to)
 	if err != nil {
 		return fmt.Errorf("upstream %s: %w", u.Name, err)
 	}
@@ -213,12 +218,10 @@ func (u *Upstream) settings(app *App) forwarder.Upstream {
 	}
 }
 
-// signingKeys resolves signing secrets and follows them as they change.
-func signingKeys(what string, raw []string, logger *zap.Logger) (func() []forwarder.SigningKey, error) {
-	secret, err := NewSecret(what, raw, func(v string) error {
-		_, err := forwarder.ParseSigningSecret(v)
-		return err
-	}, logger)
+// signingKeys resolves signing secrets and follows them as they change, until ctx
+// ends.
+func signingKeys(ctx context.Context, name string, raw []string, logger *zap.Logger) (func() []forwarder.SigningKey, error) {
+	secret, err := NewSecret(ctx, SecretOptions{Name: name, Entries: raw, Check: checkSigningSecret, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
@@ -235,4 +238,9 @@ func signingKeys(what string, raw []string, logger *zap.Logger) (func() []forwar
 		}
 		return keys
 	}, nil
+}
+
+func checkSigningSecret(v string) error {
+	_, err := forwarder.ParseSigningSecret(v)
+	return err
 }

@@ -86,10 +86,10 @@ func TestWarnsOfLiteralAndUnsetSecrets(t *testing.T) {
 	const signing = "whsec_U0VDUkVUc2VjcmV0IG9mIGF0IGxlYXN0IDI0IGJ5dGVz"
 	for name, c := range map[string]struct{ app, site, secret string }{
 		"secret":                        {ehr, "scribegate soapnoteapi {\nsecret %s {env.SOAPNOTE_SECRET}\n}", "secret of soapnoteapi"},
-		"header value":                  {ehr, "scribegate soniox {\nheader X-Secret %s {env.SONIOX_SECRET}\n}", "header value of soniox"},
-		"signing_secret":                {"signing_secret %s {env.SIGNING_SECRET}\n" + ehr, "", "signing secret"},
-		"signing_secret of an upstream": {ehr + " {\nsigning_secret %s {env.SIGNING_SECRET}\n}", "", "signing secret of upstream ehr"},
-		"encryption_key":                {"queue bolt {\nencryption_key %s {env.SCRIBEGATE_KEY}\n}\n" + ehr, "", "encryption key"},
+		"header value":                  {ehr, "scribegate soniox {\nheader X-Secret %s {env.SONIOX_SECRET}\n}", "header X-Secret of soniox"},
+		"signing_secret":                {"signing_secret %s {env.SIGNING_SECRET}\n" + ehr, "", "signing_secret"},
+		"signing_secret of an upstream": {ehr + " {\nsigning_secret %s {env.SIGNING_SECRET}\n}", "", "signing_secret of upstream ehr"},
+		"encryption_key":                {"queue bolt {\nencryption_key %s {env.SCRIBEGATE_KEY}\n}\n" + ehr, "", "encryption_key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("SCRIBEGATE_KEY", testKey)

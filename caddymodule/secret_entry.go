@@ -1,0 +1,155 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// secretEntry is one value of a list, cut into literals and placeholders.
+type secretEntry struct {
+	parts []secretPart
+}
+
+type secretPart struct {
+	literal string
+	env     string
+	file    string
+}
+
+// An unsetError says that an entry has no value, for the reason that it wraps.
+type unsetError struct{ error }
+
+func (e unsetError) Unwrap() error { return e.error }
+
+func isUnset(err error) bool {
+	_, ok := errors.AsType[unsetError](err)
+	return ok
+}
+
+// parseSecretEntry cuts a value into literals and placeholders. Only the
+// environment and files may be named: a placeholder of the request would let a
+// stranger choose the secret.
+func parseSecretEntry(raw string) (secretEntry, error) {
+	var e secretEntry
+	var literal strings.Builder
+	flush := func() {
+		if literal.Len() > 0 {
+			e.parts = append(e.parts, secretPart{literal: literal.String()})
+			literal.Reset()
+		}
+	}
+	for i := 0; i < len(raw); i++ {
+		c := raw[i]
+		if c == '\\' && i+1 < len(raw) && (raw[i+1] == '{' || raw[i+1] == '}') {
+			i++
+			literal.WriteByte(raw[i])
+			continue
+		}
+		if c != '{' {
+			literal.WriteByte(c)
+			continue
+		}
+		length := strings.IndexByte(raw[i:], '}')
+		if length < 0 {
+			return e, errors.New(`a "{" has no "}"; a brace that belongs to the value is written "\{"`)
+		}
+		p, err := parsePlaceholder(raw[i+1 : i+length])
+		if err != nil {
+			return e, err
+		}
+		flush()
+		e.parts = append(e.parts, p)
+		i += length
+	}
+	flush()
+	return e, nil
+}
+
+// bareName is what Caddy makes a placeholder of the request of, behind "file."
+// in a site block.
+var bareName = regexp.MustCompile(`^[\w-]*$`)
+
+func parsePlaceholder(key string) (secretPart, error) {
+	if name, ok := strings.CutPrefix(key, "env."); ok && name != "" {
+		return secretPart{env: name}, nil
+	}
+	if name, ok := strings.CutPrefix(key, "file."); ok && name != "" {
+		if bareName.MatchString(name) {
+			return secretPart{}, bareNameError(name)
+		}
+		return secretPart{file: name}, nil
+	}
+	if name, ok := strings.CutPrefix(key, "http.request.uri.path.file."); ok {
+		return secretPart{}, bareNameError(name)
+	}
+	// What is no placeholder may be a secret with braces in it, so that only
+	// the names of the request's are quoted.
+	what := "a placeholder that is neither {env.NAME} nor {file./absolute/path}"
+	if strings.HasPrefix(key, "http.") {
+		what = "the placeholder {" + key + "}"
+	}
+	return secretPart{}, errors.New(what + ` is not allowed here, since whoever sends a request could choose its value; use one of {env.NAME} and {file./absolute/path}, and write a brace that belongs to the value "\{"`)
+}
+
+func bareNameError(name string) error {
+	return fmt.Errorf("{file.%s} means a part of the request's path in a site block, and so is taken nowhere; a file is named by its absolute path, as in {file./run/secrets/%[1]s}", name)
+}
+
+// name returns the placeholder as it is written, or nothing for a literal.
+func (p secretPart) name() string {
+	switch {
+	case p.env != "":
+		return "{env." + p.env + "}"
+	case p.file != "":
+		return "{file." + p.file + "}"
+	}
+	return ""
+}
+
+// value returns what stands in the part's place.
+func (p secretPart) value(ctx context.Context, files *fileReader) (string, error) {
+	v := p.literal
+	switch {
+	case p.env != "":
+		v = os.Getenv(p.env)
+	case p.file != "":
+		var err error
+		if v, err = files.value(ctx, p.file); err != nil {
+			return "", fmt.Errorf("reading a secret's file: %w", err)
+		}
+	}
+	if v == "" {
+		return "", unsetError{fmt.Errorf("%s is unset or empty", p.name())}
+	}
+	return v, nil
+}
+
+func (e secretEntry) placeholder() bool {
+	return len(e.parts) == 0 || slices.ContainsFunc(e.parts, func(p secretPart) bool { return p.literal == "" })
+}
+
+func (e secretEntry) fromFile() bool {
+	return slices.ContainsFunc(e.parts, func(p secretPart) bool { return p.file != "" })
+}
+
+// resolve puts the values in place of the placeholders. It returns an unsetError
+// where any placeholder is unset or empty.
+func (e secretEntry) resolve(ctx context.Context, files *fileReader) (string, error) {
+	if len(e.parts) == 0 {
+		return "", unsetError{errors.New("it is empty")}
+	}
+	var b strings.Builder
+	for _, p := range e.parts {
+		v, err := p.value(ctx, files)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(v)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,119 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// secretRefresh is how often the files behind secrets are read. With the time
+// that a read may take it is well within the 5 s in which a changed file has to
+// be picked up.
+const secretRefresh = time.Second
+
+// secretSettle is the time between two looks at files that have changed.
+const secretSettle = 10 * time.Millisecond
+
+// A sighting is the outcome of one look at an entry.
+type sighting struct {
+	value string
+	err   error
+}
+
+func (a sighting) equal(b sighting) bool {
+	if a.err == nil || b.err == nil {
+		return a.err == b.err && a.value == b.value //nolint:errorlint // one of them is nil
+	}
+	return a.err.Error() == b.err.Error()
+}
+
+// follow keeps the values those of the files until ctx ends.
+func (s *Secret) follow(ctx context.Context) {
+	tick := time.NewTicker(secretRefresh)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.refresh(ctx)
+		}
+	}
+}
+
+// refresh takes the values of files that have changed, all at once: when a
+// secret moves from the first entry to the second, no request may see a list
+// without it.
+func (s *Secret) refresh(ctx context.Context) {
+	now := s.lookAtFiles(ctx, s.seen)
+	if slices.EqualFunc(now, s.seen, sighting.equal) {
+		return
+	}
+	// A file may be being written this moment. What is taken is what two looks
+	// agree on; else the next refresh sees the result.
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(secretSettle):
+	}
+	if !slices.EqualFunc(now, s.lookAtFiles(ctx, now), sighting.equal) || ctx.Err() != nil {
+		return
+	}
+	values := slices.Clone(s.Values())
+	for i := range now {
+		if now[i].err == nil {
+			values[i] = now[i].value
+		}
+	}
+	before, inForce := s.seen, s.Values()
+	s.seen = now
+	s.values.Store(&values)
+	for i := range now {
+		if !now[i].equal(before[i]) {
+			s.logChange(i, now[i].err, inForce[i], values[i])
+		}
+	}
+}
+
+// lookAtFiles looks at the entries that come from files, at all at the same
+// time. A file whose last read took too long gets little time, so that it does
+// not delay the others.
+func (s *Secret) lookAtFiles(ctx context.Context, last []sighting) []sighting {
+	now := slices.Clone(last)
+	var looks sync.WaitGroup
+	for i := range s.entries {
+		if !s.entries[i].fromFile() {
+			continue
+		}
+		patience := secretReadTimeout
+		if errors.Is(last[i].err, errSlowFile) {
+			patience = secretRefresh / 10
+		}
+		looks.Go(func() { now[i] = s.look(ctx, i, patience) })
+	}
+	looks.Wait()
+	return now
+}
+
+// logChange logs what has become of an entry's files.
+func (s *Secret) logChange(entry int, err error, before, now string) {
+	fields := s.fields(entry)
+	switch {
+	case err != nil && now == "":
+		s.options.Logger.Error("a secret's file cannot be used; its entry stays unset", append(fields, zap.Error(err))...)
+	case err != nil:
+		s.options.Logger.Error("a secret's file cannot be used; its last good value stays in force", append(fields, zap.Error(err))...)
+	case now == before:
+		s.options.Logger.Info("a secret's file can be used again and has the value that is in force", fields...)
+	default:
+		s.options.Logger.Info("a secret's file has changed and is in force", fields...)
+	}
+}
+
+func (s *Secret) fromFiles() bool {
+	return slices.ContainsFunc(s.entries, secretEntry.fromFile)
+}
