@@ -134,6 +134,9 @@ func (a *App) unmarshalUpstream(d *caddyfile.Dispenser) error {
 	}
 	if d.NextArg() {
 		u.URL = d.Val()
+		if err := checkSetting(u.URL); err != nil {
+			return d.Errf("upstream %s: its URL: %v", u.Name, err)
+		}
 		if !strings.Contains(u.URL, "{") {
 			if _, err := parseTarget(u.URL); err != nil {
 				return d.Errf("upstream %s: %v", u.Name, err)
@@ -193,7 +196,7 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		}
 		u.RateLimit, err = strconv.ParseFloat(arg, 64)
 		if err != nil || !(u.RateLimit > 0 && u.RateLimit <= maxRate) { // NaN is neither
-			return d.Errf("rate_limit: %q is no number of deliveries per second above zero; leave it out for no limit", arg)
+			return d.Errf("rate_limit: %q is no number of deliveries per second above zero; leave it out for no limit%s", arg, placeholderHint(arg))
 		}
 	case "signing_secret":
 		u.SigningSecrets, err = secretArgs(d)

@@ -95,7 +95,7 @@ func positiveDurationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 func parseDuration(s string) (caddy.Duration, error) {
 	v, err := caddy.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no duration; write a number with a unit, as in 30s, 5m, 24h or 14d", s)
+		return 0, fmt.Errorf("%q is no duration; write a number with a unit, as in 30s, 5m, 24h or 14d%s", s, placeholderHint(s))
 	}
 	if v < 0 {
 		return 0, fmt.Errorf("the duration %s is negative", s)
@@ -119,7 +119,7 @@ func sizeArg(d *caddyfile.Dispenser) (int64, error) {
 	}
 	size, err := humanize.ParseBytes(arg)
 	if err != nil || size == 0 || size > 1<<62 {
-		return 0, d.Errf("%s: %q is no size; write a number with a unit, as in 64KiB, 10MiB or 10GiB", name, arg)
+		return 0, d.Errf("%s: %q is no size; write a number with a unit, as in 64KiB, 10MiB or 10GiB%s", name, arg, placeholderHint(arg))
 	}
 	return int64(size), nil
 }
@@ -133,7 +133,7 @@ func countArg(d *caddyfile.Dispenser) (int, error) {
 	}
 	n, err := strconv.Atoi(arg)
 	if err != nil || n < 1 {
-		return 0, d.Errf("%s: %q is no whole number from 1 on", name, arg)
+		return 0, d.Errf("%s: %q is no whole number from 1 on%s", name, arg, placeholderHint(arg))
 	}
 	return n, nil
 }

@@ -127,6 +127,7 @@ func strictly(t *testing.T, raw []byte, inlineKey string, module any) {
 
 func TestMistakesInJSON(t *testing.T) {
 	t.Setenv("SHORT_KEY", "c2VjcmV0")
+	t.Setenv("TWO_WORDS", "two words")
 	app := func(fields string) [2]string {
 		return [2]string{strings.Replace(jsonApp, "{", "{"+fields+",", 1), jsonHandler}
 	}
@@ -180,7 +181,19 @@ func TestMistakesInJSON(t *testing.T) {
 		"an upstream twice":                           {upstreams(`{"name":"ehr","url":"http://127.0.0.1:9000"},{"name":"ehr","url":"http://127.0.0.1:9001"}`), "upstream ehr is defined twice"},
 		"URL and routes":                              {upstream(`"routes":[{"handle":[{"handler":"static_response"}]}]`), "both a URL and a route"},
 		"a bad URL":                                   {upstreams(`{"name":"ehr","url":"127.0.0.1:9000"}`), "upstream ehr: its URL"},
-		"a URL that is unset":                         {upstreams(`{"name":"ehr","url":"{env.NOT_SET}"}`), "must begin with http:// or https://"},
+		"a URL that is unset":                         {upstreams(`{"name":"ehr","url":"{env.NOT_SET}"}`), "upstream ehr: its URL: {env.NOT_SET} is unset or empty"},
+		"a URL of which a part is unset":              {upstreams(`{"name":"ehr","url":"https://{env.NOT_SET}/events"}`), "upstream ehr: its URL: {env.NOT_SET} is unset or empty"},
+		"a URL by a request's placeholder":            {upstreams(`{"name":"ehr","url":"https://{http.request.host}/events"}`), "upstream ehr: its URL: the placeholder {http.request.host} has no lasting value"},
+		"a URL by a file that is not there":           {upstreams(`{"name":"ehr","url":"https://{file./no/such}/events"}`), "/no/such"},
+		"a path that is unset":                        {bolt(`"path":"/var/lib/{env.NOT_SET}"`), "path: {env.NOT_SET} is unset or empty"},
+		"a path by a request's placeholder":           {bolt(`"path":"/var/lib/{http.request.host}"`), "path: the placeholder {http.request.host} has no lasting value"},
+		"a path in somebody's home":                   {bolt(`"path":"~/queue.db"`), "path: ~ does not stand for a home directory here"},
+		"a source that is unset":                      {handler(`"source":"{env.NOT_SET}"`), "source: {env.NOT_SET} is unset or empty"},
+		"a source of which a part is unset":           {handler(`"source":"urn:clinic:{env.NOT_SET}"`), "source: {env.NOT_SET} is unset or empty"},
+		"a source by a request's placeholder":         {handler(`"source":"https://x/{http.request.host}"`), "source: the placeholder {http.request.host} has no lasting value"},
+		"a source that comes to none":                 {handler(`"source":"{env.TWO_WORDS}"`), "source must be a URI"},
+		"metadata by a placeholder":                   {handler(`"metadata":["{env.SHORT_KEY}"]`), "metadata: no placeholder is resolved here"},
+		"metadata without a name":                     {handler(`"metadata":[""]`), "metadata: a name is empty"},
 		"empty routes":                                {upstreams(`{"name":"ehr","routes":[{}]}`), "its route is empty"},
 		"an unknown handler in routes":                {upstreams(`{"name":"ehr","routes":[{"handle":[{"handler":"no_such"}]}]}`), "http.handlers.no_such"},
 		"a scribegate in routes":                      {upstreams(`{"name":"ehr","routes":[{"handle":[{"handler":"subroute","routes":[{"handle":[` + jsonHandler + `]}]}]}]}`), "send events in a circle"},

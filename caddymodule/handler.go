@@ -49,7 +49,8 @@ type Handler struct {
 	Metadata []string `json:"metadata,omitempty"`
 
 	// The events' `source`, a URI, to tell several accounts of one provider
-	// apart. Default: the provider's own.
+	// apart. Global placeholders, such as `{env.*}`, are resolved when the
+	// configuration is loaded. Default: the provider's own.
 	Source string `json:"source,omitempty"`
 
 	// How events are put into the request for the next handler:
@@ -103,6 +104,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if h.Source == "" {
 		h.Source = defaults.Source
+	}
+	if h.Source, err = resolveSetting(h.Source); err != nil {
+		return fmt.Errorf("source: %w", err)
 	}
 	if err := h.validate(); err != nil {
 		return err

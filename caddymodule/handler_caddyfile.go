@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -95,13 +96,11 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 		case "metadata":
 			if h.Metadata = d.RemainingArgs(); len(h.Metadata) == 0 {
 				err = usageErr(d, "metadata <parameter>...")
-			}
-		case "source":
-			if !d.AllArgs(&h.Source) {
-				err = usageErr(d, "source <uri>")
-			} else if invalid := validateSource(h.Source); invalid != nil {
+			} else if invalid := validateMetadata(h.Metadata); invalid != nil {
 				err = d.WrapErr(invalid)
 			}
+		case "source":
+			err = h.unmarshalSource(d)
 		case "format":
 			err = formatArg(d, &h.Format)
 		default:
@@ -125,6 +124,22 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 // provider.
 var handlerSubdirectives = []string{"deliver_to", "max_body", "metadata", "source", "format"}
 
+func (h *Handler) unmarshalSource(d *caddyfile.Dispenser) error {
+	if !d.AllArgs(&h.Source) || h.Source == "" {
+		return usageErr(d, "source <uri>")
+	}
+	if err := checkSetting(h.Source); err != nil {
+		return d.Errf("source: %v", err)
+	}
+	if strings.Contains(h.Source, "{") {
+		return nil // what it comes to is known when it is loaded
+	}
+	if err := validateSource(h.Source); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
 func (h *Handler) unmarshalDeliverTo(d *caddyfile.Dispenser, app *App) error {
 	args := d.RemainingArgs()
 	if len(args) == 0 {
@@ -132,7 +147,7 @@ func (h *Handler) unmarshalDeliverTo(d *caddyfile.Dispenser, app *App) error {
 	}
 	for i, name := range args {
 		if app != nil && app.upstream(name) == nil {
-			return d.Errf("deliver_to: the upstream %s is not defined; define it in the scribegate block of the global options", name)
+			return d.Errf("deliver_to: the upstream %s is not defined; define it in the scribegate block of the global options%s", name, placeholderHint(name))
 		}
 		if slices.Contains(args[:i], name) {
 			return d.Errf("deliver_to: it names the upstream %s twice; name each once", name)

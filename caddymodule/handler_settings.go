@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -15,6 +16,9 @@ func (h *Handler) validate() error {
 		return fmt.Errorf("max_body: %d bytes; it must be at most 128MiB, half of what all bodies that are not yet proved genuine may hold together", h.MaxBody)
 	}
 	if err := validateSource(h.Source); err != nil {
+		return err
+	}
+	if err := validateMetadata(h.Metadata); err != nil {
 		return err
 	}
 	if h.Format != "" && len(h.DeliverTo) > 0 {
@@ -30,12 +34,30 @@ func validateSource(source string) error {
 		return nil
 	}
 	for _, c := range []byte(source) {
-		if c <= ' ' || c > '~' || c == '"' {
+		if c <= ' ' || c > '~' || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
 			return errors.New("source must be a URI in printable ASCII, as in https://soapnoteapi.com/clinic-2")
 		}
 	}
 	if u, err := url.Parse(source); err != nil || u.String() == "" {
 		return errors.New("source is no URI; write it as in https://soapnoteapi.com/clinic-2")
+	}
+	return nil
+}
+
+// validateMetadata returns an error for what cannot be the name of a query
+// parameter, such as what only a list with commas is made of.
+func validateMetadata(names []string) error {
+	for _, name := range names {
+		switch {
+		case name == "":
+			return errors.New("metadata: a name is empty; name query parameters, or leave metadata out to keep all")
+		case name == "*":
+			return errors.New("metadata: * stands for no parameter but its own; leave metadata out to keep all")
+		case strings.Contains(name, "{"):
+			return errors.New("metadata: no placeholder is resolved here; write the parameters' names out, or use {$NAME}, which is replaced while the Caddyfile is read")
+		case strings.ContainsAny(name, ",;=&?"):
+			return errors.New("metadata: what only separates parameters is in a name; write the names with spaces between them, as in metadata user_id order_id")
+		}
 	}
 	return nil
 }

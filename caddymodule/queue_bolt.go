@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -70,10 +71,10 @@ func (b *Bolt) Provision(ctx caddy.Context) error {
 	}
 	path, err := resolveSetting(b.Path)
 	if err != nil {
-		return fmt.Errorf("path: reading a file that it names: %w", err)
+		return fmt.Errorf("path: %w", err)
 	}
-	if path == "" {
-		return errors.New("path: what its placeholders name is unset or empty; name a file")
+	if strings.HasPrefix(path, "~") {
+		return errors.New("path: ~ does not stand for a home directory here; write the directory out, or {env.HOME}")
 	}
 	if b.file, err = filepath.Abs(path); err != nil {
 		return fmt.Errorf("finding the queue's file: %w", err)
@@ -188,6 +189,9 @@ func (b *Bolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "path":
 			if !d.AllArgs(&b.Path) || b.Path == "" {
 				return usageErr(d, "path <file>")
+			}
+			if err := checkSetting(b.Path); err != nil {
+				return d.Errf("path: %v", err)
 			}
 		case "max_size":
 			size, err := sizeArg(d)

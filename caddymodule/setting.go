@@ -2,29 +2,67 @@ package caddymodule
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 )
 
-// resolveSetting puts the values of Caddy's global placeholders into a setting
-// that is not a secret, such as an upstream's URL. Caddy's own {file.*} would
-// wait for a FIFO for ever, so files are read as those of secrets are.
+// resolveSetting returns a setting that is not a secret, such as an upstream's
+// URL, with the values of the global placeholders in it: {env.*}, {file.*} and
+// {system.*}. One that is unset or empty is an error, and so is any other
+// placeholder, which has no value when the configuration is loaded.
 func resolveSetting(setting string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), secretReadTimeout)
 	defer cancel()
-	var failed error
-	global, bounded := caddy.NewReplacer(), caddy.NewEmptyReplacer()
-	bounded.Map(func(key string) (any, bool) {
-		path, ok := strings.CutPrefix(key, "file.")
-		if !ok {
-			return global.Get(key)
+	global := caddy.NewReplacer().WithoutFile()
+	return replacePlaceholders(setting, func(key string) (value string, err error) {
+		// Caddy's own {file.*} would wait for a FIFO for ever, so files are
+		// read as those of secrets are.
+		if path, ok := strings.CutPrefix(key, "file."); ok {
+			value, err = secretFiles.value(ctx, path)
+		} else {
+			value, _ = global.GetString(key)
 		}
-		v, err := secretFiles.value(ctx, path)
-		if err != nil {
-			failed = err
+		if err == nil && value == "" {
+			err = fmt.Errorf("{%s} is unset or empty", key)
 		}
-		return v, true
+		return value, err
 	})
-	return bounded.ReplaceKnown(setting, ""), failed
+}
+
+// checkSetting returns an error for what resolveSetting would refuse whatever the
+// environment holds. It reads no file.
+func checkSetting(setting string) error {
+	_, err := replacePlaceholders(setting, func(string) (string, error) { return "", nil })
+	return err
+}
+
+// replacePlaceholders puts values in place of the global placeholders.
+func replacePlaceholders(setting string, value func(key string) (string, error)) (string, error) {
+	return caddy.NewEmptyReplacer().ReplaceFunc(setting, func(key string, _ any) (any, error) {
+		if name, ok := strings.CutPrefix(key, "http.request.uri.path.file."); ok {
+			return nil, bareNameError(name)
+		}
+		for _, global := range []string{"env.", "file.", "system."} {
+			if name, ok := strings.CutPrefix(key, global); ok && name != "" {
+				return value(key)
+			}
+		}
+		// What is none of Caddy's may be a password with braces in it.
+		what := "a placeholder in it"
+		if strings.HasPrefix(key, "http.") || strings.HasPrefix(key, "time.") {
+			what = "the placeholder {" + key + "}"
+		}
+		return nil, fmt.Errorf("%s has no lasting value when the configuration is loaded; use {env.NAME} or {file./absolute/path}", what)
+	})
+}
+
+// placeholderHint is added to the error of a value that is not what an option
+// takes, where the value is a placeholder, which the option does not resolve.
+func placeholderHint(value string) string {
+	if !strings.Contains(value, "{") {
+		return ""
+	}
+	return "; no placeholder is resolved here, but {$NAME} is, while the Caddyfile is read"
 }

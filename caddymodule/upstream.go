@@ -123,7 +123,7 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 	u.filter = forwarder.Filter(u.Events)
 	to, err := resolveSetting(u.URL)
 	if err != nil {
-		return fmt.Errorf("upstream %s: reading a file that its URL names: %w", u.Name, err)
+		return fmt.Errorf("upstream %s: its URL: %w", u.Name, err)
 	}
 	u.identity = to
 	if u.Format == "" {
