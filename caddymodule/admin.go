@@ -122,7 +122,7 @@ func adminStatus(err error) int {
 	switch {
 	case errors.As(err, &e):
 		return e.status
-	case errors.As(err, new(health)):
+	case errors.As(err, new(health)), errors.As(err, new(unanswered)):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, queue.ErrInvalid):
 		return http.StatusBadRequest

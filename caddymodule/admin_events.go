@@ -66,7 +66,7 @@ func (g *gateway) knownUpstream(name string) error {
 	if c := g.configuration(); c != nil && c.upstream(name) != nil {
 		return nil
 	}
-	stats, err := g.queue.Stats()
+	stats, err := g.stats()
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -33,7 +34,15 @@ type adminClient struct {
 	base    string // of URLs
 	origin  string // that it comes from, for servers that enforce one; "" is none
 	client  http.Client
+
+	patience time.Duration // how long an answer may take that is no work's
 }
+
+// defaultPatience is how long the server may take to answer. What it reads of a slow
+// disk may take some time.
+const defaultPatience = 30 * time.Second
+
+var errSilent = errors.New("the admin API does not answer")
 
 func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 	address, err := adminAddress(cmd)
@@ -47,7 +56,7 @@ func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 	if err != nil || parsed.PortRangeSize() > 1 {
 		return nil, fmt.Errorf("%q is no address of an admin API; write it as in --address localhost:2019", address)
 	}
-	c := &adminClient{address: address, base: "http://" + parsed.JoinHostPort(0)}
+	c := &adminClient{address: address, base: "http://" + parsed.JoinHostPort(0), patience: defaultPatience}
 	if parsed.IsUnixNetwork() {
 		c.base = "http://127.0.0.1"                       // what Caddy takes such requests to be for
 		parsed.Host, _, _ = strings.Cut(parsed.Host, "|") // the socket's mode may stand behind its name
@@ -97,13 +106,19 @@ func ask(cmd *cobra.Command, method, path string, body, answer any) error {
 
 // ask asks and decodes the answer. What the server refuses is an adminError.
 func (c *adminClient) ask(ctx context.Context, method, path string, body, answer any) error {
-	return c.request(ctx, method, path, body, "", func(answered io.Reader) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.patience, errSilent)
+	defer cancel()
+	err := c.request(ctx, method, path, body, "", func(answered io.Reader) error {
 		if err := json.NewDecoder(answered).Decode(answer); err != nil {
 			return fmt.Errorf("reading the admin API's answer: %w", err)
 		}
 		_, _ = io.Copy(io.Discard, answered) // or the connection could not be used again
 		return nil
 	})
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+		return fmt.Errorf("the admin API at %s did not answer within %s: Caddy hangs or has too much to do, or it is not Caddy that listens there", c.address, c.patience)
+	}
+	return err
 }
 
 // work asks for work that may take long, and has it told how far that has come.

@@ -116,3 +116,37 @@ func TestCommandsAtAWrongAddress(t *testing.T) {
 		commandLine(t, "", "status", "--address", address).failed(t, "is no address of an admin API; write it as in --address localhost:2019")
 	}
 }
+
+// A server that accepts and says nothing, or not all of it, hangs no command that
+// asks for an answer.
+func TestCommandsWithASilentServer(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]http.HandlerFunc{
+		"no answer": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"half an answer": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"status":`))
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		},
+		"half a refusal": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte(`{"status":`))
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address := fakeAdmin(t, answer)
+			for _, args := range [][]string{{"health"}, {"health", "live", "--json"}} {
+				r := commandLine(t, "", append(args, "--address", address)...)
+				r.failed(t, "the admin API at "+address+" did not answer within 4s")
+				if r.out != "" || strings.Contains(r.errOut, "is Caddy running there") {
+					t.Errorf("printed %q and %q", r.out, r.errOut)
+				}
+			}
+		})
+	}
+}

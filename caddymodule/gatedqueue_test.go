@@ -13,8 +13,8 @@ import (
 
 func init() { caddy.RegisterModule(gatedEngine{}) }
 
-// gatedQueue opens the block of an engine that stores only while storeGate lets
-// it.
+// gatedQueue opens the block of an engine that stores and counts only while
+// storeGate and countGate let it.
 const gatedQueue = "queue gated {\n\t\t\tpath "
 
 // gatedEngine is bolt behind a gate.
@@ -48,14 +48,24 @@ func (q *gated) Store(ctx context.Context, it queue.Item) (queue.Receipt, error)
 	return q.Queue.Store(ctx, it)
 }
 
-// storeGate is the gate of all gated queues.
-var storeGate = gate{open: closedChannel(), reached: make(chan struct{}, 1)}
+func (q *gated) Stats() (queue.Stats, error) {
+	if err := countGate.pass(context.Background()); err != nil {
+		return queue.Stats{}, err
+	}
+	return q.Queue.Stats()
+}
+
+// The gates of all gated queues.
+var (
+	storeGate = gate{open: closedChannel(), reached: make(chan struct{}, 1)}
+	countGate = gate{open: closedChannel(), reached: make(chan struct{}, 1)}
+)
 
 type gate struct {
 	mu      sync.Mutex
 	open    chan struct{} // closed while the gate is open
-	reached chan struct{} // gets a token when a store comes to the closed gate
-	fails   error         // what stores get at once instead of waiting
+	reached chan struct{} // gets a token when a call comes to the closed gate
+	fails   error         // what calls get at once instead of waiting
 }
 
 func closedChannel() chan struct{} {
@@ -64,7 +74,7 @@ func closedChannel() chan struct{} {
 	return c
 }
 
-// shut has stores wait until release is called, or fail with err at once where
+// shut has calls wait until release is called, or fail with err at once where
 // it is not nil.
 func (g *gate) shut(err error) (release func()) {
 	g.mu.Lock()

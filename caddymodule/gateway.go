@@ -33,7 +33,6 @@ var gateways = caddy.NewUsagePool()
 // configurations, which take turns at it.
 type gateway struct {
 	key        string
-	opened     time.Time
 	queue      queue.Queue
 	dispatcher *forwarder.Dispatcher
 
@@ -50,7 +49,8 @@ type gateway struct {
 	// for the queue.
 	last atomic.Pointer[App]
 
-	writing writing // whether the queue can write
+	writing trouble // with the queue's durable writes
+	inquiry inquiry
 
 	users  sync.RWMutex // held for reading by handlers that are storing
 	closed bool         // guarded by users
@@ -58,17 +58,26 @@ type gateway struct {
 
 // openGateway opens the queue with an app's settings.
 func openGateway(a *App) (*gateway, error) {
-	g := &gateway{key: a.engine.Key(), opened: time.Now()}
+	g := &gateway{key: a.engine.Key(), writing: trouble{begun: writingFails, over: writingWorks}, inquiry: newInquiry()}
 	q, err := a.engine.Open(OpenOptions{
 		Settings: a.queueSettings(), Logger: a.logger, Current: g.logger, OnCommit: observeCommit,
-		OnFailure: func(err error) { g.writing.observe(err, g.logger) },
+		OnFailure: g.written,
 	})
 	if err != nil {
 		return nil, err
 	}
 	g.queue = q
 	g.dispatcher = forwarder.New(q, forwarder.Options{Version: version()})
+	openGateways.add(g)
 	return g, nil
+}
+
+// written records whether the queue could be written.
+func (g *gateway) written(err error) {
+	if err == nil {
+		g.inquiry.refused.Store(0) // what comes next will be stored
+	}
+	g.writing.observe(err, g.logger)
 }
 
 // act has the gateway deliver by a configuration, or, with nil, deliver nothing
@@ -122,7 +131,9 @@ func (g *gateway) store(ctx context.Context, it queue.Item) (queue.Receipt, erro
 			g.following.Unlock()
 		}
 	}
-	return g.queue.Store(ctx, it)
+	receipt, err := g.queue.Store(ctx, it)
+	g.inquiry.note(err)
+	return receipt, err
 }
 
 // follow has the queue take on what has changed in the files that its engine's
@@ -147,7 +158,7 @@ func (g *gateway) follow() {
 
 // warnOrphans tells of events whose upstream the configuration does not know.
 func (g *gateway) warnOrphans(a *App) {
-	stats, err := g.queue.Stats()
+	stats, err := g.stats()
 	if err != nil {
 		return
 	}
@@ -167,6 +178,7 @@ func (g *gateway) configuration() *App {
 // Destruct closes the queue once nobody uses it: handlers that are storing come
 // first, then attempts under way.
 func (g *gateway) Destruct() error {
+	openGateways.remove(g)
 	g.users.Lock()
 	g.closed = true
 	g.users.Unlock()

@@ -13,14 +13,9 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-const (
-	// readyTimeout is how long the queue may take to be read for a probe.
-	readyTimeout = 2 * time.Second
-
-	// eventRoom is what an event of ordinary size takes up. A queue with less
-	// room than that refuses most of what comes.
-	eventRoom = 4 << 10
-)
+// eventRoom is what an event of ordinary size takes up. A queue with less room than
+// that refuses most of what comes.
+const eventRoom = 4 << 10
 
 // health is the answer to a container's probe. As an error it says why the gateway
 // is not well.
@@ -37,8 +32,8 @@ func (a *Admin) live(context.Context, *gateway, *http.Request, queue.Progress) (
 }
 
 // ready answers whether an event could be stored now.
-func (a *Admin) ready(ctx context.Context, g *gateway, _ *http.Request, _ queue.Progress) (any, error) {
-	if err := ready(ctx, g); err != nil {
+func (a *Admin) ready(_ context.Context, g *gateway, _ *http.Request, _ queue.Progress) (any, error) {
+	if err := ready(g); err != nil {
 		return nil, health{Status: "unavailable", Reason: err.Error()}
 	}
 	return health{Status: "ok"}, nil
@@ -46,7 +41,7 @@ func (a *Admin) ready(ctx context.Context, g *gateway, _ *http.Request, _ queue.
 
 // ready says why an event could not be stored now; nil if it could. A
 // configuration without upstreams keeps nothing and needs no queue.
-func ready(ctx context.Context, g *gateway) error {
+func ready(g *gateway) error {
 	if g == nil {
 		active := caddy.ActiveContext()
 		if active.Context == nil {
@@ -57,21 +52,27 @@ func ready(ctx context.Context, g *gateway) error {
 		}
 		return nil
 	}
-	if err := g.writing.failure(); err != nil {
-		return fmt.Errorf("events are refused: %w", err)
+	if since, err := g.writing.failure(); err != nil {
+		return fmt.Errorf("events are refused: %w (since %s)", err, stamp(since))
 	}
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	if _, err := g.queue.Events(ctx, queue.Filter{Limit: 1}); err != nil {
-		return fmt.Errorf("reading the queue: %w", err)
-	}
-	stats, err := g.queue.Stats()
-	if err != nil {
+	stats, err := inquire(g, func(ctx context.Context) (queue.Stats, error) {
+		if _, err := g.queue.Events(ctx, queue.Filter{Limit: 1}); err != nil {
+			return queue.Stats{}, err
+		}
+		return g.queue.Stats()
+	})
+	switch {
+	case errors.As(err, new(unanswered)):
+		return fmt.Errorf("%w; %s", err, g.inquiry.newest())
+	case err != nil:
 		return fmt.Errorf("reading the queue: %w", err)
 	}
 	if stats.MaxBytes > 0 && stats.MaxBytes-stats.Bytes < eventRoom {
 		return fmt.Errorf("the queue is full: it holds %s of %s; raise max_size, or see with `caddy scribegate status` which upstream takes nothing",
 			humanize.IBytes(uint64(stats.Bytes)), humanize.IBytes(uint64(stats.MaxBytes))) // both are above zero
+	}
+	if at, refusing := g.inquiry.refusing(time.Now()); refusing {
+		return fmt.Errorf("events are refused: the queue %s stored none in time, the last at %s; look at its disk, and at the log", g.key, stamp(at))
 	}
 	return nil
 }

@@ -163,18 +163,26 @@ func (queueCollector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector.
+// Collect implements prometheus.Collector. Where the queue does not answer, what it
+// counts is left out.
 func (queueCollector) Collect(ch chan<- prometheus.Metric) {
 	g := currentGateway()
 	if g == nil {
 		return
 	}
-	s, err := g.status(time.Now())
-	if err != nil {
-		return
-	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	s, err := g.status(time.Now())
+	for _, u := range s.Upstreams {
+		paused := 0.0
+		if u.Paused {
+			paused = 1
+		}
+		gauge(pausedDesc, paused, u.Name)
+	}
+	if err != nil {
+		return
 	}
 	gauge(queueBytesDesc, float64(s.Queue.Bytes))
 	gauge(quarantinedDesc, float64(s.Queue.Quarantined))
@@ -183,11 +191,6 @@ func (queueCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(queueEventsDesc, float64(u.InFlight), u.Name, "in_flight")
 		gauge(queueEventsDesc, float64(u.Dead), u.Name, "dead")
 		gauge(oldestPendingDesc, u.OldestPendingSeconds, u.Name)
-		paused := 0.0
-		if u.Paused {
-			paused = 1
-		}
-		gauge(pausedDesc, paused, u.Name)
 	}
 }
 

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder"
@@ -48,12 +49,10 @@ type failureStatus struct {
 }
 
 // status counts what is in the queue and tells how the upstreams are: those
-// configured, in their order, and then those that only events are left of.
+// configured, in their order, and then those that only events are left of. Beside an
+// error it has what is known without the queue.
 func (g *gateway) status(now time.Time) (status, error) {
-	stats, err := g.queue.Stats()
-	if err != nil {
-		return status{}, err
-	}
+	stats, err := g.stats()
 	engine, _, _ := strings.Cut(g.key, ":")
 	s := status{
 		Queue:     queueStatus{Engine: engine, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Quarantined: stats.Quarantined, SetApart: stats.SetApart},
@@ -90,7 +89,7 @@ func (g *gateway) status(now time.Time) (status, error) {
 	for _, name := range orphans {
 		add(name).Orphaned = true
 	}
-	return s, nil
+	return s, err
 }
 
 // known returns a time as JSON has it, or nil for one that is not known.
@@ -102,17 +101,38 @@ func known(at time.Time) *time.Time {
 	return &at
 }
 
+// openGateways are those that are open, in the order in which they were opened.
+// The pool has them too, but hides all of them while one is being opened, which may
+// hang.
+var openGateways gatewayList
+
+type gatewayList struct {
+	mu  sync.Mutex
+	all []*gateway
+}
+
+func (l *gatewayList) add(g *gateway) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, g)
+}
+
+func (l *gatewayList) remove(g *gateway) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = slices.DeleteFunc(l.all, func(other *gateway) bool { return other == g })
+}
+
 // currentGateway returns the gateway of the newest configuration that acts, or
 // nil. Two are open only while one configuration gives way to another with a
 // different queue.
 func currentGateway() *gateway {
-	var current *gateway
-	gateways.Range(func(_, value any) bool {
-		g, ok := value.(*gateway)
-		if ok && (current == nil || g.opened.After(current.opened)) && g.configuration() != nil {
-			current = g
+	openGateways.mu.Lock()
+	defer openGateways.mu.Unlock()
+	for _, g := range slices.Backward(openGateways.all) {
+		if g.configuration() != nil {
+			return g
 		}
-		return true
-	})
-	return current
+	}
+	return nil
 }

@@ -1,0 +1,117 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+const (
+	// inquiryTimeout is how long the queue may take to say what it holds.
+	inquiryTimeout = 2 * time.Second
+
+	// refusedFor is how long after the last refusal events count as refused.
+	// Without an end no load balancer would send the event that shows otherwise.
+	refusedFor = 15 * time.Second
+)
+
+// An inquiry is what operators and metrics ask a gateway's queue. A queue that
+// hangs with its disk is asked nothing more until it has answered.
+type inquiry struct {
+	underWay chan struct{} // holds a token meanwhile
+	since    atomic.Int64  // when that began, in nanoseconds
+	trouble  trouble
+
+	stored, refused atomic.Int64 // when the newest event was, in nanoseconds; 0 is never
+}
+
+func newInquiry() inquiry {
+	return inquiry{underWay: make(chan struct{}, 1), trouble: trouble{begun: countingFails, over: countingWorks}}
+}
+
+// unanswered is the error of a queue that has not answered in time.
+type unanswered struct {
+	key   string // of the queue
+	since time.Time
+}
+
+func (u unanswered) Error() string {
+	return fmt.Sprintf("the queue %s has not answered since %s; look at its disk, and at the log", u.key, stamp(u.since))
+}
+
+// stamp is a time in a text for people and programs alike.
+func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+
+// inquire returns what ask returns, or else, after inquiryTimeout, an unanswered.
+// Ask then goes on, and must not touch what is the caller's.
+func inquire[T any](g *gateway, ask func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), inquiryTimeout)
+	defer cancel()
+	type answer struct {
+		value T
+		err   error
+	}
+	answered := make(chan answer, 1)
+	var a answer
+	select {
+	case g.inquiry.underWay <- struct{}{}:
+		g.inquiry.since.Store(time.Now().UnixNano())
+		go func() {
+			defer func() { <-g.inquiry.underWay }()
+			value, err := ask(ctx)
+			answered <- answer{value, err}
+		}()
+		select {
+		case a = <-answered:
+		case <-ctx.Done():
+		}
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		a = answer{err: unanswered{g.key, time.Unix(0, g.inquiry.since.Load())}}
+	}
+	if !errors.Is(a.err, queue.ErrClosed) {
+		g.inquiry.trouble.observe(a.err, g.logger)
+	}
+	return a.value, a.err
+}
+
+// stats counts what is in the queue.
+func (g *gateway) stats() (queue.Stats, error) {
+	return inquire(g, func(context.Context) (queue.Stats, error) { return g.queue.Stats() })
+}
+
+// note records whether the newest event was stored. One that found the queue full
+// says nothing of the queue's health.
+func (i *inquiry) note(err error) {
+	switch now := time.Now().UnixNano(); {
+	case err == nil:
+		i.stored.Store(now)
+	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, queue.ErrFull):
+		i.refused.Store(now)
+	}
+}
+
+// refusing returns when the newest event was refused, where none was stored since
+// and that was just now.
+func (i *inquiry) refusing(now time.Time) (at time.Time, yes bool) {
+	refused := i.refused.Load()
+	at = time.Unix(0, refused)
+	return at, refused > i.stored.Load() && now.Sub(at) < refusedFor
+}
+
+// newest says in words what became of the newest event.
+func (i *inquiry) newest() string {
+	stored, refused := i.stored.Load(), i.refused.Load()
+	switch {
+	case refused > stored:
+		return "the newest event was refused at " + stamp(time.Unix(0, refused))
+	case stored > 0:
+		return "the newest event was stored at " + stamp(time.Unix(0, stored))
+	}
+	return "no event has come since it was opened"
+}

@@ -1,0 +1,69 @@
+package caddymodule
+
+import (
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+// troubleLogEvery is how often trouble that lasts is logged.
+const troubleLogEvery = time.Minute
+
+// A trouble is something that fails again and again until it is over.
+type trouble struct {
+	begun, over string // what is logged of it
+
+	mu     sync.Mutex
+	err    error     // the newest; nil where it is over
+	since  time.Time // of the first failure
+	logged time.Time // when it was last logged
+}
+
+// The troubles of a queue.
+const (
+	writingFails  = "the queue cannot be written; events are refused with 503 until it can, and it is tried again and again"
+	writingWorks  = "the queue can be written again"
+	countingFails = "the queue cannot be asked what it holds; status and health say so, and its metrics are left out"
+	countingWorks = "the queue can be asked again"
+)
+
+// observe records how it went this time: nil says that it works.
+func (t *trouble) observe(err error, logger func() *zap.Logger) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	switch {
+	case err == nil && t.err == nil:
+		return
+	case err == nil:
+		logger().Info(t.over, zap.Duration("after", now.Sub(t.since)))
+		t.err, t.logged = nil, time.Time{}
+		return
+	case t.err == nil:
+		t.since = now
+	}
+	t.err = err
+	if now.Sub(t.logged) < troubleLogEvery {
+		return
+	}
+	t.logged = now
+	logger().Error(t.begun, zap.Error(err))
+}
+
+// failure returns the newest error and when the first was; nil where it works.
+func (t *trouble) failure() (since time.Time, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.since, t.err
+}
+
+// logger is that of whichever configuration answers for the gateway, which
+// outlives the one that opened it.
+func (g *gateway) logger() *zap.Logger {
+	if a := g.configuration(); a != nil {
+		return a.logger
+	}
+	return caddy.Log().Named(appName)
+}
