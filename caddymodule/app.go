@@ -11,7 +11,6 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/verifier/event"
 )
 
 func init() {
@@ -55,20 +54,16 @@ type App struct {
 	// The backends that receive events. Handlers choose among them by name.
 	Upstreams []*Upstream `json:"upstreams,omitempty"`
 
-	ctx      caddy.Context
-	logger   *zap.Logger
-	engine   Engine
-	keys     func() []forwarder.SigningKey
-	proofs   []sourceProof
-	observer *observer
-	traced   bool // whether a site has Caddy's `tracing`
-	lease    *lease
-}
-
-// sourceProof is the credential of one handler's provider.
-type sourceProof struct {
-	provider, source string
-	credentialer
+	ctx         caddy.Context
+	logger      *zap.Logger
+	engine      Engine
+	keys        func() []forwarder.SigningKey
+	handlers    []*Handler // that deliver
+	credentials *credentials
+	unrouted    *typeSet // for which a warning was logged
+	observer    *observer
+	traced      bool // whether a site has Caddy's `tracing`
+	lease       *lease
 }
 
 // CaddyModule returns the Caddy module information.
@@ -82,6 +77,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision sets the app up. It opens and starts nothing.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.lease = ctx, ctx.Logger(), newLease()
+	a.credentials, a.unrouted = newCredentials(a.logger), new(typeSet)
 	if err := a.checkDurations(); err != nil {
 		return err
 	}
@@ -111,6 +107,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("upstream %s is defined twice", u.Name)
 		}
 		names[u.Name] = true
+		warnUnknownTypes(a.logger, "events", u.Events, zap.String("upstream", u.Name))
 	}
 	registerMetrics(ctx.GetMetricsRegistry())
 	silenceUpstreams()
@@ -160,6 +157,7 @@ func (a *App) Start() error {
 	if len(a.Upstreams) == 0 {
 		return nil // handlers without deliver_to keep nothing
 	}
+	a.warnUnused()
 	a.traced = tracingConfigured(a.ctx)
 	return a.lease.take(a)
 }
@@ -196,40 +194,6 @@ func (a *App) upstream(name string) *Upstream {
 		}
 	}
 	return nil
-}
-
-// fanOut picks the upstreams that want an event among those named.
-func (a *App) fanOut(names []string, shortType string) []string {
-	wanted := make([]string, 0, len(names))
-	for _, name := range names {
-		if a.upstream(name).filter.Match(shortType) {
-			wanted = append(wanted, name)
-		}
-	}
-	return wanted
-}
-
-// addProof notes the credential that a handler's provider is proved by, for
-// upstreams that receive the provider's own request.
-func (a *App) addProof(provider, source string, c credentialer) {
-	a.proofs = append(a.proofs, sourceProof{provider: provider, source: source, credentialer: c})
-}
-
-// credential returns the current value of the header that proves an event's
-// provider: that of the handler with the event's source, or else of any handler
-// with the same provider and header.
-func (a *App) credential(e *event.Event, header string) (string, bool) {
-	value, found := "", false
-	for _, p := range a.proofs {
-		if p.provider != e.Provider || p.SecretHeader() != header {
-			continue
-		}
-		if p.source == e.Source {
-			return p.Credential(), true
-		}
-		value, found = p.Credential(), true
-	}
-	return value, found
 }
 
 // errNotRunning is the answer where the app never started or was removed.

@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/scribegate/scribegate/forwarder"
 )
 
 func init() {
@@ -170,6 +172,9 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	case "events":
 		if u.Events = d.RemainingArgs(); len(u.Events) == 0 {
 			return usageErr(d, "events <type>...")
+		}
+		if invalid := forwarder.Filter(u.Events).Validate(); invalid != nil {
+			return d.Errf("events: %v", invalid)
 		}
 	case "format":
 		return formatArg(d, &u.Format)

@@ -19,15 +19,18 @@ import (
 // scribegate.audit.
 const auditName = "audit"
 
-// An action is what a line of the audit trail tells, as its message. The set is
-// closed.
+// An action is the message of a line of the audit trail. The set is closed: the
+// outcome of a request, or what was done to an event after that.
 type action string
 
 const (
-	actionReceived    action = "received"
-	actionDuplicate   action = "duplicate"
+	actionAccepted           = action(outcomeAccepted)
+	actionDuplicate          = action(outcomeDuplicate)
+	actionUnrouted           = action(outcomeUnrouted)
+	actionDropped            = action(outcomeDropped)
+	actionPassed             = action(outcomePassed)
+	actionRejected           = action(outcomeRejected)
 	actionQuarantined action = "quarantined"
-	actionRejected    action = "rejected"
 	actionDelivered   action = "delivered"
 	actionDead        action = "dead"
 	actionReplayed    action = "replayed"
@@ -56,15 +59,11 @@ func (a audit) write(what action, fields ...zap.Field) {
 
 func (a audit) enabled() bool { return a.logger.Core().Enabled(zapcore.InfoLevel) }
 
-func (a audit) received(e *event.Event, duplicate bool, client string) {
+func (a audit) received(e *event.Event, o outcome, client string) {
 	if !a.enabled() {
 		return
 	}
-	what := actionReceived
-	if duplicate {
-		what = actionDuplicate
-	}
-	a.write(what, zap.String("event_id", e.ID), zap.String("provider", e.Provider), zap.String("type", e.ShortType()), zap.String("by", client))
+	a.write(action(o), zap.String("event_id", e.ID), zap.String("provider", e.Provider), zap.String("type", e.ShortType()), zap.String("by", client))
 }
 
 func (a audit) quarantined(e *event.Event, client string) {

@@ -127,7 +127,7 @@ func TestAuditTrail(t *testing.T) {
 		want  map[string]any
 		count int // 0 is at least one
 	}{
-		{"received", actionReceived, with("by"), map[string]any{"event_id": id, "provider": "soapnoteapi", "type": "note.generated", "by": "127.0.0.1"}, 1},
+		{"accepted", actionAccepted, with("by"), map[string]any{"event_id": id, "provider": "soapnoteapi", "type": "note.generated", "by": "127.0.0.1"}, 1},
 		{"duplicate", actionDuplicate, with("by"), map[string]any{"event_id": id}, 1},
 		{"quarantined", actionQuarantined, with("by"), map[string]any{"type": "other", "by": "127.0.0.1"}, 1},
 		{"rejected and genuine", actionRejected, []string{"event_id", "provider", "reason", "by"}, map[string]any{"reason": "payload"}, 1},

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -60,6 +61,15 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"path /x":                             `upstream ehr: unknown subdirective "path"; known are events, format, timeout, concurrency, retry, rate_limit, signing_secret, route`,
 			literal:                               "upstream ehr: unknown subdirective; known are events",
 			"events":                              "write it as: events <type>...",
+			"events note.*":                       `events: "note.*" cannot be an event type: patterns are not supported; write each type`,
+			"events * note.?":                     `events: "note.?" cannot be an event type: patterns are not supported`,
+			"events note.generated,note.failed":   `events: "note.generated,note.failed" cannot be an event type: separate types by spaces`,
+			`events "note.generated note.failed"`: "separate types by spaces",
+			"events note.generated {env.EVT}":     `events: "{env.EVT}" cannot be an event type: placeholders are not replaced here; write the type itself`,
+			`events ""`:                           "events: a type is empty; write a type such as note.generated, or * for all events",
+			"events note/generated":               "events: a word that cannot be an event type: a type has 1 to 64 letters, digits, dots, underscores or hyphens",
+			"events " + strings.Repeat("a", 65):   "a type has 1 to 64 letters",
+			"events " + literal:                   "a type has 1 to 64 letters",
 			"format":                              "write it as: format structured|binary|raw",
 			"format binary raw":                   "write it as: format structured|binary|raw",
 			"format cloudevents":                  `format "cloudevents" is unknown; it is structured, binary or raw`,
@@ -113,8 +123,13 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"encryption_key {env.SCRIBEGATE_KEY} c2VjcmV0": "it has 6 bytes and must have 32",
 		}},
 		"soapnoteapi": {inSoapnote, map[string]string{
-			"header X-Secret " + literal: `scribegate soapnoteapi: unknown subdirective "header"; known are secret, tolerance, deliver_to, max_body, metadata, source, format`,
+			"header X-Secret " + literal: `scribegate soapnoteapi: unknown subdirective "header"; known are secret, tolerance, deliver_to, drop, max_body, metadata, source, format`,
 			literal:                      "scribegate soapnoteapi: unknown subdirective; known are secret",
+			"drop":                       "write it as: drop <type>...",
+			"drop note.*":                `drop: "note.*" cannot be an event type: patterns are not supported`,
+			"drop note.failed,test":      "drop: \"note.failed,test\" cannot be an event type: separate types by spaces",
+			"drop {env.EVT}":             "placeholders are not replaced here",
+			"drop " + literal:            "drop: a word that cannot be an event type",
 			"tolerance":                  "write it as: tolerance <duration>",
 			"tolerance 1m 2m":            "write it as: tolerance <duration>",
 			"tolerance 300":              "is no duration",
@@ -155,7 +170,7 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"max_body {env.SIZE}":        "no placeholder is resolved here, but {$NAME} is, while the Caddyfile is read",
 		}},
 		"soniox": {inSoniox, map[string]string{
-			"secret " + literal:                     `scribegate soniox: unknown subdirective "secret"; known are header, deliver_to, max_body`,
+			"secret " + literal:                     `scribegate soniox: unknown subdirective "secret"; known are header, deliver_to, drop, max_body`,
 			"header":                                "write it as: header <name> <value>...",
 			"header X-Secret":                       "write it as: header <name> <value>...",
 			"header " + literal:                     "write it as: header <name> <value>...",
@@ -201,6 +216,8 @@ func TestMistakesAcrossBlocks(t *testing.T) {
 		{"no header", "", "scribegate /x soniox { # here\ndeliver_to ehr\n}", "header is missing"},
 		{"no app block", noApp, "scribegate /x soapnoteapi {" + secret + "deliver_to ehr # here\n}", "define it in the scribegate block of the global options"},
 		{"an app block without upstreams", "admin_payloads", "scribegate /x soapnoteapi {" + secret + "deliver_to ehr # here\n}", "the upstream ehr is not defined"},
+		{"drop in a checkpoint", "", "scribegate /x soapnoteapi {" + secret + "drop note.failed # here\n}", "drop needs deliver_to"},
+		{"drop twice", "", "scribegate soapnoteapi {" + secret + "deliver_to ehr\ndrop test\ndrop test # here\n}", "drop stands here twice"},
 		{"format behind deliver_to", "", "scribegate /x soapnoteapi {" + secret + "deliver_to ehr\nformat raw # here\n}", "format belongs to the upstreams"},
 		{"format before deliver_to", "", "scribegate /x soapnoteapi {" + secret + "format raw\ndeliver_to ehr # here\n}", "format belongs to the upstreams"},
 		{"dedupe_window below twice the default tolerance", "dedupe_window 9m59s\nupstream ehr http://127.0.0.1:9000", "scribegate soapnoteapi { # here" + secret + "deliver_to ehr\n}", "dedupe_window is 9m59s and must be at least 10m0s"},

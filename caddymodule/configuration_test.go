@@ -53,7 +53,7 @@ const fullApp = `{
 
 var fullHandlers = []string{
 	`{"handler": "scribegate", "provider": {"name": "soapnoteapi", "secrets": ["{env.SOAPNOTE_SECRET}"], "tolerance": "90s"},
-		"deliver_to": ["ehr", "warehouse"], "max_body": 1048576, "metadata": ["clinic"], "source": "urn:clinic:2"}`,
+		"deliver_to": ["ehr", "warehouse"], "drop": ["note.failed"], "max_body": 1048576, "metadata": ["clinic"], "source": "urn:clinic:2"}`,
 	`{"handler": "scribegate", "provider": {"name": "soniox", "header": "Authorization", "values": ["Bearer {env.SONIOX_SECRET}"]},
 		"format": "raw"}`,
 }
@@ -203,6 +203,13 @@ func TestMistakesInJSON(t *testing.T) {
 		"negative wait":                               {upstream(`"retry":["5s",-1]`), "retry: the wait -1ns is negative"},
 		"unknown format":                              {upstream(`"format":"json"`), `format "json" is unknown; it is structured, binary or raw`},
 		"unknown format of the handler":               {[2]string{jsonApp, strings.Replace(jsonHandler, `"deliver_to":["ehr"]`, `"format":"json"`, 1)}, `format "json" is unknown`},
+		"a type with a star":                          {upstream(`"events":["note.*"]`), `upstream ehr: events: "note.*" cannot be an event type`},
+		"types in one string":                         {upstream(`"events":["note.generated,note.failed"]`), "upstream ehr: events: "},
+		"a type by placeholder":                       {upstream(`"events":["{env.EVT}"]`), "placeholders are not replaced here"},
+		"an empty type":                               {upstream(`"events":["*",""]`), "upstream ehr: events: a type is empty"},
+		"a type that is too long":                     {upstream(`"events":["` + strings.Repeat("a", 65) + `"]`), "upstream ehr: events: "},
+		"a type to drop with a star":                  {handler(`"drop":["note.*"]`), `drop: "note.*" cannot be an event type`},
+		"drop without deliver_to":                     {[2]string{jsonApp, strings.Replace(jsonHandler, `"deliver_to":["ehr"]`, `"drop":["test"]`, 1)}, "drop needs deliver_to"},
 		"format beside deliver_to":                    {handler(`"format":"raw"`), "format belongs to the upstreams"},
 		"max_body beyond the budget":                  {handler(`"max_body":268435457`), "max_body: "},
 		"negative max_body":                           {handler(`"max_body":-1`), "max_body: "},

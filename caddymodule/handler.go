@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -39,6 +40,11 @@ type Handler struct {
 	// The names of the app's upstreams that events are delivered to. Without
 	// any, events are passed on to the next handler and nothing is stored.
 	DeliverTo []string `json:"deliver_to,omitempty"`
+
+	// The types of events that no upstream shall receive, in the words of an
+	// upstream's `events`: they are answered and traced, and their payload is
+	// not kept. Needs `deliver_to`. Default: none.
+	Drop []string `json:"drop,omitempty"`
 
 	// How many bytes a request's body may have. Default: 10 MiB for
 	// soapnoteapi, 64 KiB for soniox.
@@ -124,6 +130,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if c, ok := h.provider.(credentialer); ok {
 		warnLoggedHeader(ctx, c.SecretHeader())
 	}
+	warnUnknownTypes(h.log.logger, "drop", h.Drop)
+	if len(h.DeliverTo) == 0 {
+		h.log.logger.Warn("a handler without deliver_to is a checkpoint: nothing is stored, and the next handler answers the provider; add deliver_to to have events stored and delivered", zap.String("source", h.Source))
+	}
 	return nil
 }
 
@@ -140,33 +150,38 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 	req, secret, err := h.prove(w, r, start)
 	if err != nil {
-		h.reject(w, r, span, "", err)
+		h.reject(w, r, span, nil, err)
 		return nil
 	}
 	secretMatched(h.provider.Name(), secret)
 
 	e, err := h.provider.Event(req)
 	if err != nil {
-		id := ""
 		if len(h.DeliverTo) > 0 {
-			id = h.quarantine(r, req, err)
+			e = h.quarantine(r, req, err)
 		}
-		h.reject(w, r, span, id, err)
+		h.reject(w, r, span, e, err)
 		return nil
 	}
 	span.note(e)
 
 	if len(h.DeliverTo) == 0 {
-		h.observe(r, span, e, start, false)
+		h.describe(r, e, outcomePassed, "")
+		h.observe(r, span, e, start, outcomePassed)
 		return h.pass(w, r, e, next)
 	}
-	receipt, err := h.store(r, queue.Item{Event: e, Upstreams: h.app.fanOut(h.DeliverTo, e.ShortType())})
+	upstreams, o := h.route(e.ShortType())
+	receipt, err := h.store(r, queue.Item{Event: e, Upstreams: upstreams})
 	if err != nil {
 		h.log.storeFailed(e, err)
-		h.reject(w, r, span, e.ID, &verifier.Rejection{Reason: verifier.Unavailable})
+		h.reject(w, r, span, e, &verifier.Rejection{Reason: verifier.Unavailable})
 		return nil
 	}
-	h.observe(r, span, e, start, receipt.Duplicate)
+	if receipt.Duplicate {
+		o = outcomeDuplicate
+	}
+	h.describe(r, e, o, "")
+	h.observe(r, span, e, start, o)
 	writeReceived(w, e.ID, receipt.Duplicate)
 	return nil
 }
@@ -217,11 +232,11 @@ func (h *Handler) store(r *http.Request, it queue.Item) (queue.Receipt, error) {
 }
 
 // quarantine keeps the bytes of a genuine request whose payload is invalid, if
-// the provider will not send them again, and returns their id, or else nothing.
-func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid error) string {
+// the provider will not send them again, and returns them as an event, or nil.
+func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid error) *event.Event {
 	e := h.provider.Quarantine(req)
 	if e == nil {
-		return ""
+		return nil
 	}
 	it := queue.Item{Event: e, Quarantined: true}
 	if p, ok := errors.AsType[*verifier.PayloadError](invalid); ok {
@@ -229,23 +244,32 @@ func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid erro
 	}
 	receipt, err := h.store(r, it)
 	h.log.quarantined(r, e, receipt.Duplicate, err)
-	return e.ID
+	return e
 }
 
-// reject answers a request, and tells of it. The id is empty unless the request
+// reject answers a request, and reports it. The event is nil unless the request
 // was genuine.
-func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpan, id string, err error) {
+func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpan, e *event.Event, err error) {
 	a := answerFor(err)
+	id := ""
+	if e != nil {
+		id = e.ID
+	}
+	h.describe(r, e, outcomeRejected, a.reason)
 	requestRejected(h.provider.Name(), a.reason)
 	span.rejected(a.reason, id)
 	h.log.rejected(r, a.reason, id)
 	a.write(w)
 }
 
-func (h *Handler) observe(r *http.Request, span receiptSpan, e *event.Event, start time.Time, duplicate bool) {
-	eventReceived(e.Provider, e.ShortType(), duplicate, time.Since(start))
-	span.accepted(e, duplicate)
-	h.log.received(r, e, duplicate)
+// observe reports a genuine event and what was decided about it.
+func (h *Handler) observe(r *http.Request, span receiptSpan, e *event.Event, start time.Time, o outcome) {
+	eventReceived(e.Provider, e.ShortType(), o, time.Since(start))
+	span.received(e, o)
+	h.log.received(r, e, o)
+	if o == outcomeUnrouted && h.app.unrouted.add(e.Provider, e.ShortType()) {
+		h.log.unrouted(e, h.DeliverTo)
+	}
 }
 
 // Interface guards

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
 )
@@ -42,6 +43,7 @@ func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //
 //	scribegate [<matcher>] <provider> {
 //		deliver_to <upstream>...
+//		drop <type>...
 //		max_body <size>
 //		metadata <parameter>...
 //		source <uri>
@@ -77,6 +79,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	}
 	block := len(own) > 1
 	seen := make(subdirectiveSet)
+	drop := *d // becomes the place of drop
 	for d.NextBlock(0) {
 		name := d.Val()
 		if slices.Contains(handlerSubdirectives, name) {
@@ -88,6 +91,13 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 		switch name {
 		case "deliver_to":
 			err = h.unmarshalDeliverTo(d, app)
+		case "drop":
+			drop = *d
+			if h.Drop = d.RemainingArgs(); len(h.Drop) == 0 {
+				err = usageErr(d, "drop <type>...")
+			} else if invalid := forwarder.Filter(h.Drop).Validate(); invalid != nil {
+				err = d.Errf("drop: %v", invalid)
+			}
 		case "max_body":
 			h.MaxBody, err = sizeArg(d)
 			if err == nil && h.MaxBody > maxMaxBody {
@@ -114,6 +124,9 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 			return err
 		}
 	}
+	if len(h.Drop) > 0 && len(h.DeliverTo) == 0 {
+		return drop.WrapErr(errDropNothing)
+	}
 	if block {
 		own = append(own, d.Token())
 	}
@@ -122,7 +135,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 
 // handlerSubdirectives are those that the handler itself knows, whatever the
 // provider.
-var handlerSubdirectives = []string{"deliver_to", "max_body", "metadata", "source", "format"}
+var handlerSubdirectives = []string{"deliver_to", "drop", "max_body", "metadata", "source", "format"}
 
 func (h *Handler) unmarshalSource(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&h.Source) || h.Source == "" {

@@ -8,7 +8,12 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/forwarder"
 )
+
+// errDropNothing is the error of a checkpoint with `drop`.
+var errDropNothing = errors.New("drop needs deliver_to: without it every event is passed on to the next handler and none is stored; add deliver_to, or take drop out")
 
 // validate says what is wrong with the settings by themselves.
 func (h *Handler) validate() error {
@@ -20,6 +25,12 @@ func (h *Handler) validate() error {
 	}
 	if err := validateMetadata(h.Metadata); err != nil {
 		return err
+	}
+	if err := forwarder.Filter(h.Drop).Validate(); err != nil {
+		return fmt.Errorf("drop: %w", err)
+	}
+	if len(h.Drop) > 0 && len(h.DeliverTo) == 0 {
+		return errDropNothing
 	}
 	if h.Format != "" && len(h.DeliverTo) > 0 {
 		return errors.New("format belongs to the upstreams where deliver_to names them; set it in their blocks")
@@ -87,12 +98,9 @@ func (h *Handler) findApp(ctx caddy.Context) error {
 	if len(h.DeliverTo) == 0 {
 		return nil
 	}
-	if c, ok := h.provider.(credentialer); ok {
-		h.app.addProof(h.provider.Name(), h.Source, c)
-	}
 	if r, ok := h.provider.(replayer); ok && time.Duration(h.app.DedupeWindow) < 2*r.replayWindow() {
 		return fmt.Errorf("dedupe_window is %s and must be at least %s, twice the tolerance of this handler: a captured request could be sent again for that long",
 			time.Duration(h.app.DedupeWindow), 2*r.replayWindow())
 	}
-	return nil
+	return h.app.addHandler(h)
 }

@@ -40,10 +40,16 @@ func newHandlerLog(logger *zap.Logger, a audit, notify func(name string, data ma
 	}
 }
 
-// received tells of an event in the audit trail, which is a log like the others
+// received reports an event in the audit trail, which is a log like the others
 // until it is given a file of its own: nothing is written twice.
-func (l handlerLog) received(r *http.Request, e *event.Event, duplicate bool) {
-	l.audit.received(e, duplicate, clientIP(r))
+func (l handlerLog) received(r *http.Request, e *event.Event, o outcome) {
+	l.audit.received(e, o, clientIP(r))
+}
+
+// unrouted reports the first event of a type that no upstream takes.
+func (l handlerLog) unrouted(e *event.Event, upstreams []string) {
+	l.logger.Warn("an event of a type that no upstream takes was answered and is delivered to nobody, and so are further ones of this type; name the type in the `events` of an upstream, or in this handler's `drop` if nobody is to get it",
+		zap.String("event_id", e.ID), zap.String("type", e.ShortType()), zap.String("source", e.Source), zap.Strings("upstreams", upstreams))
 }
 
 // rejected tells of a request, or in a flood of them counts it. The id is empty

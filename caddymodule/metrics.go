@@ -88,16 +88,9 @@ func typeLabel(shortType string) string {
 	return event.Other
 }
 
-func eventReceived(provider, shortType string, duplicate bool, took time.Duration) {
-	receivedTotal.WithLabelValues(provider, typeLabel(shortType), acceptedOutcome(duplicate)).Inc()
+func eventReceived(provider, shortType string, o outcome, took time.Duration) {
+	receivedTotal.WithLabelValues(provider, typeLabel(shortType), string(o)).Inc()
 	acceptDuration.WithLabelValues(provider).Observe(took.Seconds())
-}
-
-func acceptedOutcome(duplicate bool) string {
-	if duplicate {
-		return "duplicate"
-	}
-	return "accepted"
 }
 
 func requestRejected(provider string, reason verifier.Reason) {

@@ -140,7 +140,7 @@ func TestMetrics(t *testing.T) {
 	t.Run("labels are bounded", func(t *testing.T) {
 		known := map[string][]string{
 			"type":    {"note.generated", "note.failed", "test", "transcription.completed", "transcription.error", "other"},
-			"outcome": {"accepted", "duplicate", "success", "failure", "timeout", "connect_error", "gone"},
+			"outcome": {"accepted", "duplicate", "unrouted", "dropped", "passed", "success", "failure", "timeout", "connect_error", "gone"},
 			"state":   {"pending", "in_flight", "dead"},
 		}
 		for name := range now {

@@ -99,7 +99,7 @@ func TestNothingLeaksOfAProcess(t *testing.T) {
 	s.left(seen)
 	seen.mustHold(t, map[string][]string{
 		"what Caddy prints":        {"handled request", `"http.log.trace"`, "an upstream sent more than its answer", "SIGABRT", "goroutine 1 ", "(*routeSender).serve", "(*URLSender).Send"},
-		"unfiltered.log":           {`"msg":"received"`, `"msg":"delivered"`, "request rejected: signature_mismatch"},
+		"unfiltered.log":           {`"msg":"accepted"`, `"msg":"delivered"`, "request rejected: signature_mismatch"},
 		"autosave.json":            {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
 		"the command adapt":        {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
 		"the command validate":     {"Valid configuration"},

@@ -170,7 +170,7 @@ func (s *privateSite) left(seen evidence) {
 func (s *privateSite) complete(seen evidence) {
 	s.t.Helper()
 	own := []string{
-		`"msg":"received"`, `"msg":"delivered"`, "an event is dead", "a delivery failed and will be tried again", "an upstream is paused after repeated failures",
+		`"msg":"accepted"`, `"msg":"delivered"`, "an event is dead", "a delivery failed and will be tried again", "an upstream is paused after repeated failures",
 		"an upstream asked to be left alone", "an upstream is no longer paused", "a genuine request with an invalid payload is quarantined", "an event could not be stored",
 		"could not be quarantined", "more requests were rejected than are logged", "a request's handler panicked", "a secret's file has changed", "a secret's file cannot be used",
 		"the queue cannot be written", "a payload was read", "events replayed", "events purged", "queue compacted",
@@ -192,7 +192,7 @@ func (s *privateSite) complete(seen evidence) {
 	seen.mustHold(s.t, map[string][]string{
 		"caddy.log":      caddys,
 		"unfiltered.log": own,
-		"audit.log":      {`"received"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"left_out"`, `"delivered"`, `"dead"`, `"payload_read"`, `"replayed"`, `"purged"`},
+		"audit.log":      {`"accepted"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"left_out"`, `"delivered"`, `"dead"`, `"payload_read"`, `"replayed"`, `"purged"`},
 		"the events":     {eventDeadLetter, eventUpstreamPaused, eventUpstreamResumed, eventRejected, soapnoteID(s.patient(1))},
 		"the spans":      {"site", "inner", "scribegate.receive", "scribegate.deliver", "net/http: abort Handler", "signature_mismatch", "connect_error", soapnoteID(s.patient(1))},
 

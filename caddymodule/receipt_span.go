@@ -47,14 +47,15 @@ func (s receiptSpan) note(e *event.Event) {
 	e.TraceParent, e.TraceState = carrier.Get("traceparent"), carrier.Get("tracestate")
 }
 
-func (s receiptSpan) accepted(e *event.Event, duplicate bool) {
+// received notes the event and what was decided about it.
+func (s receiptSpan) received(e *event.Event, o outcome) {
 	if !s.IsRecording() {
 		return
 	}
 	s.SetAttributes(
 		attribute.String("scribegate.event_id", e.ID),
 		attribute.String("scribegate.type", e.ShortType()),
-		attribute.String("scribegate.outcome", acceptedOutcome(duplicate)),
+		attribute.String("scribegate.outcome", string(o)),
 	)
 }
 
@@ -63,7 +64,7 @@ func (s receiptSpan) rejected(reason verifier.Reason, id string) {
 	if !s.IsRecording() {
 		return
 	}
-	s.SetAttributes(attribute.String("scribegate.outcome", "rejected"), attribute.String("scribegate.reason", string(reason)))
+	s.SetAttributes(attribute.String("scribegate.outcome", string(outcomeRejected)), attribute.String("scribegate.reason", string(reason)))
 	if id != "" {
 		s.SetAttributes(attribute.String("scribegate.event_id", id))
 	}

@@ -87,7 +87,7 @@ func TestRouteHandlersOfOthers(t *testing.T) {
 func silent(t *testing.T) {
 	t.Helper()
 	lines := captured.String()
-	if !strings.Contains(lines, `"scribegate.audit","msg":"received"`) {
+	if !strings.Contains(lines, `"scribegate.audit","msg":"accepted"`) {
 		t.Fatalf("the log was not captured:\n%s", lines)
 	}
 	for _, secret := range []string{"QUERY-TEXT", "PATIENT-TEXT", "SECRET", "v1,", "Webhook-Signature", "X-Soapnoteapi-Signature"} {

@@ -92,6 +92,9 @@ func (u *Upstream) validate() error {
 	if len(u.Routes) > 0 && emptyRoute(u.Routes) {
 		return fmt.Errorf("upstream %s: its route is empty, so that events would go nowhere; put a directive such as reverse_proxy into it", u.Name)
 	}
+	if err := forwarder.Filter(u.Events).Validate(); err != nil {
+		return fmt.Errorf("upstream %s: events: %w", u.Name, err)
+	}
 	for _, wait := range u.Retry {
 		if wait < 0 {
 			return fmt.Errorf("upstream %s: retry: the wait %s is negative", u.Name, time.Duration(wait))
@@ -213,8 +216,10 @@ func (u *Upstream) settings(app *App) forwarder.Upstream {
 		RateLimit:   u.RateLimit,
 		Sender:      u.sender,
 		SigningKeys: keys,
-		Credential:  app.credential,
 		Identity:    u.identity,
+		Credential: func(provider, source, header string) (string, bool) {
+			return app.credentials.value(newCredentialKey(provider, source, header), u.Name)
+		},
 	}
 }
 

@@ -28,8 +28,13 @@ func (a *attempt) run() {
 	}
 
 	began := d.options.Now()
+	proof, missing, ok := a.settings.proof(e)
+	if !ok {
+		a.runner.hold(a, missing, began)
+		return
+	}
 	ctx, span := a.startSpan(d.ctx, e)
-	answer, err := a.send(ctx, e, began)
+	answer, err := a.send(ctx, e, proof, began)
 	ended := d.options.Now()
 	if err != nil && d.ctx.Err() != nil {
 		cutSpan(span)
@@ -56,7 +61,7 @@ func (a *attempt) run() {
 
 // send renders the event and has it sent. A panic on the way is a failure like
 // any other; what it says is not repeated, since it could quote anything.
-func (a *attempt) send(parent context.Context, e *event.Event, now time.Time) (answer Answer, err error) {
+func (a *attempt) send(parent context.Context, e *event.Event, proof []event.Field, now time.Time) (answer Answer, err error) {
 	ctx, cancel := context.WithTimeoutCause(parent, a.settings.Timeout, a.settings.timedOut)
 	defer cancel()
 	defer func() {
@@ -73,11 +78,11 @@ func (a *attempt) send(parent context.Context, e *event.Event, now time.Time) (a
 	}()
 
 	o := RenderOptions{
-		Format:     a.settings.Format,
-		Attempt:    a.delivery.Used + 1,
-		Now:        now,
-		Version:    a.runner.dispatcher.options.Version,
-		Credential: a.settings.Credential,
+		Format:  a.settings.Format,
+		Attempt: a.delivery.Used + 1,
+		Now:     now,
+		Version: a.runner.dispatcher.options.Version,
+		Proof:   proof,
 	}
 	if a.settings.SigningKeys != nil {
 		o.Keys = a.settings.SigningKeys()

@@ -1,7 +1,11 @@
 package forwarder
 
 import (
+	"errors"
+	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -12,6 +16,40 @@ const AllEvents = "*"
 // A Filter picks the events that an upstream receives, by their short types. An
 // empty one picks all but event.Test.
 type Filter []string
+
+// quotable is a word that an error may quote: a type with a slip in it. Anything
+// else could be a secret that stands in the wrong place.
+var quotable = regexp.MustCompile(`^[A-Za-z0-9._*,;:?{}$ -]{1,80}$`)
+
+// Validate returns an error, which says what to write instead, where a word of the
+// filter can be no event's type and is not AllEvents.
+func (f Filter) Validate() error {
+	for _, word := range f {
+		if word == AllEvents || event.IsShortType(word) {
+			continue
+		}
+		return errors.New(describeWord(word))
+	}
+	return nil
+}
+
+func describeWord(word string) string {
+	subject := "a word that cannot be an event type"
+	if quotable.MatchString(word) {
+		subject = fmt.Sprintf("%q cannot be an event type", word)
+	}
+	switch {
+	case word == "":
+		return "a type is empty; write a type such as note.generated, or * for all events"
+	case strings.ContainsAny(word, "{}"):
+		return subject + ": placeholders are not replaced here; write the type itself, such as note.generated"
+	case strings.ContainsAny(word, "*?"):
+		return subject + ": patterns are not supported; write each type, as in note.generated note.failed, or * alone for all events"
+	case strings.ContainsAny(word, ",; "):
+		return subject + ": separate types by spaces, each a word of its own, as in note.generated note.failed"
+	}
+	return subject + ": a type has 1 to 64 letters, digits, dots, underscores or hyphens; write one such as note.generated, or * for all events"
+}
 
 // Match reports whether events of the short type are picked.
 func (f Filter) Match(shortType string) bool {

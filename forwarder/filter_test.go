@@ -1,6 +1,9 @@
 package forwarder
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestFilterMatch(t *testing.T) {
 	t.Parallel()
@@ -31,5 +34,37 @@ func TestFilterMatch(t *testing.T) {
 				t.Errorf("Match(%q) = %v, want %v", tt.typ, got, tt.want)
 			}
 		})
+	}
+}
+
+func TestFilterValidate(t *testing.T) {
+	t.Parallel()
+	for _, f := range []Filter{
+		nil, {}, {"*"}, {"note.generated", "*"}, {"note.amended"}, {"note.genrated"}, {"Note_Generated-2"}, {strings.Repeat("a", 64)},
+	} {
+		if err := f.Validate(); err != nil {
+			t.Errorf("%q: %v", f, err)
+		}
+	}
+	for word, says := range map[string]string{
+		"":                           "a type is empty",
+		"note.*":                     `"note.*" cannot be an event type: patterns are not supported; write each type`,
+		"**":                         `"**" cannot be an event type: patterns`,
+		"note.generated,note.failed": `"note.generated,note.failed" cannot be an event type: separate types by spaces`,
+		"note.generated note.failed": "separate types by spaces",
+		"{env.EVT}":                  `"{env.EVT}" cannot be an event type: placeholders are not replaced here`,
+		"note/generated":             "a word that cannot be an event type: a type has 1 to 64 letters",
+		"note:generated":             `"note:generated" cannot be an event type: a type has 1 to 64 letters`,
+		"nöte":                       "a word that cannot be an event type: a type has 1 to 64 letters",
+		strings.Repeat("a", 65):      "a type has 1 to 64 letters",
+		"whsec_SECRETsecret+/=":      "a word that cannot be an event type: a type has 1 to 64 letters",
+	} {
+		err := Filter{"note.failed", word}.Validate()
+		if err == nil || !strings.HasPrefix(err.Error(), says) && !strings.Contains(err.Error(), ": "+says) {
+			t.Errorf("%q: error %v, want %s", word, err, says)
+		}
+		if err != nil && strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("the error quotes what may be a secret: %v", err)
+		}
 	}
 }

@@ -43,9 +43,14 @@ func newMemQueue() *memQueue {
 
 // add stores one event for one upstream; retried is one that was attempted before.
 func (q *memQueue) add(upstream string, retried bool) *memItem {
+	return q.addEvent(upstream, sampleEvent(""), retried)
+}
+
+// addEvent stores an event for one upstream, under an id of its own.
+func (q *memQueue) addEvent(upstream string, e *event.Event, retried bool) *memItem {
 	q.mu.Lock()
-	id := fmt.Sprintf("soapnoteapi-%032d", len(q.items)+1)
-	e := sampleEvent(id)
+	id := fmt.Sprintf("%s-%032d", e.Provider, len(q.items)+1)
+	e.ID = id
 	item := &memItem{
 		event: e,
 		state: queue.Pending,

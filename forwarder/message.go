@@ -43,9 +43,9 @@ type RenderOptions struct {
 	Version string    // of Scribegate, for the User-Agent
 	Keys    []SigningKey
 
-	// Credential returns the value of a header that proves an event's
-	// provider by being secret, for the format raw. It may be nil.
-	Credential func(e *event.Event, header string) (value string, ok bool)
+	// Proof are the headers that prove the event's provider, each with its
+	// value, for the format raw.
+	Proof []event.Field
 }
 
 // Render puts an event into a message: its body in the format asked for, and
@@ -96,14 +96,8 @@ func (m *Message) binary(e *event.Event) {
 // raw sets what the provider sent. Where it sent no Content-Type the header is
 // there without a value, which keeps anybody behind from making one up.
 func (m *Message) raw(e *event.Event, o RenderOptions) {
-	for _, field := range e.Proof {
-		value := field.Value
-		if value == "" && o.Credential != nil {
-			value, _ = o.Credential(e, field.Name)
-		}
-		if value != "" {
-			m.Header.Add(field.Name, value)
-		}
+	for _, field := range o.Proof {
+		m.Header.Add(field.Name, field.Value)
 	}
 	m.Header[headerContentType] = nil
 	if e.ContentType != "" {

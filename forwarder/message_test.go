@@ -37,10 +37,6 @@ func TestRenderHeaders(t *testing.T) {
 	spaced.Query = "note=a b"
 	impostor := sampleEvent(sampleID)
 	impostor.Proof = []event.Field{{Name: "webhook-id", Value: "forged"}, {Name: "user-agent", Value: "forged"}}
-	secret := func(e *event.Event, header string) (string, bool) {
-		return "of " + e.Provider + " " + header, true
-	}
-
 	tests := []struct {
 		name  string
 		event *event.Event
@@ -61,7 +57,7 @@ func TestRenderHeaders(t *testing.T) {
 			},
 		},
 		{
-			name: "raw", event: sampleEvent(sampleID), o: RenderOptions{Format: Raw, Credential: secret},
+			name: "raw", event: sampleEvent(sampleID), o: RenderOptions{Format: Raw, Proof: sampleEvent(sampleID).Proof},
 			want: map[string]string{
 				"content-type":            "application/json; charset=utf-8",
 				"x-soapnoteapi-signature": strings.Repeat("ab", 32), "x-soapnoteapi-timestamp": "1773934200",
@@ -71,23 +67,16 @@ func TestRenderHeaders(t *testing.T) {
 		{name: "raw of little", event: bare, o: RenderOptions{Format: Raw}, want: map[string]string{}},
 		{
 			name: "raw with a space in the query", event: spaced, o: RenderOptions{Format: Raw},
-			want: map[string]string{
-				"content-type":            "application/json; charset=utf-8",
-				"x-soapnoteapi-signature": strings.Repeat("ab", 32), "x-soapnoteapi-timestamp": "1773934200",
-			},
+			want:  map[string]string{"content-type": "application/json; charset=utf-8"},
 			query: "note=a%20b",
 		},
 		{
-			name: "raw with a secret", event: sampleTranscription(), o: RenderOptions{Format: Raw, Credential: secret},
-			want: map[string]string{"x-webhook-secret": "of soniox X-Webhook-Secret"},
+			name: "raw with a secret", event: sampleTranscription(),
+			o:    RenderOptions{Format: Raw, Proof: []event.Field{{Name: "X-Webhook-Secret", Value: "the secret"}}},
+			want: map[string]string{"x-webhook-secret": "the secret"},
 		},
 		{
-			name: "raw with a secret no longer known", event: sampleTranscription(),
-			o: RenderOptions{Format: Raw, Credential: func(*event.Event, string) (string, bool) { return "", false }}, want: map[string]string{},
-		},
-		{name: "raw with a secret, nobody to ask", event: sampleTranscription(), o: RenderOptions{Format: Raw}, want: map[string]string{}},
-		{
-			name: "raw with headers of ours", event: impostor, o: RenderOptions{Format: Raw},
+			name: "raw with headers of ours", event: impostor, o: RenderOptions{Format: Raw, Proof: impostor.Proof},
 			want: map[string]string{"content-type": "application/json; charset=utf-8"}, query: "user_id=1%202&user_id=3",
 		},
 		{

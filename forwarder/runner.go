@@ -27,6 +27,7 @@ type runner struct {
 	limiter     *rate.Limiter
 	agenda      agenda
 	pause       pause
+	held        held
 	inFlight    int
 	retired     bool
 	lastSuccess time.Time
@@ -55,6 +56,7 @@ func newRunner(d *Dispatcher, s *settings) *runner {
 func (r *runner) run() {
 	defer close(r.ended)
 	defer r.farewell()
+	defer r.releaseAll()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -74,6 +76,7 @@ func (r *runner) pass() time.Duration {
 	for {
 		now := r.dispatcher.options.Now()
 		r.announce(now)
+		r.resume(now)
 		n, at := r.plan(now)
 		if n == 0 {
 			return at.Sub(now)
@@ -90,6 +93,9 @@ func (r *runner) plan(now time.Time) (n int, at time.Time) {
 	idle := now.Add(maxCheck)
 	if now.Before(r.pause.hold) && r.pause.hold.Before(idle) {
 		idle = r.pause.hold // its end is to be announced
+	}
+	if r.held.count > 0 {
+		idle = earlier(r.held.check, idle)
 	}
 	if r.retired {
 		return 0, idle
@@ -120,11 +126,14 @@ func (r *runner) claim(now time.Time, n int) {
 	r.mu.Unlock()
 
 	deliveries, next, err := take(r.dispatcher.queue, r.name, now, n, r.slots)
+	r.mu.Lock()
+	r.limiter.AllowN(now, len(deliveries))
+	r.mu.Unlock()
 	started := r.start(now, deliveries)
 	r.slots += started
 
 	r.mu.Lock()
-	r.limiter.AllowN(now, started)
+	r.limiter.AllowN(now, started-len(deliveries))
 	if err != nil {
 		r.agenda.failed(now)
 	} else {
@@ -211,6 +220,7 @@ func (r *runner) configure(s *settings) {
 		r.limiter = s.newLimiter()
 	}
 	r.settings = s
+	r.held.check = time.Time{} // it may have what deliveries wait for
 	r.mu.Unlock()
 	r.nudge()
 }

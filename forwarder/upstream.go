@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"time"
-
-	"github.com/scribegate/scribegate/verifier/event"
 )
 
 // A Format is how an event is put into a request.
@@ -45,9 +43,12 @@ type Upstream struct {
 	// may return none.
 	SigningKeys func() []SigningKey
 
-	// Credential returns the value of a header that proves an event's
-	// provider by being secret, for the format raw. It may be nil.
-	Credential func(e *event.Event, header string) (value string, ok bool)
+	// Credential returns the value of a header that proves a provider's
+	// requests by being secret, as the handler of that provider, source and
+	// header name is configured now, for the format raw. While it returns
+	// false, or is nil, the deliveries that need the header wait and use no
+	// attempt. It is called again about once a second, and must be quick.
+	Credential func(provider, source, header string) (value string, ok bool)
 
 	// Identity changes when the upstream has become another backend, so that
 	// a pause that the old one earned does not hold the new one up.

@@ -115,7 +115,7 @@ func TestURLSenderSendsTheMessageAndNothingElse(t *testing.T) {
 	})
 	e := sampleEvent(sampleID)
 	e.ContentType = ""
-	m := Render(e, RenderOptions{Format: Raw, Attempt: 1, Now: noon, Version: "1.2.3"})
+	m := Render(e, RenderOptions{Format: Raw, Proof: e.Proof, Attempt: 1, Now: noon, Version: "1.2.3"})
 	mustSend(t, newSender(t, server.URL, 1), m, 200)
 	got := <-requests
 	if got.body != sampleBody || got.length != int64(len(sampleBody)) {

@@ -33,6 +33,15 @@ type Provider interface {
 	Quarantine(r Request) *event.Event
 }
 
+// An EventTyper is a Provider that knows the types of its events. It is optional:
+// a configuration is checked against the types only where they are known.
+type EventTyper interface {
+	// EventTypes returns the short types of the events that the provider sends
+	// today. Events of other types are accepted all the same: the provider may
+	// add some. It is called on a zero value too.
+	EventTypes() []string
+}
+
 // Defaults are a provider's settings where the user gives none.
 type Defaults struct {
 	Source  string // the events' source, a URI

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/verifier/digest"
+	"github.com/scribegate/scribegate/verifier/event"
 )
 
 // The headers that prove a request of SOAPNoteAPI, as the provider writes them.
@@ -51,6 +52,11 @@ func (SOAPNoteAPI) Name() string { return "soapnoteapi" }
 // Defaults are the provider's site as source, and 10 MiB.
 func (SOAPNoteAPI) Defaults() Defaults {
 	return Defaults{Source: "https://soapnoteapi.com", MaxBody: 10 << 20}
+}
+
+// EventTypes are note.generated, note.failed and test.
+func (SOAPNoteAPI) EventTypes() []string {
+	return []string{noteGenerated, noteFailed, event.Test}
 }
 
 // CheckHeader judges presence, form and freshness of the signature and the
@@ -156,6 +162,7 @@ func values(list func() []string) []string {
 
 // Interface guards
 var (
-	_ Provider = SOAPNoteAPI{}
-	_ Proof    = (*signatureProof)(nil)
+	_ Provider   = SOAPNoteAPI{}
+	_ EventTyper = SOAPNoteAPI{}
+	_ Proof      = (*signatureProof)(nil)
 )

@@ -37,7 +37,7 @@ func (s SOAPNoteAPI) Event(r Request) (*event.Event, error) {
 		return nil, err
 	}
 	short := p.event
-	if !isWord(short, 64, "._-") {
+	if !event.IsShortType(short) {
 		short = event.Other
 	}
 	e := s.blank(r, short)

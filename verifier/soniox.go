@@ -15,6 +15,9 @@ const (
 	sonioxError     = "error"
 )
 
+// typeTranscription begins the short types of Soniox; the status is the rest.
+const typeTranscription = "transcription."
+
 // Soniox verifies the webhooks of Soniox. Nothing is signed: the only proof is
 // a header whose name and value were given when the transcription was created,
 // so what an event says is a hint, to be confirmed over the provider's REST
@@ -35,6 +38,11 @@ func (Soniox) Name() string { return "soniox" }
 // Defaults are the provider's site as source, and 64 KiB.
 func (Soniox) Defaults() Defaults {
 	return Defaults{Source: "https://soniox.com", MaxBody: 64 << 10}
+}
+
+// EventTypes are transcription.completed and transcription.error.
+func (Soniox) EventTypes() []string {
+	return []string{typeTranscription + sonioxCompleted, typeTranscription + sonioxError}
 }
 
 // CheckHeader judges the whole proof, which is in the header alone. The proof
@@ -79,7 +87,7 @@ func (s Soniox) Event(r Request) (*event.Event, error) {
 	e := &event.Event{
 		ID:          eventID(s.Name(), r.Source, []byte(id+"\x00"+status)),
 		Source:      r.Source,
-		Type:        event.TypePrefix(s.Name()) + "transcription." + status,
+		Type:        event.TypePrefix(s.Name()) + typeTranscription + status,
 		Subject:     id,
 		Time:        event.FormatTime(r.ReceivedAt),
 		Provider:    s.Name(),
@@ -150,6 +158,7 @@ func checkTranscription(id, status string) error {
 
 // Interface guards
 var (
-	_ Provider = Soniox{}
-	_ Proof    = headerProof(0)
+	_ Provider   = Soniox{}
+	_ EventTyper = Soniox{}
+	_ Proof      = headerProof(0)
 )

@@ -81,5 +81,24 @@ func (e *Event) ShortType() string {
 	return strings.TrimPrefix(e.Type, TypePrefix(e.Provider))
 }
 
+// maxShortType is the length of the longest short type.
+const maxShortType = 64
+
+// IsShortType reports whether events can have s for their short type: 1 to 64
+// letters, digits, dots, underscores and hyphens of ASCII.
+func IsShortType(s string) bool {
+	if s == "" || len(s) > maxShortType {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
 // TypePrefix is what the type of each of a provider's events begins with.
 func TypePrefix(provider string) string { return "com." + provider + "." }

@@ -1,0 +1,46 @@
+package caddymodule
+
+import (
+	"slices"
+
+	"go.uber.org/zap"
+)
+
+// addHandler adds a handler with deliver_to to the configuration, and checks it
+// against the upstreams and the handlers before it.
+func (a *App) addHandler(h *Handler) error {
+	provider := h.provider.Name()
+	if c, ok := h.provider.(credentialer); ok {
+		if err := a.credentials.add(newCredentialKey(provider, h.Source, c.SecretHeader()), c, h.rawUpstream()); err != nil {
+			return err
+		}
+	}
+	about := []zap.Field{zap.String("provider", provider), zap.String("source", h.Source), zap.Strings("deliver_to", h.DeliverTo)}
+	if !slices.ContainsFunc(h.DeliverTo, func(name string) bool { return h.reaches(a.upstream(name)) }) {
+		a.logger.Warn("a handler delivers nothing: none of its upstreams takes any type of event that its provider sends; name a type of this provider in the `events` of one of them, or deliver to another upstream", about...)
+	}
+	for _, other := range a.handlers {
+		if other.provider.Name() == provider && other.Source == h.Source && !sameNames(other.DeliverTo, h.DeliverTo) {
+			a.logger.Warn("two handlers have the same provider and source but different deliver_to: an event that both receive is a duplicate at the second, whose upstreams never get it; give each handler a `source` of its own, or the same deliver_to",
+				append(about, zap.Strings("other_deliver_to", other.DeliverTo))...)
+			break
+		}
+	}
+	a.handlers = append(a.handlers, h)
+	return nil
+}
+
+func sameNames(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// warnUnused reports the upstreams that no handler delivers to. The configuration
+// must have been provisioned.
+func (a *App) warnUnused() {
+	for _, u := range a.Upstreams {
+		if !slices.ContainsFunc(a.handlers, func(h *Handler) bool { return slices.Contains(h.DeliverTo, u.Name) }) {
+			a.logger.Warn("no handler delivers to an upstream, which therefore receives no new event; name it in the deliver_to of a handler, or take it out",
+				zap.String("upstream", u.Name))
+		}
+	}
+}

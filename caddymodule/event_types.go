@@ -1,0 +1,85 @@
+package caddymodule
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/verifier"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// knownTypes returns the short types of the events that the providers of this
+// Caddy send today.
+func knownTypes() []string {
+	var known []string
+	for _, info := range caddy.GetModules(strings.TrimSuffix(providerNamespace, ".")) {
+		if typer, ok := info.New().(verifier.EventTyper); ok {
+			known = append(known, typer.EventTypes()...)
+		}
+	}
+	return known
+}
+
+// warnUnknownTypes reports the words of an option that are no type that a provider
+// sends today. Such a word is no error: a provider may add a type at any time.
+func warnUnknownTypes(logger *zap.Logger, option string, words []string, about ...zap.Field) {
+	known := knownTypes()
+	for _, word := range words {
+		if word == forwarder.AllEvents || word == event.Other || slices.Contains(known, word) {
+			continue
+		}
+		fields := append(slices.Clone(about), zap.String("type", word))
+		nearest := nearestType(word, known)
+		switch {
+		case nearest == "":
+			logger.Warn("a type in `"+option+"` is none that a provider sends today; correct it, unless the provider is to add it", fields...)
+		case strings.HasSuffix(word, "."+nearest):
+			logger.Warn("a type in `"+option+"` has a prefix; write the short type, or no event matches it", append(fields, zap.String("nearest", nearest))...)
+		default:
+			logger.Warn("a type in `"+option+"` is none that a provider sends today; the nearest is probably meant", append(fields, zap.String("nearest", nearest))...)
+		}
+	}
+}
+
+// maxTypos is how many letters may be wrong in a type for the nearest to be named.
+const maxTypos = 2
+
+// nearestType returns the known type that a word probably means, or "".
+func nearestType(word string, known []string) string {
+	plain := strings.NewReplacer("_", ".", "-", ".").Replace(strings.ToLower(word))
+	best, least := "", maxTypos+1
+	for _, t := range known {
+		if strings.HasSuffix(plain, "."+t) || strings.HasSuffix(t, "."+plain) {
+			return t
+		}
+		if n := typos(plain, t); n < least && n < len(t)/2 {
+			best, least = t, n
+		}
+	}
+	return best
+}
+
+// typos returns how many letters have to be put in, taken out or replaced to make
+// one word of the other.
+func typos(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0]++
+		for j := range len(b) {
+			n := diagonal
+			if a[i] != b[j] {
+				n = min(n, row[j], row[j+1]) + 1
+			}
+			diagonal, row[j+1] = row[j+1], n
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,62 @@
+package caddymodule
+
+import (
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/verifier"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// An outcome is the decision about one request. The set is closed: metrics, the
+// audit trail, spans and placeholders share its words.
+type outcome string
+
+const (
+	outcomeAccepted  outcome = "accepted"  // stored for its upstreams
+	outcomeDuplicate outcome = "duplicate" // received before
+	outcomeUnrouted  outcome = "unrouted"  // no upstream takes its type
+	outcomeDropped   outcome = "dropped"   // its type is in `drop`
+	outcomePassed    outcome = "passed"    // handed to the next handler by a checkpoint
+	outcomeRejected  outcome = "rejected"
+)
+
+// The placeholders that are set on each request.
+const (
+	placeholderEventID  = "http.scribegate.event_id"
+	placeholderType     = "http.scribegate.type"
+	placeholderProvider = "http.scribegate.provider"
+	placeholderOutcome  = "http.scribegate.outcome"
+	placeholderReason   = "http.scribegate.reason"
+)
+
+// describe sets the placeholders of a request, and adds the event's id to its line
+// in the access log. The event is nil unless the request was proved genuine; the
+// reason is empty unless it was rejected.
+func (h *Handler) describe(r *http.Request, e *event.Event, o outcome, reason verifier.Reason) {
+	ctx := r.Context()
+	var id, shortType string
+	if e != nil {
+		id, shortType = e.ID, e.ShortType()
+	}
+	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Set(placeholderEventID, id)
+		repl.Set(placeholderType, shortType)
+		repl.Set(placeholderProvider, h.provider.Name())
+		repl.Set(placeholderOutcome, string(o))
+		repl.Set(placeholderReason, string(reason))
+	}
+	if e == nil {
+		return
+	}
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || server.Logs == nil {
+		return // there is no access log
+	}
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Set(zap.String("event_id", id))
+	}
+}

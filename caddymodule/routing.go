@@ -1,0 +1,81 @@
+package caddymodule
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/verifier"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// route returns the upstreams that receive an event of the type, and the outcome
+// that follows from it.
+func (h *Handler) route(shortType string) ([]string, outcome) {
+	if h.drops(shortType) {
+		return nil, outcomeDropped
+	}
+	to := make([]string, 0, len(h.DeliverTo))
+	for _, name := range h.DeliverTo {
+		if h.app.upstream(name).filter.Match(shortType) {
+			to = append(to, name)
+		}
+	}
+	if len(to) == 0 && shortType != event.Test {
+		return nil, outcomeUnrouted
+	}
+	return to, outcomeAccepted
+}
+
+// drops reports whether events of the type are for no upstream, as configured.
+func (h *Handler) drops(shortType string) bool {
+	return len(h.Drop) > 0 && forwarder.Filter(h.Drop).Match(shortType)
+}
+
+// reaches reports whether an upstream takes any event that the handler's provider
+// sends today. Where the provider does not name its types, it may.
+func (h *Handler) reaches(u *Upstream) bool {
+	typer, ok := h.provider.(verifier.EventTyper)
+	if !ok {
+		return true
+	}
+	return slices.ContainsFunc(typer.EventTypes(), func(shortType string) bool {
+		return !h.drops(shortType) && u.filter.Match(shortType)
+	})
+}
+
+// rawUpstream returns the name of an upstream with the format raw that the
+// handler's events reach, or "".
+func (h *Handler) rawUpstream() string {
+	for _, name := range h.DeliverTo {
+		if u := h.app.upstream(name); u.Format == forwarder.Raw && h.reaches(u) {
+			return name
+		}
+	}
+	return ""
+}
+
+// maxTypes bounds a typeSet: the types are the provider's choice.
+const maxTypes = 100
+
+// A typeSet is a set of event types. The zero value is empty and ready.
+type typeSet struct {
+	mu   sync.Mutex
+	seen map[[2]string]bool
+}
+
+// add adds a provider's type, and reports whether it was not there and there was
+// room for it.
+func (s *typeSet) add(provider, shortType string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := [2]string{provider, shortType}
+	if s.seen[key] || len(s.seen) >= maxTypes {
+		return false
+	}
+	if s.seen == nil {
+		s.seen = make(map[[2]string]bool)
+	}
+	s.seen[key] = true
+	return true
+}

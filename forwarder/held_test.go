@@ -1,0 +1,254 @@
+package forwarder
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// fromSource is a transcription that the handler with this source received.
+func fromSource(source string) *event.Event {
+	e := sampleTranscription()
+	e.Source = source
+	return e
+}
+
+// A vault has credentials by source. It counts how often it is asked.
+type vault struct {
+	mu       sync.Mutex
+	bySource map[string]string
+	asked    int
+}
+
+func (v *vault) credential(provider, source, header string) (string, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.asked++
+	value, ok := v.bySource[source]
+	return value, ok && provider == "soniox" && header == "X-Webhook-Secret"
+}
+
+func (v *vault) set(source, value string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.bySource == nil {
+		v.bySource = make(map[string]string)
+	}
+	v.bySource[source] = value
+}
+
+// rawSender answers 200 and notes the credentials and the attempts that it is sent.
+func rawSender(got *[]string) Sender {
+	var mu sync.Mutex
+	return senderFunc(func(_ context.Context, m *Message) (Answer, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		*got = append(*got, m.Header.Get("X-Webhook-Secret")+" "+m.Header.Get("scribegate-attempt"))
+		return Answer{Status: 200}, nil
+	})
+}
+
+// A delivery whose credential is missing waits: it is not sent, uses no attempt,
+// has no outcome, pauses nothing, and is sent when the credential is there.
+func TestHeldWaitsForItsCredential(t *testing.T) {
+	t.Parallel()
+	for name, retried := range map[string]bool{"first attempt": false, "retry": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				v, got := &vault{}, []string(nil)
+				v.set("b", "secret of b")
+				r := newRig(t, Upstream{Name: "lab", Format: Raw, Sender: rawSender(&got), Credential: v.credential})
+				item := r.addEvent("lab", fromSource("a"), retried)
+				elapse(time.Hour)
+				if state, outcomes := r.state(item); state != queue.Pending || len(outcomes) != 0 || len(got) != 0 {
+					t.Fatalf("the event is %s after %v, and %q was sent", state, outcomes, got)
+				}
+				if r.paused(t, "lab") || len(r.obs.pauses()) != 0 || len(r.obs.attempts) != 0 || len(r.obs.problems) != 0 {
+					t.Errorf("pauses %v, attempts %v, problems %v, want none", r.obs.pauses(), r.obs.attempts, r.obs.problems)
+				}
+				if n := r.d.Status()[0].InFlight; n != 0 {
+					t.Errorf("%d in flight, want none", n)
+				}
+				if v.asked > 3700 || r.claimCount() > 3700 {
+					t.Errorf("asked %d times for the credential and %d times for deliveries in an hour", v.asked, r.claimCount())
+				}
+				v.set("a", "secret of a")
+				elapse(credentialCheck)
+				want := "secret of a 1"
+				if retried {
+					want = "secret of a 2"
+				}
+				if fmt.Sprint(got) != "["+want+"]" || r.count("lab", queue.Delivered) != 1 {
+					t.Errorf("sent %q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
+
+// What waits for a credential takes no slot, no token of the rate limit and no
+// probe of what can be sent.
+func TestHeldStarvesNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v, got := &vault{}, []string(nil)
+		v.set("b", "secret of b")
+		r := newRig(t)
+		for range 100 {
+			r.addEvent("lab", fromSource("a"), false)
+		}
+		r.addEvent("lab", fromSource("b"), false)
+		r.apply(Upstream{Name: "lab", Format: Raw, Sender: rawSender(&got), Credential: v.credential, Concurrency: 1, RateLimit: 1})
+		synctest.Wait()
+		if len(got) != 1 {
+			t.Fatalf("sent %q at once, want the event that has a credential", got)
+		}
+		for range 3 {
+			r.addEvent("lab", fromSource("b"), false)
+		}
+		elapse(2 * time.Second)
+		if len(got) != 3 {
+			t.Errorf("sent %q within 2 s at a rate of 1, want 3", got)
+		}
+		elapse(time.Hour)
+		if n := r.count("lab", queue.Pending); n != 100 || len(got) != 4 {
+			t.Errorf("%d wait and %d were sent, want 100 and 4", n, len(got))
+		}
+	})
+}
+
+func TestHeldIsNoProbe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{}
+		v.set("b", "secret of b")
+		s := scripted(always(500))
+		r := newRig(t, Upstream{Name: "lab", Format: Raw, Sender: s, Credential: v.credential, Retry: []time.Duration{time.Hour, time.Hour}})
+		for range 5 {
+			r.addEvent("lab", fromSource("b"), false)
+		}
+		synctest.Wait()
+		if !r.paused(t, "lab") {
+			t.Fatal("not paused after five failures")
+		}
+		for range 3 {
+			r.addEvent("lab", fromSource("a"), false)
+		}
+		s.now(always(200))
+		r.addEvent("lab", fromSource("b"), false)
+		elapse(time.Second)
+		if r.paused(t, "lab") || r.count("lab", queue.Delivered) != 1 {
+			t.Errorf("paused %v with %d delivered, want the probe to be the event that has a credential", r.paused(t, "lab"), r.count("lab", queue.Delivered))
+		}
+	})
+}
+
+// A new configuration is looked at at once; one in which nothing needs a
+// credential gets everything.
+func TestHeldIsReleasedByAConfiguration(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(up *Upstream){
+		"that has the credential": func(up *Upstream) {
+			v := &vault{}
+			v.set("a", "secret of a")
+			up.Credential = v.credential
+		},
+		"of another format": func(up *Upstream) { up.Format = Structured },
+		"of another upstream": func(up *Upstream) { // of which the runner is a new one
+			up.Format, up.Identity = Structured, "http://b"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				got := []string(nil)
+				up := Upstream{Name: "lab", Format: Raw, Identity: "http://a", Sender: rawSender(&got), Credential: new(vault).credential}
+				r := newRig(t, up)
+				for range 40 {
+					r.addEvent("lab", fromSource("a"), false)
+				}
+				elapse(time.Second / 2)
+				if len(got) != 0 || r.lent() != 40 {
+					t.Fatalf("%d sent and %d claimed, want 0 and 40", len(got), r.lent())
+				}
+				change(&up)
+				r.apply(up)
+				synctest.Wait()
+				if len(got) != 40 || r.count("lab", queue.Delivered) != 40 {
+					t.Errorf("%d of 40 were sent at once", len(got))
+				}
+			})
+		})
+	}
+}
+
+// An upstream that is taken out of the configuration keeps no claim, also where
+// a credential is being asked for at that moment.
+func TestHeldIsReleasedWithItsUpstream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked, answer := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		r := newRig(t, Upstream{Name: "lab", Format: Raw, Sender: answering(200), Credential: func(_, source, _ string) (string, bool) {
+			if source == "slow" {
+				once.Do(func() { close(asked) })
+				<-answer
+			}
+			return "", false
+		}})
+		r.addEvent("lab", fromSource("a"), false)
+		r.addEvent("lab", fromSource("slow"), false)
+		<-asked
+		r.apply()
+		synctest.Wait()
+		if r.lent() != 1 {
+			t.Errorf("%d claimed, want that whose credential is being asked for", r.lent())
+		}
+		close(answer)
+		synctest.Wait()
+		if r.lent() != 0 || r.count("lab", queue.Pending) != 2 {
+			t.Errorf("%d claimed and %d pending, want 0 and 2", r.lent(), r.count("lab", queue.Pending))
+		}
+	})
+}
+
+// Memory does not grow with what waits: beyond a bound the queue keeps it.
+func TestHeldIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v, got := &vault{}, []string(nil)
+		v.set("b", "secret of b")
+		r := newRig(t)
+		for range maxHeld + 100 {
+			r.addEvent("lab", fromSource("a"), false)
+		}
+		r.apply(Upstream{Name: "lab", Format: Raw, Sender: rawSender(&got), Credential: v.credential, Retry: []time.Duration{}})
+		elapse(time.Minute)
+		if r.lent() != maxHeld || r.count("lab", queue.Pending) != maxHeld+100 {
+			t.Fatalf("%d claimed and %d pending, want %d and %d", r.lent(), r.count("lab", queue.Pending), maxHeld, maxHeld+100)
+		}
+		r.addEvent("lab", fromSource("b"), false)
+		synctest.Wait()
+		if len(got) != 1 {
+			t.Error("an event that has its credential is not sent")
+		}
+		v.set("a", "secret of a")
+		elapse(postponed)
+		if n := r.count("lab", queue.Delivered); n != maxHeld+101 {
+			t.Errorf("%d delivered, want all %d", n, maxHeld+101)
+		}
+		for _, sent := range got {
+			if !strings.HasSuffix(sent, " 1") {
+				t.Fatalf("sent %q: waiting has used an attempt", sent)
+			}
+		}
+	})
+}
