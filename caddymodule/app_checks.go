@@ -27,6 +27,8 @@ func (a *App) addHandler(h *Handler) error {
 		}
 	}
 	a.handlers = append(a.handlers, h)
+	types, _ := h.eventTypes()
+	beginUnrouted(provider, types)
 	return nil
 }
 

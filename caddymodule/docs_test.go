@@ -54,6 +54,7 @@ func documentedEnvironment(t *testing.T) {
 		t.Setenv(name, testSecret)
 	}
 	t.Setenv("SONIOX_WEBHOOK_SECRET", testSoniox)
+	t.Setenv("SONIOX_LAB_SECRET", "lab-"+testSoniox)
 	t.Setenv("SCRIBEGATE_KEY", testKey)
 	for _, name := range []string{"SIGNING_SECRET", "SCRIBEGATE_SIGNING_SECRET", "WAREHOUSE_SIGNING_SECRET", "EHR_SIGNING_SECRET"} {
 		t.Setenv(name, testSigning)

@@ -109,6 +109,16 @@ func beginProvider(provider string, secrets int) {
 	}
 }
 
+// beginUnrouted begins the series of a provider's events that no upstream takes
+// at 0: by the types given and by that of all others.
+func beginUnrouted(provider string, types []string) {
+	for _, shortType := range append([]string{event.Other}, types...) {
+		if shortType != event.Test {
+			receivedTotal.WithLabelValues(provider, typeLabel(shortType), string(outcomeUnrouted))
+		}
+	}
+}
+
 // beginUpstream begins an upstream's series at 0.
 func beginUpstream(name string) {
 	for _, result := range queue.Results {

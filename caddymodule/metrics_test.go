@@ -57,6 +57,9 @@ func TestMetricsBeginAtZero(t *testing.T) {
 		`scribegate_delivery_attempts_total{outcome="timeout",upstream="begun"}`,
 		`scribegate_secret_matched_total{index="0",provider="soapnoteapi"}`,
 		`scribegate_secret_matched_total{index="1",provider="soapnoteapi"}`,
+		`scribegate_events_received_total{outcome="unrouted",provider="soapnoteapi",type="note.generated"}`,
+		`scribegate_events_received_total{outcome="unrouted",provider="soapnoteapi",type="note.failed"}`,
+		`scribegate_events_received_total{outcome="unrouted",provider="soapnoteapi",type="other"}`,
 	}
 	for _, reason := range verifier.Reasons {
 		want = append(want, `scribegate_requests_rejected_total{provider="soapnoteapi",reason="`+string(reason)+`"}`)

@@ -32,14 +32,21 @@ func (h *Handler) drops(shortType string) bool {
 	return len(h.Drop) > 0 && forwarder.Filter(h.Drop).Match(shortType)
 }
 
+// eventTypes returns the types of the events that the handler's provider sends
+// today, where it names them.
+func (h *Handler) eventTypes() (types []string, known bool) {
+	typer, known := h.provider.(verifier.EventTyper)
+	if !known {
+		return nil, false
+	}
+	return typer.EventTypes(), true
+}
+
 // reaches reports whether an upstream takes any event that the handler's provider
 // sends today. Where the provider does not name its types, it may.
 func (h *Handler) reaches(u *Upstream) bool {
-	typer, ok := h.provider.(verifier.EventTyper)
-	if !ok {
-		return true
-	}
-	return slices.ContainsFunc(typer.EventTypes(), func(shortType string) bool {
+	types, known := h.eventTypes()
+	return !known || slices.ContainsFunc(types, func(shortType string) bool {
 		return !h.drops(shortType) && u.filter.Match(shortType)
 	})
 }
