@@ -40,5 +40,9 @@ func until(at *time.Time, now time.Time) string {
 	return "in " + age(at.Sub(now))
 }
 
-// clock is a time as people here read it.
-func clock(at time.Time) string { return at.Local().Format(time.DateTime) }
+// clockLayout says by its offset which zone a time is in: where the command runs may
+// be another one than where its output is read.
+const clockLayout = "2006-01-02 15:04:05Z07:00"
+
+// clock is a time of day where the command runs.
+func clock(at time.Time) string { return at.Local().Format(clockLayout) }

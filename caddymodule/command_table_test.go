@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -59,5 +60,25 @@ func TestAge(t *testing.T) {
 	ahead := now.Add(90 * time.Second)
 	if got := until(&ahead, now) + until(&now, now) + until(&at, now) + until(nil, now) + since(nil, now); got != "in 1mduedue--" {
 		t.Errorf("times ahead are %q", got)
+	}
+}
+
+// A time in a table says in which zone it is, and can be read back.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 23, 1, 41, 37, 5000, time.UTC)
+	printed := clock(at)
+	if !regexp.MustCompile(`^2026-11-2\d \d\d:\d\d:37(Z|[+-]\d\d:\d\d)$`).MatchString(printed) {
+		t.Errorf("printed %q", printed)
+	}
+	if back, err := time.Parse(clockLayout, printed); err != nil || !back.Equal(at.Truncate(time.Second)) {
+		t.Errorf("%q is read as %s, %v; want %s", printed, back, err, at)
+	}
+	for zone, want := range map[*time.Location]string{
+		time.UTC: "2026-11-23 01:41:37Z", time.FixedZone("IST", 5*3600+1800): "2026-11-23 07:11:37+05:30",
+	} {
+		if got := at.In(zone).Format(clockLayout); got != want {
+			t.Errorf("in %s: %s, want %s", zone, got, want)
+		}
 	}
 }

@@ -15,7 +15,7 @@ var varying = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "<signature>"},
 	{regexp.MustCompile(`"(ts|next_attempt)":[0-9.]+`), `"$1":<time>`},
 	{regexp.MustCompile(`"duration":[0-9.e-]+`), `"duration":<seconds>`},
-	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b`), "<time>"},
+	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)`), "<time>"},
 	{regexp.MustCompile(`--timestamp \d+`), "--timestamp <time>"},
 	{regexp.MustCompile(`<time> +\d+\.\d{3}\b`), "<time> <seconds>"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? [KMGT]?i?B\b`), "<size>"},

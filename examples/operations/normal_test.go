@@ -18,11 +18,11 @@ func TestNormal(t *testing.T) {
 			`{"ts":<time>,"attempt":1,"duration":<seconds>,"status":500,"next_attempt":<time>}`,
 		},
 		"an attempt": {
-			"      1  2026-11-23 01:28:39    0.001  failure     500  the backend failed",
+			"      1  2026-11-23 01:28:39Z    0.001  failure     500  the backend failed",
 			"1 <time> <seconds> failure 500 the backend failed",
 		},
 		"an event": {
-			"2026-11-23 01:28:40  soapnoteapi-d63e058c58deb392e2009ecefb39bdff  note.generated  ehr  dead  4  -",
+			"2026-11-23 01:28:40+01:00  soapnoteapi-d63e058c58deb392e2009ecefb39bdff  note.generated  ehr  dead  4  -",
 			"<time> <id> note.generated ehr dead 4 -",
 		},
 		"a delivery": {
