@@ -48,6 +48,7 @@ type Dispatcher struct {
 	work   sync.WaitGroup // loops and attempts
 
 	workers *Workers // that make the attempts
+	budget  budget   // of the bytes that they hold
 
 	mu      sync.RWMutex
 	closed  bool
@@ -63,7 +64,7 @@ func New(q queue.Queue, o Options) *Dispatcher {
 	if o.Rand == nil {
 		o.Rand = rand.Float64
 	}
-	d := &Dispatcher{queue: q, options: o, workers: NewWorkers()}
+	d := &Dispatcher{queue: q, options: o, workers: NewWorkers(), budget: budget{size: deliveryBudget}}
 	d.ctx, d.cancel = context.WithCancelCause(context.Background())
 	d.observe(nil)
 	q.Notify(d.Wake)

@@ -48,6 +48,11 @@ func (q *memQueue) add(upstream string, retried bool) *memItem {
 
 // addEvent stores an event for one upstream, under an id of its own.
 func (q *memQueue) addEvent(upstream string, e *event.Event, retried bool) *memItem {
+	return q.addSized(upstream, e, retried, 1500)
+}
+
+// addSized is addEvent for an event whose sealed record has so many bytes.
+func (q *memQueue) addSized(upstream string, e *event.Event, retried bool, size int64) *memItem {
 	q.mu.Lock()
 	id := fmt.Sprintf("%s-%032d", e.Provider, len(q.items)+1)
 	e.ID = id
@@ -56,7 +61,7 @@ func (q *memQueue) addEvent(upstream string, e *event.Event, retried bool) *memI
 		state: queue.Pending,
 		delivery: queue.Delivery{
 			Seq: uint64(len(q.items) + 1), EventID: id, Provider: e.Provider, Type: e.ShortType(),
-			Upstream: upstream, ReceivedAt: time.Now(),
+			Upstream: upstream, Size: size, ReceivedAt: time.Now(),
 		},
 	}
 	if retried {
@@ -226,4 +231,27 @@ func (q *memQueue) claimCount() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.wants)
+}
+
+// size is how many bytes the sealed record of an event has.
+func (q *memQueue) size(id string) int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, item := range q.items {
+		if item.delivery.EventID == id {
+			return item.delivery.Size
+		}
+	}
+	panic("no such event")
+}
+
+// releaseCount is how many deliveries were given back.
+func (q *memQueue) releaseCount() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for _, item := range q.items {
+		n += item.releases
+	}
+	return n
 }

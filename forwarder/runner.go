@@ -34,14 +34,18 @@ type runner struct {
 	lastFailure Failure
 	lastProblem time.Time
 
+	share *share // of what all attempts may hold
+
 	// The loop's own.
-	slots int       // taken so far
-	told  bool      // the observer believes the upstream to be paused
-	until time.Time // and until then, or where it is zero until a probe gets through
+	slots int             // taken so far
+	kept  *queue.Delivery // claimed, and waits for its payload to find room
+	ask   int             // how many deliveries to claim at most, so that few of them find no room
+	told  bool            // the observer believes the upstream to be paused
+	until time.Time       // and until then, or where it is zero until a probe gets through
 }
 
 func newRunner(d *Dispatcher, s *settings) *runner {
-	return &runner{
+	r := &runner{
 		dispatcher: d,
 		name:       s.Name,
 		signal:     make(chan struct{}, 1),
@@ -49,7 +53,10 @@ func newRunner(d *Dispatcher, s *settings) *runner {
 		ended:      make(chan struct{}),
 		settings:   s,
 		limiter:    s.newLimiter(),
+		ask:        math.MaxInt,
 	}
+	r.share = &share{budget: &d.budget, wake: r.nudge}
+	return r
 }
 
 // run is the loop. One timer stands for whatever comes next.
@@ -57,6 +64,7 @@ func (r *runner) run() {
 	defer close(r.ended)
 	defer r.farewell()
 	defer r.releaseAll()
+	defer r.releaseKept()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -78,10 +86,17 @@ func (r *runner) pass() time.Duration {
 		r.announce(now)
 		r.resume(now)
 		n, at := r.plan(now)
-		if n == 0 {
+		switch {
+		case n == 0:
+			if r.kept != nil && r.isPaused(now) {
+				r.releaseKept()
+			}
 			return at.Sub(now)
+		case r.kept == nil:
+			r.claim(now, n)
+		case !r.startKept(now):
+			return maxCheck // or until there is room
 		}
-		r.claim(now, n)
 	}
 }
 
@@ -100,7 +115,7 @@ func (r *runner) plan(now time.Time) (n int, at time.Time) {
 	if r.retired {
 		return 0, idle
 	}
-	if ready, at := r.agenda.ready(now); !ready {
+	if ready, at := r.agenda.ready(now); !ready && r.kept == nil {
 		return 0, earlier(at, idle)
 	}
 	n, at = r.pause.room(now)
@@ -125,15 +140,16 @@ func (r *runner) claim(now time.Time, n int) {
 	r.agenda.asking(now)
 	r.mu.Unlock()
 
+	n = min(n, r.ask)
 	deliveries, next, err := take(r.dispatcher.queue, r.name, now, n, r.slots)
-	r.mu.Lock()
-	r.limiter.AllowN(now, len(deliveries))
-	r.mu.Unlock()
 	started := r.start(now, deliveries)
-	r.slots += started
+	if r.kept != nil {
+		r.ask = started + 1
+	} else if r.ask <= math.MaxInt/2 {
+		r.ask *= 2
+	}
 
 	r.mu.Lock()
-	r.limiter.AllowN(now, started-len(deliveries))
 	if err != nil {
 		r.agenda.failed(now)
 	} else {
@@ -145,34 +161,73 @@ func (r *runner) claim(now time.Time, n int) {
 	}
 }
 
-// start begins an attempt at each delivery, and returns those that may not begin
-// after all, since the upstream was paused or retired meanwhile, to the queue.
+// start begins an attempt at each delivery that there is room for, and returns how
+// many. The first that finds no room is kept, so that it is the next to begin, and
+// those behind it go back to the queue; so do those that may not begin after all,
+// since the upstream was paused or retired meanwhile.
 func (r *runner) start(now time.Time, deliveries []queue.Delivery) (started int) {
-	for _, d := range deliveries {
-		r.mu.Lock()
-		t, ok := r.pause.begin(now)
-		ok = ok && !r.retired
-		if ok {
-			r.inFlight++
+	for i, d := range deliveries {
+		if !r.share.acquire(footprint(d.Size)) {
+			r.kept = &deliveries[i]
+			for _, d := range deliveries[i+1:] {
+				r.dispatcher.queue.Release(d)
+			}
+			break
 		}
-		a := &attempt{runner: r, settings: r.settings, delivery: d, ticket: t}
-		r.mu.Unlock()
-
-		if !ok {
-			r.dispatcher.queue.Release(d)
-			continue
+		if r.begin(now, d) {
+			started++
 		}
-		started++
-		r.dispatcher.work.Add(1)
-		r.dispatcher.workers.Go(func() {
-			defer r.dispatcher.work.Done()
-			a.run()
-		})
 	}
 	return started
 }
 
-// done takes in how an attempt ended and frees its slot.
+// startKept is start for the delivery that is kept. It returns false if there is
+// no room for it yet.
+func (r *runner) startKept(now time.Time) bool {
+	d := *r.kept
+	if !r.share.acquire(footprint(d.Size)) {
+		return false
+	}
+	r.kept = nil
+	r.begin(now, d)
+	return true
+}
+
+// releaseKept gives the delivery that is kept back to the queue.
+func (r *runner) releaseKept() {
+	if r.kept != nil {
+		r.dispatcher.queue.Release(*r.kept)
+		r.kept = nil
+	}
+}
+
+// begin begins an attempt at a delivery, for which room has been acquired.
+func (r *runner) begin(now time.Time, d queue.Delivery) bool {
+	r.mu.Lock()
+	t, ok := r.pause.begin(now)
+	ok = ok && !r.retired
+	if ok {
+		r.inFlight++
+		r.limiter.AllowN(now, 1)
+	}
+	a := &attempt{runner: r, settings: r.settings, delivery: d, ticket: t}
+	r.mu.Unlock()
+
+	if !ok {
+		r.share.release(footprint(d.Size))
+		r.dispatcher.queue.Release(d)
+		return false
+	}
+	r.slots++
+	r.dispatcher.work.Add(1)
+	r.dispatcher.workers.Go(func() {
+		defer r.dispatcher.work.Done()
+		a.run()
+	})
+	return true
+}
+
+// done takes in how an attempt ended and frees its slot and its room.
 func (r *runner) done(a *attempt, v verdict, cause error, o queue.Outcome, now time.Time) {
 	r.mu.Lock()
 	r.inFlight--
@@ -186,15 +241,17 @@ func (r *runner) done(a *attempt, v verdict, cause error, o queue.Outcome, now t
 		r.lastFailure = Failure{At: now, Result: o.Result, Status: o.Status}
 	}
 	r.mu.Unlock()
+	r.share.release(footprint(a.delivery.Size))
 	r.nudge()
 }
 
-// abandon frees the slot of an attempt that was not made.
+// abandon frees the slot and the room of an attempt that was not made.
 func (r *runner) abandon(a *attempt) {
 	r.mu.Lock()
 	r.inFlight--
 	r.pause.abandon(a.ticket)
 	r.mu.Unlock()
+	r.share.release(footprint(a.delivery.Size))
 	r.nudge()
 }
 
@@ -206,6 +263,13 @@ func (r *runner) linger(d time.Duration) {
 	case <-timer.C:
 	case <-r.stop:
 	}
+}
+
+func (r *runner) isPaused(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, paused := r.pause.paused(now)
+	return paused
 }
 
 func (r *runner) identity() string {

@@ -184,6 +184,7 @@ type Delivery struct {
 	Provider   string
 	Type       string // the short type
 	Upstream   string
+	Size       int64 // bytes of the sealed record, about those that Load takes
 	ReceivedAt time.Time
 	Attempts   int // made so far, since the last replay
 	Used       int // how many of them count against the budget

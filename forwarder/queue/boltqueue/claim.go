@@ -137,6 +137,7 @@ func (c *claiming) take(e entry) {
 		Provider:   r.provider,
 		Type:       r.typ,
 		Upstream:   c.lane.name,
+		Size:       r.size,
 		ReceivedAt: at(r.receivedAt),
 		Attempts:   d.attempts,
 		Used:       d.used,

@@ -164,6 +164,7 @@ func (f *fresh) lendOne(s *storing, upstream string) queue.Delivery {
 		Provider:   s.record.provider,
 		Type:       s.record.typ,
 		Upstream:   upstream,
+		Size:       s.record.size,
 		ReceivedAt: at(s.record.receivedAt),
 		Attempts:   d.attempts,
 		Used:       d.used,

@@ -63,8 +63,12 @@ func outcomeOf(d queue.Delivery, s queue.State) queue.Outcome {
 
 func wantLoaded(t *testing.T, q *Queue, d queue.Delivery) {
 	t.Helper()
-	if e, err := q.Load(d); err != nil || e.ID != d.EventID {
+	e, err := q.Load(d)
+	if err != nil || e.ID != d.EventID {
 		t.Fatalf("Load(%s) = %+v, %v", d.EventID, e, err)
+	}
+	if d.Size < int64(len(e.Body)) {
+		t.Errorf("%s has a size of %d, less than the %d bytes of its body", d.EventID, d.Size, len(e.Body))
 	}
 }
 

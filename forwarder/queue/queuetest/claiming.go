@@ -93,6 +93,22 @@ var claiming = []testCase{
 			h.Fatalf("stats %+v, want none", s)
 		}
 	}},
+	{name: "claim: a delivery has the size of its sealed record", test: func(h *harness) {
+		h.store("a", "ehr")
+		size := h.stats().Bytes
+		want := func(d queue.Delivery) {
+			h.Helper()
+			if body := int64(len(Event("a", h.Now()).Body)); d.Size != size || d.Size < body {
+				h.Fatalf("size %d, want %d, of a body of %d bytes", d.Size, size, body)
+			}
+		}
+		d := h.claimOne("ehr", "a")
+		want(d)
+		h.retry(d, 0)
+		want(h.claimOne("ehr", "a"))
+		h.reopen()
+		want(h.claimOne("ehr", "a"))
+	}},
 	{name: "claim: nothing is lent twice nor forgotten", test: func(h *harness) {
 		const events = 200
 		for i := range events {

@@ -27,7 +27,7 @@ var storing = []testCase{
 		h.store("a", "ehr")
 		d := h.claimOne("ehr", "a")
 		d.Seq = 0
-		want := queue.Delivery{EventID: "a", Provider: "soapnoteapi", Type: "note.generated", Upstream: "ehr", ReceivedAt: h.Now()}
+		want := queue.Delivery{EventID: "a", Provider: "soapnoteapi", Type: "note.generated", Upstream: "ehr", Size: h.stats().Bytes, ReceivedAt: h.Now()}
 		if d != want {
 			h.Fatalf("claimed %+v, want %+v", d, want)
 		}
