@@ -158,6 +158,7 @@ func (a *App) Start() error {
 		return nil // handlers without deliver_to keep nothing
 	}
 	a.warnUnused()
+	a.warnAllowLists()
 	a.traced = tracingConfigured(a.ctx)
 	return a.lease.take(a)
 }

@@ -31,6 +31,10 @@ func TestConfigurationWarnings(t *testing.T) {
 	behind := func(takesAll string, unreached ...string) map[string]any {
 		return map[string]any{"upstream": "ehr", "takes_all": takesAll, "unreached": unreached}
 	}
+	const unheld = "an allow-list does not hold: a directive with a matcher denies requests that scribegate has answered before it"
+	denies := func(directive string) map[string]any {
+		return map[string]any{"directive": directive, "provider": "soapnoteapi", "paths": []string{"/soapnote"}}
+	}
 	for _, c := range []suspect{
 		{name: "nothing unusual"},
 
@@ -50,6 +54,33 @@ func TestConfigurationWarnings(t *testing.T) {
 		{name: "rewrite behind reverse_proxy in a block", app: inRoute("handle /x {\nroute {\nreverse_proxy 127.0.0.1:9\nrewrite /ingest\n}\n}\nrespond 204"), says: unreached, has: behind("reverse_proxy", "rewrite")},
 
 		{name: "a route that answers nothing", app: inRoute("rewrite /ingest\nheader A b"), says: "an upstream's route answers nothing, so that every delivery to it fails", has: map[string]any{"upstream": "ehr"}},
+
+		{name: "abort beside scribegate", site: "@denied not remote_ip 203.0.113.0/24\nabort @denied\n" + usualSite, says: unheld, has: denies("abort")},
+		{name: "abort by the client's address", site: "@denied not client_ip 203.0.113.0/24\nabort @denied\n" + usualSite, says: unheld, has: denies("abort")},
+		{name: "respond beside scribegate", site: "@denied not remote_ip 203.0.113.0/24\nrespond @denied 403\n" + usualSite, says: unheld, has: denies("respond")},
+		{name: "respond without a status", site: "@denied not remote_ip 203.0.113.0/24\nrespond @denied Forbidden\n" + usualSite, says: unheld, has: denies("respond")},
+		{name: "error beside scribegate", site: "@denied not header X-Token secret\nerror @denied 403\n" + usualSite, says: unheld, has: denies("error")},
+		{name: "an expression of the address", site: "@denied expression !remote_ip('203.0.113.0/24')\nabort @denied\n" + usualSite, says: unheld, has: denies("abort")},
+		{name: "a handle that denies", site: "@denied not remote_ip 203.0.113.0/24\nhandle @denied {\nrespond 403\n}\n" + usualSite, says: unheld, has: denies("respond")},
+		{name: "abort behind scribegate in a route", site: "route {\n@denied not remote_ip 203.0.113.0/24\n" + usualSite + "\nabort @denied\n}", says: unheld, has: denies("abort")},
+		{name: "abort beside scribegate in a handle", site: "handle {\n@denied not remote_ip 203.0.113.0/24\nabort @denied\n" + usualSite + "\n}", says: unheld, has: denies("abort")},
+		{name: "abort behind scribegate in a handle", site: "@denied not remote_ip 203.0.113.0/24\nabort @denied\nhandle {\n" + usualSite + "\n}", says: unheld, has: denies("abort")},
+		{name: "abort for the same path", site: "@denied {\npath /soap*\nnot remote_ip 203.0.113.0/24\n}\nabort @denied\n" + usualSite, says: unheld, has: denies("abort")},
+		{name: "an allow-list before for another path", site: "route {\n@admin {\npath /admin/*\nnot remote_ip 203.0.113.0/24\n}\nabort @admin\n" + usualSite + "\n@denied not remote_ip 203.0.113.0/24\nabort @denied\n}", says: unheld, has: denies("abort")},
+
+		{name: "an allow-list on the matcher", site: "@soapnote {\npath /soapnote\nremote_ip 203.0.113.0/24\n}\nscribegate @soapnote" + strings.TrimPrefix(usualSite, "scribegate /soapnote") + "\n@denied not remote_ip 203.0.113.0/24\nabort @denied"},
+		{name: "an allow-list in a route", site: "route {\n@denied not remote_ip 203.0.113.0/24\nabort @denied\n" + usualSite + "\n}"},
+		{name: "an allow-list around a handle", site: "@allowed remote_ip 203.0.113.0/24\nhandle @allowed {\n" + usualSite + "\n}\n@denied not remote_ip 203.0.113.0/24\nabort @denied"},
+		{name: "a handle that denies before, in a route", site: "route {\n@denied not remote_ip 203.0.113.0/24\nhandle @denied {\nabort\n}\n" + usualSite + "\n}"},
+		{name: "respond without a matcher", site: usualSite + "\nrespond 404"},
+		{name: "respond for a path", site: usualSite + "\nrespond /health 200\nrespond 404"},
+		{name: "respond for all other paths", site: usualSite + "\n@other not path /soapnote\nrespond @other 404"},
+		{name: "respond for other methods", site: usualSite + "\n@other not method POST\nrespond @other 405"},
+		{name: "respond 200 to a probe", site: usualSite + "\n@probe header User-Agent kube-probe/*\nrespond @probe 200"},
+		{name: "an allow-list of another path", site: usualSite + "\n@admin {\npath /admin/*\nnot remote_ip 203.0.113.0/24\n}\nabort @admin"},
+		{name: "an allow-list in another handle", site: usualSite + "\nhandle /admin/* {\n@denied not remote_ip 203.0.113.0/24\nabort @denied\n}"},
+		{name: "an allow-list of another site", site: usualSite + "\n}\nhttp://admin.example.com:PORT {\n@denied not remote_ip 203.0.113.0/24\nabort @denied"},
+		{name: "an expression of the path", site: usualSite + "\n@admin expression path('/admin/*')\nrespond @admin 403"},
 
 		{name: "rewrite before reverse_proxy", app: inRoute("rewrite /ingest\nreverse_proxy 127.0.0.1:9")},
 		{name: "respond with a path", app: inRoute("respond /x 204\nreverse_proxy 127.0.0.1:9")},
@@ -79,6 +110,7 @@ func (c suspect) test(t *testing.T) {
 		if site == "" {
 			site = usualSite
 		}
+		site = strings.ReplaceAll(site, "PORT", s.port)
 		queue := fmt.Sprintf("queue bolt {\npath %s/queue.db\nencryption_key {env.SCRIBEGATE_KEY}\n}\n", s.dir)
 		captured.reset()
 		s.load(captureLog+"scribegate {\n"+queue+app+"\n}", site)

@@ -1,0 +1,150 @@
+package caddymodule
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// What a request must have to match.
+const (
+	byPath    = iota // no more than a path, host or method, as to find its handler
+	byMore           // something else, such as a header
+	byAddress        // where it comes from
+)
+
+// condition returns what a request must have to match all of the matchers.
+func condition(matchers []caddyhttp.MatcherSets) int {
+	by := byPath
+	for _, sets := range matchers {
+		for _, set := range sets {
+			for _, m := range set {
+				by = max(by, conditionOf(m))
+			}
+		}
+	}
+	return by
+}
+
+// addresses and beyondPath are what an expression speaks of.
+var (
+	addresses  = regexp.MustCompile(`remote|client_ip`)
+	beyondPath = regexp.MustCompile(`header|query|tls|auth|vars|cookie`)
+)
+
+func conditionOf(matcher any) int {
+	switch m := matcher.(type) {
+	case *caddyhttp.MatchNot:
+		var sets caddyhttp.MatcherSets = m.MatcherSets
+		return condition([]caddyhttp.MatcherSets{sets})
+	case *caddyhttp.MatchExpression:
+		switch {
+		case addresses.MatchString(m.Expr):
+			return byAddress
+		case beyondPath.MatchString(m.Expr):
+			return byMore
+		}
+		return byPath
+	}
+	module, ok := matcher.(caddy.Module)
+	if !ok {
+		return byMore
+	}
+	switch module.CaddyModule().ID.Name() {
+	case "path", "path_regexp", "host", "method", "protocol", "file":
+		return byPath
+	case "remote_ip", "client_ip":
+		return byAddress
+	}
+	return byMore
+}
+
+// apart reports whether no request matches both a and b, as far as their hosts
+// and paths tell.
+func apart(a, b []caddyhttp.MatcherSets) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if len(x) > 0 && len(y) > 0 && !slices.ContainsFunc(x, func(s caddyhttp.MatcherSet) bool {
+				return slices.ContainsFunc(y, func(t caddyhttp.MatcherSet) bool { return !setsApart(s, t) })
+			}) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func setsApart(a, b caddyhttp.MatcherSet) bool {
+	return patternsApart(hostsOf(a), hostsOf(b)) || patternsApart(pathsOf(a), pathsOf(b))
+}
+
+// patternsApart reports whether nothing matches a pattern of both lists. A list
+// without patterns matches everything.
+func patternsApart(a, b []string) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return false
+	}
+	for _, x := range a {
+		for _, y := range b {
+			if !patternApart(strings.ToLower(x), strings.ToLower(y)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// patternApart compares what stands before the first wildcard or placeholder.
+func patternApart(a, b string) bool {
+	x, y := literalPrefix(a), literalPrefix(b)
+	switch {
+	case x == a && y == b:
+		return a != b
+	case x == a:
+		return !strings.HasPrefix(a, y)
+	case y == b:
+		return !strings.HasPrefix(b, x)
+	}
+	return !strings.HasPrefix(x, y) && !strings.HasPrefix(y, x)
+}
+
+func literalPrefix(pattern string) string {
+	if i := strings.IndexAny(pattern, "*{"); i >= 0 {
+		return pattern[:i]
+	}
+	return pattern
+}
+
+func pathsOf(set caddyhttp.MatcherSet) []string {
+	for _, m := range set {
+		if path, ok := m.(*caddyhttp.MatchPath); ok {
+			return *path
+		}
+	}
+	return nil
+}
+
+func hostsOf(set caddyhttp.MatcherSet) []string {
+	for _, m := range set {
+		if host, ok := m.(*caddyhttp.MatchHost); ok {
+			return *host
+		}
+	}
+	return nil
+}
+
+// paths returns the patterns of the innermost path matcher.
+func paths(matchers []caddyhttp.MatcherSets) []string {
+	var patterns []string
+	for _, sets := range matchers {
+		for _, set := range sets {
+			if found := pathsOf(set); len(found) > 0 {
+				patterns = found
+			}
+		}
+	}
+	return patterns
+}
