@@ -128,7 +128,7 @@ func adminStatus(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, queue.ErrNotFound):
 		return http.StatusNotFound
-	case errors.Is(err, queue.ErrNoPayload), errors.Is(err, queue.ErrBusy):
+	case errors.Is(err, queue.ErrNoPayload), errors.Is(err, queue.ErrPending), errors.Is(err, queue.ErrBusy):
 		return http.StatusConflict
 	case errors.Is(err, errNotRunning), errors.Is(err, queue.ErrClosed):
 		return http.StatusServiceUnavailable

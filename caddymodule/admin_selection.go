@@ -2,121 +2,169 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
-	"io"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/go-json-experiment/json"
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// selection is the body of a replay or a purge.
-type selection struct {
+// replayRequest is the body of a replay. An optional member that is there and
+// empty is a mistake, such as a variable of a script that is unset, and never
+// means everything.
+type replayRequest struct {
 	IDs      []string `json:"ids,omitempty"`
 	Dead     bool     `json:"dead,omitempty"`
 	Since    string   `json:"since,omitempty"`
-	Before   string   `json:"before,omitempty"`
-	Upstream string   `json:"upstream,omitempty"`
+	Upstream *string  `json:"upstream,omitempty"`
+}
+
+// purgeRequest is the body of a purge.
+type purgeRequest struct {
+	IDs         []string `json:"ids,omitempty"`
+	Force       bool     `json:"force,omitempty"`
+	Dead        bool     `json:"dead,omitempty"`
+	Quarantined bool     `json:"quarantined,omitempty"`
+	Upstream    string   `json:"upstream,omitempty"`
+	Before      *string  `json:"before,omitempty"`
+	DryRun      bool     `json:"dry_run,omitempty"`
 }
 
 // replayed is the answer to a replay, and purged that to a purge.
 type (
 	replayed struct {
-		Replayed       int `json:"replayed"`
-		WithoutPayload int `json:"without_payload"`
+		Replayed       int `json:"replayed"`        // deliveries
+		WithoutPayload int `json:"without_payload"` // events
 	}
 	purged struct {
-		Purged int `json:"purged"`
+		Purged int `json:"purged"` // events
 	}
 )
 
 // maxSelection bounds the body that names events.
 const maxSelection = 8 << 20
 
-func readSelection(r *http.Request) (selection, error) {
-	var s selection
-	dec := json.NewDecoder(io.LimitReader(r.Body, maxSelection))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&s); err != nil {
-		return s, badRequest("the body is not the JSON object that is expected here")
+// readSelection reads a body that is one JSON object of members that are known,
+// each at most once, and nothing else.
+func readSelection(r *http.Request, into any) error {
+	err := json.UnmarshalRead(http.MaxBytesReader(nil, r.Body, maxSelection), into, json.RejectUnknownMembers(true))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return badRequest("the body is larger than 8 MiB; name fewer events at a time")
 	}
-	if dec.More() {
-		return s, badRequest("something follows the JSON object in the body")
+	if err != nil {
+		return badRequest("the body is not one JSON object of the members that are known here, each once")
 	}
-	return s, nil
+	return nil
 }
 
-// ago turns a duration into the time that it began.
-func ago(name, text string) (time.Time, error) {
-	d, err := caddy.ParseDuration(text)
+// ago returns the time so long ago.
+func ago(name, duration string) (time.Time, error) {
+	d, err := caddy.ParseDuration(duration)
 	if err != nil || d <= 0 {
 		return time.Time{}, badRequest("%s must be a duration above zero, as in 30m, 1h or 14d", name)
 	}
 	return time.Now().Add(-d), nil
 }
 
-// one says whether exactly one of the choices was made.
-func one(choices ...bool) bool {
-	n := 0
-	for _, c := range choices {
-		if c {
-			n++
-		}
+func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error) {
+	var body replayRequest
+	if err := readSelection(r, &body); err != nil {
+		return nil, err
 	}
-	return n == 1
+	sel, err := body.selection(g)
+	if err != nil {
+		return nil, err
+	}
+	sel.Progress = told
+	done, err := g.queue.Replay(ctx, sel)
+	upstream := ""
+	if body.Upstream != nil {
+		upstream = *body.Upstream
+	}
+	if done.Deliveries > 0 {
+		g.dispatcher.Probe(upstream) // whoever replays takes it to be back
+	}
+	a.audit.replayed(sel, upstream, done, err, r)
+	if err != nil {
+		return nil, err
+	}
+	a.logger.Info("events replayed", zap.Int("deliveries", done.Deliveries), zap.Int("without_payload", done.WithoutPayload), zap.String("upstream", upstream))
+	return replayed{Replayed: done.Deliveries, WithoutPayload: done.WithoutPayload}, nil
 }
 
-func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error) {
-	s, err := readSelection(r)
-	if err != nil {
-		return nil, err
-	}
-	if !one(len(s.IDs) > 0, s.Dead, s.Since != "") || s.Before != "" {
-		return nil, badRequest(`say what to replay: {"ids":[...]}, {"dead":true} or {"since":"1h"}, each with an optional "upstream"`)
-	}
-	if err := g.knownUpstream(s.Upstream); err != nil {
-		return nil, err
-	}
-	sel := queue.Selection{IDs: s.IDs, Dead: s.Dead, Upstream: s.Upstream, Progress: told}
-	if s.Since != "" {
-		if sel.Since, err = ago("since", s.Since); err != nil {
-			return nil, err
+// selection returns what is to be replayed: to upstreams that are configured only.
+// A delivery to another one would wait without end.
+func (b replayRequest) selection(g *gateway) (s queue.ReplaySelection, err error) {
+	s = queue.ReplaySelection{IDs: b.IDs, Dead: b.Dead}
+	if b.Since != "" {
+		if s.Since, err = ago("since", b.Since); err != nil {
+			return s, err
 		}
 	}
-	done, err := g.queue.Replay(ctx, sel)
-	if done.Replayed > 0 {
-		g.dispatcher.Probe(s.Upstream) // whoever replays takes it to be back
+	if s.Check() != nil {
+		return s, badRequest(`say what to replay: {"ids":[...]}, {"dead":true} or {"since":"1h"}, each with an optional "upstream"`)
 	}
-	a.audit.replayed(sel, done, err, r)
-	if err != nil {
-		return nil, err
+	s.Upstreams = []string{}
+	if c := g.configuration(); c != nil {
+		for _, u := range c.Upstreams {
+			s.Upstreams = append(s.Upstreams, u.Name)
+		}
 	}
-	a.logger.Info("events replayed", zap.Int("events", done.Replayed), zap.Int("without_payload", done.WithoutPayload), zap.String("upstream", s.Upstream))
-	return replayed{Replayed: done.Replayed, WithoutPayload: done.WithoutPayload}, nil
+	if b.Upstream != nil {
+		if !slices.Contains(s.Upstreams, *b.Upstream) {
+			return s, badRequest("upstream %q is not configured, so that nothing would deliver to it; there are: %s", *b.Upstream, strings.Join(s.Upstreams, ", "))
+		}
+		s.Upstreams = []string{*b.Upstream}
+	}
+	return s, nil
 }
 
 func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error) {
-	s, err := readSelection(r)
+	var body purgeRequest
+	if err := readSelection(r, &body); err != nil {
+		return nil, err
+	}
+	sel, err := body.selection(g)
 	if err != nil {
 		return nil, err
 	}
-	if !one(len(s.IDs) > 0, s.Dead) || s.Since != "" || s.Upstream != "" || (s.Before != "" && !s.Dead) {
-		return nil, badRequest(`say what to purge: {"ids":[...]} or {"dead":true,"before":"24h"}`)
+	sel.Progress = told
+	n, err := g.queue.Purge(ctx, sel)
+	if !sel.DryRun {
+		a.audit.purged(sel, n, err, r)
 	}
-	sel := queue.Selection{IDs: s.IDs, Dead: s.Dead, Progress: told}
-	if s.Before != "" {
-		if sel.Before, err = ago("before", s.Before); err != nil {
-			return nil, err
+	if errors.Is(err, queue.ErrPending) {
+		return nil, fmt.Errorf("%w; with force it is deleted all the same", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !sel.DryRun {
+		a.logger.Info("events purged", zap.Int("events", n))
+	}
+	return purged{Purged: n}, nil
+}
+
+// selection returns what is to be purged.
+func (b purgeRequest) selection(g *gateway) (s queue.PurgeSelection, err error) {
+	s = queue.PurgeSelection{
+		IDs: b.IDs, Force: b.Force, Dead: b.Dead, Quarantined: b.Quarantined, Upstream: b.Upstream, DryRun: b.DryRun,
+	}
+	if b.Before != nil {
+		if s.Before, err = ago("before", *b.Before); err != nil {
+			return s, err
 		}
 	}
-	n, err := g.queue.Purge(ctx, sel)
-	a.audit.purged(sel, n, err, r)
-	if err != nil {
-		return nil, err
+	if s.Check() != nil {
+		return s, badRequest(`say what to purge: {"ids":[...]}, with an optional "force", {"dead":true} or {"quarantined":true}, ` +
+			`each with an optional "before", or {"upstream":"..."}; all with an optional "dry_run"`)
 	}
-	a.logger.Info("events purged", zap.Int("events", n))
-	return purged{Purged: n}, nil
+	return s, g.knownUpstream(b.Upstream)
 }

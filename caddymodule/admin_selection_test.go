@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -44,31 +45,6 @@ func TestAdminReplay(t *testing.T) {
 	}
 }
 
-func TestAdminPurge(t *testing.T) {
-	a := newAdminSite(t)
-	one := a.settledNote("note-1")
-	a.settledNote("note-2")
-	purged := func(body string, want float64) {
-		t.Helper()
-		if done := fields(t, "purge", a.object("POST", "/scribegate/purge", body), "purged"); done["purged"] != want {
-			t.Errorf("%s: %v, want %v", body, done, want)
-		}
-	}
-	purged(`{"dead":true,"before":"1h"}`, 0)
-	purged(`{"ids":["`+one+`"]}`, 1)
-	if r := a.ask("GET", "/scribegate/events/"+one, ""); r.status != http.StatusNotFound {
-		t.Errorf("the purged event: %d", r.status)
-	}
-	purged(`{"dead":true}`, 1)
-	purged(`{"dead":true}`, 0)
-	if ids, _ := a.listed("", 10); len(ids) != 0 {
-		t.Errorf("left: %v", ids)
-	}
-	if n := queued(t).Queue.Bytes; n != 0 {
-		t.Errorf("%d bytes are left", n)
-	}
-}
-
 func TestAdminErrors(t *testing.T) {
 	a := newAdminSite(t)
 	id := a.settledNote("note-1")
@@ -104,15 +80,42 @@ func TestAdminErrors(t *testing.T) {
 		{"replay of two kinds", "POST", "/scribegate/replay", `{"dead":true,"since":"1h"}`, 400},
 		{"replay before", "POST", "/scribegate/replay", `{"dead":true,"before":"1h"}`, 400},
 		{"replay to nobody", "POST", "/scribegate/replay", `{"dead":true,"upstream":"nobody"}`, 400},
+		{"replay to an empty name", "POST", "/scribegate/replay", `{"dead":true,"upstream":""}`, 400},
+		{"replay of the quarantined", "POST", "/scribegate/replay", `{"quarantined":true}`, 400},
+		{"replay by force", "POST", "/scribegate/replay", `{"ids":["` + id + `"],"force":true}`, 400},
+		{"replay that is dry", "POST", "/scribegate/replay", `{"dead":true,"dry_run":true}`, 400},
 		{"replay since a word", "POST", "/scribegate/replay", `{"since":"ever"}`, 400},
 		{"replay since tomorrow", "POST", "/scribegate/replay", `{"since":"-1h"}`, 400},
 		{"replay of no JSON", "POST", "/scribegate/replay", `dead`, 400},
 		{"replay with more behind", "POST", "/scribegate/replay", `{"dead":true} {}`, 400},
+		{"replay with a bracket behind", "POST", "/scribegate/replay", `{"ids":["` + id + `"]}]`, 400},
+		{"replay with a brace behind", "POST", "/scribegate/replay", `{"dead":true}}`, 400},
 		{"replay with an unknown member", "POST", "/scribegate/replay", `{"dead":true,"upstreams":"ehr"}`, 400},
+		{"replay with a member in capitals", "POST", "/scribegate/replay", `{"Dead":true}`, 400},
+		{"replay with a member twice", "POST", "/scribegate/replay", `{"dead":true,"dead":true}`, 400},
+		{"replay of a list", "POST", "/scribegate/replay", `["` + id + `"]`, 400},
+		{"replay of an id that is no text", "POST", "/scribegate/replay", `{"ids":[1]}`, 400},
+		{"replay of more than is read", "POST", "/scribegate/replay", `{"dead":true}` + strings.Repeat(" ", maxSelection), 400},
 		{"purge of nothing", "POST", "/scribegate/purge", "{}", 400},
 		{"purge since", "POST", "/scribegate/purge", `{"since":"1h"}`, 400},
 		{"purge before, of ids", "POST", "/scribegate/purge", `{"ids":["` + id + `"],"before":"1h"}`, 400},
+		{"purge before, of an upstream", "POST", "/scribegate/purge", `{"upstream":"lab","before":"1h"}`, 400},
 		{"purge before a word", "POST", "/scribegate/purge", `{"dead":true,"before":"ever"}`, 400},
+		{"purge before an empty time", "POST", "/scribegate/purge", `{"dead":true,"before":""}`, 400},
+		{"purge before now", "POST", "/scribegate/purge", `{"dead":true,"before":"0s"}`, 400},
+		{"purge of two kinds", "POST", "/scribegate/purge", `{"dead":true,"quarantined":true}`, 400},
+		{"purge of ids and the dead", "POST", "/scribegate/purge", `{"ids":["` + id + `"],"dead":true}`, 400},
+		{"purge of the dead of an upstream", "POST", "/scribegate/purge", `{"dead":true,"upstream":"lab"}`, 400},
+		{"purge of an unknown upstream", "POST", "/scribegate/purge", `{"upstream":"nobody"}`, 400},
+		{"purge of an empty upstream", "POST", "/scribegate/purge", `{"upstream":""}`, 400},
+		{"purge of nothing, dry", "POST", "/scribegate/purge", `{"dry_run":true}`, 400},
+		{"purge of nothing by force", "POST", "/scribegate/purge", `{"force":true}`, 400},
+		{"purge of the dead by force", "POST", "/scribegate/purge", `{"dead":true,"force":true}`, 400},
+		{"purge with a bracket behind", "POST", "/scribegate/purge", `{"ids":["` + id + `"]}]`, 400},
+		{"purge with more behind", "POST", "/scribegate/purge", `{"dead":true}{"dead":true}`, 400},
+		{"purge with an unknown member", "POST", "/scribegate/purge", `{"dead":true,"dryrun":true}`, 400},
+		{"purge with a member in capitals", "POST", "/scribegate/purge", `{"dead":true,"DRY_RUN":true}`, 400},
+		{"dry purge of an unknown id", "POST", "/scribegate/purge", `{"ids":["soapnoteapi-00"],"dry_run":true}`, 404},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -132,7 +135,7 @@ func TestAdminErrors(t *testing.T) {
 			}
 		})
 	}
-	if ids, _ := a.listed("", 10); len(ids) != 1 {
+	if ids, _ := a.listed("&state=dead", 10); len(ids) != 1 {
 		t.Errorf("after nothing but errors: %v", ids)
 	}
 }

@@ -100,29 +100,59 @@ func (a audit) settled(o queue.Outcome) {
 	a.write(actionDead, append(fields, zap.String("reason", string(o.Result)))...)
 }
 
-func (a audit) replayed(s queue.Selection, done queue.Replayed, err error, r *http.Request) {
+func (a audit) replayed(s queue.ReplaySelection, upstream string, done queue.Replayed, err error, r *http.Request) {
 	if refused(err) {
 		return
 	}
-	fields := selected(s)
-	if s.Upstream != "" {
-		fields = append(fields, zap.String("upstream", s.Upstream))
+	var fields []zap.Field
+	switch {
+	case len(s.IDs) > 0:
+		fields = append(fields, zap.Strings("event_ids", s.IDs))
+	case s.Dead:
+		fields = append(fields, zap.String("selection", "dead"))
+	default:
+		fields = append(fields, zap.String("selection", "since"), at("since", s.Since))
 	}
-	fields = append(fields, zap.Int("events", done.Replayed), zap.Int("without_payload", done.WithoutPayload))
+	if upstream != "" {
+		fields = append(fields, zap.String("upstream", upstream))
+	}
+	fields = append(fields, zap.Int("deliveries", done.Deliveries), zap.Int("without_payload", done.WithoutPayload))
 	a.asked(actionReplayed, r, append(fields, unfinished(err)...)...)
 }
 
-func (a audit) purged(s queue.Selection, n int, err error, r *http.Request) {
+func (a audit) purged(s queue.PurgeSelection, n int, err error, r *http.Request) {
 	if refused(err) {
 		return
 	}
-	a.asked(actionPurged, r, append(append(selected(s), zap.Int("events", n)), unfinished(err)...)...)
+	var fields []zap.Field
+	switch {
+	case len(s.IDs) > 0:
+		fields = append(fields, zap.Strings("event_ids", s.IDs))
+	case s.Dead:
+		fields = append(fields, zap.String("selection", "dead"))
+	case s.Quarantined:
+		fields = append(fields, zap.String("selection", "quarantined"))
+	default:
+		fields = append(fields, zap.String("selection", "upstream"), zap.String("upstream", s.Upstream))
+	}
+	if s.Force {
+		fields = append(fields, zap.Bool("force", true))
+	}
+	if !s.Before.IsZero() {
+		fields = append(fields, at("before", s.Before))
+	}
+	a.asked(actionPurged, r, append(append(fields, zap.Int("events", n)), unfinished(err)...)...)
+}
+
+// at is a time of a selection.
+func at(name string, t time.Time) zap.Field {
+	return zap.String(name, t.UTC().Format(time.RFC3339))
 }
 
 // refused reports whether an error says that nothing was changed.
 func refused(err error) bool {
 	return errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrNoPayload) ||
-		errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrClosed)
+		errors.Is(err, queue.ErrPending) || errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrClosed)
 }
 
 // unfinished marks what was begun and broken off, such as by a client that went
@@ -155,18 +185,4 @@ func onlyOrigin(header string) string {
 		return "invalid"
 	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
-}
-
-// selected names the events that were chosen: by id, or by what they have in
-// common.
-func selected(s queue.Selection) []zap.Field {
-	switch {
-	case len(s.IDs) > 0:
-		return []zap.Field{zap.Strings("event_ids", s.IDs)}
-	case s.Dead && !s.Before.IsZero():
-		return []zap.Field{zap.String("selection", "dead"), zap.String("before", s.Before.UTC().Format(time.RFC3339))}
-	case s.Dead:
-		return []zap.Field{zap.String("selection", "dead")}
-	}
-	return []zap.Field{zap.String("selection", "since"), zap.String("since", s.Since.UTC().Format(time.RFC3339))}
 }

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,7 +96,8 @@ func TestAuditTrail(t *testing.T) {
 
 	id := a.settledNote("note-1")
 	accepted(t, s, "note-1")
-	do(t, s.soapnote("/soapnote?user_id=QUERY", `{"no json`))
+	const bad = `{"no json`
+	do(t, s.soapnote("/soapnote?user_id=QUERY", bad))
 	forged := s.soapnote("/soapnote", note("forged"))
 	forged.Header.Set("X-SoapNoteAPI-Signature", strings.Repeat("0", 64))
 	for range 3 * sampleFirst {
@@ -115,7 +117,10 @@ func TestAuditTrail(t *testing.T) {
 	}
 	request.Header.Set("Origin", "http://"+a.admin+"/path?PATIENT-TEXT")
 	do(t, request)
-	a.object("POST", "/scribegate/purge", `{"ids":["`+id+`"]}`)
+	for _, body := range []string{`{"ids":["` + id + `"]}`, `{"ids":["` + soapnoteID(bad) + `"],"force":true}`, `{"quarantined":true}`, `{"upstream":"lab"}`} {
+		a.object("POST", "/scribegate/purge", body[:len(body)-1]+`,"dry_run":true}`)
+		a.object("POST", "/scribegate/purge", body)
+	}
 	eventually(t, "the flood to be counted", func() bool { return strings.Contains(fileText(t, file), "left_out") })
 
 	event := []string{"event_id", "provider", "type"}
@@ -136,11 +141,14 @@ func TestAuditTrail(t *testing.T) {
 		{"delivered", actionDelivered, with("upstream", "attempt", "status", "duration"), map[string]any{"event_id": id, "upstream": "ehr", "attempt": 1.0, "status": 204.0}, 2},
 		{"dead", actionDead, with("upstream", "attempt", "reason"), map[string]any{"event_id": id, "upstream": "lab", "reason": "gone"}, 4},
 		{"payload read", actionPayloadRead, with("by"), map[string]any{"event_id": id}, 1},
-		{"replayed by id", actionReplayed, []string{"event_ids", "upstream", "events", "without_payload", "by"}, map[string]any{"upstream": "lab", "events": 1.0}, 1},
-		{"replayed the dead", actionReplayed, []string{"selection", "events", "without_payload", "by"}, map[string]any{"selection": "dead", "events": 1.0}, 1},
-		{"replayed by time", actionReplayed, []string{"selection", "since", "events", "without_payload", "by"}, map[string]any{"selection": "since", "events": 1.0}, 1},
+		{"replayed by id", actionReplayed, []string{"event_ids", "upstream", "deliveries", "without_payload", "by"}, map[string]any{"upstream": "lab", "deliveries": 1.0}, 1},
+		{"replayed the dead", actionReplayed, []string{"selection", "deliveries", "without_payload", "by"}, map[string]any{"selection": "dead", "deliveries": 1.0}, 1},
+		{"replayed by time", actionReplayed, []string{"selection", "since", "deliveries", "without_payload", "by"}, map[string]any{"selection": "since", "deliveries": 2.0}, 1},
 		{"purged the dead, by a browser", actionPurged, []string{"selection", "before", "events", "by", "origin"}, map[string]any{"origin": "http://" + a.admin, "events": 0.0}, 1},
 		{"purged by id", actionPurged, []string{"event_ids", "events", "by"}, map[string]any{"events": 1.0}, 1},
+		{"purged by force", actionPurged, []string{"event_ids", "force", "events", "by"}, map[string]any{"force": true, "events": 1.0}, 1},
+		{"purged the quarantined", actionPurged, []string{"selection", "events", "by"}, map[string]any{"selection": "quarantined", "events": 0.0}, 1},
+		{"purged an upstream's", actionPurged, []string{"selection", "upstream", "events", "by"}, map[string]any{"selection": "upstream", "upstream": "lab", "events": 0.0}, 1},
 	}
 	lines := auditLines(t, file)
 	known := 0
@@ -219,6 +227,7 @@ func TestAuditOfWhatFails(t *testing.T) {
 		{"the disk fails", errors.New("no room"), 2},
 		{"unknown", queue.ErrNotFound, 0},
 		{"without payload", queue.ErrNoPayload, 0},
+		{"waited for", queue.ErrPending, 0},
 		{"invalid", queue.ErrInvalid, 0},
 		{"closed", queue.ErrClosed, 0},
 	}
@@ -233,11 +242,11 @@ func TestAuditOfWhatFails(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
 			r.Header.Set("Origin", "PATIENT-TEXT")
 			a := audit{logger}
-			a.purged(queue.Selection{Dead: true}, 3, err, r)
-			a.replayed(queue.Selection{Dead: true}, queue.Replayed{Replayed: 3}, err, r)
+			a.purged(queue.PurgeSelection{Dead: true}, 3, err, r)
+			a.replayed(queue.ReplaySelection{Dead: true}, "", queue.Replayed{Deliveries: 3}, err, r)
 			for _, line := range logs.All() {
 				fields := line.ContextMap()
-				if _, unfinished := fields["unfinished"]; unfinished != (tt.err != nil) || fields["events"] != int64(3) || fields["origin"] != "invalid" {
+				if _, unfinished := fields["unfinished"]; unfinished != (tt.err != nil) || cmp.Or(fields["events"], fields["deliveries"]) != int64(3) || fields["origin"] != "invalid" {
 					t.Errorf("%s: %v", line.Message, fields)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/dustin/go-humanize"
@@ -106,7 +107,12 @@ func printJSON(cmd *cobra.Command, v any) error {
 
 // counted is a number of things, in words.
 func counted(n int, thing string) string {
-	if n != 1 {
+	stem, y := strings.CutSuffix(thing, "y")
+	switch {
+	case n == 1:
+	case y:
+		thing = stem + "ies"
+	default:
 		thing += "s"
 	}
 	return humanize.Comma(int64(n)) + " " + thing

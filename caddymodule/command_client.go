@@ -216,7 +216,7 @@ func advised(err error) error {
 		return err
 	}
 	switch {
-	case said.status == http.StatusNotFound && strings.Contains(said.text, "no such event"):
+	case said.status == http.StatusNotFound && strings.HasSuffix(said.text, "no such event"):
 		said.text += "; `caddy scribegate events` lists those that there are"
 	case said.status == http.StatusConflict && strings.Contains(said.text, "no longer kept"):
 		said.text += "; it goes with the last delivery, unless keep_delivered puts that off"

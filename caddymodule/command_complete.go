@@ -116,7 +116,7 @@ const anyState queue.State = ""
 func completeIDs(arguments int, states ...queue.State) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
-		if len(args) == arguments || cmd.Flags().Changed("dead") || cmd.Flags().Changed("since") {
+		if len(args) == arguments || selected(cmd) {
 			return nil, directive
 		}
 		var ids []cobra.Completion
@@ -135,6 +135,12 @@ func completeIDs(arguments int, states ...queue.State) cobra.CompletionFunc {
 		}
 		return ids, directive
 	}
+}
+
+// selected reports whether a flag says which events a command is about.
+func selected(cmd *cobra.Command) bool {
+	changed := cmd.Flags().Changed
+	return changed("dead") || changed("since") || changed("quarantined") || changed("upstream") && cmd.Name() == "purge"
 }
 
 // inShort describes an event beside its id.

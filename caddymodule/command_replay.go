@@ -11,25 +11,27 @@ import (
 )
 
 func replayCommand() *cobra.Command {
-	var s selection
+	var b replayRequest
 	cmd := &cobra.Command{
 		Use:   "replay [<id>...]",
 		Short: "Delivers events again, with a fresh budget of attempts",
 		Long: `
 Delivers events again, with a fresh budget of attempts: those named, every dead
-delivery, or whatever was received within a time. In a terminal it tells how far it
-has come. Ctrl-C stops it; what was replayed until then stays so.`,
+delivery, or whatever was received within a time. Deliveries to upstreams that are
+not configured stay as they are, and so do those in flight. The number that is
+printed counts deliveries. In a terminal the command shows how far it has come.
+Ctrl-C stops it; what was replayed until then stays so.`,
 		Example: `  caddy scribegate replay soapnoteapi-0123456789abcdef0123456789abcdef
   caddy scribegate replay --dead --upstream ehr
   caddy scribegate replay --since 1h`,
 		ValidArgsFunction: completeIDs(anyNumber, queue.Dead),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
-			s.IDs = args
-			if !one(len(s.IDs) > 0, s.Dead, s.Since != "") {
+			b.IDs, b.Upstream = args, given(cmd, "upstream")
+			if !one(len(b.IDs) > 0, b.Dead, b.Since != "") {
 				return errors.New("say what to replay: ids, --dead or --since, and only one of them")
 			}
 			var done replayed
-			if err := changing("replay", "replaying", "replayed").do(cmd, s, &done); err != nil {
+			if err := changing("replay", "replaying", "replayed").do(cmd, b, &done); err != nil {
 				return err
 			}
 			if wantsJSON(cmd) {
@@ -37,55 +39,39 @@ has come. Ctrl-C stops it; what was replayed until then stays so.`,
 			}
 			skipped := ""
 			if done.WithoutPayload > 0 {
-				skipped = fmt.Sprintf(", %d skipped since their payload is no longer kept", done.WithoutPayload)
+				skipped = fmt.Sprintf(", %s skipped since the payload is no longer kept", counted(done.WithoutPayload, "event"))
 			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s replayed%s\n", counted(done.Replayed, "event"), skipped)
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s replayed%s\n", counted(done.Replayed, "delivery"), skipped)
 			return nil
 		}),
 	}
-	cmd.Flags().BoolVar(&s.Dead, "dead", false, "every dead delivery")
-	cmd.Flags().StringVar(&s.Since, "since", "", "every event received within this time, such as 1h")
-	cmd.Flags().StringVar(&s.Upstream, "upstream", "", "deliveries to this upstream only")
+	cmd.Flags().BoolVar(&b.Dead, "dead", false, "every dead delivery")
+	cmd.Flags().StringVar(&b.Since, "since", "", "every event received within this time, such as 1h")
+	cmd.Flags().String("upstream", "", "deliveries to this upstream only")
 	complete(cmd, "since", completeDurations)
 	complete(cmd, "upstream", completeUpstreams)
 	return addAddress(cmd)
 }
 
-func purgeCommand() *cobra.Command {
-	var s selection
-	cmd := &cobra.Command{
-		Use:   "purge [<id>...]",
-		Short: "Deletes events for good",
-		Long: `
-Deletes events for good: those named, whatever their state, or every one that is
-dead or quarantined and that no upstream waits for. In a terminal it tells how far
-it has come. Ctrl-C stops it; what was purged until then is gone.`,
-		Example: `  caddy scribegate purge soapnoteapi-0123456789abcdef0123456789abcdef
-  caddy scribegate purge --dead --before 24h`,
-		ValidArgsFunction: completeIDs(anyNumber, queue.Dead, queue.Quarantined),
-		RunE: run(func(cmd *cobra.Command, args []string) error {
-			s.IDs = args
-			if !one(len(s.IDs) > 0, s.Dead) {
-				return errors.New("say what to purge: ids or --dead, and only one of them")
-			}
-			if s.Before != "" && !s.Dead {
-				return errors.New("--before goes with --dead")
-			}
-			var done purged
-			if err := changing("purge", "purging", "purged").do(cmd, s, &done); err != nil {
-				return err
-			}
-			if wantsJSON(cmd) {
-				return printJSON(cmd, done)
-			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s purged\n", counted(done.Purged, "event"))
-			return nil
-		}),
+// given returns the value of a flag, or nil where the flag is not there. A value
+// that is empty, as that of a variable that is unset, is not the same as none.
+func given(cmd *cobra.Command, flag string) *string {
+	if !cmd.Flags().Changed(flag) {
+		return nil
 	}
-	cmd.Flags().BoolVar(&s.Dead, "dead", false, "every dead and quarantined event")
-	cmd.Flags().StringVar(&s.Before, "before", "", "only those received longer ago than this, such as 24h")
-	complete(cmd, "before", completeDurations)
-	return addAddress(cmd)
+	value, _ := cmd.Flags().GetString(flag) // it is defined
+	return &value
+}
+
+// one reports whether exactly one of the choices was made.
+func one(choices ...bool) bool {
+	n := 0
+	for _, c := range choices {
+		if c {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // changing is work on events.

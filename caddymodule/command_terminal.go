@@ -1,9 +1,14 @@
 package caddymodule
 
 import (
+	"bufio"
+	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
@@ -31,10 +36,10 @@ type terminal struct {
 // terminalOf looks at what is written to. Colours are left out where the
 // environment asks for that: see no-color.org.
 func terminalOf(w io.Writer) terminal {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !isTerminal(w) {
 		return terminal{}
 	}
+	f, _ := w.(*os.File) // it is one
 	width, _, err := term.GetSize(int(f.Fd()))
 	if err != nil {
 		width = 0
@@ -48,4 +53,29 @@ func (t terminal) paint(text string, c colour) string {
 		return text
 	}
 	return string(c) + text + endOfColour
+}
+
+// isTerminal reports whether what a command reads or writes is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// questioner returns a function that asks a question in the terminal and reports
+// whether the answer is yes. It is nil where nobody is there to see the question and
+// to answer it.
+func questioner(cmd *cobra.Command) func(question string) bool {
+	seen := []io.Writer{cmd.ErrOrStderr(), cmd.OutOrStdout()}
+	i := slices.IndexFunc(seen, func(w io.Writer) bool { return isTerminal(w) })
+	if i < 0 || !isTerminal(cmd.InOrStdin()) {
+		return nil
+	}
+	return func(question string) bool {
+		_, _ = fmt.Fprint(seen[i], question, " [y/N] ")
+		answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+		if err != nil {
+			_, _ = fmt.Fprintln(seen[i]) // no line break was typed
+		}
+		return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer)))
+	}
 }

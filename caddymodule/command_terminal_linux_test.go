@@ -18,6 +18,7 @@ import (
 // A screen is a terminal and what was printed to it.
 type screen struct {
 	terminal *os.File // for a process
+	keyboard *os.File
 
 	mu      sync.Mutex
 	printed bytes.Buffer
@@ -44,7 +45,7 @@ func newScreen(t *testing.T, columns uint16) *screen {
 	}
 	size := [4]uint16{24, columns}
 	set(end, syscall.TIOCSWINSZ, unsafe.Pointer(&size))
-	s := &screen{terminal: end, ended: make(chan struct{})}
+	s := &screen{terminal: end, keyboard: control, ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
 		_, _ = io.Copy(s, control) // it ends with an error when nobody has the terminal open
@@ -117,7 +118,7 @@ func TestProgressInATerminal(t *testing.T) {
 	for name, tt := range map[string]struct {
 		args, shows, last, out string
 	}{
-		"replay":  {"replay --dead", "replaying: 5 of 9,000", `{"replayed":9000,"without_payload":0}`, "9,000 events replayed\n"},
+		"replay":  {"replay --dead", "replaying: 5 of 9,000", `{"replayed":9000,"without_payload":0}`, "9,000 deliveries replayed\n"},
 		"purge":   {"purge --dead", "purging: 5 of 9,000", `{"purged":9000}`, "9,000 events purged\n"},
 		"compact": {"compact", "compacting: 5 B of 8.8 KiB", `{"before":9000,"after":5}`, "compacted: 8.8 KiB -> 5 B\n"},
 		"json":    {"purge --dead --json", "purging: 5 of 9,000", `{"purged":9000}`, "{\n  \"purged\": 9000\n}\n"},

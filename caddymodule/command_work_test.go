@@ -37,8 +37,8 @@ func TestLongWork(t *testing.T) {
 		out    string // or, where it is empty
 		fails  []string
 	}{
-		"replayed":            {"replay --dead", answerLines(halfDone, `{"replayed":9000,"without_payload":0}`), "9,000 events replayed\n", nil},
-		"some without":        {"replay --since 1h", answerLines(`{"replayed":1,"without_payload":2}`), "1 event replayed, 2 skipped since their payload is no longer kept\n", nil},
+		"replayed":            {"replay --dead", answerLines(halfDone, `{"replayed":9000,"without_payload":0}`), "9,000 deliveries replayed\n", nil},
+		"some without":        {"replay --since 1h", answerLines(`{"replayed":1,"without_payload":2}`), "1 delivery replayed, 2 events skipped since the payload is no longer kept\n", nil},
 		"purged":              {"purge --dead", answerLines(halfDone, halfDone, `{"purged":1}`), "1 event purged\n", nil},
 		"compacted":           {"compact", answerLines(halfDone, `{"before":2048,"after":1024}`), "compacted: 2.0 KiB -> 1.0 KiB\n", nil},
 		"fails on the way":    {"replay --dead", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: at least 5 of 9,000 events were replayed, the others are as they were"}},
@@ -50,7 +50,7 @@ func TestLongWork(t *testing.T) {
 		"no JSON in the line": {"replay --dead", answerLines("<html>"), "", []string{"broke off"}},
 		"an answer in one piece": {"replay --dead", func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, 200, []byte(`{"replayed":3,"without_payload":0}`+"\n"))
-		}, "3 events replayed\n", nil},
+		}, "3 deliveries replayed\n", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

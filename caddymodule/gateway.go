@@ -164,7 +164,7 @@ func (g *gateway) warnOrphans(a *App) {
 	}
 	for name, s := range stats.Upstreams {
 		if a.upstream(name) == nil && s.Pending+s.Dead > 0 {
-			a.logger.Warn("events wait for an upstream that is not configured; they are kept: define it again or purge them",
+			a.logger.Warn("events wait for an upstream that is not configured, and are kept: define it again, or delete what waits for it: caddy scribegate purge --upstream "+name,
 				zap.String("upstream", name), zap.Int64("pending", s.Pending), zap.Int64("dead", s.Dead))
 		}
 	}

@@ -118,7 +118,8 @@ func TestReloadOrphansAnUpstream(t *testing.T) {
 	if len(all) != 2 || all[0].Name != "ehr" || all[0].Orphaned || all[1].Name != "lab" || !all[1].Orphaned || all[1].Pending != 1 {
 		t.Errorf("status %+v", all)
 	}
-	if warned := captured.with(t, "events wait for an upstream that is not configured"); len(warned) != 1 || warned[0]["upstream"] != "lab" {
+	if warned := captured.with(t, "events wait for an upstream that is not configured"); len(warned) != 1 || warned[0]["upstream"] != "lab" ||
+		!strings.Contains(warned[0]["msg"].(string), "define it again, or delete what waits for it: caddy scribegate purge --upstream lab") {
 		t.Errorf("warnings %v", warned)
 	}
 

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/scribegate/scribegate/verifier/event"
@@ -22,6 +23,9 @@ var (
 	// ErrNoPayload says that the event's payload has been deleted, as it is
 	// after the last delivery.
 	ErrNoPayload = errors.New("the event's payload is no longer kept")
+
+	// ErrPending says that an upstream still waits for the event.
+	ErrPending = errors.New("an upstream still waits for the event")
 
 	// ErrBusy says that what was asked for is under way already.
 	ErrBusy = errors.New("it is under way already")
@@ -55,13 +59,15 @@ type Queue interface {
 	Claim(upstream string, now time.Time, want Want) (Claimed, error)
 
 	// Load reads the event of a claimed delivery, which is not to be changed:
-	// others may have it as well. ErrNotFound: it has been purged meanwhile.
-	// ErrUnreadable: it cannot be opened, now or later.
+	// others may have it as well. ErrNotFound: the event, or its delivery to
+	// this upstream, has been purged meanwhile. ErrUnreadable: it cannot be
+	// opened, now or later.
 	Load(d Delivery) (*event.Event, error)
 
 	// Settle records the outcome of an attempt at a claimed delivery, and
 	// returns before that is durable: losing an outcome costs a duplicate,
-	// never an event. The claim ends when the outcome is durable.
+	// never an event. The claim ends when the outcome is durable. The outcome
+	// of a delivery that has been purged changes nothing.
 	Settle(o Outcome)
 
 	// Release gives a claimed delivery back as if it had not been claimed.
@@ -82,14 +88,24 @@ type Queue interface {
 	// ErrUnreadable.
 	Payload(ctx context.Context, id string) (*event.Event, error)
 
-	// Replay makes deliveries due again at once, with a fresh budget of
-	// attempts. A single id that names an event without payload is
-	// ErrNoPayload, an unknown one ErrNotFound, and then nothing is changed.
-	Replay(ctx context.Context, s Selection) (Replayed, error)
+	// Replay makes the selected deliveries due at once, with a fresh budget of
+	// attempts. A claimed delivery is left to its claim. With IDs all of the
+	// events are replayed or none: an unknown id, or an event that is not for
+	// any of the upstreams, is ErrNotFound, one without payload ErrNoPayload,
+	// a quarantined one ErrInvalid.
+	Replay(ctx context.Context, s ReplaySelection) (Replayed, error)
 
-	// Purge deletes events for good and returns how many. An unknown id is
-	// ErrNotFound, and then nothing is deleted.
-	Purge(ctx context.Context, s Selection) (int, error)
+	// Purge deletes for good and returns of how many events it deleted
+	// something. Claimed deliveries are deleted as well: an attempt that is
+	// under way may still reach the upstream, and its outcome changes nothing.
+	// With the last of its deliveries an event is deleted, and its id is
+	// forgotten: who sends the event again has it stored again. An event of
+	// which only ended deliveries are left has ended now.
+	//
+	// With IDs all of the events are deleted or none: an unknown id is
+	// ErrNotFound, and, without Force, an event with a pending delivery is
+	// ErrPending.
+	Purge(ctx context.Context, s PurgeSelection) (int, error)
 
 	// Stats counts what is in the store. It is cheap.
 	Stats() (Stats, error)
@@ -281,22 +297,62 @@ type Page struct {
 	Next    string // the cursor of the next page; "" after the last
 }
 
-// A Selection picks the events of a replay or a purge: those named, the dead
-// ones, or those received since a time. Exactly one of IDs, Dead and Since is
-// set.
-type Selection struct {
-	IDs      []string
-	Dead     bool
-	Since    time.Time // replay: received at or after
-	Before   time.Time // purge of dead events: received before; zero is all
-	Upstream string    // replay: this upstream's deliveries only; "" is all
-	Progress Progress  // is told of events that are dealt with; may be nil
+// A ReplaySelection picks the deliveries of a replay: those of the events that
+// are named, the dead ones, or those of the events received since a time. Exactly
+// one of IDs, Dead and Since is set.
+type ReplaySelection struct {
+	IDs       []string
+	Dead      bool
+	Since     time.Time // received at or after
+	Upstreams []string  // only deliveries to these; nil is to all
+	Progress  Progress  // is told of events that are dealt with; may be nil
 }
 
-// Replayed is the answer to Replay, counted in events.
+// Check returns ErrInvalid unless the selection is of exactly one kind.
+func (s ReplaySelection) Check() error {
+	return exactlyOne(len(s.IDs) > 0, s.Dead, !s.Since.IsZero())
+}
+
+// A PurgeSelection picks what a purge deletes: the events that are named, every
+// dead delivery, the quarantined events, or the pending and the dead deliveries to
+// an upstream. Exactly one of IDs, Dead, Quarantined and Upstream is set.
+type PurgeSelection struct {
+	IDs         []string
+	Force       bool // with IDs: also those that an upstream still waits for
+	Dead        bool
+	Quarantined bool
+	Upstream    string
+	Before      time.Time // with Dead or Quarantined: of events received before; zero is all
+	DryRun      bool      // nothing is deleted; the answer is what a purge would return now
+	Progress    Progress  // is told of events that are dealt with; may be nil
+}
+
+// Check returns ErrInvalid unless the selection is of exactly one kind, and has
+// only what belongs to it.
+func (s PurgeSelection) Check() error {
+	if s.Force && len(s.IDs) == 0 || !s.Before.IsZero() && !s.Dead && !s.Quarantined {
+		return fmt.Errorf("%w: force belongs to ids, a time to what is dead or quarantined", ErrInvalid)
+	}
+	return exactlyOne(len(s.IDs) > 0, s.Dead, s.Quarantined, s.Upstream != "")
+}
+
+func exactlyOne(kinds ...bool) error {
+	n := 0
+	for _, set := range kinds {
+		if set {
+			n++
+		}
+	}
+	if n != 1 {
+		return fmt.Errorf("%w: select in exactly one way", ErrInvalid)
+	}
+	return nil
+}
+
+// Replayed is the answer to Replay.
 type Replayed struct {
-	Replayed       int
-	WithoutPayload int // skipped, since their payload is no longer kept
+	Deliveries     int // that are due again
+	WithoutPayload int // events that were skipped, since their payload is no longer kept
 }
 
 // Stats count what is in the store.

@@ -155,8 +155,9 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 func (q *Queue) loadStored(d queue.Delivery) (*event.Event, error) {
 	var e *event.Event
 	err := q.view(func(tx *bbolt.Tx) (err error) {
-		sealed := tx.Bucket([]byte(bucketPayloads)).Get(seqKey(d.Seq))
-		if sealed == nil && tx.Bucket([]byte(bucketEvents)).Get(seqKey(d.Seq)) == nil {
+		sealed, events := tx.Bucket([]byte(bucketPayloads)).Get(seqKey(d.Seq)), tx.Bucket([]byte(bucketEvents))
+		r := readRecord(func() []byte { return events.Get(seqKey(d.Seq)) })
+		if r != nil && r.delivery(d.Upstream) == nil || sealed == nil && events.Get(seqKey(d.Seq)) == nil {
 			return fmt.Errorf("loading event %s: %w: it has been purged", d.EventID, queue.ErrNotFound)
 		}
 		if sealed == nil {

@@ -82,7 +82,7 @@ func TestChangedPayload(t *testing.T) {
 			if _, err := q.Load(ds[2]); err != nil {
 				t.Errorf("Load of one that is whole: %v", err)
 			}
-			if n, err := q.Purge(t.Context(), queue.Selection{Dead: true}); n != 2 || err != nil {
+			if n, err := q.Purge(t.Context(), queue.PurgeSelection{Dead: true}); n != 2 || err != nil {
 				t.Errorf("Purge: %d, %v", n, err)
 			}
 		})

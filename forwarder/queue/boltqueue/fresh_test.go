@@ -297,7 +297,7 @@ func TestFreshPurgedWhileLent(t *testing.T) {
 	put(t, h.Queue, "a", "ehr")
 	d := lend(t, h.Queue, "ehr")
 	letGo()
-	if n, err := h.Purge(t.Context(), queue.Selection{IDs: []string{"a"}}); n != 1 || err != nil {
+	if n, err := h.Purge(t.Context(), queue.PurgeSelection{IDs: []string{"a"}, Force: true}); n != 1 || err != nil {
 		t.Fatalf("Purge: %d, %v", n, err)
 	}
 	if _, err := h.Load(d); !errors.Is(err, queue.ErrNotFound) {

@@ -229,7 +229,7 @@ func TestDeletedDoesNotComeBack(t *testing.T) {
 		put(t, h.Queue, id, "ehr")
 	}
 	h.gate.Unlock()
-	if _, err := h.Purge(t.Context(), queue.Selection{IDs: []string{"purged"}}); err != nil {
+	if _, err := h.Purge(t.Context(), queue.PurgeSelection{IDs: []string{"purged"}, Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range claim(t, h.Queue, "ehr", 10) {

@@ -185,7 +185,7 @@ func (m *many) settle() {
 
 func (m *many) replay() {
 	m.each(100, func(t *txn, seq uint64, r *record) {
-		t.replay(seq, r, queue.Selection{Upstream: []string{"", "ehr"}[m.random.IntN(2)]})
+		t.replay(seq, r, queue.ReplaySelection{Upstreams: [][]string{nil, {"ehr"}}[m.random.IntN(2)]})
 	})
 }
 
@@ -199,7 +199,7 @@ func (m *many) purgeDead() {
 	if m.random.IntN(3) > 0 {
 		return // else few would be left
 	}
-	if _, err := m.q.Purge(m.Context(), queue.Selection{Dead: true}); err != nil {
+	if _, err := m.q.Purge(m.Context(), queue.PurgeSelection{Dead: true}); err != nil {
 		m.Fatal(err)
 	}
 }

@@ -102,11 +102,10 @@ func TestDeletedPayloadsLeaveTheFile(t *testing.T) {
 		}
 	}
 	flush(t, q)
-	if n, err := q.Purge(t.Context(), queue.Selection{Dead: true}); n != 2 || err != nil {
-		t.Fatalf("purged %d, %v", n, err)
-	}
-	if n, err := q.Purge(t.Context(), queue.Selection{IDs: []string{"purged"}}); n != 1 || err != nil {
-		t.Fatalf("purged %d, %v", n, err)
+	for _, s := range []queue.PurgeSelection{{Dead: true}, {Quarantined: true}, {Upstream: "ehr"}} {
+		if n, err := q.Purge(t.Context(), s); n != 1 || err != nil {
+			t.Fatalf("purged %d, %v", n, err)
+		}
 	}
 	for id, want := range map[string]error{
 		"delivered": queue.ErrNoPayload, "everywhere": queue.ErrNoPayload,

@@ -80,7 +80,7 @@ func keepFile(t *testing.T, n int) keptFile {
 	for range n / 2 { // some ids are taken to the bucket of all
 		idle(t, q)
 	}
-	if _, err := q.Purge(t.Context(), queue.Selection{IDs: purge}); err != nil {
+	if _, err := q.Purge(t.Context(), queue.PurgeSelection{IDs: purge, Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	p, err := q.Events(t.Context(), queue.Filter{Limit: 2 * n})
@@ -186,7 +186,7 @@ func TestReaderOfAWornFile(t *testing.T) {
 		}
 		flush(t, q)
 		if round%7 == 0 {
-			if _, err := q.Purge(t.Context(), queue.Selection{Dead: true}); err != nil {
+			if _, err := q.Purge(t.Context(), queue.PurgeSelection{Dead: true}); err != nil {
 				t.Fatal(err)
 			}
 		}

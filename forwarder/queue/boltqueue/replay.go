@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -11,8 +12,8 @@ import (
 // Replay implements queue.Queue. A delivery that is claimed is left to its
 // claim. Where ctx ends or the disk fails midway, the answer counts what has
 // been replayed until then.
-func (q *Queue) Replay(ctx context.Context, s queue.Selection) (queue.Replayed, error) {
-	if err := check(s, "replaying", true); err != nil {
+func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
+	if err := s.Check(); err != nil {
 		return queue.Replayed{}, err
 	}
 	q.catchUp(ctx)
@@ -29,9 +30,10 @@ func (q *Queue) Replay(ctx context.Context, s queue.Selection) (queue.Replayed, 
 	return total, nil
 }
 
-func (q *Queue) replayNamed(ctx context.Context, s queue.Selection) (queue.Replayed, error) {
+func (q *Queue) replayNamed(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
 	var out queue.Replayed
 	var refused error
+	var events int64
 	err := q.do(ctx, func(t *txn) error {
 		out = queue.Replayed{}
 		var seqs []uint64
@@ -40,14 +42,13 @@ func (q *Queue) replayNamed(ctx context.Context, s queue.Selection) (queue.Repla
 			return nil
 		}
 		for _, r := range records {
-			if refused = replayable(r, s.Upstream); refused != nil {
+			if refused = replayable(r, s.Upstreams); refused != nil {
 				return nil
 			}
 		}
+		events = int64(len(records))
 		for i, r := range records {
-			if t.replay(seqs[i], r, s) {
-				out.Replayed++
-			}
+			out.Deliveries += t.replay(seqs[i], r, s)
 		}
 		return nil
 	})
@@ -57,27 +58,40 @@ func (q *Queue) replayNamed(ctx context.Context, s queue.Selection) (queue.Repla
 	if err != nil {
 		return queue.Replayed{}, err
 	}
-	s.Progress.Tell(int64(out.Replayed), int64(out.Replayed))
+	s.Progress.Tell(events, events)
 	return out, nil
 }
 
 // replayable tells why an event that is named cannot be replayed.
-func replayable(r *record, upstream string) error {
+func replayable(r *record, upstreams []string) error {
 	switch {
 	case r.quarantined:
 		return fmt.Errorf("event %s: %w: it is quarantined, and for no upstream; look at its payload and purge it", r.id, queue.ErrInvalid)
 	case !r.payload:
 		return fmt.Errorf("event %s: %w", r.id, queue.ErrNoPayload)
-	case upstream != "" && r.delivery(upstream) == nil:
-		return fmt.Errorf("event %s: %w for upstream %s", r.id, queue.ErrNotFound, upstream)
 	}
-	return nil
+	var others []string
+	for i := range r.deliveries {
+		u := r.deliveries[i].upstream
+		if upstreams == nil || slices.Contains(upstreams, u) {
+			return nil
+		}
+		others = append(others, u)
+	}
+	return fmt.Errorf("event %s: %w for upstream %s: it is for %s", r.id, queue.ErrNotFound,
+		strings.Join(upstreams, ", "), strings.Join(others, ", "))
 }
 
-func (q *Queue) replayMatching(ctx context.Context, s queue.Selection) (queue.Replayed, error) {
+func (q *Queue) replayMatching(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
 	indexes := []string{bucketEvents}
 	if s.Dead {
-		indexes = q.indexes(queue.Dead, s.Upstream)
+		indexes = nil
+		for _, upstream := range s.Upstreams {
+			indexes = append(indexes, q.indexes(queue.Dead, upstream)...)
+		}
+		if s.Upstreams == nil {
+			indexes = q.indexes(queue.Dead, "")
+		}
 	}
 	since := nanos(s.Since)
 	match := func(r *record) bool {
@@ -101,14 +115,14 @@ func (q *Queue) replayMatching(ctx context.Context, s queue.Selection) (queue.Re
 			case r == nil || !match(r):
 			case !r.payload:
 				slice.WithoutPayload++
-			case t.replay(seq, r, s):
-				slice.Replayed++
+			default:
+				slice.Deliveries += t.replay(seq, r, s)
 			}
 		}
 		return nil
 	}
 	done := func() {
-		total.Replayed += slice.Replayed
+		total.Deliveries += slice.Deliveries
 		total.WithoutPayload += slice.WithoutPayload
 	}
 	err := q.inSlices(ctx, walk{indexes: indexes, match: match, change: change, done: done, progress: s.Progress})
@@ -117,8 +131,8 @@ func (q *Queue) replayMatching(ctx context.Context, s queue.Selection) (queue.Re
 
 // selected reports whether a selection is of the delivery, given that it is of
 // its event.
-func selected(d *delivery, s queue.Selection) bool {
-	return (s.Upstream == "" || d.upstream == s.Upstream) && (!s.Dead || d.state == queue.Dead)
+func selected(d *delivery, s queue.ReplaySelection) bool {
+	return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.upstream)) && (!s.Dead || d.state == queue.Dead)
 }
 
 // claimed reports whether a delivery is claimed. A claim whose outcome is in this
@@ -127,9 +141,9 @@ func (t *txn) claimed(upstream string, seq uint64) bool {
 	return t.lanes.of(upstream).isClaimed(seq) && !slices.Contains(t.settled, place{upstream: upstream, seq: seq})
 }
 
-// replay makes an event's selected deliveries due, and reports whether there
-// were any that are not claimed.
-func (t *txn) replay(seq uint64, r *record, s queue.Selection) bool {
+// replay makes an event's selected deliveries due, but for those that are claimed,
+// and returns how many.
+func (t *txn) replay(seq uint64, r *record, s queue.ReplaySelection) int {
 	var again []*delivery
 	for i := range r.deliveries {
 		d := &r.deliveries[i]
@@ -138,7 +152,7 @@ func (t *txn) replay(seq uint64, r *record, s queue.Selection) bool {
 		}
 	}
 	if len(again) == 0 {
-		return false
+		return 0
 	}
 	t.revive(seq, r)
 	for _, d := range again {
@@ -149,5 +163,5 @@ func (t *txn) replay(seq uint64, r *record, s queue.Selection) bool {
 		t.wakeUp(d.upstream)
 	}
 	t.putRecord(seq, r)
-	return true
+	return len(again)
 }

@@ -197,7 +197,7 @@ func TestResealPassesOver(t *testing.T) {
 	if _, err := q.Payload(t.Context(), ids[1]); !errors.Is(err, queue.ErrUnreadable) {
 		t.Errorf("Payload of a damaged event: %v", err)
 	}
-	if n, err := q.Purge(t.Context(), queue.Selection{IDs: []string{ids[1], ids[200]}}); n != 2 || err != nil {
+	if n, err := q.Purge(t.Context(), queue.PurgeSelection{IDs: []string{ids[1], ids[200]}, Force: true}); n != 2 || err != nil {
 		t.Errorf("Purge: %d, %v", n, err)
 	}
 	if n := sealedWith(q, keyOf(1)); n != 1 {
@@ -440,10 +440,10 @@ func TestResealBesideTraffic(t *testing.T) {
 	purged := ids[:100]
 	traffic.Go(func() {
 		for _, id := range purged {
-			if _, err := q.Purge(t.Context(), queue.Selection{IDs: []string{id}}); err != nil {
+			if _, err := q.Purge(t.Context(), queue.PurgeSelection{IDs: []string{id}, Force: true}); err != nil {
 				t.Errorf("Purge(%s): %v", id, err)
 			}
-			if _, err := q.Replay(t.Context(), queue.Selection{IDs: ids[500:501]}); err != nil {
+			if _, err := q.Replay(t.Context(), queue.ReplaySelection{IDs: ids[500:501]}); err != nil {
 				t.Errorf("Replay: %v", err)
 			}
 		}
@@ -564,7 +564,7 @@ func TestResealLeavesWhatHasChanged(t *testing.T) {
 
 	q.Settle(queue.Outcome{Delivery: claim(t, q, "ehr", 1)[0], State: queue.Delivered, Result: queue.Success})
 	flush(t, q)
-	if _, err := q.Purge(t.Context(), queue.Selection{IDs: []string{"purged"}}); err != nil {
+	if _, err := q.Purge(t.Context(), queue.PurgeSelection{IDs: []string{"purged"}, Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	other, err := q.ring.Load().reseal("other bytes", found[2].payload)

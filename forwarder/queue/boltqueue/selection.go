@@ -2,7 +2,6 @@ package boltqueue
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -11,20 +10,6 @@ import (
 // accepting is not held up. Those that are named are all in one, since all or
 // none of them are changed.
 const changeSlice = 200
-
-// check returns ErrInvalid unless the selection is of exactly one kind.
-func check(s queue.Selection, doing string, since bool) error {
-	kinds := 0
-	for _, set := range []bool{len(s.IDs) > 0, s.Dead, !s.Since.IsZero()} {
-		if set {
-			kinds++
-		}
-	}
-	if kinds != 1 || (!since && !s.Since.IsZero()) {
-		return fmt.Errorf("%s events: %w: select them in exactly one way", doing, queue.ErrInvalid)
-	}
-	return nil
-}
 
 // named finds the events with the ids, each once, for a change in t.
 func (t *txn) named(ids []string) (seqs []uint64, records []*record, err error) {
@@ -60,11 +45,13 @@ type walk struct {
 
 // inSlices goes through the events of a walk, the newest first.
 func (q *Queue) inSlices(ctx context.Context, w walk) error {
-	total, err := q.ahead(ctx, w)
-	if err != nil {
-		return err
+	var total, dealt int64
+	if w.progress != nil {
+		var err error
+		if total, err = q.count(ctx, w); err != nil {
+			return err
+		}
 	}
-	dealt := int64(0)
 	w.progress.Tell(dealt, total)
 	for below := uint64(newest); ; {
 		if err := ctx.Err(); err != nil {
@@ -95,16 +82,16 @@ func (q *Queue) inSlices(ctx context.Context, w walk) error {
 	return nil
 }
 
-// ahead counts the events of a walk before it begins, where that is to be told.
-func (q *Queue) ahead(ctx context.Context, w walk) (n int64, err error) {
-	if w.progress == nil {
-		return 0, nil
-	}
+// count counts the events of a walk.
+func (q *Queue) count(ctx context.Context, w walk) (n int64, err error) {
 	err = q.scan(w.indexes, newest, func(_ uint64, r *record) bool {
 		if w.match(r) {
 			n++
 		}
 		return ctx.Err() == nil
 	})
+	if err == nil {
+		err = ctx.Err()
+	}
 	return n, err
 }

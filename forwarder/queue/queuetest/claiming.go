@@ -82,7 +82,7 @@ var claiming = []testCase{
 		h.store("a", "ehr")
 		h.store("b", "ehr")
 		ds := h.claim("ehr", 1)
-		if _, err := h.Purge(h.Context(), queue.Selection{IDs: []string{"a"}}); err != nil {
+		if _, err := h.Purge(h.Context(), queue.PurgeSelection{IDs: []string{"a"}, Force: true}); err != nil {
 			h.Fatal(err)
 		}
 		_, err := h.Load(ds[0])
@@ -198,7 +198,7 @@ var claiming = []testCase{
 		h.Advance(time.Minute)
 		h.kill(h.claimOne("ehr", "a"))
 		reset()
-		if _, err := h.Replay(h.Context(), queue.Selection{Dead: true}); err != nil {
+		if _, err := h.Replay(h.Context(), queue.ReplaySelection{Dead: true}); err != nil {
 			h.Fatal(err)
 		}
 		want("Replay", "ehr")

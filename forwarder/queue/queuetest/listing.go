@@ -97,7 +97,7 @@ var listing = []testCase{
 			h.Fatal(err)
 		}
 		h.store("new", "ehr")
-		if _, err := h.Purge(h.Context(), queue.Selection{IDs: []string{"e6", "e5"}}); err != nil {
+		if _, err := h.Purge(h.Context(), queue.PurgeSelection{IDs: []string{"e6", "e5"}, Force: true}); err != nil {
 			h.Fatal(err)
 		}
 		if got, want := h.list(queue.Filter{Limit: 4, Cursor: p.Next}), []string{"e4", "e3", "e2", "e1", "e0"}; !slices.Equal(got, want) {
@@ -145,7 +145,7 @@ var listing = []testCase{
 		want(queue.Filter{Upstream: "rare"}, "few-2", "few-1")
 		want(queue.Filter{State: queue.Delivered}, "few-1")
 		want(queue.Filter{State: queue.Delivered, Upstream: "ehr"})
-		if _, err := h.Replay(h.Context(), queue.Selection{IDs: []string{"few-1"}, Upstream: "rare"}); err != nil {
+		if _, err := h.Replay(h.Context(), queue.ReplaySelection{IDs: []string{"few-1"}, Upstreams: []string{"rare"}}); err != nil {
 			h.Fatal(err)
 		}
 		want(queue.Filter{State: queue.Delivered})
@@ -154,7 +154,7 @@ var listing = []testCase{
 		want(queue.Filter{State: queue.Delivered, Upstream: "rare"}, "few-1")
 		h.reopen()
 		want(queue.Filter{State: queue.Delivered, Upstream: "rare"}, "few-1")
-		if _, err := h.Purge(h.Context(), queue.Selection{IDs: []string{"few-1"}}); err != nil {
+		if _, err := h.Purge(h.Context(), queue.PurgeSelection{IDs: []string{"few-1"}, Force: true}); err != nil {
 			h.Fatal(err)
 		}
 		want(queue.Filter{State: queue.Delivered})

@@ -115,12 +115,13 @@ func (m *model) claim(upstream string, want queue.Want) (ids []string, next time
 	return ids, next
 }
 
-func (m *model) settle(id, upstream string, o queue.Outcome) {
-	e := m.find(id)
-	if e == nil {
+// settle records an outcome, unless the delivery was purged. The event is that of
+// the claim: another may have its id by now.
+func (m *model) settle(e *modelEvent, upstream string, o queue.Outcome) {
+	d := e.delivery(upstream)
+	if d == nil {
 		return
 	}
-	d := e.delivery(upstream)
 	d.claimed = false
 	d.Attempts++
 	if o.Used {
@@ -135,13 +136,21 @@ func (m *model) settle(id, upstream string, o queue.Outcome) {
 	m.end(e)
 }
 
-func (m *model) release(id, upstream string) {
-	if e := m.find(id); e != nil {
-		e.delivery(upstream).claimed = false
+func (m *model) release(e *modelEvent, upstream string) {
+	if d := e.delivery(upstream); d != nil {
+		d.claimed = false
 	}
 }
 
-func (m *model) replay(s queue.Selection) (out queue.Replayed, refused error) {
+// holds reports whether a delivery is still in the store.
+func (m *model) holds(e *modelEvent, upstream string) bool {
+	return slices.Contains(m.events, e) && e.delivery(upstream) != nil
+}
+
+func (m *model) replay(s queue.ReplaySelection) (out queue.Replayed, refused error) {
+	selected := func(d *modelDelivery) bool {
+		return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (!s.Dead || d.State == queue.Dead)
+	}
 	events := m.events
 	if len(s.IDs) > 0 {
 		events = nil
@@ -158,54 +167,67 @@ func (m *model) replay(s queue.Selection) (out queue.Replayed, refused error) {
 				return out, queue.ErrInvalid
 			case !e.payload:
 				return out, queue.ErrNoPayload
-			case s.Upstream != "" && e.delivery(s.Upstream) == nil:
+			case !slices.ContainsFunc(e.deliveries, selected):
 				return out, queue.ErrNotFound
 			}
 		}
 	}
 	for _, e := range events {
-		if e.receivedAt.Before(s.Since) {
+		if e.receivedAt.Before(s.Since) || !slices.ContainsFunc(e.deliveries, selected) {
 			continue
 		}
-		var again, selected int
-		for _, d := range e.deliveries {
-			if (s.Upstream != "" && d.Upstream != s.Upstream) || (s.Dead && d.State != queue.Dead) {
-				continue
-			}
-			selected++
-			if !e.payload || d.claimed {
-				continue
-			}
-			d.State, d.Attempts, d.Used, d.NextAttempt = queue.Pending, 0, 0, time.Time{}
-			again++
-		}
-		if again > 0 {
-			e.endedAt = time.Time{}
-			out.Replayed++
-		} else if selected > 0 && !e.payload {
+		if !e.payload {
 			out.WithoutPayload++
+			continue
+		}
+		for _, d := range e.deliveries {
+			if selected(d) && !d.claimed {
+				d.State, d.Attempts, d.Used, d.NextAttempt = queue.Pending, 0, 0, time.Time{}
+				e.endedAt = time.Time{}
+				out.Deliveries++
+			}
 		}
 	}
 	return out, nil
 }
 
-func (m *model) purge(s queue.Selection) (n int, refused error) {
+func (m *model) purge(s queue.PurgeSelection) (n int, refused error) {
 	for _, id := range s.IDs {
 		if m.find(id) == nil {
 			return 0, queue.ErrNotFound
 		}
 	}
-	return m.remove(func(e *modelEvent) bool {
-		if len(s.IDs) > 0 {
-			return slices.Contains(s.IDs, e.id)
+	for _, id := range s.IDs {
+		if m.find(id).has(queue.Pending) && !s.Force {
+			return 0, queue.ErrPending
 		}
-		ended := !e.endedAt.IsZero() && (e.quarantined || e.has(queue.Dead))
-		return ended && (s.Before.IsZero() || e.receivedAt.Before(s.Before))
-	}), nil
+	}
+	m.events = slices.DeleteFunc(m.events, func(e *modelEvent) bool {
+		if !s.Before.IsZero() && !e.receivedAt.Before(s.Before) {
+			return false
+		}
+		left := slices.DeleteFunc(slices.Clone(e.deliveries), func(d *modelDelivery) bool {
+			return s.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered
+		})
+		whole := slices.Contains(s.IDs, e.id) || s.Quarantined && e.quarantined
+		if !whole && len(left) == len(e.deliveries) {
+			return false
+		}
+		n++
+		if s.DryRun {
+			return false
+		}
+		if !whole {
+			e.deliveries = left
+			m.end(e)
+		}
+		return whole || len(left) == 0
+	})
+	return n, nil
 }
 
-func (m *model) remove(which func(*modelEvent) bool) int {
-	before := len(m.events)
+// expire deletes events and remembers their ids.
+func (m *model) expire(which func(*modelEvent) bool) {
 	m.events = slices.DeleteFunc(m.events, func(e *modelEvent) bool {
 		if !which(e) {
 			return false
@@ -213,12 +235,11 @@ func (m *model) remove(which func(*modelEvent) bool) int {
 		m.husks[e.id] = e.receivedAt
 		return true
 	})
-	return before - len(m.events)
 }
 
 func (m *model) sweep() {
 	now := m.now()
-	m.remove(func(e *modelEvent) bool {
+	m.expire(func(e *modelEvent) bool {
 		retention := max(m.settings.HistoryRetention, m.settings.KeepDelivered)
 		if e.quarantined || e.has(queue.Dead) {
 			retention = m.settings.DeadRetention

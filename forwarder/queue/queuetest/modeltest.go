@@ -56,17 +56,22 @@ type machine struct {
 	clock  *Clock
 	engine *Engine
 	model  *model
-	lent   []queue.Delivery
+	lent   []lent
 
 	bookmarks []bookmark // of listings that may go on
 
 	compacted chan error // the end of a compaction that is under way, or nil
 }
 
+// lent is a claimed delivery with its event in the model.
+type lent struct {
+	queue.Delivery
+	event *modelEvent
+}
+
 var (
 	someIDs       = rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"})
 	someUpstreams = rapid.SampledFrom([]string{"ehr", "warehouse"})
-	someFilter    = rapid.SampledFrom([]string{"", "", "ehr", "warehouse"})
 	someDuration  = rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, 10 * time.Minute, time.Hour})
 )
 
@@ -95,19 +100,20 @@ func (m *machine) claim(r *rapid.T) {
 		if i >= len(ids) || d.EventID != ids[i] {
 			r.Fatalf("Claim(%s, %+v): %+v, want %v", upstream, want, got.Deliveries, ids)
 		}
-		record := m.model.find(d.EventID).delivery(upstream)
+		e := m.model.find(d.EventID)
+		record := e.delivery(upstream)
 		if d.Attempts != record.Attempts || d.Used != record.Used {
 			r.Fatalf("Claim(%s): %+v, want %+v", upstream, d, record)
 		}
+		m.lent = append(m.lent, lent{d, e})
 	}
 	if len(got.Deliveries) != len(ids) || !got.Next.Equal(next) {
 		r.Fatalf("Claim(%s, %+v): %+v, want %v and next %v", upstream, want, got, ids, next)
 	}
-	m.lent = append(m.lent, got.Deliveries...)
 }
 
 // take takes one of the deliveries that are lent.
-func (m *machine) take(r *rapid.T) queue.Delivery {
+func (m *machine) take(r *rapid.T) lent {
 	if len(m.lent) == 0 {
 		r.Skip("nothing is lent")
 	}
@@ -119,11 +125,16 @@ func (m *machine) take(r *rapid.T) queue.Delivery {
 
 func (m *machine) settle(r *rapid.T) {
 	d := m.take(r)
-	if e, err := m.engine.Load(d); m.model.find(d.EventID) != nil && (err != nil || !same(e, Event(d.EventID, d.ReceivedAt))) {
-		r.Fatalf("Load(%+v): %+v, %v", d, e, err)
+	e, err := m.engine.Load(d.Delivery)
+	if m.model.holds(d.event, d.Upstream) {
+		if err != nil || !same(e, Event(d.EventID, d.ReceivedAt)) {
+			r.Fatalf("Load(%+v): %+v, %v", d.Delivery, e, err)
+		}
+	} else if !errors.Is(err, queue.ErrNotFound) {
+		r.Fatalf("Load(%+v) of a delivery that was purged: %+v, %v", d.Delivery, e, err)
 	}
 	o := queue.Outcome{
-		Delivery: d,
+		Delivery: d.Delivery,
 		At:       m.clock.Now(),
 		Duration: someDuration.Draw(r, "duration"),
 		Status:   rapid.SampledFrom([]int{0, 200, 503}).Draw(r, "status"),
@@ -136,21 +147,26 @@ func (m *machine) settle(r *rapid.T) {
 	}
 	m.engine.Settle(o)
 	m.engine.Flush()
-	m.model.settle(d.EventID, d.Upstream, o)
+	m.model.settle(d.event, d.Upstream, o)
 }
 
 func (m *machine) release(r *rapid.T) {
 	d := m.take(r)
-	m.engine.Release(d)
-	m.model.release(d.EventID, d.Upstream)
+	m.engine.Release(d.Delivery)
+	m.model.release(d.event, d.Upstream)
 }
 
 func (m *machine) replay(r *rapid.T) {
-	s := m.selection(r)
-	if rapid.IntRange(0, 2).Draw(r, "since") == 0 {
-		s = queue.Selection{Since: m.clock.Now().Add(-someDuration.Draw(r, "ago"))}
+	var s queue.ReplaySelection
+	switch rapid.IntRange(0, 2).Draw(r, "kind") {
+	case 0:
+		s.IDs = m.ids(r)
+	case 1:
+		s.Dead = true
+	default:
+		s.Since = m.clock.Now().Add(-someDuration.Draw(r, "ago"))
 	}
-	s.Upstream = someFilter.Draw(r, "upstream")
+	s.Upstreams = rapid.SampledFrom([][]string{nil, nil, {"ehr"}, {"warehouse"}, {"ehr", "warehouse"}}).Draw(r, "upstreams")
 	got, err := m.engine.Replay(r.Context(), s)
 	want, refused := m.model.replay(s)
 	if got != want || !errors.Is(err, refused) {
@@ -159,8 +175,18 @@ func (m *machine) replay(r *rapid.T) {
 }
 
 func (m *machine) purge(r *rapid.T) {
-	s := m.selection(r)
-	if s.Dead && rapid.Bool().Draw(r, "before") {
+	s := queue.PurgeSelection{DryRun: rapid.IntRange(0, 3).Draw(r, "dry run") == 0}
+	switch rapid.IntRange(0, 3).Draw(r, "kind") {
+	case 0:
+		s.IDs, s.Force = m.ids(r), rapid.Bool().Draw(r, "force")
+	case 1:
+		s.Dead = true
+	case 2:
+		s.Quarantined = true
+	default:
+		s.Upstream = someUpstreams.Draw(r, "upstream")
+	}
+	if (s.Dead || s.Quarantined) && rapid.Bool().Draw(r, "before") {
 		s.Before = m.clock.Now().Add(-someDuration.Draw(r, "ago"))
 	}
 	got, err := m.engine.Purge(r.Context(), s)
@@ -168,23 +194,11 @@ func (m *machine) purge(r *rapid.T) {
 	if got != want || !errors.Is(err, refused) {
 		r.Fatalf("Purge(%+v): %d, %v; want %d, %v", s, got, err, want, refused)
 	}
-	// A claim of an event that is gone means nothing; that of another event
-	// that takes its id later would be taken for it.
-	m.lent = slices.DeleteFunc(m.lent, func(d queue.Delivery) bool {
-		if m.model.find(d.EventID) != nil {
-			return false
-		}
-		m.engine.Release(d)
-		return true
-	})
 }
 
-// selection picks the dead, or events by id that may or may not be there.
-func (m *machine) selection(r *rapid.T) queue.Selection {
-	if rapid.Bool().Draw(r, "dead") {
-		return queue.Selection{Dead: true}
-	}
-	return queue.Selection{IDs: rapid.SliceOfNDistinct(someIDs, 1, 2, rapid.ID[string]).Draw(r, "ids")}
+// ids are those of events that may or may not be there.
+func (m *machine) ids(r *rapid.T) []string {
+	return rapid.SliceOfNDistinct(someIDs, 1, 2, rapid.ID[string]).Draw(r, "ids")
 }
 
 func (m *machine) wait(r *rapid.T) {

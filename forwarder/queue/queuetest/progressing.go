@@ -61,11 +61,11 @@ var progressing = []testCase{
 	{name: "progress: of a replay", test: func(h *harness) {
 		const n = 450
 		h.killMany(n)
-		for _, s := range []queue.Selection{{Dead: true}, {Since: h.Now()}} {
+		for _, s := range []queue.ReplaySelection{{Dead: true}, {Since: h.Now()}} {
 			told, p := h.follow()
 			s.Progress = p
 			got, err := h.Replay(h.Context(), s)
-			if err != nil || got.Replayed < n {
+			if err != nil || got.Deliveries < n {
 				h.Fatalf("Replay: %+v, %v; want %d", got, err, n)
 			}
 			told.check(h, 3)
@@ -78,7 +78,7 @@ var progressing = []testCase{
 		const n = 450
 		h.killMany(n)
 		told, p := h.follow()
-		if got, err := h.Purge(h.Context(), queue.Selection{Dead: true, Progress: p}); err != nil || got != n {
+		if got, err := h.Purge(h.Context(), queue.PurgeSelection{Dead: true, Progress: p}); err != nil || got != n {
 			h.Fatalf("Purge: %d, %v; want %d", got, err, n)
 		}
 		told.check(h, 3)
@@ -89,17 +89,17 @@ var progressing = []testCase{
 	{name: "progress: of what is named", test: func(h *harness) {
 		h.killMany(2)
 		told, p := h.follow()
-		if _, err := h.Replay(h.Context(), queue.Selection{IDs: []string{"e0", "e1"}, Progress: p}); err != nil {
+		if _, err := h.Replay(h.Context(), queue.ReplaySelection{IDs: []string{"e0", "e1"}, Progress: p}); err != nil {
 			h.Fatal(err)
 		}
 		told.check(h, 1)
 		told, p = h.follow()
-		if _, err := h.Purge(h.Context(), queue.Selection{IDs: []string{"e0", "e1"}, Progress: p}); err != nil {
+		if _, err := h.Purge(h.Context(), queue.PurgeSelection{IDs: []string{"e0", "e1"}, Force: true, Progress: p}); err != nil {
 			h.Fatal(err)
 		}
 		told.check(h, 1)
 		told, p = h.follow()
-		if _, err := h.Purge(h.Context(), queue.Selection{IDs: []string{"e0"}, Progress: p}); err == nil || len(*told) != 0 {
+		if _, err := h.Purge(h.Context(), queue.PurgeSelection{IDs: []string{"e0"}, Progress: p}); err == nil || len(*told) != 0 {
 			h.Errorf("a purge that is refused: %v, told %v", err, *told)
 		}
 	}},
@@ -109,7 +109,7 @@ var progressing = []testCase{
 		ctx, cancel := context.WithCancel(h.Context())
 		defer cancel()
 		var last int64
-		_, err := h.Purge(ctx, queue.Selection{Dead: true, Progress: func(done, _ int64) {
+		_, err := h.Purge(ctx, queue.PurgeSelection{Dead: true, Progress: func(done, _ int64) {
 			if last = done; done > 0 {
 				cancel()
 			}
@@ -123,9 +123,9 @@ var progressing = []testCase{
 		const n = 250
 		h.killMany(n)
 		var last [2]int64
-		_, err := h.Replay(h.Context(), queue.Selection{Dead: true, Progress: func(done, total int64) {
+		_, err := h.Replay(h.Context(), queue.ReplaySelection{Dead: true, Progress: func(done, total int64) {
 			if last = [2]int64{done, total}; done == 0 {
-				h.purge(queue.Selection{IDs: []string{"e0", "e1", "e2"}}, 3)
+				h.purge(queue.PurgeSelection{IDs: []string{"e0", "e1", "e2"}}, 3)
 			}
 		}})
 		if err != nil || last != [2]int64{n - 3, n - 3} {

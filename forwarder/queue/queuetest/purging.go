@@ -8,11 +8,44 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-func (h *harness) purge(s queue.Selection, want int) {
+// purge purges, after a dry run that says the same.
+func (h *harness) purge(s queue.PurgeSelection, want int) {
 	h.Helper()
-	got, err := h.Purge(h.Context(), s)
-	if err != nil || got != want {
-		h.Fatalf("Purge(%+v): %d, %v; want %d", s, got, err, want)
+	for _, s.DryRun = range []bool{true, false} {
+		got, err := h.Purge(h.Context(), s)
+		if err != nil || got != want {
+			h.Fatalf("Purge(%+v): %d, %v; want %d", s, got, err, want)
+		}
+	}
+}
+
+// purgeRefused has a purge, and a dry run of it, refused.
+func (h *harness) purgeRefused(s queue.PurgeSelection, want error) {
+	h.Helper()
+	for _, s.DryRun = range []bool{true, false} {
+		_, err := h.Purge(h.Context(), s)
+		h.wantErr(fmt.Sprintf("Purge(%+v)", s), err, want)
+	}
+}
+
+// left checks which events are in the store, newest first.
+func (h *harness) left(want ...string) {
+	h.Helper()
+	if got := h.list(queue.Filter{Limit: 100}); !slices.Equal(got, want) {
+		h.Fatalf("%v are left, want %v", got, want)
+	}
+}
+
+// states checks where an event's deliveries stand, each as "upstream state".
+func (h *harness) states(id string, want ...string) {
+	h.Helper()
+	deliveries := h.record(id).Deliveries
+	got := make([]string, len(deliveries))
+	for i, d := range deliveries {
+		got[i] = fmt.Sprint(d.Upstream, " ", d.State)
+	}
+	if !slices.Equal(got, want) {
+		h.Fatalf("%s is %v, want %v", id, got, want)
 	}
 }
 
@@ -20,7 +53,7 @@ var purging = []testCase{
 	{name: "purge: those named in whatever state", test: func(h *harness) {
 		everyState(h)
 		ids := h.list(queue.Filter{Limit: 100})
-		h.purge(queue.Selection{IDs: append(slices.Clone(ids), ids[0])}, len(ids))
+		h.purge(queue.PurgeSelection{IDs: append(slices.Clone(ids), ids[0]), Force: true}, len(ids))
 		for _, id := range ids {
 			h.gone(id)
 		}
@@ -34,53 +67,237 @@ var purging = []testCase{
 		h.wantIDs(h.claim("warehouse", 10))
 	}},
 	{name: "purge: all or none of those named", test: func(h *harness) {
-		h.store("a", "ehr")
-		_, err := h.Purge(h.Context(), queue.Selection{IDs: []string{"a", "unknown"}})
-		h.wantErr("Purge", err, queue.ErrNotFound)
-		h.wantPayload("a", nil)
+		everyState(h)
+		all := h.list(queue.Filter{Limit: 100})
+		h.purgeRefused(queue.PurgeSelection{IDs: []string{"dead", "unknown"}}, queue.ErrNotFound)
+		h.purgeRefused(queue.PurgeSelection{IDs: []string{"dead", "unknown"}, Force: true}, queue.ErrNotFound)
+		for _, waits := range []string{"retry", "mixed", "first"} {
+			h.purgeRefused(queue.PurgeSelection{IDs: []string{"dead", waits}}, queue.ErrPending)
+		}
+		h.left(all...)
+		h.wantPayload("dead", nil)
+		h.purge(queue.PurgeSelection{IDs: []string{"dead", "delivered", "quarantined", "nobody"}}, 4)
+		h.left("first", "mixed", "retry")
 	}},
-	{name: "purge: an id is remembered until the window ends", test: func(h *harness) {
+	{name: "purge: a claimed event waits for its upstream", test: func(h *harness) {
 		h.store("a", "ehr")
-		h.purge(queue.Selection{IDs: []string{"a"}}, 1)
+		h.claimOne("ehr", "a")
+		h.purgeRefused(queue.PurgeSelection{IDs: []string{"a"}}, queue.ErrPending)
+	}},
+	{name: "purge: an id is forgotten with its event", test: func(h *harness) {
+		for _, s := range []queue.PurgeSelection{{IDs: []string{"a"}}, {Dead: true}, {Upstream: "ehr"}} {
+			h.store("a", "ehr")
+			h.kill(h.claimOne("ehr", "a"))
+			h.purge(s, 1)
+			h.gone("a")
+		}
+		h.quarantine("a")
+		h.purge(queue.PurgeSelection{Quarantined: true}, 1)
+		h.store("a", "ehr")
+		h.reopen()
 		h.storeAgain("a", "ehr")
-		h.wait(h.settings.DedupeWindow)
+		h.deliver(h.claimOne("ehr", "a"))
+		h.reopen()
+		h.purge(queue.PurgeSelection{IDs: []string{"a"}}, 1)
+		h.reopen()
 		h.store("a", "ehr")
 		h.claimOne("ehr", "a")
 	}},
-	{name: "purge: the dead and the quarantined", test: func(h *harness) {
+	{name: "purge: dead deliveries only", test: func(h *harness) {
 		everyState(h)
-		h.purge(queue.Selection{Dead: true}, 2)
-		// Another upstream waits for the mixed event still.
-		want := []string{"nobody", "first", "mixed", "retry", "delivered"}
-		if got := h.list(queue.Filter{Limit: 100}); !slices.Equal(got, want) {
-			h.Fatalf("%v are left, want %v", got, want)
+		h.store("two", "warehouse", "ehr")
+		for _, d := range append(h.claim("warehouse", 10), h.claim("ehr", 10)...) {
+			if d.EventID == "two" {
+				h.kill(d)
+			} else {
+				h.Release(d)
+			}
 		}
-		h.purge(queue.Selection{Dead: true}, 0)
+		h.purge(queue.PurgeSelection{Dead: true}, 3)
+		h.left("nobody", "first", "mixed", "quarantined", "retry", "delivered")
+		h.states("mixed", "ehr pending")
+		h.wantPayload("mixed", nil)
+		h.purge(queue.PurgeSelection{Dead: true}, 0)
+		h.reopen()
+		if s := h.stats(); s.Quarantined != 1 || s.Upstreams["ehr"].Pending != 2 || s.Upstreams["ehr"].Dead != 0 || s.Upstreams["warehouse"].Dead != 0 {
+			h.Fatalf("stats %+v, want what was not dead", s)
+		}
+		h.deliver(h.claimOne("ehr", "mixed"))
+		h.wantPayload("mixed", queue.ErrNoPayload)
 	}},
-	{name: "purge: the dead received before a time", test: func(h *harness) {
+	{name: "purge: what is left of an event has ended with the purge", settings: func(s *queue.Settings) {
+		s.HistoryRetention, s.KeepDelivered = time.Hour, time.Minute
+		s.DeadRetention = 24*time.Hour + 30*time.Minute // ends while the trace is kept
+	}, test: func(h *harness) {
+		h.store("a", "ehr", "warehouse")
+		h.deliver(h.claimOne("ehr", "a"))
+		h.kill(h.claimOne("warehouse", "a"))
+		h.wait(24 * time.Hour)
+		h.purge(queue.PurgeSelection{Dead: true}, 1)
+		h.states("a", "ehr delivered")
+		h.wait(time.Minute - time.Nanosecond)
+		h.wantPayload("a", nil)
+		h.wait(time.Nanosecond)
+		h.wantPayload("a", queue.ErrNoPayload)
+		if s := h.stats(); s.Bytes != 0 || len(s.Upstreams) != 0 {
+			h.Fatalf("stats %+v, want none", s)
+		}
+		h.wait(time.Hour - time.Minute - time.Nanosecond)
+		h.states("a", "ehr delivered")
+		h.wait(time.Nanosecond)
+		h.gone("a")
+	}},
+	{name: "purge: the quarantined", test: func(h *harness) {
+		everyState(h)
+		h.purge(queue.PurgeSelection{Quarantined: true}, 1)
+		h.left("nobody", "first", "mixed", "retry", "dead", "delivered")
+		h.purge(queue.PurgeSelection{Quarantined: true}, 0)
+		if s := h.stats(); s.Quarantined != 0 {
+			h.Fatalf("stats %+v, want none quarantined", s)
+		}
+	}},
+	{name: "purge: what was received before a time", test: func(h *harness) {
 		h.store("old", "ehr")
-		h.kill(h.claimOne("ehr", "old"))
 		h.quarantine("old too")
 		h.Advance(time.Minute)
 		before := h.Now()
 		h.store("new", "ehr")
-		h.kill(h.claimOne("ehr", "new"))
 		h.quarantine("new too")
-		h.purge(queue.Selection{Dead: true, Before: before}, 2)
-		if got, want := h.list(queue.Filter{Limit: 100}), []string{"new too", "new"}; !slices.Equal(got, want) {
-			h.Fatalf("%v are left, want %v", got, want)
+		h.Advance(time.Minute)
+		for _, d := range h.claim("ehr", 2) {
+			h.kill(d) // both after the time
+		}
+		h.purge(queue.PurgeSelection{Dead: true, Before: before}, 1)
+		h.left("new too", "new", "old too")
+		h.purge(queue.PurgeSelection{Quarantined: true, Before: before}, 1)
+		h.left("new too", "new")
+	}},
+	{name: "purge: an upstream's pending and dead deliveries", test: func(h *harness) {
+		h.store("delivered", "old", "ehr")
+		h.deliver(h.claimOne("old", "delivered"))
+		h.store("dead", "old", "ehr")
+		h.kill(h.claimOne("old", "dead"))
+		h.store("retry", "old", "ehr")
+		h.retry(h.claimOne("old", "retry"), time.Hour)
+		h.store("only dead", "old")
+		h.kill(h.claimOne("old", "only dead"))
+		h.store("both", "ehr", "old")
+		h.store("only", "old")
+		h.store("other", "ehr")
+		h.quarantine("quarantined")
+		h.purge(queue.PurgeSelection{Upstream: "old"}, 5)
+		h.left("quarantined", "other", "both", "retry", "dead", "delivered")
+		for _, id := range []string{"both", "retry", "dead"} {
+			h.states(id, "ehr pending")
+		}
+		h.states("delivered", "old delivered", "ehr pending")
+		h.purge(queue.PurgeSelection{Upstream: "old"}, 0)
+		h.purge(queue.PurgeSelection{Upstream: "nobody"}, 0)
+		h.reopen()
+		if s := h.stats(); len(s.Upstreams) != 1 || s.Upstreams["ehr"].Pending != 5 || s.Quarantined != 1 {
+			h.Fatalf("stats %+v, want what waits for ehr", s)
+		}
+		h.Advance(time.Hour)
+		h.wantIDs(h.claim("old", 10))
+		for _, d := range h.claim("ehr", 10) {
+			h.deliver(d)
+			h.wantPayload(d.EventID, queue.ErrNoPayload)
 		}
 	}},
+	{name: "purge: an event whose other deliveries have ended, and were waiting for nobody else", test: func(h *harness) {
+		h.store("delivered", "ehr", "old")
+		h.deliver(h.claimOne("ehr", "delivered"))
+		h.store("dead", "ehr", "old")
+		h.kill(h.claimOne("ehr", "dead"))
+		h.wait(2 * h.settings.DeadRetention) // the other upstream waits, and so both are kept
+		h.wantPayload("delivered", nil)
+		h.wantPayload("dead", nil)
+		h.purge(queue.PurgeSelection{Upstream: "old"}, 2)
+		h.states("delivered", "ehr delivered")
+		h.wantPayload("delivered", queue.ErrNoPayload)
+		h.wantPayload("dead", nil)
+		h.wait(h.settings.HistoryRetention)
+		h.left("dead")
+		h.wait(h.settings.DeadRetention - h.settings.HistoryRetention)
+		h.left()
+	}},
 	{name: "purge: an outcome that comes late changes nothing", test: func(h *harness) {
+		for _, s := range []queue.PurgeSelection{{IDs: []string{"a"}, Force: true}, {Upstream: "ehr"}} {
+			h.store("a", "ehr")
+			d := h.claimOne("ehr", "a")
+			h.purge(s, 1)
+			_, err := h.Load(d)
+			h.wantErr("Load of what was purged", err, queue.ErrNotFound)
+			h.retry(d, 0)
+			h.gone("a")
+			h.wantIDs(h.claim("ehr", 10))
+			if s := h.stats(); len(s.Upstreams) != 0 || s.Bytes != 0 {
+				h.Fatalf("stats %+v, want none", s)
+			}
+		}
+	}},
+	{name: "purge: a claimed delivery of an event that stays", test: func(h *harness) {
+		h.store("a", "ehr", "old")
+		d := h.claimOne("old", "a")
+		h.purge(queue.PurgeSelection{Upstream: "old"}, 1)
+		_, err := h.Load(d)
+		h.wantErr("Load of what was purged", err, queue.ErrNotFound)
+		check := func() {
+			h.Helper()
+			h.states("a", "ehr pending")
+			h.wantIDs(h.claim("old", 10))
+			if s := h.stats(); len(s.Upstreams) != 1 || s.Upstreams["ehr"].InFlight != 0 {
+				h.Fatalf("stats %+v, want ehr's only", s)
+			}
+		}
+		check()
+		h.retry(d, 0)
+		check()
+		h.reopen()
+		check()
+		h.deliver(h.claimOne("ehr", "a"))
+	}},
+	{name: "purge: the late outcome of an event whose id was taken again", test: func(h *harness) {
+		h.store("a", "ehr")
+		late := h.claimOne("ehr", "a")
+		h.purge(queue.PurgeSelection{Upstream: "ehr"}, 1)
 		h.store("a", "ehr")
 		d := h.claimOne("ehr", "a")
-		h.purge(queue.Selection{IDs: []string{"a"}}, 1)
-		h.retry(d, 0)
-		h.gone("a")
-		h.wantIDs(h.claim("ehr", 10))
-		if s := h.stats(); len(s.Upstreams) != 0 || s.Bytes != 0 {
-			h.Fatalf("stats %+v, want none", s)
+		h.deliver(late)
+		h.states("a", "ehr pending")
+		if s := h.stats().Upstreams["ehr"]; s.InFlight != 1 {
+			h.Fatalf("%d in flight, want the new one", s.InFlight)
 		}
+		h.Release(late)
+		h.wantIDs(h.claim("ehr", 10))
+		h.deliver(d)
+		h.states("a", "ehr delivered")
+	}},
+	{name: "purge: a claim that ends by a purge counts no more", test: func(h *harness) {
+		h.store("a", "ehr")
+		h.store("b", "ehr")
+		h.claim("ehr", 1)
+		h.purge(queue.PurgeSelection{IDs: []string{"a"}, Force: true}, 1)
+		if s := h.stats().Upstreams["ehr"]; s.Pending != 1 || s.InFlight != 0 {
+			h.Fatalf("stats %+v, want one pending and none in flight", s)
+		}
+	}},
+	{name: "purge: a selection is of exactly one kind", test: func(h *harness) {
+		h.store("a", "ehr")
+		for _, s := range []queue.PurgeSelection{
+			{},
+			{Force: true},
+			{Before: h.Now()},
+			{IDs: []string{"a"}, Dead: true},
+			{Dead: true, Quarantined: true},
+			{Dead: true, Upstream: "ehr"},
+			{Dead: true, Force: true},
+			{Upstream: "ehr", Before: h.Now()},
+			{IDs: []string{"a"}, Before: h.Now()},
+		} {
+			h.purgeRefused(s, queue.ErrInvalid)
+		}
+		h.left("a")
 	}},
 	{name: "purge: more events than one transaction takes", test: func(h *harness) {
 		ids := make([]string, 450)
@@ -92,7 +309,8 @@ var purging = []testCase{
 			h.Queue.Settle(queue.Outcome{Delivery: d, At: h.Now(), State: queue.Dead, Result: queue.Failure, Used: true})
 		}
 		h.Flush()
-		h.purge(queue.Selection{Dead: true}, len(ids))
+		h.purge(queue.PurgeSelection{Dead: true}, len(ids))
+		h.left()
 	}},
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-func (h *harness) replay(s queue.Selection, want queue.Replayed) {
+func (h *harness) replay(s queue.ReplaySelection, want queue.Replayed) {
 	h.Helper()
 	got, err := h.Replay(h.Context(), s)
 	if err != nil || got != want {
@@ -38,7 +38,7 @@ var replaying = []testCase{
 		h.store("a", "ehr")
 		d := h.claimOne("ehr", "a")
 		h.Settle(queue.Outcome{Delivery: d, At: h.Now(), State: queue.Pending, Result: queue.Failure, Used: true, Next: h.Now().Add(24 * time.Hour)})
-		h.replay(queue.Selection{Since: h.Now().Add(-time.Hour)}, queue.Replayed{Replayed: 1})
+		h.replay(queue.ReplaySelection{Since: h.Now().Add(-time.Hour)}, queue.Replayed{Deliveries: 1})
 		if d = h.claimOne("ehr", "a"); d.Attempts != 0 || d.Used != 0 {
 			h.Fatalf("%d attempts and %d used, want none", d.Attempts, d.Used)
 		}
@@ -47,7 +47,7 @@ var replaying = []testCase{
 		h.store("a", "ehr")
 		h.retry(h.claimOne("ehr", "a"), 0)
 		h.kill(h.claimOne("ehr", "a"))
-		h.replay(queue.Selection{IDs: []string{"a"}}, queue.Replayed{Replayed: 1})
+		h.replay(queue.ReplaySelection{IDs: []string{"a"}}, queue.Replayed{Deliveries: 1})
 		if s := h.stats().Upstreams["ehr"]; s.Pending != 1 || s.Dead != 0 {
 			h.Fatalf("stats %+v, want one pending", s)
 		}
@@ -69,7 +69,7 @@ var replaying = []testCase{
 		h.store("a", "ehr", "warehouse")
 		h.kill(h.claimOne("ehr", "a"))
 		h.kill(h.claimOne("warehouse", "a"))
-		h.replay(queue.Selection{IDs: []string{"a"}, Upstream: "ehr"}, queue.Replayed{Replayed: 1})
+		h.replay(queue.ReplaySelection{IDs: []string{"a"}, Upstreams: []string{"ehr"}}, queue.Replayed{Deliveries: 1})
 		h.wantIDs(h.claim("warehouse", 10))
 		h.deliver(h.claimOne("ehr", "a"))
 		h.wantPayload("a", nil) // warehouse's is dead still
@@ -79,7 +79,7 @@ var replaying = []testCase{
 	{name: "replay: a delivered event whose payload is kept", settings: func(s *queue.Settings) { s.KeepDelivered = time.Hour }, test: func(h *harness) {
 		h.store("a", "ehr")
 		h.deliver(h.claimOne("ehr", "a"))
-		h.replay(queue.Selection{IDs: []string{"a", "a"}}, queue.Replayed{Replayed: 1})
+		h.replay(queue.ReplaySelection{IDs: []string{"a", "a"}}, queue.Replayed{Deliveries: 1})
 		h.wait(2 * h.settings.HistoryRetention) // it is pending again, and kept
 		d := h.claimOne("ehr", "a")
 		if _, err := h.Load(d); err != nil {
@@ -100,10 +100,10 @@ var replaying = []testCase{
 			{"nobody", queue.ErrNoPayload},
 			{"quarantined", queue.ErrInvalid},
 		} {
-			_, err := h.Replay(h.Context(), queue.Selection{IDs: []string{"dead", c.id}})
+			_, err := h.Replay(h.Context(), queue.ReplaySelection{IDs: []string{"dead", c.id}})
 			h.wantErr("Replay with "+c.id, err, c.want)
 		}
-		_, err := h.Replay(h.Context(), queue.Selection{IDs: []string{"dead"}, Upstream: "warehouse"})
+		_, err := h.Replay(h.Context(), queue.ReplaySelection{IDs: []string{"dead"}, Upstreams: []string{"warehouse", "nobody"}})
 		h.wantErr("Replay for an upstream that it is not for", err, queue.ErrNotFound)
 		if got := delivery(h.record("dead"), "ehr").State; got != queue.Dead {
 			h.Fatalf("dead became %s by a replay that was refused", got)
@@ -116,20 +116,41 @@ var replaying = []testCase{
 			h.kill(h.claimOne("warehouse", id))
 		}
 		h.store("alive", "ehr")
-		h.replay(queue.Selection{Dead: true, Upstream: "ehr"}, queue.Replayed{Replayed: 2})
+		h.replay(queue.ReplaySelection{Dead: true, Upstreams: []string{"ehr"}}, queue.Replayed{Deliveries: 2})
 		h.wantIDs(h.claim("ehr", 10), "a", "b", "alive")
 		h.wantIDs(h.claim("warehouse", 10))
-		h.replay(queue.Selection{Dead: true}, queue.Replayed{Replayed: 2})
+		h.replay(queue.ReplaySelection{Dead: true}, queue.Replayed{Deliveries: 2})
 		h.wantIDs(h.claim("warehouse", 10), "a", "b")
-		h.replay(queue.Selection{Dead: true}, queue.Replayed{})
+		h.replay(queue.ReplaySelection{Dead: true}, queue.Replayed{})
 	}},
-	{name: "replay: an event dead for two counts once", test: func(h *harness) {
-		h.store("a", "ehr", "warehouse")
-		h.kill(h.claimOne("ehr", "a"))
-		h.kill(h.claimOne("warehouse", "a"))
-		h.replay(queue.Selection{Dead: true}, queue.Replayed{Replayed: 1})
-		h.claimOne("ehr", "a")
-		h.claimOne("warehouse", "a")
+	{name: "replay: an event dead for two is two deliveries", test: func(h *harness) {
+		for _, s := range []queue.ReplaySelection{{Dead: true}, {IDs: []string{"a"}}, {Since: h.Now()}} {
+			h.store("a", "ehr", "warehouse")
+			h.kill(h.claimOne("ehr", "a"))
+			h.kill(h.claimOne("warehouse", "a"))
+			h.replay(s, queue.Replayed{Deliveries: 2})
+			h.claimOne("ehr", "a")
+			h.claimOne("warehouse", "a")
+			h.purge(queue.PurgeSelection{IDs: []string{"a"}, Force: true}, 1)
+		}
+	}},
+	{name: "replay: deliveries to other upstreams are left alone", test: func(h *harness) {
+		h.store("old", "old")
+		h.kill(h.claimOne("old", "old"))
+		h.store("both", "ehr", "old", "warehouse")
+		h.kill(h.claimOne("old", "both"))
+		h.kill(h.claimOne("ehr", "both"))
+		h.kill(h.claimOne("warehouse", "both"))
+		configured := []string{"ehr", "warehouse"}
+		_, err := h.Replay(h.Context(), queue.ReplaySelection{IDs: []string{"both", "old"}, Upstreams: configured})
+		h.wantErr("Replay of an event that is for none of the upstreams", err, queue.ErrNotFound)
+		h.states("both", "ehr dead", "old dead", "warehouse dead")
+		h.replay(queue.ReplaySelection{Dead: true, Upstreams: configured}, queue.Replayed{Deliveries: 2})
+		h.states("both", "ehr pending", "old dead", "warehouse pending")
+		h.states("old", "old dead")
+		h.replay(queue.ReplaySelection{Since: h.Now(), Upstreams: configured}, queue.Replayed{Deliveries: 2})
+		h.replay(queue.ReplaySelection{IDs: []string{"both"}, Upstreams: []string{"ehr"}}, queue.Replayed{Deliveries: 1})
+		h.states("both", "ehr pending", "old dead", "warehouse pending")
 	}},
 	{name: "replay: what was received since", settings: func(s *queue.Settings) { s.KeepDelivered = time.Hour }, test: func(h *harness) {
 		h.store("old", "ehr")
@@ -146,7 +167,7 @@ var replaying = []testCase{
 		h.retry(h.claimOne("ehr", "retry"), time.Hour)
 		h.quarantine("quarantined")
 		h.store("nobody")
-		h.replay(queue.Selection{Since: since}, queue.Replayed{Replayed: 3})
+		h.replay(queue.ReplaySelection{Since: since}, queue.Replayed{Deliveries: 3})
 		ds := h.claim("ehr", 10)
 		h.wantIDs(ds, "delivered", "dead", "retry")
 		if d := ds[2]; d.Attempts != 0 || d.Used != 0 {
@@ -159,13 +180,13 @@ var replaying = []testCase{
 		h.deliver(h.claimOne("ehr", "delivered"))
 		h.store("dead", "ehr")
 		h.kill(h.claimOne("ehr", "dead"))
-		h.replay(queue.Selection{Since: since}, queue.Replayed{Replayed: 1, WithoutPayload: 1})
-		h.replay(queue.Selection{Since: since, Upstream: "warehouse"}, queue.Replayed{})
+		h.replay(queue.ReplaySelection{Since: since}, queue.Replayed{Deliveries: 1, WithoutPayload: 1})
+		h.replay(queue.ReplaySelection{Since: since, Upstreams: []string{"warehouse"}}, queue.Replayed{})
 	}},
 	{name: "replay: a claimed delivery is left to its claim", test: func(h *harness) {
 		h.store("a", "ehr")
 		d := h.claimOne("ehr", "a")
-		h.replay(queue.Selection{IDs: []string{"a"}}, queue.Replayed{})
+		h.replay(queue.ReplaySelection{IDs: []string{"a"}}, queue.Replayed{})
 		h.wantIDs(h.claim("ehr", 10))
 		h.deliver(d)
 		h.wantPayload("a", queue.ErrNoPayload)
@@ -180,24 +201,20 @@ var replaying = []testCase{
 			h.Queue.Settle(queue.Outcome{Delivery: d, At: h.Now(), State: queue.Dead, Result: queue.Failure, Used: true})
 		}
 		h.Flush()
-		h.replay(queue.Selection{Dead: true}, queue.Replayed{Replayed: len(ids)})
+		h.replay(queue.ReplaySelection{Dead: true}, queue.Replayed{Deliveries: len(ids)})
 		if ds := h.claim("ehr", len(ids)+1); len(ds) != len(ids) {
 			h.Fatalf("%d deliveries are due, want %d", len(ds), len(ids))
 		}
 	}},
 	{name: "replay: a selection is of exactly one kind", test: func(h *harness) {
-		for _, s := range []queue.Selection{
+		for _, s := range []queue.ReplaySelection{
 			{},
-			{Upstream: "ehr"},
+			{Upstreams: []string{"ehr"}},
 			{IDs: []string{"a"}, Dead: true},
 			{Dead: true, Since: h.Now()},
 		} {
 			_, err := h.Replay(h.Context(), s)
 			h.wantErr(fmt.Sprintf("Replay(%+v)", s), err, queue.ErrInvalid)
-			_, err = h.Purge(h.Context(), s)
-			h.wantErr(fmt.Sprintf("Purge(%+v)", s), err, queue.ErrInvalid)
 		}
-		_, err := h.Purge(h.Context(), queue.Selection{Since: h.Now()})
-		h.wantErr("Purge by time of receipt", err, queue.ErrInvalid)
 	}},
 }

@@ -143,7 +143,7 @@ var storing = []testCase{
 		h.wantErr("Claim", err, queue.ErrClosed)
 		_, err = h.Events(h.Context(), queue.Filter{Limit: 1})
 		h.wantErr("Events", err, queue.ErrClosed)
-		_, err = h.Replay(h.Context(), queue.Selection{IDs: []string{"a"}})
+		_, err = h.Replay(h.Context(), queue.ReplaySelection{IDs: []string{"a"}})
 		h.wantErr("Replay", err, queue.ErrClosed)
 		_, err = h.Stats()
 		h.wantErr("Stats", err, queue.ErrClosed)

@@ -1,0 +1,110 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+func purgeCommand() *cobra.Command {
+	var b purgeRequest
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "purge [<id>...]",
+		Short: "Deletes events for good",
+		Long: `
+Deletes for good: the events that are named, every dead delivery, the quarantined
+events, or what waits for an upstream, which is its pending and its dead deliveries.
+The other deliveries of an event stay. An event goes with its last delivery, and its
+id is then forgotten: the same webhook, sent again, is stored again. The number that
+is printed counts events.
+
+An event that an upstream still waits for is deleted by its id only with --force.
+What waits for an upstream that is no longer configured is kept until the upstream
+is defined again, or purged. An attempt that is under way may still reach its
+upstream.
+
+On a terminal the command says what it would delete, and asks; --yes answers. It
+shows how far it has come. Ctrl-C stops it; what was purged until then is gone.`,
+		Example: `  caddy scribegate purge soapnoteapi-0123456789abcdef0123456789abcdef
+  caddy scribegate purge --dead --before 24h
+  caddy scribegate purge --upstream old --dry-run`,
+		ValidArgsFunction: completeIDs(anyNumber, queue.Dead, queue.Quarantined),
+		RunE: run(func(cmd *cobra.Command, args []string) error {
+			b.IDs, b.Before = args, given(cmd, "before")
+			upstream := given(cmd, "upstream")
+			switch {
+			case !one(len(b.IDs) > 0, b.Dead, b.Quarantined, upstream != nil):
+				return errors.New("say what to purge: ids, --dead, --quarantined or --upstream, and only one of them")
+			case upstream != nil && b.Upstream == "":
+				return errors.New("--upstream is empty; name one")
+			case b.Before != nil && !b.Dead && !b.Quarantined:
+				return errors.New("--before goes with --dead or --quarantined")
+			case b.Force && len(b.IDs) == 0:
+				return errors.New("--force goes with ids")
+			}
+			return b.do(cmd, yes)
+		}),
+	}
+	cmd.Flags().BoolVar(&b.Dead, "dead", false, "every dead delivery")
+	cmd.Flags().BoolVar(&b.Quarantined, "quarantined", false, "every quarantined event")
+	cmd.Flags().StringVar(&b.Upstream, "upstream", "", "every pending and dead delivery to this upstream")
+	cmd.Flags().String("before", "", "only of events received longer ago than this, such as 24h")
+	cmd.Flags().BoolVar(&b.Force, "force", false, "events that are named although an upstream still waits for them")
+	cmd.Flags().BoolVar(&b.DryRun, "dry-run", false, "only say what would be deleted")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	complete(cmd, "before", completeDurations)
+	complete(cmd, "upstream", completeUpstreams)
+	return addAddress(cmd)
+}
+
+// do purges. On a terminal it asks before, unless that is answered.
+func (b purgeRequest) do(cmd *cobra.Command, yes bool) error {
+	work := changing("purge", "purging", "purged")
+	var done purged
+	if ask := questioner(cmd); ask != nil && !yes && !b.DryRun {
+		preview := b
+		preview.DryRun = true
+		if err := work.do(cmd, preview, &done); err != nil {
+			return err
+		}
+		if done.Purged == 0 {
+			return b.print(cmd, done)
+		}
+		if !ask("Purge " + b.what(done.Purged) + " for good?") {
+			return errors.New("not confirmed: nothing was purged")
+		}
+	}
+	if err := work.do(cmd, b, &done); err != nil {
+		return err
+	}
+	return b.print(cmd, done)
+}
+
+func (b purgeRequest) print(cmd *cobra.Command, done purged) (err error) {
+	switch {
+	case wantsJSON(cmd):
+		return printJSON(cmd, done)
+	case b.DryRun:
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "would purge %s\n", b.what(done.Purged))
+	default:
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s purged\n", counted(done.Purged, "event"))
+	}
+	return err
+}
+
+// what says what is deleted of so many events.
+func (b purgeRequest) what(events int) string {
+	switch {
+	case b.Dead:
+		return "the dead deliveries of " + counted(events, "event")
+	case b.Quarantined:
+		return counted(events, "quarantined event")
+	case b.Upstream != "":
+		return "the pending and dead deliveries to " + b.Upstream + " of " + counted(events, "event")
+	}
+	return counted(events, "event") + " with every delivery"
+}
