@@ -76,6 +76,7 @@ func checkAlerts(ctx context.Context, t *testing.T, p *prometheus) {
 		"ScribegateSecretMismatch soapnoteapi",
 		"ScribegateSecretMismatch soniox",
 		"ScribegateTimestampsRefused soapnoteapi",
+		"ScribegateUnrouted soapnoteapi",
 		"ScribegateUpstreamPaused archive",
 		"ScribegateUpstreamPaused away",
 	}

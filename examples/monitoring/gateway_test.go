@@ -125,7 +125,9 @@ func (s *site) caddyfile(t *testing.T, queue string) string {
 			timeout 1s
 			retry 1h 1h
 		}
-		upstream away http://127.0.0.1:%s
+		upstream away http://127.0.0.1:%s {
+			events note.generated
+		}
 	}
 }
 
@@ -135,13 +137,25 @@ func (s *site) caddyfile(t *testing.T, queue string) string {
 		secret %s %s
 		deliver_to ehr lab warehouse archive away
 	}
+	scribegate /strict soapnoteapi {
+		secret %[6]s
+		source urn:strict
+		drop note.failed
+		deliver_to away
+	}
+	handle /checkpoint {
+		scribegate soapnoteapi {
+			secret %[6]s
+		}
+		respond 204
+	}
 	scribegate /soniox soniox {
-		header Authorization "Bearer %s"
+		header Authorization "Bearer %[8]s"
 		deliver_to ehr
 	}
 }
 
-%s`, s.admin(), queue, s.backends, s.ports[3], s.ports[1], newSecret, oldSecret, sonioxSecret, metricsSite))
+%[9]s`, s.admin(), queue, s.backends, s.ports[3], s.ports[1], newSecret, oldSecret, sonioxSecret, metricsSite))
 }
 
 // reload has the gateway take on another queue option.

@@ -22,7 +22,7 @@ var metrics = []metric{
 	{"scribegate_events_received_total", "counter", map[string][]string{
 		"provider": {"soapnoteapi", "soniox"},
 		"type":     {"note.failed", "note.generated", "other", "test", "transcription.completed", "transcription.error"},
-		"outcome":  {"accepted", "duplicate"},
+		"outcome":  {"accepted", "dropped", "duplicate", "passed", "unrouted"},
 	}},
 	{"scribegate_requests_rejected_total", "counter", map[string][]string{
 		"provider": {"soapnoteapi", "soniox"},

@@ -35,6 +35,11 @@ func (tr traffic) send(ctx context.Context, t *testing.T) {
 	tr.note(ctx, t, newSecret, sender.NoteTest(now), now, http.StatusOK)
 	tr.note(ctx, t, newSecret, fmt.Appendf(nil, `{"event":"note.signed","note_id":%q,"status":"signed","created_at":"2026-03-19T15:30:00Z"}`, tr.round), now, http.StatusOK)
 
+	tr.noteTo(ctx, t, "/strict", newSecret, sender.NoteFailed(tr.round+"-dropped", now), now, http.StatusOK)
+	unrouted := fmt.Appendf(nil, `{"event":"note.signed","note_id":"%s-unrouted","status":"signed","created_at":"2026-03-19T15:30:00Z"}`, tr.round)
+	tr.noteTo(ctx, t, "/strict", newSecret, unrouted, now, http.StatusOK)
+	tr.noteTo(ctx, t, "/checkpoint", newSecret, sender.NoteGenerated(tr.round+"-passed", now), now, http.StatusNoContent)
+
 	tr.note(ctx, t, otherSecret, sender.NoteGenerated("forged", now), now, http.StatusUnauthorized)
 	tr.note(ctx, t, newSecret, sender.NoteGenerated("stale", now), now.Add(-time.Hour), http.StatusUnauthorized)
 	tr.note(ctx, t, newSecret, fmt.Appendf(nil, `{"round":%q}`, tr.round), now, http.StatusBadRequest) // quarantined
@@ -51,7 +56,13 @@ func (tr traffic) send(ctx context.Context, t *testing.T) {
 // note sends a request as SOAPNoteAPI does, signed with a secret at a time.
 func (tr traffic) note(ctx context.Context, t *testing.T, secret string, body []byte, at time.Time, want int) {
 	t.Helper()
-	request, err := sender.SOAPNoteAPI(ctx, tr.site.url+"/soapnote", secret, body, at)
+	tr.noteTo(ctx, t, "/soapnote", secret, body, at, want)
+}
+
+// noteTo sends a request to another handler.
+func (tr traffic) noteTo(ctx context.Context, t *testing.T, path, secret string, body []byte, at time.Time, want int) {
+	t.Helper()
+	request, err := sender.SOAPNoteAPI(ctx, tr.site.url+path, secret, body, at)
 	expect(t, request, err, want)
 }
 
