@@ -71,14 +71,13 @@ func fixed(values ...cobra.Completion) cobra.CompletionFunc {
 
 // completeSamples completes the events that `send` can make up.
 func completeSamples(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	samples := []cobra.Completion{"note.generated", "note.failed", "test", "transcription.completed", "transcription.error"}
-	switch {
-	case slices.Contains(args, "soapnoteapi"):
-		samples = samples[:3]
-	case slices.Contains(args, "soniox"):
-		samples = samples[3:]
+	const directive = cobra.ShellCompDirectiveNoFileComp
+	for provider, events := range samples {
+		if slices.Contains(args, provider) {
+			return events, directive
+		}
 	}
-	return samples, cobra.ShellCompDirectiveNoFileComp
+	return append(slices.Clone(samples["soapnoteapi"]), samples["soniox"]...), directive
 }
 
 // asked asks the running server for what can be completed. Where none answers in

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,5 +42,17 @@ func sampleBody(kind string, now time.Time) ([]byte, error) {
 	case "transcription.error":
 		return json.Marshal(map[string]string{"id": id, "status": "error"})
 	}
-	return nil, fmt.Errorf("--event %q is unknown; it is note.generated, note.failed, test, transcription.completed or transcription.error", kind)
+	return nil, fmt.Errorf("there is no sample of %q", kind)
+}
+
+// samples are the events that can be made up, by provider; the first is the default.
+var samples = map[string][]string{
+	"soapnoteapi": {"note.generated", "note.failed", "test"},
+	"soniox":      {"transcription.completed", "transcription.error"},
+}
+
+// alternatives are words of which one is meant.
+func alternatives(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

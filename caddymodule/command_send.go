@@ -1,15 +1,14 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
-	"net/http/httptrace"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
-	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -32,10 +30,11 @@ const (
 
 // sending is what the flags of `send` say.
 type sending struct {
-	provider, to, secret, header, event, file string
+	provider, to, secret, header, event, file, cacert string
 
-	count int
-	rate  float64
+	insecure bool
+	count    int
+	rate     float64
 }
 
 // sent is what came of one request.
@@ -69,17 +68,27 @@ prints the answer's status and the event's id. The samples are synthetic.`,
 	cmd.Flags().StringVar(&s.header, "header", "", "Soniox's authentication header (default "+defaultHeaderFlag+")")
 	cmd.Flags().StringVar(&s.event, "event", "", "note.generated (default), note.failed or test; transcription.completed (default) or transcription.error")
 	cmd.Flags().StringVar(&s.file, "file", "", "a file whose bytes are sent as the body, instead of a sample; - is standard input")
+	cmd.Flags().StringVar(&s.cacert, "cacert", "", "a file with the certificates, in PEM, of the only authorities that may have issued the site's")
+	cmd.Flags().BoolVar(&s.insecure, "insecure", false, "take whatever certificate the site has")
 	cmd.Flags().IntVar(&s.count, "count", 1, "how many events to send")
 	cmd.Flags().Float64Var(&s.rate, "rate", 0, "how many events a second at most; 0 is no limit")
 	complete(cmd, "event", completeSamples)
 	complete(cmd, "file", completeFiles)
+	complete(cmd, "cacert", completeFiles)
 	return cmd
 }
 
 // prepare fills in what the flags leave out, and returns what proves a body.
 func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
-	if s.count < 1 || s.rate < 0 {
-		return nil, errors.New("--count must be at least 1 and --rate not negative")
+	switch {
+	case s.count < 1:
+		return nil, errors.New("--count must be at least 1")
+	case !(s.rate >= 0) || math.IsInf(s.rate, 1):
+		return nil, errors.New("--rate must be a number of events a second, or 0 for no limit")
+	case s.file != "" && s.event != "":
+		return nil, errors.New("--event picks a sample and means nothing beside --file")
+	case s.event != "" && samples[s.provider] != nil && !slices.Contains(samples[s.provider], s.event):
+		return nil, fmt.Errorf("--event %q is unknown for %s; it is %s", s.event, s.provider, alternatives(samples[s.provider]))
 	}
 	switch s.provider {
 	case "soapnoteapi":
@@ -117,13 +126,18 @@ func (s *sending) send(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	client, err := s.newEventClient(prove)
+	if err != nil {
+		return err
+	}
+	defer client.close()
 	body, err := s.fileBody(cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
 	ctx, stop := interruptible(cmd)
 	defer stop()
-	all, err := s.sendAll(ctx, body, prove, func(one sent) {
+	all, err := s.sendAll(ctx, body, client, func(one sent) {
 		if !wantsJSON(cmd) {
 			_, _ = fmt.Fprintln(cmd.OutOrStdout(), one.line())
 		}
@@ -154,15 +168,12 @@ func (s *sending) send(cmd *cobra.Command) error {
 }
 
 // sendAll sends one event after the other, and tells of each.
-func (s *sending) sendAll(ctx context.Context, body []byte, prove func(http.Header, []byte), tell func(sent)) (all []sent, err error) {
+func (s *sending) sendAll(ctx context.Context, body []byte, client *eventClient, tell func(sent)) (all []sent, err error) {
 	limit := rate.Inf
 	if s.rate > 0 {
 		limit = rate.Limit(s.rate)
 	}
 	limiter := rate.NewLimiter(limit, 1)
-	// A redirect is the answer: the event, and what proves it, go where they
-	// were told to and nowhere else.
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for range s.count {
 		if err := limiter.Wait(ctx); err != nil {
 			return all, fmt.Errorf("waiting for the next event's turn: %w", err)
@@ -173,7 +184,7 @@ func (s *sending) sendAll(ctx context.Context, body []byte, prove func(http.Head
 				return all, err
 			}
 		}
-		one, err := post(ctx, client, s.to, content, prove)
+		one, err := client.post(ctx, content)
 		if err != nil {
 			return all, err
 		}
@@ -203,57 +214,31 @@ func (s *sending) fileBody(stdin io.Reader) ([]byte, error) {
 	if s.file == "" {
 		return nil, nil
 	}
-	if s.event != "note.generated" && s.event != "transcription.completed" {
-		return nil, errors.New("--event picks a sample and means nothing beside --file")
-	}
-	return readFile(s.file, stdin)
+	return readFile("file", s.file, stdin)
 }
 
-// readFile reads a file, or standard input where it is "-".
-func readFile(name string, stdin io.Reader) ([]byte, error) {
-	var content []byte
-	var err error
-	if name == "-" {
-		content, err = io.ReadAll(stdin)
-	} else {
-		content, err = os.ReadFile(name)
+// maxFile bounds what a flag's file may hold, in bytes: more than any gateway takes.
+const maxFile = 64 << 20
+
+// readFile reads a flag's file, or standard input where it is "-".
+func readFile(flag, name string, stdin io.Reader) ([]byte, error) {
+	from := stdin
+	if name != "-" || stdin == nil {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading --%s: %w", flag, err)
+		}
+		defer func() { _ = f.Close() }() // it was for reading only
+		from = f
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading --file: %w", err)
+	content, err := io.ReadAll(io.LimitReader(from, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading --%s: %w", flag, err)
+	case len(content) > maxFile:
+		return nil, fmt.Errorf("reading --%s: it is larger than %s, which no gateway takes", flag, size(maxFile))
 	}
 	return content, nil
-}
-
-func post(ctx context.Context, client *http.Client, to string, body []byte, prove func(http.Header, []byte)) (sent, error) {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-	defer cancel()
-	var reached forwarder.Progress
-	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, reached.Trace()), http.MethodPost, to, bytes.NewReader(body))
-	if err != nil {
-		return sent{}, errors.New("--to is not a URL that a request can be sent to")
-	}
-	r.Header.Set("Content-Type", "application/json")
-	prove(r.Header, body)
-	resp, err := client.Do(r)
-	if err != nil {
-		return sent{}, fmt.Errorf("sending the event: %w; is the gateway running there?", forwarder.SendError(ctx, errors.Unwrap(err), &reached))
-	}
-	defer func() { _ = resp.Body.Close() }()
-	result := sent{Status: resp.StatusCode}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if err != nil {
-		return result, fmt.Errorf("reading the answer: %w", err)
-	}
-	_ = json.Unmarshal(answer, &result) // what is not JSON has no id
-	result.Status = resp.StatusCode
-	switch {
-	case resp.StatusCode != http.StatusOK:
-		result.ID = ""
-		result.Error = orElse(result.Error, "the answer is not Scribegate's")
-	case result.ID == "":
-		result.Error = "no event id in the answer: nothing of Scribegate's stands at this path, or a checkpoint, whose backend answered"
-	}
-	return result, nil
 }
 
 // headerFlag reads 'Name: value' with placeholders in the value.

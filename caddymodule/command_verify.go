@@ -44,7 +44,7 @@ value that it should have.`,
 			if err != nil {
 				return err
 			}
-			body, err := readFile(orElse(file, "-"), cmd.InOrStdin())
+			body, err := readFile("file", orElse(file, "-"), cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
