@@ -92,7 +92,7 @@ func (a *App) unmarshalSubdirective(d *caddyfile.Dispenser) (err error) {
 	case "keep_delivered":
 		a.KeepDelivered, err = durationArg(d)
 	case "signing_secret":
-		a.SigningSecrets, err = secretArgs(d)
+		a.SigningSecrets, err = secretArgs(d, checkSigningSecret)
 	case "admin_payloads":
 		if d.NextArg() {
 			return usageErr(d, "admin_payloads")
@@ -204,7 +204,7 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 			return d.Errf("rate_limit: %q is no number of deliveries per second above zero; leave it out for no limit%s", arg, placeholderHint(arg))
 		}
 	case "signing_secret":
-		u.SigningSecrets, err = secretArgs(d)
+		u.SigningSecrets, err = secretArgs(d, checkSigningSecret)
 	case "route":
 		return u.unmarshalRoute(d)
 	default:

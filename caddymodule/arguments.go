@@ -138,20 +138,28 @@ func countArg(d *caddyfile.Dispenser) (int, error) {
 	return n, nil
 }
 
-// secretArgs takes one or more secrets. A placeholder that is refused is
-// refused here, where file and line are known.
-func secretArgs(d *caddyfile.Dispenser) ([]string, error) {
+// secretArgs takes one or more secrets. What can be seen to be wrong with them is
+// an error here, where file and line are known; check, if not nil, is that of
+// SecretOptions.
+func secretArgs(d *caddyfile.Dispenser, check func(string) error) ([]string, error) {
 	name := d.Val()
 	args := d.RemainingArgs()
 	if len(args) == 0 {
 		return nil, usageErr(d, name+" <"+name+">...")
 	}
+	return args, checkSecretArgs(d, name, args, check)
+}
+
+func checkSecretArgs(d *caddyfile.Dispenser, name string, args []string, check func(string) error) error {
+	if strings.Join(args, "") == "" {
+		return d.Errf("%s: it is empty; a variable {$NAME} that is unset leaves nothing in its place", name)
+	}
 	for _, arg := range args {
-		if _, err := parseSecretEntry(arg); err != nil {
-			return nil, d.Errf("%s: %v", name, err)
+		if err := checkConfigured(arg, check); err != nil {
+			return d.Errf("%s: %v", name, err)
 		}
 	}
-	return args, nil
+	return nil
 }
 
 // formatArg takes exactly one format.

@@ -10,6 +10,8 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/verifier"
 )
 
 func init() {
@@ -125,6 +127,19 @@ func yesNo(b bool) string {
 	return "no"
 }
 
+// usableSecretFlag is secretFlag for a value that has to be the one that was
+// meant.
+func usableSecretFlag(name, value string) (string, error) {
+	v, err := secretFlag(name, value)
+	if err != nil {
+		return "", err
+	}
+	if err := verifier.CheckSecret(v); err != nil {
+		return "", fmt.Errorf("--%s: %w", name, err)
+	}
+	return v, nil
+}
+
 // secretFlag resolves a flag's placeholders.
 func secretFlag(name, value string) (string, error) {
 	e, err := parseSecretEntry(value)
@@ -133,9 +148,9 @@ func secretFlag(name, value string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), secretReadTimeout)
 	defer cancel()
-	v, err := e.resolve(ctx, secretFiles)
+	parts, err := e.resolve(ctx, secretFiles)
 	if err != nil {
 		return "", fmt.Errorf("--%s: %w", name, err)
 	}
-	return v, nil
+	return strings.Join(parts, ""), nil
 }

@@ -17,7 +17,7 @@ import (
 func (x *exporter) fromFile(ctx context.Context, cmd *cobra.Command, path string, given []string) error {
 	var keys []boltqueue.Key
 	for _, v := range given {
-		v, err := secretFlag("encryption-key", v)
+		v, err := usableSecretFlag("encryption-key", v)
 		if err != nil {
 			return err
 		}

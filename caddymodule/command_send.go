@@ -97,7 +97,7 @@ func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
 		if s.header != "" {
 			return nil, errors.New("--header is for soniox; SOAPNoteAPI's requests are signed with --secret")
 		}
-		secret, err := secretFlag("secret", orElse(s.secret, defaultSecretFlag))
+		secret, err := usableSecretFlag("secret", orElse(s.secret, defaultSecretFlag))
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +112,7 @@ func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
 		if s.secret != "" {
 			return nil, errors.New("--secret is for soapnoteapi; Soniox's requests are proved with --header 'Name: value'")
 		}
-		name, value, err := headerFlag(orElse(s.header, defaultHeaderFlag))
+		name, value, err := headerFlag(orElse(s.header, defaultHeaderFlag), usableSecretFlag)
 		if err != nil {
 			return nil, err
 		}
@@ -241,14 +241,15 @@ func readFile(flag, name string, stdin io.Reader) ([]byte, error) {
 	return content, nil
 }
 
-// headerFlag reads 'Name: value' with placeholders in the value.
-func headerFlag(flag string) (name, value string, err error) {
+// headerFlag reads 'Name: value' with placeholders in the value, which resolve
+// puts its values in the place of.
+func headerFlag(flag string, resolve func(flag, value string) (string, error)) (name, value string, err error) {
 	name, raw, ok := strings.Cut(flag, ":")
 	name = strings.TrimSpace(name)
 	if !ok || name == "" {
 		return "", "", errors.New(`--header: write it as 'Name: value', as in 'Authorization: Bearer {env.SONIOX_WEBHOOK_SECRET}'`)
 	}
-	value, err = secretFlag("header", strings.TrimSpace(raw))
+	value, err = resolve("header", strings.TrimSpace(raw))
 	return name, value, err
 }
 

@@ -109,7 +109,7 @@ func judgeSOAPNoteAPI(secret, signature, timestamp string, body []byte, toleranc
 
 func judgeSoniox(secret, header string, body []byte) (judgement, error) {
 	var j judgement
-	name, value, err := headerFlag(header)
+	name, value, err := headerFlag(header, secretFlag)
 	if err != nil {
 		return j, err
 	}
@@ -118,7 +118,7 @@ func judgeSoniox(secret, header string, body []byte) (judgement, error) {
 	h.Set(name, value)
 	if _, err := p.CheckHeader(h, time.Now()); err != nil {
 		j.refuse(err)
-		j.Hints = []string{`the header's value is not the secret: a scheme such as "Bearer " belongs to both or to none, and the secret may be another environment's`}
+		j.Hints = p.Diagnose(value)
 		return j, nil
 	}
 	j.accept(p, body, time.Now())

@@ -137,3 +137,34 @@ func TestVerifyCommandMistakes(t *testing.T) {
 		})
 	}
 }
+
+// TestVerifyCommandHintsAtTheSecret judges genuine requests with secrets from
+// files that hold more than the secret. Who plays the provider with one is told
+// at once.
+func TestVerifyCommandHintsAtTheSecret(t *testing.T) {
+	soapnote, transcript := note("captured"), transcription("tr-1")
+	signature := verifier.Sign(testSecret, "1773934200", []byte(soapnote))
+	for provider, c := range map[string]struct {
+		value, body string
+		args        []string
+	}{
+		"soapnoteapi": {testSecret, soapnote, []string{"--signature", signature, "--timestamp", "1773934200"}},
+		"soniox":      {testSoniox, transcript, []string{"--header", "X-Key: " + testSoniox}},
+	} {
+		path, placeholder := secretFile(t, c.value)
+		args := append([]string{"verify", provider, "--secret", placeholder}, c.args...)
+		commandLine(t, c.body, args...).done(t)
+		for name, slip := range fileSlips(c.value) {
+			put(t, path, slip.content)
+			r := commandLine(t, c.body, args...)
+			if r.err == nil || !strings.Contains(r.out, "hint     the secret given here ") || !strings.Contains(r.out, slip.says) || strings.Contains(r.out, c.value) {
+				t.Errorf("%s, %s: %v, printed %s", provider, name, r.err, r.out)
+			}
+			send := []string{"send", provider, "--secret", placeholder}
+			if provider == "soniox" {
+				send = []string{"send", provider, "--header", "X-Key: " + placeholder}
+			}
+			commandLine(t, "", send...).failed(t, slip.says)
+		}
+	}
+}

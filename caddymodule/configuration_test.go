@@ -128,6 +128,8 @@ func strictly(t *testing.T, raw []byte, inlineKey string, module any) {
 func TestMistakesInJSON(t *testing.T) {
 	t.Setenv("SHORT_KEY", "c2VjcmV0")
 	t.Setenv("TWO_WORDS", "two words")
+	t.Setenv("BARE", "bearer")
+	t.Setenv("BEARER", "Bearer SECRETsecret")
 	app := func(fields string) [2]string {
 		return [2]string{strings.Replace(jsonApp, "{", "{"+fields+",", 1), jsonHandler}
 	}
@@ -225,6 +227,18 @@ func TestMistakesInJSON(t *testing.T) {
 		"no header":                                   {soniox(`"values":["{env.SONIOX_SECRET}"]`), "its name is missing"},
 		"no values":                                   {soniox(`"header":"Authorization"`), "none is configured"},
 		"half unset value":                            {soniox(`"header":"Authorization","values":["Bearer {env.NOT_SET}"]`), "{env.NOT_SET} is unset or empty"},
+		"a bare scheme":                               {soniox(`"header":"Authorization","values":["{env.SONIOX_SECRET}","Bearer"]`), `header Authorization of soniox, entry 2: it is an authentication scheme without a secret behind it; put the whole value in quotes, as in: header Authorization "Bearer {env.TOKEN}"`},
+		"a bare scheme by placeholder":                {soniox(`"header":"Authorization","values":["{env.BARE}"]`), "header Authorization of soniox, entry 1: {env.BARE}: it is an authentication scheme without"},
+		"a scheme twice":                              {soniox(`"header":"Authorization","values":["Bearer {env.BEARER}"]`), "scheme twice"},
+		"a scheme without a space":                    {soniox(`"header":"Authorization","values":["Bearer{env.SONIOX_SECRET}"]`), "entry 1: a space is missing"},
+		"a line that was copied whole":                {soniox(`"header":"Authorization","values":["authorization: Bearer SECRETsecret"]`), "begins with the header's name and a colon"},
+		"an empty value":                              {soniox(`"header":"Authorization","values":[""]`), "header Authorization of soniox: every entry is unset or empty"},
+		"a value by {query.x}":                        {soniox(`"header":"Authorization","values":["{query.x}"]`), "could choose its value"},
+		"a value by {header.X}":                       {soniox(`"header":"Authorization","values":["Bearer {header.X}"]`), "could choose its value"},
+		"a value by {vars.x}":                         {soniox(`"header":"Authorization","values":["{vars.x}"]`), "could choose its value"},
+		"a value by {http.vars.x}":                    {soniox(`"header":"Authorization","values":["{http.vars.x}"]`), "could choose its value"},
+		"a secret by {time.now}":                      {soapnote(`"secrets":["{time.now}"]`), "use one of {env.NAME} and {file./absolute/path}"},
+		"a secret by {system.hostname}":               {soapnote(`"secrets":["{system.hostname}"]`), "use one of {env.NAME} and {file./absolute/path}"},
 		"a header that Caddy drops":                   {soniox(`"header":"X_Secret","values":["{env.SONIOX_SECRET}"]`), "underscore or a dot"},
 		"a header that is hop-by-hop":                 {soniox(`"header":"upgrade","values":["{env.SONIOX_SECRET}"]`), "is hop-by-hop"},
 		"a header that is none":                       {soniox(`"header":"X Secret","values":["{env.SONIOX_SECRET}"]`), "not a valid header name"},

@@ -74,6 +74,10 @@ func inSoapnote(line string) (app, site string) {
 	return "", "scribegate /soapnote soapnoteapi {\nsecret {env.SOAPNOTE_SECRET}\n" + line + " # here\n}"
 }
 
+func inSecret(line string) (app, site string) {
+	return "", "scribegate /soapnote soapnoteapi {\n" + line + " # here\n}"
+}
+
 func inSoniox(line string) (app, site string) {
 	return "", "scribegate /soniox soniox {\nmetadata a\n" + line + " # here\n}"
 }

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -49,13 +50,22 @@ func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
 	if p.Tolerance == 0 {
 		p.Tolerance = caddy.Duration(defaultTolerance)
 	}
-	secret, err := NewSecret(ctx, SecretOptions{Name: "secret of soapnoteapi", Entries: p.Secrets, Logger: ctx.Logger()})
+	secret, err := NewSecret(ctx, SecretOptions{
+		Name: "secret of soapnoteapi", Entries: p.Secrets, Doubt: doubtSOAPNoteAPI, Logger: ctx.Logger(),
+	})
 	if err != nil {
 		return err
 	}
 	p.SOAPNoteAPI = verifier.SOAPNoteAPI{Secrets: secret.Values, Tolerance: time.Duration(p.Tolerance)}
 	beginProvider(p.Name(), len(secret.Values()))
 	return nil
+}
+
+func doubtSOAPNoteAPI(value string) string {
+	if strings.HasPrefix(value, "whsec_") {
+		return ""
+	}
+	return "a secret of SOAPNoteAPI does not begin with whsec_, as those that SOAPNoteAPI gives out do; configure the whole string, nothing left out or decoded"
 }
 
 // replayWindow returns how long a captured request could be sent again.
@@ -81,7 +91,7 @@ func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 		switch d.Val() {
 		case "secret":
-			args, err := secretArgs(d)
+			args, err := secretArgs(d, nil)
 			if err != nil {
 				return err
 			}

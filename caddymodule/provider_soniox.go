@@ -47,7 +47,9 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 	if err := checkProofHeader(p.Header); err != nil {
 		return err
 	}
-	secret, err := NewSecret(ctx, SecretOptions{Name: "header " + p.Header + " of soniox", Entries: p.Values, Logger: ctx.Logger()})
+	secret, err := NewSecret(ctx, SecretOptions{
+		Name: "header " + p.Header + " of soniox", Entries: p.Values, Check: checkProofValue(p.Header), Logger: ctx.Logger(),
+	})
 	if err != nil {
 		return err
 	}
@@ -77,17 +79,21 @@ func (p *Soniox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 		switch d.Val() {
 		case "header":
-			if !d.Args(&p.Header) || d.CountRemainingArgs() == 0 {
+			if !d.Args(&p.Header) {
+				return usageErr(d, "header <name> <value>...")
+			}
+			if strings.Contains(p.Header, ":") {
+				return d.WrapErr(errColonInHeader)
+			}
+			if d.CountRemainingArgs() == 0 {
 				return usageErr(d, "header <name> <value>...")
 			}
 			if err := checkProofHeader(p.Header); err != nil {
 				return d.WrapErr(err)
 			}
-			for _, value := range d.RemainingArgs() {
-				if _, err := parseSecretEntry(value); err != nil {
-					return d.Errf("header: %v", err)
-				}
-				p.Values = append(p.Values, value)
+			p.Values = d.RemainingArgs()
+			if err := checkSecretArgs(d, "header", p.Values, checkProofValue(p.Header)); err != nil {
+				return err
 			}
 		default:
 			return unknownSubdirective(d, "scribegate soniox", slices.Concat(sonioxSubdirectives, handlerSubdirectives)...)
@@ -115,6 +121,8 @@ func checkProofHeader(name string) error {
 	switch canonical := textproto.CanonicalMIMEHeaderKey(name); {
 	case name == "":
 		return errors.New("header: its name is missing; choose one, such as Authorization")
+	case strings.Contains(name, ":"):
+		return errColonInHeader
 	case strings.ContainsAny(name, "_."):
 		return errors.New("header: Caddy drops headers with an underscore or a dot in their name; choose a name with hyphens")
 	case !httpguts.ValidHeaderFieldName(name):
@@ -125,6 +133,19 @@ func checkProofHeader(name string) error {
 		return fmt.Errorf("header %s belongs to every request and can prove none; choose another, such as Authorization", name)
 	}
 	return nil
+}
+
+var errColonInHeader = errors.New(`header: the name and the value are two arguments, without a colon; write it as in: header Authorization "Bearer {env.TOKEN}"`)
+
+// checkProofValue returns what checks a value of the header. A value that begins
+// with the header's name is a line that was copied whole.
+func checkProofValue(name string) func(string) error {
+	return func(value string) error {
+		if len(value) > len(name) && strings.EqualFold(value[:len(name)], name) && value[len(name)] == ':' {
+			return errors.New("it begins with the header's name and a colon; keep only what is behind them")
+		}
+		return nil
+	}
 }
 
 // Interface guards

@@ -204,10 +204,8 @@ func (b *Bolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if len(args) == 0 {
 				return usageErr(d, "encryption_key <key> [<older key>...]")
 			}
-			for _, arg := range args {
-				if err := checkLiteralKey(arg); err != nil {
-					return d.Errf("encryption_key: %v", err)
-				}
+			if err := checkSecretArgs(d, "encryption_key", args, checkKey); err != nil {
+				return err
 			}
 			b.EncryptionKeys = args
 		default:
@@ -215,19 +213,6 @@ func (b *Bolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	return nil
-}
-
-// checkLiteralKey says whether a key that stands in the Caddyfile itself, or
-// whose placeholder is refused, can be one.
-func checkLiteralKey(arg string) error {
-	e, err := parseSecretEntry(arg)
-	if err != nil {
-		return err
-	}
-	if e.placeholder() {
-		return nil
-	}
-	return checkKey(e.parts[0].literal)
 }
 
 // Interface guards

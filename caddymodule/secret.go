@@ -3,11 +3,17 @@ package caddymodule
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/verifier"
 )
+
+// minSecret is how many bytes a secret should have, a scheme in front left out.
+const minSecret = 16
 
 // A Secret is a list of configured secret values for one purpose, the first
 // being the current one. The configuration holds placeholders; the values live
@@ -33,6 +39,10 @@ type SecretOptions struct {
 	// not quote the value. Optional.
 	Check func(value string) error
 
+	// Doubt returns a warning about a value that can be used but is hardly what
+	// was meant, or nothing. It must not quote the value. Optional.
+	Doubt func(value string) string
+
 	// Logger logs warnings, and the changes of files.
 	Logger *zap.Logger
 }
@@ -41,8 +51,8 @@ type SecretOptions struct {
 // until ctx ends, which is the context that the module is provisioned with.
 // After that the last values stay. An entry any of whose placeholders is unset
 // or empty counts as unset: it is ignored with a warning beside an entry that is
-// set, and it is an error if every entry is unset. A value that cannot be used
-// is an error.
+// set, and it is an error if every entry is unset. A value that cannot be used, or
+// that cannot be what was meant, is an error.
 func NewSecret(ctx context.Context, o SecretOptions) (*Secret, error) {
 	return newSecret(ctx, o, secretFiles)
 }
@@ -80,7 +90,9 @@ func newSecret(ctx context.Context, o SecretOptions, files *fileReader) (*Secret
 	for i, seen := range s.seen {
 		if seen.err != nil {
 			o.Logger.Warn("an entry of a list of secrets is unset or empty and is ignored", append(s.fields(i), zap.Error(seen.err))...)
+			continue
 		}
+		s.warn(i, seen.value)
 	}
 	s.values.Store(&values)
 	if s.fromFiles() {
@@ -107,14 +119,32 @@ func (s *Secret) First() string {
 func (s *Secret) look(ctx context.Context, entry int, patience time.Duration) sighting {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	v, err := s.entries[entry].resolve(ctx, s.files)
+	e := s.entries[entry]
+	parts, err := e.resolve(ctx, s.files)
+	if err == nil {
+		err = e.check(parts)
+	}
+	value := strings.Join(parts, "")
 	if err == nil && s.options.Check != nil {
-		err = s.options.Check(v)
+		err = s.options.Check(value)
 	}
 	if err != nil {
 		return sighting{err: err}
 	}
-	return sighting{value: v}
+	return sighting{value: value}
+}
+
+// warn logs what is suspicious about a value that is in force.
+func (s *Secret) warn(entry int, value string) {
+	if len(verifier.WithoutScheme(value)) < minSecret {
+		s.options.Logger.Warn("a secret is shorter than 16 bytes: it is easy to guess, or part of it is missing; use a longer random one", s.fields(entry)...)
+	}
+	if s.options.Doubt == nil {
+		return
+	}
+	if doubt := s.options.Doubt(value); doubt != "" {
+		s.options.Logger.Warn(doubt, s.fields(entry)...)
+	}
 }
 
 // fields are those of every line about an entry.

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/scribegate/scribegate/verifier"
 )
 
 // secretEntry is one value of a list, cut into literals and placeholders.
@@ -67,6 +69,9 @@ func parseSecretEntry(raw string) (secretEntry, error) {
 		i += length
 	}
 	flush()
+	if len(e.parts) > 1 && verifier.IsScheme(e.parts[0].literal) && !strings.HasSuffix(e.parts[0].literal, " ") {
+		return e, errors.New(`a space is missing between the authentication scheme and the secret; write it as in: header Authorization "Bearer {env.TOKEN}"`)
+	}
 	return e, nil
 }
 
@@ -137,19 +142,46 @@ func (e secretEntry) fromFile() bool {
 	return slices.ContainsFunc(e.parts, func(p secretPart) bool { return p.file != "" })
 }
 
-// resolve puts the values in place of the placeholders. It returns an unsetError
-// where any placeholder is unset or empty.
-func (e secretEntry) resolve(ctx context.Context, files *fileReader) (string, error) {
+// resolve returns the values of the parts, which make up that of the entry. It
+// returns an unsetError where any placeholder is unset or empty.
+func (e secretEntry) resolve(ctx context.Context, files *fileReader) ([]string, error) {
 	if len(e.parts) == 0 {
-		return "", unsetError{errors.New("it is empty")}
+		return nil, unsetError{errors.New("it is empty")}
 	}
-	var b strings.Builder
-	for _, p := range e.parts {
-		v, err := p.value(ctx, files)
-		if err != nil {
-			return "", err
+	values := make([]string, len(e.parts))
+	for i, p := range e.parts {
+		var err error
+		if values[i], err = p.value(ctx, files); err != nil {
+			return nil, err
 		}
-		b.WriteString(v)
 	}
-	return b.String(), nil
+	return values, nil
+}
+
+// check returns an error for values that cannot make up the secret that was
+// meant. The last part is the secret, or the end of it: what is wrong with it by
+// itself is wrong behind any literal too.
+func (e secretEntry) check(values []string) error {
+	last := len(e.parts) - 1
+	if placeholder := e.parts[last].name(); placeholder != "" {
+		if err := verifier.CheckSecret(values[last]); err != nil {
+			return fmt.Errorf("%s: %w", placeholder, err)
+		}
+	}
+	return verifier.CheckSecret(strings.Join(values, ""))
+}
+
+// checkConfigured returns an error for an entry that cannot be what was meant,
+// as far as that can be seen without the environment and files: for a placeholder
+// that is refused, and for a literal. check is that of SecretOptions.
+func checkConfigured(raw string, check func(string) error) error {
+	e, err := parseSecretEntry(raw)
+	if err != nil || e.placeholder() {
+		return err
+	}
+	value := e.parts[0].literal
+	if err := e.check([]string{value}); err != nil || check == nil {
+		return err
+	}
+	return check(value)
 }

@@ -111,6 +111,7 @@ func (s *Secret) logChange(entry int, err error, before, now string) {
 		s.options.Logger.Info("a secret's file can be used again and has the value that is in force", fields...)
 	default:
 		s.options.Logger.Info("a secret's file has changed and is in force", fields...)
+		s.warn(entry, now)
 	}
 }
 

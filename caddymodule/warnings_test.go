@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -9,6 +10,8 @@ import (
 const (
 	warnsPlainHTTP    = "an upstream speaks plain HTTP to another host"
 	warnsLiteral      = "a secret stands literally in the configuration"
+	warnsShort        = "a secret is shorter than 16 bytes"
+	warnsNoPrefix     = "a secret of SOAPNoteAPI does not begin with whsec_"
 	warnsUnset        = "an entry of a list of secrets is unset or empty"
 	warnsAutomaticKey = "events are sealed with a key that was made beside the queue's file"
 	warnsLogged       = "access logs are on and would hold the header that is the secret"
@@ -115,6 +118,46 @@ func TestWarnsOfLiteralAndUnsetSecrets(t *testing.T) {
 			for _, message := range []string{warnsLiteral, warnsUnset} {
 				if lines := warned(t, with(c.app), with(c.site), message); len(lines) != 0 {
 					t.Errorf("warned without cause: %v", lines)
+				}
+			}
+		})
+	}
+}
+
+func TestWarnsOfDoubtfulSecrets(t *testing.T) {
+	for name, c := range map[string]struct {
+		option, value string // %s in the option stands for the value
+		warns         []string
+	}{
+		"whole":                    {"soapnoteapi secret %s", testSecret, nil},
+		"without its prefix":       {"soapnoteapi secret %s", strings.TrimPrefix(testSecret, "whsec_"), []string{warnsNoPrefix}},
+		"cut off":                  {"soapnoteapi secret %s", "whsec_MfKQ9r8GK", []string{warnsShort}},
+		"short, without prefix":    {"soapnoteapi secret %s", "MfKQ9r8GK", []string{warnsShort, warnsNoPrefix}},
+		"of 16 bytes":              {"soniox header X-Secret %s", "0123456789abcdef", nil},
+		"of 15":                    {"soniox header X-Secret %s", "0123456789abcde", []string{warnsShort}},
+		"of one":                   {"soniox header X-Secret %s", "x", []string{warnsShort}},
+		"behind a scheme, of 16":   {`soniox header Authorization "Bearer %s"`, "0123456789abcdef", nil},
+		"behind a scheme, of 15":   {`soniox header Authorization "Bearer %s"`, "0123456789abcde", []string{warnsShort}},
+		"behind bearer, of 15":     {`soniox header Authorization "bearer %s"`, "0123456789abcde", []string{warnsShort}},
+		"behind Basic, of one":     {`soniox header Authorization "Basic %s"`, "x", []string{warnsShort}},
+		"behind Token, of one":     {`soniox header Authorization "Token %s"`, "x", []string{warnsShort}},
+		"behind another word of 9": {`soniox header Authorization "some-key-%s"`, "0123456", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("DOUBTFUL", c.value)
+			provider, option, _ := strings.Cut(c.option, " ")
+			site := "scribegate " + provider + " {\n" + strings.ReplaceAll(option, "%s", "{env.DOUBTFUL}") + "\n}"
+			for _, message := range []string{warnsShort, warnsNoPrefix} {
+				lines := warned(t, "upstream ehr http://127.0.0.1:9000", site, message)
+				want := 0
+				if slices.Contains(c.warns, message) {
+					want = 1
+				}
+				if len(lines) != want || want == 1 && lines[0]["entry"] != 1.0 {
+					t.Errorf("warnings %v, want %d that begin with %q", lines, want, message)
+				}
+				if strings.Contains(captured.String(), c.value) && len(c.value) > 1 {
+					t.Errorf("a line quotes the secret: %s", captured.String())
 				}
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -16,8 +17,9 @@ import (
 const secretPrefix = "whsec_"
 
 // Diagnose says why a captured request's signature does not match, by trying
-// the usual mistakes: a secret that is read otherwise, a timestamp that is
-// written otherwise, a body that is not the bytes that were sent. It returns
+// the usual mistakes: a secret that is written down or read otherwise, a
+// timestamp that is written otherwise, a body that is not the bytes that were
+// sent. It returns
 // hints in plain words, which hold nothing of the secrets, the signature and
 // the body, or none where the signature matches.
 //
@@ -28,7 +30,7 @@ func (s SOAPNoteAPI) Diagnose(signature, timestamp string, body []byte) []string
 	if want == nil {
 		return []string{hint}
 	}
-	var hints []string
+	var hints, slipped []string
 	if hint != "" {
 		hints = append(hints, hint)
 	}
@@ -39,21 +41,47 @@ func (s SOAPNoteAPI) Diagnose(signature, timestamp string, body []byte) []string
 			continue
 		}
 		usable = true
-		for _, key := range keyVariants(secret) {
-			for _, head := range headVariants(timestamp) {
-				for _, content := range bodies {
-					if matches(want, key.value, head.value, content.value) {
-						return appendHints(hints, key.hint, head.hint, content.hint)
-					}
-				}
-			}
+		if found, ok := explain(want, secret, timestamp, bodies); ok {
+			return append(hints, found...)
 		}
+		meant, slips := meantSecret(secret)
+		says := sayings(secretGiven, slips)
+		if found, ok := explain(want, meant, timestamp, bodies); ok {
+			return slices.Concat(hints, says, found)
+		}
+		slipped = append(slipped, says...)
 	}
 	if !usable {
 		return append(hints, "there is no secret to verify with: it is unset or empty")
 	}
-	return append(hints, "none of the usual mistakes explains the signature: the secret is most likely that of another environment, "+
+	return append(append(hints, slipped...), "none of the usual mistakes explains the signature: the secret is most likely that of another environment, "+
 		"or an older one that was rotated; or the body is not the bytes that were received, or the timestamp that of another request")
+}
+
+// secretGiven begins the hints at what is wrong with a secret itself.
+const secretGiven = "the secret given here "
+
+func sayings(subject string, slips []*slip) []string {
+	var hints []string
+	for _, s := range slips {
+		hints = append(hints, subject+s.says)
+	}
+	return hints
+}
+
+// explain returns the hints for the mistakes with which a secret makes the
+// signature, and whether any do. Without a mistake there is no hint.
+func explain(want []byte, secret, timestamp string, bodies []variant[[]byte]) (hints []string, ok bool) {
+	for _, key := range keyVariants(secret) {
+		for _, head := range headVariants(timestamp) {
+			for _, content := range bodies {
+				if matches(want, key.value, head.value, content.value) {
+					return appendHints(nil, key.hint, head.hint, content.hint), true
+				}
+			}
+		}
+	}
+	return nil, false
 }
 
 // A variant is one reading of a part of the request, and what is to be said
@@ -102,10 +130,6 @@ func readSignature(s string) (mac []byte, hint string) {
 
 func keyVariants(secret string) []variant[[]byte] {
 	list := []variant[[]byte]{{value: []byte(secret)}}
-	if trimmed := strings.TrimSpace(secret); trimmed != secret {
-		list = append(list, variant[[]byte]{[]byte(trimmed), "the secret given here has white space around it: leave it out"})
-		secret = trimmed
-	}
 	bare, prefixed := strings.CutPrefix(secret, secretPrefix)
 	if prefixed {
 		list = append(list, variant[[]byte]{

@@ -35,7 +35,17 @@ func TestDiagnose(t *testing.T) {
 		{"prefix stripped by the signer", secret, mac(bare, nowText+"."+body), nowText, body, []string{"without its prefix"}},
 		{"prefix stripped here", bare, good, nowText, body, []string{"lacks its prefix"}},
 		{"secret decoded", secret, mac(string(decoded), nowText+"."+body), nowText, body, []string{"decoded from base64"}},
-		{"secret with a line break", secret + "\n", good, nowText, body, []string{"white space around"}},
+		{"secret with a line break", secret + "\n", good, nowText, body, []string{"here has white space or a line break at its"}},
+		{"secret of two lines", secret + "\nsecond", good, nowText, body, []string{"here has a line break in the middle"}},
+		{"secret with a byte order mark", "\uFEFF" + secret, good, nowText, body, []string{"here begins with a byte order mark"}},
+		{"secret in UTF-16", "\xff\xfe" + utf16LE(secret+"\r\n"), good, nowText, body, []string{"as a file in UTF-16 does"}},
+		{"secret in quotes", `"` + secret + `"`, good, nowText, body, []string{"here is enclosed in quotes"}},
+		{"secret with its name", "SOAPNOTE_SECRET=" + secret, good, nowText, body, []string{"here begins with the name of a variable"}},
+		{"secret with an invisible character", secret[:9] + "\u200b" + secret[9:], good, nowText, body, []string{"another invisible one"}},
+		{"secret with all of that", "\uFEFFSOAPNOTE_SECRET='" + secret + " '", good, nowText, body, []string{"byte order mark", "name of a variable", "in quotes", "white space"}},
+		{"secret in quotes without its prefix", `"` + bare + `"`, good, nowText, body, []string{"in quotes", "lacks its prefix"}},
+		{"name of the variable", "$SOAPNOTE_SECRET", good, nowText, body, []string{"write it as {env.NAME}", "another environment"}},
+		{"another secret in quotes", `"` + otherSecret + `"`, good, nowText, body, []string{"in quotes", "another environment"}},
 		{"no timestamp", secret, mac(secret, body), nowText, body, []string{"without the timestamp"}},
 		{"no period", secret, mac(secret, nowText+body), nowText, body, []string{"without the period"}},
 		{"milliseconds signed", secret, mac(secret, nowText+"412."+body), nowText + "412", body, nil},
@@ -90,5 +100,49 @@ func TestDiagnoseTriesEverySecret(t *testing.T) {
 	}
 	if got := (verifier.SOAPNoteAPI{}).Diagnose(mac("", nowText+".{}"), nowText, nil); len(got) != 1 {
 		t.Errorf("hints are %q without a list of secrets", got)
+	}
+}
+
+func TestDiagnoseSoniox(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		got    string
+		values []string
+		want   []string // a part of each hint
+	}{
+		"genuine":                          {"Bearer abc", []string{"Bearer abc"}, nil},
+		"genuine by the second":            {"Bearer abc", []string{"Bearer def", "Bearer abc"}, nil},
+		"another":                          {"Bearer abc", []string{"Bearer def"}, []string{"another environment"}},
+		"no secret":                        {"Bearer abc", []string{""}, []string{"unset or empty"}},
+		"scheme in the header only":        {"Bearer abc", []string{"abc"}, []string{"it belongs to both"}},
+		"scheme in the secret only":        {"abc", []string{"def", "Bearer abc"}, []string{"it belongs to both"}},
+		"another scheme":                   {"Token abc", []string{"Bearer abc"}, []string{"or is another one"}},
+		"scheme in small letters":          {"bearer abc", []string{"Bearer abc"}, []string{"upper and lower case"}},
+		"secret in quotes":                 {"Bearer abc", []string{`Bearer "abc"`}, []string{"here is enclosed in quotes"}},
+		"secret in quotes without scheme":  {"Bearer abc", []string{`"abc"`}, []string{"in quotes", "it belongs to both"}},
+		"secret with a line break":         {"abc", []string{"abc\n"}, []string{"here has white space or a line break"}},
+		"secret with a byte order mark":    {"abc", []string{"\uFEFFabc"}, []string{"byte order mark"}},
+		"secret with its name":             {"Bearer abc", []string{"Bearer TOKEN=abc"}, []string{"name of a variable"}},
+		"header in quotes":                 {`Bearer "abc"`, []string{"Bearer abc"}, []string{"the header's value is enclosed in quotes"}},
+		"scheme alone in the header":       {"Bearer", []string{"Bearer abc"}, []string{"value is an authentication scheme without", "unset where the transcription was created"}},
+		"scheme alone for a secret":        {"Bearer abc", []string{"Bearer"}, []string{"here is an authentication scheme without", "another environment"}},
+		"a wrong one with a byte order":    {"abc", []string{"\uFEFFdef"}, []string{"byte order mark", "another environment"}},
+		"a variable that was not replaced": {"Bearer $TOKEN", []string{"Bearer abc"}, []string{"value is the name of a variable", "another environment"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := verifier.Soniox{Header: "Authorization", Values: func() []string { return c.values }}.Diagnose(c.got)
+			if len(got) != len(c.want) {
+				t.Fatalf("hints are %q, want %d", got, len(c.want))
+			}
+			for i, hint := range got {
+				if !strings.Contains(hint, c.want[i]) {
+					t.Errorf("hint %d is %q, want one about %q", i, hint, c.want[i])
+				}
+				if strings.Contains(hint, "abc") || strings.Contains(hint, "def") {
+					t.Errorf("hint %d quotes a value: %q", i, hint)
+				}
+			}
+		})
 	}
 }
