@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -13,8 +14,8 @@ import (
 
 func init() { caddy.RegisterModule(gatedEngine{}) }
 
-// gatedQueue opens the block of an engine that stores and counts only while
-// storeGate and countGate let it.
+// gatedQueue opens the block of an engine that stores, counts and adopts settings
+// only while storeGate, countGate and adoptGate let it.
 const gatedQueue = "queue gated {\n\t\t\tpath "
 
 // gatedEngine is bolt behind a gate.
@@ -33,13 +34,22 @@ func (e *gatedEngine) Open(o OpenOptions) (queue.Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gated{q.(*boltqueue.Queue)}, nil
+	return &gated{Queue: q.(*boltqueue.Queue)}, nil
 }
 
 func (e *gatedEngine) Check(queue.Queue) error { return nil }
-func (e *gatedEngine) Adopt(queue.Queue) error { return nil }
 
-type gated struct{ *boltqueue.Queue }
+func (e *gatedEngine) Adopt(q queue.Queue) error {
+	err := adoptGate.pass(context.Background())
+	q.(*gated).adopted.Store(e)
+	return err
+}
+
+type gated struct {
+	*boltqueue.Queue
+
+	adopted atomic.Pointer[gatedEngine] // whose settings are in force
+}
 
 func (q *gated) Store(ctx context.Context, it queue.Item) (queue.Receipt, error) {
 	if err := storeGate.pass(ctx); err != nil {
@@ -59,6 +69,7 @@ func (q *gated) Stats() (queue.Stats, error) {
 var (
 	storeGate = gate{open: closedChannel(), reached: make(chan struct{}, 1)}
 	countGate = gate{open: closedChannel(), reached: make(chan struct{}, 1)}
+	adoptGate = gate{open: closedChannel(), reached: make(chan struct{}, 1)}
 )
 
 type gate struct {

@@ -22,6 +22,10 @@ import (
 // the queue is opened the next time.
 const closeGrace = 5 * time.Second
 
+// adoptGrace is how long a configuration that becomes active waits for the queue to
+// adopt its settings, which a slow disk can hold up. They come into force later then.
+var adoptGrace = 2 * time.Second
+
 // exportGrace is how long the last spans may take to be exported.
 const exportGrace = 2 * time.Second
 
@@ -30,30 +34,32 @@ const exportGrace = 2 * time.Second
 var gateways = caddy.NewUsagePool()
 
 // A gateway is an open queue and the dispatcher that empties it. It outlives
-// configurations, which take turns at it.
+// configurations, of which one at a time is active.
 type gateway struct {
 	key        string
 	queue      queue.Queue
 	dispatcher *forwarder.Dispatcher
 
-	mu     sync.Mutex
-	acting *App                     // whose turn it is; nil if nobody's
-	spans  *sdktrace.TracerProvider // exports those of the attempts; nil until a configuration traces
+	mu    sync.Mutex
+	spans *sdktrace.TracerProvider // exports those of the attempts; nil until a configuration traces
 
-	following  sync.Mutex // held by whoever looks whether the engine's settings have changed
+	active   atomic.Pointer[App] // the configuration that delivers; nil if none does
+	adopting sync.Mutex          // held while the queue adopts the active one's settings
+
+	following  sync.Mutex // held while the engine's files are looked at
 	followedAt time.Time  // guarded by following, as is
 	refused    bool       // whether the queue could not take them on
 
-	// last is the newest configuration that acted; it answers for the admin API
-	// until it is released. It is read without mu, which act holds while it waits
-	// for the queue.
-	last atomic.Pointer[App]
+	// current is the newest configuration that was active; it answers for the
+	// admin API until it is released.
+	current atomic.Pointer[App]
 
 	writing trouble // with the queue's durable writes
 	inquiry inquiry
 
-	users  sync.RWMutex // held for reading by handlers that are storing
-	closed bool         // guarded by users
+	// users is locked for reading by handlers that are storing, and for good once
+	// the gateway closes.
+	users sync.RWMutex
 }
 
 // openGateway opens the queue with an app's settings.
@@ -80,20 +86,18 @@ func (g *gateway) written(err error) {
 	g.writing.observe(err, g.logger)
 }
 
-// act has the gateway deliver by a configuration, or, with nil, deliver nothing
-// more: what is under way ends by itself.
-func (g *gateway) act(a *App) {
+// activate has the gateway deliver by a configuration, or, with nil, deliver
+// nothing more: attempts under way end by themselves.
+func (g *gateway) activate(a *App) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.acting = a
+	g.active.Store(a)
 	if a == nil {
 		g.dispatcher.Apply(forwarder.Config{})
 		return
 	}
-	g.last.Store(a)
-	if err := a.engine.Adopt(g.queue); err != nil {
-		a.logger.Error("the queue could not take on the new settings and goes on with the old ones", zap.Error(err))
-	}
+	g.current.Store(a)
+	g.adoptSoon(a)
 	g.queue.Configure(a.queueSettings())
 	upstreams := make([]forwarder.Upstream, len(a.Upstreams))
 	for i, u := range a.Upstreams {
@@ -102,6 +106,35 @@ func (g *gateway) act(a *App) {
 	}
 	g.dispatcher.Apply(forwarder.Config{Upstreams: upstreams, Observer: a.observer, Tracer: g.tracer(a)})
 	g.warnOrphans(a)
+}
+
+// adopt has the queue adopt the settings of the active configuration, and returns
+// that. To read which one it is and to adopt its settings is one step, so that the
+// settings of a configuration never come after those of its successor.
+func (g *gateway) adopt() (a *App, err error) {
+	g.adopting.Lock()
+	defer g.adopting.Unlock()
+	if a = g.active.Load(); a != nil {
+		err = a.engine.Adopt(g.queue)
+	}
+	return a, err
+}
+
+// adoptSoon waits for the queue to adopt a configuration's settings, but no longer
+// than adoptGrace.
+func (g *gateway) adoptSoon(a *App) {
+	adopted := make(chan struct{})
+	go func() {
+		defer close(adopted)
+		if a, err := g.adopt(); err != nil && !errors.Is(err, queue.ErrClosed) {
+			a.logger.Error("the queue could not take on the new settings and goes on with the old ones", zap.Error(err))
+		}
+	}()
+	select {
+	case <-adopted:
+	case <-time.After(adoptGrace):
+		a.logger.Warn("the queue has not taken on the new settings yet, since its disk is slow or hangs; the old ones stay in force until it has", zap.String("queue", g.key))
+	}
 }
 
 // tracer is what makes the spans of a configuration's attempts; nil where it has
@@ -136,18 +169,12 @@ func (g *gateway) store(ctx context.Context, it queue.Item) (queue.Receipt, erro
 	return receipt, err
 }
 
-// follow has the queue take on what has changed in the files that its engine's
+// follow has the queue adopt what has changed in the files that its engine's
 // settings name, and unlocks following. No event waits for it.
 func (g *gateway) follow() {
 	defer g.following.Unlock()
-	g.mu.Lock()
-	a := g.acting
-	g.mu.Unlock()
-	if a == nil {
-		return
-	}
-	err := a.engine.Adopt(g.queue)
-	if errors.Is(err, queue.ErrClosed) {
+	a, err := g.adopt()
+	if a == nil || errors.Is(err, queue.ErrClosed) {
 		return
 	}
 	if err != nil && !g.refused {
@@ -172,16 +199,14 @@ func (g *gateway) warnOrphans(a *App) {
 
 // configuration returns the configuration that answers for this gateway now.
 func (g *gateway) configuration() *App {
-	return g.last.Load()
+	return g.current.Load()
 }
 
-// Destruct closes the queue once nobody uses it: handlers that are storing come
-// first, then attempts under way.
+// Destruct closes the queue once nobody uses it. It waits for handlers that are
+// storing first, then for attempts under way.
 func (g *gateway) Destruct() error {
 	openGateways.remove(g)
-	g.users.Lock()
-	g.closed = true
-	g.users.Unlock()
+	g.awaitUsers()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	err := errors.Join(g.dispatcher.Close(ctx), g.queue.Close())
@@ -206,13 +231,20 @@ func (g *gateway) closeSpans() {
 	}
 }
 
-// enter holds the gateway open for a handler, until users is unlocked. It
-// reports whether the queue is still open.
-func (g *gateway) enter() bool {
-	g.users.RLock()
-	if g.closed {
-		g.users.RUnlock()
-		return false
+// enter holds the gateway open for a handler, until users is unlocked, and never
+// waits. It returns false if the gateway closes.
+func (g *gateway) enter() bool { return g.users.TryRLock() }
+
+// awaitUsers lets no handler in any more, and waits for those that are there. None
+// has longer than storeTimeout.
+func (g *gateway) awaitUsers() {
+	gone := make(chan struct{})
+	go func() {
+		g.users.Lock()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-time.After(storeTimeout + time.Second):
 	}
-	return true
 }

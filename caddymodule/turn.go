@@ -50,10 +50,10 @@ func (l *turnList) next() {
 		return
 	}
 	if before := l.acting.gateway; before != nil && before != first.gateway {
-		before.act(nil)
+		before.activate(nil)
 	}
 	if first.gateway != nil {
-		first.gateway.act(first.app)
+		first.gateway.activate(first.app)
 	}
 	l.acting = first
 }

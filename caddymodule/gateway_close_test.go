@@ -1,0 +1,103 @@
+package caddymodule
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// closing reports whether a gateway waits for the handlers that hold it open.
+func closing(g *gateway) bool {
+	if !g.users.TryRLock() {
+		return true
+	}
+	g.users.RUnlock()
+	return false
+}
+
+// A queue that is being closed waits for the events that are being stored; a
+// request that comes to it meanwhile does not.
+func TestRequestDoesNotWaitForAQueueThatCloses(t *testing.T) {
+	shorten(t, &storeTimeout, 3*waitTimeout)
+	a := newGatedSite(t)
+	g := currentGateway()
+	release := storeGate.shut(nil)
+	defer release()
+	late, first := startSlowly(t, a.site, "late"), make(chan reply, 1)
+	go func() { first <- do(t, a.soapnote("/soapnote", note("first"))) }()
+	<-storeGate.reached
+	removed := make(chan struct{})
+	go func() {
+		defer close(removed)
+		a.run("", "respond 200")
+	}()
+	eventually(t, "the queue to be closed", func() bool { return closing(g) })
+
+	answered := make(chan reply, 1)
+	go func() { answered <- late.finish() }()
+	select {
+	case r := <-answered:
+		if r.status != http.StatusServiceUnavailable {
+			t.Errorf("answer %d %s", r.status, r.body)
+		}
+	case <-time.After(waitTimeout):
+		t.Error("a request waits until another has been stored")
+	}
+	release()
+	if r := <-first; r.status != http.StatusOK {
+		t.Errorf("the request that was there first: answer %d %s", r.status, r.body)
+	}
+	<-removed
+}
+
+// What holds a gateway open beyond its time keeps no configuration from being
+// replaced.
+func TestGatewayClosesWithoutItsLastHandler(t *testing.T) {
+	shorten(t, &storeTimeout, 10*time.Millisecond)
+	newGatedSite(t)
+	g := currentGateway()
+	if !g.enter() {
+		t.Fatal("the gateway is closed")
+	}
+	leave := sync.OnceFunc(g.users.RUnlock)
+	defer leave()
+	stopped := make(chan error, 1)
+	go func() { stopped <- caddy.Stop() }()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(waitTimeout):
+		t.Error("Caddy does not stop")
+		leave()
+		<-stopped
+	}
+}
+
+// A look at changed files that is under way when the configuration is replaced
+// does not put the old configuration's settings back, nor hold the new one up.
+func TestReloadWhileSettingsAreAdopted(t *testing.T) {
+	shorten(t, &adoptGrace, 10*time.Millisecond)
+	a := newGatedSite(t)
+	g := currentGateway()
+	q := g.queue.(*gated)
+	before := q.adopted.Load()
+	release := adoptGate.shut(nil)
+	defer release()
+	g.following.Lock()
+	g.followedAt = time.Time{}
+	g.following.Unlock()
+	accepted(t, a.site, "note-1")
+	<-adoptGate.reached
+	adoptGate.shut(nil)() // for those that come from now on
+
+	a.run(a.gatedApp(), soapnoteTo("ehr"))
+	release()
+	g.following.Lock() // once what was under way has ended
+	defer g.following.Unlock()
+	eventually(t, "the new configuration's settings to be in force", func() bool { return q.adopted.Load() != before })
+}
