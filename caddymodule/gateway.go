@@ -209,7 +209,9 @@ func (g *gateway) Destruct() error {
 	g.awaitUsers()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
-	err := errors.Join(g.dispatcher.Close(ctx), g.queue.Close())
+	err := g.dispatcher.Close(ctx)
+	g.warnAbandoned()
+	err = errors.Join(err, g.queue.Close())
 	g.closeSpans()
 	if err != nil {
 		return fmt.Errorf("closing the queue: %w", err)

@@ -1,8 +1,13 @@
 package caddymodule
 
 import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -53,6 +58,78 @@ func TestStartWithALockedQueue(t *testing.T) {
 	s.load(upstreams("ehr", ehr.URL), soapnoteTo("ehr"))
 	id := accepted(t, s, "note-1")
 	eventually(t, "a delivery", func() bool { return ehr.gotEvent(id) })
+}
+
+const warnsAbandoned = "the configuration no longer opens a queue"
+
+// A reload that leaves events behind in a queue that it closes says so.
+func TestReloadThatLeavesEventsBehind(t *testing.T) {
+	away := "http://" + closedPort(t)
+	for name, c := range map[string]struct {
+		app    string // of the configuration that follows
+		events int    // that wait by then
+		want   bool   // whether it is warned of
+	}{
+		"another path":       {"scribegate {\nqueue bolt {\npath OTHER\n}\nupstream ehr " + away + "\n}", 2, true},
+		"no app":             {"", 2, true},
+		"no upstreams":       {"scribegate {\nQUEUE\n}", 2, true},
+		"nothing waits":      {"", 0, false},
+		"the same path":      {"scribegate {\nQUEUE\nupstream other " + away + "\n}", 2, false},
+		"the same, relative": {"scribegate {\nqueue bolt {\npath SAME\n}\nupstream ehr " + away + "\n}", 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.load(upstreams("ehr", away, "warehouse", away), soapnoteTo("ehr warehouse"))
+			for i := range c.events {
+				accepted(t, s, fmt.Sprint(i))
+			}
+			captured.reset()
+			app := strings.NewReplacer("OTHER", s.dir+"/other.db", "SAME", s.dir+"/./queue.db").Replace(c.app)
+			s.load(captureLog+app, "respond 200")
+
+			lines := captured.with(t, warnsAbandoned)
+			if !c.want {
+				if len(lines) > 0 {
+					t.Errorf("warned without cause: %v", lines)
+				}
+				return
+			}
+			if len(lines) != 1 || lines[0]["level"] != "warn" || lines[0]["queue"] != filepath.Join(s.dir, "queue.db") || lines[0]["events"] != 2.0 {
+				t.Errorf("lines %v, want one warning with the file and 2 events", lines)
+			}
+		})
+	}
+}
+
+// A process that ends leaves events behind as a matter of course.
+func TestShutdownWithWaitingEvents(t *testing.T) {
+	s := &site{t: t, dir: t.TempDir(), port: freePort(t)}
+	s.url = "http://127.0.0.1:" + s.port
+	config := filepath.Join(s.dir, "Caddyfile")
+	app := "scribegate {\nQUEUE\nupstream ehr http://" + closedPort(t) + "\n}"
+	if err := os.WriteFile(config, []byte(s.caddyfile(app, soapnoteTo("ehr"))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cmd := caddyProcess(t, "run", "--config", config, "--adapter", "caddyfile")
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "Caddy to listen", func() bool {
+		c, err := net.Dial("tcp", "127.0.0.1:"+s.port)
+		return err == nil && c.Close() == nil
+	})
+	accepted(t, s, "note-1")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if strings.Contains(log.String(), warnsAbandoned) || !strings.Contains(log.String(), "shutdown complete") {
+		t.Errorf("its log:\n%s", log.String())
+	}
 }
 
 func TestCleanupOfWhatNeverStarted(t *testing.T) {

@@ -49,6 +49,7 @@ func TestRejectedConfigurationWithAnotherQueue(t *testing.T) {
 	}
 	brokenSaw = nil
 	after := false
+	captured.reset()
 	for i := 0; i < 100 && !after; i++ {
 		if err := caddy.Load(withApp(t, whole, "scribegate_test_broken", "{}"), true); err == nil || !strings.Contains(err.Error(), "broken on purpose") {
 			t.Fatalf("error %v", err)
@@ -57,6 +58,9 @@ func TestRejectedConfigurationWithAnotherQueue(t *testing.T) {
 	}
 	if !after {
 		t.Fatalf("the rejected configuration never started before the other app failed: %v", brokenSaw)
+	}
+	if lines := captured.with(t, warnsAbandoned); len(lines) != 0 {
+		t.Errorf("the rejected configuration, which is not to deliver, is said to leave events behind: %v", lines)
 	}
 	id := accepted(t, s, "after the rejections")
 	eventually(t, "the running configuration to deliver", func() bool { return ehr.gotEvent(id) })
