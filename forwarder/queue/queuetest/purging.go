@@ -1,8 +1,10 @@
 package queuetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -282,6 +284,7 @@ var purging = []testCase{
 			h.Fatalf("stats %+v, want one pending and none in flight", s)
 		}
 	}},
+	{name: "purge: beside stores, deliveries and replays", test: purgeBesideTraffic},
 	{name: "purge: a selection is of exactly one kind", test: func(h *harness) {
 		h.store("a", "ehr")
 		for _, s := range []queue.PurgeSelection{
@@ -312,6 +315,111 @@ var purging = []testCase{
 		h.purge(queue.PurgeSelection{Dead: true}, len(ids))
 		h.left()
 	}},
+}
+
+// purgeBesideTraffic purges one upstream's deliveries while all goes on. What is left
+// of each event is the other's, which is delivered once.
+func purgeBesideTraffic(h *harness) {
+	const events = 300
+	ids := make([]string, events)
+	for i := range ids {
+		ids[i] = fmt.Sprint("e", i)
+	}
+	stored := make(chan struct{})
+	var others sync.WaitGroup
+	others.Go(func() {
+		defer close(stored)
+		h.storeMany(ids, "ehr", "old")
+	})
+	// work settles what it claims, until everything is stored and nothing is due.
+	work := func(upstream string, settle func(n int, d queue.Delivery)) {
+		for n, last := 0, false; ; {
+			select {
+			case <-stored:
+				last = true
+			default:
+			}
+			_, err := h.Stats() // what is stored is due then
+			c, claimErr := h.Claim(upstream, h.Now(), queue.Want{First: 7, Retry: 7})
+			if err = errors.Join(err, claimErr); err != nil {
+				h.Errorf("Claim: %v", err)
+				return
+			}
+			if last && len(c.Deliveries) == 0 {
+				return
+			}
+			for _, d := range c.Deliveries {
+				settle(n, d)
+				n++
+			}
+		}
+	}
+	delivered := make(map[string]int)
+	others.Go(func() {
+		work("ehr", func(_ int, d queue.Delivery) {
+			if _, err := h.Load(d); err != nil {
+				h.Errorf("Load(%s): %v", d.EventID, err)
+			}
+			delivered[d.EventID]++
+			h.Queue.Settle(queue.Outcome{Delivery: d, At: h.Now(), State: queue.Delivered, Result: queue.Success, Used: true})
+		})
+	})
+	others.Go(func() {
+		work("old", func(n int, d queue.Delivery) {
+			o := queue.Outcome{Delivery: d, At: h.Now(), Result: queue.Failure, Used: true, State: queue.Dead}
+			switch _, err := h.Load(d); {
+			case err != nil && !errors.Is(err, queue.ErrNotFound):
+				h.Errorf("Load(%s): %v", d.EventID, err)
+			case n%5 == 0:
+				o.State, o.Result = queue.Delivered, queue.Success
+			case n%5 == 1 && d.Attempts == 0:
+				o.State, o.Next = queue.Pending, h.Now()
+			case n%5 == 2 && d.Attempts == 0:
+				h.Release(d)
+				return
+			}
+			h.Queue.Settle(o)
+		})
+	})
+	purging := func() {
+		for _, s := range []queue.PurgeSelection{{Dead: true}, {Upstream: "old"}, {Dead: true, DryRun: true}} {
+			if _, err := h.Purge(h.Context(), s); err != nil {
+				h.Errorf("Purge(%+v): %v", s, err)
+			}
+		}
+	}
+	others.Go(func() {
+		for {
+			select {
+			case <-stored:
+				return
+			default:
+				purging()
+				if _, err := h.Replay(h.Context(), queue.ReplaySelection{Dead: true}); err != nil {
+					h.Errorf("Replay: %v", err)
+				}
+			}
+		}
+	})
+	others.Wait()
+	h.Flush()
+	purging()
+	if s := h.stats(); len(s.Upstreams) != 0 || s.Bytes != 0 {
+		h.Errorf("stats %+v, want none", s)
+	}
+	for _, id := range ids {
+		if n := delivered[id]; n != 1 {
+			h.Errorf("%s was delivered %d times", id, n)
+		}
+		for _, d := range h.record(id).Deliveries {
+			if d.State != queue.Delivered {
+				h.Errorf("%s is %s for %s", id, d.State, d.Upstream)
+			}
+		}
+	}
+	h.reopen()
+	h.wantIDs(h.claim("old", 10))
+	h.wantIDs(h.claim("ehr", 10))
 }
 
 var counting = []testCase{

@@ -16,15 +16,19 @@ func (h *harness) replay(s queue.ReplaySelection, want queue.Replayed) {
 	}
 }
 
-// storeMany stores events from several goroutines at once.
-func (h *harness) storeMany(ids []string) {
+// storeMany stores events from several goroutines at once, for ehr unless others
+// are named.
+func (h *harness) storeMany(ids []string, upstreams ...string) {
 	h.Helper()
+	if len(upstreams) == 0 {
+		upstreams = []string{"ehr"}
+	}
 	var wg sync.WaitGroup
 	const writers = 32
 	for w := range writers {
 		wg.Go(func() {
 			for i := w; i < len(ids); i += writers {
-				if _, err := h.Store(h.Context(), queue.Item{Event: Event(ids[i], h.Now()), Upstreams: []string{"ehr"}}); err != nil {
+				if _, err := h.Store(h.Context(), queue.Item{Event: Event(ids[i], h.Now()), Upstreams: upstreams}); err != nil {
 					h.Errorf("Store(%s): %v", ids[i], err)
 				}
 			}
