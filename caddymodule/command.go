@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/scribegate/scribegate/verifier"
 )
@@ -44,7 +46,7 @@ they end in no shell's history: --secret '{env.SOAPNOTE_SECRET}'.`,
 			cmd.AddCommand(
 				sendCommand(), verifyCommand(), keygenCommand(),
 				statusCommand(), eventsCommand(), showCommand(), replayCommand(), purgeCommand(),
-				compactCommand(), exportCommand(), healthCommand(),
+				compactCommand(), exportCommand(), healthCommand(), versionCommand(),
 			)
 			for _, sub := range cmd.Commands() {
 				completeNothingElse(sub)
@@ -61,12 +63,30 @@ func run(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, [
 	return func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
 		cmd.SilenceErrors = true
-		err := f(cmd, args)
+		err := filledIn(cmd, args)
+		if err == nil {
+			err = f(cmd, args)
+		}
 		if err != nil && !errors.Is(err, errNotDone) {
 			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "Error:", err)
 		}
 		return err
 	}
+}
+
+// filledIn refuses flags and arguments that are empty, as those of a variable that
+// is unset: without them a command would mean something else, such as every upstream.
+func filledIn(cmd *cobra.Command, args []string) error {
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.String() == "" && err == nil {
+			err = fmt.Errorf("--%s is empty; give it a value, or leave it out", f.Name)
+		}
+	})
+	if err == nil && slices.Contains(args, "") {
+		err = errors.New("an argument is empty; give it a value, or leave it out")
+	}
+	return err
 }
 
 // subcommand is what a command is called behind `caddy`.

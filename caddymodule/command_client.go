@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"net"
 	"net/http"
@@ -14,19 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 )
-
-// addAddress gives a command the flags that say where the admin API is.
-func addAddress(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().String("address", "", "the admin API's address (default localhost:2019, or what the configuration says)")
-	cmd.Flags().String("config", "", "the configuration file to find the admin API's address in")
-	cmd.Flags().String("adapter", "", "the configuration file's adapter")
-	complete(cmd, "config", completeFiles)
-	return cmd
-}
 
 // An adminClient asks the admin API of the running server, over one connection.
 type adminClient struct {
@@ -45,45 +35,25 @@ const defaultPatience = 30 * time.Second
 var errSilent = errors.New("the admin API does not answer")
 
 func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
-	address, err := adminAddress(cmd)
+	written, address, err := adminAddress(cmd)
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := caddy.ParseNetworkAddress(address)
-	if err == nil && !parsed.IsUnixNetwork() {
-		_, err = url.Parse("http://" + parsed.JoinHostPort(0))
-	}
-	if err != nil || parsed.PortRangeSize() > 1 {
-		return nil, fmt.Errorf("%q is no address of an admin API; write it as in --address localhost:2019", address)
-	}
-	c := &adminClient{address: address, base: "http://" + parsed.JoinHostPort(0), patience: defaultPatience}
-	if parsed.IsUnixNetwork() {
-		c.base = "http://127.0.0.1"                       // what Caddy takes such requests to be for
-		parsed.Host, _, _ = strings.Cut(parsed.Host, "|") // the socket's mode may stand behind its name
+	c := &adminClient{address: written, base: "http://" + address.JoinHostPort(0), patience: defaultPatience}
+	if address.IsUnixNetwork() {
+		c.base = "http://127.0.0.1" // what Caddy takes such requests to be for
 	} else {
 		c.origin = c.base
 	}
 	c.client.Transport = &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, parsed.Network, parsed.JoinHostPort(0))
+			return new(net.Dialer).DialContext(ctx, address.Network, address.JoinHostPort(0))
 		},
 	}
 	return c, nil
 }
 
 func (c *adminClient) close() { c.client.CloseIdleConnections() }
-
-// adminAddress finds out where the admin API is.
-func adminAddress(cmd *cobra.Command) (string, error) {
-	address, _ := cmd.Flags().GetString("address") // all are defined by addAddress
-	config, _ := cmd.Flags().GetString("config")
-	adapter, _ := cmd.Flags().GetString("adapter")
-	address, err := caddycmd.DetermineAdminAPIAddress(address, nil, config, adapter)
-	if err != nil {
-		return "", fmt.Errorf("finding the admin API's address: %w", err)
-	}
-	return address, nil
-}
 
 // eventPath is an event's path in the admin API.
 func eventPath(id string) string {
@@ -159,6 +129,9 @@ func (c *adminClient) request(ctx context.Context, method, path string, body any
 	if err != nil {
 		if failed, ok := errors.AsType[*url.Error](err); ok {
 			err = failed.Err // the URL says no more than the address
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("asking the admin API at %s: %w; run it as a user who may use it", c.address, err)
 		}
 		return fmt.Errorf("asking the admin API at %s: %w; is Caddy running there? --address, or --config, says where its admin API is", c.address, err)
 	}

@@ -36,7 +36,7 @@ func TestCompletion(t *testing.T) {
 
 	const files, nothing = cobra.ShellCompDirectiveDefault, cobra.ShellCompDirectiveNoFileComp
 	const inOrder = nothing | cobra.ShellCompDirectiveKeepOrder
-	commands := []string{"compact", "events", "export", "health", "keygen", "purge", "replay", "send", "show", "status", "verify"}
+	commands := []string{"compact", "events", "export", "health", "keygen", "purge", "replay", "send", "show", "status", "verify", "version"}
 	at := " --address " + a.admin
 	for _, tt := range []struct {
 		args      string // but for the last, which is empty

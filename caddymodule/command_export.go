@@ -100,8 +100,6 @@ func (x *exporter) check(cmd *cobra.Command, path string, keys []string) error {
 		return fmt.Errorf("state %q is unknown; it is pending, delivered, dead or quarantined", x.state)
 	}
 	switch {
-	case cmd.Flags().Changed("path") && path == "":
-		return errors.New("--path: it is empty; name a queue file")
 	case path != "" && (cmd.Flags().Changed("address") || cmd.Flags().Changed("config")):
 		return errors.New("--path reads a file and --address and --config ask a server; give one of them")
 	case path == "" && len(keys) > 0:

@@ -245,7 +245,7 @@ func TestExportMistakes(t *testing.T) {
 		{"--state lost --path " + path, `state "lost" is unknown`},
 		{"--path " + path, path + ": no such file"},
 		{"--path " + dir, dir + ": it is no file"},
-		{"--path=", "--path: it is empty"},
+		{"--path=", "--path is empty"},
 		{"--path " + path + " --address localhost:1", "give one of them"},
 		{"--encryption-key " + key, "--encryption-key goes with --path"},
 		{"--path " + path + " --encryption-key " + key, "--encryption-key goes with --payloads"},

@@ -39,8 +39,6 @@ shows how far it has come. Ctrl-C stops it; what was purged until then is gone.`
 			switch {
 			case !one(len(b.IDs) > 0, b.Dead, b.Quarantined, upstream != nil):
 				return errors.New("say what to purge: ids, --dead, --quarantined or --upstream, and only one of them")
-			case upstream != nil && b.Upstream == "":
-				return errors.New("--upstream is empty; name one")
 			case b.Before != nil && !b.Dead && !b.Quarantined:
 				return errors.New("--before goes with --dead or --quarantined")
 			case b.Force && len(b.IDs) == 0:

@@ -113,7 +113,7 @@ func TestCommandsAtAWrongAddress(t *testing.T) {
 		})
 	}
 	for _, address := range []string{"nonsense::x", "localhost:1-5"} {
-		commandLine(t, "", "status", "--address", address).failed(t, "is no address of an admin API; write it as in --address localhost:2019")
+		commandLine(t, "", "status", "--address", address).failed(t, "is not the address of an admin API")
 	}
 }
 
