@@ -16,7 +16,7 @@ func (a *App) addHandler(h *Handler) error {
 		}
 	}
 	about := []zap.Field{zap.String("provider", provider), zap.String("source", h.Source), zap.Strings("deliver_to", h.DeliverTo)}
-	if !slices.ContainsFunc(h.DeliverTo, func(name string) bool { return h.reaches(a.upstream(name)) }) {
+	if !h.delivers() {
 		a.logger.Warn("a handler delivers nothing: none of its upstreams takes any type of event that its provider sends; name a type of this provider in the `events` of one of them, or deliver to another upstream", about...)
 	}
 	for _, other := range a.handlers {
@@ -36,13 +36,20 @@ func sameNames(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// warnUnused reports the upstreams that no handler delivers to. The configuration
-// must have been provisioned.
+// warnUnused reports the upstreams that receive no event: no handler delivers to
+// them, or none that does has one of their types. The configuration must have
+// been provisioned.
 func (a *App) warnUnused() {
 	for _, u := range a.Upstreams {
-		if !slices.ContainsFunc(a.handlers, func(h *Handler) bool { return slices.Contains(h.DeliverTo, u.Name) }) {
+		named := slices.DeleteFunc(slices.Clone(a.handlers), func(h *Handler) bool { return !slices.Contains(h.DeliverTo, u.Name) })
+		switch {
+		case len(named) == 0:
 			a.logger.Warn("no handler delivers to an upstream, which therefore receives no new event; name it in the deliver_to of a handler, or take it out",
 				zap.String("upstream", u.Name))
+		case slices.ContainsFunc(named, func(h *Handler) bool { return h.reaches(u) }):
+		case slices.ContainsFunc(named, (*Handler).delivers): // of the others it is reported already
+			a.logger.Warn("an upstream takes no type of event that the providers of its handlers send; name one of their types in its `events`, or take it out of deliver_to",
+				zap.String("upstream", u.Name), zap.Strings("events", u.Events))
 		}
 	}
 }

@@ -60,6 +60,7 @@ const (
 	warnsUnknownType = "a type in `"
 	warnsNothing     = "a handler delivers nothing"
 	warnsShared      = "two handlers have the same provider and source but different deliver_to"
+	warnsIdle        = "an upstream takes no type of event that the providers of its handlers send"
 	warnsUnused      = "no handler delivers to an upstream"
 	warnsCheckpoint  = "a handler without deliver_to is a checkpoint: nothing is stored"
 )
@@ -180,7 +181,13 @@ func TestWarnsOfHandlersAndUpstreams(t *testing.T) {
 			warnsNothing: {"soapnoteapi https://soapnoteapi.com [speech]", "soniox https://soniox.com [notes]"},
 		}},
 		"one of two takes something": {notes + speech, soapnote("/a", "deliver_to speech notes") + soniox("/b", "deliver_to speech"), nil},
-		"only tests":                 {tests, soapnote("/a", "deliver_to tests"), nil},
+		"one of two takes nothing of anybody": {notes + speech, soapnote("/a", "deliver_to speech notes"), map[string][]string{
+			warnsIdle: {"speech"},
+		}},
+		"one of two takes only what is dropped": {notes + rest, soapnote("/a", "drop note.generated\ndeliver_to rest notes"), map[string][]string{
+			warnsIdle: {"notes"},
+		}},
+		"only tests": {tests, soapnote("/a", "deliver_to tests"), nil},
 		"tests of a provider that has none": {tests, soniox("/a", "deliver_to tests"), map[string][]string{
 			warnsNothing: {"soniox https://soniox.com [tests]"},
 		}},
@@ -214,7 +221,7 @@ func TestWarnsOfHandlersAndUpstreams(t *testing.T) {
 			s := newSite(t)
 			captured.reset()
 			s.load(captureInfo+"scribegate {\nQUEUE\n"+c.app+"\n}", c.site+"\nrespond 404")
-			for _, message := range []string{warnsUnknownType, warnsNothing, warnsShared, warnsUnused, warnsCheckpoint} {
+			for _, message := range []string{warnsUnknownType, warnsNothing, warnsShared, warnsUnused, warnsIdle, warnsCheckpoint} {
 				var got []string
 				for _, line := range captured.with(t, message) {
 					if line["level"] != "warn" {
@@ -222,7 +229,7 @@ func TestWarnsOfHandlersAndUpstreams(t *testing.T) {
 					}
 					logRow(t, "warning", name, line["msg"].(string))
 					switch message {
-					case warnsUnused:
+					case warnsUnused, warnsIdle:
 						got = append(got, line["upstream"].(string))
 					case warnsCheckpoint:
 						got = append(got, fmt.Sprint(line["provider"], " ", line["source"]))

@@ -157,10 +157,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 	e, err := h.provider.Event(req)
 	if err != nil {
+		var kept *event.Event
 		if len(h.DeliverTo) > 0 {
-			e = h.quarantine(r, req, err)
+			kept = h.quarantine(r, req, err)
 		}
-		h.reject(w, r, span, e, err)
+		h.reject(w, r, span, kept, err)
 		return nil
 	}
 	span.note(e)

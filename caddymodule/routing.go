@@ -51,6 +51,11 @@ func (h *Handler) reaches(u *Upstream) bool {
 	})
 }
 
+// delivers reports whether the handler's events reach any of its upstreams.
+func (h *Handler) delivers() bool {
+	return slices.ContainsFunc(h.DeliverTo, func(name string) bool { return h.reaches(h.app.upstream(name)) })
+}
+
 // rawUpstream returns the name of an upstream with the format raw that the
 // handler's events reach, or "".
 func (h *Handler) rawUpstream() string {

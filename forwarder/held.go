@@ -14,6 +14,10 @@ const (
 	// deliveries wait for.
 	credentialCheck = time.Second
 
+	// heldRenewal is the time after which deliveries that still wait go back to
+	// the queue, which hands out again those whose events were not purged.
+	heldRenewal = time.Minute
+
 	// maxHeld is how many deliveries of an upstream wait for a credential in
 	// memory. Whatever is beyond goes back to the queue, due after postponed.
 	maxHeld   = 10_000
@@ -59,6 +63,7 @@ type held struct {
 	deliveries map[credential][]queue.Delivery
 	count      int
 	check      time.Time // when to look for the credentials
+	renewal    time.Time // when to give everything back
 }
 
 // hold frees the slot of an attempt whose credential is missing, and keeps its
@@ -69,7 +74,7 @@ func (r *runner) hold(a *attempt, missing credential, now time.Time) {
 	if keep {
 		if r.held.count == 0 {
 			r.held.deliveries = make(map[credential][]queue.Delivery)
-			r.held.check = now.Add(credentialCheck)
+			r.held.check, r.held.renewal = now.Add(credentialCheck), now.Add(heldRenewal)
 		}
 		r.held.deliveries[missing] = append(r.held.deliveries[missing], a.delivery)
 		r.held.count++
@@ -98,11 +103,17 @@ func (r *runner) resume(now time.Time) {
 		return
 	}
 	r.held.check = now.Add(credentialCheck)
+	renew := !now.Before(r.held.renewal)
+	if renew {
+		r.held.renewal = now.Add(heldRenewal)
+	}
 	s := r.settings
 	waiting := slices.Collect(maps.Keys(r.held.deliveries))
 	r.mu.Unlock()
 	for _, c := range waiting {
-		if _, ok := s.value(c); ok || s.Format != Raw {
+		if renew || s.Format != Raw {
+			r.release(c)
+		} else if _, ok := s.value(c); ok {
 			r.release(c)
 		}
 	}

@@ -190,6 +190,28 @@ func TestHeldIsReleasedByAConfiguration(t *testing.T) {
 	}
 }
 
+// What waits is asked of the queue anew now and then: an event that was purged
+// meanwhile is forgotten, and its credential is not asked for any more.
+func TestHeldForgetsWhatWasPurged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{}
+		r := newRig(t, Upstream{Name: "lab", Format: Raw, Sender: answering(200), Credential: v.credential})
+		item := r.addEvent("lab", fromSource("a"), false)
+		elapse(time.Second / 2)
+		r.failLoad(item.delivery.EventID, queue.ErrNotFound)
+		elapse(heldRenewal + credentialCheck)
+		if state, _ := r.state(item); state != queue.Dead || r.lent() != 0 {
+			t.Fatalf("the purged event is %s, %d claimed", state, r.lent())
+		}
+		asked := v.asked
+		elapse(time.Hour)
+		if v.asked != asked {
+			t.Errorf("asked for the credential %d times more", v.asked-asked)
+		}
+	})
+}
+
 // An upstream that is taken out of the configuration keeps no claim, also where
 // a credential is being asked for at that moment.
 func TestHeldIsReleasedWithItsUpstream(t *testing.T) {
