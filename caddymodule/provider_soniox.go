@@ -6,6 +6,7 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -48,7 +49,7 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 		return err
 	}
 	secret, err := NewSecret(ctx, SecretOptions{
-		Name: "header " + p.Header + " of soniox", Entries: p.Values, Check: checkProofValue(p.Header), Logger: ctx.Logger(),
+		Name: "header " + p.Header + " of soniox", Entries: p.Values, Check: checkProofValue(p.Header), Doubt: doubtProofValue, Logger: ctx.Logger(),
 	})
 	if err != nil {
 		return err
@@ -146,6 +147,16 @@ func checkProofValue(name string) func(string) error {
 		}
 		return nil
 	}
+}
+
+// maxSoniox is how many characters Soniox takes for the header's value.
+const maxSoniox = 256
+
+func doubtProofValue(value string) string {
+	if utf8.RuneCountInString(value) <= maxSoniox {
+		return ""
+	}
+	return "a header value has more than the 256 characters that Soniox takes; see that it is the value alone"
 }
 
 // Interface guards

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"go.uber.org/zap"
 
@@ -138,6 +139,9 @@ func (s *Secret) look(ctx context.Context, entry int, patience time.Duration) si
 func (s *Secret) warn(entry int, value string) {
 	if len(verifier.WithoutScheme(value)) < minSecret {
 		s.options.Logger.Warn("a secret is shorter than 16 bytes: it is easy to guess, or part of it is missing; use a longer random one", s.fields(entry)...)
+	}
+	if strings.ContainsFunc(value, func(r rune) bool { return r > unicode.MaxASCII }) {
+		s.options.Logger.Warn("a secret has a character outside of ASCII, which looks like another or which programs send in different ways; see that it is meant", s.fields(entry)...)
 	}
 	if s.options.Doubt == nil {
 		return

@@ -79,8 +79,18 @@ func parseSecretEntry(raw string) (secretEntry, error) {
 // in a site block.
 var bareName = regexp.MustCompile(`^[\w-]*$`)
 
+// envName is what a variable can be called, those of Windows included.
+var envName = regexp.MustCompile(`^[\w.()-]+$`)
+
 func parsePlaceholder(key string) (secretPart, error) {
+	if strings.Contains(key, "{") {
+		return secretPart{}, errors.New("a placeholder stands in another one; only {$NAME} can, which is replaced while the Caddyfile is read, as in {file.{$CREDENTIALS_DIRECTORY}/name}")
+	}
 	if name, ok := strings.CutPrefix(key, "env."); ok && name != "" {
+		// Errors name the variable, so it must not be the secret itself.
+		if !envName.MatchString(name) || strings.HasPrefix(name, "whsec_") {
+			return secretPart{}, errors.New("a placeholder {env.NAME} holds the name of a variable and nothing else, no value and no default")
+		}
 		return secretPart{env: name}, nil
 	}
 	if name, ok := strings.CutPrefix(key, "file."); ok && name != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -455,4 +456,27 @@ func TestHalfWrittenFileIsNotTaken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFollowingEndsWithTheConfiguration validates configurations, a good one and
+// one that is refused after its secrets are resolved: nothing goes on reading.
+func TestFollowingEndsWithTheConfiguration(t *testing.T) {
+	_, placeholder := secretFile(t, testSecret)
+	following := func() bool {
+		stacks := make([]byte, 1<<20)
+		return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), ".(*Secret).follow(")
+	}
+	provider := `"provider":{"name":"soapnoteapi","secrets":["` + placeholder + `"]}`
+	if err := validate(inJSON(jsonApp, `{"handler":"scribegate",`+provider+`,"deliver_to":["ehr"]}`)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of following", func() bool { return !following() })
+	if err := validate(inJSON(jsonApp, `{"handler":"scribegate",`+provider+`,"deliver_to":["warehouse"]}`)); err == nil {
+		t.Fatal("no error")
+	}
+	eventually(t, "the end of following", func() bool { return !following() })
+	if _, err := NewSecret(t.Context(), SecretOptions{Name: "test secret", Entries: []string{placeholder}, Logger: zap.NewNop()}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "following, which this test would not see otherwise", following)
 }

@@ -12,6 +12,8 @@ const (
 	warnsLiteral      = "a secret stands literally in the configuration"
 	warnsShort        = "a secret is shorter than 16 bytes"
 	warnsNoPrefix     = "a secret of SOAPNoteAPI does not begin with whsec_"
+	warnsNotASCII     = "a secret has a character outside of ASCII"
+	warnsLong         = "a header value has more than the 256 characters"
 	warnsUnset        = "an entry of a list of secrets is unset or empty"
 	warnsAutomaticKey = "events are sealed with a key that was made beside the queue's file"
 	warnsLogged       = "access logs are on and would hold the header that is the secret"
@@ -129,25 +131,28 @@ func TestWarnsOfDoubtfulSecrets(t *testing.T) {
 		option, value string // %s in the option stands for the value
 		warns         []string
 	}{
-		"whole":                    {"soapnoteapi secret %s", testSecret, nil},
-		"without its prefix":       {"soapnoteapi secret %s", strings.TrimPrefix(testSecret, "whsec_"), []string{warnsNoPrefix}},
-		"cut off":                  {"soapnoteapi secret %s", "whsec_MfKQ9r8GK", []string{warnsShort}},
-		"short, without prefix":    {"soapnoteapi secret %s", "MfKQ9r8GK", []string{warnsShort, warnsNoPrefix}},
-		"of 16 bytes":              {"soniox header X-Secret %s", "0123456789abcdef", nil},
-		"of 15":                    {"soniox header X-Secret %s", "0123456789abcde", []string{warnsShort}},
-		"of one":                   {"soniox header X-Secret %s", "x", []string{warnsShort}},
-		"behind a scheme, of 16":   {`soniox header Authorization "Bearer %s"`, "0123456789abcdef", nil},
-		"behind a scheme, of 15":   {`soniox header Authorization "Bearer %s"`, "0123456789abcde", []string{warnsShort}},
-		"behind bearer, of 15":     {`soniox header Authorization "bearer %s"`, "0123456789abcde", []string{warnsShort}},
-		"behind Basic, of one":     {`soniox header Authorization "Basic %s"`, "x", []string{warnsShort}},
-		"behind Token, of one":     {`soniox header Authorization "Token %s"`, "x", []string{warnsShort}},
-		"behind another word of 9": {`soniox header Authorization "some-key-%s"`, "0123456", nil},
+		"whole":                                 {"soapnoteapi secret %s", testSecret, nil},
+		"without its prefix":                    {"soapnoteapi secret %s", strings.TrimPrefix(testSecret, "whsec_"), []string{warnsNoPrefix}},
+		"cut off":                               {"soapnoteapi secret %s", "whsec_MfKQ9r8GK", []string{warnsShort}},
+		"short, without prefix":                 {"soapnoteapi secret %s", "MfKQ9r8GK", []string{warnsShort, warnsNoPrefix}},
+		"of 16 bytes":                           {"soniox header X-Secret %s", "0123456789abcdef", nil},
+		"of 15":                                 {"soniox header X-Secret %s", "0123456789abcde", []string{warnsShort}},
+		"of one":                                {"soniox header X-Secret %s", "x", []string{warnsShort}},
+		"behind a scheme, of 16":                {`soniox header Authorization "Bearer %s"`, "0123456789abcdef", nil},
+		"behind a scheme, of 15":                {`soniox header Authorization "Bearer %s"`, "0123456789abcde", []string{warnsShort}},
+		"behind bearer, of 15":                  {`soniox header Authorization "bearer %s"`, "0123456789abcde", []string{warnsShort}},
+		"behind Basic, of one":                  {`soniox header Authorization "Basic %s"`, "x", []string{warnsShort}},
+		"behind Token, of one":                  {`soniox header Authorization "Token %s"`, "x", []string{warnsShort}},
+		"with a letter that looks like another": {"soniox header X-Secret %s", "0123456789\u0430bcdef", []string{warnsNotASCII}},
+		"of 256":                                {"soniox header X-Secret %s", strings.Repeat("x", 256), nil},
+		"of 257":                                {"soniox header X-Secret %s", strings.Repeat("x", 257), []string{warnsLong}},
+		"behind another word of 9":              {`soniox header Authorization "some-key-%s"`, "0123456", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("DOUBTFUL", c.value)
 			provider, option, _ := strings.Cut(c.option, " ")
 			site := "scribegate " + provider + " {\n" + strings.ReplaceAll(option, "%s", "{env.DOUBTFUL}") + "\n}"
-			for _, message := range []string{warnsShort, warnsNoPrefix} {
+			for _, message := range []string{warnsShort, warnsNoPrefix, warnsNotASCII, warnsLong} {
 				lines := warned(t, "upstream ehr http://127.0.0.1:9000", site, message)
 				want := 0
 				if slices.Contains(c.warns, message) {
