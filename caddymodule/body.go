@@ -1,10 +1,10 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
+	"net/textproto"
 	"strings"
 	"time"
 
@@ -15,37 +15,49 @@ import (
 var bodyTimeout = 10 * time.Second
 
 const (
-	// maxMaxBody is the most that max_body can be: a body that grows is for a
-	// moment held twice, so that a larger one might never find room.
-	maxMaxBody = unverifiedBudget / 2
+	// maxMaxBody is the most that max_body can be: while it is copied from a
+	// smaller buffer into its last one, a body of this size holds half as much
+	// again, so that two of them always fit into the budget's common part.
+	maxMaxBody = 32 << 20
 
 	// firstRead is how much room a body gets to begin with. More is taken
 	// only as it arrives, whatever the declared size.
 	firstRead = 16 << 10
 )
 
-// errBodyTooLarge says that a body of unknown length went over the limit.
-var errBodyTooLarge = &verifier.Rejection{Reason: verifier.TooLarge}
+// lingerTimeout is how long the rest of a body is read away behind an answer.
+var lingerTimeout = time.Second
 
 // checkEnvelope judges what needs neither headers of the provider nor a body.
 func checkEnvelope(r *http.Request, maxBody int64) error {
-	if r.Method != http.MethodPost {
+	switch {
+	case r.Method != http.MethodPost:
 		return &verifier.Rejection{Reason: verifier.Method}
-	}
-	for _, coding := range r.Header["Content-Encoding"] {
-		if !strings.EqualFold(coding, "identity") {
-			return &verifier.Rejection{Reason: verifier.Encoding}
-		}
-	}
-	if r.ContentLength > maxBody {
-		return errBodyTooLarge
+	case encoded(r.Header["Content-Encoding"]):
+		return &verifier.Rejection{Reason: verifier.Encoding}
+	case r.ContentLength > maxBody:
+		return &verifier.Rejection{Reason: verifier.TooLarge}
 	}
 	return nil
 }
 
+// encoded reports whether the values of Content-Encoding, each a list of codings,
+// name any but identity. Empty elements of a list count for nothing.
+func encoded(values []string) bool {
+	for _, list := range values {
+		for coding := range strings.SplitSeq(list, ",") {
+			coding = textproto.TrimString(coding)
+			if coding != "" && !strings.EqualFold(coding, "identity") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // limitReading gives the body its deadline. It comes before the first possible
-// rejection, since Go's server holds an early answer back until it has read the
-// rest of the body or given it up.
+// rejection, since Go's server may read the rest of the body before it sends an
+// answer.
 func limitReading(w http.ResponseWriter, start time.Time) {
 	// A server that can't set deadlines has limits of its own.
 	_ = http.NewResponseController(w).SetReadDeadline(start.Add(bodyTimeout))
@@ -57,91 +69,133 @@ func stopLimitingReading(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 }
 
-// answerAtOnce has the answer go out although the body is not read. Go's server
-// would first wait for the body, and a client that waits to be told to send it
-// ("Expect: 100-continue") would wait as well, until the deadline.
-func answerAtOnce(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor != 1 || r.Header.Get("Expect") == "" {
-		return
-	}
-	if http.NewResponseController(w).EnableFullDuplex() == nil {
-		w.Header().Set("Connection", "close")
+// An incoming body is that of a request which is not proved genuine yet. It
+// notes whether it was read to its end.
+type incoming struct {
+	request   *http.Request
+	ended     bool
+	allowance allowance
+	beyond    [1]byte // for what comes behind all that may come
+}
+
+// newIncoming returns the body of a request. It must be released.
+func newIncoming(r *http.Request) *incoming {
+	return &incoming{
+		request:   r,
+		ended:     r.ContentLength == 0 && r.ProtoMajor == 1, // there is none
+		allowance: allowance{budget: unverified},
 	}
 }
 
-// readBody reads a body that is not proved genuine yet, within the budget for
-// such bodies; release gives its part of the budget back.
-func readBody(r *http.Request, maxBody int64) (body []byte, release func(), err error) {
-	allowed := &allowance{budget: unverified}
-	patience := time.Now().Add(storeTimeout)
-	want := maxBody
-	if r.ContentLength >= 0 {
-		want = r.ContentLength
+// Read implements io.Reader.
+func (b *incoming) Read(p []byte) (int, error) {
+	n, err := b.request.Body.Read(p)
+	if err == io.EOF { //nolint:errorlint // an error that wraps it is no end of a body
+		b.ended = true
 	}
-	// One byte more than wanted shows the end, or that there is none.
-	next := min(want+1, firstRead)
-	for {
-		room := next
-		if !allowed.takeNow(next) {
-			if room, err = waitForRoom(r.Context(), allowed, patience, next, want+1); err != nil {
-				return nil, allowed.release, &verifier.Rejection{Reason: verifier.Unavailable}
-			}
+	return n, err
+}
+
+// readAll returns the body, of at most maxBody bytes, once it has arrived whole.
+// It takes room in the budget as the body arrives, and waits for it until
+// storeTimeout after the start.
+func (b *incoming) readAll(start time.Time, maxBody int64) ([]byte, error) {
+	want, longer := b.request.ContentLength, verifier.Incomplete
+	declared := want >= 0
+	if !declared {
+		want, longer = maxBody, verifier.TooLarge
+	}
+	var body []byte
+	more := 0 // how many bytes have come beyond the buffer
+	for size := min(want, firstRead); ; size = min(2*size, want) {
+		room, err := b.allowance.grow(b.request.Context(), start.Add(storeTimeout), roomRequest{
+			size: size, whole: want, small: size <= smallBody && (!declared || want <= smallBody),
+		})
+		if err != nil {
+			return nil, &verifier.Rejection{Reason: verifier.Unavailable}
 		}
-		old := int64(cap(body))
 		bigger := make([]byte, len(body), room)
 		copy(bigger, body)
-		body = bigger
-		allowed.give(old)
-
-		whole, err := fill(r.Body, &body)
-		switch {
-		case int64(len(body)) > want:
-			return nil, allowed.release, errBodyTooLarge
-		case err != nil:
-			return nil, allowed.release, bodyError(err)
-		case whole:
-			return body, allowed.release, nil
+		body = append(bigger, b.beyond[:more]...)
+		b.allowance.settle()
+		if body, err = b.fill(body); err != nil {
+			return nil, bodyError(err)
 		}
-		if next = 2 * int64(cap(body)); next >= want {
-			next = want + 1
+		if more, err = b.lookBeyond(); err != nil {
+			return nil, bodyError(err)
+		}
+		if more == 0 {
+			break
+		}
+		if room == want {
+			return nil, &verifier.Rejection{Reason: longer}
 		}
 	}
+	// HTTP/3 does not see that a body ended too early.
+	if declared && int64(len(body)) != want {
+		return nil, &verifier.Rejection{Reason: verifier.Incomplete}
+	}
+	return body, nil
 }
 
-// waitForRoom is take with a time until which it waits at most. Few bodies ever
-// wait, and to the others a context of their own would cost more than their room.
-func waitForRoom(ctx context.Context, a *allowance, patience time.Time, n, whole int64) (int64, error) {
-	ctx, cancel := context.WithDeadline(ctx, patience)
-	defer cancel()
-	return a.take(ctx, n, whole)
+// fill reads until a buffer is full or the body ends.
+func (b *incoming) fill(buf []byte) ([]byte, error) {
+	for len(buf) < cap(buf) && !b.ended {
+		n, err := b.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err != nil && !b.ended {
+			return buf, err
+		}
+	}
+	return buf, nil
 }
 
-// fill reads until a body's room is full, or returns whole at its end.
-func fill(from io.Reader, body *[]byte) (whole bool, err error) {
-	b := *body
-	for len(b) < cap(b) && err == nil {
-		var n int
-		n, err = from.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
+// lookBeyond waits for one byte more than the buffer holds, and returns 0 at the
+// body's end: a body takes no room before it has outgrown what it has.
+func (b *incoming) lookBeyond() (n int, err error) {
+	for n == 0 && !b.ended {
+		if n, err = b.Read(b.beyond[:]); err != nil && !b.ended {
+			return n, err
+		}
 	}
-	*body = b
-	if errors.Is(err, io.EOF) {
-		return true, nil
-	}
-	return false, err
+	return n, nil
 }
 
 // bodyError tells what a failed read means. A body that request_body cuts off
 // is too large; whatever else goes wrong, it did not arrive whole.
 func bodyError(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return errBodyTooLarge
+		return &verifier.Rejection{Reason: verifier.TooLarge}
 	}
 	return &verifier.Rejection{Reason: verifier.Incomplete}
 }
 
-// discard reads a body away before a 401, so that the answer is the same, on
-// the same connection, whatever the request was refused for.
-func discard(body io.Reader, maxBody int64) {
-	_, _ = io.Copy(io.Discard, io.LimitReader(body, maxBody))
+// discard reads the body away before a 401, so that the answer is the same, on
+// the same connection, whatever the request was rejected for.
+func (b *incoming) discard(maxBody int64) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(b, maxBody+1))
+}
+
+// closeUnlessRead has the answer close an HTTP/1 connection on which a part of
+// the body was left unread, so that the rest is never read as the next request.
+// Go's server does not see to that: Caddy puts a reader of its own in place of
+// the body, and may have enabled full duplex.
+func (b *incoming) closeUnlessRead(w http.ResponseWriter) {
+	if !b.ended && b.request.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
+}
+
+// linger reads away what still comes of a body behind an answer that closes the
+// connection: closed with bytes unread, it would be reset, and a client that
+// still sends might lose the answer.
+func linger(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 || w.Header().Get("Connection") != "close" {
+		return
+	}
+	rc := http.NewResponseController(w)
+	if rc.Flush() != nil || rc.SetReadDeadline(time.Now().Add(lingerTimeout)) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, r.Body)
 }

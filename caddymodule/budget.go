@@ -2,108 +2,194 @@ package caddymodule
 
 import (
 	"context"
-
-	"golang.org/x/sync/semaphore"
+	"errors"
+	"slices"
+	"sync"
+	"time"
 )
 
 const (
 	// unverifiedBudget is how many bytes of bodies that are not yet proved
-	// genuine this process holds at most: whoever has no secret can't make it
-	// run out of memory.
+	// genuine this process holds at most: strangers cannot make it run out of
+	// memory.
 	unverifiedBudget = 256 << 20
 
-	// unverifiedReserve is the part of it that one body at a time may have.
-	unverifiedReserve = 32 << 20
+	// smallBody is the size up to which a body counts as small. A body of
+	// unknown length is small until it outgrows this.
+	smallBody = 64 << 10
 )
 
-// unverified counts those bytes.
-var unverified = newBudget(unverifiedBudget, unverifiedReserve)
+// A part of a budget. Its bytes are used for nothing else.
+type part int
 
-// A budget is shared by bodies that take more of it as they arrive. Bodies that
-// hold all of it and wait for more would wait for each other, so a part is kept
-// in reserve, for one of them at a time to be read to its end.
+const (
+	// smallPart is for small bodies only, so that they never wait for large
+	// ones.
+	smallPart part = iota
+	// commonPart is for all bodies. They take more of it as they arrive.
+	commonPart
+	// wholePart is for bodies that take at once all that they can ever need.
+	// Bodies that hold the common part and wait for more of it would wait for
+	// each other for ever; with this part, the one that has waited longest can
+	// always be read to its end.
+	wholePart
+	// outgrownPart is for the first smallBody bytes of bodies that turned out
+	// to be large, while they wait: they must not hold the small part.
+	outgrownPart
+
+	parts
+)
+
+// unverified is the budget of bodies that are not yet proved genuine.
+var unverified = newBudget([parts]int64{
+	smallPart:    64 << 20,
+	commonPart:   unverifiedBudget - (64+32+8)<<20,
+	wholePart:    maxMaxBody,
+	outgrownPart: 8 << 20,
+})
+
+// errNoRoom says that a body found no room in the budget in time.
+var errNoRoom = errors.New("too many bodies are being received")
+
+// A budget is shared by bodies that take more of it as they arrive.
 type budget struct {
-	shared    *semaphore.Weighted
-	reserve   int64
-	reserveIn chan struct{} // holds a token while a body has the reserve
+	mu      sync.Mutex
+	free    [parts]int64
+	waiting []*roomRequest // in the order in which they came
 }
 
-func newBudget(size, reserve int64) *budget {
-	return &budget{
-		shared:    semaphore.NewWeighted(size - reserve),
-		reserve:   reserve,
-		reserveIn: make(chan struct{}, 1),
-	}
+func newBudget(sizes [parts]int64) *budget { return &budget{free: sizes} }
+
+// A room is some bytes of one part.
+type room struct {
+	part part
+	size int64
 }
 
-// An allowance is what one body holds of a budget.
+// An allowance is what one body holds of a budget: a room for its buffer, and
+// while that is copied into a larger one, both.
 type allowance struct {
-	budget  *budget
-	held    int64 // of the shared part
-	reserve bool  // whether it has the reserve
+	budget    *budget
+	held, old room
 }
 
-// take returns how many bytes the body may have beside those it holds: n, or
-// whole, all that it can ever need, where it has got the reserve. It waits until
-// ctx ends.
-func (a *allowance) take(ctx context.Context, n, whole int64) (int64, error) {
-	if a.takeNow(n) {
-		return n, nil
-	}
+// A roomRequest asks for room for a body's next, larger buffer.
+type roomRequest struct {
+	size  int64 // of the next buffer
+	whole int64 // of the largest that the body can ever need
+	small bool  // whether the body is small, for all that is known
+	found room  // set once granted is closed
+	done  chan struct{}
+}
+
+// grow adds a room for a larger buffer and returns its size, which is
+// req.size or req.whole. It waits until the given time at most.
+func (a *allowance) grow(ctx context.Context, until time.Time, req roomRequest) (int64, error) {
 	b := a.budget
-	if a.held > 0 && whole <= b.reserve {
-		return a.takeEither(ctx, n, whole)
+	b.mu.Lock()
+	if !b.find(&req) {
+		if err := b.enqueue(a, &req); err != nil {
+			b.mu.Unlock()
+			return 0, err
+		}
+		b.mu.Unlock()
+		if err := b.await(ctx, until, &req); err != nil {
+			return 0, err
+		}
+		b.mu.Lock()
 	}
-	if err := b.shared.Acquire(ctx, n); err != nil {
-		return 0, err
-	}
-	a.held += n
-	return n, nil
+	a.old, a.held = a.held, req.found
+	b.mu.Unlock()
+	return req.found.size, nil
 }
 
-// takeNow takes n bytes, if they can be had without waiting.
-func (a *allowance) takeNow(n int64) bool {
-	if !a.budget.shared.TryAcquire(n) {
+// settle gives the former buffer's room back.
+func (a *allowance) settle() {
+	a.budget.put(a.old)
+	a.old = room{}
+}
+
+// release gives back all that the body holds.
+func (a *allowance) release() {
+	a.budget.put(a.old, a.held)
+	a.old, a.held = room{}, room{}
+}
+
+// find gives a request room that is free now, if there is some. b.mu is held.
+func (b *budget) find(req *roomRequest) bool {
+	return req.small && b.take(req, smallPart, req.size) || b.take(req, commonPart, req.size)
+}
+
+// take gives a request room in one part. b.mu is held.
+func (b *budget) take(req *roomRequest, from part, size int64) bool {
+	if b.free[from] < size {
 		return false
 	}
-	a.held += n
+	b.free[from] -= size
+	req.found = room{from, size}
 	return true
 }
 
-// takeEither waits for n bytes or for the reserve, whichever comes first.
-func (a *allowance) takeEither(ctx context.Context, n, whole int64) (int64, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	acquired := make(chan error, 1)
-	go func() { acquired <- a.budget.shared.Acquire(ctx, n) }()
+// enqueue has a body wait for room. b.mu is held.
+func (b *budget) enqueue(a *allowance, req *roomRequest) error {
+	if !req.small && a.held.part == smallPart && a.held.size > 0 {
+		if b.free[outgrownPart] < a.held.size {
+			return errNoRoom
+		}
+		b.free[outgrownPart] -= a.held.size
+		b.free[smallPart] += a.held.size
+		a.held.part = outgrownPart
+	}
+	req.done = make(chan struct{})
+	b.waiting = append(b.waiting, req)
+	b.grant()
+	return nil
+}
+
+// await returns once a request that waits has its room.
+func (b *budget) await(ctx context.Context, until time.Time, req *roomRequest) error {
+	patience := time.NewTimer(time.Until(until))
+	defer patience.Stop()
 	select {
-	case err := <-acquired:
-		if err != nil {
-			return 0, err
-		}
-		a.held += n
-		return n, nil
-	case a.budget.reserveIn <- struct{}{}:
-		cancel()
-		if <-acquired == nil {
-			a.budget.shared.Release(n)
-		}
-		a.reserve = true
-		return whole, nil
+	case <-req.done:
+		return nil
+	case <-patience.C:
+	case <-ctx.Done():
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.Index(b.waiting, req)
+	if i < 0 {
+		return nil // granted at the last moment
+	}
+	b.waiting = slices.Delete(b.waiting, i, i+1)
+	b.grant() // another may be the first now
+	return errNoRoom
 }
 
-// give returns n of the shared bytes that the body holds.
-func (a *allowance) give(n int64) {
-	a.budget.shared.Release(n)
-	a.held -= n
+// put gives rooms back, to those that wait first.
+func (b *budget) put(rooms ...room) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range rooms {
+		b.free[r.part] += r.size
+	}
+	b.grant()
 }
 
-// release returns all that the body holds.
-func (a *allowance) release() {
-	a.give(a.held)
-	if a.reserve {
-		a.reserve = false
-		<-a.budget.reserveIn
+// grant gives room to every request for which there is some, and the part for
+// whole bodies to the one that has waited longest. b.mu is held.
+func (b *budget) grant() {
+	if len(b.waiting) == 0 {
+		return
 	}
+	first := true
+	b.waiting = slices.DeleteFunc(b.waiting, func(req *roomRequest) bool {
+		if b.find(req) || first && b.take(req, wholePart, req.whole) {
+			close(req.done)
+			return true
+		}
+		first = false
+		return false
+	})
 }

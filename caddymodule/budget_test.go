@@ -3,20 +3,218 @@ package caddymodule
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/scribegate/scribegate/verifier"
 )
 
+// The contract's numbers.
+func TestBudgetAddsUp(t *testing.T) {
+	t.Parallel()
+	total := int64(0)
+	for _, n := range unverified.left() {
+		total += n
+	}
+	if total != 256<<20 || unverified.left()[smallPart] != 64<<20 || maxMaxBody != 32<<20 || smallBody != 64<<10 {
+		t.Errorf("%d bytes in all, parts %v", total, unverified.left())
+	}
+}
+
+// A modelBody asks a budget for what a body asks that is being read.
+type modelBody struct {
+	want     int64 // its size
+	max      int64 // max_body
+	declared bool
+	next     int64
+	allowance
+}
+
+func newModelBody(b *budget, want, most int64, declared bool) *modelBody {
+	m := &modelBody{want: want, max: most, declared: declared, allowance: allowance{budget: b}}
+	m.next = min(m.whole(), firstRead)
+	return m
+}
+
+func (m *modelBody) whole() int64 {
+	if m.declared {
+		return m.want
+	}
+	return m.max
+}
+
+// step asks for the next buffer, and reports whether it is the last.
+func (m *modelBody) step(t *testing.T, until time.Time) (last bool, err error) {
+	got, err := m.grow(t.Context(), until, roomRequest{
+		size: m.next, whole: m.whole(), small: m.next <= smallBody && (!m.declared || m.want <= smallBody),
+	})
+	m.next = min(2*got, m.whole())
+	return got >= m.want, err
+}
+
+// steps returns how often a body asks.
+func (m *modelBody) steps() (n int) {
+	for size := m.next; ; size = min(2*size, m.whole()) {
+		n++
+		if size >= m.want {
+			return n
+		}
+	}
+}
+
+// Bodies that arrive, however many, how large and in which order, hold no more
+// than the budget, and all find room in the end: none waits for one that waits
+// for it.
+func TestBodiesNeverWaitForEachOther(t *testing.T) {
+	const bodies, rounds = 500, 20
+	for round := range rounds {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBudget(unverified.left())
+			start := b.left()
+			rng := rand.New(rand.NewPCG(uint64(round), 1))
+			var mu sync.Mutex
+			held, most := int64(0), int64(0)
+			hold := func(n int64) {
+				mu.Lock()
+				defer mu.Unlock()
+				held += n
+				most = max(most, held)
+			}
+			var work sync.WaitGroup
+			waits := time.Now().Add(time.Hour)
+			for i := range bodies {
+				size := int64(1) << rng.IntN(26)
+				size += rng.Int64N(size)
+				size = min(size, maxMaxBody)
+				m := newModelBody(b, size, maxMaxBody, rng.IntN(2) == 0)
+				pauses := make([]time.Duration, m.steps())
+				for i := range pauses {
+					pauses[i] = time.Duration(rng.IntN(3)) * time.Millisecond
+				}
+				work.Go(func() {
+					defer func() {
+						hold(-m.held.size)
+						m.release()
+					}()
+					for _, pause := range pauses {
+						time.Sleep(pause)
+						before := m.held.size
+						last, err := m.step(t, waits)
+						if err != nil {
+							if !m.declared && before == smallBody && time.Now().Before(waits) {
+								return // too many that outgrew the small part wait already
+							}
+							t.Errorf("body %d of %d bytes found no room", i, m.want)
+							return
+						}
+						hold(m.held.size)
+						time.Sleep(pause)
+						hold(-before)
+						m.settle()
+						if last {
+							return
+						}
+					}
+				})
+			}
+			work.Wait()
+			if most > unverifiedBudget || most < unverifiedBudget/2 {
+				t.Errorf("%d bytes were held at once, want at most %d, and half of it or the test tests nothing", most, unverifiedBudget)
+			}
+			if b.left() != start || len(b.waiting) > 0 {
+				t.Errorf("%v is left of %v, and %d wait", b.left(), start, len(b.waiting))
+			}
+		})
+	}
+}
+
+// Whatever large bodies hold and wait for, small ones have their part to
+// themselves to the last byte.
+func TestSmallBodiesNeverWaitForLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(unverified.left())
+		end := time.Now().Add(time.Hour)
+		var work sync.WaitGroup
+		defer work.Wait()
+		var large []*modelBody
+		for i := range 3000 {
+			m := newModelBody(b, maxMaxBody, maxMaxBody, i%3 == 0)
+			large = append(large, m)
+			work.Go(func() {
+				for {
+					last, err := m.step(t, end)
+					if err != nil {
+						m.release() // it is rejected
+					}
+					if last || err != nil {
+						return
+					}
+					m.settle()
+				}
+			})
+			synctest.Wait() // it has all that it needs, waits, or was rejected
+		}
+		left := b.left()
+		if left[commonPart] >= smallBody || left[wholePart] > 0 || left[outgrownPart] > 0 || left[smallPart] != 64<<20 {
+			t.Errorf("%v is left, want nothing but what is for small bodies", left)
+		}
+		before := time.Now()
+		receive := func(n int, size int64) {
+			for i := range n {
+				m := newModelBody(b, size, maxMaxBody, i%2 == 0)
+				for last := false; !last; m.settle() {
+					var err error
+					if last, err = m.step(t, end); err != nil || !time.Now().Equal(before) {
+						t.Fatalf("small body %d of %d waited for %s, %v", i, size, time.Since(before), err)
+					}
+				}
+			}
+		}
+		receive(1000, smallBody)
+		receive((64<<20-1000*smallBody)/firstRead, firstRead)
+		if left := b.left(); left[smallPart] != 0 {
+			t.Errorf("%v is left", left)
+		}
+		for _, m := range large {
+			m.release()
+		}
+	})
+}
+
+// Two bodies of the largest max_body find room at once, however far each has
+// come and even while both are copied.
+func TestTwoLargestBodiesNeverWait(t *testing.T) {
+	t.Parallel()
+	for _, declared := range []bool{true, false} {
+		steps := newModelBody(unverified, maxMaxBody, maxMaxBody, declared).steps()
+		for i := range steps {
+			for j := range steps {
+				b := newBudget(unverified.left())
+				for _, n := range []int{i, j} {
+					m := newModelBody(b, maxMaxBody, maxMaxBody, declared)
+					for step := range n + 1 {
+						m.settle()
+						if _, err := m.step(t, time.Time{}); err != nil {
+							t.Fatalf("declared %t: no room for step %d of bodies that come to %d and %d", declared, step, i, j)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // Strangers fill the budget for bodies that are not proved genuine, and hold no
-// more. Who comes then waits, and is told to come again.
+// more. Who comes then waits, and is asked to come again.
 func TestBudgetIsFull(t *testing.T) {
-	const size, reserve = 5 * firstRead, firstRead
 	shorten(t, &storeTimeout, 300*time.Millisecond)
-	small := shrink(t, size, reserve)
+	full := [parts]int64{smallPart: firstRead, commonPart: 3 * firstRead}
+	small := shrink(t, full)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", bothProviders)
 
@@ -24,15 +222,13 @@ func TestBudgetIsFull(t *testing.T) {
 	holders := make([]*wire, 4)
 	for i := range holders {
 		holders[i] = s.dial()
-		holders[i].write(head("/soapnote", 5<<20, soapnoteFields("forged")...) + "{")
-	}
-	eventually(t, "the budget to be held", func() bool {
-		free := small.shared.TryAcquire(1)
-		if free {
-			small.shared.Release(1)
+		length := 5 << 20
+		if i == 0 {
+			length = firstRead // counts as small
 		}
-		return !free
-	})
+		holders[i].write(head("/soapnote", length, soapnoteFields("forged")...) + "{")
+	}
+	eventually(t, "the budget to be held", func() bool { return small.left() == [parts]int64{} })
 
 	before := rejections("soapnoteapi", verifier.Unavailable)
 	start := time.Now()
@@ -44,28 +240,27 @@ func TestBudgetIsFull(t *testing.T) {
 	if waited := time.Since(start); waited < storeTimeout {
 		t.Errorf("refused after %s, want the whole wait of %s", waited, storeTimeout)
 	}
-	if got := do(t, s.soniox("/soniox", "")); got.status != http.StatusServiceUnavailable {
-		t.Errorf("an empty body takes a byte to be read: answer %d", got.status)
-	}
 
 	// Room that is made while a request waits lets it through.
+	storeTimeout = waitTimeout
 	done := make(chan reply, 1)
 	go func() { done <- do(t, s.soapnote("/soapnote", note("waits"))) }()
-	_ = holders[0].conn.Close()
+	eventually(t, "a request to wait", func() bool { return small.waiters() > 0 })
+	_ = holders[1].conn.Close()
 	if got := <-done; got.status != http.StatusOK {
 		t.Errorf("a request for which room was made: answer %d %s", got.status, got.body)
 	}
-	for _, w := range holders[1:] {
+	for _, w := range holders {
 		_ = w.conn.Close()
 	}
-	small.allFree(t, size-reserve)
+	eventually(t, "the budget to be free", func() bool { return small.left() == full })
 }
 
 // Whatever becomes of a request, it gives back what it held.
 func TestBudgetIsGivenBack(t *testing.T) {
-	const size, reserve = 1 << 20, 64 << 10
 	shorten(t, &bodyTimeout, 200*time.Millisecond)
-	small := shrink(t, size, reserve)
+	full := [parts]int64{smallPart: 128 << 10, commonPart: 1 << 20}
+	small := shrink(t, full)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", bothProviders)
 	body := note("give back")
@@ -102,23 +297,30 @@ func TestBudgetIsGivenBack(t *testing.T) {
 		{"client gone", func(t *testing.T) {
 			w := s.dial()
 			w.write(head("/soapnote", 300<<10, soapnoteFields(body)...) + strings.Repeat("x", 100<<10))
-			small.partHeld(t, size-reserve)
+			eventually(t, "a body to hold some of the budget", func() bool { return small.left() != full })
 			_ = w.conn.SetLinger(0)
 			_ = w.conn.Close()
+		}},
+		{"no room in time", func(t *testing.T) {
+			shorten(t, &storeTimeout, 50*time.Millisecond)
+			r := s.soapnote("/soapnote", padded(note("too much"), 900<<10))
+			if got := do(t, r); got.status != http.StatusServiceUnavailable {
+				t.Errorf("answer %d %s", got.status, got.body)
+			}
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(t)
-			small.allFree(t, size-reserve)
+			eventually(t, "the budget to be free", func() bool { return small.left() == full })
 		})
 	}
 }
 
 // Bodies that grow at the same time and want more together than there is are
-// all taken, one after the other: none waits for one that waits for it.
+// all taken, one after the other.
 func TestBudgetDoesNotDeadlock(t *testing.T) {
-	const size, reserve = 384 << 10, 128 << 10
-	small := shrink(t, size, reserve)
+	full := [parts]int64{smallPart: 128 << 10, commonPart: 128 << 10, wholePart: 128 << 10, outgrownPart: 16 * smallBody}
+	small := shrink(t, full)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", strings.Replace(bothProviders, "deliver_to ehr", "max_body 120KiB\n\t\tdeliver_to ehr", 1))
 
@@ -146,11 +348,8 @@ func TestBudgetDoesNotDeadlock(t *testing.T) {
 		send(i, contents[i][:part-1])
 	}
 	eventually(t, "all that is shared to be held", func() bool {
-		free := small.shared.TryAcquire(1)
-		if free {
-			small.shared.Release(1)
-		}
-		return !free
+		left := small.left()
+		return left[smallPart] == 0 && left[commonPart] == 0
 	})
 	for i := range wires {
 		send(i, contents[i][part-1:])
@@ -163,68 +362,89 @@ func TestBudgetDoesNotDeadlock(t *testing.T) {
 			t.Errorf("body %d: answer %d %s", i, got.status, got.body)
 		}
 	}
-	small.allFree(t, size-reserve)
+	eventually(t, "the budget to be free", func() bool { return small.left() == full })
 }
 
-// A body that has the reserve and stops coming does not keep others from what
-// is given back to the shared part.
-func TestReserveIsNotTheOnlyWay(t *testing.T) {
+// The attack, whole: forty connections each send 4 MiB of a declared 10
+// MiB, or in chunks, with a fresh timestamp and 64 hexadecimal digits. Genuine
+// notes are stored all the same, while the strangers still hold all that they
+// have.
+func TestStrangersDoNotDelayNotes(t *testing.T) {
+	shorten(t, &bodyTimeout, 4*waitTimeout)
+	shorten(t, &storeTimeout, 4*waitTimeout)
+	s, b := newSite(t), newBackend(t)
+	s.load(oneUpstream+b.URL+"\n\t}", bothProviders)
+	part := strings.Repeat("x", 4<<20)
+	for i := range 80 {
+		w := s.dial()
+		if i%2 == 0 {
+			go w.write(head("/soapnote", 10<<20, soapnoteFields("forged")...) + part)
+		} else {
+			go w.write(head("/soapnote", -1, append(soapnoteFields("forged"), "Transfer-Encoding: chunked")...) + chunk(part))
+		}
+		t.Cleanup(func() { _ = w.conn.Close() })
+	}
+	eventually(t, "strangers to wait for room", func() bool { return unverified.waiters() >= 10 })
+	for i, body := range []string{note("small"), padded(note("64 KiB"), smallBody), note("in chunks"), padded(note("64 KiB in chunks"), smallBody)} {
+		r := s.soapnote("/soapnote", body)
+		if i >= 2 {
+			chunked(r)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+		if got := do(t, r.WithContext(ctx)); got.status != http.StatusOK {
+			t.Errorf("note %d: answer %d %s", i, got.status, got.body)
+		}
+		cancel()
+	}
+	if n := unverified.waiters(); n < 10 {
+		t.Errorf("%d strangers still wait, want 10 or more: the notes waited for the others", n)
+	}
+}
+
+// Two genuine bodies of the largest max_body arrive side by side and are both
+// stored.
+func TestTwoLargestBodiesAtOnce(t *testing.T) {
+	s, b := newSite(t), newBackend(t)
+	s.load(oneUpstream+b.URL+"\n\t}", strings.Replace(bothProviders, "deliver_to ehr", "max_body 32MiB\n\t\tdeliver_to ehr", 1))
+	const half = maxMaxBody/2 + 1
+	bodies := []string{padded(note("one"), maxMaxBody), padded(note("two"), maxMaxBody)}
+	wires := make([]*wire, len(bodies))
+	before := unverified.left()[commonPart]
+	for i, body := range bodies {
+		wires[i] = s.dial()
+		wires[i].write(soapnoteRequest(body)[:len(soapnoteRequest(body))-half+2])
+	}
+	eventually(t, "both to hold their last buffer", func() bool { return before-unverified.left()[commonPart] == 2*maxMaxBody })
+	for i, body := range bodies {
+		wires[i].write(body[len(body)-half+2:])
+	}
+	for i := range bodies {
+		if _, got := wires[i].answer(); got.status != http.StatusOK {
+			t.Errorf("body %d: answer %d %s", i, got.status, got.body)
+		}
+	}
+}
+
+// A body of any size up to the limit is read whole, and in no more room than
+// its size where that is declared.
+func TestBodyOfAnySize(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
-	defer cancel()
-	b := newBudget(110, 10)
-	holder, slow, third := &allowance{budget: b}, &allowance{budget: b}, &allowance{budget: b}
-	for a, n := range map[*allowance]int64{holder: 80, slow: 10, third: 10} {
-		if got, err := a.take(ctx, n, 100); err != nil || got != n {
-			t.Fatalf("take = %d, %v", got, err)
-		}
-	}
-	if got, err := slow.take(ctx, 5, 10); err != nil || got != 10 || !slow.reserve {
-		t.Fatalf("take = %d, %v, want the reserve", got, err)
-	}
-	got := make(chan int64)
-	go func() {
-		n, err := third.take(ctx, 5, 10)
-		if err != nil {
-			n = -1
-		}
-		got <- n
-	}()
-	holder.release()
-	if n := <-got; n != 5 {
-		t.Errorf("take = %d, want 5 of the shared part", n)
-	}
-	ended, end := context.WithCancel(ctx)
-	end()
-	if n, err := third.take(ended, 90, 10); err == nil {
-		t.Errorf("take = %d while others hold it, want an error at the end of the wait", n)
-	}
-	slow.release()
-	third.release()
-	b.allFree(t, 100)
-}
-
-// The largest body that can be configured finds room in the budget alone.
-func TestLargestBodyFits(t *testing.T) {
-	// The same arithmetic, a thousandth of the size.
-	const size, reserve = unverifiedBudget >> 10, unverifiedReserve >> 10
-	small := shrink(t, size, reserve)
-	for _, size := range []int64{maxMaxBody >> 10, maxMaxBody>>10 - 1, firstRead, firstRead - 1, firstRead + 1, 1, 0} {
-		for _, length := range []int64{size, -1} {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", int(size))))
+	for _, size := range []int{0, 1, firstRead - 1, firstRead, firstRead + 1, smallBody, smallBody + 1, 1 << 20, maxMaxBody - 1, maxMaxBody} {
+		for _, declared := range []bool{true, false} {
+			content := strings.Repeat("x", size)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(content))
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.ContentLength = length
-			if r.Body == nil || r.Body == http.NoBody {
-				r.Body = http.NoBody
+			if !declared {
+				chunked(r)
 			}
-			body, release, err := readBody(r, size)
-			if err != nil || int64(len(body)) != size {
-				t.Errorf("%d bytes, declared as %d: read %d, %v", size, length, len(body), err)
+			body := newIncoming(r)
+			got, err := body.readAll(time.Now(), maxMaxBody)
+			if err != nil || string(got) != content || declared && cap(got) != size {
+				t.Errorf("%d bytes, declared %t: read %d in a buffer of %d, %v", size, declared, len(got), cap(got), err)
 			}
-			release()
+			body.allowance.release()
 		}
 	}
-	small.allFree(t, size-reserve)
 }

@@ -145,7 +145,7 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"max_body huge":              "is no size",
 			"max_body 0":                 "is no size",
 			"max_body -1":                "is no size",
-			"max_body 257MiB":            "max_body: it must be at most",
+			"max_body 33MiB":             "max_body: it must be at most 32MiB",
 			"metadata":                   "write it as: metadata <parameter>...",
 			"metadata {env.PARAMETER}":   "metadata: no placeholder is resolved here",
 			"metadata user_id {query.x}": "metadata: no placeholder is resolved here",

@@ -190,19 +190,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // prove reads the request and returns it once it is proved genuine, with the
 // index of the secret that did.
 func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (req verifier.Request, secret int, err error) {
+	incoming := newIncoming(r)
+	defer incoming.allowance.release()
+	defer incoming.closeUnlessRead(w)
 	if err := checkEnvelope(r, h.MaxBody); err != nil {
-		answerAtOnce(w, r)
 		return req, 0, err
 	}
 	proof, err := h.provider.CheckHeader(r.Header, now)
 	if err != nil {
-		discard(r.Body, h.MaxBody)
+		incoming.discard(h.MaxBody)
 		return req, 0, err
 	}
-	body, release, err := readBody(r, h.MaxBody)
-	defer release()
+	body, err := incoming.readAll(now, h.MaxBody)
 	if err != nil {
-		answerAtOnce(w, r)
 		return req, 0, err
 	}
 	stopLimitingReading(w)
@@ -261,6 +261,7 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpa
 	span.rejected(a.reason, id)
 	h.log.rejected(r, a.reason, id)
 	a.write(w)
+	linger(w, r)
 }
 
 // observe reports a genuine event and what was decided about it.

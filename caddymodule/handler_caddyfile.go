@@ -101,7 +101,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 		case "max_body":
 			h.MaxBody, err = sizeArg(d)
 			if err == nil && h.MaxBody > maxMaxBody {
-				err = d.Err("max_body: it must be at most 128MiB, half of what all bodies that are not yet proved genuine may hold together")
+				err = d.Err("max_body: it must be at most 32MiB")
 			}
 		case "metadata":
 			if h.Metadata = d.RemainingArgs(); len(h.Metadata) == 0 {

@@ -18,7 +18,7 @@ var errDropNothing = errors.New("drop needs deliver_to: without it every event i
 // validate says what is wrong with the settings by themselves.
 func (h *Handler) validate() error {
 	if h.MaxBody < 0 || h.MaxBody > maxMaxBody {
-		return fmt.Errorf("max_body: %d bytes; it must be at most 128MiB, half of what all bodies that are not yet proved genuine may hold together", h.MaxBody)
+		return fmt.Errorf("max_body: %d bytes; it must be at most 32MiB", h.MaxBody)
 	}
 	if err := validateSource(h.Source); err != nil {
 		return err

@@ -91,7 +91,12 @@ func (s *site) load(app, block string) {
 
 // tryLoad adapts and runs a configuration.
 func (s *site) tryLoad(app, block string) error {
-	cfg, err := adapt(s.caddyfile(app, block))
+	return s.run(s.caddyfile(app, block))
+}
+
+// run adapts and runs a whole Caddyfile.
+func (s *site) run(caddyfile string) error {
+	cfg, err := adapt(caddyfile)
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ const uniformBlock = `
 	}`
 
 // A stranger learns nothing from a 401: to the byte, it is the same answer on a
-// connection that stays as open, whatever the cause, the provider and the size
-// of the body.
+// connection that stays open, whatever the cause, the provider and the size of
+// the body.
 func TestUnauthorizedIsOneAnswer(t *testing.T) {
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", uniformBlock)
@@ -86,6 +86,21 @@ func TestUnauthorizedIsOneAnswer(t *testing.T) {
 		}
 	}
 	t.Logf("%d causes with %d bodies each: %q", len(causes), len(bodies), want)
+
+	// Of a body that is longer than max_body nothing is read that lies beyond,
+	// so that the connection ends, again whatever the cause.
+	want = strings.Replace(want, "HTTP/1.1 401 Unauthorized\r\n", "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n", 1)
+	for _, cause := range causes {
+		if cause.name == "wrong signature" {
+			continue // known only once the body is there, so that it is 413
+		}
+		w := s.dial()
+		go w.write(head(cause.path, -1, append(cause.fields, "Transfer-Encoding: chunked")...) + strings.Repeat(chunk(strings.Repeat("x", 1<<20)), 3))
+		if raw, _ := w.answer(); raw != want {
+			t.Errorf("%s, 3 MiB in chunks: answer %q, want %q", cause.name, raw, want)
+		}
+		_ = w.conn.Close()
+	}
 }
 
 // The same holds for clients that wait to be told before they send a body. Where
