@@ -121,7 +121,7 @@ func TestCredentialOfAMissingHandler(t *testing.T) {
 
 // Two handlers that cannot be told apart are an error where a secret could go to
 // the wrong backend, and validate finds it.
-func TestCredentialsThatConflict(t *testing.T) {
+func TestMistakesAmongHandlers(t *testing.T) {
 	t.Setenv("SONIOX_A", "secret-of-account-a")
 	t.Setenv("SONIOX_B", "secret-of-account-b")
 	raw := "upstream lab http://127.0.0.1:9000 {\nformat raw\n}\nupstream ehr http://127.0.0.1:9001\nupstream notes http://127.0.0.1:9002 {\nformat raw\nevents note.generated\n}"
