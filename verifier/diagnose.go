@@ -62,7 +62,7 @@ func (s SOAPNoteAPI) Diagnose(signature, timestamp string, body []byte) []string
 const secretGiven = "the secret given here "
 
 func sayings(subject string, slips []*slip) []string {
-	var hints []string
+	hints := make([]string, 0, len(slips))
 	for _, s := range slips {
 		hints = append(hints, subject+s.says)
 	}
