@@ -96,7 +96,7 @@ func (e eventRecord) nobody() string {
 	case e.Type == event.Test:
 		return "none: a test event goes only to upstreams whose `events` name `test` or `*`"
 	}
-	return "none: no upstream of its handler took this type when it was received"
+	return "none: its handler drops this type, or none of its upstreams took it when it was received"
 }
 
 func printDelivery(out io.Writer, d deliveryRecord, now time.Time) error {

@@ -228,7 +228,7 @@ func TestShowSaysWhyNobodyGetsAnEvent(t *testing.T) {
 	}
 	for name, tt := range map[string]struct{ id, want, not string }{
 		"test":        {post(`{"event":"test","note_id":"x","status":"test","created_at":"t"}`, 200), "state         delivered\npayload kept  no\ndeliveries    none: a test event goes only to upstreams whose `events` name `test` or `*`\n", "reason"},
-		"no taker":    {post(`{"event":"note.failed","note_id":"x","status":"s","created_at":"t"}`, 200), "deliveries    none: no upstream of its handler took this type when it was received\n", "reason"},
+		"no taker":    {post(`{"event":"note.failed","note_id":"x","status":"s","created_at":"t"}`, 200), "deliveries    none: its handler drops this type, or none of its upstreams took it when it was received\n", "reason"},
 		"quarantined": {post(`{"event":"note.failed"}`, 400), "state         quarantined\nreason        note_id is missing\npayload kept  yes\n", "deliveries"},
 	} {
 		if out := a.command("show", tt.id).done(t).out; !strings.Contains(out, tt.want) || strings.Contains(out, tt.not) {
