@@ -235,6 +235,9 @@ func TestShowSaysWhyNobodyGetsAnEvent(t *testing.T) {
 			t.Errorf("%s: printed\n%s\nwant\n%s", name, out, tt.want)
 		}
 	}
+	if ids, _ := a.listed("&state=delivered", 10); len(ids) != 2 {
+		t.Errorf("%v are listed as delivered, want the two that nobody gets", ids)
+	}
 }
 
 // What the head says of the attempts, and what stands beside each of them, agree.

@@ -59,9 +59,15 @@ func (t *txn) beginBlock(seq uint64) {
 	b.delivered, b.known, b.changed = nil, true, true
 }
 
+// nobody is the upstream in a block of events without deliveries. None is called so.
+const nobody = "\x00"
+
 // noteDelivered notes where an event's deliveries stand, as its record says.
 func (t *txn) noteDelivered(seq uint64, r *record) {
 	b := t.block(blockOf(seq))
+	if r.forNobody() && b.delivered.set(nobody, seq, true) {
+		b.changed = true
+	}
 	for i := range r.deliveries {
 		d := &r.deliveries[i]
 		if b.delivered.set(d.upstream, seq, d.state == queue.Delivered) {

@@ -27,6 +27,9 @@ func soundBlocks(tx *bbolt.Tx) error {
 		}
 		seq := parseSeq(k)
 		l := want[blockOf(seq)]
+		if r.forNobody() {
+			l.set(nobody, seq, true)
+		}
 		for _, d := range r.deliveries {
 			if d.state == queue.Delivered {
 				l.set(d.upstream, seq, true)

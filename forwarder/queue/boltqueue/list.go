@@ -72,7 +72,7 @@ func matches(r *record, f queue.Filter) bool {
 			return true
 		}
 	}
-	return false
+	return f.State == queue.Delivered && f.Upstream == "" && r.forNobody()
 }
 
 // Event implements queue.Queue.

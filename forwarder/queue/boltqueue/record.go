@@ -69,6 +69,10 @@ func (r *record) has(s queue.State) bool {
 	return false
 }
 
+// forNobody reports whether the event had no deliveries to begin with. Nothing is left
+// to be done for it, so that it counts as delivered.
+func (r *record) forNobody() bool { return len(r.deliveries) == 0 && !r.quarantined }
+
 // delivery returns the delivery to the upstream, or nil.
 func (r *record) delivery(upstream string) *delivery {
 	for i := range r.deliveries {

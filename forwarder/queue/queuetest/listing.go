@@ -64,7 +64,7 @@ var listing = []testCase{
 			{queue.Dead, "", []string{"mixed", "dead"}},
 			{queue.Dead, "ehr", []string{"dead"}},
 			{queue.Dead, "warehouse", []string{"mixed"}},
-			{queue.Delivered, "", []string{"delivered"}},
+			{queue.Delivered, "", []string{"nobody", "delivered"}},
 			{queue.Delivered, "ehr", []string{"delivered"}},
 			{queue.Delivered, "warehouse", []string{}},
 			{queue.Quarantined, "", []string{"quarantined"}},

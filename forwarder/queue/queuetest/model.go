@@ -276,7 +276,8 @@ func (e *modelEvent) record() queue.Record {
 // list returns the events that match, newest first.
 func (m *model) list(state queue.State, upstream string) (events []*modelEvent) {
 	for _, e := range slices.Backward(m.events) {
-		match := state == "" && upstream == "" || state == queue.Quarantined && e.quarantined && upstream == ""
+		match := upstream == "" && (state == "" || state == queue.Delivered && len(e.deliveries) == 0 && !e.quarantined)
+		match = match || state == queue.Quarantined && e.quarantined && upstream == ""
 		for _, d := range e.deliveries {
 			match = match || (state == "" || d.State == state) && (upstream == "" || d.Upstream == upstream)
 		}
