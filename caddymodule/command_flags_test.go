@@ -51,6 +51,13 @@ func TestFlagMistakes(t *testing.T) {
 		{[]string{"status", "--address", "/run/caddy/admin.sock"}, "a socket's path has unix/ in front"},
 		{[]string{"status", "--address", "unix/"}, "the socket's path is missing"},
 		{[]string{"status", "--address", "unix//nonexistent/admin.sock"}, "no such file or directory"},
+		{[]string{"verify", "nope", "--secret", "s"}, `unknown provider "nope"`},
+		{[]string{"verify", "soapnoteapi", "--secret", "s", "--timestamp", "1"}, "--signature and --timestamp are needed"},
+		{[]string{"verify", "soapnoteapi", "--secret", "s", "--signature", "s", "--timestamp", "1", "--header", "A: b"}, "--header is for soniox"},
+		{[]string{"verify", "soniox", "--secret", "s", "--header", "A: b", "--signature", "s"}, "are for soapnoteapi"},
+		{[]string{"verify", "soapnoteapi", "--secret", "s", "--signature", "s", "--timestamp", "1", "--tolerance", "0"}, "--tolerance must be a duration above zero"},
+		{[]string{"verify", "soapnoteapi", "--secret", "s", "--signature", "s", "--timestamp", "1", "--tolerance", "-5m"}, "--tolerance must be a duration above zero"},
+		{[]string{"verify", "soapnoteapi", "--secret", "s", "--signature", "s", "--timestamp", "1", "--tolerance", "long"}, "--tolerance must be a duration above zero"},
 		{[]string{"status", "--config", "/nonexistent"}, "finding the admin API's address"},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {

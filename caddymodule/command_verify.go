@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/verifier"
@@ -23,8 +24,7 @@ type judgement struct {
 }
 
 func verifyCommand() *cobra.Command {
-	var secret, signature, timestamp, header, file string
-	var tolerance time.Duration
+	var c capture
 	cmd := &cobra.Command{
 		Use:   "verify <provider>",
 		Short: "Says whether a captured request is genuine, and if not, why",
@@ -40,41 +40,71 @@ value that it should have.`,
 		Args:      exactly(1, "name one provider, soapnoteapi or soniox"),
 		ValidArgs: providerNames,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
-			resolved, err := secretFlag("secret", secret)
+			c.provider = args[0]
+			tolerance, err := c.check()
 			if err != nil {
 				return err
 			}
-			body, err := readFile("file", orElse(file, "-"), cmd.InOrStdin())
+			secret, err := secretFlag("secret", c.secret)
+			if err != nil {
+				return err
+			}
+			body, err := readFile("file", orElse(c.file, "-"), cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
 			var j judgement
-			switch args[0] {
-			case "soapnoteapi":
-				if signature == "" || timestamp == "" {
-					return errors.New("--signature and --timestamp are needed: the values of the request's two headers")
-				}
-				j = judgeSOAPNoteAPI(resolved, signature, timestamp, body, tolerance, time.Now())
-			case "soniox":
-				if j, err = judgeSoniox(resolved, header, body); err != nil {
-					return err
-				}
-			default:
-				return fmt.Errorf("unknown provider %q; it is soapnoteapi or soniox", args[0])
+			if c.provider == "soapnoteapi" {
+				j = judgeSOAPNoteAPI(secret, c.signature, c.timestamp, body, tolerance, time.Now())
+			} else if j, err = judgeSoniox(secret, c.header, body); err != nil {
+				return err
 			}
 			return j.print(cmd)
 		}),
 	}
-	cmd.Flags().StringVar(&secret, "secret", "", "the webhook secret; a placeholder keeps it out of the shell's history")
-	cmd.Flags().StringVar(&signature, "signature", "", "the value of "+verifier.SignatureHeader)
-	cmd.Flags().StringVar(&timestamp, "timestamp", "", "the value of "+verifier.TimestampHeader)
-	cmd.Flags().StringVar(&header, "header", "", "soniox: the captured header, 'Name: value'")
-	cmd.Flags().StringVar(&file, "file", "", "the captured body (default standard input)")
-	cmd.Flags().DurationVar(&tolerance, "tolerance", 0, "how far the timestamp may be from now (default: freshness is not judged)")
+	cmd.Flags().StringVar(&c.secret, "secret", "", "the webhook secret; a placeholder keeps it out of the shell's history")
+	cmd.Flags().StringVar(&c.signature, "signature", "", "the value of "+verifier.SignatureHeader)
+	cmd.Flags().StringVar(&c.timestamp, "timestamp", "", "the value of "+verifier.TimestampHeader)
+	cmd.Flags().StringVar(&c.header, "header", "", "soniox: the captured header, 'Name: value'")
+	cmd.Flags().StringVar(&c.file, "file", "", "the captured body (default standard input)")
+	cmd.Flags().StringVar(&c.tolerance, "tolerance", "", "how far the timestamp may be from now, such as 5m (default: freshness is not judged)")
 	_ = cmd.MarkFlagRequired("secret") // it is defined above
 	complete(cmd, "file", completeFiles)
 	complete(cmd, "tolerance", completeDurations)
 	return cmd
+}
+
+// A capture is what the flags say of a captured request.
+type capture struct {
+	provider, secret, signature, timestamp, header, file, tolerance string
+}
+
+// check refuses flags that do not belong together, before the body is waited for, and
+// returns the tolerance, or 0 where freshness is not judged.
+func (c capture) check() (tolerance time.Duration, err error) {
+	switch c.provider {
+	case "soapnoteapi":
+		if c.header != "" {
+			return 0, errors.New("--header is for soniox; SOAPNoteAPI's requests are proved by --signature and --timestamp")
+		}
+		if c.signature == "" || c.timestamp == "" {
+			return 0, errors.New("--signature and --timestamp are needed: the values of the request's two headers")
+		}
+	case "soniox":
+		if c.signature != "" || c.timestamp != "" || c.tolerance != "" {
+			return 0, errors.New("--signature, --timestamp and --tolerance are for soapnoteapi; Soniox's requests are proved by --header 'Name: value'")
+		}
+	default:
+		return 0, fmt.Errorf("unknown provider %q; it is soapnoteapi or soniox", c.provider)
+	}
+	if c.tolerance == "" {
+		return 0, nil
+	}
+	tolerance, err = caddy.ParseDuration(c.tolerance)
+	if err != nil || tolerance <= 0 {
+		return 0, errors.New("--tolerance must be a duration above zero, as in 5m, 1h or 7d")
+	}
+	return tolerance, nil
 }
 
 // judgeSOAPNoteAPI judges as the gateway does, at the time of the request's own
