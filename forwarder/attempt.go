@@ -43,7 +43,7 @@ func (a *attempt) run() {
 		return
 	}
 
-	v := classify(answer, err, ended)
+	v := classify(answer, err, a.runner.answeredSince(a.delivery.LastEnded), ended)
 	o := queue.Outcome{
 		Delivery: a.delivery,
 		At:       began,
@@ -72,7 +72,7 @@ func (a *attempt) send(parent context.Context, e *event.Event, proof []event.Fie
 			return
 		}
 		answer = Answer{}
-		if ctx.Err() != nil && !errors.Is(err, ErrConnect) {
+		if ctx.Err() != nil && !errors.Is(err, ErrConnect) && !errors.Is(err, ErrUnanswered) {
 			err = context.Cause(ctx)
 		}
 	}()
@@ -88,11 +88,12 @@ func (a *attempt) send(parent context.Context, e *event.Event, proof []event.Fie
 		o.Keys = a.settings.SigningKeys()
 	}
 	m := Render(e, o)
+	m.Probe = a.ticket.probe
 	m.traceSpan(ctx)
 	return a.settings.Sender.Send(ctx, m)
 }
 
-var errPanic = errors.New("the upstream's handler panicked")
+var errPanic = fmt.Errorf("%w: a panic while sending", ErrInternal)
 
 // unloaded ends an attempt whose event could not be read. An event that cannot
 // be opened, now or later, is dead; so is what is left of one that was purged

@@ -19,16 +19,18 @@ type verdict struct {
 	result  queue.Result
 	used    bool      // the attempt counts against the event's budget
 	theirs  bool      // the failure is the upstream's and not the event's alone
+	ours    bool      // the failure is the gateway's, and says nothing about the upstream
 	dead    bool      // the event is not to be tried again
-	unheard bool      // the upstream was not reached
+	unheard bool      // nobody was there: the event has not been tried
 	hold    time.Time // until when the upstream asks to be left alone; zero if it does not
 }
 
 // classify judges how an attempt ended: with the upstream's answer, or with the
-// error that came in its stead.
-func classify(a Answer, err error, now time.Time) verdict {
+// error that came in its stead. alive says that the upstream has answered another
+// event since this one's previous attempt.
+func classify(a Answer, err error, alive bool, now time.Time) verdict {
 	if err != nil {
-		return classifyError(err)
+		return classifyError(err, alive)
 	}
 	switch {
 	case a.Status >= 200 && a.Status <= 299:
@@ -41,16 +43,22 @@ func classify(a Answer, err error, now time.Time) verdict {
 		return verdict{result: queue.Failure, used: true, theirs: true, hold: retryAfter(a.RetryAfter, now)}
 	case a.Status >= 500 && a.Status <= 599:
 		return verdict{result: queue.Failure, used: true, theirs: true}
+	case a.Status == 0: // the route has answered nothing
+		return verdict{result: queue.Failure, used: true, ours: true}
 	default:
 		return verdict{result: queue.Failure, used: true}
 	}
 }
 
-// classifyError judges an attempt that had no answer. Where nothing could reach
-// the upstream, the event has not been tried.
-func classifyError(err error) verdict {
-	if errors.Is(err, ErrConnect) {
+// classifyError judges an attempt that had no answer. Where nobody was there the
+// event has not been tried. Where a connection ended unanswered that is so too,
+// unless the upstream is alive: then the event may be what it fails at.
+func classifyError(err error, alive bool) verdict {
+	switch {
+	case errors.Is(err, ErrConnect), errors.Is(err, ErrUnanswered) && !alive:
 		return verdict{result: queue.ConnectError, theirs: true, unheard: true}
+	case errors.Is(err, ErrInternal):
+		return verdict{result: queue.Failure, used: true, ours: true}
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return verdict{result: queue.Timeout, used: true, theirs: true}

@@ -22,6 +22,7 @@ func TestClassify(t *testing.T) {
 		gone      = verdict{result: queue.Gone, used: true, dead: true}
 		theEvents = verdict{result: queue.Failure, used: true}
 		theirs    = verdict{result: queue.Failure, used: true, theirs: true}
+		ours      = verdict{result: queue.Failure, used: true, ours: true}
 		timeout   = verdict{result: queue.Timeout, used: true, theirs: true}
 		unheard   = verdict{result: queue.ConnectError, theirs: true, unheard: true}
 	)
@@ -33,43 +34,50 @@ func TestClassify(t *testing.T) {
 		name   string
 		answer Answer
 		err    error
+		alive  bool
 		want   verdict
 	}{
-		{"200", Answer{Status: 200}, nil, success},
-		{"204", Answer{Status: 204}, nil, success},
-		{"299", Answer{Status: 299}, nil, success},
-		{"200 with Retry-After", Answer{200, "60"}, nil, success},
-		{"nothing answered", Answer{}, nil, theEvents},
-		{"101", Answer{Status: 101}, nil, theEvents},
-		{"199", Answer{Status: 199}, nil, theEvents},
-		{"300", Answer{Status: 300}, nil, theEvents},
-		{"308", Answer{Status: 308}, nil, theEvents},
-		{"400", Answer{Status: 400}, nil, theEvents},
-		{"404 with Retry-After", Answer{404, "60"}, nil, theEvents},
-		{"408", Answer{Status: 408}, nil, theEvents},
-		{"410", Answer{Status: 410}, nil, gone},
-		{"410 with Retry-After", Answer{410, "60"}, nil, gone},
-		{"429", Answer{Status: 429}, nil, verdict{result: queue.Failure}},
-		{"429 with Retry-After", Answer{429, "60"}, nil, holding(verdict{result: queue.Failure}, time.Minute)},
-		{"429 with Retry-After of nothing", Answer{429, "0"}, nil, verdict{result: queue.Failure}},
-		{"500", Answer{Status: 500}, nil, theirs},
-		{"500 with Retry-After", Answer{500, "60"}, nil, theirs},
-		{"503", Answer{Status: 503}, nil, theirs},
-		{"503 with Retry-After", Answer{503, "60"}, nil, holding(theirs, time.Minute)},
-		{"503 with garbage", Answer{503, "soon"}, nil, theirs},
-		{"599", Answer{Status: 599}, nil, theirs},
-		{"600", Answer{Status: 600}, nil, theEvents},
-		{"no connection", Answer{}, fmt.Errorf("%w: refused", ErrConnect), unheard},
-		{"timeout while connecting", Answer{}, fmt.Errorf("%w: %w", ErrConnect, context.DeadlineExceeded), unheard},
-		{"timeout", Answer{}, fmt.Errorf("no final status: %w", context.DeadlineExceeded), timeout},
-		{"timeout of the network", Answer{}, fmt.Errorf("read: %w", os.ErrDeadlineExceeded), timeout},
-		{"connection broken", Answer{}, errors.New("reset"), theirs},
-		{"error beside a status", Answer{Status: 200}, errors.New("reset"), theirs},
+		{"200", Answer{Status: 200}, nil, false, success},
+		{"204", Answer{Status: 204}, nil, false, success},
+		{"299", Answer{Status: 299}, nil, false, success},
+		{"200 with Retry-After", Answer{200, "60"}, nil, false, success},
+		{"nothing answered", Answer{}, nil, false, ours},
+		{"101", Answer{Status: 101}, nil, false, theEvents},
+		{"199", Answer{Status: 199}, nil, false, theEvents},
+		{"300", Answer{Status: 300}, nil, false, theEvents},
+		{"308", Answer{Status: 308}, nil, false, theEvents},
+		{"400", Answer{Status: 400}, nil, false, theEvents},
+		{"404 with Retry-After", Answer{404, "60"}, nil, false, theEvents},
+		{"408", Answer{Status: 408}, nil, false, theEvents},
+		{"410", Answer{Status: 410}, nil, false, gone},
+		{"410 with Retry-After", Answer{410, "60"}, nil, false, gone},
+		{"429", Answer{Status: 429}, nil, false, verdict{result: queue.Failure}},
+		{"429 with Retry-After", Answer{429, "60"}, nil, false, holding(verdict{result: queue.Failure}, time.Minute)},
+		{"429 with Retry-After of nothing", Answer{429, "0"}, nil, false, verdict{result: queue.Failure}},
+		{"500", Answer{Status: 500}, nil, false, theirs},
+		{"500 with Retry-After", Answer{500, "60"}, nil, false, theirs},
+		{"503", Answer{Status: 503}, nil, false, theirs},
+		{"503 with Retry-After", Answer{503, "60"}, nil, false, holding(theirs, time.Minute)},
+		{"503 with garbage", Answer{503, "soon"}, nil, false, theirs},
+		{"599", Answer{Status: 599}, nil, false, theirs},
+		{"600", Answer{Status: 600}, nil, false, theEvents},
+		{"no connection", Answer{}, fmt.Errorf("%w: refused", ErrConnect), false, unheard},
+		{"timeout while connecting", Answer{}, fmt.Errorf("%w: %w", ErrConnect, context.DeadlineExceeded), false, unheard},
+		{"timeout", Answer{}, fmt.Errorf("no final status: %w", context.DeadlineExceeded), false, timeout},
+		{"timeout of the network", Answer{}, fmt.Errorf("read: %w", os.ErrDeadlineExceeded), false, timeout},
+		{"connection broken", Answer{}, errors.New("reset"), false, theirs},
+		{"error beside a status", Answer{Status: 200}, errors.New("reset"), false, theirs},
+		{"no connection, and alive", Answer{}, fmt.Errorf("%w: refused", ErrConnect), true, unheard},
+		{"unanswered", Answer{}, fmt.Errorf("%w: reset", ErrUnanswered), false, unheard},
+		{"unanswered, and alive", Answer{}, fmt.Errorf("%w: reset", ErrUnanswered), true, theirs},
+		{"unanswered at its timeout", Answer{}, fmt.Errorf("%w: %w", ErrUnanswered, context.DeadlineExceeded), false, unheard},
+		{"panic", Answer{}, errPanic, false, ours},
+		{"no request", Answer{}, errRequest, true, ours},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := classify(tt.answer, tt.err, noon); got != tt.want {
+			if got := classify(tt.answer, tt.err, tt.alive, noon); got != tt.want {
 				t.Errorf("classify = %+v, want %+v", got, tt.want)
 			}
 		})

@@ -170,6 +170,7 @@ func (q *memQueue) apply(o queue.Outcome) {
 	item.outcomes = append(item.outcomes, o)
 	item.state, item.next = o.State, o.Next
 	item.delivery.Attempts++
+	item.delivery.LastEnded = o.At.Add(o.Duration)
 	if o.Used {
 		item.delivery.Used++
 	}

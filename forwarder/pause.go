@@ -67,9 +67,13 @@ func (p *pause) begin(now time.Time) (ticket, bool) {
 // end takes in how an attempt ended. Any answer that is not the upstream's
 // failure shows that it is there, whenever the attempt began. A failure tells
 // something only where the attempt began in the present state of affairs: one
-// that began before a pause neither lengthens it nor counts after it.
+// that began before a pause neither lengthens it nor counts after it. A failure
+// of the gateway's own tells nothing: the next probe is due at once.
 func (p *pause) end(t ticket, v verdict, cause error, now time.Time) {
 	p.abandon(t)
+	if v.ours {
+		return
+	}
 	if v.hold.After(p.hold) {
 		p.hold, p.cause = v.hold, cause
 	}

@@ -32,16 +32,18 @@ type runner struct {
 	retired     bool
 	lastSuccess time.Time
 	lastFailure Failure
+	lastAnswer  time.Time // of any status
 	lastProblem time.Time
 
 	share *share // of what all attempts may hold
 
 	// The loop's own.
-	slots int             // taken so far
-	kept  *queue.Delivery // claimed, and waits for its payload to find room
-	ask   int             // how many deliveries to claim at most, so that few of them find no room
-	told  bool            // the observer believes the upstream to be paused
-	until time.Time       // and until then, or where it is zero until a probe gets through
+	slots  int             // taken so far
+	kept   *queue.Delivery // claimed, and waits for its payload to find room
+	ask    int             // how many deliveries to claim at most, so that few of them find no room
+	probed string          // the id of the newest probe's event; "" where attempts were made since that are none
+	told   bool            // the observer believes the upstream to be paused
+	until  time.Time       // and until then, or where it is zero until a probe gets through
 }
 
 func newRunner(d *Dispatcher, s *settings) *runner {
@@ -141,7 +143,7 @@ func (r *runner) claim(now time.Time, n int) {
 	r.mu.Unlock()
 
 	n = min(n, r.ask)
-	deliveries, next, err := take(r.dispatcher.queue, r.name, now, n, r.slots)
+	deliveries, next, err := r.take(now, n)
 	started := r.start(now, deliveries)
 	if r.kept != nil {
 		r.ask = started + 1
@@ -219,6 +221,10 @@ func (r *runner) begin(now time.Time, d queue.Delivery) bool {
 		return false
 	}
 	r.slots++
+	r.probed = ""
+	if t.probe {
+		r.probed = d.EventID
+	}
 	r.dispatcher.work.Add(1)
 	r.dispatcher.workers.Go(func() {
 		defer r.dispatcher.work.Done()
@@ -235,6 +241,9 @@ func (r *runner) done(a *attempt, v verdict, cause error, o queue.Outcome, now t
 	if o.State == queue.Pending {
 		r.agenda.postpone(now, o.Next)
 	}
+	if ended := o.At.Add(o.Duration); o.Status != 0 && ended.After(r.lastAnswer) {
+		r.lastAnswer = ended
+	}
 	if v.result == queue.Success {
 		r.lastSuccess = now
 	} else {
@@ -243,6 +252,14 @@ func (r *runner) done(a *attempt, v verdict, cause error, o queue.Outcome, now t
 	r.mu.Unlock()
 	r.share.release(footprint(a.delivery.Size))
 	r.nudge()
+}
+
+// answeredSince reports whether the upstream has answered an event since t. It has
+// not as far as is known where t is zero.
+func (r *runner) answeredSince(t time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !t.IsZero() && r.lastAnswer.After(t)
 }
 
 // abandon frees the slot and the room of an attempt that was not made.

@@ -52,11 +52,11 @@ func TestURLSenderErrors(t *testing.T) {
 		address func(t *testing.T) string // with scheme
 		change  func(s *URLSender, m *Message)
 		timeout time.Duration
-		connect bool
-		want    error // nil where its kind depends on what the system saw first
+		kind    error // what it wraps for the verdict: ErrConnect, ErrUnanswered, ErrInternal or nil
+		want    error // nil where its text depends on what the system saw first
 	}{
 		{
-			name: "refused", connect: true,
+			name: "refused", kind: ErrConnect,
 			address: func(t *testing.T) string {
 				t.Helper()
 				listener := listen(t)
@@ -65,26 +65,26 @@ func TestURLSenderErrors(t *testing.T) {
 			},
 		},
 		{
-			name: "unknown name", connect: true,
+			name: "unknown name", kind: ErrConnect,
 			address: func(*testing.T) string { return "http://backend.invalid" },
 			change: func(s *URLSender, _ *Message) {
-				s.transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				s.template.DialContext = func(context.Context, string, string) (net.Conn, error) {
 					return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "backend.invalid", IsNotFound: true}}
 				}
 			},
 		},
 		{
-			name: "timeout while dialing", connect: true, timeout: 50 * time.Millisecond, want: context.DeadlineExceeded,
+			name: "timeout while dialing", kind: ErrConnect, timeout: 50 * time.Millisecond, want: context.DeadlineExceeded,
 			address: func(*testing.T) string { return "http://backend.invalid" },
 			change: func(s *URLSender, _ *Message) {
-				s.transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				s.template.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 					<-ctx.Done()
 					return nil, ctx.Err()
 				}
 			},
 		},
 		{
-			name: "certificate of nobody's", connect: true,
+			name: "certificate of nobody's", kind: ErrConnect,
 			address: func(t *testing.T) string {
 				t.Helper()
 				server := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -95,24 +95,34 @@ func TestURLSenderErrors(t *testing.T) {
 			},
 		},
 		{
-			name: "no TLS", connect: true,
+			name: "no TLS", kind: ErrConnect,
 			address: func(t *testing.T) string { t.Helper(); return "https://" + hostile(t, answers("hunter2")) },
 		},
 		{
-			name: "TLS that falls silent", connect: true, timeout: 50 * time.Millisecond, want: context.DeadlineExceeded,
+			name: "TLS that falls silent", kind: ErrConnect, timeout: 50 * time.Millisecond, want: context.DeadlineExceeded,
 			address: func(t *testing.T) string { t.Helper(); return "https://" + hostile(t, silent) },
 		},
 		{
-			name:    "closed at once",
+			name: "closed at once", kind: ErrUnanswered,
 			address: func(t *testing.T) string { t.Helper(); return "http://" + hostile(t, func(net.Conn) {}) },
 		},
 		{
-			name:    "closed after the request",
+			name: "closed after the request", kind: ErrUnanswered,
 			address: func(t *testing.T) string { t.Helper(); return "http://" + hostile(t, answers("")) },
 		},
 		{
 			name:    "closed in the status",
 			address: func(t *testing.T) string { t.Helper(); return "http://" + hostile(t, answers("HTTP/1.1 20")) },
+		},
+		{
+			name: "reset at once", kind: ErrUnanswered,
+			address: func(t *testing.T) string {
+				t.Helper()
+				return "http://" + hostile(t, func(conn net.Conn) { // once the request is there
+					_, _ = conn.Read(make([]byte, 1))
+					_ = conn.(*net.TCPConn).SetLinger(0)
+				})
+			},
 		},
 		{
 			name: "not HTTP", want: errProtocol,
@@ -140,7 +150,7 @@ func TestURLSenderErrors(t *testing.T) {
 			address: func(t *testing.T) string { t.Helper(); return "http://" + hostile(t, silent) },
 		},
 		{
-			name: "a header that is none", want: errRequest,
+			name: "a header that is none", kind: ErrInternal, want: errRequest,
 			address: func(t *testing.T) string { t.Helper(); return "http://" + hostile(t, silent) },
 			change:  func(_ *URLSender, m *Message) { m.Header["X-Proof"] = []string{"hunter2\r\n"} },
 		},
@@ -165,8 +175,10 @@ func TestURLSenderErrors(t *testing.T) {
 			if err == nil || a != (Answer{}) {
 				t.Fatalf("Send = %+v, %v", a, err)
 			}
-			if errors.Is(err, ErrConnect) != tt.connect {
-				t.Errorf("could not connect = %v, want %v: %v", !tt.connect, tt.connect, err)
+			for _, kind := range []error{ErrConnect, ErrUnanswered, ErrInternal} {
+				if is, want := errors.Is(err, kind), kind == tt.kind; is != want { //nolint:errorlint // the sentinels themselves
+					t.Errorf("%q = %v, want %v: %v", kind, is, want, err)
+				}
 			}
 			if tt.want != nil && !errors.Is(err, tt.want) {
 				t.Errorf("error = %v, want %v", err, tt.want)
@@ -181,8 +193,8 @@ func TestURLSenderErrors(t *testing.T) {
 // quiet is for servers whose complaints are expected.
 var quiet = log.New(io.Discard, "", 0)
 
-// A connection that was had and lost, where the next cannot be made, may have
-// carried the event: it is no failure to connect, or an event that fells its
+// A kept connection that is lost, where the next cannot be made, may have carried
+// the event: that is ErrUnanswered and not ErrConnect, or an event that fells its
 // upstream would be tried for ever.
 func TestURLSenderLostConnectionIsNoConnectError(t *testing.T) {
 	t.Parallel()
@@ -203,7 +215,7 @@ func TestURLSenderLostConnectionIsNoConnectError(t *testing.T) {
 	}()
 	s := newSender(t, "http://"+listener.Addr().String(), 1)
 	mustSend(t, s, sampleMessage(), 200)
-	if a, err := send(t, s, sampleMessage()); err == nil || errors.Is(err, ErrConnect) || errors.Is(err, context.DeadlineExceeded) {
+	if a, err := send(t, s, sampleMessage()); !errors.Is(err, ErrUnanswered) || errors.Is(err, ErrConnect) {
 		t.Errorf("Send = %+v, %v", a, err)
 	}
 }

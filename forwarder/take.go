@@ -46,3 +46,19 @@ func take(q queue.Queue, upstream string, now time.Time, n, taken int) ([]queue.
 	}
 	return append(got, more.Deliveries...), more.Next, nil
 }
+
+// take claims up to n deliveries. The event of the newest probe is claimed for the
+// next one only where no other is due: it may be what the upstream fails at.
+func (r *runner) take(now time.Time, n int) ([]queue.Delivery, time.Time, error) {
+	q := r.dispatcher.queue
+	deliveries, next, err := take(q, r.name, now, n, r.slots)
+	if err != nil || n > 1 || len(deliveries) == 0 || deliveries[0].EventID != r.probed {
+		return deliveries, next, err
+	}
+	others, next, err := take(q, r.name, now, 1, r.slots)
+	if len(others) == 0 {
+		return deliveries, next, err
+	}
+	q.Release(deliveries[0])
+	return others, next, err
+}

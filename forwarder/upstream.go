@@ -58,23 +58,40 @@ type Upstream struct {
 // A Sender carries one request to an upstream.
 //
 // It returns as soon as the upstream's final status is known, or with an error
-// when ctx ends before; it reads at most 64 KiB of what follows. An error that
-// wraps ErrConnect says that nothing reached the upstream.
+// when ctx ends before; it reads at most 64 KiB of what follows. What its error
+// wraps decides what the failure counts for: ErrConnect, ErrUnanswered or
+// ErrInternal; any other is the upstream's failure at this event.
 //
 // The message is the Sender's from then on, to change and to keep.
 type Sender interface {
 	Send(ctx context.Context, m *Message) (Answer, error)
 }
 
-// ErrConnect says that an upstream could not be connected to, so that it has
-// seen nothing of the event.
-var ErrConnect = errors.New("could not connect")
+// What a Sender's error may wrap.
+var (
+	// ErrConnect says that an upstream could not be connected to, so that it
+	// has seen nothing of the event.
+	ErrConnect = errors.New("could not connect")
+
+	// ErrUnanswered says that a connection was made for the request and ended
+	// before a byte of an answer, as behind a load balancer that has no
+	// backend. Whether the upstream has seen the event is not known.
+	ErrUnanswered = errors.New("the connection ended before any of an answer")
+
+	// ErrInternal says that the failure is the gateway's or its
+	// configuration's, and says nothing about the upstream.
+	ErrInternal = errors.New("the gateway failed, and not the upstream")
+)
 
 // A Message is an event rendered for an upstream.
 type Message struct {
 	Header http.Header // canonical names
 	Body   []byte
 	Query  string // to be put behind the URL's own, without "?"; raw only
+
+	// Probe says that the message finds out whether a paused upstream is back.
+	// No kept connection must carry it: the upstream may have moved.
+	Probe bool
 }
 
 // An Answer is an upstream's final status. Status 0 says that the upstream, a

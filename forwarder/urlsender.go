@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -22,16 +22,21 @@ const (
 
 	dialTimeout  = 10 * time.Second
 	idleTimeout  = 90 * time.Second
+	maxConnAge   = 5 * time.Minute  // after which no request goes out on a kept connection
 	pingInterval = 15 * time.Second // finds a dead HTTP/2 connection
 )
 
 // A URLSender sends messages to a URL. It follows no redirect and uses no proxy.
 type URLSender struct {
-	url       *url.URL // without userinfo and fragment
-	basicAuth string   // the Authorization that the URL's userinfo makes; may be empty
-	transport *http.Transport
-	draining  chan struct{} // holds a token for each body being read
-	closed    atomic.Bool
+	url       *url.URL        // without userinfo and fragment
+	basicAuth string          // the Authorization that the URL's userinfo makes; may be empty
+	template  *http.Transport // is never used itself
+	draining  chan struct{}   // holds a token for each body being read
+
+	mu        sync.Mutex
+	transport *http.Transport // a copy of template, whose connections are all younger than maxConnAge
+	replaced  time.Time       // when the transport began
+	closed    bool
 }
 
 // NewURLSender makes a Sender that calls u as it is written; userinfo becomes
@@ -46,9 +51,9 @@ func NewURLSender(u *url.URL, concurrency int) *URLSender {
 	s := &URLSender{
 		url:      &target,
 		draining: make(chan struct{}, concurrency),
-		transport: &http.Transport{
+		template: &http.Transport{
 			Proxy:                  nil, // a clinical payload takes no detour that nobody configured here
-			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			DialContext:            DialConn((&net.Dialer{Timeout: dialTimeout}).DialContext),
 			TLSHandshakeTimeout:    dialTimeout,
 			ForceAttemptHTTP2:      true,
 			DisableCompression:     true,
@@ -85,27 +90,53 @@ func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
 		cancel(nil)
 		return Answer{}, err
 	}
-	resp, err := s.transport.RoundTrip(req) //nolint:bodyclose // dispose closes it, in its own time
+	t := s.current(m.Probe)
+	resp, err := t.RoundTrip(req) //nolint:bodyclose // dispose closes it, in its own time
 	if err != nil {
 		cancel(nil)
-		s.tidy()
+		s.tidy(t)
 		return Answer{}, SendError(ctx, err, &reached)
 	}
-	s.dispose(resp, cancel)
+	s.dispose(resp, t, cancel)
 	return Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}, nil
 }
 
 // Close gives up the idle connections. What is under way goes on, and gives up
 // its own at its end.
 func (s *URLSender) Close() {
-	s.closed.Store(true)
-	s.tidy()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.transport != nil {
+		s.transport.CloseIdleConnections()
+	}
 }
 
-// tidy gives up the idle connections of a sender that was closed.
-func (s *URLSender) tidy() {
-	if s.closed.Load() {
+// current returns the transport for a request: another one than before where a
+// probe needs a new connection, or where the connections have become too old. With
+// the transport all its connections are left behind, those in use as well, and
+// with HTTP/2 a connection is in use as long as any request on it.
+func (s *URLSender) current(probe bool) *http.Transport {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.transport != nil && !probe && now.Sub(s.replaced) < maxConnAge {
+		return s.transport
+	}
+	if s.transport != nil {
 		s.transport.CloseIdleConnections()
+	}
+	s.transport, s.replaced = s.template.Clone(), now
+	return s.transport
+}
+
+// tidy gives up the idle connections of a transport that is not used any more.
+func (s *URLSender) tidy(t *http.Transport) {
+	s.mu.Lock()
+	unused := s.closed || t != s.transport
+	s.mu.Unlock()
+	if unused {
+		t.CloseIdleConnections()
 	}
 }
 
@@ -139,12 +170,12 @@ func (s *URLSender) request(ctx context.Context, m *Message) (*http.Request, err
 // used again, and closes it. Whatever the upstream makes of that, it costs no
 // more than a second, maxAnswerBody bytes and one of a bounded number of
 // goroutines.
-func (s *URLSender) dispose(resp *http.Response, cancel context.CancelCauseFunc) {
+func (s *URLSender) dispose(resp *http.Response, t *http.Transport, cancel context.CancelCauseFunc) {
 	body := resp.Body
 	end := func() {
 		_ = body.Close() // the answer is known; how its body ends changes nothing
 		cancel(nil)
-		s.tidy()
+		s.tidy(t)
 	}
 	if body == http.NoBody {
 		end()

@@ -198,7 +198,7 @@ func TestURLSenderTakesTheFinalStatus(t *testing.T) {
 
 func TestURLSenderUsesNoProxy(t *testing.T) {
 	t.Parallel()
-	if newSender(t, "http://backend.example", 1).transport.Proxy != nil {
+	if newSender(t, "http://backend.example", 1).template.Proxy != nil {
 		t.Error("a proxy could be used")
 	}
 }
@@ -233,8 +233,8 @@ func streaming(t *testing.T, h2, talks bool) (*httptest.Server, <-chan struct{})
 
 func trust(s *URLSender, server *httptest.Server) {
 	if server.TLS != nil {
-		s.transport.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-		s.transport.TLSClientConfig.NextProtos = nil
+		s.template.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+		s.template.TLSClientConfig.NextProtos = nil
 	}
 }
 

@@ -63,12 +63,13 @@ func tooMany(retryAfter string) func(context.Context) (*badUpstream, error) {
 }
 
 // badKinds are all there are. What has to come of each is said by the contract's
-// section on delivery: an attempt that could not connect, or was answered 429,
-// uses none of its event's attempts up; a final 2xx is success, whatever the body
-// does after; five failures that are the upstream's pause it.
+// section on delivery: an attempt that could not connect, whose connection ended
+// before any of an answer came, or that was answered 429, uses none of its event's
+// attempts up; a final 2xx is success, whatever the body does after; five failures
+// that are the upstream's pause it.
 var badKinds = []badKind{
 	{name: "refuses", open: refuseConnections, fate: fateWaiting, rest: restPaused},
-	{name: "resets", open: treating((*exchange).reset), fate: fateFailing, rest: restPaused},
+	{name: "resets", open: treating((*exchange).reset), fate: fateWaiting, rest: restPaused},
 	{name: "hangs before its answer", open: treating((*exchange).hang), fate: fateFailing, rest: restPaused},
 	{name: "hangs in the answer's body", open: treating(func(x *exchange) {
 		_ = x.write(longAnswer)

@@ -204,6 +204,10 @@ type Delivery struct {
 	ReceivedAt time.Time
 	Attempts   int // made so far, since the last replay
 	Used       int // how many of them count against the budget
+
+	// LastEnded is when the newest of these attempts ended; zero where there
+	// was none.
+	LastEnded time.Time
 }
 
 // A State is where a delivery stands.

@@ -141,6 +141,7 @@ func (c *claiming) take(e entry) {
 		ReceivedAt: at(r.receivedAt),
 		Attempts:   d.attempts,
 		Used:       d.used,
+		LastEnded:  d.lastEnded(),
 	})
 }
 

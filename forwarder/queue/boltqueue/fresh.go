@@ -168,6 +168,7 @@ func (f *fresh) lendOne(s *storing, upstream string) queue.Delivery {
 		ReceivedAt: at(s.record.receivedAt),
 		Attempts:   d.attempts,
 		Used:       d.used,
+		LastEnded:  d.lastEnded(),
 	}
 }
 

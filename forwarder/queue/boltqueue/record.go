@@ -107,6 +107,15 @@ func (d *delivery) remember(a queue.Attempt) {
 	d.history = append(d.history, a)
 }
 
+// lastEnded returns when the newest attempt since the last replay ended, or zero.
+func (d *delivery) lastEnded() time.Time {
+	if d.attempts == 0 || len(d.history) == 0 {
+		return time.Time{}
+	}
+	newest := d.history[len(d.history)-1]
+	return newest.At.Add(newest.Duration)
+}
+
 // told is the record as the interface tells it.
 func (r *record) told() queue.Record {
 	out := queue.Record{

@@ -32,6 +32,15 @@ type modelDelivery struct {
 	claimed bool
 }
 
+// lastEnded returns when the newest attempt since the last replay ended, or zero.
+func (d *modelDelivery) lastEnded() time.Time {
+	if d.Attempts == 0 {
+		return time.Time{}
+	}
+	newest := d.History[len(d.History)-1]
+	return newest.At.Add(newest.Duration)
+}
+
 func newModel(s queue.Settings, clock *Clock) *model {
 	return &model{settings: s, now: clock.Now, husks: make(map[string]time.Time)}
 }

@@ -102,7 +102,7 @@ func (m *machine) claim(r *rapid.T) {
 		}
 		e := m.model.find(d.EventID)
 		record := e.delivery(upstream)
-		if d.Attempts != record.Attempts || d.Used != record.Used {
+		if d.Attempts != record.Attempts || d.Used != record.Used || !d.LastEnded.Equal(record.lastEnded()) {
 			r.Fatalf("Claim(%s): %+v, want %+v", upstream, d, record)
 		}
 		m.lent = append(m.lent, lent{d, e})

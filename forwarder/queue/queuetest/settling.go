@@ -30,6 +30,9 @@ var settling = []testCase{
 		if d.Attempts != 1 || d.Used != 0 {
 			h.Fatalf("%d attempts and %d used, want 1 and 0", d.Attempts, d.Used)
 		}
+		if want := began.Add(time.Second); !d.LastEnded.Equal(want) {
+			h.Fatalf("the attempt ended at %v, want %v", d.LastEnded, want)
+		}
 		h.settle(d, queue.Outcome{State: queue.Dead, Result: queue.Gone, Status: 410, Used: true, Duration: 2 * time.Second})
 		h.reopen()
 		got := delivery(h.record("a"), "ehr")
