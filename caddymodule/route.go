@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -34,6 +34,9 @@ type routeSender struct {
 // deliveries themselves run on contexts of their own, so that they outlive a
 // reload.
 func newRouteSender(ctx caddy.Context, name string, routes caddyhttp.RouteList, concurrency int) (*routeSender, error) {
+	if err := useDeliveryTransport(routes); err != nil {
+		return nil, err
+	}
 	if err := routes.Provision(ctx); err != nil {
 		return nil, fmt.Errorf("setting up its route: %w", err)
 	}
@@ -53,12 +56,12 @@ func (s *routeSender) Send(ctx context.Context, m *forwarder.Message) (forwarder
 	// The route may go on for a moment after its status is known, and so has a
 	// context that does not end with this call.
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	var reached forwarder.Progress
+	d := &delivery{probe: m.Probe}
 	rec := newRecorder()
 	done := make(chan error, 1)
 	s.workers.Go(func() {
 		defer cancel(nil)
-		done <- s.serve(httptrace.WithClientTrace(own, reached.Trace()), rec, m)
+		done <- s.serve(d.context(own), rec, m)
 	})
 
 	select {
@@ -69,17 +72,14 @@ func (s *routeSender) Send(ctx context.Context, m *forwarder.Message) (forwarder
 		if a := rec.answer(); a.Status != 0 || err == nil {
 			return a, nil
 		}
-		return failure(ctx, err, &reached, rec.header.Get("Retry-After"))
+		return failure(ctx, err, d, rec.header.Get("Retry-After"))
 	case <-ctx.Done():
 		a := rec.answer() // before the route learns that it is over, and answers 499 to that
 		cancel(nil)
 		if a.Status != 0 {
 			return a, nil
 		}
-		if reached.Unconnected() {
-			return forwarder.Answer{}, forwarder.SendError(ctx, context.Cause(ctx), &reached)
-		}
-		return forwarder.Answer{}, context.Cause(ctx)
+		return forwarder.Answer{}, forwarder.SendError(ctx, context.Cause(ctx), &d.Progress)
 	}
 }
 
@@ -112,7 +112,7 @@ func (s *routeSender) serve(ctx context.Context, rec *recorder, m *forwarder.Mes
 	}()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.name+"/", bytes.NewReader(m.Body))
 	if err != nil {
-		return fmt.Errorf("making the request: %w", err)
+		return errUnsent
 	}
 	r.Header = m.Header
 	// As the URL sender does: net/http may send the request once more where a
@@ -124,16 +124,15 @@ func (s *routeSender) serve(ctx context.Context, rec *recorder, m *forwarder.Mes
 }
 
 var (
-	errRoutePanic   = errors.New("the route panicked")
+	errRoutePanic   = fmt.Errorf("%w: the route panicked", forwarder.ErrInternal)
+	errRouteFailed  = fmt.Errorf("%w: a handler of the route failed", forwarder.ErrInternal)
+	errUnsent       = fmt.Errorf("%w: the route makes no valid request of the event; look at its placeholders and headers", forwarder.ErrInternal)
 	errRouteTimeout = fmt.Errorf("no answer within the route's own timeouts: %w", context.DeadlineExceeded)
 )
 
 // failure tells what the error of a route that answered nothing means for the
 // delivery.
-func failure(ctx context.Context, err error, reached *forwarder.Progress, retryAfter string) (forwarder.Answer, error) {
-	if errors.Is(err, errRoutePanic) {
-		return forwarder.Answer{}, err
-	}
+func failure(ctx context.Context, err error, d *delivery, retryAfter string) (forwarder.Answer, error) {
 	status := http.StatusInternalServerError // what Caddy makes of an error without one
 	if e, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		if e.StatusCode != 0 {
@@ -145,14 +144,24 @@ func failure(ctx context.Context, err error, reached *forwarder.Progress, retryA
 	}
 	_, undialled := errors.AsType[reverseproxy.DialError](err)
 	switch {
-	case reached.Unconnected():
-		return forwarder.Answer{}, forwarder.SendError(ctx, err, reached)
-	case !reached.Tried() && (undialled || noUpstream(status, err)):
+	case errors.Is(err, forwarder.ErrInternal):
+		return forwarder.Answer{}, err
+	case gaveUp(err):
+		return forwarder.Answer{Status: status, RetryAfter: retryAfter}, nil
+	case d.answered.Load() && (status == http.StatusBadGateway || status == http.StatusInternalServerError):
+		return forwarder.Answer{}, errRouteFailed // what came behind the answer has
+	case d.Connecting():
+		return forwarder.Answer{}, forwarder.SendError(ctx, err, &d.Progress)
+	case !d.Tried() && (undialled || noUpstream(status, err)):
 		return forwarder.Answer{}, fmt.Errorf("%w: %w", forwarder.ErrConnect, err)
-	case reached.Tried() && status == http.StatusGatewayTimeout:
+	case !d.Tried() && noAddress(status, err):
+		return forwarder.Answer{}, errUnsent
+	case d.Tried() && status == http.StatusGatewayTimeout:
 		return forwarder.Answer{}, errRouteTimeout
-	case reached.Tried() && status == http.StatusBadGateway:
-		return forwarder.Answer{}, forwarder.SendError(ctx, err, reached)
+	case d.Tried() && status == http.StatusBadGateway:
+		return forwarder.Answer{}, forwarder.SendError(ctx, err, &d.Progress)
+	case status == http.StatusInternalServerError:
+		return forwarder.Answer{}, errRouteFailed
 	}
 	return forwarder.Answer{Status: status, RetryAfter: retryAfter}, nil
 }
@@ -161,6 +170,18 @@ func failure(ctx context.Context, err error, reached *forwarder.Progress, retryA
 // available: nothing was sent to any of them.
 func noUpstream(status int, err error) bool {
 	return status == http.StatusServiceUnavailable && err.Error() == "no upstreams available"
+}
+
+// noAddress recognizes reverse_proxy's error when an upstream's address cannot be
+// dialled, as where a placeholder in it has no value.
+func noAddress(status int, err error) bool {
+	return status == http.StatusBadGateway && strings.HasPrefix(err.Error(), "making dial info: ")
+}
+
+// gaveUp recognizes reverse_proxy's error when a backend's answer was one to be
+// tried again, and the last one allowed: the status is the backend's.
+func gaveUp(err error) bool {
+	return strings.HasPrefix(err.Error(), "upstream response matched retry_match ")
 }
 
 // Interface guards

@@ -86,23 +86,24 @@ func walkHandlers(routes caddyhttp.RouteList, f func(map[string]any)) {
 	if json.Unmarshal(encoded, &tree) != nil {
 		return
 	}
-	var walk func(any)
-	walk = func(node any) {
-		switch n := node.(type) {
-		case map[string]any:
-			if _, ok := n["handler"]; ok {
-				f(n)
-			}
-			for _, child := range n {
-				walk(child)
-			}
-		case []any:
-			for _, child := range n {
-				walk(child)
-			}
+	walkTree(tree, f)
+}
+
+// walkTree calls f for every object of decoded JSON that is a handler.
+func walkTree(node any, f func(map[string]any)) {
+	switch n := node.(type) {
+	case map[string]any:
+		if _, ok := n["handler"]; ok {
+			f(n)
+		}
+		for _, child := range n {
+			walkTree(child, f)
+		}
+	case []any:
+		for _, child := range n {
+			walkTree(child, f)
 		}
 	}
-	walk(tree)
 }
 
 // loopback says whether a host is this machine, or a placeholder that can't be

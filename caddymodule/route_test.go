@@ -212,8 +212,8 @@ func hungUp(t *testing.T, answer string) string {
 	return l.Addr().String()
 }
 
-// An attempt that could not connect uses up none of its event's attempts; one
-// that lost its connection does, since the backend may have seen the event.
+// An attempt that could not connect uses up none of its event's attempts; nor does
+// one whose connection ended before a byte of an answer.
 func TestRouteConnects(t *testing.T) {
 	sick := newBackend(t)
 	sick.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
@@ -228,10 +228,11 @@ func TestRouteConnects(t *testing.T) {
 		{"no TLS on the other side", "reverse_proxy https://" + sick.address(), queue.ConnectError, 0},
 		{"closed fastcgi port", "reverse_proxy " + closed + " {\n transport fastcgi\n}", queue.ConnectError, 0},
 		{"no dynamic upstream", "reverse_proxy {\n dynamic multi\n}", queue.ConnectError, 0},
-		{"broken connection", "reverse_proxy " + broken, queue.Failure, 1},
+		{"broken connection", "reverse_proxy " + broken, queue.ConnectError, 0},
+		{"broken connection, in the answer", "reverse_proxy " + hungUp(t, "HTTP/1.1 "), queue.Failure, 1},
 		{"no HTTP", "reverse_proxy " + hungUp(t, "SECRET-ANSWER\r\n\r\n"), queue.Failure, 1},
 		{"broken connection, then closed port", "reverse_proxy " + broken + " " + closed +
-			" {\n lb_policy first\n lb_retries 1\n fail_duration 10s\n lb_retry_match method POST\n}", queue.Failure, 1},
+			" {\n lb_policy first\n lb_retries 1\n fail_duration 10s\n lb_retry_match method POST\n}", queue.ConnectError, 0},
 		{"backend that answers 500", "reverse_proxy " + sick.address(), queue.Failure, 1},
 	}
 	for _, tt := range tests {
@@ -245,6 +246,51 @@ func TestRouteConnects(t *testing.T) {
 			}
 			if lines := captured.String(); strings.Contains(lines, "SECRET-ANSWER") {
 				t.Errorf("the log quotes the upstream's answer:\n%s", lines)
+			}
+		})
+	}
+}
+
+// A failure of the route itself uses an attempt, and says nothing about the backend:
+// it does not pause the upstream, however often it comes.
+func TestRouteFailuresOfItsOwn(t *testing.T) {
+	b := newBackend(t)
+	for name, route := range map[string]string{
+		"address of two ports":   "vars ports 9000-9001\nreverse_proxy 127.0.0.1:{http.vars.ports}",
+		"header of two lines":    "reverse_proxy " + b.address() + " {\n header_up X-Two `one\ntwo`\n}",
+		"panic":                  "test_plain panic",
+		"error of a handler":     "test_plain error",
+		"error behind a backend": "reverse_proxy " + b.address() + " {\n handle_response {\n  test_plain error\n }\n}",
+		"nothing answered":       "header X-A b",
+	} {
+		t.Run(name, func(t *testing.T) {
+			captured.reset()
+			s := newSite(t)
+			s.load(routed(route, "concurrency 1\nformat raw"), bothProviders)
+			for i := range 6 {
+				d := settled(t, do(t, s.soapnote("/soapnote?order_id=QUERY-TEXT", note("note-"+string(rune('1'+i))))).id(t), 1)
+				if h := d.History[0]; h.Result != queue.Failure || h.Status != 0 || d.Used != 1 || d.State != queue.Pending {
+					t.Fatalf("%s with status %d, %d attempts used, %s; want failure, 0, 1, pending", h.Result, h.Status, d.Used, d.State)
+				}
+			}
+			if queued(t).Upstreams[0].Paused {
+				t.Error("the upstream is paused")
+			}
+			silent(t)
+		})
+	}
+}
+
+// A backend's answer that reverse_proxy was to try again counts as what it is, once
+// there are no tries left.
+func TestRouteAnswersThatAreTriedAgain(t *testing.T) {
+	for _, status := range []int{500, 502, 503, 504} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			s, b := newSite(t), newBackend(t)
+			b.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+			s.load(routed("reverse_proxy "+b.address()+" {\n lb_retries 1\n lb_retry_match `{rp.status_code} >= 500`\n request_buffers 1MiB\n}", ""), bothProviders)
+			if d := attempted(t, s); d.History[0].Status != status || d.Used != 1 || len(b.deliveries()) != 2 {
+				t.Errorf("delivery %+v after %d requests", d, len(b.deliveries()))
 			}
 		})
 	}
