@@ -57,6 +57,7 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"upstream b ftp://b/events":              "must begin with http:// or https://",
 			"upstream b http:///events":              "name a host",
 			"upstream b http://b/#x":                 "fragment",
+
 			"upstream b http://u:" + literal + "@b:9000/events": "its URL cannot be parsed",
 		}},
 		"upstream": {inUpstream, map[string]string{
