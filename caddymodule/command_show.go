@@ -172,15 +172,7 @@ func attemptCells(a attemptRecord) []cell {
 
 // meaning says in words what came of an attempt, and what follows from it.
 func meaning(a attemptRecord) string {
-	switch a.Outcome {
-	case queue.Success:
-		return "taken"
-	case queue.Gone:
-		return "wanted no more: dead at once"
-	case queue.Timeout:
-		return "no answer in time"
-	}
-	said := meaningOf(a)
+	said := outcomeOf(a)
 	if a.Unused {
 		said, _, _ = strings.Cut(said, ":")
 		said += ": does not count"
@@ -188,12 +180,25 @@ func meaning(a attemptRecord) string {
 	return said
 }
 
-// meaningOf says in words what a failure is.
-func meaningOf(a attemptRecord) string {
-	status, word := a.Status, http.StatusText(a.Status)
-	switch {
-	case a.Outcome == queue.ConnectError:
+func outcomeOf(a attemptRecord) string {
+	switch a.Outcome {
+	case queue.Success:
+		return "taken"
+	case queue.Gone:
+		return "wanted no more: dead at once"
+	case queue.Timeout:
+		return "no answer in time"
+	case queue.ConnectError:
 		return "no connection: the log says why"
+	default:
+		return failureOf(a.Status)
+	}
+}
+
+// failureOf says in words what a failure with a status is.
+func failureOf(status int) string {
+	word := http.StatusText(status)
+	switch {
 	case status == 0:
 		return "no answer: the log says why"
 	case status == http.StatusTooManyRequests:

@@ -34,8 +34,15 @@ func statusCommand() *cobra.Command {
 // terminals that are narrower.
 var statusLayouts = [][]column{
 	{
-		{name: "UPSTREAM"}, {"PENDING", true}, {"IN FLIGHT", true}, {"DEAD", true}, {name: "PAUSED"},
-		{name: "ORPHANED"}, {"OLDEST", true}, {"LAST SUCCESS", true}, {name: "LAST FAILURE"},
+		{name: "UPSTREAM"},
+		{"PENDING", true},
+		{"IN FLIGHT", true},
+		{"DEAD", true},
+		{name: "PAUSED"},
+		{name: "ORPHANED"},
+		{"OLDEST", true},
+		{"LAST SUCCESS", true},
+		{name: "LAST FAILURE"},
 	},
 	{{name: "UPSTREAM"}, {"PENDING", true}, {"DEAD", true}, {name: "PAUSED"}, {name: "ORPHANED"}, {"OLDEST", true}, {name: "LAST FAILURE"}},
 }

@@ -64,7 +64,7 @@ func (r *runner) status(now time.Time) UpstreamStatus {
 func (p *pause) reason(now time.Time) (PauseReason, time.Time) {
 	held := now.Before(p.hold)
 	switch {
-	case p.probing && !(held && p.hold.After(p.probeAt)):
+	case p.probing && (!held || !p.hold.After(p.probeAt)):
 		return Failures, p.probeAt
 	case held:
 		return RetryAfter, p.hold
