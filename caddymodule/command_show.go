@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,14 +50,26 @@ was answered 429.`,
 					Content *storedPayload `json:"content,omitempty"`
 				}{e, p})
 			}
-			return printEvent(cmd, e, p)
+			upstreams := make(map[string]upstreamStatus)
+			var s status
+			if e.waits() && ask(cmd, http.MethodGet, "status", nil, &s) == nil { // or it is shown without
+				for _, u := range s.Upstreams {
+					upstreams[u.Name] = u
+				}
+			}
+			return printEvent(cmd, e, p, upstreams)
 		}),
 	}
 	cmd.Flags().BoolVar(&payload, "payload", false, "print the payload too; the server must allow it, and logs it")
 	return addAddress(cmd)
 }
 
-func printEvent(cmd *cobra.Command, e eventRecord, p *storedPayload) error {
+// waits reports whether a delivery of the event is pending.
+func (e eventRecord) waits() bool {
+	return slices.ContainsFunc(e.Deliveries, func(d deliveryRecord) bool { return d.State == queue.Pending })
+}
+
+func printEvent(cmd *cobra.Command, e eventRecord, p *storedPayload, upstreams map[string]upstreamStatus) error {
 	out := cmd.OutOrStdout()
 	t := newTable(out)
 	for _, line := range [][2]string{
@@ -77,7 +90,7 @@ func printEvent(cmd *cobra.Command, e eventRecord, p *storedPayload) error {
 		return err
 	}
 	for _, d := range e.Deliveries {
-		if err := printDelivery(out, d, time.Now()); err != nil {
+		if err := printDelivery(out, d, upstreams[d.Upstream], time.Now()); err != nil {
 			return err
 		}
 	}
@@ -100,7 +113,7 @@ func (e eventRecord) nobody() string {
 	return "none: its handler drops this type, or none of its upstreams took it when it was received"
 }
 
-func printDelivery(out io.Writer, d deliveryRecord, now time.Time) error {
+func printDelivery(out io.Writer, d deliveryRecord, u upstreamStatus, now time.Time) error {
 	term := terminalOf(out)
 	state := stateCell(d.State)
 	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", text(d.Upstream).text, term.paint(state.text, state.colour), d.tried())
@@ -108,6 +121,13 @@ func printDelivery(out io.Writer, d deliveryRecord, now time.Time) error {
 		_, _ = fmt.Fprintf(out, ", next attempt %s", until(d.NextAttempt, now))
 	}
 	_, _ = fmt.Fprintln(out)
+	switch {
+	case d.State != queue.Pending:
+	case u.Orphaned:
+		_, _ = fmt.Fprintln(out, term.paint("the upstream is not configured any more: define it again, or purge what waits for it", yellow))
+	case u.Paused:
+		_, _ = fmt.Fprintln(out, term.paint("the upstream is paused: "+u.pauseLeft(now), yellow))
+	}
 	if len(d.History) == 0 {
 		return nil
 	}

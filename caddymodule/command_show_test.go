@@ -111,7 +111,7 @@ func TestShowTellsTheWholeHistory(t *testing.T) {
 			t.Errorf("Replay: %+v, %v", done, err)
 		}
 	}
-	check("new", "old: pending after 0 attempts", "", 0, 0, 0)
+	check("new", "old: pending after 0 attempts\nthe upstream is not configured any more: define it again, or purge what waits for it", "", 0, 0, 0)
 	attempt(t, 2, queue.Dead)
 	check("dead", "old: dead after 2 attempts", "1,2", 2, 2, 0)
 	replay()
@@ -256,6 +256,9 @@ func TestShowTellsWhichAttemptsCount(t *testing.T) {
 	if n := strings.Count(out, "no connection: does not count\n"); n != attempts {
 		t.Errorf("printed\n%s", out)
 	}
+	eventually(t, "the pause to be shown", func() bool {
+		return strings.Contains(a.command("show", id).done(t).out, "\nthe upstream is paused: probe ")
+	})
 }
 
 // A replay gives an event its whole budget again, and counts from the beginning.

@@ -65,13 +65,22 @@ func (u upstreamStatus) cells(now time.Time) map[string]cell {
 
 // pause says in words whether an upstream is paused, and until when.
 func (u upstreamStatus) pause(now time.Time) string {
-	switch {
-	case u.Paused && u.PauseReason == forwarder.Failures:
-		return "yes, probe " + until(u.PausedUntil, now)
-	case u.Paused && u.PausedUntil != nil:
-		return "yes, for " + age(u.PausedUntil.Sub(now))
+	if left := u.pauseLeft(now); left != "" {
+		return "yes, " + left
 	}
 	return yesNo(u.Paused)
+}
+
+// pauseLeft says in words what a pause waits for; "" where there is none, or nothing
+// is known of it.
+func (u upstreamStatus) pauseLeft(now time.Time) string {
+	switch {
+	case !u.Paused || u.PausedUntil == nil:
+		return ""
+	case u.PauseReason == forwarder.Failures:
+		return "probe " + until(u.PausedUntil, now)
+	}
+	return "for " + age(u.PausedUntil.Sub(now)) + ", as it asked"
 }
 
 // inShort says in words when an attempt failed, and why.

@@ -19,7 +19,7 @@ func TestStatusCells(t *testing.T) {
 		"nothing happened": {upstreamStatus{}, "no", "-"},
 		"to be probed":     {upstreamStatus{Paused: true, PauseReason: forwarder.Failures, PausedUntil: &ahead}, "yes, probe in 1m", "-"},
 		"probed now":       {upstreamStatus{Paused: true, PauseReason: forwarder.Failures, PausedUntil: &past}, "yes, probe due", "-"},
-		"asked to wait":    {upstreamStatus{Paused: true, PauseReason: forwarder.RetryAfter, PausedUntil: &ahead}, "yes, for 1m", "-"},
+		"asked to wait":    {upstreamStatus{Paused: true, PauseReason: forwarder.RetryAfter, PausedUntil: &ahead}, "yes, for 1m, as it asked", "-"},
 		"an older server":  {upstreamStatus{Paused: true}, "yes", "-"},
 		"a status":         {upstreamStatus{LastFailure: &failureStatus{At: past, Outcome: queue.Failure, Status: 500}}, "no", "1s ago: status 500"},
 		"nobody there":     {upstreamStatus{LastFailure: &failureStatus{At: past, Outcome: queue.ConnectError}}, "no", "1s ago: no connection"},
