@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -23,24 +22,21 @@ func init() {
 	caddy.RegisterModule(new(deliveryTransport))
 }
 
-const (
-	transportName = "scribegate"
-
-	// maxConnAge is how often a route's idle connections are closed.
-	maxConnAge = 5 * time.Minute
-)
+// transportName is the name of the deliveryTransport in a reverse_proxy's JSON.
+const transportName = "scribegate"
 
 // deliveryTransport is Caddy's HTTP transport as deliveries need it. An upstream's
 // route has it in the place of `http`, with the same options:
 //
 //   - It takes no proxy from the environment.
-//   - It closes its idle connections before a probe, and every five minutes.
+//   - It sends a probe on a new connection, and nothing on an old one.
 //   - It reads the answer of a backend that closes without reading the request.
+//
+// HTTP/3 has only the first of these.
 type deliveryTransport struct {
 	reverseproxy.HTTPTransport
 
-	mu     sync.Mutex
-	closed time.Time // when the idle connections were last closed
+	transports forwarder.Transports // copies of HTTPTransport.Transport
 }
 
 // CaddyModule returns the Caddy module information.
@@ -60,15 +56,27 @@ func (t *deliveryTransport) Provision(ctx caddy.Context) error {
 		return err
 	}
 	t.Transport.DialContext = forwarder.DialConn(t.Transport.DialContext)
+	t.transports.New = func() *http.Transport { return copyTransport(t.Transport) }
 	return nil
 }
 
-// RoundTrip implements http.RoundTripper.
+// copyTransport returns a transport like t that shares no connections with it.
+func copyTransport(t *http.Transport) *http.Transport {
+	c := t.Clone()
+	if c.TLSNextProto["h2"] != nil { // it leads to the connections of t
+		c.TLSNextProto, c.ForceAttemptHTTP2 = nil, true
+		if c.Protocols != nil { // h2c, which may have TLS as well
+			c.Protocols.SetHTTP2(true)
+		}
+	}
+	return c
+}
+
+// RoundTrip implements http.RoundTripper. Health checks come this way as well, and
+// are no delivery.
 func (t *deliveryTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	// Health checks come this way as well, and are no delivery.
 	d, isDelivery := r.Context().Value(deliveryKey{}).(*delivery)
-	t.closeIdle(isDelivery && d.probe)
-	resp, err := t.HTTPTransport.RoundTrip(r)
+	resp, err := t.roundTrip(r, isDelivery && d.probe)
 	if !isDelivery {
 		return resp, err
 	}
@@ -79,21 +87,18 @@ func (t *deliveryTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// closeIdle closes the connections that nobody uses, where it is time to.
-func (t *deliveryTransport) closeIdle(probe bool) {
-	now := time.Now()
-	t.mu.Lock()
-	if t.closed.IsZero() {
-		t.closed = now // there is none yet
+func (t *deliveryTransport) roundTrip(r *http.Request, probe bool) (*http.Response, error) {
+	if slices.Equal(t.Versions, []string{"3"}) {
+		return t.HTTPTransport.RoundTrip(r)
 	}
-	due := probe || now.Sub(t.closed) >= maxConnAge
-	if due {
-		t.closed = now
-	}
-	t.mu.Unlock()
-	if due {
-		t.Transport.CloseIdleConnections()
-	}
+	t.SetScheme(r)
+	return t.transports.Use(probe).RoundTrip(r)
+}
+
+// Cleanup implements caddy.CleanerUpper.
+func (t *deliveryTransport) Cleanup() error {
+	t.transports.Close()
+	return t.HTTPTransport.Cleanup()
 }
 
 // A delivery is what the route sender and its transports know of a request. It is
@@ -115,8 +120,8 @@ func (d *delivery) context(ctx context.Context) context.Context {
 // useDeliveryTransport puts the deliveryTransport in the place of every
 // reverse_proxy's HTTP transport, at any depth of routes that are not provisioned.
 func useDeliveryTransport(routes caddyhttp.RouteList) error {
-	for i := range routes {
-		for j, raw := range routes[i].HandlersRaw {
+	for _, route := range routes {
+		for i, raw := range route.HandlersRaw {
 			decoder := json.NewDecoder(bytes.NewReader(raw))
 			decoder.UseNumber()
 			var tree any
@@ -134,7 +139,7 @@ func useDeliveryTransport(routes caddyhttp.RouteList) error {
 			if err != nil {
 				return fmt.Errorf("writing its route: %w", err)
 			}
-			routes[i].HandlersRaw[j] = encoded
+			route.HandlersRaw[i] = encoded
 		}
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
 // anywhere is a backend's address as one that net/http would send through a proxy:
@@ -210,36 +211,73 @@ func TestRouteFindsABackendThatHasMoved(t *testing.T) {
 	}
 }
 
-// The connections that nobody uses are closed every five minutes.
-func TestDeliveryTransportClosesIdleConnections(t *testing.T) {
-	var opened atomic.Int32
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			opened.Add(1)
-		}
-	}
-	server.Start()
-	defer server.Close()
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	defer cancel()
-	tr := new(deliveryTransport)
-	if err := tr.Provision(ctx); err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range []int32{1, 1, 2, 2} {
-		if i == 2 {
-			tr.closed = tr.closed.Add(-maxConnAge)
-		}
-		r := httptest.NewRequest(http.MethodPost, server.URL, nil)
-		resp, err := tr.RoundTrip(caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), new(caddyhttp.Server)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		if n := opened.Load(); n != want {
-			t.Errorf("request %d: %d connections, want %d", i+1, n, want)
-		}
+// A probe is sent on a new connection, although another is in use, and so is what
+// comes after it; health checks and deliveries share what there is.
+func TestDeliveryTransportProbes(t *testing.T) {
+	for name, versions := range map[string][]string{"HTTP/1.1": {"1.1"}, "HTTP/2": {"2"}, "HTTP/2 without TLS": {"h2c"}} {
+		t.Run(name, func(t *testing.T) {
+			var opened atomic.Int32
+			begun := make(chan struct{})
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/hang" {
+					close(begun)
+					<-r.Context().Done()
+				}
+			}))
+			server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					opened.Add(1)
+				}
+			}
+			server.Config.Protocols = new(http.Protocols)
+			server.Config.Protocols.SetHTTP1(true)
+			server.Config.Protocols.SetUnencryptedHTTP2(true)
+			transport := &deliveryTransport{HTTPTransport: reverseproxy.HTTPTransport{Versions: versions}}
+			if versions[0] == "h2c" {
+				server.Start()
+			} else {
+				server.EnableHTTP2 = versions[0] == "2"
+				server.StartTLS()
+				transport.TLS = &reverseproxy.TLSConfig{InsecureSkipVerify: true}
+			}
+			defer server.Close()
+			ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+			defer cancel()
+			if err := transport.Provision(ctx); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = transport.Cleanup() }()
+			send := func(ctx context.Context, path string, probe bool) error {
+				r := httptest.NewRequest(http.MethodPost, server.URL+path, nil)
+				r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), new(caddyhttp.Server))
+				d := &delivery{probe: probe}
+				resp, err := transport.RoundTrip(r.WithContext(d.context(ctx)))
+				if err != nil {
+					return err
+				}
+				return resp.Body.Close()
+			}
+			hanging, hangUp := context.WithCancel(t.Context())
+			defer hangUp()
+			ended := make(chan error, 1)
+			go func() { ended <- send(hanging, "/hang", false) }()
+			<-begun
+			for i, step := range []struct {
+				probe bool
+				want  int32
+			}{{true, 2}, {false, 2}, {false, 2}, {true, 3}, {false, 3}} {
+				if err := send(t.Context(), "/", step.probe); err != nil {
+					t.Fatal(err)
+				}
+				if n := opened.Load(); n != step.want {
+					t.Errorf("request %d: %d connections, want %d", i+1, n, step.want)
+				}
+			}
+			hangUp()
+			if err := <-ended; err == nil {
+				t.Error("what hung was answered")
+			}
+		})
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"sync"
 	"time"
 )
 
@@ -22,21 +21,16 @@ const (
 
 	dialTimeout  = 10 * time.Second
 	idleTimeout  = 90 * time.Second
-	maxConnAge   = 5 * time.Minute  // after which no request goes out on a kept connection
 	pingInterval = 15 * time.Second // finds a dead HTTP/2 connection
 )
 
 // A URLSender sends messages to a URL. It follows no redirect and uses no proxy.
 type URLSender struct {
-	url       *url.URL        // without userinfo and fragment
-	basicAuth string          // the Authorization that the URL's userinfo makes; may be empty
-	template  *http.Transport // is never used itself
-	draining  chan struct{}   // holds a token for each body being read
-
-	mu        sync.Mutex
-	transport *http.Transport // a copy of template, whose connections are all younger than maxConnAge
-	replaced  time.Time       // when the transport began
-	closed    bool
+	url        *url.URL        // without userinfo and fragment
+	basicAuth  string          // the Authorization that the URL's userinfo makes; may be empty
+	template   *http.Transport // is never used itself
+	transports Transports      // copies of the template
+	draining   chan struct{}   // holds a token for each body being read
 }
 
 // NewURLSender makes a Sender that calls u as it is written; userinfo becomes
@@ -69,6 +63,7 @@ func NewURLSender(u *url.URL, concurrency int) *URLSender {
 			},
 		},
 	}
+	s.transports.New = func() *http.Transport { return s.template.Clone() }
 	if u.User != nil {
 		password, _ := u.User.Password()
 		s.basicAuth = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
@@ -90,11 +85,11 @@ func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
 		cancel(nil)
 		return Answer{}, err
 	}
-	t := s.current(m.Probe)
+	t := s.transports.Use(m.Probe)
 	resp, err := t.RoundTrip(req) //nolint:bodyclose // dispose closes it, in its own time
 	if err != nil {
 		cancel(nil)
-		s.tidy(t)
+		s.transports.Done(t)
 		return Answer{}, SendError(ctx, err, &reached)
 	}
 	s.dispose(resp, t, cancel)
@@ -103,42 +98,7 @@ func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
 
 // Close gives up the idle connections. What is under way goes on, and gives up
 // its own at its end.
-func (s *URLSender) Close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	if s.transport != nil {
-		s.transport.CloseIdleConnections()
-	}
-}
-
-// current returns the transport for a request: another one than before where a
-// probe needs a new connection, or where the connections have become too old. With
-// the transport all its connections are left behind, those in use as well, and
-// with HTTP/2 a connection is in use as long as any request on it.
-func (s *URLSender) current(probe bool) *http.Transport {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	if s.transport != nil && !probe && now.Sub(s.replaced) < maxConnAge {
-		return s.transport
-	}
-	if s.transport != nil {
-		s.transport.CloseIdleConnections()
-	}
-	s.transport, s.replaced = s.template.Clone(), now
-	return s.transport
-}
-
-// tidy gives up the idle connections of a transport that is not used any more.
-func (s *URLSender) tidy(t *http.Transport) {
-	s.mu.Lock()
-	unused := s.closed || t != s.transport
-	s.mu.Unlock()
-	if unused {
-		t.CloseIdleConnections()
-	}
-}
+func (s *URLSender) Close() { s.transports.Close() }
 
 func (s *URLSender) request(ctx context.Context, m *Message) (*http.Request, error) {
 	// A bytes.Reader makes net/http set GetBody, by which it can send the
@@ -175,7 +135,7 @@ func (s *URLSender) dispose(resp *http.Response, t *http.Transport, cancel conte
 	end := func() {
 		_ = body.Close() // the answer is known; how its body ends changes nothing
 		cancel(nil)
-		s.tidy(t)
+		s.transports.Done(t)
 	}
 	if body == http.NoBody {
 		end()
