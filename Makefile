@@ -23,6 +23,7 @@ build: ## Build Caddy with Scribegate into bin/caddy
 	$(GO) build -tags $(TAGS) -ldflags '-s -w' -o bin/caddy ./caddymodule/cmd/caddy
 
 run: build ## Run the gateway with a demonstration backend
+	@$(GO) build -o bin/ ./examples/internal/preflight
 	@$(GO) build -o bin/backend ./examples/backends/go
 	@sh examples/run.sh
 

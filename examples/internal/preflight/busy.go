@@ -1,0 +1,131 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+// patience is how long anything may take to answer.
+const patience = time.Second
+
+// listening reports whether something listens on an address. Of a port that is
+// shared, as Caddy does, a listener that does not share gets nothing.
+func listening(ctx context.Context, address string) bool {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err == nil {
+		_ = l.Close() // nothing has come
+	} else if errors.Is(err, syscall.EADDRINUSE) {
+		return true
+	}
+	conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", reachable(address))
+	return err == nil && conn.Close() == nil
+}
+
+// reachable is an address to call what listens on all of the machine's.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
+}
+
+// occupant says what listens on an address, as far as it answers.
+func occupant(ctx context.Context, address string) string {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ask := func(path string) (*http.Response, error) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(address)+path, nil)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err == nil {
+			_ = resp.Body.Close() // its header tells enough
+		}
+		return resp, err
+	}
+	switch resp, err := ask("/scribegate/health/live"); {
+	case err != nil:
+		return "a program that does not answer HTTP"
+	case resp.Header.Get("Server") == "Caddy":
+		return "Caddy"
+	case resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Type") == "application/json":
+		return "the admin API of a Scribegate"
+	}
+	if resp, err := ask("/config/"); err == nil && strings.HasPrefix(resp.Header.Get("Etag"), `"/config/`) {
+		return "the admin API of a Caddy"
+	}
+	return "a web server"
+}
+
+// occupied is a place where something listens.
+type occupied struct {
+	place
+	by string
+}
+
+// busyError says what listens where, and the command that listens elsewhere.
+func busyError(ctx context.Context, p *plan, busy []occupied) error {
+	var b strings.Builder
+	b.WriteString("Something listens already where this gateway would. Caddy would share the port with it, and the two would answer in turn:\n\n")
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, o := range busy {
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", o.address, o.what, o.by)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	b.WriteString("\nEnd that, or run this one beside it, with a queue of its own:\n\n  ")
+	data := "" // where no other gateway has its queue
+	said := make(map[string]bool)
+	for _, place := range p.places {
+		address, port, err := elsewhere(ctx, place.address, busy)
+		if err != nil {
+			return err
+		}
+		if address != place.address && !said[place.variable] {
+			said[place.variable] = true
+			fmt.Fprintf(&b, "%s=%s ", place.variable, place.with(address))
+			data = cmp.Or(data, port)
+		}
+	}
+	fmt.Fprintf(&b, "XDG_DATA_HOME=\"$PWD/.run/%s\" make run\n", data)
+	return errors.New(b.String())
+}
+
+// elsewhere returns the address, or, where something listens, the next one that
+// is free.
+func elsewhere(ctx context.Context, address string, busy []occupied) (free, port string, err error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", "", fmt.Errorf("reading the address %s: %w", address, err)
+	}
+	taken := false
+	for _, o := range busy {
+		taken = taken || o.address == address
+	}
+	if !taken {
+		return address, port, nil
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return "", "", fmt.Errorf("reading the port of %s: %w", address, err)
+	}
+	for next := number + 1; next < number+100; next++ {
+		port = strconv.Itoa(next)
+		if free = net.JoinHostPort(host, port); !listening(ctx, free) {
+			return free, port, nil
+		}
+	}
+	return "", "", fmt.Errorf("no port from %d to %d is free", number, number+99)
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A plan is what run.sh is about to start, and where it listens.
+type plan struct {
+	gateway string // URL of the site
+	admin   string // address of the admin API; "" for Caddy's default, "off" where there is none
+	backend string // address that the demonstration backend listens on; "" where it is not started
+	events  string // URL that events go to, without a password
+	places  []place
+}
+
+// A place is an address to listen on, and the variable of the Caddyfile that says
+// so.
+type place struct {
+	what, address, variable string
+
+	upstream bool
+	with     func(address string) string // the variable's value for another address
+}
+
+// config is what the root Caddyfile adapts to, as far as it matters here.
+type config struct {
+	Admin struct {
+		Disabled bool   `json:"disabled"`
+		Listen   string `json:"listen"`
+	} `json:"admin"`
+	Apps struct {
+		HTTP struct {
+			Servers map[string]struct {
+				Listen []string `json:"listen"`
+			} `json:"servers"`
+		} `json:"http"`
+		Scribegate struct {
+			Upstreams []struct {
+				URL string `json:"url"`
+			} `json:"upstreams"`
+		} `json:"scribegate"`
+	} `json:"apps"`
+}
+
+const defaultAdmin = "localhost:2019"
+
+func newPlan(adapted io.Reader, getenv func(string) string) (*plan, error) {
+	var c config
+	if err := json.NewDecoder(adapted).Decode(&c); err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	p := new(plan)
+	for _, name := range slices.Sorted(maps.Keys(c.Apps.HTTP.Servers)) {
+		for _, address := range c.Apps.HTTP.Servers[name].Listen {
+			p.addSite(address, getenv("SCRIBEGATE_SITE"))
+		}
+	}
+	listen := cmp.Or(c.Admin.Listen, defaultAdmin)
+	if c.Admin.Disabled {
+		listen = "off"
+	} else if !strings.HasPrefix(listen, "unix/") {
+		p.places = append(p.places, place{what: "the admin API", address: listen, variable: "CADDY_ADMIN", with: func(address string) string { return address }})
+	}
+	if listen != defaultAdmin {
+		p.admin = listen
+	}
+	for _, u := range c.Apps.Scribegate.Upstreams {
+		p.addUpstream(u.URL)
+	}
+	return p, nil
+}
+
+// addSite adds a listener of the site. What the site is called is the first
+// address of its block, if it has one.
+func (p *plan) addSite(address, block string) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return // a unix socket
+	}
+	block, _, _ = strings.Cut(strings.ReplaceAll(block, ",", " "), " ")
+	scheme, name, schemed := strings.Cut(block, "://")
+	if !schemed {
+		name = block
+		if scheme = "https"; strings.HasPrefix(name, ":") || name == "" || port == "80" {
+			scheme = "http"
+		}
+	}
+	if named, _, err := net.SplitHostPort(name); err == nil {
+		name = named
+	}
+	if p.gateway == "" {
+		p.gateway = siteURL(scheme, cmp.Or(name, host), port)
+	}
+	p.places = append(p.places, place{what: "the site", address: address, variable: "SCRIBEGATE_SITE", with: func(address string) string {
+		_, port, _ := net.SplitHostPort(address)
+		if name == "" && scheme == "http" {
+			return ":" + port
+		}
+		return scheme + "://" + name + ":" + port
+	}})
+}
+
+func siteURL(scheme, host, port string) string {
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		host = "127.0.0.1"
+	}
+	if scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		return scheme + "://" + host
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+// addUpstream adds the backend, which is started only where the gateway delivers
+// to this machine in the clear.
+func (p *plan) addUpstream(raw string) {
+	u, err := url.Parse(raw)
+	if err != nil || p.events != "" {
+		return
+	}
+	p.events = u.Redacted()
+	host := u.Hostname()
+	if ip := net.ParseIP(host); u.Scheme != "http" || (host != "localhost" && (ip == nil || !ip.IsLoopback())) {
+		return
+	}
+	p.backend = net.JoinHostPort(host, cmp.Or(u.Port(), "80"))
+	p.places = append(p.places, place{what: "the backend", address: p.backend, variable: "SCRIBEGATE_UPSTREAM", upstream: true, with: func(address string) string {
+		moved := *u
+		moved.Host = address
+		return moved.String()
+	}})
+}
+
+// assignments is the plan for a shell.
+func (p *plan) assignments() string {
+	var b strings.Builder
+	for _, v := range [][2]string{{"gateway", p.gateway}, {"admin", p.admin}, {"backend", p.backend}, {"events", p.events}} {
+		fmt.Fprintf(&b, "%s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
+	}
+	return b.String()
+}
