@@ -1,0 +1,109 @@
+package caddymodule
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+// TestWhatIsNamedExists looks through the documentation and the sources for
+// commands, flags, packages, make targets and files that they name.
+func TestWhatIsNamedExists(t *testing.T) {
+	t.Parallel()
+	scribegate := new(cobra.Command)
+	caddycmd.Commands()["scribegate"].CobraFunc(scribegate)
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := named{t: t, makefile: string(makefile), commands: make(map[string]*cobra.Command), found: make(map[string]int)}
+	for _, command := range scribegate.Commands() {
+		n.commands[command.Name()] = command
+	}
+	err = filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && slices.Contains([]string{".git", ".tools", "bin", "testdata", "node_modules"}, entry.Name()):
+			return filepath.SkipDir
+		case entry.IsDir(), strings.HasSuffix(path, "_test.go"):
+			return nil
+		case slices.Contains([]string{".go", ".md", ".sh", ".yml", ".caddyfile", ""}, filepath.Ext(path)):
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			n.check(path, string(text))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"command", "flag", "package", "target", "file"} {
+		if n.found[kind] == 0 {
+			t.Errorf("no %s is named anywhere: the test does not look", kind)
+		}
+	}
+}
+
+type named struct {
+	t        *testing.T
+	makefile string
+	commands map[string]*cobra.Command
+	found    map[string]int // by kind
+}
+
+var (
+	namedCommand = regexp.MustCompile("caddy scribegate ([a-z]+)([^`\"\n|]*)")
+	namedFlag    = regexp.MustCompile(`--([a-z][a-z-]*)`)
+	namedPackage = regexp.MustCompile(`github\.com/scribegate/scribegate((?:/[A-Za-z0-9_-]+)*)`)
+	namedTarget  = regexp.MustCompile("`make ([a-z-]+)")
+	namedFile    = regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)`)
+)
+
+func (n named) check(path, text string) {
+	n.t.Helper()
+	for _, m := range namedCommand.FindAllStringSubmatch(text, -1) {
+		n.found["command"]++
+		command := n.commands[m[1]]
+		if command == nil {
+			n.t.Errorf("%s names the command %q, which does not exist", path, m[1])
+			continue
+		}
+		for _, flag := range namedFlag.FindAllStringSubmatch(m[2], -1) {
+			n.found["flag"]++
+			if command.Flag(flag[1]) == nil {
+				n.t.Errorf("%s names the flag --%s of %s, which does not exist", path, flag[1], m[1])
+			}
+		}
+	}
+	for _, m := range namedPackage.FindAllStringSubmatch(text, -1) {
+		n.found["package"]++
+		if _, err := os.Stat(filepath.Join("..", filepath.FromSlash(m[1]))); err != nil {
+			n.t.Errorf("%s names the package %s, which does not exist", path, m[0])
+		}
+	}
+	for _, m := range namedTarget.FindAllStringSubmatch(text, -1) {
+		n.found["target"]++
+		if !strings.Contains(n.makefile, "\n"+m[1]+":") {
+			n.t.Errorf("%s names make %s, which does not exist", path, m[1])
+		}
+	}
+	if filepath.Ext(path) != ".md" {
+		return
+	}
+	for _, m := range namedFile.FindAllStringSubmatch(text, -1) {
+		n.found["file"]++
+		if _, err := os.Stat(filepath.Join(filepath.Dir(path), filepath.FromSlash(m[1]))); err != nil {
+			n.t.Errorf("%s links to %s, which does not exist", path, m[1])
+		}
+	}
+}
