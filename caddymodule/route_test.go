@@ -1,8 +1,12 @@
 package caddymodule
 
 import (
+	"crypto/tls"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -218,6 +222,13 @@ func TestRouteConnects(t *testing.T) {
 	sick := newBackend(t)
 	sick.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	closed, broken := closedPort(t), hungUp(t, "")
+	refusing := httptest.NewUnstartedServer(http.NotFoundHandler())
+	refusing.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	refusing.EnableHTTP2 = true
+	refusing.Config.ErrorLog = log.New(io.Discard, "", 0)
+	refusing.StartTLS()
+	defer refusing.Close()
+	certified := "reverse_proxy " + refusing.URL + " {\n transport http {\n tls_insecure_skip_verify\n versions "
 	tests := []struct {
 		name, route string
 		result      queue.Result
@@ -230,6 +241,8 @@ func TestRouteConnects(t *testing.T) {
 		{"no dynamic upstream", "reverse_proxy {\n dynamic multi\n}", queue.ConnectError, 0},
 		{"broken connection", "reverse_proxy " + broken, queue.ConnectError, 0},
 		{"broken connection, in the answer", "reverse_proxy " + hungUp(t, "HTTP/1.1 "), queue.Failure, 1},
+		{"no client certificate", certified + "1.1\n}\n}", queue.ConnectError, 0},
+		{"no client certificate, HTTP/2", certified + "2\n}\n}", queue.ConnectError, 0},
 		{"no HTTP", "reverse_proxy " + hungUp(t, "SECRET-ANSWER\r\n\r\n"), queue.Failure, 1},
 		{"broken connection, then closed port", "reverse_proxy " + broken + " " + closed +
 			" {\n lb_policy first\n lb_retries 1\n fail_duration 10s\n lb_retry_match method POST\n}", queue.ConnectError, 0},
