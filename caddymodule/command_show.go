@@ -27,8 +27,8 @@ are the newest 50 of each. After a replay attempts are counted anew, from 1.
 An attempt's outcome is success; failure, with the status that was answered, if any;
 timeout; connect_error; or gone (410), after which the event is dead at once. An
 attempt that does not count leaves the event all of its attempts: one that could not
-connect, one whose new connection ended before any of an answer came, or one that
-was answered 429.`,
+connect, one whose new connection ended before an answer began, or one that was
+answered 429.`,
 		Args:              exactly(1, "name one event by its id, of those that `caddy scribegate events` lists"),
 		ValidArgsFunction: completeIDs(1, anyState),
 		RunE: run(func(cmd *cobra.Command, args []string) error {

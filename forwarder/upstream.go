@@ -76,7 +76,7 @@ var (
 	// ErrUnanswered says that a connection was made for the request and ended
 	// before a byte of an answer, as behind a load balancer that has no
 	// backend. Whether the upstream has seen the event is not known.
-	ErrUnanswered = errors.New("the connection ended before any of an answer")
+	ErrUnanswered = errors.New("the connection ended before an answer began")
 
 	// ErrInternal says that the failure is the gateway's or its
 	// configuration's, and says nothing about the upstream.

@@ -64,7 +64,7 @@ func tooMany(retryAfter string) func(context.Context) (*badUpstream, error) {
 
 // badKinds are all there are. What has to come of each is said by the contract's
 // section on delivery: an attempt that could not connect, whose connection ended
-// before any of an answer came, or that was answered 429, uses none of its event's
+// before an answer began, or that was answered 429, uses none of its event's
 // attempts up; a final 2xx is success, whatever the body does after; five failures
 // that are the upstream's pause it.
 var badKinds = []badKind{
