@@ -102,17 +102,17 @@ var errPanic = fmt.Errorf("%w: a panic while sending", ErrInternal)
 func (a *attempt) unloaded(err error) {
 	d := a.runner.dispatcher
 	now := d.options.Now()
-	told := fmt.Errorf("loading event %s for upstream %q: %w", a.delivery.EventID, a.delivery.Upstream, err)
+	failure := fmt.Errorf("loading event %s for upstream %q: %w", a.delivery.EventID, a.delivery.Upstream, err)
 	dead := queue.Outcome{Delivery: a.delivery, At: now, Result: queue.Failure, State: queue.Dead}
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
 		d.queue.Settle(dead)
 	case errors.Is(err, queue.ErrUnreadable), errors.Is(err, queue.ErrNoPayload):
 		d.queue.Settle(dead)
-		a.report(dead, told, now)
+		a.report(dead, failure, now)
 	default:
-		a.runner.problem(now, told)
-		a.runner.linger(queueBackoff)
+		a.runner.problem(now, failure)
+		a.runner.wait(queueBackoff)
 		d.queue.Release(a.delivery)
 	}
 	a.runner.abandon(a)

@@ -16,18 +16,20 @@ const maxHold = 24 * time.Hour
 
 // A verdict is what an attempt's end means.
 type verdict struct {
-	result  queue.Result
-	used    bool      // the attempt counts against the event's budget
-	theirs  bool      // the failure is the upstream's and not the event's alone
-	ours    bool      // the failure is the gateway's, and says nothing about the upstream
-	dead    bool      // the event is not to be tried again
-	unheard bool      // nobody was there: the event has not been tried
-	hold    time.Time // until when the upstream asks to be left alone; zero if it does not
+	result queue.Result
+	used   bool // the attempt counts against the event's budget
+
+	upstreamFault bool // the failure is the upstream's and not the event's alone
+	internal      bool // the failure is the gateway's, and says nothing about the upstream
+	dead          bool // the event is not to be tried again
+	unreached     bool // nobody was there: the event has not been tried
+
+	hold time.Time // until when the upstream asks for no attempts; zero if it does not
 }
 
-// classify judges how an attempt ended: with the upstream's answer, or with the
-// error that came in its stead. alive says that the upstream has answered another
-// event since this one's previous attempt.
+// classify returns what an attempt's end means: an answer of the upstream, or an
+// error instead. alive says that the upstream has answered another event since this
+// one's previous attempt.
 func classify(a Answer, err error, alive bool, now time.Time) verdict {
 	if err != nil {
 		return classifyError(err, alive)
@@ -40,30 +42,30 @@ func classify(a Answer, err error, alive bool, now time.Time) verdict {
 	case a.Status == http.StatusTooManyRequests:
 		return verdict{result: queue.Failure, hold: retryAfter(a.RetryAfter, now)}
 	case a.Status == http.StatusServiceUnavailable:
-		return verdict{result: queue.Failure, used: true, theirs: true, hold: retryAfter(a.RetryAfter, now)}
+		return verdict{result: queue.Failure, used: true, upstreamFault: true, hold: retryAfter(a.RetryAfter, now)}
 	case a.Status >= 500 && a.Status <= 599:
-		return verdict{result: queue.Failure, used: true, theirs: true}
+		return verdict{result: queue.Failure, used: true, upstreamFault: true}
 	case a.Status == 0: // the route has answered nothing
-		return verdict{result: queue.Failure, used: true, ours: true}
+		return verdict{result: queue.Failure, used: true, internal: true}
 	default:
 		return verdict{result: queue.Failure, used: true}
 	}
 }
 
-// classifyError judges an attempt that had no answer. Where nobody was there the
-// event has not been tried. Where a connection ended unanswered that is so too,
+// classifyError is classify for an attempt without an answer. Where nobody was there,
+// the event has not been tried. Where a connection ended unanswered that is so too,
 // unless the upstream is alive: then the event may be what it fails at.
 func classifyError(err error, alive bool) verdict {
 	switch {
 	case errors.Is(err, ErrConnect), errors.Is(err, ErrUnanswered) && !alive:
-		return verdict{result: queue.ConnectError, theirs: true, unheard: true}
+		return verdict{result: queue.ConnectError, upstreamFault: true, unreached: true}
 	case errors.Is(err, ErrInternal):
-		return verdict{result: queue.Failure, used: true, ours: true}
+		return verdict{result: queue.Failure, used: true, internal: true}
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return verdict{result: queue.Timeout, used: true, theirs: true}
+		return verdict{result: queue.Timeout, used: true, upstreamFault: true}
 	}
-	return verdict{result: queue.Failure, used: true, theirs: true}
+	return verdict{result: queue.Failure, used: true, upstreamFault: true}
 }
 
 // retryAfter reads a Retry-After header, in seconds or as a date (RFC 9110,

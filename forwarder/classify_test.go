@@ -21,10 +21,10 @@ func TestClassify(t *testing.T) {
 		success   = verdict{result: queue.Success, used: true}
 		gone      = verdict{result: queue.Gone, used: true, dead: true}
 		theEvents = verdict{result: queue.Failure, used: true}
-		theirs    = verdict{result: queue.Failure, used: true, theirs: true}
-		ours      = verdict{result: queue.Failure, used: true, ours: true}
-		timeout   = verdict{result: queue.Timeout, used: true, theirs: true}
-		unheard   = verdict{result: queue.ConnectError, theirs: true, unheard: true}
+		upstreams = verdict{result: queue.Failure, used: true, upstreamFault: true}
+		internal  = verdict{result: queue.Failure, used: true, internal: true}
+		timeout   = verdict{result: queue.Timeout, used: true, upstreamFault: true}
+		unreached = verdict{result: queue.ConnectError, upstreamFault: true, unreached: true}
 	)
 	holding := func(v verdict, d time.Duration) verdict {
 		v.hold = noon.Add(d)
@@ -41,7 +41,7 @@ func TestClassify(t *testing.T) {
 		{"204", Answer{Status: 204}, nil, false, success},
 		{"299", Answer{Status: 299}, nil, false, success},
 		{"200 with Retry-After", Answer{200, "60"}, nil, false, success},
-		{"nothing answered", Answer{}, nil, false, ours},
+		{"nothing answered", Answer{}, nil, false, internal},
 		{"101", Answer{Status: 101}, nil, false, theEvents},
 		{"199", Answer{Status: 199}, nil, false, theEvents},
 		{"300", Answer{Status: 300}, nil, false, theEvents},
@@ -54,25 +54,25 @@ func TestClassify(t *testing.T) {
 		{"429", Answer{Status: 429}, nil, false, verdict{result: queue.Failure}},
 		{"429 with Retry-After", Answer{429, "60"}, nil, false, holding(verdict{result: queue.Failure}, time.Minute)},
 		{"429 with Retry-After of nothing", Answer{429, "0"}, nil, false, verdict{result: queue.Failure}},
-		{"500", Answer{Status: 500}, nil, false, theirs},
-		{"500 with Retry-After", Answer{500, "60"}, nil, false, theirs},
-		{"503", Answer{Status: 503}, nil, false, theirs},
-		{"503 with Retry-After", Answer{503, "60"}, nil, false, holding(theirs, time.Minute)},
-		{"503 with garbage", Answer{503, "soon"}, nil, false, theirs},
-		{"599", Answer{Status: 599}, nil, false, theirs},
+		{"500", Answer{Status: 500}, nil, false, upstreams},
+		{"500 with Retry-After", Answer{500, "60"}, nil, false, upstreams},
+		{"503", Answer{Status: 503}, nil, false, upstreams},
+		{"503 with Retry-After", Answer{503, "60"}, nil, false, holding(upstreams, time.Minute)},
+		{"503 with garbage", Answer{503, "soon"}, nil, false, upstreams},
+		{"599", Answer{Status: 599}, nil, false, upstreams},
 		{"600", Answer{Status: 600}, nil, false, theEvents},
-		{"no connection", Answer{}, fmt.Errorf("%w: refused", ErrConnect), false, unheard},
-		{"timeout while connecting", Answer{}, fmt.Errorf("%w: %w", ErrConnect, context.DeadlineExceeded), false, unheard},
+		{"no connection", Answer{}, fmt.Errorf("%w: refused", ErrConnect), false, unreached},
+		{"timeout while connecting", Answer{}, fmt.Errorf("%w: %w", ErrConnect, context.DeadlineExceeded), false, unreached},
 		{"timeout", Answer{}, fmt.Errorf("no final status: %w", context.DeadlineExceeded), false, timeout},
 		{"timeout of the network", Answer{}, fmt.Errorf("read: %w", os.ErrDeadlineExceeded), false, timeout},
-		{"connection broken", Answer{}, errors.New("reset"), false, theirs},
-		{"error beside a status", Answer{Status: 200}, errors.New("reset"), false, theirs},
-		{"no connection, and alive", Answer{}, fmt.Errorf("%w: refused", ErrConnect), true, unheard},
-		{"unanswered", Answer{}, fmt.Errorf("%w: reset", ErrUnanswered), false, unheard},
-		{"unanswered, and alive", Answer{}, fmt.Errorf("%w: reset", ErrUnanswered), true, theirs},
-		{"unanswered at its timeout", Answer{}, fmt.Errorf("%w: %w", ErrUnanswered, context.DeadlineExceeded), false, unheard},
-		{"panic", Answer{}, errPanic, false, ours},
-		{"no request", Answer{}, errRequest, true, ours},
+		{"connection broken", Answer{}, errors.New("reset"), false, upstreams},
+		{"error beside a status", Answer{Status: 200}, errors.New("reset"), false, upstreams},
+		{"no connection, and alive", Answer{}, fmt.Errorf("%w: refused", ErrConnect), true, unreached},
+		{"unanswered", Answer{}, fmt.Errorf("%w: reset", ErrUnanswered), false, unreached},
+		{"unanswered, and alive", Answer{}, fmt.Errorf("%w: reset", ErrUnanswered), true, upstreams},
+		{"unanswered at its timeout", Answer{}, fmt.Errorf("%w: %w", ErrUnanswered, context.DeadlineExceeded), false, unreached},
+		{"panic", Answer{}, errPanic, false, internal},
+		{"no request", Answer{}, errRequest, true, internal},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -64,20 +64,20 @@ func (p *pause) begin(now time.Time) (ticket, bool) {
 	return ticket{epoch: p.epoch, probe: p.probing}, true
 }
 
-// end takes in how an attempt ended. Any answer that is not the upstream's
-// failure shows that it is there, whenever the attempt began. A failure tells
-// something only where the attempt began in the present state of affairs: one
-// that began before a pause neither lengthens it nor counts after it. A failure
-// of the gateway's own tells nothing: the next probe is due at once.
+// end records how an attempt ended. Any answer that is not the upstream's failure
+// shows that the upstream is there, whenever the attempt began. A failure counts only
+// where the attempt began in the present state: one that began before a pause neither
+// lengthens the pause nor counts after it. An internal failure changes nothing: the
+// next probe is due at once.
 func (p *pause) end(t ticket, v verdict, cause error, now time.Time) {
 	p.abandon(t)
-	if v.ours {
+	if v.internal {
 		return
 	}
 	if v.hold.After(p.hold) {
 		p.hold, p.cause = v.hold, cause
 	}
-	if !v.theirs {
+	if !v.upstreamFault {
 		p.resume()
 		return
 	}
@@ -95,9 +95,9 @@ func (p *pause) end(t ticket, v verdict, cause error, now time.Time) {
 	}
 }
 
-// hurry has a probe of a paused upstream due at once, whatever it asked for:
+// probeNow has a probe of a paused upstream due at once, whatever it asked for:
 // somebody knows that it is back. What the probe meets decides how it goes on.
-func (p *pause) hurry(now time.Time) {
+func (p *pause) probeNow(now time.Time) {
 	if _, paused := p.paused(now); !paused {
 		return
 	}
@@ -108,7 +108,7 @@ func (p *pause) hurry(now time.Time) {
 	p.probeAt = now
 }
 
-// abandon takes in that an attempt ended without telling anything.
+// abandon records that an attempt ended without a verdict on the upstream.
 func (p *pause) abandon(t ticket) {
 	if t.probe && t.epoch == p.epoch {
 		p.underWay = false

@@ -9,10 +9,10 @@ import (
 )
 
 var (
-	okay    = verdict{result: queue.Success, used: true}
-	theirs  = verdict{result: queue.Failure, used: true, theirs: true}
-	events  = verdict{result: queue.Failure, used: true}
-	errDown = errors.New("down")
+	okay      = verdict{result: queue.Success, used: true}
+	upstreams = verdict{result: queue.Failure, used: true, upstreamFault: true}
+	events    = verdict{result: queue.Failure, used: true}
+	errDown   = errors.New("down")
 )
 
 // A patient drives a pause through a story, a step at a time.
@@ -39,7 +39,7 @@ func (p *patient) ends(t ticket, v verdict) { p.end(t, v, errDown, p.now) }
 func (p *patient) fail(times int) {
 	p.Helper()
 	for range times {
-		p.ends(p.begins(), theirs)
+		p.ends(p.begins(), upstreams)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestPauseAndAttemptsFromBeforeIt(t *testing.T) {
 		old := p.begins()
 		p.fail(5)
 		p.now = p.now.Add(900 * time.Millisecond)
-		p.ends(old, theirs)
+		p.ends(old, upstreams)
 		p.waits(100 * time.Millisecond)
 		p.fail(1)
 		p.waits(2 * time.Second)
@@ -164,7 +164,7 @@ func TestPauseAndAttemptsFromBeforeIt(t *testing.T) {
 		p.fail(5)
 		p.waits(time.Second)
 		p.begins()
-		p.ends(old, theirs)
+		p.ends(old, upstreams)
 		if _, ok := p.begin(p.now); ok {
 			t.Error("a second probe began")
 		}
@@ -180,7 +180,7 @@ func TestPauseAndAttemptsFromBeforeIt(t *testing.T) {
 		p.waits(time.Second)
 		p.ends(p.begins(), okay)
 		for _, o := range old {
-			p.ends(o, theirs)
+			p.ends(o, upstreams)
 		}
 		p.flows()
 	})
@@ -203,7 +203,7 @@ func TestPauseAndAttemptsFromBeforeIt(t *testing.T) {
 		p.fail(5)
 		p.waits(time.Second)
 		p.begins()
-		p.ends(stale, theirs)
+		p.ends(stale, upstreams)
 		if _, ok := p.begin(p.now); ok {
 			t.Error("a second probe began")
 		}
@@ -247,7 +247,7 @@ func TestPauseHold(t *testing.T) {
 		t.Parallel()
 		p := newPatient(t)
 		p.fail(4)
-		p.ends(p.begins(), until(theirs, time.Minute))
+		p.ends(p.begins(), until(upstreams, time.Minute))
 		p.isPaused(p.now.Add(time.Minute))
 		p.waits(time.Minute)
 		p.fail(1) // the probe, since it is still paused after the hold

@@ -8,7 +8,7 @@ import (
 // Whoever knows that an upstream is back need not wait for its next probe, nor
 // for the end of a pause that it asked for. There is still one probe, and what it
 // meets decides.
-func TestPauseHurry(t *testing.T) {
+func TestPauseProbeNow(t *testing.T) {
 	t.Parallel()
 	t0 := time.Unix(1773934200, 0)
 	paused := func(v verdict) *pause {
@@ -18,7 +18,7 @@ func TestPauseHurry(t *testing.T) {
 		}
 		return p
 	}
-	failed := verdict{theirs: true}
+	failed := verdict{upstreamFault: true}
 	tests := []struct {
 		name string
 		p    *pause
@@ -26,14 +26,14 @@ func TestPauseHurry(t *testing.T) {
 	}{
 		{"not paused", new(pause), true},
 		{"paused by failures", paused(failed), true},
-		{"asked to be left alone", paused(verdict{theirs: true, hold: t0.Add(24 * time.Hour)}), true},
+		{"asked to be left alone", paused(verdict{upstreamFault: true, hold: t0.Add(24 * time.Hour)}), true},
 		{"asked to be left alone, and has not failed", paused(verdict{hold: t0.Add(24 * time.Hour)}), true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, was := tt.p.paused(t0)
-			tt.p.hurry(t0)
+			tt.p.probeNow(t0)
 			ticket, ok := tt.p.begin(t0)
 			if ok != tt.want || ticket.probe != was {
 				t.Fatalf("begin: %+v, %v", ticket, ok)

@@ -210,12 +210,12 @@ func TestRunnerMarksProbes(t *testing.T) {
 // nothing, ends no pause, and the event dies by its schedule.
 func TestDeliveryFailuresOfOurOwn(t *testing.T) {
 	t.Parallel()
-	ours := map[string]func(string) (Answer, error){
+	internal := map[string]func(string) (Answer, error){
 		"panic":            func(string) (Answer, error) { panic("payload") },
 		"no valid request": func(string) (Answer, error) { return Answer{}, errRequest },
 		"nothing answered": func(string) (Answer, error) { return Answer{}, nil },
 	}
-	for name, fail := range ours {
+	for name, fail := range internal {
 		t.Run(name+" pauses nothing", func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

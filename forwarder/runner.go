@@ -38,12 +38,12 @@ type runner struct {
 	share *share // of what all attempts may hold
 
 	// The loop's own.
-	slots  int             // taken so far
-	kept   *queue.Delivery // claimed, and waits for its payload to find room
-	ask    int             // how many deliveries to claim at most, so that few of them find no room
-	probed string          // the id of the newest probe's event; "" where attempts were made since that are none
-	told   bool            // the observer believes the upstream to be paused
-	until  time.Time       // and until then, or where it is zero until a probe gets through
+	slots     int             // taken so far
+	kept      *queue.Delivery // claimed, and waits for its payload to find room
+	ask       int             // how many deliveries to claim at most, so that few of them find no room
+	probed    string          // the id of the event of the newest attempt, where that is a probe; else ""
+	announced bool            // the observer has been notified that the upstream is paused
+	until     time.Time       // and until then, or where it is zero until a probe gets through
 }
 
 func newRunner(d *Dispatcher, s *settings) *runner {
@@ -64,7 +64,7 @@ func newRunner(d *Dispatcher, s *settings) *runner {
 // run is the loop. One timer stands for whatever comes next.
 func (r *runner) run() {
 	defer close(r.ended)
-	defer r.farewell()
+	defer r.announceEnd()
 	defer r.releaseAll()
 	defer r.releaseKept()
 	timer := time.NewTimer(0)
@@ -233,7 +233,7 @@ func (r *runner) begin(now time.Time, d queue.Delivery) bool {
 	return true
 }
 
-// done takes in how an attempt ended and frees its slot and its room.
+// done records how an attempt ended, and frees its slot and its room.
 func (r *runner) done(a *attempt, v verdict, cause error, o queue.Outcome, now time.Time) {
 	r.mu.Lock()
 	r.inFlight--
@@ -272,8 +272,8 @@ func (r *runner) abandon(a *attempt) {
 	r.nudge()
 }
 
-// linger waits for d, or until the runner is retired.
-func (r *runner) linger(d time.Duration) {
+// wait waits for d, or until the runner is retired.
+func (r *runner) wait(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -326,7 +326,7 @@ func (r *runner) wake() {
 // probe has an upstream that is paused probed at once.
 func (r *runner) probe(now time.Time) {
 	r.mu.Lock()
-	r.pause.hurry(now)
+	r.pause.probeNow(now)
 	r.agenda.wake()
 	r.mu.Unlock()
 	r.nudge()

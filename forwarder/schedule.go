@@ -10,11 +10,11 @@ const (
 	// jitter is the part of a wait by which it is made longer or shorter.
 	jitter = 0.1
 
-	// maxUnheardWait bounds the wait after an attempt that could not connect.
+	// maxUnreachedWait bounds the wait after an attempt that reached nobody.
 	// The upstream's pause is what spaces such attempts; the event's own wait is
 	// no longer than the shortest pause, so that after an outage, or a restart
 	// during one, nothing but the upstream is waited for.
-	maxUnheardWait = minProbeDelay
+	maxUnreachedWait = minProbeDelay
 )
 
 // A schedule is the waits between an event's attempts: n waits make n+1 of them.
@@ -47,12 +47,12 @@ func (s schedule) wait(v verdict, used int, random float64) time.Duration {
 	if len(s) > 0 {
 		step = s[min(used, len(s)-1)]
 	}
-	if v.unheard {
-		step = min(step, maxUnheardWait)
+	if v.unreached {
+		step = min(step, maxUnreachedWait)
 	}
 	wait := time.Duration(float64(step) * (1 + jitter*(2*random-1)))
-	if v.unheard {
-		wait = min(wait, maxUnheardWait)
+	if v.unreached {
+		wait = min(wait, maxUnreachedWait)
 	}
 	return wait
 }

@@ -11,9 +11,9 @@ func TestScheduleAfter(t *testing.T) {
 	t.Parallel()
 	three := schedule{5 * time.Second, 30 * time.Second, 2 * time.Hour}
 	var (
-		failed  = verdict{result: queue.Failure, used: true}
-		busy    = verdict{result: queue.Failure}
-		unheard = verdict{result: queue.ConnectError, theirs: true, unheard: true}
+		failed    = verdict{result: queue.Failure, used: true}
+		busy      = verdict{result: queue.Failure}
+		unreached = verdict{result: queue.ConnectError, upstreamFault: true, unreached: true}
 	)
 	holding := func(v verdict, d time.Duration) verdict {
 		v.hold = noon.Add(d)
@@ -48,11 +48,11 @@ func TestScheduleAfter(t *testing.T) {
 		{"busy, told to wait shorter", three, holding(busy, time.Second), 2, queue.Pending, time.Second},
 		{"busy without waits", schedule{}, busy, 0, queue.Pending, 5 * time.Second},
 
-		{"unheard", three, unheard, 0, queue.Pending, time.Second},
-		{"unheard at a long step", three, unheard, 2, queue.Pending, time.Second},
-		{"unheard after the last step", three, unheard, 3, queue.Pending, time.Second},
-		{"unheard at a short step", schedule{time.Millisecond}, unheard, 0, queue.Pending, time.Millisecond},
-		{"unheard without waits", schedule{}, unheard, 0, queue.Pending, time.Second},
+		{"unreached", three, unreached, 0, queue.Pending, time.Second},
+		{"unreached at a long step", three, unreached, 2, queue.Pending, time.Second},
+		{"unreached after the last step", three, unreached, 3, queue.Pending, time.Second},
+		{"unreached at a short step", schedule{time.Millisecond}, unreached, 0, queue.Pending, time.Millisecond},
+		{"unreached without waits", schedule{}, unreached, 0, queue.Pending, time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestScheduleJitter(t *testing.T) {
 	t.Parallel()
 	hour := schedule{time.Hour}
 	failed := verdict{result: queue.Failure, used: true}
-	unheard := verdict{result: queue.ConnectError, unheard: true}
+	unreached := verdict{result: queue.ConnectError, unreached: true}
 	tests := []struct {
 		name    string
 		verdict verdict
@@ -86,8 +86,8 @@ func TestScheduleJitter(t *testing.T) {
 		{"least", failed, 0, 54 * time.Minute},
 		{"none", failed, 0.5, 60 * time.Minute},
 		{"a quarter up", failed, 0.75, 63 * time.Minute},
-		{"unheard, least", unheard, 0, 900 * time.Millisecond},
-		{"unheard, never more than a second", unheard, 0.99, time.Second},
+		{"unreached, least", unreached, 0, 900 * time.Millisecond},
+		{"unreached, never more than a second", unreached, 0.99, time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -58,8 +58,8 @@ func (p *Progress) gotConn(info httptrace.GotConnInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.had, p.conn, p.stage = true, info.Conn, onNewConn
-	// Requests that share an HTTP/2 connection are told that it is reused
-	// although none of them has been answered yet.
+	// To requests that share a new HTTP/2 connection, net/http says that it is
+	// reused, although none of them has been answered yet.
 	kept := info.Reused
 	if conn := connOf(info.Conn); conn != nil {
 		kept = conn.answered.Load()

@@ -11,7 +11,7 @@ import (
 func TestStatusOfAPause(t *testing.T) {
 	t.Parallel()
 	day := 24 * time.Hour
-	asks := verdict{result: queue.Failure, used: true, theirs: true, hold: noon.Add(day)}
+	asks := verdict{result: queue.Failure, used: true, upstreamFault: true, hold: noon.Add(day)}
 	tests := map[string]struct {
 		story  func(*patient)
 		reason PauseReason
@@ -26,7 +26,7 @@ func TestStatusOfAPause(t *testing.T) {
 		"the wait is over":         {func(p *patient) { p.ends(p.begins(), asks); p.now = noon.Add(day) }, "", 0},
 		"a probe is asked to wait": {func(p *patient) { p.fail(5); p.waits(time.Second); p.ends(p.begins(), asks) }, RetryAfter, day},
 		"probed after the wait":    {func(p *patient) { p.fail(4); p.ends(p.begins(), asks); p.now = noon.Add(day) }, Failures, time.Second},
-		"a replay ends the wait":   {func(p *patient) { p.ends(p.begins(), asks); p.hurry(p.now) }, Failures, 0},
+		"a replay ends the wait":   {func(p *patient) { p.ends(p.begins(), asks); p.probeNow(p.now) }, Failures, 0},
 		"a probe got through":      {func(p *patient) { p.fail(5); p.waits(time.Second); p.ends(p.begins(), okay) }, "", 0},
 	}
 	for name, tt := range tests {
@@ -67,10 +67,10 @@ func TestStatusOfTheLastFailure(t *testing.T) {
 		check(UpstreamStatus{LastFailure: Failure{At: began, Result: queue.Failure, Status: 500}})
 		s.now(refused)
 		elapse(time.Minute)
-		unheard := Failure{At: began.Add(time.Minute), Result: queue.ConnectError}
-		check(UpstreamStatus{LastFailure: unheard})
+		unreached := Failure{At: began.Add(time.Minute), Result: queue.ConnectError}
+		check(UpstreamStatus{LastFailure: unreached})
 		s.now(always(200))
 		elapse(time.Second)
-		check(UpstreamStatus{LastSuccess: began.Add(time.Minute + time.Second), LastFailure: unheard})
+		check(UpstreamStatus{LastSuccess: began.Add(time.Minute + time.Second), LastFailure: unreached})
 	})
 }
