@@ -109,6 +109,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		names[u.Name] = true
 		warnUnknownTypes(a.logger, "events", u.Events, zap.String("upstream", u.Name))
 	}
+	a.warnUnlikely()
 	registerMetrics(ctx.GetMetricsRegistry())
 	silenceUpstreams()
 	events, err := newNotifier(ctx)
@@ -158,7 +159,7 @@ func (a *App) Start() error {
 		return nil // handlers without deliver_to keep nothing
 	}
 	a.warnUnused()
-	a.warnAllowLists()
+	a.warnSites()
 	a.traced = tracingConfigured(a.ctx)
 	return a.lease.take(a)
 }

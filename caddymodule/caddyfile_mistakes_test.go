@@ -56,6 +56,8 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"upstream {env.NAME} http://b":           "a name has 1 to 64 letters",
 			"upstream b ftp://b/events":              "must begin with http:// or https://",
 			"upstream b http:///events":              "name a host",
+			"upstream b http://b:0/":                 "its URL's port must be a number from 1 to 65535",
+			"upstream b http://b:90000/":             "its URL's port must be a number from 1 to 65535",
 			"upstream b http://b/#x":                 "fragment",
 
 			"upstream b http://u:" + literal + "@b:9000/events": "its URL cannot be parsed",
@@ -141,6 +143,7 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"tolerance 300":              "is no duration",
 			"tolerance -5m":              "is negative",
 			"tolerance 0s":               "longer than zero",
+			"tolerance 5ms":              "tolerance: 5ms is less than a second",
 			"max_body":                   "write it as: max_body <size>",
 			"max_body 1 MiB":             "write it as: max_body <size>",
 			"max_body huge":              "is no size",

@@ -224,6 +224,7 @@ func TestMistakesInJSON(t *testing.T) {
 		"a secret by a request's placeholder":         {soapnote(`"secrets":["{http.request.header.x}"]`), "{http.request.header.x} is not allowed here"},
 		"a secret by a bare file":                     {soapnote(`"secrets":["{file.soapnote}"]`), "{file./run/secrets/soapnote}"},
 		"negative tolerance":                          {soapnote(set + `,"tolerance":-1`), "tolerance: the duration -1ns is negative"},
+		"tolerance of a millisecond":                  {soapnote(set + `,"tolerance":"5ms"`), "tolerance: 5ms is less than a second"},
 		"no header":                                   {soniox(`"values":["{env.SONIOX_SECRET}"]`), "its name is missing"},
 		"no values":                                   {soniox(`"header":"Authorization"`), "none is configured"},
 		"half unset value":                            {soniox(`"header":"Authorization","values":["Bearer {env.NOT_SET}"]`), "{env.NOT_SET} is unset or empty"},

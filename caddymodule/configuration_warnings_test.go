@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -26,6 +27,9 @@ const (
 // inRoute is the global option with one upstream, of this route.
 func inRoute(route string) string { return "upstream ehr {\nroute {\n" + route + "\n}\n}" }
 
+// maxSize is a suspect's option of the queue.
+var maxSize = regexp.MustCompile(`MAX_SIZE .*\n`)
+
 func TestConfigurationWarnings(t *testing.T) {
 	const unreached = "handlers in an upstream's route are never reached: a route runs in the order in which it is written"
 	behind := func(takesAll string, unreached ...string) map[string]any {
@@ -35,6 +39,12 @@ func TestConfigurationWarnings(t *testing.T) {
 	denies := func(directive string) map[string]any {
 		return map[string]any{"directive": directive, "provider": "soapnoteapi", "paths": []string{"/soapnote"}}
 	}
+	const unreachedHandler = "a scribegate handler gets no request, since a directive before it takes all of them"
+	prevents := func(directive, reason string) map[string]any {
+		return map[string]any{"directive": directive, "reason": reason, "provider": "soapnoteapi", "paths": []string{"/soapnote"}}
+	}
+	const unlikely = "an option has an unlikely value"
+	values := func(option, value string) map[string]any { return map[string]any{"option": option, "value": value} }
 	for _, c := range []suspect{
 		{name: "nothing unusual"},
 
@@ -55,6 +65,14 @@ func TestConfigurationWarnings(t *testing.T) {
 
 		{name: "a route that answers nothing", app: inRoute("rewrite /ingest\nheader A b"), says: "an upstream's route answers nothing, so that every delivery to it fails", has: map[string]any{"upstream": "ehr"}},
 
+		{name: "timeout in ms", app: usualApp + " {\ntimeout 30ms\n}", says: unlikely, has: values("timeout of upstream ehr", "30ms")},
+		{name: "retry as an interval", app: usualApp + " {\nretry 5s\n}", says: unlikely, has: values("retry of upstream ehr", "5s in all")},
+		{name: "retry at once", app: usualApp + " {\nretry 0s 0s\n}", says: unlikely, has: values("retry of upstream ehr", "0s in all")},
+		{name: "dead_retention in m", app: "dead_retention 14m\n" + usualApp, says: unlikely, has: values("dead_retention", "14m0s")},
+		{name: "max_body without a unit", site: strings.Replace(usualSite, "deliver_to", "max_body 10\ndeliver_to", 1), says: unlikely, has: values("max_body of soapnoteapi", "10 B")},
+		{name: "max_size without a unit", app: "MAX_SIZE 10\n" + usualApp, says: unlikely, has: values("max_size", "10 B")},
+		{name: "small values", app: "dead_retention 1h\nMAX_SIZE 1MiB\n" + usualApp + " {\ntimeout 1s\nretry 5s 30s 1m\n}", site: strings.Replace(usualSite, "deliver_to", "max_body 64KiB\ndeliver_to", 1)},
+
 		{name: "abort beside scribegate", site: "@denied not remote_ip 203.0.113.0/24\nabort @denied\n" + usualSite, says: unheld, has: denies("abort")},
 		{name: "abort by the client's address", site: "@denied not client_ip 203.0.113.0/24\nabort @denied\n" + usualSite, says: unheld, has: denies("abort")},
 		{name: "respond beside scribegate", site: "@denied not remote_ip 203.0.113.0/24\nrespond @denied 403\n" + usualSite, says: unheld, has: denies("respond")},
@@ -67,6 +85,27 @@ func TestConfigurationWarnings(t *testing.T) {
 		{name: "abort behind scribegate in a handle", site: "@denied not remote_ip 203.0.113.0/24\nabort @denied\nhandle {\n" + usualSite + "\n}", says: unheld, has: denies("abort")},
 		{name: "abort for the same path", site: "@denied {\npath /soap*\nnot remote_ip 203.0.113.0/24\n}\nabort @denied\n" + usualSite, says: unheld, has: denies("abort")},
 		{name: "an allow-list before for another path", site: "route {\n@admin {\npath /admin/*\nnot remote_ip 203.0.113.0/24\n}\nabort @admin\n" + usualSite + "\n@denied not remote_ip 203.0.113.0/24\nabort @denied\n}", says: unheld, has: denies("abort")},
+
+		{name: "another scribegate before", site: "scribegate /hooks soniox {\nheader X-Secret {env.SONIOX_SECRET}\nsource urn:b\ndeliver_to ehr\n}\n" + strings.Replace(usualSite, "/soapnote", "/hooks", 1), says: unreachedHandler, has: map[string]any{"provider": "soapnoteapi", "paths": []string{"/hooks"}, "directive": "scribegate"}},
+		{name: "redir before scribegate", site: "redir https://example.com{uri}\n" + usualSite, says: unreachedHandler, has: prevents("redir", "it answers them itself")},
+		{name: "basic_auth before scribegate", site: "basic_auth {\nalice $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\n" + usualSite, says: unreachedHandler, has: prevents("basic_auth", "it asks them for credentials that a provider does not have")},
+		{name: "basic_auth for the path", site: "basic_auth /soap* {\nalice $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\n" + usualSite, says: unreachedHandler, has: prevents("basic_auth", "it asks them for credentials that a provider does not have")},
+		{name: "forward_auth before scribegate", site: "forward_auth 127.0.0.1:9 {\nuri /auth\n}\n" + usualSite, says: unreachedHandler, has: prevents("forward_auth", "it asks them for credentials that a provider does not have")},
+		{name: "rewrite before scribegate", site: "rewrite * /index.html\n" + usualSite, says: unreachedHandler, has: prevents("rewrite", "it rewrites their path to another")},
+		{name: "try_files before scribegate", site: "root * /srv\ntry_files {path} /index.html\nfile_server\n" + usualSite, says: unreachedHandler, has: prevents("rewrite", "it rewrites their path to another")},
+		{name: "respond before scribegate in a route", site: "route {\nrespond 404\n" + usualSite + "\n}", says: unreachedHandler, has: prevents("respond", "it answers them itself")},
+		{name: "reverse_proxy before scribegate in a route", site: "route {\nreverse_proxy 127.0.0.1:9\n" + usualSite + "\n}", says: unreachedHandler, has: prevents("reverse_proxy", "it answers them itself")},
+
+		{name: "redir of another path", site: "redir /old https://example.com\n" + usualSite},
+		{name: "redir of a page below", site: "redir /soapnote/old https://example.com\n" + usualSite},
+		{name: "basic_auth of another path", site: "basic_auth /ops/* {\nalice $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\n" + usualSite},
+		{name: "basic_auth with a matcher", site: "@ops not path /soapnote\nbasic_auth @ops {\nalice $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\n" + usualSite},
+		{name: "a rewrite that keeps the path", site: "rewrite * {path}?a=b\nuri strip_prefix /hooks\n" + usualSite},
+		{name: "try_files of what is there", site: "root * /srv\ntry_files {path}.html {path}\nfile_server\n" + usualSite},
+		{name: "a rewrite to scribegate's path", site: "rewrite /hooks /soapnote\n" + usualSite},
+		{name: "scribegate in a handle beside others", site: "handle /soapnote {\n" + usualSite + "\n}\nhandle {\nroot * /srv\ntry_files {path} /index.html\nfile_server\n}"},
+		{name: "scribegates of one path and different methods", site: "@put {\npath /soapnote\nmethod PUT\n}\nrespond @put 405\n" + usualSite},
+		{name: "handle_path around scribegate", site: "handle_path /hooks/* {\n" + usualSite + "\n}"},
 
 		{name: "an allow-list on the matcher", site: "@soapnote {\npath /soapnote\nremote_ip 203.0.113.0/24\n}\nscribegate @soapnote" + strings.TrimPrefix(usualSite, "scribegate /soapnote") + "\n@denied not remote_ip 203.0.113.0/24\nabort @denied"},
 		{name: "an allow-list in a route", site: "route {\n@denied not remote_ip 203.0.113.0/24\nabort @denied\n" + usualSite + "\n}"},
@@ -111,7 +150,12 @@ func (c suspect) test(t *testing.T) {
 			site = usualSite
 		}
 		site = strings.ReplaceAll(site, "PORT", s.port)
-		queue := fmt.Sprintf("queue bolt {\npath %s/queue.db\nencryption_key {env.SCRIBEGATE_KEY}\n}\n", s.dir)
+		queue := fmt.Sprintf("queue bolt {\npath %s/queue.db\nencryption_key {env.SCRIBEGATE_KEY}\n", s.dir)
+		if size := maxSize.FindString(app); size != "" {
+			app = strings.Replace(app, size, "", 1)
+			queue += strings.ToLower(size)
+		}
+		queue += "}\n"
 		captured.reset()
 		s.load(captureLog+"scribegate {\n"+queue+app+"\n}", site)
 

@@ -131,6 +131,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		warnLoggedHeader(ctx, c.SecretHeader())
 	}
 	warnUnknownTypes(h.log.logger, "drop", h.Drop)
+	h.warnUnlikely(defaults.MaxBody)
 	if len(h.DeliverTo) == 0 {
 		h.log.logger.Warn("a handler without deliver_to is a checkpoint: nothing is stored, and the next handler answers the provider; add deliver_to to have events stored and delivered", zap.String("source", h.Source))
 	}

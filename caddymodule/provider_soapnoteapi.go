@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -44,11 +45,11 @@ func (SOAPNoteAPI) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves the secrets.
 func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
-	if err := nonNegative("tolerance", p.Tolerance); err != nil {
-		return err
-	}
 	if p.Tolerance == 0 {
 		p.Tolerance = caddy.Duration(defaultTolerance)
+	}
+	if err := checkTolerance(p.Tolerance); err != nil {
+		return err
 	}
 	secret, err := NewSecret(ctx, SecretOptions{
 		Name: "secret of soapnoteapi", Entries: p.Secrets, Doubt: doubtSOAPNoteAPI, Logger: ctx.Logger(),
@@ -76,6 +77,17 @@ func (p *SOAPNoteAPI) replayWindow() time.Duration {
 	return time.Duration(p.Tolerance)
 }
 
+// checkTolerance returns an error for a tolerance that no request could keep to.
+func checkTolerance(d caddy.Duration) error {
+	if err := nonNegative("tolerance", d); err != nil {
+		return err
+	}
+	if d < caddy.Duration(time.Second) {
+		return fmt.Errorf("tolerance: %s is less than a second, of which timestamps are whole numbers; write it as in 30s or 5m", time.Duration(d))
+	}
+	return nil
+}
+
 var soapnoteapiSubdirectives = []string{"secret", "tolerance"}
 
 // UnmarshalCaddyfile reads the provider's part of a scribegate block:
@@ -100,6 +112,9 @@ func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			t, err := positiveDurationArg(d)
 			if err != nil {
 				return err
+			}
+			if err := checkTolerance(t); err != nil {
+				return d.WrapErr(err)
 			}
 			p.Tolerance = t
 		default:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -185,6 +186,9 @@ func parseTarget(raw string) (*url.URL, error) {
 	}
 	if (target.Scheme != "http" && target.Scheme != "https") || target.Host == "" {
 		return nil, errors.New("its URL must begin with http:// or https:// and name a host, as in http://127.0.0.1:9000/events")
+	}
+	if port, err := strconv.Atoi(target.Port()); target.Port() != "" && (err != nil || port < 1 || port > 65535) {
+		return nil, errors.New("its URL's port must be a number from 1 to 65535")
 	}
 	if target.Fragment != "" {
 		return nil, errors.New("its URL has a fragment (#...), which no server is ever sent")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 )
 
 // What a request must have to match.
@@ -75,6 +76,43 @@ func apart(a, b []caddyhttp.MatcherSets) bool {
 		}
 	}
 	return false
+}
+
+// covers reports whether each request that matches b matches a as well, as far as
+// their paths tell. What they have in common is the routes around both.
+func covers(a, b []caddyhttp.MatcherSets) bool {
+	for i, x := range a {
+		common := i < len(b) && len(x) > 0 && len(b[i]) > 0 && &x[0] == &b[i][0]
+		if len(x) > 0 && !common && !slices.ContainsFunc(x, func(set caddyhttp.MatcherSet) bool { return coversPaths(set, b) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// coversPaths does the same for one set of a: it must be of paths alone, or of a
+// file that try_files falls back to.
+func coversPaths(set caddyhttp.MatcherSet, b []caddyhttp.MatcherSets) bool {
+	for _, m := range set {
+		switch m := m.(type) {
+		case *fileserver.MatchFile:
+		case *caddyhttp.MatchPath:
+			of := paths(b)
+			if len(of) == 0 || slices.ContainsFunc(of, func(path string) bool {
+				return !slices.ContainsFunc(*m, func(pattern string) bool { return coversPath(strings.ToLower(pattern), strings.ToLower(path)) })
+			}) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func coversPath(pattern, path string) bool {
+	prefix, wild := strings.CutSuffix(pattern, "*")
+	return pattern == path || wild && literalPrefix(prefix) == prefix && strings.HasPrefix(literalPrefix(path), prefix)
 }
 
 func setsApart(a, b caddyhttp.MatcherSet) bool {

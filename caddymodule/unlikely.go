@@ -1,0 +1,56 @@
+package caddymodule
+
+import (
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/dustin/go-humanize"
+	"go.uber.org/zap"
+)
+
+// What is below these is most likely a wrong unit: 30ms for 30s, 14m for 14d, or
+// 10 for 10MiB. It is valid, and would lose notes.
+const (
+	unlikelyTimeout       = caddy.Duration(time.Second)
+	unlikelyRetry         = caddy.Duration(time.Minute) // all waits together
+	unlikelyDeadRetention = caddy.Duration(time.Hour)
+	unlikelyMaxSize       = 1 << 20
+	unlikelyMaxBody       = 1000 // the part of the provider's default
+)
+
+func warnUnlikely(logger *zap.Logger, option, value, consequence string) {
+	logger.Warn("an option has an unlikely value; see whether its unit is the one that is meant",
+		zap.String("option", option), zap.String("value", value), zap.String("consequence", consequence))
+}
+
+// warnUnlikely logs a warning for each value of the app that is valid, and that
+// would lose events. The app must have been provisioned.
+func (a *App) warnUnlikely() {
+	if a.DeadRetention < unlikelyDeadRetention {
+		warnUnlikely(a.logger, "dead_retention", time.Duration(a.DeadRetention).String(), "dead and quarantined events are deleted before anybody could replay them")
+	}
+	if size := a.engine.MaxSize(); size > 0 && size < unlikelyMaxSize {
+		warnUnlikely(a.logger, "max_size", bytesOf(size), "the queue is soon full, and refuses events with 503")
+	}
+	for _, u := range a.Upstreams {
+		if u.Timeout < unlikelyTimeout {
+			warnUnlikely(a.logger, "timeout of upstream "+u.Name, time.Duration(u.Timeout).String(), "attempts end before most backends answer")
+		}
+		var waits caddy.Duration
+		for _, wait := range u.Retry {
+			waits += wait
+		}
+		if waits < unlikelyRetry {
+			warnUnlikely(a.logger, "retry of upstream "+u.Name, time.Duration(waits).String()+" in all", "an event is dead once its backend has answered errors for so long: retry lists every wait")
+		}
+	}
+}
+
+// warnUnlikely does the same for a handler.
+func (h *Handler) warnUnlikely(defaultMaxBody int64) {
+	if h.MaxBody < defaultMaxBody/unlikelyMaxBody {
+		warnUnlikely(h.log.logger, "max_body of "+h.provider.Name(), bytesOf(h.MaxBody), "genuine requests are refused with 413")
+	}
+}
+
+func bytesOf(n int64) string { return humanize.IBytes(uint64(n)) } //nolint:gosec // not negative
