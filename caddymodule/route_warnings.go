@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -129,7 +130,7 @@ func (h handlerJSON) answers() bool {
 	case "reverse_proxy":
 		return len(h.HandleResponse) == 0
 	case "static_response":
-		return h.StatusCode != "103"
+		return h.StatusCode.Int() != http.StatusEarlyHints
 	case "file_server":
 		return !h.PassThru
 	}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ func actOf(handler caddyhttp.MiddlewareHandler, matchers []caddyhttp.MatcherSets
 			a.directive = "abort"
 		case len(h.Headers["Location"]) > 0:
 			a.directive = "redir"
-		case h.StatusCode == "103":
+		case h.StatusCode.Int() == http.StatusEarlyHints:
 			a.prevents = ""
 		}
 		a.denies = by == byAddress || by == byMore && (h.Abort || h.StatusCode >= "400")

@@ -53,4 +53,4 @@ func (h *Handler) warnUnlikely(defaultMaxBody int64) {
 	}
 }
 
-func bytesOf(n int64) string { return humanize.IBytes(uint64(n)) } //nolint:gosec // not negative
+func bytesOf(n int64) string { return humanize.IBytes(uint64(n)) }

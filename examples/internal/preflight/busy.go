@@ -43,26 +43,27 @@ func reachable(address string) string {
 func occupant(ctx context.Context, address string) string {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	ask := func(path string) (*http.Response, error) {
+	ask := func(path string) (status int, header http.Header) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(address)+path, nil)
 		if err != nil {
-			return nil, err
+			return 0, nil
 		}
 		resp, err := http.DefaultTransport.RoundTrip(r)
-		if err == nil {
-			_ = resp.Body.Close() // its header tells enough
+		if err != nil {
+			return 0, nil
 		}
-		return resp, err
+		defer resp.Body.Close()
+		return resp.StatusCode, resp.Header
 	}
-	switch resp, err := ask("/scribegate/health/live"); {
-	case err != nil:
+	switch status, header := ask("/scribegate/health/live"); {
+	case header == nil:
 		return "a program that does not answer HTTP"
-	case resp.Header.Get("Server") == "Caddy":
+	case header.Get("Server") == "Caddy":
 		return "Caddy"
-	case resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Type") == "application/json":
+	case status == http.StatusOK && header.Get("Content-Type") == "application/json":
 		return "the admin API of a Scribegate"
 	}
-	if resp, err := ask("/config/"); err == nil && strings.HasPrefix(resp.Header.Get("Etag"), `"/config/`) {
+	if _, header := ask("/config/"); strings.HasPrefix(header.Get("Etag"), `"/config/`) {
 		return "the admin API of a Caddy"
 	}
 	return "a web server"
