@@ -68,6 +68,7 @@ func TestDeliveryOverHTTP(t *testing.T) {
 	for range count {
 		await(t, done, "the healthy upstream to have every event")
 	}
+	until(t, "every answer of the healthy upstream to be recorded", func() bool { return q.count("healthy", queue.Delivered) == count })
 	until(t, "10 events delivered to the upstream that streams", func() bool { return q.count("streams", queue.Delivered) == 10 })
 	until(t, "10 attempts at the upstream that redirects", func() bool { return obs.results()[queue.Failure] >= 10 })
 	until(t, "the absent upstream to be paused", func() bool {

@@ -3,6 +3,7 @@ package forwarder
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,12 @@ func (v *vault) credential(provider, source, header string) (string, bool) {
 	return value, ok && provider == "soniox" && header == "X-Webhook-Secret"
 }
 
+func (v *vault) count() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.asked
+}
+
 func (v *vault) set(source, value string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -44,15 +51,23 @@ func (v *vault) set(source, value string) {
 	v.bySource[source] = value
 }
 
-// rawSender answers 200 and notes the credentials and the attempts that it is sent.
-func rawSender(got *[]string) Sender {
-	var mu sync.Mutex
-	return senderFunc(func(_ context.Context, m *Message) (Answer, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		*got = append(*got, m.Header.Get("X-Webhook-Secret")+" "+m.Header.Get("scribegate-attempt"))
-		return Answer{Status: 200}, nil
-	})
+// A rawInbox answers 200 and notes the credentials and the attempts that it is sent.
+type rawInbox struct {
+	mu   sync.Mutex
+	sent []string
+}
+
+func (i *rawInbox) Send(_ context.Context, m *Message) (Answer, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.sent = append(i.sent, m.Header.Get("X-Webhook-Secret")+" "+m.Header.Get("scribegate-attempt"))
+	return Answer{Status: 200}, nil
+}
+
+func (i *rawInbox) all() []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.sent)
 }
 
 // A delivery whose credential is missing waits: it is not sent, uses no attempt,
@@ -63,13 +78,13 @@ func TestHeldWaitsForItsCredential(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				v, got := &vault{}, []string(nil)
+				v, inbox := &vault{}, new(rawInbox)
 				v.set("b", "secret of b")
-				r := newRig(t, Upstream{Name: "lab", Format: Raw, Sender: rawSender(&got), Credential: v.credential})
+				r := newRig(t, Upstream{Name: "lab", Format: Raw, Sender: inbox, Credential: v.credential})
 				item := r.addEvent("lab", fromSource("a"), retried)
 				elapse(time.Hour)
-				if state, outcomes := r.state(item); state != queue.Pending || len(outcomes) != 0 || len(got) != 0 {
-					t.Fatalf("the event is %s after %v, and %q was sent", state, outcomes, got)
+				if state, outcomes := r.state(item); state != queue.Pending || len(outcomes) != 0 || len(inbox.all()) != 0 {
+					t.Fatalf("the event is %s after %v, and %q was sent", state, outcomes, inbox.all())
 				}
 				if r.paused(t, "lab") || len(r.obs.pauses()) != 0 || len(r.obs.attempts) != 0 || len(r.obs.problems) != 0 {
 					t.Errorf("pauses %v, attempts %v, problems %v, want none", r.obs.pauses(), r.obs.attempts, r.obs.problems)
@@ -77,8 +92,8 @@ func TestHeldWaitsForItsCredential(t *testing.T) {
 				if n := r.d.Status()[0].InFlight; n != 0 {
 					t.Errorf("%d in flight, want none", n)
 				}
-				if v.asked > 3700 || r.claimCount() > 3700 {
-					t.Errorf("asked %d times for the credential and %d times for deliveries in an hour", v.asked, r.claimCount())
+				if v.count() > 3700 || r.claimCount() > 3700 {
+					t.Errorf("asked %d times for the credential and %d times for deliveries in an hour", v.count(), r.claimCount())
 				}
 				v.set("a", "secret of a")
 				elapse(credentialCheck)
@@ -86,8 +101,8 @@ func TestHeldWaitsForItsCredential(t *testing.T) {
 				if retried {
 					want = "secret of a 2"
 				}
-				if fmt.Sprint(got) != "["+want+"]" || r.count("lab", queue.Delivered) != 1 {
-					t.Errorf("sent %q, want %q", got, want)
+				if fmt.Sprint(inbox.all()) != "["+want+"]" || r.count("lab", queue.Delivered) != 1 {
+					t.Errorf("sent %q, want %q", inbox.all(), want)
 				}
 			})
 		})
@@ -99,28 +114,28 @@ func TestHeldWaitsForItsCredential(t *testing.T) {
 func TestHeldStarvesNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		v, got := &vault{}, []string(nil)
+		v, inbox := &vault{}, new(rawInbox)
 		v.set("b", "secret of b")
 		r := newRig(t)
 		for range 100 {
 			r.addEvent("lab", fromSource("a"), false)
 		}
 		r.addEvent("lab", fromSource("b"), false)
-		r.apply(Upstream{Name: "lab", Format: Raw, Sender: rawSender(&got), Credential: v.credential, Concurrency: 1, RateLimit: 1})
+		r.apply(Upstream{Name: "lab", Format: Raw, Sender: inbox, Credential: v.credential, Concurrency: 1, RateLimit: 1})
 		synctest.Wait()
-		if len(got) != 1 {
-			t.Fatalf("sent %q at once, want the event that has a credential", got)
+		if len(inbox.all()) != 1 {
+			t.Fatalf("sent %q at once, want the event that has a credential", inbox.all())
 		}
 		for range 3 {
 			r.addEvent("lab", fromSource("b"), false)
 		}
 		elapse(2 * time.Second)
-		if len(got) != 3 {
-			t.Errorf("sent %q within 2 s at a rate of 1, want 3", got)
+		if len(inbox.all()) != 3 {
+			t.Errorf("sent %q within 2 s at a rate of 1, want 3", inbox.all())
 		}
 		elapse(time.Hour)
-		if n := r.count("lab", queue.Pending); n != 100 || len(got) != 4 {
-			t.Errorf("%d wait and %d were sent, want 100 and 4", n, len(got))
+		if n := r.count("lab", queue.Pending); n != 100 || len(inbox.all()) != 4 {
+			t.Errorf("%d wait and %d were sent, want 100 and 4", n, len(inbox.all()))
 		}
 	})
 }
@@ -169,21 +184,21 @@ func TestHeldIsReleasedByAConfiguration(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				got := []string(nil)
-				up := Upstream{Name: "lab", Format: Raw, Identity: "http://a", Sender: rawSender(&got), Credential: new(vault).credential}
+				inbox := new(rawInbox)
+				up := Upstream{Name: "lab", Format: Raw, Identity: "http://a", Sender: inbox, Credential: new(vault).credential}
 				r := newRig(t, up)
 				for range 40 {
 					r.addEvent("lab", fromSource("a"), false)
 				}
 				elapse(time.Second / 2)
-				if len(got) != 0 || r.lent() != 40 {
-					t.Fatalf("%d sent and %d claimed, want 0 and 40", len(got), r.lent())
+				if len(inbox.all()) != 0 || r.lent() != 40 {
+					t.Fatalf("%d sent and %d claimed, want 0 and 40", len(inbox.all()), r.lent())
 				}
 				change(&up)
 				r.apply(up)
 				synctest.Wait()
-				if len(got) != 40 || r.count("lab", queue.Delivered) != 40 {
-					t.Errorf("%d of 40 were sent at once", len(got))
+				if len(inbox.all()) != 40 || r.count("lab", queue.Delivered) != 40 {
+					t.Errorf("%d of 40 were sent at once", len(inbox.all()))
 				}
 			})
 		})
@@ -204,10 +219,10 @@ func TestHeldForgetsWhatWasPurged(t *testing.T) {
 		if state, _ := r.state(item); state != queue.Dead || r.lent() != 0 {
 			t.Fatalf("the purged event is %s, %d claimed", state, r.lent())
 		}
-		asked := v.asked
+		asked := v.count()
 		elapse(time.Hour)
-		if v.asked != asked {
-			t.Errorf("asked for the credential %d times more", v.asked-asked)
+		if n := v.count(); n != asked {
+			t.Errorf("asked for the credential %d times more", n-asked)
 		}
 	})
 }
@@ -246,20 +261,20 @@ func TestHeldIsReleasedWithItsUpstream(t *testing.T) {
 func TestHeldIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		v, got := &vault{}, []string(nil)
+		v, inbox := &vault{}, new(rawInbox)
 		v.set("b", "secret of b")
 		r := newRig(t)
 		for range maxHeld + 100 {
 			r.addEvent("lab", fromSource("a"), false)
 		}
-		r.apply(Upstream{Name: "lab", Format: Raw, Sender: rawSender(&got), Credential: v.credential, Retry: []time.Duration{}})
+		r.apply(Upstream{Name: "lab", Format: Raw, Sender: inbox, Credential: v.credential, Retry: []time.Duration{}})
 		elapse(time.Minute)
 		if r.lent() != maxHeld || r.count("lab", queue.Pending) != maxHeld+100 {
 			t.Fatalf("%d claimed and %d pending, want %d and %d", r.lent(), r.count("lab", queue.Pending), maxHeld, maxHeld+100)
 		}
 		r.addEvent("lab", fromSource("b"), false)
 		synctest.Wait()
-		if len(got) != 1 {
+		if len(inbox.all()) != 1 {
 			t.Error("an event that has its credential is not sent")
 		}
 		v.set("a", "secret of a")
@@ -267,7 +282,7 @@ func TestHeldIsBounded(t *testing.T) {
 		if n := r.count("lab", queue.Delivered); n != maxHeld+101 {
 			t.Errorf("%d delivered, want all %d", n, maxHeld+101)
 		}
-		for _, sent := range got {
+		for _, sent := range inbox.all() {
 			if !strings.HasSuffix(sent, " 1") {
 				t.Fatalf("sent %q: waiting has used an attempt", sent)
 			}
