@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -115,7 +116,7 @@ func (b *Bolt) MaxSize() int64 { return b.MaxBytes }
 func (b *Bolt) Open(o OpenOptions) (queue.Queue, error) {
 	q, err := boltqueue.Open(boltqueue.Options{
 		Path: b.file, Keys: b.currentKeys(), Settings: o.Settings, OnCommit: o.OnCommit, OnFailure: o.OnFailure,
-		OnResealed: resealed(o.Current, b.file),
+		OnResealed: resealed(o.Current, b.file), OnClock: clockJumped(o.Current, b.file),
 	})
 	if err != nil {
 		return nil, err
@@ -144,6 +145,14 @@ func resealed(logger func() *zap.Logger, file string) func(boltqueue.Resealed) {
 		default:
 			logger.Info("all events are sealed with the first key now; the older keys may be taken out of encryption_key", fields...)
 		}
+	}
+}
+
+// clockJumped logs that the queue does not believe the clock yet.
+func clockJumped(logger func() *zap.Logger, file string) func(time.Duration) {
+	return func(ahead time.Duration) {
+		logger().Warn("the clock has jumped ahead, or the gateway was off for that long; what is kept for a time is deleted by this clock only once it has gone on for an hour: if it is wrong, set it right before",
+			zap.String("queue", file), zap.Duration("ahead", ahead))
 	}
 }
 

@@ -50,6 +50,7 @@ func (q *Queue) loop() {
 				q.step()
 			case <-q.closing:
 				q.intake.abandon(errClosing) // stores that wait for room
+				q.noteEnd()
 				return
 			}
 			continue
@@ -61,7 +62,7 @@ func (q *Queue) loop() {
 		}
 		var s *sweeping
 		if due {
-			s = new(sweeping)
+			s = &sweeping{queue: q}
 			ops = append(ops, s)
 			q.intake.unstick()
 			if q.failing.Load() {
@@ -101,6 +102,7 @@ func (q *Queue) attempt(ops []op) (bad int, err error) {
 		t.add(countJournal, n)
 		t.dirty = true
 	}
+	t.noteTime(noteEvery)
 	if t.dirty {
 		err = q.commit(t)
 	} else {
@@ -140,11 +142,13 @@ func (q *Queue) begin() (t *txn, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing the queue file: %w", err)
 	}
+	age, now := q.age.Now(q.now(), q.elapsed())
 	return &txn{
 		tx:       tx,
 		path:     q.file.path,
 		settings: *q.settings.Load(),
-		now:      nanos(q.now()),
+		now:      nanos(now),
+		age:      nanos(age),
 		lanes:    &q.lanes,
 		recent:   q.recent,
 		base:     q.counts,

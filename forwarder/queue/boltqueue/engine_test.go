@@ -25,7 +25,7 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 	path := filepath.Join(t.TempDir(), "queue.db")
 	open := func(s queue.Settings) queue.Queue {
 		t.Helper()
-		q = mustOpen(t, Options{Path: path, Settings: s, Now: clock.Now, copyBytes: 64, segment: 16 << 10, recent: 3, fault: func(string) error {
+		q = mustOpen(t, Options{Path: path, Settings: s, Now: clock.Now, Elapsed: clock.Elapsed, copyBytes: 64, segment: 16 << 10, recent: 3, fault: func(string) error {
 			if failing.Load() {
 				return errors.New("no space left on device")
 			}
@@ -103,7 +103,7 @@ func flush(t testing.TB, q *Queue) {
 
 func sweep(t testing.TB, q *Queue) {
 	t.Helper()
-	for s := (&sweeping{more: true}); s.more; {
+	for s := (&sweeping{queue: q, more: true}); s.more; {
 		if err := q.do(context.Background(), s.apply); err != nil {
 			t.Fatal(err)
 		}

@@ -56,6 +56,7 @@ const (
 	countDead        = "dead/"    // + upstream
 	countSealed      = "sealed/"  // + fingerprint: events by key
 	countJournal     = "journal"  // the number of the journal's entry up to which all are in the file
+	countTime        = "time"     // the age clock's, in nanoseconds
 )
 
 func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }

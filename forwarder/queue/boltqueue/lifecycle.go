@@ -96,5 +96,5 @@ func (t *txn) remove(seq uint64, r *record) {
 
 // forgotten reports whether the dedupe window of a receipt is over.
 func (t *txn) forgotten(receivedAt int64) bool {
-	return t.now-receivedAt >= int64(t.settings.DedupeWindow)
+	return t.age-receivedAt >= int64(t.settings.DedupeWindow)
 }

@@ -22,12 +22,17 @@ type Options struct {
 	Settings queue.Settings
 
 	Now      func() time.Time                      // nil is time.Now
+	Elapsed  func() time.Duration                  // the time that has passed since any one moment; nil is by Now's monotonic readings
 	OnCommit func(took time.Duration, changes int) // called after each commit; may be nil; must not block
 
 	// OnFailure is called when nothing, or not everything, can be written any
 	// more, with the reason, each time that a change could not be made even by
 	// itself, and with nil when that is over. It may be nil, and must not block.
 	OnFailure func(err error)
+
+	// OnClock is called when the clock has jumped ahead by more than a retention,
+	// with how far. It may be nil, and must not block.
+	OnClock func(ahead time.Duration)
 
 	// OnResealed is called when whatever was sealed with an older key than the
 	// first has been dealt with. It may be nil.
@@ -63,6 +68,10 @@ type Queue struct {
 	ring      atomic.Pointer[keyring]
 	wake      atomic.Pointer[func(upstream string)]
 	now       func() time.Time
+	elapsed   func() time.Duration
+	age       *queue.AgeClock // the committing goroutine's
+	doubted   bool            // whether onClock was called for the jump that there is; likewise
+	onClock   func(ahead time.Duration)
 	onCommit  func(took time.Duration, changes int)
 	onFailure func(err error)
 	failing   atomic.Bool // whether the last commit failed; set by the committing goroutine
@@ -111,6 +120,8 @@ func Open(o Options) (*Queue, error) {
 		file:      f,
 		lanes:     lanes{byName: make(map[string]*lane)},
 		now:       o.Now,
+		elapsed:   o.Elapsed,
+		onClock:   o.OnClock,
 		onCommit:  o.OnCommit,
 		onFailure: o.OnFailure,
 		hook:      o.fault,
@@ -123,6 +134,10 @@ func Open(o Options) (*Queue, error) {
 	q.recent = newRecent(o.recent)
 	if q.now == nil {
 		q.now = time.Now
+	}
+	if q.elapsed == nil {
+		began := q.now()
+		q.elapsed = func() time.Duration { return q.now().Sub(began) }
 	}
 	if o.waste > 0 {
 		q.waste.enough = o.waste
@@ -164,6 +179,8 @@ func (q *Queue) prepare(o Options) error {
 	if err != nil {
 		return err
 	}
+	q.age = queue.NewAgeClock(at(q.counts[countTime]), q.elapsed())
+	q.age.Now(q.now(), q.elapsed())
 	sealed := q.counts.sealed()
 	countSealedIn(entries, sealed)
 	ring, err := resolveKeys(q.file.path, o.Keys, sealed)
@@ -193,7 +210,12 @@ func (q *Queue) initialize(identity []byte) error {
 	for _, name := range []string{bucketCounts, bucketEvents, bucketPayloads, bucketIDs, bucketRecent} {
 		t.bucket(name)
 	}
-	return q.commit(t)
+	t.noteTime(noteEvery)
+	if err := q.commit(t); err != nil {
+		return err
+	}
+	q.counts = t.delta
+	return nil
 }
 
 // SetApart returns how many events had to be set apart, since their records

@@ -10,6 +10,13 @@ import (
 // never held up.
 const sweepSlice = 200
 
+// noteEvery is how often the time is written to the file while nothing else is, and
+// noteAtEnd how old what is written there may be at the end.
+const (
+	noteEvery = time.Hour
+	noteAtEnd = time.Minute
+)
+
 // sweepEvery is how often the sweep looks: each second, or more often where a
 // retention is shorter.
 func sweepEvery(s queue.Settings) time.Duration {
@@ -26,11 +33,14 @@ func sweepEvery(s queue.Settings) time.Duration {
 // goes by when events ended and not by a date set then, so that settings that
 // change apply at once.
 type sweeping struct {
+	queue *Queue
+
 	more bool // whether something is left to sweep
 	left int
 }
 
 func (s *sweeping) apply(t *txn) error {
+	s.queue.doubtClock()
 	s.more, s.left = false, sweepSlice
 	keep := int64(t.settings.KeepDelivered)
 	s.sweep(t, bucketHeld, keep, (*txn).dropHeld)
@@ -46,6 +56,41 @@ func (s *sweeping) apply(t *txn) error {
 }
 
 func (s *sweeping) done(error) {}
+
+// noteTime writes the time to the file for the next start: with whatever else
+// changes, or if what is there is older than that.
+func (t *txn) noteTime(than time.Duration) {
+	since := t.age - t.base[countTime]
+	if t.dirty || since >= int64(than) {
+		t.add(countTime, since)
+		t.dirty = true
+	}
+}
+
+// noteEnd writes down when the queue was closed. Where it fails, the next start does
+// not believe the clock at once.
+func (q *Queue) noteEnd() {
+	t, err := q.begin()
+	if err != nil {
+		return
+	}
+	if t.noteTime(noteAtEnd); t.dirty {
+		_ = q.commit(t)
+		return
+	}
+	q.rollback(t)
+}
+
+// doubtClock reports a clock that has jumped ahead by more than a retention, once
+// for each jump.
+func (q *Queue) doubtClock() {
+	s, ahead := q.settings.Load(), q.age.Ahead()
+	far := ahead > 0 && ahead >= min(s.DeadRetention, s.HistoryRetention)
+	if far && !q.doubted && q.onClock != nil {
+		q.onClock(ahead)
+	}
+	q.doubted = far
+}
 
 // sweep handles the events of a schedule whose end is at least retention ago.
 func (s *sweeping) sweep(t *txn, schedule string, retention int64, handle func(*txn, uint64, *record)) {
@@ -78,7 +123,7 @@ func (s *sweeping) due(t *txn, schedule string, retention int64) [][]byte {
 	var keys [][]byte
 	cur := b.Cursor()
 	for k, _ := cur.First(); len(k) > 8; k, _ = cur.Next() {
-		if int64(parseSeq(k[:8])) > t.now-retention { // timeKey wrote it
+		if int64(parseSeq(k[:8])) > t.age-retention { // timeKey wrote it
 			break
 		}
 		if s.left == 0 {

@@ -41,7 +41,8 @@ type txn struct {
 	tx       *bbolt.Tx
 	path     string // of the file, for errors
 	settings queue.Settings
-	now      int64
+	now      int64 // for the end of an event
+	age      int64 // by which ages are judged; earlier than now after the clock has jumped
 	lanes    *lanes
 	recent   *recent
 	base     counts // as committed; not to be changed

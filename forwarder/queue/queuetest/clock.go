@@ -7,8 +7,9 @@ import (
 
 // A Clock is a clock that only a test moves.
 type Clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu      sync.Mutex
+	now     time.Time
+	elapsed time.Duration
 }
 
 // NewClock returns a clock that stands still.
@@ -16,15 +17,30 @@ func NewClock() *Clock {
 	return &Clock{now: time.Date(2026, time.March, 19, 15, 30, 0, 0, time.UTC)}
 }
 
-// Now tells the time.
+// Now returns the time that the wall clock shows.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Advance moves the clock.
+// Elapsed returns how much time has passed, whatever the wall clock shows.
+func (c *Clock) Elapsed() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.elapsed
+}
+
+// Advance lets time pass.
 func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	c.elapsed += d
+}
+
+// Jump sets the wall clock ahead, or back.
+func (c *Clock) Jump(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)

@@ -72,7 +72,7 @@ type lent struct {
 var (
 	someIDs       = rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"})
 	someUpstreams = rapid.SampledFrom([]string{"ehr", "warehouse"})
-	someDuration  = rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, 10 * time.Minute, time.Hour})
+	someDuration  = rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, 10 * time.Minute, time.Hour, 3 * time.Hour})
 )
 
 func (m *machine) store(r *rapid.T) {
@@ -221,6 +221,11 @@ func (m *machine) configure(r *rapid.T) {
 func (m *machine) restart(r *rapid.T) {
 	if m.engine.Crash != nil && rapid.Bool().Draw(r, "crash") {
 		m.engine.Queue = m.engine.Crash(m.model.settings)
+		// What was killed may not have written down the time of its end.
+		m.engine.Sweep()
+		m.clock.Advance(time.Hour)
+		m.engine.Sweep()
+		m.model.sweep()
 	} else {
 		m.engine.Queue = m.engine.Reopen(m.model.settings)
 	}

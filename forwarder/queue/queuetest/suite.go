@@ -30,15 +30,15 @@ type Engine struct {
 	FailWrites func(fail bool)
 }
 
-// Open opens an empty store for one test. The engine is closed by the test or
-// at its end.
+// Open opens an empty store for one test, by the clock's Now and Elapsed. The engine
+// is closed by the test or at its end.
 type Open func(t testing.TB, s queue.Settings, clock *Clock) *Engine
 
 // Run runs the suite against an engine.
 func Run(t *testing.T, open Open) {
 	t.Helper()
 	for _, group := range [][]testCase{
-		storing, claiming, settling, failing, retaining, listing, replaying, purging, counting, progressing,
+		storing, claiming, settling, failing, retaining, jumping, listing, replaying, purging, counting, progressing,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
