@@ -19,7 +19,7 @@ func (g *gateway) warnAbandoned() {
 	}
 	_, opened, _ := strings.Cut(g.key, ":")
 	// The logger of the configuration that takes over: the others are closed.
-	logger := caddy.Log().Named(appName).With(zap.String("queue", opened))
+	logger := processLogger().With(zap.String("queue", opened))
 	switch count, err := g.waiting(); {
 	case err != nil:
 		logger.Warn("the configuration no longer opens a queue, and how many events wait in it is not known; they are kept, and are delivered once a configuration opens it again", zap.Error(err))

@@ -35,7 +35,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the routes up.
 func (a *Admin) Provision(ctx caddy.Context) error {
-	a.logger, a.audit = ctx.Logger(a), newAudit(ctx)
+	a.logger, a.audit = moduleLogger(ctx, a), newAudit(ctx)
 	return nil
 }
 

@@ -72,6 +72,15 @@ func writeReceived(w http.ResponseWriter, id string, duplicate bool) {
 	writeJSON(w, http.StatusOK, append(body, '}'))
 }
 
+// sendNow sends the answer that was written. A client on HTTP/1 has it whole then,
+// since its length is declared, whatever Caddy does next, such as writing to an
+// access log. In HTTP/2 and 3 an answer is whole only when the handlers return.
+func sendNow(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		_ = http.NewResponseController(w).Flush() // a client that has gone needs no answer
+	}
+}
+
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))

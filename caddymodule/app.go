@@ -55,6 +55,7 @@ type App struct {
 	Upstreams []*Upstream `json:"upstreams,omitempty"`
 
 	ctx         caddy.Context
+	logs        *logs
 	logger      *zap.Logger
 	engine      Engine
 	keys        func() []forwarder.SigningKey
@@ -76,7 +77,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the app up. It opens and starts nothing.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.logger, a.lease = ctx, ctx.Logger(), newLease()
+	a.ctx, a.logs, a.logger, a.lease = ctx, logsOf(ctx), moduleLogger(ctx), newLease()
 	a.credentials, a.unrouted = newCredentials(a.logger), new(typeSet)
 	if err := a.checkDurations(); err != nil {
 		return err
@@ -161,6 +162,7 @@ func (a *App) Start() error {
 	a.warnUnused()
 	a.warnSites()
 	a.traced = tracingConfigured(a.ctx)
+	endDespiteLog()
 	return a.lease.take(a)
 }
 
@@ -185,6 +187,7 @@ func (a *App) Cleanup() error {
 	if a.lease == nil {
 		return nil // not provisioned
 	}
+	defer a.logs.flush()
 	return a.lease.release()
 }
 

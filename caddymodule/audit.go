@@ -20,22 +20,24 @@ import (
 const auditName = "audit"
 
 // An action is the message of a line of the audit trail. The set is closed: the
-// outcome of a request, or what was done to an event after that.
+// outcome of a request, what was done to an event after that, or lines of the
+// trail itself that are missing.
 type action string
 
 const (
-	actionAccepted           = action(outcomeAccepted)
-	actionDuplicate          = action(outcomeDuplicate)
-	actionUnrouted           = action(outcomeUnrouted)
-	actionDropped            = action(outcomeDropped)
-	actionPassed             = action(outcomePassed)
-	actionRejected           = action(outcomeRejected)
-	actionQuarantined action = "quarantined"
-	actionDelivered   action = "delivered"
-	actionDead        action = "dead"
-	actionReplayed    action = "replayed"
-	actionPurged      action = "purged"
-	actionPayloadRead action = "payload_read"
+	actionAccepted            = action(outcomeAccepted)
+	actionDuplicate           = action(outcomeDuplicate)
+	actionUnrouted            = action(outcomeUnrouted)
+	actionDropped             = action(outcomeDropped)
+	actionPassed              = action(outcomePassed)
+	actionRejected            = action(outcomeRejected)
+	actionQuarantined  action = "quarantined"
+	actionDelivered    action = "delivered"
+	actionDead         action = "dead"
+	actionReplayed     action = "replayed"
+	actionPurged       action = "purged"
+	actionPayloadRead  action = "payload_read"
+	actionLinesDropped action = "lines_dropped"
 )
 
 // audit writes the audit trail: what became of which event, when, and by whom.
@@ -48,7 +50,7 @@ type audit struct {
 
 // newAudit takes the logger from the configuration, whatever module asks.
 func newAudit(ctx caddy.Context) audit {
-	return audit{ctx.Logger(new(App)).Named(auditName)}
+	return audit{logsOf(ctx).audit.wrap(ctx.Logger(new(App)).Named(auditName))}
 }
 
 // write writes a line. Fields stand in one order everywhere: the event, what

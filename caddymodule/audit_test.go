@@ -50,6 +50,7 @@ func (l auditLine) is(what action, keys ...string) bool {
 
 func auditLines(t *testing.T, file string) (lines []auditLine) {
 	t.Helper()
+	flushLogs()
 	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

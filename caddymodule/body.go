@@ -90,7 +90,7 @@ func newIncoming(r *http.Request) *incoming {
 // Read implements io.Reader.
 func (b *incoming) Read(p []byte) (int, error) {
 	n, err := b.request.Body.Read(p)
-	if err == io.EOF { //nolint:errorlint // an error that wraps it is no end of a body
+	if err == io.EOF { // an error that wraps it is not the end of a body
 		b.ended = true
 	}
 	return n, err
@@ -194,8 +194,7 @@ func linger(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rc := http.NewResponseController(w)
-	if rc.Flush() != nil || rc.SetReadDeadline(time.Now().Add(lingerTimeout)) != nil {
-		return
+	if rc.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
+		_, _ = io.Copy(io.Discard, r.Body)
 	}
-	_, _ = io.Copy(io.Discard, r.Body)
 }

@@ -67,6 +67,7 @@ type Handler struct {
 	provider verifier.Provider
 	app      *App // nil for a handler without deliver_to and signing secrets
 	log      handlerLog
+	logs     *logs
 }
 
 // A replayer is a provider whose captured requests stay genuine for a while.
@@ -126,7 +127,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.log = newHandlerLog(ctx.Logger(), newAudit(ctx), events.emit, h.provider.Name())
+	h.logs = logsOf(ctx)
+	h.log = newHandlerLog(moduleLogger(ctx), newAudit(ctx), events.emit, h.provider.Name())
 	if c, ok := h.provider.(credentialer); ok {
 		warnLoggedHeader(ctx, c.SecretHeader())
 	}
@@ -143,8 +145,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // Caddy would log an error with the request's URI and headers.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	start := time.Now()
-	silenceUpstreams() // a configuration that was refused may have undone it
+	keepUpstreamsSilenced() // a configuration that was refused may have undone it
 	limitReading(w, start)
+	h.logs.closeWhileStuck(w, r)
 	span := h.startReceiptSpan(r.Context())
 	defer span.End()
 	defer h.log.quietPanic() // before the span ends, which would tell of it
@@ -185,6 +188,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	h.describe(r, e, o, "")
 	h.observe(r, span, e, start, o)
 	writeReceived(w, e.ID, receipt.Duplicate)
+	sendNow(w, r)
 	return nil
 }
 
@@ -262,6 +266,7 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpa
 	span.rejected(a.reason, id)
 	h.log.rejected(r, a.reason, id)
 	a.write(w)
+	sendNow(w, r)
 	linger(w, r)
 }
 
@@ -275,8 +280,15 @@ func (h *Handler) observe(r *http.Request, span receiptSpan, e *event.Event, sta
 	}
 }
 
+// Cleanup has the lines written that still wait.
+func (h *Handler) Cleanup() error {
+	h.logs.flush()
+	return nil
+}
+
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

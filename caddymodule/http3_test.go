@@ -24,7 +24,7 @@ func (s *site) loadH3(upstream, block string) func(r *http.Request) (*http.Respo
 	if err := s.run(strings.Replace(config, "http://127.0.0.1:"+s.port, s.url, 1)); err != nil {
 		s.t.Fatal(err)
 	}
-	trusting := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the test's own site
+	trusting := &tls.Config{InsecureSkipVerify: true}
 	eventually(s.t, "a certificate", func() bool {
 		conn, err := tls.Dial("tcp", "127.0.0.1:"+s.port, trusting)
 		return err == nil && conn.Close() == nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -58,14 +59,36 @@ func (c *logCapture) Write(p []byte) (int, error) {
 
 func (c *logCapture) Close() error { return nil }
 
+// String returns the lines so far, once those that wait are written.
 func (c *logCapture) String() string {
+	flushLogs()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.buf.String()
 }
 
+// flushLogs waits until no line of a running configuration waits to be written.
+func flushLogs() {
+	idle := func(q *logQueue) bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return !q.writing
+	}
+	for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		waits := !idle(processLines)
+		allLogs.Range(func(_, l any) bool {
+			waits = waits || !idle(l.(*logs).lines) || !idle(l.(*logs).audit)
+			return true
+		})
+		if !waits {
+			return
+		}
+	}
+}
+
 // reset forgets the lines so far.
 func (c *logCapture) reset() {
+	flushLogs()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.buf.Reset()

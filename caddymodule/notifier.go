@@ -48,7 +48,7 @@ func newNotifier(ctx caddy.Context) (*notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("getting the events app: %w", err)
 	}
-	return &notifier{ctx: ctx, app: app.(*caddyevents.App), logger: ctx.Logger()}, nil
+	return &notifier{ctx: ctx, app: app.(*caddyevents.App), logger: moduleLogger(ctx)}, nil
 }
 
 // emit has the event emitted soon, or drops it.

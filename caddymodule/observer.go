@@ -24,7 +24,7 @@ type observer struct {
 // trail alone, which is a log like the others until it is given a file of its
 // own.
 func (o *observer) Attempted(r forwarder.AttemptReport) {
-	silenceUpstreams() // a configuration that was refused may have undone it
+	keepUpstreamsSilenced() // a configuration that was refused may have undone it
 	attemptMade(r.Outcome, r.Lag)
 	o.settled(r.Outcome)
 	var level zapcore.Level

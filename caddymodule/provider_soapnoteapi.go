@@ -52,7 +52,7 @@ func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
 		return err
 	}
 	secret, err := NewSecret(ctx, SecretOptions{
-		Name: "secret of soapnoteapi", Entries: p.Secrets, Doubt: doubtSOAPNoteAPI, Logger: ctx.Logger(),
+		Name: "secret of soapnoteapi", Entries: p.Secrets, Doubt: doubtSOAPNoteAPI, Logger: moduleLogger(ctx),
 	})
 	if err != nil {
 		return err

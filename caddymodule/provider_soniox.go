@@ -49,7 +49,7 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 		return err
 	}
 	secret, err := NewSecret(ctx, SecretOptions{
-		Name: "header " + p.Header + " of soniox", Entries: p.Values, Check: checkProofValue(p.Header), Doubt: doubtProofValue, Logger: ctx.Logger(),
+		Name: "header " + p.Header + " of soniox", Entries: p.Values, Check: checkProofValue(p.Header), Doubt: doubtProofValue, Logger: moduleLogger(ctx),
 	})
 	if err != nil {
 		return err

@@ -83,7 +83,7 @@ func (b *Bolt) Provision(ctx caddy.Context) error {
 	if len(b.EncryptionKeys) == 0 {
 		return nil
 	}
-	b.keys, err = NewSecret(ctx, SecretOptions{Name: "encryption_key", Entries: b.EncryptionKeys, Check: checkKey, Logger: ctx.Logger()})
+	b.keys, err = NewSecret(ctx, SecretOptions{Name: "encryption_key", Entries: b.EncryptionKeys, Check: checkKey, Logger: moduleLogger(ctx)})
 	return err
 }
 

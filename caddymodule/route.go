@@ -52,7 +52,7 @@ func newRouteSender(ctx caddy.Context, name string, routes caddyhttp.RouteList, 
 
 // Send implements forwarder.Sender.
 func (s *routeSender) Send(ctx context.Context, m *forwarder.Message) (forwarder.Answer, error) {
-	silenceUpstreams()
+	keepUpstreamsSilenced()
 	// The route may go on for a moment after its status is known, and so has a
 	// context that does not end with this call.
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))

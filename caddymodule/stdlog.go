@@ -5,6 +5,8 @@ import (
 	"io"
 	"log"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // unsolicited begins a line that net/http's client writes to Go's standard logger
@@ -14,21 +16,36 @@ import (
 // standard logger go to standard error, past the filter of its log.
 const unsolicited = "Unsolicited response received on idle HTTP channel"
 
-// silencing is held by whoever changes where Go's standard logger goes to.
+// silencing is held while Go's standard logger is looked at and changed.
 var silencing sync.Mutex
 
 // silenceUpstreams keeps from Go's standard logger what upstreams send behind
 // their answers. Caddy sets that logger when it loads a configuration, one that
-// it then refuses as well, so that this is done again and again. It costs next to
-// nothing where there is nothing to do.
+// it then refuses as well, so that this is done again and again, see
+// keepUpstreamsSilenced.
 func silenceUpstreams() {
-	if silenced() {
-		return
-	}
 	silencing.Lock()
 	defer silencing.Unlock()
 	if !silenced() {
 		log.SetOutput(silencer{log.Writer()})
+	}
+}
+
+// silenceEvery is how often keepUpstreamsSilenced looks, at most.
+const silenceEvery = 10 * time.Millisecond
+
+var (
+	started    = time.Now()
+	silencedAt atomic.Int64 // nanoseconds from started to when it was last looked
+)
+
+// keepUpstreamsSilenced has silenceUpstreams done soon. It waits for nothing: a
+// line of the standard logger that cannot be written holds that logger's lock.
+func keepUpstreamsSilenced() {
+	now, last := int64(time.Since(started)), silencedAt.Load()
+	if now-last >= int64(silenceEvery) && silencedAt.CompareAndSwap(last, now) && silencing.TryLock() {
+		silencing.Unlock()
+		go silenceUpstreams()
 	}
 }
 
@@ -37,17 +54,23 @@ func silenced() bool {
 	return yes
 }
 
-// A silencer passes lines on, without what an upstream sent.
+// A silencer passes lines on, without what an upstream sent, and has them written
+// by another goroutine: who writes one holds the standard logger's lock.
 type silencer struct{ next io.Writer }
 
 // Write implements io.Writer. The standard logger writes each line at once.
 func (s silencer) Write(line []byte) (int, error) {
-	told := line
+	passed := bytes.Clone(line)
 	if before, _, found := bytes.Cut(line, []byte(unsolicited)); found {
-		told = append(bytes.Clone(before), "an upstream sent more than its answer; see that its Content-Length is that of the body\n"...)
+		passed = append(bytes.Clone(before), "an upstream sent more than its answer; see that its Content-Length is that of the body\n"...)
 	}
-	if _, err := s.next.Write(told); err != nil {
-		return 0, err
-	}
+	processLines.add(logLine{
+		write: func() {
+			if _, err := s.next.Write(passed); err != nil {
+				processLines.failed++
+			}
+		},
+		size: len(passed),
+	})
 	return len(line), nil
 }

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 )
 
@@ -65,5 +64,5 @@ func (g *gateway) logger() *zap.Logger {
 	if a := g.configuration(); a != nil {
 		return a.logger
 	}
-	return caddy.Log().Named(appName)
+	return processLogger()
 }

@@ -1,0 +1,318 @@
+package caddymodule
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+const (
+	// maxLogLines and maxLogBytes are how much may wait for a log. What comes
+	// while so much waits is dropped.
+	maxLogLines = 4 << 10
+	maxLogBytes = 4 << 20
+)
+
+const (
+	// flushTimeout is how long the end of a configuration waits for a log.
+	flushTimeout = time.Second
+
+	// stuckAfter is how long a line may take to be written before its log
+	// counts as stuck.
+	stuckAfter = time.Second
+)
+
+// moduleLogger returns the logger of the module that is being provisioned, or of
+// the one given. Another goroutine writes its lines, in their order, so that a log
+// that cannot be written holds up neither an answer nor a delivery.
+func moduleLogger(ctx caddy.Context, module ...caddy.Module) *zap.Logger {
+	return logsOf(ctx).lines.wrap(ctx.Logger(module...))
+}
+
+// logs are the queues of one configuration: a log that is stuck keeps nothing
+// from the audit trail where that has a file of its own.
+type logs struct{ lines, audit *logQueue }
+
+// allLogs has the logs of each configuration by its metrics registry, which all
+// of its modules share.
+var allLogs sync.Map
+
+func logsOf(ctx caddy.Context) *logs {
+	key := ctx.GetMetricsRegistry()
+	if known, ok := allLogs.Load(key); ok {
+		return known.(*logs)
+	}
+	logger := ctx.Logger(new(App))
+	known, loaded := allLogs.LoadOrStore(key, &logs{
+		lines: newLogQueue(func() *zap.Logger { return logger }, zapcore.WarnLevel, linesDropped),
+		audit: newLogQueue(func() *zap.Logger { return logger.Named(auditName) }, zapcore.InfoLevel, string(actionLinesDropped)),
+	})
+	if !loaded && ctx.Context != nil {
+		context.AfterFunc(ctx, func() { allLogs.Delete(key) })
+	}
+	return known.(*logs)
+}
+
+const linesDropped = "lines of the log were dropped, since it could not be written, or not as fast as they came"
+
+// processLines is the queue for lines that belong to no configuration.
+var processLines = newLogQueue(processLog, zapcore.WarnLevel, linesDropped)
+
+func processLog() *zap.Logger { return caddy.Log().Named(appName) }
+
+// processLogger returns the logger for what belongs to no configuration.
+func processLogger() *zap.Logger { return processLines.wrap(processLog()) }
+
+// closeWhileStuck has an HTTP/1 connection closed behind the answer while a line
+// cannot be written: an access log of Caddy's that goes the same way would hold up
+// the next request on the connection.
+func (l *logs) closeWhileStuck(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && max(l.lines.stuckFor(), l.audit.stuckFor()) >= stuckAfter {
+		w.Header().Set("Connection", "close")
+	}
+}
+
+// flush waits until all lines are written, or flushTimeout. A module that was not
+// provisioned has no logs.
+func (l *logs) flush() {
+	if l == nil {
+		return
+	}
+	l.audit.flush()
+	l.lines.flush()
+}
+
+// A logQueue holds lines until they are written. A goroutine that writes them is
+// there only while some wait.
+type logQueue struct {
+	dropped func(n int) // writes a line that says how many were dropped
+
+	began atomic.Int64 // when the write that is under way began; 0 where none is
+
+	mu      sync.Mutex
+	waiting []logLine
+	lines   int // waiting, and those that are being written
+	bytes   int
+	missed  int           // lines dropped behind the last that waits
+	writing bool          // the goroutine is there
+	idle    chan struct{} // closed when it ends; nil where nobody waits for that
+
+	failed int // lines that could not be written; of the goroutine only
+}
+
+// A logLine is a line that waits.
+type logLine struct {
+	write  func()
+	size   int
+	missed int // how many lines before this one were dropped
+}
+
+// newLogQueue makes a queue that writes a line of its own about dropped ones.
+func newLogQueue(logger func() *zap.Logger, level zapcore.Level, message string) *logQueue {
+	q := new(logQueue)
+	q.dropped = func(n int) {
+		logger().WithOptions(zap.ErrorOutput(failureCounter{q})).Log(level, message, zap.Int("dropped", n))
+	}
+	return q
+}
+
+// wrap returns a logger whose lines go through the queue.
+func (q *logQueue) wrap(logger *zap.Logger) *zap.Logger {
+	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return queuedCore{core, q} }))
+}
+
+// A queuedCore has lines written by a queue.
+type queuedCore struct {
+	zapcore.Core
+	queue *logQueue
+}
+
+// With implements zapcore.Core.
+func (c queuedCore) With(fields []zapcore.Field) zapcore.Core {
+	return queuedCore{c.Core.With(fields), c.queue}
+}
+
+// Check implements zapcore.Core.
+func (c queuedCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if !c.Enabled(entry.Level) {
+		return checked
+	}
+	return checked.AddCore(entry, c)
+}
+
+// Write implements zapcore.Core.
+func (c queuedCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	checked := c.Core.Check(entry, nil)
+	if checked == nil {
+		return nil
+	}
+	checked.ErrorOutput = failureCounter{c.queue}
+	own, size := ownFields(fields)
+	c.queue.add(logLine{
+		write: func() { checked.Write(own...) },
+		size:  size + len(entry.Message) + len(entry.Stack),
+	})
+	return nil
+}
+
+// Sync implements zapcore.Core.
+func (c queuedCore) Sync() error {
+	c.queue.flush()
+	return c.Core.Sync()
+}
+
+// ownFields copies fields, so that nothing that the caller may change is read
+// later, and says about how many bytes they have.
+func ownFields(fields []zapcore.Field) (own []zapcore.Field, size int) {
+	own = make([]zapcore.Field, len(fields))
+	for i, f := range fields {
+		if f.Interface != nil && f.Type != zapcore.TimeType && f.Type != zapcore.TimeFullType {
+			f = evaluated(f)
+		}
+		own[i] = f
+		size += 64 + len(f.Key) + len(f.String)
+	}
+	return own, size
+}
+
+// evaluated returns a field that holds what a field says now.
+func evaluated(f zapcore.Field) zapcore.Field {
+	values := zapcore.NewMapObjectEncoder()
+	f.AddTo(values)
+	if text, ok := values.Fields[f.Key].(string); ok {
+		return zap.String(f.Key, text)
+	}
+	return zap.Any(f.Key, values.Fields[f.Key])
+}
+
+// add has a line written soon, or drops it. Once lines are dropped, they are
+// until half of those that wait are written, so that the log does not become one
+// line about dropped ones after another.
+func (q *logQueue) add(l logLine) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	room := 1
+	if q.missed > 0 {
+		room = 2
+	}
+	if q.lines >= maxLogLines/room || q.bytes+l.size > maxLogBytes/room {
+		q.missed++
+		return
+	}
+	l.missed, q.missed = q.missed, 0
+	q.waiting = append(q.waiting, l)
+	q.lines++
+	q.bytes += l.size
+	if !q.writing {
+		q.writing = true
+		go q.write()
+	}
+}
+
+// write writes what waits, and ends when nothing does.
+func (q *logQueue) write() {
+	var batch []logLine
+	for {
+		q.mu.Lock()
+		batch, q.waiting = q.waiting, batch[:0]
+		missed := 0
+		if len(batch) == 0 {
+			if missed, q.missed = q.missed, 0; missed == 0 {
+				q.end()
+				q.mu.Unlock()
+				return
+			}
+		}
+		q.mu.Unlock()
+		q.account(missed)
+		for i, l := range batch {
+			q.account(l.missed)
+			q.began.Store(time.Now().UnixNano())
+			l.write()
+			q.began.Store(0)
+			batch[i] = logLine{}
+			q.mu.Lock()
+			q.lines--
+			q.bytes -= l.size
+			q.mu.Unlock()
+		}
+	}
+}
+
+// end lets those go on who wait for the queue. q.mu is held.
+func (q *logQueue) end() {
+	q.writing = false
+	q.waiting = nil
+	if q.idle != nil {
+		close(q.idle)
+		q.idle = nil
+	}
+}
+
+// account writes how many lines were dropped or could not be written, if any.
+func (q *logQueue) account(missed int) {
+	missed += q.failed
+	if missed == 0 {
+		return
+	}
+	q.failed = 0
+	q.began.Store(time.Now().UnixNano())
+	q.dropped(missed)
+	q.began.Store(0)
+	if q.failed > 0 {
+		q.failed = missed // that line could not be written either
+	}
+}
+
+// stuckFor is how long the line that is being written has taken by now.
+func (q *logQueue) stuckFor() time.Duration {
+	began := q.began.Load()
+	if began == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, began))
+}
+
+// flush waits until all lines are written, for flushTimeout at most, and not
+// again for one that has taken so long already.
+func (q *logQueue) flush() {
+	q.mu.Lock()
+	if !q.writing || q.stuckFor() >= flushTimeout {
+		q.mu.Unlock()
+		return
+	}
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+	}
+	idle := q.idle
+	q.mu.Unlock()
+	select {
+	case <-idle:
+	case <-time.After(flushTimeout):
+	}
+}
+
+// A failureCounter counts the lines that a queue could not write: zap writes a
+// line to it for each.
+type failureCounter struct{ queue *logQueue }
+
+// Write implements zapcore.WriteSyncer.
+func (c failureCounter) Write(p []byte) (int, error) {
+	c.queue.failed++
+	return len(p), nil
+}
+
+// Sync implements zapcore.WriteSyncer.
+func (failureCounter) Sync() error { return nil }
+
+// Interface guards
+var (
+	_ zapcore.Core        = queuedCore{}
+	_ zapcore.WriteSyncer = failureCounter{}
+)
