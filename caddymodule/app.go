@@ -154,7 +154,7 @@ func (a *App) queueSettings() queue.Settings {
 }
 
 // Start opens the queue, or takes it over from the configuration that is being
-// replaced, and lines this configuration up to act once that one has stopped.
+// replaced. This configuration delivers once that one has stopped.
 func (a *App) Start() error {
 	if len(a.Upstreams) == 0 {
 		return nil // handlers without deliver_to keep nothing
@@ -166,10 +166,10 @@ func (a *App) Start() error {
 	return a.lease.take(a)
 }
 
-// Stop ends this configuration's turn. The queue stays open: requests that are
+// Stop ends this configuration's deliveries. The queue stays open: requests that are
 // still in their handlers store their events.
 func (a *App) Stop() error {
-	a.lease.retire()
+	a.lease.deactivate()
 	return nil
 }
 

@@ -34,7 +34,7 @@ type Engine interface {
 	Check(q queue.Queue) error
 
 	// Adopt has an open queue with the same key take them on. It is called
-	// again and again while the configuration acts, since files that the
+	// again and again while the configuration is active, since files that the
 	// settings name may change; then it is quick where nothing has.
 	Adopt(q queue.Queue) error
 }
@@ -44,8 +44,8 @@ type OpenOptions struct {
 	Settings queue.Settings
 	Logger   *zap.Logger
 
-	// Current returns the logger of whichever configuration acts, for what is
-	// told after Open: the queue outlives the one that opened it.
+	// Current returns the logger of the current configuration, for what is
+	// reported after Open: the queue outlives the one that opened it.
 	Current func() *zap.Logger
 
 	// OnCommit is told of every durable write: how long it took and how many

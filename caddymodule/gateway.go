@@ -22,10 +22,6 @@ import (
 // the queue is opened the next time.
 const closeGrace = 5 * time.Second
 
-// adoptGrace is how long a configuration that becomes active waits for the queue to
-// adopt its settings, which a slow disk can hold up. They come into force later then.
-var adoptGrace = 2 * time.Second
-
 // exportGrace is how long the last spans may take to be exported.
 const exportGrace = 2 * time.Second
 
@@ -108,35 +104,6 @@ func (g *gateway) activate(a *App) {
 	g.warnOrphans(a)
 }
 
-// adopt has the queue adopt the settings of the active configuration, and returns
-// that. To read which one it is and to adopt its settings is one step, so that the
-// settings of a configuration never come after those of its successor.
-func (g *gateway) adopt() (a *App, err error) {
-	g.adopting.Lock()
-	defer g.adopting.Unlock()
-	if a = g.active.Load(); a != nil {
-		err = a.engine.Adopt(g.queue)
-	}
-	return a, err
-}
-
-// adoptSoon waits for the queue to adopt a configuration's settings, but no longer
-// than adoptGrace.
-func (g *gateway) adoptSoon(a *App) {
-	adopted := make(chan struct{})
-	go func() {
-		defer close(adopted)
-		if a, err := g.adopt(); err != nil && !errors.Is(err, queue.ErrClosed) {
-			a.logger.Error("the queue could not take on the new settings and goes on with the old ones", zap.Error(err))
-		}
-	}()
-	select {
-	case <-adopted:
-	case <-time.After(adoptGrace):
-		a.logger.Warn("the queue has not taken on the new settings yet, since its disk is slow or hangs; the old ones stay in force until it has", zap.String("queue", g.key))
-	}
-}
-
 // tracer is what makes the spans of a configuration's attempts; nil where it has
 // no `tracing`. g.mu is held.
 func (g *gateway) tracer(a *App) trace.Tracer {
@@ -167,20 +134,6 @@ func (g *gateway) store(ctx context.Context, it queue.Item) (queue.Receipt, erro
 	receipt, err := g.queue.Store(ctx, it)
 	g.inquiry.note(err)
 	return receipt, err
-}
-
-// follow has the queue adopt what has changed in the files that its engine's
-// settings name, and unlocks following. No event waits for it.
-func (g *gateway) follow() {
-	defer g.following.Unlock()
-	a, err := g.adopt()
-	if a == nil || errors.Is(err, queue.ErrClosed) {
-		return
-	}
-	if err != nil && !g.refused {
-		a.logger.Error("the queue's settings have changed in a file and cannot be taken on; the old ones stay in force", zap.Error(err))
-	}
-	g.refused = err != nil
 }
 
 // warnOrphans tells of events whose upstream the configuration does not know.

@@ -23,7 +23,8 @@ type lease struct {
 
 func newLease() *lease { return &lease{ready: make(chan struct{})} }
 
-// take opens or shares the gateway and lines the app up.
+// take opens or shares the gateway, and lets the app deliver once those before it have
+// stopped.
 func (l *lease) take(a *App) error {
 	key := a.engine.Key()
 	value, loaded, err := gateways.LoadOrNew(key, func() (caddy.Destructor, error) { return openGateway(a) })
@@ -41,15 +42,15 @@ func (l *lease) take(a *App) error {
 	defer l.mu.Unlock()
 	l.key, l.app = key, a
 	l.gateway.Store(g)
-	turns.push(turn{app: a, gateway: g})
+	generations.add(generation{app: a, gateway: g})
 	close(l.ready)
 	return nil
 }
 
-// retire ends the app's turn.
-func (l *lease) retire() {
+// deactivate ends the app's deliveries.
+func (l *lease) deactivate() {
 	if l.gateway.Load() != nil {
-		turns.remove(l.app)
+		generations.remove(l.app)
 	}
 }
 
@@ -65,7 +66,7 @@ func (l *lease) release() error {
 		close(l.ready) // the configuration was given up before this app started
 		return nil
 	}
-	turns.remove(l.app) // a configuration that failed to start is not stopped
+	generations.remove(l.app) // a configuration that failed to start is not stopped
 	_, err := gateways.Delete(l.key)
 	return err
 }

@@ -17,7 +17,7 @@ func init() { caddy.RegisterModule(brokenApp{}) }
 // brokenApp is an app of somebody else's that fails to start.
 type brokenApp struct{}
 
-// brokenSaw is how many configurations were lined up when a brokenApp failed.
+// brokenSaw is how many configurations had started when a brokenApp failed.
 var brokenSaw []int
 
 func (brokenApp) CaddyModule() caddy.ModuleInfo {
@@ -25,7 +25,7 @@ func (brokenApp) CaddyModule() caddy.ModuleInfo {
 }
 
 func (brokenApp) Start() error {
-	brokenSaw = append(brokenSaw, linedUp())
+	brokenSaw = append(brokenSaw, generationCount())
 	return errors.New("broken on purpose")
 }
 
@@ -97,8 +97,8 @@ func TestReloadKeepsTheQueue(t *testing.T) {
 	if r := do(t, s.soapnote("/soapnote", note("first"))); r.id(t) != first || !strings.Contains(r.body, `"duplicate":true`) {
 		t.Errorf("the event of before the reload, sent again: %s", r.body)
 	}
-	if n := linedUp(); n != 1 {
-		t.Errorf("%d configurations are lined up, want 1", n)
+	if n := generationCount(); n != 1 {
+		t.Errorf("%d configurations have started and not stopped, want 1", n)
 	}
 }
 
@@ -177,8 +177,8 @@ func TestRejectedReload(t *testing.T) {
 		if n := len(intruder.deliveries()); n != 0 {
 			t.Fatalf("the rejected configuration made %d deliveries", n)
 		}
-		if n := linedUp(); n != 1 {
-			t.Errorf("%d configurations are lined up, want 1", n)
+		if n := generationCount(); n != 1 {
+			t.Errorf("%d configurations have started and not stopped, want 1", n)
 		}
 	}
 	for i, tt := range tests {

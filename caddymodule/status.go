@@ -123,7 +123,7 @@ func (l *gatewayList) remove(g *gateway) {
 	l.all = slices.DeleteFunc(l.all, func(other *gateway) bool { return other == g })
 }
 
-// currentGateway returns the gateway of the newest configuration that acts, or
+// currentGateway returns the gateway of the newest configuration that was active, or
 // nil. Two are open only while one configuration gives way to another with a
 // different queue.
 func currentGateway() *gateway {

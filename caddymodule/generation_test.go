@@ -13,11 +13,11 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// linedUp counts the configurations that have started and not stopped.
-func linedUp() int {
-	turns.mu.Lock()
-	defer turns.mu.Unlock()
-	return len(turns.waiting)
+// generationCount counts the configurations that have started and not stopped.
+func generationCount() int {
+	generations.mu.Lock()
+	defer generations.mu.Unlock()
+	return len(generations.all)
 }
 
 // A rejected configuration may name a queue of its own, with events in it that
@@ -67,8 +67,8 @@ func TestRejectedConfigurationWithAnotherQueue(t *testing.T) {
 	if n := len(intruder.deliveries()); n != 0 {
 		t.Errorf("the rejected configuration made %d deliveries", n)
 	}
-	if n := linedUp(); n != 1 {
-		t.Errorf("%d configurations are lined up, want 1", n)
+	if n := generationCount(); n != 1 {
+		t.Errorf("%d configurations have started and not stopped, want 1", n)
 	}
 
 	s.load(away, soapnoteTo("ehr"))
