@@ -161,8 +161,8 @@ func (b *incoming) lookBeyond() (n int, err error) {
 	return n, nil
 }
 
-// bodyError tells what a failed read means. A body that request_body cuts off
-// is too large; whatever else goes wrong, it did not arrive whole.
+// bodyError returns the rejection for a failed read. A body that Caddy's
+// request_body cuts off is too large; after any other error it is incomplete.
 func bodyError(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &verifier.Rejection{Reason: verifier.TooLarge}

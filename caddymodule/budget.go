@@ -55,7 +55,7 @@ var errNoRoom = errors.New("too many bodies are being received")
 type budget struct {
 	mu      sync.Mutex
 	free    [parts]int64
-	waiting []*roomRequest // in the order in which they came
+	waiting []*waiter // in the order in which they came
 }
 
 func newBudget(sizes [parts]int64) *budget { return &budget{free: sizes} }
@@ -78,8 +78,13 @@ type roomRequest struct {
 	size  int64 // of the next buffer
 	whole int64 // of the largest that the body can ever need
 	small bool  // whether the body is small, for all that is known
-	found room  // set once granted is closed
-	done  chan struct{}
+}
+
+// A waiter is a request that waits.
+type waiter struct {
+	roomRequest
+	granted room          // set once done is closed
+	done    chan struct{} // closed once there is room
 }
 
 // grow adds a room for a larger buffer and returns its size, which is
@@ -87,20 +92,22 @@ type roomRequest struct {
 func (a *allowance) grow(ctx context.Context, until time.Time, req roomRequest) (int64, error) {
 	b := a.budget
 	b.mu.Lock()
-	if !b.find(&req) {
-		if err := b.enqueue(a, &req); err != nil {
-			b.mu.Unlock()
-			return 0, err
-		}
+	found, ok := b.find(req)
+	if ok {
 		b.mu.Unlock()
-		if err := b.await(ctx, until, &req); err != nil {
+	} else {
+		w, err := b.enqueue(a, req)
+		b.mu.Unlock()
+		if err != nil {
 			return 0, err
 		}
-		b.mu.Lock()
+		if err := b.await(ctx, until, w); err != nil {
+			return 0, err
+		}
+		found = w.granted
 	}
-	a.old, a.held = a.held, req.found
-	b.mu.Unlock()
-	return req.found.size, nil
+	a.old, a.held = a.held, found
+	return found.size, nil
 }
 
 // settle gives the former buffer's room back.
@@ -115,50 +122,54 @@ func (a *allowance) release() {
 	a.old, a.held = room{}, room{}
 }
 
-// find gives a request room that is free now, if there is some. b.mu is held.
-func (b *budget) find(req *roomRequest) bool {
-	return req.small && b.take(req, smallPart, req.size) || b.take(req, commonPart, req.size)
+// find takes room that is free now, if there is some. b.mu is held.
+func (b *budget) find(req roomRequest) (room, bool) {
+	if req.small {
+		if found, ok := b.take(smallPart, req.size); ok {
+			return found, true
+		}
+	}
+	return b.take(commonPart, req.size)
 }
 
-// take gives a request room in one part. b.mu is held.
-func (b *budget) take(req *roomRequest, from part, size int64) bool {
+// take takes room from one part. b.mu is held.
+func (b *budget) take(from part, size int64) (room, bool) {
 	if b.free[from] < size {
-		return false
+		return room{}, false
 	}
 	b.free[from] -= size
-	req.found = room{from, size}
-	return true
+	return room{from, size}, true
 }
 
 // enqueue has a body wait for room. b.mu is held.
-func (b *budget) enqueue(a *allowance, req *roomRequest) error {
+func (b *budget) enqueue(a *allowance, req roomRequest) (*waiter, error) {
 	if !req.small && a.held.part == smallPart && a.held.size > 0 {
-		if b.free[outgrownPart] < a.held.size {
-			return errNoRoom
+		moved, ok := b.take(outgrownPart, a.held.size)
+		if !ok {
+			return nil, errNoRoom
 		}
-		b.free[outgrownPart] -= a.held.size
 		b.free[smallPart] += a.held.size
-		a.held.part = outgrownPart
+		a.held = moved
 	}
-	req.done = make(chan struct{})
-	b.waiting = append(b.waiting, req)
+	w := &waiter{roomRequest: req, done: make(chan struct{})}
+	b.waiting = append(b.waiting, w)
 	b.grant()
-	return nil
+	return w, nil
 }
 
 // await returns once a request that waits has its room.
-func (b *budget) await(ctx context.Context, until time.Time, req *roomRequest) error {
+func (b *budget) await(ctx context.Context, until time.Time, w *waiter) error {
 	patience := time.NewTimer(time.Until(until))
 	defer patience.Stop()
 	select {
-	case <-req.done:
+	case <-w.done:
 		return nil
 	case <-patience.C:
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	i := slices.Index(b.waiting, req)
+	i := slices.Index(b.waiting, w)
 	if i < 0 {
 		return nil // granted at the last moment
 	}
@@ -184,12 +195,17 @@ func (b *budget) grant() {
 		return
 	}
 	first := true
-	b.waiting = slices.DeleteFunc(b.waiting, func(req *roomRequest) bool {
-		if b.find(req) || first && b.take(req, wholePart, req.whole) {
-			close(req.done)
-			return true
+	b.waiting = slices.DeleteFunc(b.waiting, func(w *waiter) bool {
+		found, ok := b.find(w.roomRequest)
+		if !ok && first {
+			found, ok = b.take(wholePart, w.whole)
 		}
-		first = false
-		return false
+		if !ok {
+			first = false
+			return false
+		}
+		w.granted = found
+		close(w.done)
+		return true
 	})
 }

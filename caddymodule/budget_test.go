@@ -210,7 +210,7 @@ func TestTwoLargestBodiesNeverWait(t *testing.T) {
 }
 
 // Strangers fill the budget for bodies that are not proved genuine, and hold no
-// more. Who comes then waits, and is asked to come again.
+// more. The next request waits, and is answered 503 with Retry-After.
 func TestBudgetIsFull(t *testing.T) {
 	shorten(t, &storeTimeout, 300*time.Millisecond)
 	full := [parts]int64{smallPart: firstRead, commonPart: 3 * firstRead}

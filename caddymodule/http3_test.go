@@ -65,7 +65,7 @@ func TestBodyIsNotAsDeclaredOverHTTP3(t *testing.T) {
 			if err != nil || resp.ProtoMajor != 3 {
 				t.Fatalf("%s, %v", resp.Proto, err)
 			}
-			t.Logf("HTTP/3      | body %-35s | %d %s", test.name, resp.StatusCode, answer)
+			t.Logf("HTTP/3      | body %-53s | %d %s", test.name, resp.StatusCode, answer)
 			if resp.StatusCode != test.status || test.status == http.StatusRequestTimeout && string(answer) != saysTimeout {
 				t.Errorf("answer %d %s, want %d", resp.StatusCode, answer, test.status)
 			}

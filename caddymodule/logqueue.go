@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -86,6 +87,7 @@ func (l *logs) flush() {
 	}
 	l.audit.flush()
 	l.lines.flush()
+	processLines.flush()
 }
 
 // A logQueue holds lines until they are written. A goroutine that writes them is
@@ -183,6 +185,11 @@ func ownFields(fields []zapcore.Field) (own []zapcore.Field, size int) {
 
 // evaluated returns a field that holds what a field says now.
 func evaluated(f zapcore.Field) zapcore.Field {
+	if f.Type == zapcore.ReflectType {
+		if text, err := json.Marshal(f.Interface); err == nil {
+			return zap.Reflect(f.Key, json.RawMessage(text))
+		}
+	}
 	values := zapcore.NewMapObjectEncoder()
 	f.AddTo(values)
 	if text, ok := values.Fields[f.Key].(string); ok {
@@ -245,7 +252,7 @@ func (q *logQueue) write() {
 	}
 }
 
-// end lets those go on who wait for the queue. q.mu is held.
+// end notes that nothing is being written any more. q.mu is held.
 func (q *logQueue) end() {
 	q.writing = false
 	q.waiting = nil

@@ -76,13 +76,14 @@ func TestQueuedLinesAreTheSame(t *testing.T) {
 		behind.stuck = make(chan struct{})
 		for _, logger := range []*zap.Logger{jsonLogger(&direct), queued} {
 			list, content, failure := []string{"a", "b"}, []byte("stack"), &changingError{"no room"}
+			counts := map[string]int{"a": 1}
 			logger = logger.Named("name").With(zap.String("provider", "soniox"))
 			logger.Debug("below the level")
 			logger.Info("text", zap.String("event_id", "1"), zap.Int("attempt", 2), zap.Bool("yes", true), zap.Skip())
 			logger.Warn("times", zap.Duration("after", time.Second), zap.Time("at", time.Unix(1, 0)), zap.Float64("x", 0.5))
-			logger.Error("lists", zap.Strings("event_ids", list), zap.ByteString("stack", content), zap.Error(failure), zap.Any("any", map[string]int{"a": 1}))
+			logger.Error("lists", zap.Strings("event_ids", list), zap.ByteString("stack", content), zap.Error(failure), zap.Any("any", counts))
 			logger.With(zap.Namespace("inner")).Info("nested", zap.Stringer("wait", time.Minute), zap.Reflect("none", nil), zap.Error(nil))
-			list[0], content[0], failure.text = "changed", 'X', "changed"
+			list[0], content[0], failure.text, counts["a"] = "changed", 'X', "changed", 2
 		}
 		close(behind.stuck)
 		synctest.Wait()

@@ -85,7 +85,7 @@ func TestStandardLoggerIsStuck(t *testing.T) {
 	defer func() {
 		close(stuck)
 		<-line
-		silencing.Lock() // whoever waited for that line has done
+		silencing.Lock() // the goroutine that waited for that line has ended
 		defer silencing.Unlock()
 		log.SetOutput(was)
 	}()

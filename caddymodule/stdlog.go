@@ -54,8 +54,8 @@ func silenced() bool {
 	return yes
 }
 
-// A silencer passes lines on, without what an upstream sent, and has them written
-// by another goroutine: who writes one holds the standard logger's lock.
+// A silencer passes lines on, without what an upstream sent. Another goroutine
+// writes them, since the standard logger holds its lock during each Write.
 type silencer struct{ next io.Writer }
 
 // Write implements io.Writer. The standard logger writes each line at once.

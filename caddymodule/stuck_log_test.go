@@ -97,6 +97,33 @@ func (s *site) sendMany(clients []*http.Client, each int) {
 	s.t.Logf("%d requests were answered, the slowest after %s", len(clients)*each, time.Duration(slowest.Load()).Round(time.Millisecond))
 }
 
+// A process that is stopped has written all of its lines.
+func TestStopLosesNoLine(t *testing.T) {
+	b := newBackend(t)
+	s := &site{t: t, dir: t.TempDir(), port: freePort(t)}
+	s.url = "http://127.0.0.1:" + s.port
+	stop, unread := stuckProcess(t, s, oneUpstream+b.URL+"\n\t}", bothProviders)
+	all := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(unread)
+		all <- string(text)
+	}()
+	const senders, each = 4, 300
+	clients := make([]*http.Client, senders)
+	for i := range clients {
+		clients[i] = &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	}
+	s.sendMany(clients, each)
+	if err := stop(); err != nil {
+		t.Errorf("the process: %v", err)
+	}
+	text := <-all
+	accepted, delivered := strings.Count(text, `"msg":"accepted"`), strings.Count(text, `"msg":"delivered"`)
+	if accepted != senders*each*2/3 || delivered != len(b.deliveries()) || strings.Contains(text, "dropped") {
+		t.Errorf("the log has %d events accepted and %d delivered, want %d and %d", accepted, delivered, senders*each*2/3, len(b.deliveries()))
+	}
+}
+
 // Nobody reads the pipe that the log goes to: every request is answered in time,
 // every event is delivered, and once somebody reads it, the log says how many
 // lines it lacks. What it does have is whole and in order.

@@ -9,10 +9,11 @@ import (
 )
 
 // eitherDuplex runs a test with Caddy's enable_full_duplex and without it.
-func eitherDuplex(t *testing.T, run func(t *testing.T, servers string)) {
+func eitherDuplex(t *testing.T, run func(t *testing.T, duplex, servers string)) {
 	t.Helper()
-	t.Run("half duplex", func(t *testing.T) { run(t, "") })
-	t.Run("full duplex", func(t *testing.T) { run(t, "\tservers {\n\t\tenable_full_duplex\n\t}\n") })
+	for duplex, servers := range map[string]string{"half duplex": "", "full duplex": "\tservers {\n\t\tenable_full_duplex\n\t}\n"} {
+		t.Run(duplex, func(t *testing.T) { run(t, duplex, servers) })
+	}
 }
 
 // silent checks that nothing more comes on a connection until the server closes
@@ -34,7 +35,7 @@ const unreadBlock = `
 // A body that is left unread holds a genuine request: it must not be answered,
 // and its event not stored. Go's server reads 256 KiB of a body by itself.
 func TestUnreadBodyIsNoRequest(t *testing.T) {
-	eitherDuplex(t, func(t *testing.T, servers string) {
+	eitherDuplex(t, func(t *testing.T, duplex, servers string) {
 		shorten(t, &bodyTimeout, 500*time.Millisecond)
 		shorten(t, &lingerTimeout, 100*time.Millisecond)
 		s, b := newSite(t), newBackend(t)
@@ -84,7 +85,7 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 					w := s.dial()
 					go w.write(test.change(head("/soapnote", length, test.fields...)) + body)
 					raw, got := w.answer()
-					t.Logf("HTTP/1.1    | unread body, %-27s | %d %s and the connection ends", test.name, got.status, got.body)
+					t.Logf("%s | unread: %-50s | %d %s and the connection ends", duplex, test.name+", "+where, got.status, got.body)
 					if got.status != test.status || !strings.Contains(raw, "Connection: close\r\n") {
 						t.Errorf("answer %q, want %d and the connection's end", raw, test.status)
 					}
@@ -98,7 +99,7 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 			w := s.dial()
 			w.write(head("/soapnote", len(smuggled), fresh...) + smuggled)
 			raw, got := w.answer()
-			t.Logf("HTTP/1.1    | unread body, %-27s | %d %s and the connection ends", "503, no room", got.status, got.body)
+			t.Logf("%s | unread: %-50s | %d %s and the connection ends", duplex, "503, no room", got.status, got.body)
 			if got.status != http.StatusServiceUnavailable || !strings.Contains(raw, "Connection: close\r\n") {
 				t.Errorf("answer %q", raw)
 			}
@@ -113,7 +114,7 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 // What follows a body that was read to its end is the next request, whatever
 // the first one was answered.
 func TestReadBodyKeepsTheConnection(t *testing.T) {
-	eitherDuplex(t, func(t *testing.T, servers string) {
+	eitherDuplex(t, func(t *testing.T, duplex, servers string) {
 		s, b := newSite(t), newBackend(t)
 		s.load(servers+oneUpstream+b.URL+"\n\t}", unreadBlock)
 		inChunks := func(body, trailer string) string {
@@ -145,7 +146,7 @@ func TestReadBodyKeepsTheConnection(t *testing.T) {
 		go w.write(all.String())
 		for _, r := range requests {
 			raw, got := w.answer()
-			t.Logf("HTTP/1.1    | body read, %-29s | %d %s", r.name, got.status, got.body)
+			t.Logf("%s | read: %-52s | %d %s", duplex, r.name, got.status, got.body)
 			if got.status != r.status || strings.Contains(raw, "Connection: close\r\n") {
 				t.Fatalf("%s: answer %q, want %d and no end of the connection", r.name, raw, r.status)
 			}
@@ -169,7 +170,7 @@ func TestCheckpointLeavesNothingUnread(t *testing.T) {
 		"no backend, handled": "reverse_proxy 127.0.0.1:1\n\thandle_errors {\n\t\trespond handled 201\n\t}",
 	} {
 		t.Run(name, func(t *testing.T) {
-			eitherDuplex(t, func(t *testing.T, servers string) {
+			eitherDuplex(t, func(t *testing.T, _, servers string) {
 				shorten(t, &lingerTimeout, 100*time.Millisecond)
 				s := newSite(t)
 				s.load(servers, checkpoint+next)
