@@ -102,8 +102,11 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *Admin) answer(rt adminRoute, r *http.Request, told queue.Progress) (any, error) {
-	g := currentGateway()
-	if g == nil && !rt.alone {
+	if rt.alone {
+		return rt.answer(r.Context(), currentGateway(), r, told)
+	}
+	g := awaitGateway(r.Context())
+	if g == nil {
 		return nil, fmt.Errorf("%w; does its configuration define an upstream?", errNotRunning)
 	}
 	return rt.answer(r.Context(), g, r, told)

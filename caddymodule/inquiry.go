@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -78,6 +80,25 @@ func inquire[T any](g *gateway, ask func(context.Context) (T, error)) (T, error)
 		g.inquiry.trouble.observe(a.err, g.logger)
 	}
 	return a.value, a.err
+}
+
+// awaitGateway returns the current gateway, or nil if there is none. While the first
+// configuration is being loaded it waits for the gateway, but no longer than
+// inquiryTimeout: the admin API is there before the queue is open.
+func awaitGateway(ctx context.Context) *gateway {
+	ctx, cancel := context.WithTimeout(ctx, inquiryTimeout)
+	defer cancel()
+	for {
+		loaded := caddy.ActiveContext().Context != nil // looked at before the gateway, which comes first
+		if g := currentGateway(); g != nil || loaded {
+			return g
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(startCheck):
+		}
+	}
 }
 
 // stats counts what is in the queue.

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -146,4 +147,28 @@ func TestQueueThatIsBeingOpened(t *testing.T) {
 	}
 	close(opening)
 	<-done
+}
+
+// Who asks for the gateway while the first configuration is being loaded waits for
+// it, for as long as an inquiry may take.
+func TestGatewayIsAwaitedWhileItStarts(t *testing.T) {
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if g := awaitGateway(ended); g != nil {
+		t.Fatal("there is a gateway and no configuration")
+	}
+	found := make(chan *gateway, 1)
+	go func() { found <- awaitGateway(context.Background()) }()
+	select {
+	case <-found:
+		t.Fatal("the gateway was not waited for")
+	case <-time.After(2 * startCheck):
+	}
+	newAdminSite(t)
+	if g := <-found; g == nil || g != currentGateway() {
+		t.Errorf("the gateway found is %p, want %p", g, currentGateway())
+	}
 }
