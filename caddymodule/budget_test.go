@@ -14,15 +14,18 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
+// contractParts are the parts of the budget that Caddy runs with.
+var contractParts = unverified.left()
+
 // The contract's numbers.
 func TestBudgetAddsUp(t *testing.T) {
 	t.Parallel()
 	total := int64(0)
-	for _, n := range unverified.left() {
+	for _, n := range contractParts {
 		total += n
 	}
-	if total != 256<<20 || unverified.left()[smallPart] != 64<<20 || maxMaxBody != 32<<20 || smallBody != 64<<10 {
-		t.Errorf("%d bytes in all, parts %v", total, unverified.left())
+	if total != 256<<20 || contractParts[smallPart] != 64<<20 || maxMaxBody != 32<<20 || smallBody != 64<<10 {
+		t.Errorf("%d bytes in all, parts %v", total, contractParts)
 	}
 }
 
@@ -74,7 +77,7 @@ func TestBodiesNeverWaitForEachOther(t *testing.T) {
 	const bodies, rounds = 500, 20
 	for round := range rounds {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBudget(unverified.left())
+			b := newBudget(contractParts)
 			start := b.left()
 			rng := rand.New(rand.NewPCG(uint64(round), 1))
 			var mu sync.Mutex
@@ -137,7 +140,7 @@ func TestBodiesNeverWaitForEachOther(t *testing.T) {
 // themselves to the last byte.
 func TestSmallBodiesNeverWaitForLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(unverified.left())
+		b := newBudget(contractParts)
 		end := time.Now().Add(time.Hour)
 		var work sync.WaitGroup
 		defer work.Wait()
@@ -194,7 +197,7 @@ func TestTwoLargestBodiesNeverWait(t *testing.T) {
 		steps := newModelBody(unverified, maxMaxBody, maxMaxBody, declared).steps()
 		for i := range steps {
 			for j := range steps {
-				b := newBudget(unverified.left())
+				b := newBudget(contractParts)
 				for _, n := range []int{i, j} {
 					m := newModelBody(b, maxMaxBody, maxMaxBody, declared)
 					for step := range n + 1 {
@@ -372,6 +375,7 @@ func TestBudgetDoesNotDeadlock(t *testing.T) {
 func TestStrangersDoNotDelayNotes(t *testing.T) {
 	shorten(t, &bodyTimeout, 4*waitTimeout)
 	shorten(t, &storeTimeout, 4*waitTimeout)
+	fresh := shrink(t, contractParts)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", bothProviders)
 	part := strings.Repeat("x", 4<<20)
@@ -384,7 +388,7 @@ func TestStrangersDoNotDelayNotes(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = w.conn.Close() })
 	}
-	eventually(t, "strangers to wait for room", func() bool { return unverified.waiters() >= 10 })
+	eventually(t, "strangers to wait for room", func() bool { return fresh.waiters() >= 10 })
 	for i, body := range []string{note("small"), padded(note("64 KiB"), smallBody), note("in chunks"), padded(note("64 KiB in chunks"), smallBody)} {
 		r := s.soapnote("/soapnote", body)
 		if i >= 2 {
@@ -396,7 +400,7 @@ func TestStrangersDoNotDelayNotes(t *testing.T) {
 		}
 		cancel()
 	}
-	if n := unverified.waiters(); n < 10 {
+	if n := fresh.waiters(); n < 10 {
 		t.Errorf("%d strangers still wait, want 10 or more: the notes waited for the others", n)
 	}
 }
@@ -404,17 +408,17 @@ func TestStrangersDoNotDelayNotes(t *testing.T) {
 // Two genuine bodies of the largest max_body arrive side by side and are both
 // stored.
 func TestTwoLargestBodiesAtOnce(t *testing.T) {
+	fresh := shrink(t, contractParts)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", strings.Replace(bothProviders, "deliver_to ehr", "max_body 32MiB\n\t\tdeliver_to ehr", 1))
 	const half = maxMaxBody/2 + 1
 	bodies := []string{padded(note("one"), maxMaxBody), padded(note("two"), maxMaxBody)}
 	wires := make([]*wire, len(bodies))
-	before := unverified.left()[commonPart]
 	for i, body := range bodies {
 		wires[i] = s.dial()
 		wires[i].write(soapnoteRequest(body)[:len(soapnoteRequest(body))-half+2])
 	}
-	eventually(t, "both to hold their last buffer", func() bool { return before-unverified.left()[commonPart] == 2*maxMaxBody })
+	eventually(t, "both to hold their last buffer", func() bool { return contractParts[commonPart]-fresh.left()[commonPart] == 2*maxMaxBody })
 	for i, body := range bodies {
 		wires[i].write(body[len(body)-half+2:])
 	}
