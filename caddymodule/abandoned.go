@@ -22,7 +22,7 @@ func (g *gateway) warnAbandoned() {
 	logger := processLogger().With(zap.String("queue", opened))
 	switch count, err := g.waiting(); {
 	case err != nil:
-		logger.Warn("the configuration no longer opens a queue, and how many events wait in it is not known; they are kept, and are delivered once a configuration opens it again", zap.Error(err))
+		logger.Warn("the configuration no longer opens a queue, and the number of events that wait in it is not known; they are kept, and are delivered once a configuration opens it again", zap.Error(err))
 	case count.Integer > 0:
 		logger.Warn("the configuration no longer opens a queue in which events wait; they are kept, and are delivered once a configuration opens it again", count)
 	}

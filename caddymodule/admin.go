@@ -56,7 +56,7 @@ func (e adminError) Error() string { return e.text }
 
 var (
 	errMethod  = adminError{http.StatusMethodNotAllowed, "method not allowed"}
-	errNoRoute = adminError{http.StatusNotFound, "there is nothing at this path"}
+	errNoRoute = adminError{http.StatusNotFound, "unknown path"}
 )
 
 func badRequest(format string, args ...any) error {

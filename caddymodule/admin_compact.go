@@ -37,7 +37,7 @@ func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, told q
 	done, err := c.Compact(ctx, told)
 	if err != nil {
 		if ctx.Err() != nil {
-			a.logger.Warn("a compaction was given up, since whoever asked for it has gone", zap.Duration("after", time.Since(began)))
+			a.logger.Warn("a compaction was cancelled, since the client closed the connection", zap.Duration("after", time.Since(began)))
 		}
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func noBody(r *http.Request) error {
 	whole := err == nil && len(body) < maxNoBody
 	body = bytes.TrimSpace(body)
 	if !whole || len(body) > 0 && (body[0] != '{' || json.Unmarshal(body, &struct{}{}, json.RejectUnknownMembers(true)) != nil) {
-		return badRequest("a body means nothing here; leave it out, or send {}")
+		return badRequest("this route takes no body; leave it out, or send {}")
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func TestAdminCompactErrors(t *testing.T) {
 		err                error
 		status             int
 	}{
-		{"under way already", "POST", "/scribegate/compact", queue.ErrBusy, 409},
+		{"already running", "POST", "/scribegate/compact", queue.ErrBusy, 409},
 		{"the queue is being closed", "POST", "/scribegate/compact", queue.ErrClosed, 503},
 		{"the disk is full", "POST", "/scribegate/compact", errors.New("no space left on device"), 500},
 		{"by GET", "GET", "/scribegate/compact", nil, 405},
@@ -155,7 +155,7 @@ func TestAdminCompactIsGivenUp(t *testing.T) {
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("body %q: %s after the connection was closed the compaction goes on", body, waitTimeout)
 		}
-		eventually(t, "a line in the log", func() bool { return len(captured.with(t, "a compaction was given up")) == 1 })
+		eventually(t, "a line in the log", func() bool { return len(captured.with(t, "a compaction was cancelled")) == 1 })
 	}
 }
 
@@ -189,7 +189,7 @@ func TestCompactCommand(t *testing.T) {
 		t.Errorf("printed %v", done)
 	}
 	fails = queue.ErrBusy
-	a.command("compact").failed(t, "under way already")
+	a.command("compact").failed(t, "already running")
 	commandLine(t, "", "compact", "--address", closedPort(t)).failed(t, "asking the admin API at")
 	if r := a.command("compact", "now"); r.err == nil {
 		t.Error("an argument that means nothing is taken")

@@ -73,7 +73,7 @@ func (g *gateway) knownUpstream(name string) error {
 	if _, ok := stats.Upstreams[name]; ok {
 		return nil
 	}
-	return badRequest("upstream %q is unknown; there are: %s", name, strings.Join(g.upstreamNames(stats), ", "))
+	return badRequest("upstream %q is unknown; known are: %s", name, strings.Join(g.upstreamNames(stats), ", "))
 }
 
 // upstreamNames are those that are configured, and those that events are left of.

@@ -125,10 +125,10 @@ func TestAdminWorkInLines(t *testing.T) {
 		kind, want string
 	}{
 		{"replay", `{"ids":["unknown"]}`, 404, "application/json", "no such event"},
-		{"replay", `{"dead":true,"upstream":"nobody"}`, 400, "application/json", `there are: ehr, lab`},
+		{"replay", `{"dead":true,"upstream":"nobody"}`, 400, "application/json", `configured are: ehr, lab`},
 		{"purge", `{}`, 400, "application/json", "say what to purge"},
-		{"compact?now=1", ``, 400, "application/json", "means nothing here"},
-		{"nothing", ``, 404, "application/json", "there is nothing"},
+		{"compact?now=1", ``, 400, "application/json", "unknown query parameter"},
+		{"nothing", ``, 404, "application/json", "unknown path"},
 		{"replay", `{"ids":["` + id + `"],"upstream":"lab"}`, 200, "application/x-ndjson", `{"replayed":1,"without_payload":0}`},
 		{"purge", `{"dead":true,"before":"1h"}`, 200, "application/x-ndjson", `{"purged":0}`},
 		{"compact", ``, 200, "application/x-ndjson", `{"before":`},

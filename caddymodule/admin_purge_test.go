@@ -75,7 +75,7 @@ func TestAdminPurge(t *testing.T) {
 
 	for _, dry := range []string{"", `,"dry_run":true`} {
 		r := a.ask("POST", "/scribegate/purge", `{"ids":["`+one+`","`+waits+`"]`+dry+`}`)
-		if r.status != http.StatusConflict || !strings.Contains(r.body, waits) || !strings.Contains(r.body, "still waits for the event: lab; with force") {
+		if r.status != http.StatusConflict || !strings.Contains(r.body, waits) || !strings.Contains(r.body, "still waits for an upstream: lab; use force") {
 			t.Errorf("an event that an upstream waits for: %d %s", r.status, r.body)
 		}
 	}
@@ -117,7 +117,7 @@ func TestUpstreamIsRenamed(t *testing.T) {
 
 	for _, body := range []string{`{"since":"1h","upstream":"lab"}`, `{"dead":true,"upstream":"lab"}`, `{"ids":["` + waits + `"],"upstream":"lab"}`} {
 		r := a.ask("POST", "/scribegate/replay", body)
-		if r.status != http.StatusBadRequest || !strings.Contains(r.body, "there are: ehr, archive") {
+		if r.status != http.StatusBadRequest || !strings.Contains(r.body, "configured are: ehr, archive") {
 			t.Errorf("replay %s: %d %s", body, r.status, r.body)
 		}
 	}
@@ -144,7 +144,7 @@ func TestUpstreamIsRenamed(t *testing.T) {
 			t.Errorf("%s is orphaned still", u.Name)
 		}
 	}
-	if r := a.ask("POST", "/scribegate/purge", `{"upstream":"lab"}`); r.status != http.StatusBadRequest || !strings.Contains(r.body, "there are: archive, ehr") {
+	if r := a.ask("POST", "/scribegate/purge", `{"upstream":"lab"}`); r.status != http.StatusBadRequest || !strings.Contains(r.body, "known are: archive, ehr") {
 		t.Errorf("an upstream that nothing is left of: %d %s", r.status, r.body)
 	}
 	a.ehr.respond(nil)
@@ -188,7 +188,7 @@ func TestPurgeCommand(t *testing.T) {
 	do(t, a.soapnote("/soapnote", `{"no json`))
 	a.lab.respond(failing(http.StatusInternalServerError))
 	settled(t, accepted(t, a.site, "note-3"), 1)
-	a.command("purge", soapnoteID(note("note-3"))).failed(t, "still waits for the event: lab; with force")
+	a.command("purge", soapnoteID(note("note-3"))).failed(t, "still waits for an upstream: lab; use force")
 	for _, tt := range []struct{ args, want string }{
 		{"purge --dead --before 1h", "0 events purged"},
 		{"purge --dead --dry-run", "would purge the dead deliveries of 2 events"},

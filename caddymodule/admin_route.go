@@ -84,20 +84,20 @@ func (rt adminRoute) match(segments []string) (id string, ok bool) {
 func (rt adminRoute) check(r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return badRequest("the query cannot be read; escape what is special in it, such as %% and ;")
+		return badRequest("the query cannot be parsed; escape special characters in it, such as %% and ;")
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		switch {
 		case !slices.Contains(rt.parameters, name) && len(rt.parameters) > 0:
-			return badRequest("the query parameter %q means nothing here; known are %s", name, strings.Join(rt.parameters, ", "))
+			return badRequest("unknown query parameter %q; known are %s", name, strings.Join(rt.parameters, ", "))
 		case !slices.Contains(rt.parameters, name):
-			return badRequest("the query parameter %q means nothing here; there are none", name)
+			return badRequest("unknown query parameter %q; this route has none", name)
 		case len(query[name]) > 1:
 			return badRequest("the query parameter %q is given %d times; give it once", name, len(query[name]))
 		}
 	}
 	if rt.method == http.MethodGet && r.ContentLength != 0 {
-		return badRequest("a body means nothing here; parameters go into the query")
+		return badRequest("this route takes no body; put parameters into the query")
 	}
 	return nil
 }

@@ -38,15 +38,15 @@ func TestAdminRoutes(t *testing.T) {
 			{"another method", other, path, "", 405, "method not allowed"},
 			{"a deletion", http.MethodDelete, path, "", 405, "method not allowed"},
 			{"a question for what may be done", http.MethodOptions, path, "", 405, "method not allowed"},
-			{"an unknown parameter", rt.method, path + "?stat=dead", "", 400, `"stat" means nothing here`},
-			{"a parameter without a value", rt.method, path + "?dead", "", 400, `"dead" means nothing here`},
-			{"a parameter without a name", rt.method, path + "?=dead", "", 400, `"" means nothing here`},
-			{"a parameter with another case", rt.method, path + "?State=dead", "", 400, `"State" means nothing here`},
-			{"a query that cannot be read", rt.method, path + "?state=%zz", "", 400, "the query cannot be read"},
-			{"a semicolon", rt.method, path + "?state=dead;limit=1", "", 400, "the query cannot be read"},
-			{"a slash behind it", rt.method, path + "/", "", 404, "there is nothing at this path"},
-			{"more behind it", rt.method, path + "/more/behind/it", "", 404, "there is nothing at this path"},
-			{"another case", rt.method, adminPrefix + strings.ToUpper(rt.path), "", 404, "there is nothing at this path"},
+			{"an unknown parameter", rt.method, path + "?stat=dead", "", 400, `unknown query parameter "stat"`},
+			{"a parameter without a value", rt.method, path + "?dead", "", 400, `unknown query parameter "dead"`},
+			{"a parameter without a name", rt.method, path + "?=dead", "", 400, `unknown query parameter ""`},
+			{"a parameter with another case", rt.method, path + "?State=dead", "", 400, `unknown query parameter "State"`},
+			{"a query that cannot be read", rt.method, path + "?state=%zz", "", 400, "the query cannot be parsed"},
+			{"a semicolon", rt.method, path + "?state=dead;limit=1", "", 400, "the query cannot be parsed"},
+			{"a slash behind it", rt.method, path + "/", "", 404, "unknown path"},
+			{"more behind it", rt.method, path + "/more/behind/it", "", 404, "unknown path"},
+			{"another case", rt.method, adminPrefix + strings.ToUpper(rt.path), "", 404, "unknown path"},
 		} {
 			r := a.ask(tt.method, tt.path, tt.body)
 			if r.status != tt.status || !strings.HasPrefix(r.body, `{"error":"`) || !strings.Contains(strings.ReplaceAll(r.body, `\"`, `"`), tt.says) {
@@ -67,7 +67,7 @@ func TestAdminRoutes(t *testing.T) {
 			continue
 		}
 		for _, body := range []string{"state=dead", "{}"} {
-			if r := a.ask(http.MethodGet, path, body); r.status != http.StatusBadRequest || !strings.Contains(r.body, "a body means nothing here") {
+			if r := a.ask(http.MethodGet, path, body); r.status != http.StatusBadRequest || !strings.Contains(r.body, "this route takes no body") {
 				t.Errorf("%s with the body %s: %d %s", rt.path, body, r.status, r.body)
 			}
 		}
@@ -84,7 +84,7 @@ func TestAdminRoutes(t *testing.T) {
 		t.Errorf("after nothing but errors: %v", ids)
 	}
 	for _, path := range []string{"/scribegate/", "/scribegate/events/", "/scribegate/events%2F" + id, "/scribegate/nothing", "/scribegate/events/" + id + "/payload/"} {
-		if r := a.ask("GET", path, ""); r.status != http.StatusNotFound || !strings.Contains(r.body, "there is nothing at this path") {
+		if r := a.ask("GET", path, ""); r.status != http.StatusNotFound || !strings.Contains(r.body, "unknown path") {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
 		}
 	}

@@ -59,7 +59,7 @@ func readSelection(r *http.Request, into any) error {
 		return badRequest("the body is larger than 8 MiB; name fewer events at a time")
 	}
 	if err != nil {
-		return badRequest("the body is not one JSON object of the members that are known here, each once")
+		return badRequest("the body must be one JSON object with known members only, each given once")
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (b replayRequest) selection(g *gateway) (s queue.ReplaySelection, err error
 	}
 	if b.Upstream != nil {
 		if !slices.Contains(s.Upstreams, *b.Upstream) {
-			return s, badRequest("upstream %q is not configured, so that nothing would deliver to it; there are: %s", *b.Upstream, strings.Join(s.Upstreams, ", "))
+			return s, badRequest("upstream %q is not configured, so nothing would be delivered to it; configured are: %s", *b.Upstream, strings.Join(s.Upstreams, ", "))
 		}
 		s.Upstreams = []string{*b.Upstream}
 	}
@@ -141,7 +141,7 @@ func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, told que
 		a.audit.purged(sel, n, err, r)
 	}
 	if errors.Is(err, queue.ErrPending) {
-		return nil, fmt.Errorf("%w; with force it is deleted all the same", err)
+		return nil, fmt.Errorf("%w; use force to delete it anyway", err)
 	}
 	if err != nil {
 		return nil, err

@@ -32,13 +32,13 @@ func (g *gateway) adoptSoon(a *App) {
 	go func() {
 		defer close(adopted)
 		if a, err := g.adopt(); err != nil && !errors.Is(err, queue.ErrClosed) {
-			a.logger.Error("the queue could not take on the new settings and goes on with the old ones", zap.Error(err))
+			a.logger.Error("the queue could not apply the new settings and keeps the old ones", zap.Error(err))
 		}
 	}()
 	select {
 	case <-adopted:
 	case <-time.After(adoptGrace):
-		a.logger.Warn("the queue has not taken on the new settings yet, since its disk is slow or hangs; the old ones stay in force until it has", zap.String("queue", g.key))
+		a.logger.Warn("the queue has not applied the new settings yet, since its disk is slow or hangs; the old settings stay in force until it does", zap.String("queue", g.key))
 	}
 }
 
@@ -51,7 +51,7 @@ func (g *gateway) follow() {
 		return
 	}
 	if err != nil && !g.refused {
-		a.logger.Error("the queue's settings have changed in a file and cannot be taken on; the old ones stay in force", zap.Error(err))
+		a.logger.Error("the queue's settings have changed in a file and cannot be applied; the old ones stay in force", zap.Error(err))
 	}
 	g.refused = err != nil
 }

@@ -91,7 +91,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	var ok bool
 	if a.engine, ok = engine.(Engine); !ok {
-		return fmt.Errorf("the module %T is no queue engine", engine)
+		return fmt.Errorf("the module %T is not a queue engine", engine)
 	}
 	a.keys = func() []forwarder.SigningKey { return nil }
 	if len(a.SigningSecrets) > 0 {

@@ -22,7 +22,7 @@ func init() {
 func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // the option's name
 	if existing != nil {
-		return nil, d.Err("scribegate: the global option stands here twice; put everything into one block")
+		return nil, d.Err("scribegate: the global option is given twice; put everything into one block")
 	}
 	app := new(App)
 	if err := app.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
@@ -50,7 +50,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
-		return d.Err("scribegate: the global option takes no argument; everything stands in its block")
+		return d.Err("scribegate: the global option takes no argument; put its options into its block")
 	}
 	seen := make(subdirectiveSet)
 	for d.NextBlock(0) {
@@ -201,7 +201,7 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		}
 		u.RateLimit, err = strconv.ParseFloat(arg, 64)
 		if err != nil || !(u.RateLimit > 0 && u.RateLimit <= maxRate) { // NaN is neither
-			return d.Errf("rate_limit: %q is no number of deliveries per second above zero; leave it out for no limit%s", arg, placeholderHint(arg))
+			return d.Errf("rate_limit: %q is not a number above zero; write the deliveries per second, or leave it out for no limit%s", arg, placeholderHint(arg))
 		}
 	case "signing_secret":
 		u.SigningSecrets, err = secretArgs(d, checkSigningSecret)

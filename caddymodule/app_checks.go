@@ -17,7 +17,7 @@ func (a *App) addHandler(h *Handler) error {
 	}
 	about := []zap.Field{zap.String("provider", provider), zap.String("source", h.Source), zap.Strings("deliver_to", h.DeliverTo)}
 	if !h.delivers() {
-		a.logger.Warn("a handler delivers nothing: none of its upstreams takes any type of event that its provider sends; name a type of this provider in the `events` of one of them, or deliver to another upstream", about...)
+		a.logger.Warn("a handler delivers nothing: none of its upstreams takes any type of event that its provider sends; add a type of this provider to the `events` of one of them, or deliver to another upstream", about...)
 	}
 	for _, other := range a.handlers {
 		if other.provider.Name() == provider && other.Source == h.Source && !sameNames(other.DeliverTo, h.DeliverTo) {
@@ -44,11 +44,11 @@ func (a *App) warnUnused() {
 		named := slices.DeleteFunc(slices.Clone(a.handlers), func(h *Handler) bool { return !slices.Contains(h.DeliverTo, u.Name) })
 		switch {
 		case len(named) == 0:
-			a.logger.Warn("no handler delivers to an upstream, which therefore receives no new event; name it in the deliver_to of a handler, or take it out",
+			a.logger.Warn("no handler delivers to an upstream, which therefore receives no new event; name it in the deliver_to of a handler, or remove it",
 				zap.String("upstream", u.Name))
 		case slices.ContainsFunc(named, func(h *Handler) bool { return h.reaches(u) }):
 		case slices.ContainsFunc(named, (*Handler).delivers): // of the others it is reported already
-			a.logger.Warn("an upstream takes no type of event that the providers of its handlers send; name one of their types in its `events`, or take it out of deliver_to",
+			a.logger.Warn("an upstream takes no type of event that the providers of its handlers send; add one of their types to its `events`, or remove it from deliver_to",
 				zap.String("upstream", u.Name), zap.Strings("events", u.Events))
 		}
 	}

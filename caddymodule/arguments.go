@@ -46,7 +46,7 @@ func quoteWord(s string) string {
 // Caddy's own ArgErr would quote the last argument, which may be a secret.
 func usageErr(d *caddyfile.Dispenser, usage string) error {
 	name, _, _ := strings.Cut(usage, " ")
-	return d.Errf("%s: an argument is missing or too many; write it as: %s", name, usage)
+	return d.Errf("%s: wrong number of arguments; write it as: %s", name, usage)
 }
 
 // errAt is the error of a token, with its file and line in front.
@@ -61,7 +61,7 @@ type subdirectiveSet map[string]bool
 func (s subdirectiveSet) once(d *caddyfile.Dispenser, block string) error {
 	name := d.Val()
 	if s[name] {
-		return d.Errf("%s: %s stands here twice; put everything behind one", block, name)
+		return d.Errf("%s: %s is given twice; write it once, with all its arguments", block, name)
 	}
 	s[name] = true
 	return nil
@@ -95,7 +95,7 @@ func positiveDurationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 func parseDuration(s string) (caddy.Duration, error) {
 	v, err := caddy.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no duration; write a number with a unit, as in 30s, 5m, 24h or 14d%s", s, placeholderHint(s))
+		return 0, fmt.Errorf("%q is not a duration; write a number with a unit, as in 30s, 5m, 24h or 14d%s", s, placeholderHint(s))
 	}
 	if v < 0 {
 		return 0, fmt.Errorf("the duration %s is negative", s)
@@ -119,7 +119,7 @@ func sizeArg(d *caddyfile.Dispenser) (int64, error) {
 	}
 	size, err := humanize.ParseBytes(arg)
 	if err != nil || size == 0 || size > 1<<62 {
-		return 0, d.Errf("%s: %q is no size; write a number with a unit, as in 64KiB, 10MiB or 10GiB%s", name, arg, placeholderHint(arg))
+		return 0, d.Errf("%s: %q is not a size; write a number with a unit, as in 64KiB, 10MiB or 10GiB%s", name, arg, placeholderHint(arg))
 	}
 	return int64(size), nil
 }
@@ -133,7 +133,7 @@ func countArg(d *caddyfile.Dispenser) (int, error) {
 	}
 	n, err := strconv.Atoi(arg)
 	if err != nil || n < 1 {
-		return 0, d.Errf("%s: %q is no whole number from 1 on%s", name, arg, placeholderHint(arg))
+		return 0, d.Errf("%s: %q is not a whole number of at least 1%s", name, arg, placeholderHint(arg))
 	}
 	return n, nil
 }
@@ -152,7 +152,7 @@ func secretArgs(d *caddyfile.Dispenser, check func(string) error) ([]string, err
 
 func checkSecretArgs(d *caddyfile.Dispenser, name string, args []string, check func(string) error) error {
 	if strings.Join(args, "") == "" {
-		return d.Errf("%s: it is empty; a variable {$NAME} that is unset leaves nothing in its place", name)
+		return d.Errf("%s: it is empty; an unset variable {$NAME} is replaced by nothing", name)
 	}
 	for _, arg := range args {
 		if err := checkConfigured(arg, check); err != nil {

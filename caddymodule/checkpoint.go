@@ -68,7 +68,7 @@ func withoutAnswer(err error) error {
 
 var (
 	errNoAnswer      = errors.New("the backend closed the connection before it answered")
-	errInvalidAnswer = errors.New("the backend could not be asked, or what it answered is not valid; the words are left out")
+	errInvalidAnswer = errors.New("the request to the backend failed, or its answer is not valid; the text of the error is left out")
 )
 
 // setBody gives a request a body of known length.

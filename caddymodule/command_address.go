@@ -26,7 +26,7 @@ func adminAddress(cmd *cobra.Command) (written string, address caddy.NetworkAddr
 	config, _ := cmd.Flags().GetString("config")
 	adapter, _ := cmd.Flags().GetString("adapter")
 	if adapter != "" && config == "" {
-		return "", address, errors.New("--adapter goes with --config")
+		return "", address, errors.New("--adapter needs --config")
 	}
 	written, err = caddycmd.DetermineAdminAPIAddress(written, nil, config, adapter)
 	if err != nil {
@@ -43,9 +43,9 @@ func adminAddress(cmd *cobra.Command) (written string, address caddy.NetworkAddr
 func parseAdminAddress(written string) (address caddy.NetworkAddress, wrong string) {
 	switch {
 	case strings.Contains(written, "://"):
-		return address, "it is a host and a port, without http://"
+		return address, "it must be a host and a port, without http://"
 	case strings.HasPrefix(written, "/"):
-		return address, "a socket's path has unix/ in front"
+		return address, "a socket's path needs unix/ in front"
 	}
 	address, err := caddy.ParseNetworkAddress(written)
 	switch {

@@ -97,7 +97,7 @@ func (c *adminClient) work(ctx context.Context, path string, body, answer any, t
 		for lines := json.NewDecoder(answered); ; {
 			var line json.RawMessage
 			if err := lines.Decode(&line); err != nil {
-				return fmt.Errorf("the admin API at %s broke off before the work was done: %w; see its log", c.address, err)
+				return fmt.Errorf("the admin API at %s stopped before the work was done: %w; see its log", c.address, err)
 			}
 			var said struct {
 				Progress *progress `json:"progress"`
@@ -133,7 +133,7 @@ func (c *adminClient) request(ctx context.Context, method, path string, body any
 		if errors.Is(err, fs.ErrPermission) {
 			return fmt.Errorf("asking the admin API at %s: %w; run it as a user who may use it", c.address, err)
 		}
-		return fmt.Errorf("asking the admin API at %s: %w; is Caddy running there? --address, or --config, says where its admin API is", c.address, err)
+		return fmt.Errorf("asking the admin API at %s: %w; is Caddy running there? set --address or --config to its admin API", c.address, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // none is none of ours
@@ -179,7 +179,7 @@ func (c *adminClient) refusal(resp *http.Response) error {
 		return adminError{resp.StatusCode, text}
 	}
 	return adminError{resp.StatusCode, fmt.Sprintf(
-		"what answers at %s, with status %d, is no admin API of a Caddy that has Scribegate built in; --address, or --config, says where that is", c.address, resp.StatusCode)}
+		"the server at %s, which answered with status %d, is not the admin API of a Caddy with Scribegate; set --address or --config", c.address, resp.StatusCode)}
 }
 
 // advised adds to a refusal what can be done about it.

@@ -10,7 +10,7 @@ import (
 func compactCommand() *cobra.Command {
 	return addAddress(&cobra.Command{
 		Use:   "compact",
-		Short: "Gives the free space of the queue's file back",
+		Short: "Returns the free space in the queue's file to the disk",
 		Long: `
 Gives the space that deleted events took in the queue's file back to the disk,
 while the queue goes on working. That needs as much free space beside the file as

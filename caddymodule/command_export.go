@@ -76,7 +76,7 @@ at the end.`,
 	}
 	cmd.Flags().StringVar(&x.state, "state", "", stateUsage)
 	cmd.Flags().BoolVar(&x.payloads, "payloads", false, "export payloads too; the server must allow it, and logs each")
-	cmd.Flags().StringVar(&path, "path", "", "read this queue file, which no Caddy may have in use, instead of asking a server")
+	cmd.Flags().StringVar(&path, "path", "", "read this queue file instead of asking a server; no Caddy may be using it")
 	cmd.Flags().StringArrayVar(&keys, "encryption-key", nil, "with --path: a key that opens payloads; may be repeated; a placeholder keeps it out of the shell's history")
 	complete(cmd, "state", completeStates)
 	complete(cmd, "path", completeFiles)
@@ -103,9 +103,9 @@ func (x *exporter) check(cmd *cobra.Command, path string, keys []string) error {
 	case path != "" && (cmd.Flags().Changed("address") || cmd.Flags().Changed("config")):
 		return errors.New("--path reads a file and --address and --config ask a server; give one of them")
 	case path == "" && len(keys) > 0:
-		return errors.New("--encryption-key goes with --path; a server has its keys")
+		return errors.New("--encryption-key needs --path; a server has its own keys")
 	case len(keys) > 0 && !x.payloads:
-		return errors.New("--encryption-key goes with --payloads; nothing else is sealed")
+		return errors.New("--encryption-key needs --payloads; only payloads are sealed")
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func (x *exporter) fromFile(ctx context.Context, cmd *cobra.Command, path string
 	r, err := boltqueue.OpenReader(path, keys)
 	if err != nil {
 		if errors.Is(err, queue.ErrBusy) {
-			return fmt.Errorf("%s is in use; leave --path out, so that the Caddy that has it is asked, or stop that one", path)
+			return fmt.Errorf("%s is in use by a running Caddy; leave --path out to ask that Caddy, or stop it", path)
 		}
 		return err
 	}
@@ -80,10 +80,10 @@ func told(t boltqueue.Tally, path string) string {
 		fmt.Fprintf(&b, "; %d could not be read", t.Lost)
 	}
 	if t.Displaced > 0 {
-		fmt.Fprintf(&b, "; %d may be told as they were before their last attempts", t.Displaced)
+		fmt.Fprintf(&b, "; %d may be shown as they were before their last attempts", t.Displaced)
 	}
 	if t.Uncertain {
-		b.WriteString("; more may be missing, and what was changed last may be told as it was before")
+		b.WriteString("; more events may be missing, and the last changes may not be shown")
 	}
 	if t.Locked > 0 {
 		fmt.Fprintf(&b, "; %d payloads are damaged or sealed with a key that was not given", t.Locked)

@@ -106,7 +106,7 @@ func TestExportCommand(t *testing.T) {
 	}
 
 	path := filepath.Join(a.dir, "queue.db")
-	commandLine(t, "", "export", "--path", path).failed(t, path+" is in use; leave --path out")
+	commandLine(t, "", "export", "--path", path).failed(t, path+" is in use by a running Caddy; leave --path out")
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -247,8 +247,8 @@ func TestExportMistakes(t *testing.T) {
 		{"--path " + dir, dir + ": it is no file"},
 		{"--path=", "--path is empty"},
 		{"--path " + path + " --address localhost:1", "give one of them"},
-		{"--encryption-key " + key, "--encryption-key goes with --path"},
-		{"--path " + path + " --encryption-key " + key, "--encryption-key goes with --payloads"},
+		{"--encryption-key " + key, "--encryption-key needs --path"},
+		{"--path " + path + " --encryption-key " + key, "--encryption-key needs --payloads"},
 		{"--path " + path + " --payloads --encryption-key short", "--encryption-key: reading an encryption key"},
 		{"--path " + path + " --payloads --encryption-key {env.SCRIBEGATE_TEST_UNSET}", "is unset or empty"},
 		{"--path " + path + " --payloads --encryption-key {http.request.host}", "--encryption-key:"},

@@ -36,8 +36,8 @@ func TestFlagMistakes(t *testing.T) {
 		{[]string{"events", "--limit", "-1"}, "--limit must be at least 1"},
 		{[]string{"events", "--limit", "ten"}, `invalid argument "ten" for "--limit"`},
 		{[]string{"events", "dead"}, "this command takes no arguments"},
-		{[]string{"status", "--adapter", "caddyfile"}, "--adapter goes with --config"},
-		{[]string{"status", "--address", "http://localhost:2019"}, "it is a host and a port, without http://; write it as in localhost:2019, or unix//run/caddy/admin.sock for a socket"},
+		{[]string{"status", "--adapter", "caddyfile"}, "--adapter needs --config"},
+		{[]string{"status", "--address", "http://localhost:2019"}, "it must be a host and a port, without http://; write it as in localhost:2019, or unix//run/caddy/admin.sock for a socket"},
 		{[]string{"status", "--address", "localhost"}, "its port is missing"},
 		{[]string{"status", "--address", "::1"}, "its port is missing"},
 		{[]string{"status", "--address", "localhost:0"}, "its port is missing"},
@@ -48,7 +48,7 @@ func TestFlagMistakes(t *testing.T) {
 		{[]string{"status", "--address", "localhost:2019/scribegate"}, "its network is not tcp or unix"},
 		{[]string{"status", "--address", "udp/localhost:2019"}, "its network is not tcp or unix"},
 		{[]string{"status", "--address", "fd/3"}, "its network is not tcp or unix"},
-		{[]string{"status", "--address", "/run/caddy/admin.sock"}, "a socket's path has unix/ in front"},
+		{[]string{"status", "--address", "/run/caddy/admin.sock"}, "a socket's path needs unix/ in front"},
 		{[]string{"status", "--address", "unix/"}, "the socket's path is missing"},
 		{[]string{"status", "--address", "unix//nonexistent/admin.sock"}, "no such file or directory"},
 		{[]string{"verify", "nope", "--secret", "s"}, `unknown provider "nope"`},
@@ -119,7 +119,7 @@ func TestSendJudgesTheAnswer(t *testing.T) {
 		status     int
 		body, want string
 	}{
-		"a redirect":        {http.StatusPermanentRedirect, "", "308 Permanent Redirect  a redirect, and none is followed: put the address that it leads to into --to"},
+		"a redirect":        {http.StatusPermanentRedirect, "", "308 Permanent Redirect  the answer is a redirect, and redirects are not followed: put its target into --to"},
 		"nothing there":     {http.StatusNotFound, "", "404 Not Found  the answer is not Scribegate's"},
 		"refused":           {http.StatusUnauthorized, `{"error":"unauthorized"}`, "401 Unauthorized  unauthorized"},
 		"no id":             {http.StatusOK, "", "200 OK  no event id in the answer"},

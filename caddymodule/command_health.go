@@ -20,7 +20,7 @@ var probes = []cobra.Completion{"live", "ready"}
 func healthCommand() *cobra.Command {
 	return addAddress(&cobra.Command{
 		Use:   "health [live|ready]",
-		Short: "Says whether the gateway is live or ready, for a container's probe",
+		Short: "Reports whether the gateway is live or ready, for a container's probe",
 		Long: `
 Prints one line and exits with 0 if the gateway is well: live, the process
 answers; ready (the default), its queue is open, can be read and written, and has
@@ -28,7 +28,7 @@ space left. It answers within 5 s, also where the queue or the server hangs.
 With --json it prints what the gateway says of itself, also when it is not well.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 || (len(args) == 1 && !slices.Contains(probes, args[0])) {
-				return fmt.Errorf("ask for one probe, %s; see: caddy %s --help", strings.Join(probes, " or "), subcommand(cmd))
+				return fmt.Errorf("name one probe, %s; see: caddy %s --help", strings.Join(probes, " or "), subcommand(cmd))
 			}
 			return nil
 		},

@@ -40,9 +40,9 @@ shows how far it has come. Ctrl-C stops it; what was purged until then is gone.`
 			case !one(len(b.IDs) > 0, b.Dead, b.Quarantined, upstream != nil):
 				return errors.New("say what to purge: ids, --dead, --quarantined or --upstream, and only one of them")
 			case b.Before != nil && !b.Dead && !b.Quarantined:
-				return errors.New("--before goes with --dead or --quarantined")
+				return errors.New("--before needs --dead or --quarantined")
 			case b.Force && len(b.IDs) == 0:
-				return errors.New("--force goes with ids")
+				return errors.New("--force needs ids")
 			}
 			return b.do(cmd, yes)
 		}),
@@ -50,8 +50,8 @@ shows how far it has come. Ctrl-C stops it; what was purged until then is gone.`
 	cmd.Flags().BoolVar(&b.Dead, "dead", false, "every dead delivery")
 	cmd.Flags().BoolVar(&b.Quarantined, "quarantined", false, "every quarantined event")
 	cmd.Flags().StringVar(&b.Upstream, "upstream", "", "every pending and dead delivery to this upstream")
-	cmd.Flags().String("before", "", "only of events received longer ago than this, such as 24h")
-	cmd.Flags().BoolVar(&b.Force, "force", false, "events that are named although an upstream still waits for them")
+	cmd.Flags().String("before", "", "only for events received longer ago than this, such as 24h")
+	cmd.Flags().BoolVar(&b.Force, "force", false, "delete the named events even if they still wait for an upstream")
 	cmd.Flags().BoolVar(&b.DryRun, "dry-run", false, "only say what would be deleted")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	complete(cmd, "before", completeDurations)

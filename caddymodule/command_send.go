@@ -68,8 +68,8 @@ prints the answer's status and the event's id. The samples are synthetic.`,
 	cmd.Flags().StringVar(&s.header, "header", "", "Soniox's authentication header (default "+defaultHeaderFlag+")")
 	cmd.Flags().StringVar(&s.event, "event", "", "note.generated (default), note.failed or test; transcription.completed (default) or transcription.error")
 	cmd.Flags().StringVar(&s.file, "file", "", "a file whose bytes are sent as the body, instead of a sample; - is standard input")
-	cmd.Flags().StringVar(&s.cacert, "cacert", "", "a file with the certificates, in PEM, of the only authorities that may have issued the site's")
-	cmd.Flags().BoolVar(&s.insecure, "insecure", false, "take whatever certificate the site has")
+	cmd.Flags().StringVar(&s.cacert, "cacert", "", "a PEM file of CA certificates; only these CAs are trusted to issue the site's certificate")
+	cmd.Flags().BoolVar(&s.insecure, "insecure", false, "accept any certificate of the site")
 	cmd.Flags().IntVar(&s.count, "count", 1, "how many events to send")
 	cmd.Flags().Float64Var(&s.rate, "rate", 0, "how many events a second at most; 0 is no limit")
 	complete(cmd, "event", completeSamples)
@@ -86,7 +86,7 @@ func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
 	case !(s.rate >= 0) || math.IsInf(s.rate, 1):
 		return nil, errors.New("--rate must be a number of events a second, or 0 for no limit")
 	case s.file != "" && s.event != "":
-		return nil, errors.New("--event picks a sample and means nothing beside --file")
+		return nil, errors.New("--event selects a sample and cannot be used with --file")
 	case s.event != "" && samples[s.provider] != nil && !slices.Contains(samples[s.provider], s.event):
 		return nil, fmt.Errorf("--event %q is unknown for %s; it is %s", s.event, s.provider, alternatives(samples[s.provider]))
 	}
@@ -236,7 +236,7 @@ func readFile(flag, name string, stdin io.Reader) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading --%s: %w", flag, err)
 	case len(content) > maxFile:
-		return nil, fmt.Errorf("reading --%s: it is larger than %s, which no gateway takes", flag, size(maxFile))
+		return nil, fmt.Errorf("reading --%s: it is larger than %s, the most that a gateway accepts", flag, size(maxFile))
 	}
 	return content, nil
 }

@@ -67,7 +67,7 @@ func TestSendToASiteWithABadCertificate(t *testing.T) {
 		want string // "" is success
 	}{
 		"unknown authority":      {[]string{"--to", local(good)}, `issued by "An Authority of the Test", which is not a known authority: with Caddy's internal CA give --cacert `},
-		"another authority":      {[]string{"--to", local(good), "--cacert", other.cacert}, `issued by "An Authority of the Test", which is none of those in --cacert`},
+		"another authority":      {[]string{"--to", local(good), "--cacert", other.cacert}, `issued by "An Authority of the Test", which is not in --cacert`},
 		"its authority":          {[]string{"--to", local(good), "--cacert", good.cacert}, ""},
 		"whatever it is":         {[]string{"--to", local(good), "--insecure"}, ""},
 		"another name":           {[]string{"--to", local(other), "--cacert", other.cacert}, `certificate is for hooks.example.com, not for "localhost"`},

@@ -102,7 +102,7 @@ func (c *eventClient) post(ctx context.Context, body []byte) (sent, error) {
 func (r *sent) judge() {
 	switch {
 	case r.Status == http.StatusOK && r.ID == "":
-		r.Error = "no event id in the answer: nothing of Scribegate's stands at this path, or a checkpoint, whose backend answered"
+		r.Error = "no event id in the answer: either no scribegate handler has this path, or a checkpoint has it and its backend answered"
 		return
 	case r.Status == http.StatusOK:
 		return
@@ -111,7 +111,7 @@ func (r *sent) judge() {
 	switch {
 	case r.Error != "":
 	case r.Status >= 300 && r.Status < 400:
-		r.Error = "a redirect, and none is followed: put the address that it leads to into --to"
+		r.Error = "the answer is a redirect, and redirects are not followed: put its target into --to"
 	case r.Status == http.StatusBadRequest: // so does an HTTPS port answer plain HTTP
 		r.Error = "the answer is not Scribegate's; where the site speaks HTTPS, write --to with https://"
 	default:
@@ -132,10 +132,10 @@ func (c *eventClient) failure(ctx context.Context, err error, reached *forwarder
 		case "tls: internal error", "tls: unrecognized name":
 			return fmt.Errorf("the server has no certificate for %q (%w): put the site's name into --to, or look at Caddy's log for why it has none", c.host, op)
 		}
-		return fmt.Errorf("the server breaks the TLS connection off: %w", op)
+		return fmt.Errorf("the server ended the TLS connection: %w", op)
 	}
 	if !reached.Tried() {
-		return errors.New("it is not a valid HTTP request: look at what --to, --secret and --header hold")
+		return errors.New("it is not a valid HTTP request: check --to, --secret and --header")
 	}
 	failed := forwarder.SendError(ctx, err, reached)
 	if errors.Is(failed, forwarder.ErrConnect) {
@@ -149,7 +149,7 @@ func (c *eventClient) badCertificate(err *tls.CertificateVerificationError) erro
 	leaf := err.UnverifiedCertificates[0] // without any there is nothing to verify
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		if c.ownRoots {
-			return fmt.Errorf("the site's certificate is issued by %q, which is none of those in --cacert", leaf.Issuer.CommonName)
+			return fmt.Errorf("the site's certificate is issued by %q, which is not in --cacert", leaf.Issuer.CommonName)
 		}
 		return fmt.Errorf("the site's certificate is issued by %q, which is not a known authority: with Caddy's internal CA give "+
 			"--cacert pki/authorities/local/root.crt, of Caddy's data directory; --insecure takes any certificate", leaf.Issuer.CommonName)
@@ -159,7 +159,7 @@ func (c *eventClient) badCertificate(err *tls.CertificateVerificationError) erro
 		for _, ip := range leaf.IPAddresses {
 			names = append(names, ip.String())
 		}
-		return fmt.Errorf("the site's certificate is for %s, not for %q: put a name that it is for into --to", text(strings.Join(names, ", ")).text, c.host)
+		return fmt.Errorf("the site's certificate is for %s, not for %q: put one of its names into --to", text(strings.Join(names, ", ")).text, c.host)
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		if time.Now().Before(invalid.Cert.NotBefore) {

@@ -124,7 +124,7 @@ func printDelivery(out io.Writer, d deliveryRecord, u upstreamStatus, now time.T
 	switch {
 	case d.State != queue.Pending:
 	case u.Orphaned:
-		_, _ = fmt.Fprintln(out, term.paint("the upstream is not configured any more: define it again, or purge what waits for it", yellow))
+		_, _ = fmt.Fprintln(out, term.paint("the upstream is no longer configured: define it again, or purge its events", yellow))
 	case u.Paused:
 		_, _ = fmt.Fprintln(out, term.paint("the upstream is paused: "+u.pauseLeft(now), yellow))
 	}

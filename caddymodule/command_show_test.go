@@ -111,7 +111,7 @@ func TestShowTellsTheWholeHistory(t *testing.T) {
 			t.Errorf("Replay: %+v, %v", done, err)
 		}
 	}
-	check("new", "old: pending after 0 attempts\nthe upstream is not configured any more: define it again, or purge what waits for it", "", 0, 0, 0)
+	check("new", "old: pending after 0 attempts\nthe upstream is no longer configured: define it again, or purge its events", "", 0, 0, 0)
 	attempt(t, 2, queue.Dead)
 	check("dead", "old: dead after 2 attempts", "1,2", 2, 2, 0)
 	replay()

@@ -211,16 +211,16 @@ func TestSendCommand(t *testing.T) {
 		{"URL without a host", "--to is not a URL with http:// or https://", []string{"soapnoteapi", "--to", "/soapnote"}},
 		{"URL of another kind", "--to is not a URL with http:// or https://", []string{"soapnoteapi", "--to", "ftp://127.0.0.1/"}},
 		{"another provider's event", `--event "test" is unknown for soniox; it is transcription.completed or transcription.error`, []string{"soniox", "--to", soniox, "--event", "test"}},
-		{"header's name", "look at what --to, --secret and --header hold", []string{"soniox", "--to", soniox, "--header", "Bad Name: x"}},
+		{"header's name", "check --to, --secret and --header", []string{"soniox", "--to", soniox, "--header", "Bad Name: x"}},
 		{"file that is a folder", "is a directory", []string{"soapnoteapi", "--to", soap, "--file", s.dir}},
 		{"file without end", "it is larger than 64 MiB", []string{"soapnoteapi", "--to", soap, "--file", "/dev/zero"}},
-		{"file and the default event", "--event picks a sample", []string{"soapnoteapi", "--to", soap, "--file", secret, "--event", "note.generated"}},
+		{"file and the default event", "--event selects a sample", []string{"soapnoteapi", "--to", soap, "--file", secret, "--event", "note.generated"}},
 		{"authority for no TLS", "--cacert and --insecure are for a --to with https://", []string{"soapnoteapi", "--to", soap, "--cacert", secret}},
 		{"no authority for no TLS", "--cacert and --insecure are for a --to with https://", []string{"soapnoteapi", "--to", soap, "--insecure"}},
 		{"authority and none", "give one of them", []string{"soapnoteapi", "--to", "https://localhost/", "--cacert", secret, "--insecure"}},
 		{"authority that is none", "--cacert: the file holds no certificate in PEM", []string{"soapnoteapi", "--to", "https://localhost/", "--cacert", secret}},
 		{"authority that is not there", "reading --cacert", []string{"soapnoteapi", "--to", "https://localhost/", "--cacert", filepath.Join(s.dir, "none")}},
-		{"file and event", "--event picks a sample", []string{"soapnoteapi", "--to", soap, "--file", secret, "--event", "test"}},
+		{"file and event", "--event selects a sample", []string{"soapnoteapi", "--to", soap, "--file", secret, "--event", "test"}},
 	}
 	for _, tt := range failures {
 		t.Run(tt.name, func(t *testing.T) {

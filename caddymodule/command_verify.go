@@ -27,7 +27,7 @@ func verifyCommand() *cobra.Command {
 	var c capture
 	cmd := &cobra.Command{
 		Use:   "verify <provider>",
-		Short: "Says whether a captured request is genuine, and if not, why",
+		Short: "Reports whether a captured request is genuine, and if not, why",
 		Long: `
 Says whether a captured request is genuine, how old it is, and if it is not
 genuine, why, with a hint at the usual mistakes. The body is read from --file, or

@@ -45,9 +45,9 @@ func TestLongWork(t *testing.T) {
 		"purge fails":         {"purge --dead", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: at least 5 of 9,000 events were purged"}},
 		"compaction fails":    {"compact", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: the queue's file is as it was"}},
 		"fails at once":       {"replay --dead", answerLines(`{"error":"no space left"}`), "", []string{"Error: no space left\n"}},
-		"breaks off":          {"replay --dead", answerLines(halfDone), "", []string{"broke off before the work was done", "see its log", "at least 5 of 9,000"}},
-		"breaks off at once":  {"replay --dead", answerLines(), "", []string{"broke off before the work was done"}},
-		"no JSON in the line": {"replay --dead", answerLines("<html>"), "", []string{"broke off"}},
+		"breaks off":          {"replay --dead", answerLines(halfDone), "", []string{"stopped before the work was done", "see its log", "at least 5 of 9,000"}},
+		"breaks off at once":  {"replay --dead", answerLines(), "", []string{"stopped before the work was done"}},
+		"no JSON in the line": {"replay --dead", answerLines("<html>"), "", []string{"stopped before the work was done"}},
 		"an answer in one piece": {"replay --dead", func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, 200, []byte(`{"replayed":3,"without_payload":0}`+"\n"))
 		}, "3 deliveries replayed\n", nil},
@@ -104,8 +104,8 @@ func TestCommandsAtAWrongAddress(t *testing.T) {
 			address := fakeAdmin(t, answer)
 			for _, args := range []string{"status", "events", "show x", "replay --dead", "purge x", "compact", "export", "health", "status --json"} {
 				r := commandLine(t, "", append(strings.Fields(args), "--address", address)...)
-				r.failed(t, "what answers at "+address+", with status ")
-				r.failed(t, "--address, or --config, says where that is")
+				r.failed(t, "the server at "+address+", which answered with status ")
+				r.failed(t, "set --address or --config")
 				if r.out != "" {
 					t.Errorf("%s printed %q", args, r.out)
 				}

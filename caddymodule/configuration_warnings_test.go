@@ -35,11 +35,11 @@ func TestConfigurationWarnings(t *testing.T) {
 	behind := func(takesAll string, unreached ...string) map[string]any {
 		return map[string]any{"upstream": "ehr", "takes_all": takesAll, "unreached": unreached}
 	}
-	const unheld = "an allow-list does not hold: a directive with a matcher denies requests that scribegate has answered before it"
+	const unheld = "an allow-list does not protect a scribegate handler: the directive that denies requests runs after scribegate has answered them"
 	denies := func(directive string) map[string]any {
 		return map[string]any{"directive": directive, "provider": "soapnoteapi", "paths": []string{"/soapnote"}}
 	}
-	const unreachedHandler = "a scribegate handler gets no request, since a directive before it takes all of them"
+	const unreachedHandler = "a scribegate handler receives no requests, since a directive before it takes all of them"
 	prevents := func(directive, reason string) map[string]any {
 		return map[string]any{"directive": directive, "reason": reason, "provider": "soapnoteapi", "paths": []string{"/soapnote"}}
 	}

@@ -76,7 +76,7 @@ func (c *credentials) add(key credentialKey, handler credentialer, raw string) e
 		s.raw = raw
 	}
 	if _, same := s.look(time.Now()); !same && s.raw != "" {
-		return fmt.Errorf("header %s: two %s handlers with the source %s have different first values, and upstream %s has the format raw, so that it could be sent the secret of the wrong handler; give one of the handlers a source of its own",
+		return fmt.Errorf("header %s: two %s handlers with the source %s have different first values, and upstream %s has the format raw and could receive the secret of the wrong handler; give one of the handlers a source of its own",
 			key.header, key.provider, key.source, s.raw)
 	}
 	return nil
@@ -111,7 +111,7 @@ func (c *credentials) value(key credentialKey, upstream string) (string, bool) {
 	if s == nil {
 		if last, ok := c.missing[key]; !ok || now.Sub(last) >= credentialReport {
 			c.missing[key] = now
-			c.logger.Error("events for a raw upstream wait for the secret of the handler that received them, which is not configured any more; define a handler with this provider, source and header, or purge the events", key.fields(upstream)...)
+			c.logger.Error("events for a raw upstream wait, since the handler that received them is no longer configured; define a handler with this provider, source and header, or purge the events", key.fields(upstream)...)
 		}
 		return "", false
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	reportsMissing  = "events for a raw upstream wait for the secret of the handler that received them"
+	reportsMissing  = "events for a raw upstream wait, since the handler that received them is no longer configured"
 	reportsConflict = "events for a raw upstream wait, since handlers with the same provider, source and header have different secrets"
 )
 

@@ -36,11 +36,11 @@ func warnUnknownTypes(logger *zap.Logger, option string, words []string, about .
 		nearest := nearestType(word, known)
 		switch {
 		case nearest == "":
-			logger.Warn("a type in `"+option+"` is none that a provider sends today; correct it, unless the provider is to add it", fields...)
+			logger.Warn("a type in `"+option+"` is not one that a provider sends today; correct it, unless the provider is going to add it", fields...)
 		case strings.HasSuffix(word, "."+nearest):
-			logger.Warn("a type in `"+option+"` has a prefix; write the short type, or no event matches it", append(fields, zap.String("nearest", nearest))...)
+			logger.Warn("a type in `"+option+"` has a prefix and matches no event; write the short type", append(fields, zap.String("nearest", nearest))...)
 		default:
-			logger.Warn("a type in `"+option+"` is none that a provider sends today; the nearest is probably meant", append(fields, zap.String("nearest", nearest))...)
+			logger.Warn("a type in `"+option+"` is not one that a provider sends today; the nearest type is probably meant", append(fields, zap.String("nearest", nearest))...)
 		}
 	}
 }

@@ -144,7 +144,7 @@ func (g *gateway) warnOrphans(a *App) {
 	}
 	for name, s := range stats.Upstreams {
 		if a.upstream(name) == nil && s.Pending+s.Dead > 0 {
-			a.logger.Warn("events wait for an upstream that is not configured, and are kept: define it again, or delete what waits for it: caddy scribegate purge --upstream "+name,
+			a.logger.Warn("events wait for an upstream that is not configured, and are kept: define the upstream again, or delete its events: caddy scribegate purge --upstream "+name,
 				zap.String("upstream", name), zap.Int64("pending", s.Pending), zap.Int64("dead", s.Dead))
 		}
 	}

@@ -103,7 +103,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	var ok bool
 	if h.provider, ok = mod.(verifier.Provider); !ok {
-		return fmt.Errorf("the module %T is no provider", mod)
+		return fmt.Errorf("the module %T is not a provider", mod)
 	}
 	defaults := h.provider.Defaults()
 	if h.MaxBody == 0 {

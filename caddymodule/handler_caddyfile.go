@@ -61,7 +61,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	d.Next() // the directive's name
 	if !d.NextArg() {
-		return d.Errf("scribegate: the provider is missing; write it behind the path: %s", builtIn(providerNamespace))
+		return d.Errf("scribegate: the provider is missing; write it after the path: %s", builtIn(providerNamespace))
 	}
 	provider := d.Token()
 	if _, err := caddy.GetModule(providerNamespace + provider.Text); err != nil {
@@ -118,7 +118,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 			continue
 		}
 		if err == nil && h.Format != "" && len(h.DeliverTo) > 0 {
-			err = d.Err("scribegate: format belongs to the upstreams where deliver_to names them; set it in their blocks")
+			err = d.Err("scribegate: format cannot be used with deliver_to; set it in the blocks of the upstreams")
 		}
 		if err != nil {
 			return err
@@ -187,7 +187,7 @@ func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, app *App) error {
 		}
 	}
 	if _, ok := unm.(verifier.Provider); !ok {
-		return directive.Errf("scribegate: the module %s is no provider", name)
+		return directive.Errf("scribegate: the module %s is not a provider", name)
 	}
 	h.ProviderRaw = caddyconfig.JSONModuleObject(unm, "name", name, nil)
 	return nil

@@ -13,7 +13,7 @@ import (
 )
 
 // errDropNothing is the error of a checkpoint with `drop`.
-var errDropNothing = errors.New("drop needs deliver_to: without it every event is passed on to the next handler and none is stored; add deliver_to, or take drop out")
+var errDropNothing = errors.New("drop needs deliver_to: without it every event is passed on to the next handler and none is stored; add deliver_to, or remove drop")
 
 // validate says what is wrong with the settings by themselves.
 func (h *Handler) validate() error {
@@ -33,7 +33,7 @@ func (h *Handler) validate() error {
 		return errDropNothing
 	}
 	if h.Format != "" && len(h.DeliverTo) > 0 {
-		return errors.New("format belongs to the upstreams where deliver_to names them; set it in their blocks")
+		return errors.New("format cannot be used with deliver_to; set it in the blocks of the upstreams")
 	}
 	return validateFormat(h.Format)
 }
@@ -50,7 +50,7 @@ func validateSource(source string) error {
 		}
 	}
 	if u, err := url.Parse(source); err != nil || u.String() == "" {
-		return errors.New("source is no URI; write it as in https://soapnoteapi.com/clinic-2")
+		return errors.New("source is not a URI; write it as in https://soapnoteapi.com/clinic-2")
 	}
 	return nil
 }
@@ -61,13 +61,13 @@ func validateMetadata(names []string) error {
 	for _, name := range names {
 		switch {
 		case name == "":
-			return errors.New("metadata: a name is empty; name query parameters, or leave metadata out to keep all")
+			return errors.New("metadata: a name is empty; write the names of query parameters, or leave metadata out to keep all")
 		case name == "*":
-			return errors.New("metadata: * stands for no parameter but its own; leave metadata out to keep all")
+			return errors.New("metadata: * is not a wildcard; leave metadata out to keep all parameters")
 		case strings.Contains(name, "{"):
-			return errors.New("metadata: no placeholder is resolved here; write the parameters' names out, or use {$NAME}, which is replaced while the Caddyfile is read")
+			return errors.New("metadata: placeholders are not resolved here; write the parameters' names, or use {$NAME}, which is replaced while the Caddyfile is read")
 		case strings.ContainsAny(name, ",;=&?"):
-			return errors.New("metadata: what only separates parameters is in a name; write the names with spaces between them, as in metadata user_id order_id")
+			return errors.New("metadata: a name contains a separator, one of , ; = & and ?; separate names with spaces, as in metadata user_id order_id")
 		}
 	}
 	return nil

@@ -68,11 +68,11 @@ func ready(g *gateway) error {
 		return fmt.Errorf("reading the queue: %w", err)
 	}
 	if stats.MaxBytes > 0 && stats.MaxBytes-stats.Bytes < eventRoom {
-		return fmt.Errorf("the queue is full: it holds %s of %s; raise max_size, or see with `caddy scribegate status` which upstream takes nothing",
+		return fmt.Errorf("the queue is full: it holds %s of %s; raise max_size, or see with `caddy scribegate status` which upstream accepts nothing",
 			humanize.IBytes(uint64(stats.Bytes)), humanize.IBytes(uint64(stats.MaxBytes))) // both are above zero
 	}
 	if at, refusing := g.inquiry.refusing(time.Now()); refusing {
-		return fmt.Errorf("events are refused: the queue %s stored none in time, the last at %s; look at its disk, and at the log", g.key, stamp(at))
+		return fmt.Errorf("events are refused: the queue %s did not store them in time, most recently at %s; check its disk and the log", g.key, stamp(at))
 	}
 	return nil
 }

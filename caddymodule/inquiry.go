@@ -42,7 +42,7 @@ type unanswered struct {
 }
 
 func (u unanswered) Error() string {
-	return fmt.Sprintf("the queue %s has not answered since %s; look at its disk, and at the log", u.key, stamp(u.since))
+	return fmt.Sprintf("the queue %s has not answered since %s; check its disk and the log", u.key, stamp(u.since))
 }
 
 // stamp is a time in a text for people and programs alike.
@@ -134,5 +134,5 @@ func (i *inquiry) newest() string {
 	case stored > 0:
 		return "the newest event was stored at " + stamp(time.Unix(0, stored))
 	}
-	return "no event has come since it was opened"
+	return "no event has been received since the queue was opened"
 }

@@ -77,7 +77,7 @@ func TestQueueThatHangs(t *testing.T) {
 	if _, ok := a.metrics()["scribegate_queue_bytes"]; !ok {
 		t.Error("the queue's metrics do not come back")
 	}
-	for _, line := range []string{"the queue cannot be asked", "the queue can be asked again"} {
+	for _, line := range []string{"the queue's counts cannot be read", "the queue's counts can be read again"} {
 		if n := len(captured.with(t, line)); n != 1 {
 			t.Errorf("%d lines with %q, want one", n, line)
 		}
@@ -135,7 +135,7 @@ func TestQueueThatIsBeingOpened(t *testing.T) {
 			return nil, errors.New("it was not opened")
 		})
 		if err == nil {
-			t.Error("it was opened")
+			t.Error("the queue was opened")
 		}
 	}()
 	<-opening

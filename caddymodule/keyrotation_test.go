@@ -55,7 +55,7 @@ func TestEncryptionKeyIsRotatedWithoutReload(t *testing.T) {
 	writeKey(t, present, "B")
 	eventually(t, "the refusal in the log", func() bool {
 		accepted(t, s, "refused-"+time.Now().String())
-		return strings.Contains(captured.String(), "cannot be taken on")
+		return strings.Contains(captured.String(), "cannot be applied")
 	})
 	writeKey(t, older, "A")
 	second := boltqueue.Key([]byte(strings.Repeat("B", 32)))
@@ -67,7 +67,7 @@ func TestEncryptionKeyIsRotatedWithoutReload(t *testing.T) {
 
 	// In the background the older events follow, and the log says so.
 	eventually(t, "the older key to be needed no more", func() bool {
-		return strings.Contains(captured.String(), "the older keys may be taken out of encryption_key")
+		return strings.Contains(captured.String(), "the older keys may be removed from encryption_key")
 	})
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func newHandlerLog(logger *zap.Logger, a audit, notify func(name string, data ma
 		audit:    a,
 		notify:   notify,
 		flood: newFlood(func(reason verifier.Reason, n int) {
-			logger.Warn("more requests were rejected than are logged one by one", zap.String("reason", string(reason)), zap.Int("left_out", n))
+			logger.Warn("further requests were rejected; they are counted here and not logged one by one", zap.String("reason", string(reason)), zap.Int("left_out", n))
 			a.leftOut(provider, reason, n)
 		}),
 	}
@@ -48,7 +48,7 @@ func (l handlerLog) received(r *http.Request, e *event.Event, o outcome) {
 
 // unrouted reports the first event of a type that no upstream takes.
 func (l handlerLog) unrouted(e *event.Event, upstreams []string) {
-	l.logger.Warn("an event of a type that no upstream takes was answered and is delivered to nobody, and so are further ones of this type; name the type in the `events` of an upstream, or in this handler's `drop` if nobody is to get it",
+	l.logger.Warn("an event was answered and is not delivered, since no upstream takes its type; further events of this type are not logged; add the type to the `events` of an upstream, or to this handler's `drop` if no upstream needs it",
 		zap.String("event_id", e.ID), zap.String("type", e.ShortType()), zap.String("source", e.Source), zap.Strings("upstreams", upstreams))
 }
 
@@ -104,7 +104,7 @@ func (l handlerLog) quietPanic() {
 		return
 	}
 	if p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
-		l.logger.Error("a request's handler panicked; what it said is left out", zap.ByteString("stack", debug.Stack()))
+		l.logger.Error("a request's handler panicked; the text of the panic is left out", zap.ByteString("stack", debug.Stack()))
 	}
 	panic(http.ErrAbortHandler)
 }
@@ -122,6 +122,6 @@ func warnLoggedHeader(ctx context.Context, header string) {
 	if slices.Contains(credentialHeaders, textproto.CanonicalMIMEHeaderKey(header)) && !server.Logs.ShouldLogCredentials {
 		return
 	}
-	caddy.Log().Named("http.handlers.scribegate").Warn("access logs are on and would hold the header that is the secret, unless a filter takes it out; add a filter as in Scribegate's Caddyfile",
+	caddy.Log().Named("http.handlers.scribegate").Warn("access logs are on and record the header that holds the secret, unless a filter deletes it; add a filter as in Scribegate's Caddyfile",
 		zap.String("header", header))
 }

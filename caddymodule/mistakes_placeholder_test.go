@@ -23,7 +23,7 @@ func TestRefusedPlaceholders(t *testing.T) {
 		},
 	}
 	values := map[string]string{
-		"{http.request.header.x}":        "the placeholder {http.request.header.x} is not allowed here, since whoever sends a request could choose its value; use one of {env.NAME} and {file./absolute/path}",
+		"{http.request.header.x}":        "the placeholder {http.request.header.x} is not allowed here, since the sender of a request could choose its value; use {env.NAME} or {file./absolute/path}",
 		"\"Bearer {http.vars.x}\"":       "the placeholder {http.vars.x} is not allowed here",
 		"{query.x}":                      "could choose its value",
 		"{header.x}":                     "could choose its value",
@@ -36,13 +36,13 @@ func TestRefusedPlaceholders(t *testing.T) {
 		"{uuid}":                         "could choose its value",
 		"{re.a.1}":                       "could choose its value",
 		"{remote_host}":                  "could choose its value",
-		"{time.now.unix}":                "use one of {env.NAME} and {file./absolute/path}",
-		"{system.hostname}":              "use one of {env.NAME} and {file./absolute/path}",
-		"{env.}":                         "use one of {env.NAME} and {file./absolute/path}",
-		"{env}":                          "use one of {env.NAME} and {file./absolute/path}",
+		"{time.now.unix}":                "use {env.NAME} or {file./absolute/path}",
+		"{system.hostname}":              "use {env.NAME} or {file./absolute/path}",
+		"{env.}":                         "use {env.NAME} or {file./absolute/path}",
+		"{env}":                          "use {env.NAME} or {file./absolute/path}",
 		"{env.A}{query.x}":               "could choose its value",
-		"{file.secret}":                  "a file is named by its absolute path, as in {file./run/secrets/secret}",
-		"\"Bearer {file.soniox-token}\"": "a file is named by its absolute path, as in {file./run/secrets/soniox-token}",
+		"{file.secret}":                  "name a file by its absolute path, as in {file./run/secrets/secret}",
+		"\"Bearer {file.soniox-token}\"": "name a file by its absolute path, as in {file./run/secrets/soniox-token}",
 		"a{SECRETsecret}b":               `write a brace that belongs to the value "\{"`,
 		"a{SECRETsecret":                 `a brace that belongs to the value is written "\{"`,
 	}

@@ -90,7 +90,7 @@ func (o *observer) Paused(upstream string, until time.Time, cause error) {
 		return
 	}
 	o.notify(eventUpstreamPaused, map[string]any{"upstream": upstream, "reason": "retry_after"})
-	o.logger.Warn("an upstream asked to be left alone and is paused", append(fields, zap.Time("until", until))...)
+	o.logger.Warn("an upstream is paused, as it requested with Retry-After", append(fields, zap.Time("until", until))...)
 }
 
 // Resumed implements forwarder.Observer.
@@ -101,7 +101,7 @@ func (o *observer) Resumed(upstream string) {
 
 // Problem implements forwarder.Observer.
 func (o *observer) Problem(upstream string, err error) {
-	o.logger.Error("the queue could not be read for an upstream; it is tried again", zap.String("upstream", upstream), zap.Error(err))
+	o.logger.Error("the queue could not be read for an upstream; reading is retried", zap.String("upstream", upstream), zap.Error(err))
 }
 
 // Interface guards

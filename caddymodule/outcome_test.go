@@ -168,7 +168,7 @@ func TestUndeliveredIsTraced(t *testing.T) {
 	}
 }
 
-const warnsUnrouted = "an event of a type that no upstream takes"
+const warnsUnrouted = "an event was answered and is not delivered"
 
 // The log warns of a type once for each configuration, and of many types only so
 // often.

@@ -171,8 +171,8 @@ func (s *privateSite) complete(seen evidence) {
 	s.t.Helper()
 	own := []string{
 		`"msg":"accepted"`, `"msg":"delivered"`, "an event is dead", "a delivery failed and will be tried again", "an upstream is paused after repeated failures",
-		"an upstream asked to be left alone", "an upstream is no longer paused", "a genuine request with an invalid payload is quarantined", "an event could not be stored",
-		"could not be quarantined", "more requests were rejected than are logged", "a request's handler panicked", "a secret's file has changed", "a secret's file cannot be used",
+		"an upstream is paused, as it requested", "an upstream is no longer paused", "a genuine request with an invalid payload is quarantined", "an event could not be stored",
+		"could not be quarantined", "further requests were rejected", "a request's handler panicked", "a secret's file has changed", "a secret's file cannot be used",
 		"the queue cannot be written", "a payload was read", "events replayed", "events purged", "queue compacted",
 	}
 	for _, reason := range verifier.Reasons {

@@ -66,7 +66,7 @@ func doubtSOAPNoteAPI(value string) string {
 	if strings.HasPrefix(value, "whsec_") {
 		return ""
 	}
-	return "a secret of SOAPNoteAPI does not begin with whsec_, as those that SOAPNoteAPI gives out do; configure the whole string, nothing left out or decoded"
+	return "a SOAPNoteAPI secret does not begin with whsec_, as all secrets of SOAPNoteAPI do; configure the whole string, and do not decode it"
 }
 
 // replayWindow returns how long a captured request could be sent again.
@@ -83,7 +83,7 @@ func checkTolerance(d caddy.Duration) error {
 		return err
 	}
 	if d < caddy.Duration(time.Second) {
-		return fmt.Errorf("tolerance: %s is less than a second, of which timestamps are whole numbers; write it as in 30s or 5m", time.Duration(d))
+		return fmt.Errorf("tolerance: %s is less than a second, and timestamps are in whole seconds; write it as in 30s or 5m", time.Duration(d))
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	if len(p.Secrets) == 0 {
-		return directive.Err("soapnoteapi: secret is missing; without it no request could be told from a forged one")
+		return directive.Err("soapnoteapi: secret is missing; without it a forged request cannot be detected")
 	}
 	return nil
 }

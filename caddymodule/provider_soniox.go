@@ -101,7 +101,7 @@ func (p *Soniox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	if p.Header == "" {
-		return directive.Err("soniox: header is missing; without it no request could be told from a forged one")
+		return directive.Err("soniox: header is missing; without it a forged request cannot be detected")
 	}
 	return nil
 }
@@ -121,17 +121,17 @@ var notProof = []string{"Host", "Content-Length", "Content-Type", "Content-Encod
 func checkProofHeader(name string) error {
 	switch canonical := textproto.CanonicalMIMEHeaderKey(name); {
 	case name == "":
-		return errors.New("header: its name is missing; choose one, such as Authorization")
+		return errors.New("header: the name is missing; choose one, such as Authorization")
 	case strings.Contains(name, ":"):
 		return errColonInHeader
 	case strings.ContainsAny(name, "_."):
 		return errors.New("header: Caddy drops headers with an underscore or a dot in their name; choose a name with hyphens")
 	case !httpguts.ValidHeaderFieldName(name):
-		return errors.New("header: what stands first is not a valid header name; write it as: header <name> <value>, and more values behind it")
+		return errors.New("header: the first argument is not a valid header name; write it as: header <name> <value>...")
 	case slices.Contains(hopByHop, canonical):
 		return fmt.Errorf("header %s is hop-by-hop: proxies on the way drop it; choose another, such as Authorization", name)
 	case slices.Contains(notProof, canonical):
-		return fmt.Errorf("header %s belongs to every request and can prove none; choose another, such as Authorization", name)
+		return fmt.Errorf("header %s is in every request and proves nothing; choose another, such as Authorization", name)
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ var errColonInHeader = errors.New(`header: the name and the value are two argume
 func checkProofValue(name string) func(string) error {
 	return func(value string) error {
 		if len(value) > len(name) && strings.EqualFold(value[:len(name)], name) && value[len(name)] == ':' {
-			return errors.New("it begins with the header's name and a colon; keep only what is behind them")
+			return errors.New("it begins with the header's name and a colon; keep only the text after the colon")
 		}
 		return nil
 	}
@@ -156,7 +156,7 @@ func doubtProofValue(value string) string {
 	if utf8.RuneCountInString(value) <= maxSoniox {
 		return ""
 	}
-	return "a header value has more than the 256 characters that Soniox takes; see that it is the value alone"
+	return "a header value is longer than the 256 characters that Soniox accepts; check that it contains the value only"
 }
 
 // Interface guards

@@ -75,7 +75,7 @@ func (b *Bolt) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("path: %w", err)
 	}
 	if strings.HasPrefix(path, "~") {
-		return errors.New("path: ~ does not stand for a home directory here; write the directory out, or {env.HOME}")
+		return errors.New("path: ~ is not replaced by a home directory here; write the directory, or use {env.HOME}")
 	}
 	if b.file, err = filepath.Abs(path); err != nil {
 		return fmt.Errorf("finding the queue's file: %w", err)
@@ -122,7 +122,7 @@ func (b *Bolt) Open(o OpenOptions) (queue.Queue, error) {
 		return nil, err
 	}
 	if file := q.KeyFile(); file != "" {
-		o.Logger.Warn("events are sealed with a key that was made beside the queue's file; keep it elsewhere and name it with encryption_key, since whoever copies both reads the notes",
+		o.Logger.Warn("events are sealed with a key that was made beside the queue's file; keep it elsewhere and name it with encryption_key, since anybody who copies both can read the notes",
 			zap.String("queue", b.file), zap.String("key", file))
 	}
 	return q, nil
@@ -138,12 +138,12 @@ func resealed(logger func() *zap.Logger, file string) func(boltqueue.Resealed) {
 		}
 		switch {
 		case r.Unreadable > 0:
-			logger.Warn("events are sealed with the first key now, save for some that cannot be opened; the older keys must stay in encryption_key until those are purged or their retention ends",
+			logger.Warn("events are sealed with the first key now, except some that cannot be opened; the older keys must stay in encryption_key until those are purged or their retention ends",
 				append(fields, zap.Int("unreadable", r.Unreadable))...)
 		case r.KeyFile != "":
-			logger.Info("all events are sealed with the first key now; the older keys may be taken out of encryption_key, and the key that was made beside the queue's file may be deleted", fields...)
+			logger.Info("all events are sealed with the first key now; the older keys may be removed from encryption_key, and the key that was made beside the queue's file may be deleted", fields...)
 		default:
-			logger.Info("all events are sealed with the first key now; the older keys may be taken out of encryption_key", fields...)
+			logger.Info("all events are sealed with the first key now; the older keys may be removed from encryption_key", fields...)
 		}
 	}
 }
@@ -151,7 +151,7 @@ func resealed(logger func() *zap.Logger, file string) func(boltqueue.Resealed) {
 // clockJumped logs that the queue does not believe the clock yet.
 func clockJumped(logger func() *zap.Logger, file string) func(time.Duration) {
 	return func(ahead time.Duration) {
-		logger().Warn("the clock has jumped ahead, or the gateway was off for that long; what is kept for a time is deleted by this clock only once it has gone on for an hour: if it is wrong, set it right before",
+		logger().Warn("the clock has jumped ahead, or the gateway was off for that long; retention times follow this clock only after an hour: if the clock is wrong, correct it before then",
 			zap.String("queue", file), zap.Duration("ahead", ahead))
 	}
 }
@@ -187,7 +187,7 @@ var boltSubdirectives = []string{"path", "max_size", "encryption_key"}
 func (b *Bolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the engine's name
 	if d.NextArg() {
-		return d.Err("queue bolt: the engine takes no argument; path and the rest stand in its block")
+		return d.Err("queue bolt: the engine takes no argument; put path and the other options into its block")
 	}
 	seen := make(subdirectiveSet)
 	for d.NextBlock(0) {

@@ -119,7 +119,7 @@ func TestReloadOrphansAnUpstream(t *testing.T) {
 		t.Errorf("status %+v", all)
 	}
 	if warned := captured.with(t, "events wait for an upstream that is not configured"); len(warned) != 1 || warned[0]["upstream"] != "lab" ||
-		!strings.Contains(warned[0]["msg"].(string), "define it again, or delete what waits for it: caddy scribegate purge --upstream lab") {
+		!strings.Contains(warned[0]["msg"].(string), "define the upstream again, or delete its events: caddy scribegate purge --upstream lab") {
 		t.Errorf("warnings %v", warned)
 	}
 

@@ -126,7 +126,7 @@ func (s *routeSender) serve(ctx context.Context, rec *recorder, m *forwarder.Mes
 var (
 	errRoutePanic   = fmt.Errorf("%w: the route panicked", forwarder.ErrInternal)
 	errRouteFailed  = fmt.Errorf("%w: a handler of the route failed", forwarder.ErrInternal)
-	errUnsent       = fmt.Errorf("%w: the route makes no valid request of the event; look at its placeholders and headers", forwarder.ErrInternal)
+	errUnsent       = fmt.Errorf("%w: the route does not make a valid request from the event; check its placeholders and headers", forwarder.ErrInternal)
 	errRouteTimeout = fmt.Errorf("no answer within the route's own timeouts: %w", context.DeadlineExceeded)
 )
 

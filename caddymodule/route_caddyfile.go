@@ -68,7 +68,7 @@ func (u *Upstream) logAdapterWarning(route caddyfile.Token, w caddyconfig.Warnin
 		zap.String("file", cmp.Or(w.File, route.File)), zap.Int("line", cmp.Or(w.Line, route.Line)))
 }
 
-const routeHolds = "it holds HTTP handlers and matchers, as Caddy's own route directive does, such as reverse_proxy, rewrite and header"
+const routeHolds = "a route takes HTTP handlers and matchers, as Caddy's own route directive does, such as reverse_proxy, rewrite and header"
 
 // directivesOfSites are Caddy's directives that configure a site and handle no
 // request, and invoke, whose named routes belong to sites.
@@ -81,7 +81,7 @@ func (u *Upstream) checkRouteDirectives(route caddyfile.Segment) error {
 	for directive := range directives(route) {
 		switch {
 		case directive.Text == "scribegate":
-			return errAt(directive, "a scribegate directive in an upstream's route would send events in a circle; take it out")
+			return errAt(directive, "a scribegate directive in an upstream's route would send events in a loop; remove it")
 		case slices.Contains(directivesOfSites, directive.Text):
 			return errAt(directive, "upstream %s: its route cannot hold the directive%s; %s", u.Name, quoteWord(directive.Text), routeHolds)
 		}
@@ -97,7 +97,7 @@ var routeErrors = []struct {
 }{
 	{regexp.MustCompile(`(\S+) directive returned something other than an HTTP route`), "its route cannot hold the directive%s; " + routeHolds},
 	{regexp.MustCompile(`unrecognized directive: (\S+)`), "its route holds the unknown directive%s; " + routeHolds},
-	{regexp.MustCompile(`directive '(\S+)' is not an ordered HTTP handler`), "the directive%s has no place in the order by which handle sorts its directives, and the global option order is not seen in an upstream's route; if it is an HTTP handler, put it into the route itself or into a route block"},
+	{regexp.MustCompile(`directive '(\S+)' is not an ordered HTTP handler`), "the directive%s has no default order, which handle needs, and the global option order has no effect in an upstream's route; if it is an HTTP handler, put it directly into the route or into a route block"},
 }
 
 // routeError returns the adapter's error on a route with the upstream's name, and

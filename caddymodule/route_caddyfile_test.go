@@ -55,7 +55,7 @@ func TestAnImportedScribegateInARouteIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := adapt("(hooks) {\n" + directive + "}\n(more) {\nimport hooks\n}\n" + "{\nscribegate {\nupstream ehr {\nroute {\n" + c.content + "\n}\n}\n}\n}\n")
-			if want := c.at + ": a scribegate directive in an upstream's route would send events in a circle"; err == nil || !strings.Contains(err.Error(), want) {
+			if want := c.at + ": a scribegate directive in an upstream's route would send events in a loop"; err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("error %v, want %q", err, want)
 			}
 		})

@@ -21,7 +21,7 @@ func refuseNested(routes caddyhttp.RouteList) error {
 		}
 	})
 	if found {
-		return errors.New("its route holds a scribegate handler, which would send events in a circle; take it out")
+		return errors.New("its route holds a scribegate handler, which would send events in a loop; remove it")
 	}
 	return nil
 }

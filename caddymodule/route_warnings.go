@@ -27,7 +27,7 @@ func warnRoute(logger *zap.Logger, upstream string, routes caddyhttp.RouteList) 
 	found := make(unreached)
 	found.list(list)
 	for _, before := range slices.Sorted(maps.Keys(found)) {
-		logger.Warn("handlers in an upstream's route are never reached: a route runs in the order in which it is written, and a handler before them takes every request; put them before it, or give it a matcher",
+		logger.Warn("handlers in an upstream's route are never reached: a route runs in the order in which it is written, and a handler before them takes every request; move them before that handler, or give it a matcher",
 			zap.String("upstream", upstream), zap.String("takes_all", before), zap.Strings("unreached", found[before]))
 	}
 }

@@ -69,7 +69,7 @@ func newSecret(ctx context.Context, o SecretOptions, files *fileReader) (*Secret
 			return nil, fmt.Errorf("%s, entry %d: %w", o.Name, i+1, err)
 		}
 		if !e.placeholder() {
-			o.Logger.Warn("a secret stands literally in the configuration, which is then as secret as it is; use a placeholder such as {env.NAME} or {file./path}", s.fields(i)...)
+			o.Logger.Warn("a secret is written literally in the configuration, and anybody who reads the configuration reads it; use a placeholder such as {env.NAME} or {file./path}", s.fields(i)...)
 		}
 		s.entries = append(s.entries, e)
 	}
@@ -141,7 +141,7 @@ func (s *Secret) warn(entry int, value string) {
 		s.options.Logger.Warn("a secret is shorter than 16 bytes: it is easy to guess, or part of it is missing; use a longer random one", s.fields(entry)...)
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r > unicode.MaxASCII }) {
-		s.options.Logger.Warn("a secret has a character outside of ASCII, which looks like another or which programs send in different ways; see that it is meant", s.fields(entry)...)
+		s.options.Logger.Warn("a secret contains a non-ASCII character, which may look like another one, or which programs may encode differently; check that it is intended", s.fields(entry)...)
 	}
 	if s.options.Doubt == nil {
 		return

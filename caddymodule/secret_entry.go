@@ -84,12 +84,12 @@ var envName = regexp.MustCompile(`^[\w.()-]+$`)
 
 func parsePlaceholder(key string) (secretPart, error) {
 	if strings.Contains(key, "{") {
-		return secretPart{}, errors.New("a placeholder stands in another one; only {$NAME} can, which is replaced while the Caddyfile is read, as in {file.{$CREDENTIALS_DIRECTORY}/name}")
+		return secretPart{}, errors.New("a placeholder is inside another one; only {$NAME} may be, which is replaced while the Caddyfile is read, as in {file.{$CREDENTIALS_DIRECTORY}/name}")
 	}
 	if name, ok := strings.CutPrefix(key, "env."); ok && name != "" {
 		// Errors name the variable, so it must not be the secret itself.
 		if !envName.MatchString(name) || strings.HasPrefix(name, "whsec_") {
-			return secretPart{}, errors.New("a placeholder {env.NAME} holds the name of a variable and nothing else, no value and no default")
+			return secretPart{}, errors.New("a placeholder {env.NAME} must contain only the name of a variable, without a value or a default")
 		}
 		return secretPart{env: name}, nil
 	}
@@ -108,11 +108,11 @@ func parsePlaceholder(key string) (secretPart, error) {
 	if strings.HasPrefix(key, "http.") {
 		what = "the placeholder {" + key + "}"
 	}
-	return secretPart{}, errors.New(what + ` is not allowed here, since whoever sends a request could choose its value; use one of {env.NAME} and {file./absolute/path}, and write a brace that belongs to the value "\{"`)
+	return secretPart{}, errors.New(what + ` is not allowed here, since the sender of a request could choose its value; use {env.NAME} or {file./absolute/path}, and write a brace that belongs to the value "\{"`)
 }
 
 func bareNameError(name string) error {
-	return fmt.Errorf("{file.%s} means a part of the request's path in a site block, and so is taken nowhere; a file is named by its absolute path, as in {file./run/secrets/%[1]s}", name)
+	return fmt.Errorf("{file.%s} means a part of the request's path in a site block, and is therefore refused everywhere; name a file by its absolute path, as in {file./run/secrets/%[1]s}", name)
 }
 
 // name returns the placeholder as it is written, or nothing for a literal.

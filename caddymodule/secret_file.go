@@ -20,7 +20,7 @@ const secretReadTimeout = 2 * time.Second
 const maxSecretFile = 64 << 10
 
 // errSlowFile says that a read took longer than secretReadTimeout.
-var errSlowFile = errors.New("it could not be read in time; see whether the file system that it is on answers")
+var errSlowFile = errors.New("it could not be read in time; check whether its file system responds")
 
 // secretFiles reads the files of all secrets of the process.
 var secretFiles = &fileReader{read: readRegularFile}
@@ -122,7 +122,7 @@ func readRegularFile(path string) ([]byte, error) {
 		return nil, unsetError{err}
 	}
 	if len(content) > maxSecretFile {
-		return nil, fmt.Errorf("%s has more than 64 KiB and cannot be a secret alone", path)
+		return nil, fmt.Errorf("%s is larger than 64 KiB, which is too large for a secret", path)
 	}
 	return content, nil
 }

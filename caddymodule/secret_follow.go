@@ -108,9 +108,9 @@ func (s *Secret) logChange(entry int, err error, before, now string) {
 	case err != nil:
 		s.options.Logger.Error("a secret's file cannot be used; its last good value stays in force", append(fields, zap.Error(err))...)
 	case now == before:
-		s.options.Logger.Info("a secret's file can be used again and has the value that is in force", fields...)
+		s.options.Logger.Info("a secret's file can be used again; its value is unchanged and stays in force", fields...)
 	default:
-		s.options.Logger.Info("a secret's file has changed and is in force", fields...)
+		s.options.Logger.Info("a secret's file has changed; its new value is in force", fields...)
 		s.warn(entry, now)
 	}
 }

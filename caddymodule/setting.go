@@ -54,7 +54,7 @@ func replacePlaceholders(setting string, value func(key string) (string, error))
 		if strings.HasPrefix(key, "http.") || strings.HasPrefix(key, "time.") {
 			what = "the placeholder {" + key + "}"
 		}
-		return nil, fmt.Errorf("%s has no lasting value when the configuration is loaded; use {env.NAME} or {file./absolute/path}", what)
+		return nil, fmt.Errorf("%s cannot be resolved when the configuration is loaded; use {env.NAME} or {file./absolute/path}", what)
 	})
 }
 
@@ -64,5 +64,5 @@ func placeholderHint(value string) string {
 	if !strings.Contains(value, "{") {
 		return ""
 	}
-	return "; no placeholder is resolved here, but {$NAME} is, while the Caddyfile is read"
+	return "; placeholders are not resolved here, but {$NAME} is replaced while the Caddyfile is read"
 }

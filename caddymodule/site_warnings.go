@@ -28,7 +28,7 @@ func (a *App) warnSites() {
 func (w siteWalk) warn(h *Handler, matchers []caddyhttp.MatcherSets, before, behind []act) {
 	about := []zap.Field{zap.String("provider", h.provider.Name()), zap.Strings("paths", paths(matchers))}
 	if i := slices.IndexFunc(before, func(a act) bool { return a.prevents != "" && covers(a.matchers, matchers) }); i >= 0 {
-		w.logger.Warn("a scribegate handler gets no request, since a directive before it takes all of them; give that directive a matcher for other paths",
+		w.logger.Warn("a scribegate handler receives no requests, since a directive before it takes all of them; give that directive a matcher that leaves the handler's paths out",
 			append(about, zap.String("directive", before[i].directive), zap.String("reason", before[i].prevents))...)
 	}
 	denies := func(a act) bool { return a.denies && !apart(a.matchers, matchers) }
@@ -36,7 +36,7 @@ func (w siteWalk) warn(h *Handler, matchers []caddyhttp.MatcherSets, before, beh
 		return // a checkpoint passes requests on, to what denies them
 	}
 	if i := slices.IndexFunc(behind, denies); i >= 0 {
-		w.logger.Warn("an allow-list does not hold: a directive with a matcher denies requests that scribegate has answered before it; put the condition into scribegate's matcher, or both into a route block with that directive first",
+		w.logger.Warn("an allow-list does not protect a scribegate handler: the directive that denies requests runs after scribegate has answered them; put the condition into scribegate's matcher, or put both into a route block, that directive first",
 			append(about, zap.String("directive", behind[i].directive))...)
 	}
 }

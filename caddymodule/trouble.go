@@ -22,10 +22,10 @@ type trouble struct {
 
 // The troubles of a queue.
 const (
-	writingFails  = "the queue cannot be written; events are refused with 503 until it can, and it is tried again and again"
+	writingFails  = "the queue cannot be written; events are refused with 503, and writing is retried until it succeeds"
 	writingWorks  = "the queue can be written again"
-	countingFails = "the queue cannot be asked what it holds; status and health say so, and its metrics are left out"
-	countingWorks = "the queue can be asked again"
+	countingFails = "the queue's counts cannot be read; status and health report this, and its metrics are left out"
+	countingWorks = "the queue's counts can be read again"
 )
 
 // observe records how it went this time: nil says that it works.

@@ -19,7 +19,7 @@ const (
 )
 
 func warnUnlikely(logger *zap.Logger, option, value, consequence string) {
-	logger.Warn("an option has an unlikely value; see whether its unit is the one that is meant",
+	logger.Warn("an option has an unlikely value; check its unit",
 		zap.String("option", option), zap.String("value", value), zap.String("consequence", consequence))
 }
 
@@ -41,7 +41,7 @@ func (a *App) warnUnlikely() {
 			waits += wait
 		}
 		if waits < unlikelyRetry {
-			warnUnlikely(a.logger, "retry of upstream "+u.Name, time.Duration(waits).String()+" in all", "an event is dead once its backend has answered errors for so long: retry lists every wait")
+			warnUnlikely(a.logger, "retry of upstream "+u.Name, time.Duration(waits).String()+" in all", "an event is dead after its backend has answered with errors for this long; retry lists every wait")
 		}
 	}
 }

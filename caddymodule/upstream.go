@@ -76,19 +76,19 @@ var upstreamName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 func (u *Upstream) validate() error {
 	switch {
 	case u == nil:
-		return errors.New("upstreams: one of them is null; take it out")
+		return errors.New("upstreams: one of them is null; remove it")
 	case !upstreamName.MatchString(u.Name):
 		return fmt.Errorf("upstream %q: a name has 1 to 64 letters, digits, dots, underscores or hyphens, and begins with a letter or digit", u.Name)
 	case u.URL == "" && len(u.Routes) == 0:
 		return fmt.Errorf("upstream %s: it has neither a URL nor a route, so that events would go nowhere", u.Name)
 	case u.URL != "" && len(u.Routes) > 0:
-		return fmt.Errorf("upstream %s: it has both a URL and a route; events can go only one way", u.Name)
+		return fmt.Errorf("upstream %s: it has both a URL and a route; remove one of them", u.Name)
 	case u.Timeout < 0:
 		return fmt.Errorf("upstream %s: the timeout is negative", u.Name)
 	case u.Concurrency < 0:
 		return fmt.Errorf("upstream %s: concurrency is negative", u.Name)
 	case u.RateLimit < 0 || u.RateLimit > maxRate:
-		return fmt.Errorf("upstream %s: rate_limit is no number of deliveries per second above zero; leave it out for no limit", u.Name)
+		return fmt.Errorf("upstream %s: rate_limit must be a number of deliveries per second above zero; leave it out for no limit", u.Name)
 	}
 	if len(u.Routes) > 0 && emptyRoute(u.Routes) {
 		return fmt.Errorf("upstream %s: its route is empty, so that events would go nowhere; put a directive such as reverse_proxy into it", u.Name)
@@ -191,7 +191,7 @@ func parseTarget(raw string) (*url.URL, error) {
 		return nil, errors.New("its URL's port must be a number from 1 to 65535")
 	}
 	if target.Fragment != "" {
-		return nil, errors.New("its URL has a fragment (#...), which no server is ever sent")
+		return nil, errors.New("its URL has a fragment (#...), which is never sent to a server; remove it")
 	}
 	return target, nil
 }

@@ -9,14 +9,14 @@ import (
 
 const (
 	warnsPlainHTTP    = "an upstream speaks plain HTTP to another host"
-	warnsLiteral      = "a secret stands literally in the configuration"
+	warnsLiteral      = "a secret is written literally in the configuration"
 	warnsShort        = "a secret is shorter than 16 bytes"
-	warnsNoPrefix     = "a secret of SOAPNoteAPI does not begin with whsec_"
-	warnsNotASCII     = "a secret has a character outside of ASCII"
-	warnsLong         = "a header value has more than the 256 characters"
+	warnsNoPrefix     = "a SOAPNoteAPI secret does not begin with whsec_"
+	warnsNotASCII     = "a secret contains a non-ASCII character"
+	warnsLong         = "a header value is longer than the 256 characters"
 	warnsUnset        = "an entry of a list of secrets is unset or empty"
 	warnsAutomaticKey = "events are sealed with a key that was made beside the queue's file"
-	warnsLogged       = "access logs are on and would hold the header that is the secret"
+	warnsLogged       = "access logs are on and record the header that holds the secret"
 )
 
 // warned validates a configuration and returns the fields of its warnings.

@@ -83,7 +83,7 @@ func TestRun(t *testing.T) {
 
 	// The second has no backend of the user's own to find.
 	out, err := c.sh(ctx, "sh examples/run.sh", env[0], env[1])
-	if err == nil || !strings.Contains(out, "Something listens already") || strings.Contains(out, "serving initial configuration") {
+	if err == nil || !strings.Contains(out, "Another program already listens") || strings.Contains(out, "serving initial configuration") {
 		t.Fatalf("error %v from the same once more, which says\n%s", err, out)
 	}
 	for _, want := range []string{"127.0.0.1:" + free[0] + "  the site", "Caddy", "localhost:" + free[1] + "  the admin API", "a Scribegate"} {

@@ -127,7 +127,7 @@ func SendError(ctx context.Context, err error, p *Progress) error {
 	case s == connecting && !had:
 		return fmt.Errorf("%w: %w", ErrConnect, err)
 	case s == connecting:
-		return fmt.Errorf("%w, nor could another be made: %w", ErrUnanswered, err)
+		return fmt.Errorf("%w, and a new connection could not be made: %w", ErrUnanswered, err)
 	case ctx.Err() != nil:
 		return err
 	case s == unsent:

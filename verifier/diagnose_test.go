@@ -41,7 +41,7 @@ func TestDiagnose(t *testing.T) {
 		{"secret in UTF-16", "\xff\xfe" + utf16LE(secret+"\r\n"), good, nowText, body, []string{"as a file in UTF-16 does"}},
 		{"secret in quotes", `"` + secret + `"`, good, nowText, body, []string{"here is enclosed in quotes"}},
 		{"secret with its name", "SOAPNOTE_SECRET=" + secret, good, nowText, body, []string{"here begins with the name of a variable"}},
-		{"secret with an invisible character", secret[:9] + "\u200b" + secret[9:], good, nowText, body, []string{"another invisible one"}},
+		{"secret with an invisible character", secret[:9] + "\u200b" + secret[9:], good, nowText, body, []string{"another invisible character"}},
 		{"secret with all of that", "\uFEFFSOAPNOTE_SECRET='" + secret + " '", good, nowText, body, []string{"byte order mark", "name of a variable", "in quotes", "white space"}},
 		{"secret in quotes without its prefix", `"` + bare + `"`, good, nowText, body, []string{"in quotes", "lacks its prefix"}},
 		{"name of the variable", "$SOAPNOTE_SECRET", good, nowText, body, []string{"write it as {env.NAME}", "another environment"}},

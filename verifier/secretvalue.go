@@ -75,14 +75,14 @@ var slips = []*slip{
 	}},
 	{says: "has white space or a line break at its beginning or end; remove it", repair: strings.TrimSpace},
 	{says: "is enclosed in quotes, which would be part of it; remove them", repair: withoutQuotes},
-	{says: "begins with the name of a variable and an equals sign; keep only what is behind them", repair: func(v string) string {
+	{says: "begins with the name of a variable and an equals sign; keep only the text after the equals sign", repair: func(v string) string {
 		if assignment.MatchString(v) {
 			_, v, _ = strings.Cut(v, "=")
 		}
 		return v
 	}},
 	{says: "is the name of a variable or a file and not its value; write it as {env.NAME} or {file./path}", found: reference.MatchString},
-	{says: "holds a control character or another invisible one; copy it again, as plain text", repair: withoutInvisible},
+	{says: "contains a control character or another invisible character; copy it again, as plain text", repair: withoutInvisible},
 }
 
 // find returns the value as it may have been meant, and whether it has the slip.

@@ -24,11 +24,11 @@ var (
 	// after the last delivery.
 	ErrNoPayload = errors.New("the event's payload is no longer kept")
 
-	// ErrPending says that an upstream still waits for the event.
-	ErrPending = errors.New("an upstream still waits for the event")
+	// ErrPending says that the event still waits for an upstream.
+	ErrPending = errors.New("the event still waits for an upstream")
 
 	// ErrBusy says that what was asked for is under way already.
-	ErrBusy = errors.New("it is under way already")
+	ErrBusy = errors.New("it is already running")
 
 	// ErrInvalid says that a filter or a selection asks for what cannot be.
 	ErrInvalid = errors.New("invalid selection")
@@ -335,7 +335,7 @@ type PurgeSelection struct {
 // only what belongs to it.
 func (s PurgeSelection) Check() error {
 	if s.Force && len(s.IDs) == 0 || !s.Before.IsZero() && !s.Dead && !s.Quarantined {
-		return fmt.Errorf("%w: force belongs to ids, a time to what is dead or quarantined", ErrInvalid)
+		return fmt.Errorf("%w: force needs ids, and a time needs dead or quarantined", ErrInvalid)
 	}
 	return exactlyOne(len(s.IDs) > 0, s.Dead, s.Quarantined, s.Upstream != "")
 }

@@ -78,7 +78,7 @@ type occupied struct {
 // busyError says what listens where, and the command that listens elsewhere.
 func busyError(ctx context.Context, p *plan, busy []occupied) error {
 	var b strings.Builder
-	b.WriteString("Something listens already where this gateway would. Caddy would share the port with it, and the two would answer in turn:\n\n")
+	b.WriteString("Another program already listens on an address of this gateway. Caddy would share the port with it, and each would answer some of the requests:\n\n")
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, o := range busy {
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", o.address, o.what, o.by)
@@ -86,7 +86,7 @@ func busyError(ctx context.Context, p *plan, busy []occupied) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	b.WriteString("\nEnd that, or run this one beside it, with a queue of its own:\n\n  ")
+	b.WriteString("\nStop that program, or run this gateway beside it, with a queue of its own:\n\n  ")
 	data := "" // where no other gateway has its queue
 	said := make(map[string]bool)
 	for _, place := range p.places {

@@ -113,7 +113,7 @@ func TestRunRefusesAddressesThatAreTaken(t *testing.T) {
 			if err == nil || out.Len() > 0 {
 				t.Fatalf("error %v, output %q", err, out.String())
 			}
-			for _, want := range append(c.says, "Something listens already", `XDG_DATA_HOME="$PWD/.run/`, "make run") {
+			for _, want := range append(c.says, "Another program already listens", `XDG_DATA_HOME="$PWD/.run/`, "make run") {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("it does not say %q:\n%v", want, err)
 				}
