@@ -73,13 +73,13 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 	var result any
 	var lines *progressLines
 	if err == nil {
-		var told queue.Progress // nil, where nobody wants to know, spares the queue the counting
+		var report queue.Progress // nil without a client for it, so that the queue need not count
 		if rt.wantsLines(r) {
 			lines = newProgressLines(w)
 			defer lines.close()
-			told = lines.tell
+			report = lines.report
 		}
-		result, err = a.answer(rt, r, told)
+		result, err = a.answer(rt, r, report)
 	}
 	if err != nil {
 		result = errorBody(err)
@@ -101,15 +101,15 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (a *Admin) answer(rt adminRoute, r *http.Request, told queue.Progress) (any, error) {
+func (a *Admin) answer(rt adminRoute, r *http.Request, report queue.Progress) (any, error) {
 	if rt.alone {
-		return rt.answer(r.Context(), currentGateway(), r, told)
+		return rt.answer(r.Context(), currentGateway(), r, report)
 	}
 	g := awaitGateway(r.Context())
 	if g == nil {
 		return nil, fmt.Errorf("%w; does its configuration define an upstream?", errNotRunning)
 	}
-	return rt.answer(r.Context(), g, r, told)
+	return rt.answer(r.Context(), g, r, report)
 }
 
 // errorBody is what an error is answered with.

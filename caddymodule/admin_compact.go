@@ -24,7 +24,7 @@ type compacted struct {
 // compact has the queue give its free space back, and answers when it has.
 // Whoever closes the connection before gives the compaction up, and the queue is
 // as it was.
-func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error) {
+func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error) {
 	c, ok := g.queue.(queue.Compacter)
 	if !ok {
 		engine, _, _ := strings.Cut(g.key, ":")
@@ -34,7 +34,7 @@ func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, told q
 		return nil, err
 	}
 	began := time.Now()
-	done, err := c.Compact(ctx, told)
+	done, err := c.Compact(ctx, report)
 	if err != nil {
 		if ctx.Err() != nil {
 			a.logger.Warn("a compaction was cancelled, since the client closed the connection", zap.Duration("after", time.Since(began)))

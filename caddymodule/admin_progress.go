@@ -9,17 +9,17 @@ import (
 const (
 	linesType = "application/x-ndjson"
 
-	// progressEvery is how often a client is told of progress, and how long work
-	// must take to be told of at all.
+	// progressEvery is the interval of progress lines, and how long work must take
+	// before the first one.
 	progressEvery = 250 * time.Millisecond
 
 	// progressTimeout is how long a client may take to read a line of progress.
-	// Work goes on without telling one that is slower.
+	// A slower client gets no further lines, and the work continues.
 	progressTimeout = 10 * time.Second
 )
 
-// progress is how far some work has come: how much is done, and of how much; a
-// total of 0 is not known.
+// progress is how much of some work is done, and the total, or 0 where that is not
+// known.
 type progress struct {
 	Done  int64 `json:"done"`
 	Total int64 `json:"total"`
@@ -30,22 +30,22 @@ type progressLine struct {
 	Progress progress `json:"progress"`
 }
 
-// progressLines is an answer in lines of JSON: some of progress while the work
-// goes on, and at last what is the whole answer otherwise.
+// progressLines writes an answer as lines of JSON: progress while the work goes on,
+// and then the answer itself.
 type progressLines struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
 	last       time.Time // a line, or the beginning of the work
 	begun      bool      // whether the status has gone out
-	failed     bool      // whether the client takes no more
+	failed     bool      // whether the client no longer reads
 }
 
 func newProgressLines(w http.ResponseWriter) *progressLines {
 	return &progressLines{w: w, controller: http.NewResponseController(w), last: time.Now()}
 }
 
-// tell is called by whatever does the work.
-func (l *progressLines) tell(done, total int64) {
+// report writes a line of progress. It is a queue.Progress.
+func (l *progressLines) report(done, total int64) {
 	now := time.Now()
 	if now.Sub(l.last) < progressEvery {
 		return

@@ -192,7 +192,7 @@ func TestProgressToSlowReader(t *testing.T) {
 	lines := newProgressLines(w)
 	for range 3 {
 		lines.last = time.Time{} // as if the last line had been long ago
-		lines.tell(1, 2)
+		lines.report(1, 2)
 	}
 	lines.write([]byte("{}\n"))
 	lines.close()
@@ -208,10 +208,10 @@ func TestProgressIsSparse(t *testing.T) {
 	lines := newProgressLines(w)
 	for i := range int64(1000) {
 		lines.last = time.Now() // a line has just been sent
-		lines.tell(i, 1000)
+		lines.report(i, 1000)
 	}
 	lines.last = time.Now().Add(-progressEvery)
-	lines.tell(7, 1000)
+	lines.report(7, 1000)
 	var line progressLine
 	if err := json.Unmarshal(w.Body.Bytes(), &line); err != nil || line.Progress != (progress{Done: 7, Total: 1000}) {
 		t.Errorf("sent %q, %v", w.Body, err)

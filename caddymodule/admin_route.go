@@ -17,15 +17,15 @@ type adminRoute struct {
 	path       string // below adminPrefix; the segment {id} stands for any text
 	method     string
 	parameters []string // of the query
-	alone      bool     // whether it is answered without a gateway too, which is nil then
+	alone      bool     // answered without a gateway too; the gateway is nil then
 	answer     answerer
 }
 
-// An answerer answers a request for a gateway. Work that takes long reports how far
-// it has come; told may be nil.
-type answerer func(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error)
+// An answerer returns the answer to a request. Long work calls report with its
+// progress; report may be nil.
+type answerer func(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error)
 
-// routes are all that the admin API answers.
+// routes returns every route of the admin API.
 func (a *Admin) routes() []adminRoute {
 	const get, post = http.MethodGet, http.MethodPost
 	return []adminRoute{
@@ -41,12 +41,11 @@ func (a *Admin) routes() []adminRoute {
 	}
 }
 
-// find returns the route of a request whose method, query and body it can answer.
-// The request then has the path's id as a path value. With errMethod the route
-// says which method it has.
+// find returns the route for a request, after checking the method, the query and
+// the body. It sets the path value "id" of the request. With errMethod it returns
+// the route that has the path, so that the caller can report its method.
 func (a *Admin) find(r *http.Request) (adminRoute, error) {
-	// An id may hold a slash, so that the path is taken apart before it is
-	// unescaped.
+	// An id may contain a slash, so the path is split before it is unescaped.
 	segments := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	for i, s := range segments {
 		var err error
@@ -68,7 +67,7 @@ func (a *Admin) find(r *http.Request) (adminRoute, error) {
 	return adminRoute{}, errNoRoute
 }
 
-// match reports whether a path is the route's, and returns the id in it.
+// match reports whether the route has the path, and returns the id in it.
 func (rt adminRoute) match(segments []string) (id string, ok bool) {
 	return id, slices.EqualFunc(strings.Split(rt.path, "/"), segments, func(want, got string) bool {
 		if want == "{id}" {
@@ -79,8 +78,8 @@ func (rt adminRoute) match(segments []string) (id string, ok bool) {
 	})
 }
 
-// check refuses what a request says and the route does not know: whoever writes it
-// means something by it.
+// check returns an error for a query parameter or a body that the route does not
+// use, since ignoring it could do something other than the client intended.
 func (rt adminRoute) check(r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

@@ -73,7 +73,7 @@ func ago(name, duration string) (time.Time, error) {
 	return time.Now().Add(-d), nil
 }
 
-func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error) {
+func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error) {
 	var body replayRequest
 	if err := readSelection(r, &body); err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, told qu
 	if err != nil {
 		return nil, err
 	}
-	sel.Progress = told
+	sel.Progress = report
 	done, err := g.queue.Replay(ctx, sel)
 	upstream := ""
 	if body.Upstream != nil {
@@ -126,7 +126,7 @@ func (b replayRequest) selection(g *gateway) (s queue.ReplaySelection, err error
 	return s, nil
 }
 
-func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, told queue.Progress) (any, error) {
+func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error) {
 	var body purgeRequest
 	if err := readSelection(r, &body); err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, told que
 	if err != nil {
 		return nil, err
 	}
-	sel.Progress = told
+	sel.Progress = report
 	n, err := g.queue.Purge(ctx, sel)
 	if !sel.DryRun {
 		a.audit.purged(sel, n, err, r)

@@ -47,7 +47,7 @@ func (a *App) warnUnused() {
 			a.logger.Warn("no handler delivers to an upstream, which therefore receives no new event; name it in the deliver_to of a handler, or remove it",
 				zap.String("upstream", u.Name))
 		case slices.ContainsFunc(named, func(h *Handler) bool { return h.reaches(u) }):
-		case slices.ContainsFunc(named, (*Handler).delivers): // of the others it is reported already
+		case slices.ContainsFunc(named, (*Handler).delivers): // the other handlers are reported already
 			a.logger.Warn("an upstream takes no type of event that the providers of its handlers send; add one of their types to its `events`, or remove it from deliver_to",
 				zap.String("upstream", u.Name), zap.Strings("events", u.Events))
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// addAddress gives a command the flags that say where the admin API is.
+// addAddress adds the flags for the address of the admin API to a command.
 func addAddress(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().String("address", "", "the admin API's address, such as localhost:2019 or unix//run/caddy/admin.sock (default localhost:2019, or what CADDY_ADMIN or the configuration says)")
 	cmd.Flags().String("config", "", "the configuration file to find the admin API's address in")
@@ -20,7 +20,7 @@ func addAddress(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// adminAddress finds out where the admin API is.
+// adminAddress returns the address of the admin API.
 func adminAddress(cmd *cobra.Command) (written string, address caddy.NetworkAddress, err error) {
 	written, _ = cmd.Flags().GetString("address") // all are defined by addAddress
 	config, _ := cmd.Flags().GetString("config")
@@ -39,7 +39,8 @@ func adminAddress(cmd *cobra.Command) (written string, address caddy.NetworkAddr
 	return written, address, nil
 }
 
-// parseAdminAddress returns an address to connect to, or what is wrong with it.
+// parseAdminAddress returns the address to connect to, or describes what is wrong
+// with it.
 func parseAdminAddress(written string) (address caddy.NetworkAddress, wrong string) {
 	switch {
 	case strings.Contains(written, "://"):
@@ -52,7 +53,7 @@ func parseAdminAddress(written string) (address caddy.NetworkAddress, wrong stri
 	case err != nil:
 		return address, "it is not a host and a port"
 	case address.Network == "unix":
-		address.Host, _, _ = strings.Cut(address.Host, "|") // the socket's mode may stand behind its name
+		address.Host, _, _ = strings.Cut(address.Host, "|") // the socket's mode may follow its name
 		if address.Host == "" {
 			return address, "the socket's path is missing"
 		}

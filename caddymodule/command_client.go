@@ -91,8 +91,8 @@ func (c *adminClient) ask(ctx context.Context, method, path string, body, answer
 	return err
 }
 
-// work asks for work that may take long, and has it told how far that has come.
-func (c *adminClient) work(ctx context.Context, path string, body, answer any, told func(progress)) error {
+// work requests work that may take long, and calls report with its progress.
+func (c *adminClient) work(ctx context.Context, path string, body, answer any, report func(progress)) error {
 	return c.request(ctx, http.MethodPost, path, body, linesType, func(answered io.Reader) error {
 		for lines := json.NewDecoder(answered); ; {
 			var line json.RawMessage
@@ -109,7 +109,7 @@ func (c *adminClient) work(ctx context.Context, path string, body, answer any, t
 			case said.Error != "":
 				return adminError{http.StatusInternalServerError, said.Error}
 			case said.Progress != nil:
-				told(*said.Progress)
+				report(*said.Progress)
 			default:
 				return json.Unmarshal(line, answer)
 			}

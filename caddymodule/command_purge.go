@@ -59,7 +59,7 @@ shows how far it has come. Ctrl-C stops it; what was purged until then is gone.`
 	return addAddress(cmd)
 }
 
-// do purges. On a terminal it asks before, unless that is answered.
+// do purges. On a terminal it asks for confirmation first, unless yes is set.
 func (b purgeRequest) do(cmd *cobra.Command, yes bool) error {
 	work := changing("purge", "purging", "purged")
 	var done purged
@@ -94,7 +94,7 @@ func (b purgeRequest) print(cmd *cobra.Command, done purged) (err error) {
 	return err
 }
 
-// what says what is deleted of so many events.
+// what describes what a purge of that many events deletes.
 func (b purgeRequest) what(events int) string {
 	switch {
 	case b.Dead:

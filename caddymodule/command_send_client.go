@@ -45,7 +45,7 @@ func (s *sending) newEventClient(prove func(http.Header, []byte)) (*eventClient,
 		Proxy:           http.ProxyFromEnvironment,
 	}
 	if u.Scheme == "http" {
-		transport.Proxy = nil // it would read the event, and what proves it
+		transport.Proxy = nil // a proxy would read the event and its proof
 	}
 	if s.cacert != "" {
 		pem, err := readFile("cacert", s.cacert, nil)
@@ -62,8 +62,8 @@ func (s *sending) newEventClient(prove func(http.Header, []byte)) (*eventClient,
 		to: s.to, host: u.Hostname(), prove: prove, ownRoots: s.cacert != "",
 		http: http.Client{
 			Transport: transport,
-			// A redirect is the answer: the event, and what proves it, go where they
-			// were told to and nowhere else.
+			// A redirect is not followed: the event and its proof are sent to --to
+			// and nowhere else.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
@@ -98,7 +98,7 @@ func (c *eventClient) post(ctx context.Context, body []byte) (sent, error) {
 	return result, nil
 }
 
-// judge says what an answer that is no receipt means.
+// judge sets Error for an answer that is not Scribegate's receipt.
 func (r *sent) judge() {
 	switch {
 	case r.Status == http.StatusOK && r.ID == "":
@@ -119,7 +119,7 @@ func (r *sent) judge() {
 	}
 }
 
-// failure says why there was no answer, and what to do about it.
+// failure returns the error of a request without an answer, with what to do.
 func (c *eventClient) failure(ctx context.Context, err error, reached *forwarder.Progress) error {
 	if invalid, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return c.badCertificate(invalid)
@@ -144,7 +144,7 @@ func (c *eventClient) failure(ctx context.Context, err error, reached *forwarder
 	return failed
 }
 
-// badCertificate says what is wrong with the server's certificate.
+// badCertificate returns an error that describes the problem of the certificate.
 func (c *eventClient) badCertificate(err *tls.CertificateVerificationError) error {
 	leaf := err.UnverifiedCertificates[0] // without any there is nothing to verify
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {

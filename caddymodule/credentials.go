@@ -20,7 +20,7 @@ const (
 )
 
 // A credentialKey names a secret header: that of the handlers with this provider,
-// source and header name. An event knows no more of the handler that received it.
+// source and header name. An event records no more about its handler.
 type credentialKey struct{ provider, source, header string }
 
 func newCredentialKey(provider, source, header string) credentialKey {
@@ -34,8 +34,8 @@ func (k credentialKey) fields(upstream string) []zap.Field {
 	}
 }
 
-// credentials are the secret headers that raw upstreams are sent. One is never
-// guessed: it is that of the handler that received the event, or none.
+// credentials holds the secret headers for raw upstreams. An event is sent with the
+// header of the handler that received it, or not at all.
 type credentials struct {
 	logger *zap.Logger
 

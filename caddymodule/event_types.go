@@ -24,8 +24,8 @@ func knownTypes() []string {
 	return known
 }
 
-// warnUnknownTypes reports the words of an option that are no type that a provider
-// sends today. Such a word is no error: a provider may add a type at any time.
+// warnUnknownTypes logs a warning for each word of an option that is not a type
+// that a provider sends today. It is not an error: a provider may add a type.
 func warnUnknownTypes(logger *zap.Logger, option string, words []string, about ...zap.Field) {
 	known := knownTypes()
 	for _, word := range words {
@@ -63,8 +63,8 @@ func nearestType(word string, known []string) string {
 	return best
 }
 
-// typos returns how many letters have to be put in, taken out or replaced to make
-// one word of the other.
+// typos returns how many letters must be inserted, removed or replaced to change
+// one word into the other (the Levenshtein distance).
 func typos(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -13,19 +13,20 @@ import (
 )
 
 const (
-	// inquiryTimeout is how long the queue may take to say what it holds.
+	// inquiryTimeout is how long the queue may take to return its counts.
 	inquiryTimeout = 2 * time.Second
 
 	// refusedFor is how long after the last refusal events count as refused.
-	// Without an end no load balancer would send the event that shows otherwise.
+	// It ends, since a load balancer sends no event to a gateway that is not ready,
+	// so no event could show that storing works again.
 	refusedFor = 15 * time.Second
 )
 
-// An inquiry is what operators and metrics ask a gateway's queue. A queue that
-// hangs with its disk is asked nothing more until it has answered.
+// An inquiry runs the questions of operators and metrics to a gateway's queue, one
+// at a time. While a queue hangs with its disk, no further question is started.
 type inquiry struct {
-	underWay chan struct{} // holds a token meanwhile
-	since    atomic.Int64  // when that began, in nanoseconds
+	underWay chan struct{} // holds a token while a question runs
+	since    atomic.Int64  // when that question began, in nanoseconds
 	trouble  trouble
 
 	stored, refused atomic.Int64 // when the newest event was, in nanoseconds; 0 is never
@@ -45,11 +46,11 @@ func (u unanswered) Error() string {
 	return fmt.Sprintf("the queue %s has not answered since %s; check its disk and the log", u.key, stamp(u.since))
 }
 
-// stamp is a time in a text for people and programs alike.
+// stamp formats a time for errors and logs.
 func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 
-// inquire returns what ask returns, or else, after inquiryTimeout, an unanswered.
-// Ask then goes on, and must not touch what is the caller's.
+// inquire returns the result of ask, or, after inquiryTimeout, an unanswered. Then
+// ask continues in the background, and must not use the caller's variables.
 func inquire[T any](g *gateway, ask func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), inquiryTimeout)
 	defer cancel()
@@ -106,8 +107,8 @@ func (g *gateway) stats() (queue.Stats, error) {
 	return inquire(g, func(context.Context) (queue.Stats, error) { return g.queue.Stats() })
 }
 
-// note records whether the newest event was stored. One that found the queue full
-// says nothing of the queue's health.
+// note records whether the newest event was stored. It ignores an event that was
+// refused because the queue is full.
 func (i *inquiry) note(err error) {
 	switch now := time.Now().UnixNano(); {
 	case err == nil:
@@ -117,15 +118,15 @@ func (i *inquiry) note(err error) {
 	}
 }
 
-// refusing returns when the newest event was refused, where none was stored since
-// and that was just now.
+// refusing returns when the newest event was refused, and whether events count as
+// refused: that was within refusedFor, and no event was stored since.
 func (i *inquiry) refusing(now time.Time) (at time.Time, yes bool) {
 	refused := i.refused.Load()
 	at = time.Unix(0, refused)
 	return at, refused > i.stored.Load() && now.Sub(at) < refusedFor
 }
 
-// newest says in words what became of the newest event.
+// newest describes whether the newest event was stored.
 func (i *inquiry) newest() string {
 	stored, refused := i.stored.Load(), i.refused.Load()
 	switch {

@@ -25,8 +25,8 @@ func init() {
 // transportName is the name of the deliveryTransport in a reverse_proxy's JSON.
 const transportName = "scribegate"
 
-// deliveryTransport is Caddy's HTTP transport as deliveries need it. An upstream's
-// route has it in the place of `http`, with the same options:
+// deliveryTransport is Caddy's HTTP transport with what deliveries need. It replaces
+// `http` in an upstream's route and has the same options:
 //
 //   - It takes no proxy from the environment.
 //   - It sends a probe on a new connection, and nothing on an old one.
@@ -63,7 +63,7 @@ func (t *deliveryTransport) Provision(ctx caddy.Context) error {
 // copyTransport returns a transport like t that shares no connections with it.
 func copyTransport(t *http.Transport) *http.Transport {
 	c := t.Clone()
-	if c.TLSNextProto["h2"] != nil { // it leads to the connections of t
+	if c.TLSNextProto["h2"] != nil { // it refers to the connections of t
 		c.TLSNextProto, c.ForceAttemptHTTP2 = nil, true
 		if c.Protocols != nil { // h2c, which may have TLS as well
 			c.Protocols.SetHTTP2(true)
@@ -72,8 +72,8 @@ func copyTransport(t *http.Transport) *http.Transport {
 	return c
 }
 
-// RoundTrip implements http.RoundTripper. Health checks come this way as well, and
-// are no delivery.
+// RoundTrip implements http.RoundTripper. Health checks use it too; they are not
+// deliveries.
 func (t *deliveryTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	d, isDelivery := r.Context().Value(deliveryKey{}).(*delivery)
 	resp, err := t.roundTrip(r, isDelivery && d.probe)
@@ -101,8 +101,8 @@ func (t *deliveryTransport) Cleanup() error {
 	return t.HTTPTransport.Cleanup()
 }
 
-// A delivery is what the route sender and its transports know of a request. It is
-// in the request's context.
+// A delivery is the state of one request that the route sender and its transports
+// share, through the request's context.
 type delivery struct {
 	forwarder.Progress
 
@@ -117,8 +117,8 @@ func (d *delivery) context(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(context.WithValue(ctx, deliveryKey{}, d), d.Trace())
 }
 
-// useDeliveryTransport puts the deliveryTransport in the place of every
-// reverse_proxy's HTTP transport, at any depth of routes that are not provisioned.
+// useDeliveryTransport replaces the HTTP transport of every reverse_proxy in routes,
+// at any depth, with the deliveryTransport. The routes must not be provisioned yet.
 func useDeliveryTransport(routes caddyhttp.RouteList) error {
 	for _, route := range routes {
 		for i, raw := range route.HandlersRaw {

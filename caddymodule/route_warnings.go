@@ -32,7 +32,8 @@ func warnRoute(logger *zap.Logger, upstream string, routes caddyhttp.RouteList) 
 	}
 }
 
-// routeJSON is what a route's JSON says about the way of a request.
+// routeJSON has the members of a route's JSON that decide which handlers a request
+// reaches.
 type routeJSON struct {
 	Group    string                       `json:"group"`
 	Match    []map[string]json.RawMessage `json:"match"`
@@ -40,7 +41,7 @@ type routeJSON struct {
 	Terminal bool                         `json:"terminal"`
 }
 
-// handlerJSON is the same of a handler: of whichever module it is.
+// handlerJSON has such members of a handler, of every module.
 type handlerJSON struct {
 	Handler        string                    `json:"handler"`
 	Routes         []routeJSON               `json:"routes"`          // subroute
@@ -137,7 +138,7 @@ func (h handlerJSON) answers() bool {
 	return h.Handler == "error" || h.Handler == "metrics"
 }
 
-// directive is what a handler is called in a Caddyfile.
+// directive returns the name of a handler in a Caddyfile.
 func (h handlerJSON) directive() string {
 	switch h.Handler {
 	case "static_response":

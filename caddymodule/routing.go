@@ -27,7 +27,7 @@ func (h *Handler) route(shortType string) ([]string, outcome) {
 	return to, outcomeAccepted
 }
 
-// drops reports whether events of the type are for no upstream, as configured.
+// drops reports whether the handler's `drop` has the type.
 func (h *Handler) drops(shortType string) bool {
 	return len(h.Drop) > 0 && forwarder.Filter(h.Drop).Match(shortType)
 }

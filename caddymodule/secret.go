@@ -23,7 +23,7 @@ type Secret struct {
 	options SecretOptions
 	entries []secretEntry
 	files   *fileReader
-	seen    []sighting // what is known of the entries; for NewSecret and follow alone
+	seen    []reading // what is known of the entries; for NewSecret and follow alone
 	values  atomic.Pointer[[]string]
 }
 
@@ -62,7 +62,7 @@ func newSecret(ctx context.Context, o SecretOptions, files *fileReader) (*Secret
 	if len(o.Entries) == 0 {
 		return nil, fmt.Errorf("%s: none is configured", o.Name)
 	}
-	s := &Secret{options: o, files: files, seen: make([]sighting, len(o.Entries))}
+	s := &Secret{options: o, files: files, seen: make([]reading, len(o.Entries))}
 	for i, raw := range o.Entries {
 		e, err := parseSecretEntry(raw)
 		if err != nil {
@@ -76,7 +76,7 @@ func newSecret(ctx context.Context, o SecretOptions, files *fileReader) (*Secret
 	values := make([]string, len(s.entries))
 	unset := 0
 	for i := range s.entries {
-		s.seen[i] = s.look(ctx, i, secretReadTimeout)
+		s.seen[i] = s.read(ctx, i, secretReadTimeout)
 		values[i] = s.seen[i].value
 		if err := s.seen[i].err; err != nil {
 			if !isUnset(err) {
@@ -116,8 +116,8 @@ func (s *Secret) First() string {
 	return ""
 }
 
-// look resolves an entry to a value that can be used.
-func (s *Secret) look(ctx context.Context, entry int, patience time.Duration) sighting {
+// read resolves an entry to a value that can be used.
+func (s *Secret) read(ctx context.Context, entry int, patience time.Duration) reading {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	e := s.entries[entry]
@@ -130,9 +130,9 @@ func (s *Secret) look(ctx context.Context, entry int, patience time.Duration) si
 		err = s.options.Check(value)
 	}
 	if err != nil {
-		return sighting{err: err}
+		return reading{err: err}
 	}
-	return sighting{value: value}
+	return reading{value: value}
 }
 
 // warn logs what is suspicious about a value that is in force.

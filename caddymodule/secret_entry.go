@@ -12,7 +12,7 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// secretEntry is one value of a list, cut into literals and placeholders.
+// secretEntry is one value of a list, split into literals and placeholders.
 type secretEntry struct {
 	parts []secretPart
 }
@@ -23,7 +23,7 @@ type secretPart struct {
 	file    string
 }
 
-// An unsetError says that an entry has no value, for the reason that it wraps.
+// An unsetError is the error of an entry without a value. It wraps the reason.
 type unsetError struct{ error }
 
 func (e unsetError) Unwrap() error { return e.error }
@@ -33,7 +33,7 @@ func isUnset(err error) bool {
 	return ok
 }
 
-// parseSecretEntry cuts a value into literals and placeholders. Only the
+// parseSecretEntry splits a value into literals and placeholders. Only the
 // environment and files may be named: a placeholder of the request would let a
 // stranger choose the secret.
 func parseSecretEntry(raw string) (secretEntry, error) {
@@ -75,11 +75,11 @@ func parseSecretEntry(raw string) (secretEntry, error) {
 	return e, nil
 }
 
-// bareName is what Caddy makes a placeholder of the request of, behind "file."
-// in a site block.
+// bareName matches a name after "file." that Caddy replaces in a site block by a
+// placeholder of the request.
 var bareName = regexp.MustCompile(`^[\w-]*$`)
 
-// envName is what a variable can be called, those of Windows included.
+// envName matches the name of a variable, on Windows too.
 var envName = regexp.MustCompile(`^[\w.()-]+$`)
 
 func parsePlaceholder(key string) (secretPart, error) {
@@ -102,8 +102,8 @@ func parsePlaceholder(key string) (secretPart, error) {
 	if name, ok := strings.CutPrefix(key, "http.request.uri.path.file."); ok {
 		return secretPart{}, bareNameError(name)
 	}
-	// What is no placeholder may be a secret with braces in it, so that only
-	// the names of the request's are quoted.
+	// Text in braces that is not a placeholder may be a secret. So the error
+	// quotes only the names of request placeholders.
 	what := "a placeholder that is neither {env.NAME} nor {file./absolute/path}"
 	if strings.HasPrefix(key, "http.") {
 		what = "the placeholder {" + key + "}"
@@ -126,7 +126,7 @@ func (p secretPart) name() string {
 	return ""
 }
 
-// value returns what stands in the part's place.
+// value returns the text of the part: the literal, or the value of the placeholder.
 func (p secretPart) value(ctx context.Context, files *fileReader) (string, error) {
 	v := p.literal
 	switch {

@@ -19,15 +19,14 @@ const secretReadTimeout = 2 * time.Second
 // maxSecretFile is how many bytes a secret's file may have.
 const maxSecretFile = 64 << 10
 
-// errSlowFile says that a read took longer than secretReadTimeout.
+// errSlowFile is the error of a read that takes longer than secretReadTimeout.
 var errSlowFile = errors.New("it could not be read in time; check whether its file system responds")
 
 // secretFiles reads the files of all secrets of the process.
 var secretFiles = &fileReader{read: readRegularFile}
 
-// A fileReader reads small files and waits for none longer than it is allowed
-// to. A read that hangs stays behind, since nothing can end it, but there is only
-// one for each file.
+// A fileReader reads small files, each with a time limit. A read that hangs cannot
+// be ended and continues in the background, but only one for each file.
 type fileReader struct {
 	read func(path string) ([]byte, error)
 

@@ -15,23 +15,23 @@ import (
 // be picked up.
 const secretRefresh = time.Second
 
-// secretSettle is the time between two looks at files that have changed.
+// secretSettle is the time between two reads of files that have changed.
 const secretSettle = 10 * time.Millisecond
 
-// A sighting is the outcome of one look at an entry.
-type sighting struct {
+// A reading is the result of resolving an entry once.
+type reading struct {
 	value string
 	err   error
 }
 
-func (a sighting) equal(b sighting) bool {
+func (a reading) equal(b reading) bool {
 	if a.err == nil || b.err == nil {
 		return a.err == b.err && a.value == b.value //nolint:errorlint // one of them is nil
 	}
 	return a.err.Error() == b.err.Error()
 }
 
-// follow keeps the values those of the files until ctx ends.
+// follow updates the values from the files until ctx ends.
 func (s *Secret) follow(ctx context.Context) {
 	tick := time.NewTicker(secretRefresh)
 	defer tick.Stop()
@@ -49,18 +49,18 @@ func (s *Secret) follow(ctx context.Context) {
 // secret moves from the first entry to the second, no request may see a list
 // without it.
 func (s *Secret) refresh(ctx context.Context) {
-	now := s.lookAtFiles(ctx, s.seen)
-	if slices.EqualFunc(now, s.seen, sighting.equal) {
+	now := s.readFiles(ctx, s.seen)
+	if slices.EqualFunc(now, s.seen, reading.equal) {
 		return
 	}
-	// A file may be being written this moment. What is taken is what two looks
-	// agree on; else the next refresh sees the result.
+	// A file may be in the middle of a write. Only values that two reads agree on
+	// are used; otherwise the next refresh reads them again.
 	select {
 	case <-ctx.Done():
 		return
 	case <-time.After(secretSettle):
 	}
-	if !slices.EqualFunc(now, s.lookAtFiles(ctx, now), sighting.equal) || ctx.Err() != nil {
+	if !slices.EqualFunc(now, s.readFiles(ctx, now), reading.equal) || ctx.Err() != nil {
 		return
 	}
 	values := slices.Clone(s.Values())
@@ -79,12 +79,12 @@ func (s *Secret) refresh(ctx context.Context) {
 	}
 }
 
-// lookAtFiles looks at the entries that come from files, at all at the same
-// time. A file whose last read took too long gets little time, so that it does
-// not delay the others.
-func (s *Secret) lookAtFiles(ctx context.Context, last []sighting) []sighting {
+// readFiles resolves the entries that come from files, all at the same time. A
+// file whose last read took too long gets little time, so that it does not delay
+// the others.
+func (s *Secret) readFiles(ctx context.Context, last []reading) []reading {
 	now := slices.Clone(last)
-	var looks sync.WaitGroup
+	var reads sync.WaitGroup
 	for i := range s.entries {
 		if !s.entries[i].fromFile() {
 			continue
@@ -93,13 +93,13 @@ func (s *Secret) lookAtFiles(ctx context.Context, last []sighting) []sighting {
 		if errors.Is(last[i].err, errSlowFile) {
 			patience = secretRefresh / 10
 		}
-		looks.Go(func() { now[i] = s.look(ctx, i, patience) })
+		reads.Go(func() { now[i] = s.read(ctx, i, patience) })
 	}
-	looks.Wait()
+	reads.Wait()
 	return now
 }
 
-// logChange logs what has become of an entry's files.
+// logChange logs that the files of an entry have changed, or cannot be used.
 func (s *Secret) logChange(entry int, err error, before, now string) {
 	fields := s.fields(entry)
 	switch {

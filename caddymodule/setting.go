@@ -31,8 +31,8 @@ func resolveSetting(setting string) (string, error) {
 	})
 }
 
-// checkSetting returns an error for what resolveSetting would refuse whatever the
-// environment holds. It reads no file.
+// checkSetting returns an error for a setting that resolveSetting refuses in every
+// environment. It reads no files.
 func checkSetting(setting string) error {
 	_, err := replacePlaceholders(setting, func(string) (string, error) { return "", nil })
 	return err
@@ -49,7 +49,7 @@ func replacePlaceholders(setting string, value func(key string) (string, error))
 				return value(key)
 			}
 		}
-		// What is none of Caddy's may be a password with braces in it.
+		// Text in braces that is not a placeholder of Caddy may be a password.
 		what := "a placeholder in it"
 		if strings.HasPrefix(key, "http.") || strings.HasPrefix(key, "time.") {
 			what = "the placeholder {" + key + "}"
@@ -58,8 +58,8 @@ func replacePlaceholders(setting string, value func(key string) (string, error))
 	})
 }
 
-// placeholderHint is added to the error of a value that is not what an option
-// takes, where the value is a placeholder, which the option does not resolve.
+// placeholderHint returns a hint for the error of an invalid value. It is empty
+// unless the value is a placeholder, which the option does not resolve.
 func placeholderHint(value string) string {
 	if !strings.Contains(value, "{") {
 		return ""

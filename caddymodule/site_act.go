@@ -60,9 +60,8 @@ func actOf(handler caddyhttp.MiddlewareHandler, matchers []caddyhttp.MatcherSets
 	return a
 }
 
-// fixedPath reports whether a rewrite gives requests a path that has nothing of
-// theirs, as `rewrite /x` does, and `try_files {path} /index.html` for those that
-// are for no file.
+// fixedPath reports whether a rewrite replaces the whole path of a request, as
+// `rewrite /x` does, and `try_files {path} /index.html` for a path without a file.
 func fixedPath(uri string, matchers []caddyhttp.MatcherSets) bool {
 	constant := func(uri string) bool {
 		path, _, _ := strings.Cut(uri, "?")

@@ -30,7 +30,7 @@ func condition(matchers []caddyhttp.MatcherSets) int {
 	return by
 }
 
-// addresses and beyondPath are what an expression speaks of.
+// addresses and beyondPath match the names that an expression uses.
 var (
 	addresses  = regexp.MustCompile(`remote|client_ip`)
 	beyondPath = regexp.MustCompile(`header|query|tls|auth|vars|cookie`)
@@ -63,8 +63,8 @@ func conditionOf(matcher any) int {
 	return byMore
 }
 
-// apart reports whether no request matches both a and b, as far as their hosts
-// and paths tell.
+// apart reports whether no request matches both a and b, judged by their hosts and
+// paths.
 func apart(a, b []caddyhttp.MatcherSets) bool {
 	for _, x := range a {
 		for _, y := range b {
@@ -78,8 +78,8 @@ func apart(a, b []caddyhttp.MatcherSets) bool {
 	return false
 }
 
-// covers reports whether each request that matches b matches a as well, as far as
-// their paths tell. What they have in common is the routes around both.
+// covers reports whether each request that matches b matches a as well, judged by
+// their paths. The matchers that a and b share are those of the routes around both.
 func covers(a, b []caddyhttp.MatcherSets) bool {
 	for i, x := range a {
 		common := i < len(b) && len(x) > 0 && len(b[i]) > 0 && &x[0] == &b[i][0]
@@ -135,7 +135,7 @@ func patternsApart(a, b []string) bool {
 	return true
 }
 
-// patternApart compares what stands before the first wildcard or placeholder.
+// patternApart compares the text before the first wildcard or placeholder.
 func patternApart(a, b string) bool {
 	x, y := literalPrefix(a), literalPrefix(b)
 	switch {

@@ -18,7 +18,7 @@ type siteWalk struct {
 type act struct {
 	directive string
 	denies    bool   // it refuses requests by more than their path
-	prevents  string // why requests that match do not reach a handler behind it; "" where they do
+	prevents  string // why requests that match do not reach a later handler; "" where they do
 	matchers  []caddyhttp.MatcherSets
 }
 

@@ -7,12 +7,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// warnSites logs a warning for each scribegate handler that requests do not reach,
-// since their site does something else with them before. It logs another for each
-// behind which a site denies requests by more than their path, such as their
-// address: a Caddyfile orders `scribegate` before `abort`, `error` and `respond`,
-// so that what they would deny is stored and answered before it gets there. The
-// configuration must have been provisioned.
+// warnSites logs a warning for each scribegate handler that no request reaches,
+// since an earlier directive of the site takes all of them. It logs another warning
+// for each handler that runs before a directive that denies requests by more than
+// their path, such as by address: a Caddyfile orders `scribegate` before `abort`,
+// `error` and `respond`, so a request that they would deny is stored and answered
+// first. The configuration must have been provisioned.
 func (a *App) warnSites() {
 	app, err := a.ctx.AppIfConfigured("http")
 	if err != nil {

@@ -10,9 +10,10 @@ import (
 // troubleLogEvery is how often trouble that lasts is logged.
 const troubleLogEvery = time.Minute
 
-// A trouble is something that fails again and again until it is over.
+// A trouble logs an operation that keeps failing: the first failure, one line in
+// each troubleLogEvery while it lasts, and the end.
 type trouble struct {
-	begun, over string // what is logged of it
+	begun, over string // the messages
 
 	mu     sync.Mutex
 	err    error     // the newest; nil where it is over
@@ -28,7 +29,7 @@ const (
 	countingWorks = "the queue's counts can be read again"
 )
 
-// observe records how it went this time: nil says that it works.
+// observe records the result of the operation; nil is a success.
 func (t *trouble) observe(err error, logger func() *zap.Logger) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,7 +52,7 @@ func (t *trouble) observe(err error, logger func() *zap.Logger) {
 	logger().Error(t.begun, zap.Error(err))
 }
 
-// failure returns the newest error and when the first was; nil where it works.
+// failure returns the newest error and the time of the first; nil while it works.
 func (t *trouble) failure() (since time.Time, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

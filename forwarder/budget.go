@@ -7,8 +7,8 @@ const (
 	// Dispatcher hold at once.
 	deliveryBudget = 256 << 20
 
-	// copiesHeld is how often an attempt holds its payload at most: sealed and
-	// opened while it is loaded, opened and rendered after that.
+	// copiesHeld is how many copies of its payload an attempt holds at most: sealed
+	// and opened while it is loaded, opened and rendered after that.
 	copiesHeld = 2
 )
 
@@ -19,20 +19,19 @@ func footprint(size int64) int64 { return copiesHeld * size }
 // A budget bounds the bytes that attempts hold at once. It is divided into
 // shares, one for each upstream.
 //
-// A share may hold as much as it leaves free: half of the budget by itself, a
-// third where two upstreams want more than that, and so on. So an upstream that
-// hangs with all that it may hold still leaves the same to the next one. A share
-// that holds nothing may always take one event, however large, so that no
-// upstream waits for another.
+// A share may hold as many bytes as are free after it: half of the budget if it is
+// alone, a third if two shares want that much, and so on. So an upstream that hangs
+// always leaves the next upstream as much as it holds itself. An empty share may
+// always acquire one event, even a very large one, so no upstream waits for another.
 //
-// All shares together therefore hold no more than the budget's size and, where
-// very many upstreams have very large events, one event of each.
+// All shares together therefore hold at most the budget's size, and in addition,
+// with very many upstreams and very large events, one event for each upstream.
 type budget struct {
 	size int64
 
 	mu      sync.Mutex
 	held    int64
-	waiting []*share // those that found no room
+	waiting []*share // shares whose acquire failed
 }
 
 // A share is one upstream's part of a budget.
@@ -44,8 +43,8 @@ type share struct {
 	waits bool  // whether it is among those waiting
 }
 
-// acquire takes n bytes and reports whether they are there. Where they are not,
-// wake is called when others have been released.
+// acquire acquires n bytes and reports whether they were available. If not, wake is
+// called after others have been released.
 func (s *share) acquire(n int64) bool {
 	b := s.budget
 	b.mu.Lock()
@@ -62,7 +61,7 @@ func (s *share) acquire(n int64) bool {
 	return true
 }
 
-// release gives back n bytes.
+// release releases n bytes.
 func (s *share) release(n int64) {
 	b := s.budget
 	b.mu.Lock()

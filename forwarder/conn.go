@@ -9,13 +9,13 @@ import (
 	"syscall"
 )
 
-// A Conn is a connection to an upstream that reads an answer whatever becomes of
-// the request's writing, and that says afterwards how the connection ended.
+// A Conn is a connection to an upstream. It returns the upstream's answer even if
+// writing the request fails, and reports afterwards how the connection ended.
 //
 // An upstream may answer when it has read the header, and close the connection
-// while the body is being written. net/http drops such an answer where it sees
-// the error of the writing first. A Conn therefore reports that error to nobody:
-// the reading goes on, and returns the answer, or the error in its turn.
+// while the body is being written. net/http drops such an answer if the write
+// fails first. A Conn therefore hides the error of the write: reading continues,
+// and returns the answer or an error.
 type Conn struct {
 	net.Conn
 
@@ -41,8 +41,8 @@ func DialConn(dial Dial) Dial {
 	}
 }
 
-// Write implements net.Conn. Once the upstream has closed the connection it
-// discards what is written.
+// Write implements net.Conn. After the upstream has closed the connection, it
+// discards p and returns no error.
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.cut.Load() {
 		return len(p), nil

@@ -19,7 +19,7 @@ const (
 	heldRenewal = time.Minute
 
 	// maxHeld is how many deliveries of an upstream wait for a credential in
-	// memory. Whatever is beyond goes back to the queue, due after postponed.
+	// memory. Further ones go back to the queue, due after postponed.
 	maxHeld   = 10_000
 	postponed = 10 * time.Minute
 )

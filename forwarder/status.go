@@ -6,7 +6,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// An UpstreamStatus says how an upstream is doing.
+// An UpstreamStatus is the state of an upstream.
 type UpstreamStatus struct {
 	Name     string
 	InFlight int // attempts under way
@@ -59,8 +59,8 @@ func (r *runner) status(now time.Time) UpstreamStatus {
 	return s
 }
 
-// reason says why attempts are held back, and until when. Where an upstream that
-// is probed has asked for time as well, it is whichever ends later.
+// reason returns why attempts are held back, and until when. If an upstream that is
+// probed has also requested a pause, it returns the one that ends later.
 func (p *pause) reason(now time.Time) (PauseReason, time.Time) {
 	held := now.Before(p.hold)
 	switch {

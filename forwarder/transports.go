@@ -9,11 +9,11 @@ import (
 // maxConnAge is the age of a connection from which on no request is sent on it.
 const maxConnAge = 5 * time.Minute
 
-// Transports return the transport for each request, so that an upstream that has
+// Transports returns the transport for each request, so that an upstream that has
 // moved is found: a probe is sent on a new connection, and no request on one that is
-// older than maxConnAge. For that a transport is replaced as a whole. What is under
-// way on its connections ends by itself; with HTTP/2, those would otherwise be used
-// for as long as any request is on them.
+// older than maxConnAge. For this, the whole transport is replaced, since an HTTP/2
+// connection would otherwise be used as long as any request is on it. Requests in
+// flight on the old transport end normally.
 type Transports struct {
 	// New returns a transport that has no connections yet.
 	New func() *http.Transport
@@ -39,8 +39,8 @@ func (t *Transports) Use(probe bool) *http.Transport {
 	return t.current
 }
 
-// Done says that a request has ended, and its answer. It closes the idle connections
-// of a transport that has been replaced.
+// Done must be called when a request and its answer have ended. It closes the idle
+// connections of a transport that has been replaced.
 func (t *Transports) Done(used *http.Transport) {
 	t.mu.Lock()
 	replaced := t.closed || used != t.current

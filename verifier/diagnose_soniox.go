@@ -2,10 +2,10 @@ package verifier
 
 import "strings"
 
-// Diagnose says why a captured header's value is none of those that are accepted,
-// by trying the usual mistakes. It returns hints in plain words, which hold
-// nothing of the values, or none where one of them matches. Like SOAPNoteAPI's it
-// does not take constant time.
+// Diagnose returns hints why a captured header's value is not one of the accepted
+// values, by trying the usual mistakes. It returns none if the value is accepted.
+// The hints contain nothing of the values. Like that of SOAPNoteAPI, it does not
+// take constant time.
 func (s Soniox) Diagnose(got string) []string {
 	var slipped []string
 	usable := false

@@ -9,10 +9,9 @@ import (
 	"unicode/utf16"
 )
 
-// CheckSecret returns an error for a value that cannot be the secret, or the
-// header's value, that was meant, such as the content of a file with a byte order
-// mark. The error says what is wrong and what to do, and quotes nothing of the
-// value; its text begins with "it".
+// CheckSecret returns an error for a secret or a header's value that is certainly a
+// mistake, such as the content of a file with a byte order mark. The error says what
+// is wrong and what to do, and quotes nothing of the value; its text begins with "it".
 func CheckSecret(value string) error {
 	s, _ := findSlip(value)
 	if s == nil {
@@ -32,17 +31,17 @@ var (
 	schemePrefix = regexp.MustCompile(`(?i)^(bearer|basic|token) `)
 	bareScheme   = regexp.MustCompile(`(?i)^\s*(bearer|basic|token)\s*$`)
 
-	// A base64 or base32 text has "=" at its end only. Where nothing stands
-	// behind the "=", an underscore makes it a name.
+	// A base64 or base32 text has "=" at its end only. If nothing follows the
+	// "=", only a text with an underscore is taken for a name.
 	assignment = regexp.MustCompile(`^(export +)?([A-Z_][A-Z0-9_]*=[^=]|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+=$)`)
 
-	// What shells, Windows and Caddy put a value in the place of.
+	// References that shells, Windows and Caddy replace by a value.
 	reference = regexp.MustCompile(`^(\$[A-Z_][A-Z0-9_]*|%[A-Z_][A-Z0-9_]*%|env\.[A-Za-z_][A-Za-z0-9_]*|file\..*/.*)$`)
 )
 
 const byteOrderMark = "\uFEFF"
 
-// A slip is a mistake in writing a secret down.
+// A slip is a common mistake in writing a secret.
 type slip struct {
 	says string // what is wrong and what to do; its subject is the value
 

@@ -12,15 +12,13 @@ const (
 	clockConfirmed = time.Hour
 )
 
-// An AgeClock returns the times by which an engine keeps events for as long as their
-// retention says, and ids for as long as the dedupe window does. It is for one
-// goroutine at a time.
+// An AgeClock returns the time by which an engine judges the age of events and ids,
+// for their retention and for the dedupe window. It is for one goroutine at a time.
 //
 // A wall clock that has jumped, as it does on a machine with a bad real-time clock,
 // is believed once it has gone on from there for an hour. Until then the time is
-// either what the wall clock shows or what it would show without the jump. A process
-// that was off for long finds the same, since nothing tells it from a clock that was
-// set ahead.
+// either what the wall clock shows or what it would show without the jump. The same
+// applies after a long time off, which looks like a clock that was set ahead.
 type AgeClock struct {
 	believed time.Time     // what the wall clock would show without the jump
 	elapsed  time.Duration // at that time

@@ -17,8 +17,8 @@ import (
 // patience is how long anything may take to answer.
 const patience = time.Second
 
-// listening reports whether something listens on an address. Of a port that is
-// shared, as Caddy does, a listener that does not share gets nothing.
+// listening reports whether something listens on an address. Listening without
+// sharing the port fails if Caddy, which shares its ports, already listens there.
 func listening(ctx context.Context, address string) bool {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err == nil {
@@ -30,7 +30,7 @@ func listening(ctx context.Context, address string) bool {
 	return err == nil && conn.Close() == nil
 }
 
-// reachable is an address to call what listens on all of the machine's.
+// reachable returns an address to connect to a listener on all addresses.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
@@ -39,7 +39,7 @@ func reachable(address string) string {
 	return address
 }
 
-// occupant says what listens on an address, as far as it answers.
+// occupant returns what listens on an address, judged by its answers.
 func occupant(ctx context.Context, address string) string {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -75,7 +75,8 @@ type occupied struct {
 	by string
 }
 
-// busyError says what listens where, and the command that listens elsewhere.
+// busyError returns an error with what listens where, and a command that uses other
+// addresses.
 func busyError(ctx context.Context, p *plan, busy []occupied) error {
 	var b strings.Builder
 	b.WriteString("Another program already listens on an address of this gateway. Caddy would share the port with it, and each would answer some of the requests:\n\n")

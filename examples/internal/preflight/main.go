@@ -1,9 +1,9 @@
 // Command preflight looks, before `make run` starts anything, at the addresses
 // that the root Caddyfile and the demonstration backend are about to listen on. It
 // reads the configuration that the Caddyfile adapts to, and prints what run.sh
-// needs to know, as assignments for a shell. Where something listens already, it
-// prints what, and what to set, and exits with status 1: Caddy would share the
-// port, so that two gateways would answer in turn.
+// needs to know, as assignments for a shell. If something already listens there, it
+// prints what it is and which variables to set, and exits with status 1: Caddy would
+// share the port, and each gateway would answer some of the requests.
 package main
 
 import (
