@@ -22,13 +22,14 @@ func init() {
 		Usage: "<command>",
 		Short: "Operates the webhook gateway",
 		Long: `
-Plays the providers, checks captured requests, makes keys, and operates the
-queue of a running Caddy over its admin API: what waits, what is dead, and
-sending it again.
+Plays the providers, checks captured requests, generates keys, and operates the
+queue of a running Caddy over its admin API: lists pending and dead events, and
+delivers them again.
 
-Every command prints a table, or JSON with --json, and exits with 0 only when
-what it was asked for is done. Errors go to standard error, in words. Secrets are best given as placeholders, so that
-they end in no shell's history: --secret '{env.SOAPNOTE_SECRET}'.`,
+Every command prints a table, or JSON with --json, and exits with 0 only if
+everything that was requested is done. Errors go to standard error as text. Write
+secrets as placeholders, so that no secret gets into the shell's history:
+--secret '{env.SOAPNOTE_SECRET}'.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.PersistentFlags().Bool("json", false, "print JSON")
 			cmd.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)

@@ -12,10 +12,10 @@ func compactCommand() *cobra.Command {
 		Use:   "compact",
 		Short: "Returns the free space in the queue's file to the disk",
 		Long: `
-Gives the space that deleted events took in the queue's file back to the disk,
-while the queue goes on working. That needs as much free space beside the file as
-what is stored in it. The command waits until it is done, and tells in a terminal
-how far it has come; Ctrl-C gives the compaction up and leaves the file as it was.`,
+Returns the space of deleted events in the queue's file to the disk, while the
+queue works. It needs free disk space for a copy of the stored events. The command
+waits until the compaction is done, and shows its progress in a terminal. Ctrl-C
+cancels the compaction and leaves the file as it was.`,
 		Args: noArguments,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
 			var done compacted

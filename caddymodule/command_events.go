@@ -18,7 +18,7 @@ func eventsCommand() *cobra.Command {
 		Short: "Lists events, newest first",
 		Long: `
 Lists events, newest first: a row for each delivery. In a terminal that is too
-narrow for all columns, some are left out; show and --json tell everything.`,
+narrow for all columns, some are left out; show and --json print everything.`,
 		Example: `  caddy scribegate events --state dead --upstream ehr
   caddy scribegate events --limit 1000 --json`,
 		Args: noArguments,
@@ -37,7 +37,7 @@ narrow for all columns, some are left out; show and --json tell everything.`,
 	return addAddress(cmd)
 }
 
-const stateUsage = "only events with a delivery in this state: pending, delivered, dead; or quarantined ones"
+const stateUsage = "only events with a delivery in this state: pending, delivered or dead; or quarantined events"
 
 // A listing is what the flags of `events` say.
 type listing struct {

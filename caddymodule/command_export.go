@@ -37,16 +37,16 @@ func exportCommand() *cobra.Command {
 		Use:   "export",
 		Short: "Prints a line of JSON for each event, newest first",
 		Long: `
-Prints a line of JSON for each event in the queue, newest first: what show prints
-with --json, its payload with --payloads. Where that goes into a file or a pipe, it
-tells in the terminal how far it has come.
+Prints a line of JSON for each event in the queue, newest first. The line is that
+of show --json, and has the payload with --payloads. If the output is a file or a
+pipe, the command shows its progress in the terminal.
 
-With --path it reads a queue file that no Caddy has in use, also a damaged one, and
-brings out what can be read. It writes nothing. Payloads are opened with the key
-beside the file, and those given with --encryption-key.
+With --path it reads a queue file that no Caddy is using, even a damaged one, and
+exports everything that can be read. It changes nothing. Payloads are decrypted
+with the key beside the file, and with each --encryption-key.
 
-It exits with 0 only when everything was exported. What could not be is counted
-at the end.`,
+It exits with 0 only if everything was exported. Otherwise it prints how many
+events could not be exported.`,
 		Example: `  caddy scribegate export --state dead
   caddy scribegate export --payloads --path /var/lib/scribegate/queue.db --encryption-key '{env.SCRIBEGATE_KEY}'`,
 		Args: noArguments,

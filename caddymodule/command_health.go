@@ -22,10 +22,10 @@ func healthCommand() *cobra.Command {
 		Use:   "health [live|ready]",
 		Short: "Reports whether the gateway is live or ready, for a container's probe",
 		Long: `
-Prints one line and exits with 0 if the gateway is well: live, the process
-answers; ready (the default), its queue is open, can be read and written, and has
-space left. It answers within 5 s, also where the queue or the server hangs.
-With --json it prints what the gateway says of itself, also when it is not well.`,
+Prints one line and exits with 0 if the gateway is live or ready. Live: the process
+answers. Ready (the default): its queue is open, can be read and written, and has
+space left. The command ends within 5 s, even if the queue or the server hangs.
+With --json it prints the gateway's answer, even if the gateway is not ready.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 || (len(args) == 1 && !slices.Contains(probes, args[0])) {
 				return fmt.Errorf("name one probe, %s; see: caddy %s --help", strings.Join(probes, " or "), subcommand(cmd))

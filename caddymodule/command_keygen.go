@@ -14,10 +14,10 @@ const signingKeySize = 32
 func keygenCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "keygen",
-		Short: "Makes a new encryption key and a new signing secret",
+		Short: "Prints a new encryption key and a new signing secret",
 		Long: `
-Prints a new key for encryption_key and a new secret for signing_secret. Keep both
-where the gateway's configuration finds them, in the environment or in files, and
+Prints a new key for encryption_key and a new secret for signing_secret. Store both
+where the gateway's configuration reads them, in the environment or in files, and
 nowhere else.`,
 		Args: noArguments,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {

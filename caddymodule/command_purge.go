@@ -14,21 +14,22 @@ func purgeCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "purge [<id>...]",
-		Short: "Deletes events for good",
+		Short: "Deletes events permanently",
 		Long: `
-Deletes for good: the events that are named, every dead delivery, the quarantined
-events, or what waits for an upstream, which is its pending and its dead deliveries.
-The other deliveries of an event stay. An event goes with its last delivery, and its
-id is then forgotten: the same webhook, sent again, is stored again. The number that
-is printed counts events.
+Deletes permanently: the named events, every dead delivery, every quarantined event,
+or the pending and dead deliveries to an upstream. The other deliveries of an event
+stay. When the last delivery of an event is purged, the event and its id are
+deleted: the same webhook, sent again, is a new event. The printed number counts
+events.
 
-An event that an upstream still waits for is deleted by its id only with --force.
-What waits for an upstream that is no longer configured is kept until the upstream
-is defined again, or purged. An attempt that is under way may still reach its
-upstream.
+An event that still waits for an upstream is deleted by its id only with --force.
+Events that wait for an upstream that is no longer configured stay until they are
+purged, or until the upstream is defined again. An attempt in flight may still
+reach its upstream.
 
-On a terminal the command says what it would delete, and asks; --yes answers. It
-shows how far it has come. Ctrl-C stops it; what was purged until then is gone.`,
+In a terminal the command prints what it would delete and asks for confirmation,
+unless --yes is given, and shows its progress. Ctrl-C stops it; what was purged by
+then stays deleted.`,
 		Example: `  caddy scribegate purge soapnoteapi-0123456789abcdef0123456789abcdef
   caddy scribegate purge --dead --before 24h
   caddy scribegate purge --upstream old --dry-run`,
@@ -52,8 +53,8 @@ shows how far it has come. Ctrl-C stops it; what was purged until then is gone.`
 	cmd.Flags().StringVar(&b.Upstream, "upstream", "", "every pending and dead delivery to this upstream")
 	cmd.Flags().String("before", "", "only for events received longer ago than this, such as 24h")
 	cmd.Flags().BoolVar(&b.Force, "force", false, "delete the named events even if they still wait for an upstream")
-	cmd.Flags().BoolVar(&b.DryRun, "dry-run", false, "only say what would be deleted")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&b.DryRun, "dry-run", false, "only print what would be deleted")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	complete(cmd, "before", completeDurations)
 	complete(cmd, "upstream", completeUpstreams)
 	return addAddress(cmd)
@@ -72,7 +73,7 @@ func (b purgeRequest) do(cmd *cobra.Command, yes bool) error {
 		if done.Purged == 0 {
 			return b.print(cmd, done)
 		}
-		if !ask("Purge " + b.what(done.Purged) + " for good?") {
+		if !ask("Purge " + b.what(done.Purged) + " permanently?") {
 			return errors.New("not confirmed: nothing was purged")
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // the question or answer it, none is asked.
 func TestPurgeAsks(t *testing.T) {
 	t.Parallel()
-	const asks = "Purge the dead deliveries of 3 events for good? [y/N] "
+	const asks = "Purge the dead deliveries of 3 events permanently? [y/N] "
 	onlyInput := func(s *screen, cmd *exec.Cmd) { cmd.Stdin = s.terminal }
 	noInput := func(s *screen, cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = s.terminal, s.terminal }
 	errors := func(s *screen, cmd *exec.Cmd) { cmd.Stdin, cmd.Stderr = s.terminal, s.terminal }
@@ -38,7 +38,7 @@ func TestPurgeAsks(t *testing.T) {
 		"answered":           {args: "--dead --yes", purges: true, prints: "3 events purged"},
 		"dry run":            {args: "--dead --dry-run", prints: "would purge the dead deliveries of 3 events"},
 		"nothing is found":   {none: true, prints: "0 events purged"},
-		"by their ids":       {args: "a b c --force", typed: "y\n", asks: "Purge 3 events with every delivery for good? [y/N] ", purges: true, prints: "3 events purged"},
+		"by their ids":       {args: "a b c --force", typed: "y\n", asks: "Purge 3 events with every delivery permanently? [y/N] ", purges: true, prints: "3 events purged"},
 		"no input":           {on: noInput, purges: true, prints: "3 events purged"},
 		"output elsewhere":   {on: errors, typed: "y\n", asks: asks, purges: true, prints: "3 events purged"},
 		"errors elsewhere":   {on: output, typed: "n\n", asks: asks, prints: "Error: not confirmed: nothing was purged"},

@@ -14,13 +14,13 @@ func replayCommand() *cobra.Command {
 	var b replayRequest
 	cmd := &cobra.Command{
 		Use:   "replay [<id>...]",
-		Short: "Delivers events again, with a fresh budget of attempts",
+		Short: "Delivers events again, with all attempts available again",
 		Long: `
-Delivers events again, with a fresh budget of attempts: those named, every dead
-delivery, or whatever was received within a time. Deliveries to upstreams that are
-not configured stay as they are, and so do those in flight. The number that is
-printed counts deliveries. In a terminal the command shows how far it has come.
-Ctrl-C stops it; what was replayed until then stays so.`,
+Delivers events again, with all attempts available again: the named events, every
+dead delivery, or every event received within a time. Deliveries to upstreams that
+are not configured stay as they are, and so do deliveries in flight. The printed
+number counts deliveries. In a terminal the command shows its progress. Ctrl-C stops
+it; what was replayed by then stays replayed.`,
 		Example: `  caddy scribegate replay soapnoteapi-0123456789abcdef0123456789abcdef
   caddy scribegate replay --dead --upstream ehr
   caddy scribegate replay --since 1h`,

@@ -51,8 +51,8 @@ func sendCommand() *cobra.Command {
 		Use:   "send <provider>",
 		Short: "Plays a provider: sends a genuine event to the gateway",
 		Long: `
-Plays the provider: signs a sample event, or a file, POSTs it to the gateway, and
-prints the answer's status and the event's id. The samples are synthetic.`,
+Plays the provider: signs a sample event or a file, POSTs it to the gateway, and
+prints the status of the answer and the event's id. The samples are synthetic.`,
 		Example: `  caddy scribegate send soapnoteapi --event note.generated
   caddy scribegate send soniox --header 'Authorization: Bearer {env.SONIOX_WEBHOOK_SECRET}'
   caddy scribegate send soapnoteapi --to https://hooks.example.com/soapnote --secret '{env.SOAPNOTE_SECRET}'`,

@@ -21,13 +21,13 @@ func showCommand() *cobra.Command {
 		Use:   "show <id>",
 		Short: "Shows one event with every delivery attempt",
 		Long: `
-Shows one event with its deliveries and every attempt that is kept of them, which
-are the newest 50 of each. After a replay attempts are counted anew, from 1.
+Shows one event with its deliveries and the newest 50 attempts of each delivery.
+After a replay, attempts are counted from 1 again.
 
-An attempt's outcome is success; failure, with the status that was answered, if any;
-timeout; connect_error; or gone (410), after which the event is dead at once. An
-attempt that does not count leaves the event all of its attempts: one that could not
-connect, one whose new connection ended before an answer began, or one that was
+An attempt's outcome is success; failure, with the status of the answer, if any;
+timeout; connect_error; or gone (410), after which the event is dead at once. Some
+attempts do not count and use up none of the event's attempts: one that could not
+connect, one whose new connection ended before an answer began, and one that was
 answered 429.`,
 		Args:              exactly(1, "name one event by its id, of those that `caddy scribegate events` lists"),
 		ValidArgsFunction: completeIDs(1, anyState),

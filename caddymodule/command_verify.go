@@ -29,13 +29,13 @@ func verifyCommand() *cobra.Command {
 		Use:   "verify <provider>",
 		Short: "Reports whether a captured request is genuine, and if not, why",
 		Long: `
-Says whether a captured request is genuine, how old it is, and if it is not
-genuine, why, with a hint at the usual mistakes. The body is read from --file, or
-from standard input, and must be the very bytes that came. Freshness is judged
+Reports whether a captured request is genuine, how old it is, and if it is not
+genuine, why, with hints at common mistakes. The body is read from --file, or from
+standard input, and must be exactly the bytes that were received. The age is checked
 only with --tolerance. Nothing is sent anywhere.
 
-For soniox, which signs nothing, --header is the captured header and --secret the
-value that it should have.`,
+For soniox, which does not sign its requests, --header is the captured header and
+--secret the value that it should have.`,
 		Example:   `  caddy scribegate verify soapnoteapi --secret '{env.SOAPNOTE_SECRET}' --signature 3fae... --timestamp 1773934200 --file body.json`,
 		Args:      exactly(1, "name one provider, soapnoteapi or soniox"),
 		ValidArgs: providerNames,
