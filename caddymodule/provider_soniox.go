@@ -127,7 +127,7 @@ func checkProofHeader(name string) error {
 	case strings.ContainsAny(name, "_."):
 		return errors.New("header: Caddy drops headers with an underscore or a dot in their name; choose a name with hyphens")
 	case !httpguts.ValidHeaderFieldName(name):
-		return errors.New("header: the first argument is not a valid header name; write it as: header <name> <value>...")
+		return errors.New("header: the first argument is not a valid header name; write the name first, and the values after it")
 	case slices.Contains(hopByHop, canonical):
 		return fmt.Errorf("header %s is hop-by-hop: proxies on the way drop it; choose another, such as Authorization", name)
 	case slices.Contains(notProof, canonical):
