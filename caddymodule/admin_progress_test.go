@@ -42,7 +42,7 @@ func telling(letGo <-chan struct{}, end func() (queue.Compacted, error)) compact
 			case <-ctx.Done():
 				return queue.Compacted{}, ctx.Err()
 			case <-time.After(time.Millisecond):
-				p.Tell(1024, 2048)
+				p.Report(1024, 2048)
 			}
 		}
 		return queue.Compacted{}, errors.New("nobody took notice of the progress")
@@ -126,7 +126,7 @@ func TestAdminWorkInLines(t *testing.T) {
 	}{
 		{"replay", `{"ids":["unknown"]}`, 404, "application/json", "no such event"},
 		{"replay", `{"dead":true,"upstream":"nobody"}`, 400, "application/json", `configured are: ehr, lab`},
-		{"purge", `{}`, 400, "application/json", "say what to purge"},
+		{"purge", `{}`, 400, "application/json", "choose what to purge"},
 		{"compact?now=1", ``, 400, "application/json", "unknown query parameter"},
 		{"nothing", ``, 404, "application/json", "unknown path"},
 		{"replay", `{"ids":["` + id + `"],"upstream":"lab"}`, 200, "application/x-ndjson", `{"replayed":1,"without_payload":0}`},

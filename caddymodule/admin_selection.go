@@ -109,7 +109,7 @@ func (b replayRequest) selection(g *gateway) (s queue.ReplaySelection, err error
 		}
 	}
 	if s.Check() != nil {
-		return s, badRequest(`say what to replay: {"ids":[...]}, {"dead":true} or {"since":"1h"}, each with an optional "upstream"`)
+		return s, badRequest(`choose what to replay: {"ids":[...]}, {"dead":true} or {"since":"1h"}, each with an optional "upstream"`)
 	}
 	s.Upstreams = []string{}
 	if c := g.configuration(); c != nil {
@@ -163,7 +163,7 @@ func (b purgeRequest) selection(g *gateway) (s queue.PurgeSelection, err error) 
 		}
 	}
 	if s.Check() != nil {
-		return s, badRequest(`say what to purge: {"ids":[...]}, with an optional "force", {"dead":true} or {"quarantined":true}, ` +
+		return s, badRequest(`choose what to purge: {"ids":[...]}, with an optional "force", {"dead":true} or {"quarantined":true}, ` +
 			`each with an optional "before", or {"upstream":"..."}; all with an optional "dry_run"`)
 	}
 	return s, g.knownUpstream(b.Upstream)

@@ -39,7 +39,7 @@ then stays deleted.`,
 			upstream := given(cmd, "upstream")
 			switch {
 			case !one(len(b.IDs) > 0, b.Dead, b.Quarantined, upstream != nil):
-				return errors.New("say what to purge: ids, --dead, --quarantined or --upstream, and only one of them")
+				return errors.New("choose what to purge: ids, --dead, --quarantined or --upstream, exactly one of them")
 			case b.Before != nil && !b.Dead && !b.Quarantined:
 				return errors.New("--before needs --dead or --quarantined")
 			case b.Force && len(b.IDs) == 0:

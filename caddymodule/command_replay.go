@@ -28,7 +28,7 @@ it; what was replayed by then stays replayed.`,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			b.IDs, b.Upstream = args, given(cmd, "upstream")
 			if !one(len(b.IDs) > 0, b.Dead, b.Since != "") {
-				return errors.New("say what to replay: ids, --dead or --since, and only one of them")
+				return errors.New("choose what to replay: ids, --dead or --since, exactly one of them")
 			}
 			var done replayed
 			if err := changing("replay", "replaying", "replayed").do(cmd, b, &done); err != nil {

@@ -41,9 +41,9 @@ type Handler struct {
 	// any, events are passed on to the next handler and nothing is stored.
 	DeliverTo []string `json:"deliver_to,omitempty"`
 
-	// The types of events that no upstream shall receive, in the words of an
-	// upstream's `events`: they are answered and traced, and their payload is
-	// not kept. Needs `deliver_to`. Default: none.
+	// The types of events that no upstream shall receive, written as in an
+	// upstream's `events`. Such an event is answered 200 and its id is stored,
+	// but its payload is not. Needs `deliver_to`. Default: none.
 	Drop []string `json:"drop,omitempty"`
 
 	// How many bytes a request's body may have. Default: 10 MiB for

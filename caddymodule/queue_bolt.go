@@ -62,7 +62,7 @@ func (Bolt) CaddyModule() caddy.ModuleInfo {
 func (b *Bolt) Provision(ctx caddy.Context) error {
 	b.adopted = new(adoptedKeys)
 	if b.MaxBytes < 0 {
-		return errors.New("max_size is negative")
+		return errors.New("max_size must not be negative")
 	}
 	if b.MaxBytes == 0 {
 		b.MaxBytes = queue.DefaultSettings().MaxSize

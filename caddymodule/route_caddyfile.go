@@ -56,7 +56,7 @@ func (u *Upstream) unmarshalRoute(d *caddyfile.Dispenser) error {
 		}
 	}
 	if emptyRoute(u.Routes) {
-		return errAt(route, "upstream %s: its route is empty, so that events would go nowhere; put a directive such as reverse_proxy into it", u.Name)
+		return errAt(route, "upstream %s: its route is empty, so events would not be sent; put a directive such as reverse_proxy into it", u.Name)
 	}
 	return nil
 }

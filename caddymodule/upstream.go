@@ -80,18 +80,18 @@ func (u *Upstream) validate() error {
 	case !upstreamName.MatchString(u.Name):
 		return fmt.Errorf("upstream %q: a name has 1 to 64 letters, digits, dots, underscores or hyphens, and begins with a letter or digit", u.Name)
 	case u.URL == "" && len(u.Routes) == 0:
-		return fmt.Errorf("upstream %s: it has neither a URL nor a route, so that events would go nowhere", u.Name)
+		return fmt.Errorf("upstream %s: it has neither a URL nor a route; add one of them", u.Name)
 	case u.URL != "" && len(u.Routes) > 0:
 		return fmt.Errorf("upstream %s: it has both a URL and a route; remove one of them", u.Name)
 	case u.Timeout < 0:
-		return fmt.Errorf("upstream %s: the timeout is negative", u.Name)
+		return fmt.Errorf("upstream %s: the timeout must not be negative", u.Name)
 	case u.Concurrency < 0:
-		return fmt.Errorf("upstream %s: concurrency is negative", u.Name)
+		return fmt.Errorf("upstream %s: concurrency must not be negative", u.Name)
 	case u.RateLimit < 0 || u.RateLimit > maxRate:
 		return fmt.Errorf("upstream %s: rate_limit must be a number of deliveries per second above zero; leave it out for no limit", u.Name)
 	}
 	if len(u.Routes) > 0 && emptyRoute(u.Routes) {
-		return fmt.Errorf("upstream %s: its route is empty, so that events would go nowhere; put a directive such as reverse_proxy into it", u.Name)
+		return fmt.Errorf("upstream %s: its route is empty, so events would not be sent; put a directive such as reverse_proxy into it", u.Name)
 	}
 	if err := forwarder.Filter(u.Events).Validate(); err != nil {
 		return fmt.Errorf("upstream %s: events: %w", u.Name, err)
@@ -197,7 +197,7 @@ func parseTarget(raw string) (*url.URL, error) {
 }
 
 func warnPlainHTTP(logger *zap.Logger, upstream, host string) {
-	logger.Warn("an upstream speaks plain HTTP to another host: patients' notes would cross the network in the clear; use https",
+	logger.Warn("an upstream uses plain HTTP to another host: patients' notes would cross the network unencrypted; use https",
 		zap.String("upstream", upstream), zap.String("host", host))
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	warnsPlainHTTP    = "an upstream speaks plain HTTP to another host"
+	warnsPlainHTTP    = "an upstream uses plain HTTP to another host"
 	warnsLiteral      = "a secret is written literally in the configuration"
 	warnsShort        = "a secret is shorter than 16 bytes"
 	warnsNoPrefix     = "a SOAPNoteAPI secret does not begin with whsec_"

@@ -46,7 +46,7 @@ func describeWord(word string) string {
 	case strings.ContainsAny(word, "*?"):
 		return subject + ": patterns are not supported; write each type, as in note.generated note.failed, or * alone for all events"
 	case strings.ContainsAny(word, ",; "):
-		return subject + ": separate types by spaces, each a word of its own, as in note.generated note.failed"
+		return subject + ": separate types with spaces, as in note.generated note.failed"
 	}
 	return subject + ": a type has 1 to 64 letters, digits, dots, underscores or hyphens; write one such as note.generated, or * for all events"
 }

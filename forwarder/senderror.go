@@ -11,9 +11,9 @@ import (
 	"sync"
 )
 
-// What can be said of a request that came to no status. net/http's own texts
-// quote what the upstream sent, so after the connection only those errors are
-// repeated that come from beneath HTTP.
+// The errors of a request without a status. The texts of net/http quote what the
+// upstream sent, so once there is a connection, only errors from below HTTP are
+// wrapped.
 var (
 	errRequest  = fmt.Errorf("%w: the event and the upstream's URL do not make a valid HTTP request", ErrInternal)
 	errClosed   = errors.New("the upstream closed the connection before a final status")
@@ -106,18 +106,18 @@ func (p *Progress) ended() bool {
 }
 
 // isClosed reports whether err says that a connection was closed. net/http exports
-// no such error of HTTP/2: all of them begin alike.
+// no such errors of HTTP/2, but all of them have the same prefix.
 func isClosed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		strings.HasPrefix(err.Error(), "http2: client conn")
 }
 
-// SendError is the error to return for a request that failed with err.
+// SendError returns the Sender's error for a request that failed with err.
 //
-// Where no connection was ever had it is an ErrConnect. Where a new connection
-// ended before a byte of the answer it is an ErrUnanswered. So it is where a
-// connection was had and lost, and the next could not be made: the upstream may
-// have seen the event, and the event may be what felled it.
+// It is an ErrConnect if the request never had a connection. It is an ErrUnanswered
+// if a new connection ended before a byte of the answer, or if a connection was lost
+// and the next one could not be made: then the upstream may have seen the event, and
+// may have crashed on it.
 func SendError(ctx context.Context, err error, p *Progress) error {
 	s, had := p.reached()
 	if ctx.Err() != nil {

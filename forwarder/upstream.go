@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A Format is how an event is put into a request.
+// A Format is how a request carries an event.
 type Format string
 
 // The formats of a delivery.
@@ -43,34 +43,34 @@ type Upstream struct {
 	// may return none.
 	SigningKeys func() []SigningKey
 
-	// Credential returns the value of a header that proves a provider's
-	// requests by being secret, as the handler of that provider, source and
-	// header name is configured now, for the format raw. While it returns
-	// false, or is nil, the deliveries that need the header wait and use no
-	// attempt. It is called again about once a second, and must be quick.
+	// Credential returns the current value of a provider's secret header, for
+	// the format raw: that of the configured handler with the provider, source
+	// and header name. While it returns false, or is nil, the deliveries that
+	// need the header wait and use up no attempt. It is called about once a
+	// second, and must return quickly.
 	Credential func(provider, source, header string) (value string, ok bool)
 
-	// Identity changes when the upstream has become another backend, so that
-	// a pause that the old one earned does not hold the new one up.
+	// Identity changes when the upstream becomes another backend, so that a
+	// pause of the old backend does not delay the new one.
 	Identity string
 }
 
 // A Sender carries one request to an upstream.
 //
-// It returns as soon as the upstream's final status is known, or with an error
-// when ctx ends before; it reads at most 64 KiB of what follows. What its error
-// wraps decides what the failure counts for: ErrConnect, ErrUnanswered or
-// ErrInternal; any other is the upstream's failure at this event.
+// It returns as soon as the upstream's final status is known, or with an error when
+// ctx ends before. It reads at most 64 KiB of the rest of the answer. An error that
+// wraps ErrConnect, ErrUnanswered or ErrInternal is counted as such; any other error
+// is a failure of the upstream with this event.
 //
-// The message is the Sender's from then on, to change and to keep.
+// The Sender owns the message from then on, and may change and keep it.
 type Sender interface {
 	Send(ctx context.Context, m *Message) (Answer, error)
 }
 
-// What a Sender's error may wrap.
+// The errors that a Sender's error may wrap.
 var (
-	// ErrConnect says that an upstream could not be connected to, so that it
-	// has seen nothing of the event.
+	// ErrConnect says that no connection to the upstream could be made, so the
+	// upstream has not seen the event.
 	ErrConnect = errors.New("could not connect")
 
 	// ErrUnanswered says that a connection was made for the request and ended
@@ -78,8 +78,8 @@ var (
 	// backend. Whether the upstream has seen the event is not known.
 	ErrUnanswered = errors.New("the connection ended before an answer began")
 
-	// ErrInternal says that the failure is the gateway's or its
-	// configuration's, and says nothing about the upstream.
+	// ErrInternal says that the gateway or its configuration caused the
+	// failure, and not the upstream.
 	ErrInternal = errors.New("the gateway failed, and not the upstream")
 )
 
@@ -87,10 +87,10 @@ var (
 type Message struct {
 	Header http.Header // canonical names
 	Body   []byte
-	Query  string // to be put behind the URL's own, without "?"; raw only
+	Query  string // to append to the URL's own query, without "?"; raw only
 
-	// Probe says that the message finds out whether a paused upstream is back.
-	// No kept connection must carry it: the upstream may have moved.
+	// Probe says that the message tests whether a paused upstream is back. It
+	// must be sent on a new connection, since the upstream may have moved.
 	Probe bool
 }
 

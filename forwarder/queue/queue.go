@@ -27,41 +27,41 @@ var (
 	// ErrPending says that the event still waits for an upstream.
 	ErrPending = errors.New("the event still waits for an upstream")
 
-	// ErrBusy says that what was asked for is under way already.
+	// ErrBusy says that the same work is already running.
 	ErrBusy = errors.New("it is already running")
 
-	// ErrInvalid says that a filter or a selection asks for what cannot be.
+	// ErrInvalid says that a filter or a selection is not valid.
 	ErrInvalid = errors.New("invalid selection")
 
 	// ErrUnreadable says that a stored payload cannot be opened.
 	ErrUnreadable = errors.New("the event's payload cannot be opened")
 )
 
-// A Queue keeps events durably until every upstream has taken them.
+// A Queue stores events durably until every upstream has accepted them.
 //
 // All methods may be called from many goroutines at once. A queue that has been
-// closed answers ErrClosed.
+// closed returns ErrClosed.
 type Queue interface {
-	// Store keeps the item, its fan-out and its dedupe entry in one durable
-	// transaction, and returns when that is on stable storage. An id that is
-	// in the store already changes nothing and is reported as a duplicate.
+	// Store stores the item, its deliveries and its dedupe entry in one durable
+	// transaction, and returns when that is on stable storage. If the id is
+	// already in the store, nothing changes and the receipt is a duplicate.
 	//
-	// It tries until ctx ends: a passing error of the storage is not
-	// returned before. After an error nothing of the item is stored, unless
-	// ctx ended while the commit was under way.
+	// Store retries until ctx ends, and does not return a temporary error of
+	// the storage before. After an error nothing of the item is stored, unless
+	// ctx ended during the commit.
 	Store(ctx context.Context, it Item) (Receipt, error)
 
-	// Claim takes deliveries that are due for an upstream and lends them to
-	// the caller until they are settled or released; nobody else gets them
-	// meanwhile. A claim is held in memory only and ends with the process.
-	// What has just been stored may become due a moment after Store returns;
-	// wake is called then. All other methods know of it at once.
+	// Claim returns deliveries that are due for an upstream, and leases them to
+	// the caller until they are settled or released. No other call returns a
+	// leased delivery. A claim exists in memory only and ends with the process.
+	// A new event may become due a moment after Store returns; wake is called
+	// then. All other methods see the event at once.
 	Claim(upstream string, now time.Time, want Want) (Claimed, error)
 
-	// Load reads the event of a claimed delivery, which is not to be changed:
-	// others may have it as well. ErrNotFound: the event, or its delivery to
-	// this upstream, has been purged meanwhile. ErrUnreadable: it cannot be
-	// opened, now or later.
+	// Load returns the event of a claimed delivery. The caller must not change
+	// it, since other callers may share it. ErrNotFound: the event, or its
+	// delivery to this upstream, has been purged. ErrUnreadable: its payload
+	// cannot be opened, now or later.
 	Load(d Delivery) (*event.Event, error)
 
 	// Settle records the outcome of an attempt at a claimed delivery, and
@@ -70,12 +70,12 @@ type Queue interface {
 	// of a delivery that has been purged changes nothing.
 	Settle(o Outcome)
 
-	// Release gives a claimed delivery back as if it had not been claimed.
+	// Release ends a claim, as if the delivery had not been claimed.
 	Release(d Delivery)
 
-	// Notify has wake called whenever an upstream may have become due
-	// earlier than Claim said: something was stored, replayed or released
-	// for it. There is one wake function; it must not block.
+	// Notify sets the function that is called whenever an upstream may have a
+	// delivery due earlier than Claim returned: one was stored, replayed or
+	// released. There is one wake function; it must not block.
 	Notify(wake func(upstream string))
 
 	// Events lists records, newest first.
@@ -88,23 +88,23 @@ type Queue interface {
 	// ErrUnreadable.
 	Payload(ctx context.Context, id string) (*event.Event, error)
 
-	// Replay makes the selected deliveries due at once, with a fresh budget of
-	// attempts. A claimed delivery is left to its claim. With IDs all of the
-	// events are replayed or none: an unknown id, or an event that is not for
-	// any of the upstreams, is ErrNotFound, one without payload ErrNoPayload,
-	// a quarantined one ErrInvalid.
+	// Replay makes the selected deliveries due at once, and counts their
+	// attempts from 1 again. It skips claimed deliveries. With IDs, either all
+	// events are replayed or none: it returns ErrNotFound for an unknown id or
+	// an event without a delivery to any of the upstreams, ErrNoPayload for an
+	// event without payload, and ErrInvalid for a quarantined event.
 	Replay(ctx context.Context, s ReplaySelection) (Replayed, error)
 
-	// Purge deletes for good and returns of how many events it deleted
-	// something. Claimed deliveries are deleted as well: an attempt that is
-	// under way may still reach the upstream, and its outcome changes nothing.
-	// With the last of its deliveries an event is deleted, and its id is
-	// forgotten: who sends the event again has it stored again. An event of
-	// which only ended deliveries are left has ended now.
+	// Purge deletes the selected deliveries permanently, and returns the number
+	// of events that they belong to. Claimed deliveries are deleted too: an
+	// attempt in flight may still reach the upstream, and its outcome changes
+	// nothing. When the last delivery of an event is deleted, the event and its
+	// id are deleted: the same event, received again, is new. An event whose
+	// remaining deliveries have all ended has ended now.
 	//
-	// With IDs all of the events are deleted or none: an unknown id is
-	// ErrNotFound, and, without Force, an event with a pending delivery is
-	// ErrPending.
+	// With IDs, either all events are deleted or none: Purge returns ErrNotFound
+	// for an unknown id and, without Force, ErrPending for an event with a
+	// pending delivery.
 	Purge(ctx context.Context, s PurgeSelection) (int, error)
 
 	// Stats counts what is in the store. It is cheap.
@@ -113,30 +113,29 @@ type Queue interface {
 	// Configure changes the settings of a queue that is open.
 	Configure(s Settings)
 
-	// Close ends the queue's work: what was taken on is committed, what is
-	// claimed stays in the store.
+	// Close commits what was accepted and ends the queue's work. Claimed
+	// deliveries stay in the store.
 	Close() error
 }
 
-// A Compacter is a queue whose storage keeps the space that deleted events took
-// until it is told to give it back.
+// A Compacter is a queue whose storage keeps the space of deleted events until it
+// is compacted.
 type Compacter interface {
-	// Compact gives free space back to the file system while the queue goes
-	// on working. Where it fails or ctx ends, the storage is as it was. One
-	// runs at a time; a second is ErrBusy. p is told of bytes, and may be nil.
+	// Compact returns free space to the file system while the queue works. If it
+	// fails or ctx ends, the storage is as it was. A second Compact at the same
+	// time returns ErrBusy. p is called with bytes, and may be nil.
 	Compact(ctx context.Context, p Progress) (Compacted, error)
 }
 
-// A Progress is told now and then how far a replay, a purge or a compaction has
-// come: how much is done, and of how much; a total of 0 is not known. It is
-// called by the goroutine that asked for the work, while nothing of the queue is
-// held: one that is slow holds up no more than that work. Work that succeeds tells
-// it at last that everything is done; work that fails has done at least what was
-// told.
+// A Progress is called now and then during a replay, a purge or a compaction, with
+// how much is done and the total, or 0 where the total is not known. It is called
+// by the goroutine that requested the work, and no lock of the queue is held: a slow
+// Progress delays only that work. Work that succeeds reports at the end that
+// everything is done. Work that fails has done at least what it reported.
 type Progress func(done, total int64)
 
-// Tell tells of progress where somebody wants to know.
-func (p Progress) Tell(done, total int64) {
+// Report calls p, unless it is nil.
+func (p Progress) Report(done, total int64) {
 	if p != nil {
 		p(done, total)
 	}
@@ -147,7 +146,7 @@ type Compacted struct {
 	Before, After int64
 }
 
-// Settings are what a queue that is open can be told anew.
+// Settings are the settings that can change while a queue is open.
 type Settings struct {
 	MaxSize          int64         // bytes of sealed records; 0 is no limit
 	DedupeWindow     time.Duration // how long an id is remembered after receipt
@@ -168,9 +167,9 @@ func DefaultSettings() Settings {
 
 // An Item is what is stored for one request.
 type Item struct {
-	Event       *event.Event // not to be changed any more, also after it is stored
-	Upstreams   []string     // whom the event is for; may be none
-	Quarantined bool         // genuine bytes that are no event: kept, never delivered
+	Event       *event.Event // must not be changed any more, even after it is stored
+	Upstreams   []string     // the upstreams that receive the event; may be empty
+	Quarantined bool         // genuine bytes that are not an event: kept, never delivered
 	Reason      string       // why it is quarantined: a fixed phrase, since it is not sealed
 }
 
@@ -210,7 +209,7 @@ type Delivery struct {
 	LastEnded time.Time
 }
 
-// A State is where a delivery stands.
+// A State is the state of a delivery.
 type State string
 
 // The states of a delivery. A quarantined event has no deliveries; as a filter
@@ -238,7 +237,7 @@ const (
 // Results lists all of them.
 var Results = []Result{Success, Failure, Timeout, ConnectError, Gone}
 
-// An Outcome is what came of one attempt.
+// An Outcome is the outcome of one attempt.
 type Outcome struct {
 	Delivery Delivery
 	At       time.Time // when the attempt began
@@ -250,9 +249,9 @@ type Outcome struct {
 	Next     time.Time // when Pending: not before
 }
 
-// An Attempt is an outcome as the history tells it.
+// An Attempt is an outcome in the history of a delivery.
 type Attempt struct {
-	Number   int // from 1, anew after a replay
+	Number   int // from 1; a replay starts again at 1
 	At       time.Time
 	Duration time.Duration
 	Result   Result
@@ -265,7 +264,7 @@ type Attempt struct {
 // must not fill the disk.
 const MaxHistory = 50
 
-// A Record is what the store tells of an event without opening its payload.
+// A Record is what the store returns of an event without opening its payload.
 type Record struct {
 	ID          string
 	Provider    string
@@ -277,7 +276,7 @@ type Record struct {
 	Deliveries  []DeliveryRecord
 }
 
-// A DeliveryRecord is where one delivery of an event stands.
+// A DeliveryRecord is the state of one delivery of an event.
 type DeliveryRecord struct {
 	Upstream    string
 	State       State
@@ -309,7 +308,7 @@ type ReplaySelection struct {
 	Dead      bool
 	Since     time.Time // received at or after
 	Upstreams []string  // only deliveries to these; nil is to all
-	Progress  Progress  // is told of events that are dealt with; may be nil
+	Progress  Progress  // is called with the events that are done; may be nil
 }
 
 // Check returns ErrInvalid unless the selection is of exactly one kind.
@@ -322,17 +321,17 @@ func (s ReplaySelection) Check() error {
 // an upstream. Exactly one of IDs, Dead, Quarantined and Upstream is set.
 type PurgeSelection struct {
 	IDs         []string
-	Force       bool // with IDs: also those that an upstream still waits for
+	Force       bool // with IDs: events that still wait for an upstream too
 	Dead        bool
 	Quarantined bool
 	Upstream    string
 	Before      time.Time // with Dead or Quarantined: of events received before; zero is all
 	DryRun      bool      // nothing is deleted; the answer is what a purge would return now
-	Progress    Progress  // is told of events that are dealt with; may be nil
+	Progress    Progress  // is called with the events that are done; may be nil
 }
 
-// Check returns ErrInvalid unless the selection is of exactly one kind, and has
-// only what belongs to it.
+// Check returns ErrInvalid unless the selection is of exactly one kind, without
+// fields of another kind.
 func (s PurgeSelection) Check() error {
 	if s.Force && len(s.IDs) == 0 || !s.Before.IsZero() && !s.Dead && !s.Quarantined {
 		return fmt.Errorf("%w: force needs ids, and a time needs dead or quarantined", ErrInvalid)

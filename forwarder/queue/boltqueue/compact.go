@@ -37,12 +37,12 @@ func (q *Queue) Compact(ctx context.Context, p queue.Progress) (queue.Compacted,
 	for err == nil {
 		select {
 		case r := <-o.reached:
-			p.Tell(r.done, r.total)
+			p.Report(r.done, r.total)
 			continue
 		case end := <-o.answer:
 			if err = end.err; err == nil {
 				_ = q.journal.renew(ctx) // where it cannot be, it is as before
-				p.Tell(end.copied, end.copied)
+				p.Report(end.copied, end.copied)
 				return end.result, nil
 			}
 		}

@@ -49,7 +49,7 @@ func (q *Queue) purgeNamed(ctx context.Context, s queue.PurgeSelection) (int, er
 	if err != nil {
 		return 0, err
 	}
-	s.Progress.Tell(int64(n), int64(n))
+	s.Progress.Report(int64(n), int64(n))
 	return n, nil
 }
 

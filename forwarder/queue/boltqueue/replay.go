@@ -58,7 +58,7 @@ func (q *Queue) replayNamed(ctx context.Context, s queue.ReplaySelection) (queue
 	if err != nil {
 		return queue.Replayed{}, err
 	}
-	s.Progress.Tell(events, events)
+	s.Progress.Report(events, events)
 	return out, nil
 }
 

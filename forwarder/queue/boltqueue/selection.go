@@ -52,7 +52,7 @@ func (q *Queue) inSlices(ctx context.Context, w walk) error {
 			return err
 		}
 	}
-	w.progress.Tell(dealt, total)
+	w.progress.Report(dealt, total)
 	for below := uint64(newest); ; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -76,9 +76,9 @@ func (q *Queue) inSlices(ctx context.Context, w walk) error {
 		}
 		w.done()
 		dealt += int64(len(seqs))
-		w.progress.Tell(dealt, max(total, dealt))
+		w.progress.Report(dealt, max(total, dealt))
 	}
-	w.progress.Tell(dealt, dealt) // some may have gone by themselves since they were counted
+	w.progress.Report(dealt, dealt) // some may have gone by themselves since they were counted
 	return nil
 }
 
