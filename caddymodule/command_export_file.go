@@ -43,11 +43,11 @@ func (x *exporter) fromFile(ctx context.Context, cmd *cobra.Command, path string
 		return err
 	}
 	if !tally.Whole() {
-		return errors.New(told(tally, path))
+		return errors.New(summary(tally, path))
 	}
 	if tally.Damaged > 0 || tally.Displaced > 0 {
 		x.meter.wipe()
-		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "Warning:", told(tally, path))
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "Warning:", summary(tally, path))
 	}
 	return nil
 }
@@ -69,8 +69,8 @@ func newExportedEvent(f boltqueue.Found) exportedEvent {
 	return line
 }
 
-// told says in words what was read of a damaged file.
-func told(t boltqueue.Tally, path string) string {
+// summary describes what could be read of a damaged file.
+func summary(t boltqueue.Tally, path string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "exported %d events", t.Events)
 	if t.Partly > 0 {
