@@ -1,14 +1,10 @@
 package caddymodule
 
 import (
-	"context"
-	"encoding/json"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -20,75 +16,8 @@ const (
 	maxLogBytes = 4 << 20
 )
 
-const (
-	// flushTimeout is how long the end of a configuration waits for a log.
-	flushTimeout = time.Second
-
-	// stuckAfter is how long a line may take to be written before its log
-	// counts as stuck.
-	stuckAfter = time.Second
-)
-
-// moduleLogger returns the logger of the module that is being provisioned, or of
-// the one given. Another goroutine writes its lines, in their order, so that a log
-// that cannot be written holds up neither an answer nor a delivery.
-func moduleLogger(ctx caddy.Context, module ...caddy.Module) *zap.Logger {
-	return logsOf(ctx).lines.wrap(ctx.Logger(module...))
-}
-
-// logs are the queues of one configuration: a log that is stuck keeps nothing
-// from the audit trail where that has a file of its own.
-type logs struct{ lines, audit *logQueue }
-
-// allLogs has the logs of each configuration by its metrics registry, which all
-// of its modules share.
-var allLogs sync.Map
-
-func logsOf(ctx caddy.Context) *logs {
-	key := ctx.GetMetricsRegistry()
-	if known, ok := allLogs.Load(key); ok {
-		return known.(*logs)
-	}
-	logger := ctx.Logger(new(App))
-	known, loaded := allLogs.LoadOrStore(key, &logs{
-		lines: newLogQueue(func() *zap.Logger { return logger }, zapcore.WarnLevel, linesDropped),
-		audit: newLogQueue(func() *zap.Logger { return logger.Named(auditName) }, zapcore.InfoLevel, string(actionLinesDropped)),
-	})
-	if !loaded && ctx.Context != nil {
-		context.AfterFunc(ctx, func() { allLogs.Delete(key) })
-	}
-	return known.(*logs)
-}
-
-const linesDropped = "lines of the log were dropped, since it could not be written, or not as fast as they came"
-
-// processLines is the queue for lines that belong to no configuration.
-var processLines = newLogQueue(processLog, zapcore.WarnLevel, linesDropped)
-
-func processLog() *zap.Logger { return caddy.Log().Named(appName) }
-
-// processLogger returns the logger for what belongs to no configuration.
-func processLogger() *zap.Logger { return processLines.wrap(processLog()) }
-
-// closeWhileStuck has an HTTP/1 connection closed behind the answer while a line
-// cannot be written: an access log of Caddy's that goes the same way would hold up
-// the next request on the connection.
-func (l *logs) closeWhileStuck(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && max(l.lines.stuckFor(), l.audit.stuckFor()) >= stuckAfter {
-		w.Header().Set("Connection", "close")
-	}
-}
-
-// flush waits until all lines are written, or flushTimeout. A module that was not
-// provisioned has no logs.
-func (l *logs) flush() {
-	if l == nil {
-		return
-	}
-	l.audit.flush()
-	l.lines.flush()
-	processLines.flush()
-}
+// flushTimeout is how long the end of a configuration waits for a log.
+const flushTimeout = time.Second
 
 // A logQueue holds lines until they are written. A goroutine that writes them is
 // there only while some wait.
@@ -127,75 +56,6 @@ func newLogQueue(logger func() *zap.Logger, level zapcore.Level, message string)
 // wrap returns a logger whose lines go through the queue.
 func (q *logQueue) wrap(logger *zap.Logger) *zap.Logger {
 	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return queuedCore{core, q} }))
-}
-
-// A queuedCore has lines written by a queue.
-type queuedCore struct {
-	zapcore.Core
-	queue *logQueue
-}
-
-// With implements zapcore.Core.
-func (c queuedCore) With(fields []zapcore.Field) zapcore.Core {
-	return queuedCore{c.Core.With(fields), c.queue}
-}
-
-// Check implements zapcore.Core.
-func (c queuedCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if !c.Enabled(entry.Level) {
-		return checked
-	}
-	return checked.AddCore(entry, c)
-}
-
-// Write implements zapcore.Core.
-func (c queuedCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
-	checked := c.Core.Check(entry, nil)
-	if checked == nil {
-		return nil
-	}
-	checked.ErrorOutput = failureCounter{c.queue}
-	own, size := ownFields(fields)
-	c.queue.add(logLine{
-		write: func() { checked.Write(own...) },
-		size:  size + len(entry.Message) + len(entry.Stack),
-	})
-	return nil
-}
-
-// Sync implements zapcore.Core.
-func (c queuedCore) Sync() error {
-	c.queue.flush()
-	return c.Core.Sync()
-}
-
-// ownFields copies fields, so that nothing that the caller may change is read
-// later, and says about how many bytes they have.
-func ownFields(fields []zapcore.Field) (own []zapcore.Field, size int) {
-	own = make([]zapcore.Field, len(fields))
-	for i, f := range fields {
-		if f.Interface != nil && f.Type != zapcore.TimeType && f.Type != zapcore.TimeFullType {
-			f = evaluated(f)
-		}
-		own[i] = f
-		size += 64 + len(f.Key) + len(f.String)
-	}
-	return own, size
-}
-
-// evaluated returns a field that holds what a field says now.
-func evaluated(f zapcore.Field) zapcore.Field {
-	if f.Type == zapcore.ReflectType {
-		if text, err := json.Marshal(f.Interface); err == nil {
-			return zap.Reflect(f.Key, json.RawMessage(text))
-		}
-	}
-	values := zapcore.NewMapObjectEncoder()
-	f.AddTo(values)
-	if text, ok := values.Fields[f.Key].(string); ok {
-		return zap.String(f.Key, text)
-	}
-	return zap.Any(f.Key, values.Fields[f.Key])
 }
 
 // add has a line written soon, or drops it. Once lines are dropped, they are
@@ -319,7 +179,4 @@ func (c failureCounter) Write(p []byte) (int, error) {
 func (failureCounter) Sync() error { return nil }
 
 // Interface guards
-var (
-	_ zapcore.Core        = queuedCore{}
-	_ zapcore.WriteSyncer = failureCounter{}
-)
+var _ zapcore.WriteSyncer = failureCounter{}
