@@ -228,7 +228,7 @@ func TestMistakesInJSON(t *testing.T) {
 		"no header":                                   {soniox(`"values":["{env.SONIOX_SECRET}"]`), "the name is missing"},
 		"no values":                                   {soniox(`"header":"Authorization"`), "none is configured"},
 		"half unset value":                            {soniox(`"header":"Authorization","values":["Bearer {env.NOT_SET}"]`), "{env.NOT_SET} is unset or empty"},
-		"a bare scheme":                               {soniox(`"header":"Authorization","values":["{env.SONIOX_SECRET}","Bearer"]`), `header Authorization of soniox, entry 2: it is an authentication scheme without a secret behind it; put the whole value in quotes, as in: header Authorization "Bearer {env.TOKEN}"`},
+		"a bare scheme":                               {soniox(`"header":"Authorization","values":["{env.SONIOX_SECRET}","Bearer"]`), `header Authorization of soniox, entry 2: it is an authentication scheme without a secret behind it; put the whole value of a header in quotes, as in: header Authorization "Bearer {env.TOKEN}"`},
 		"a bare scheme by placeholder":                {soniox(`"header":"Authorization","values":["{env.BARE}"]`), "header Authorization of soniox, entry 1: {env.BARE}: it is an authentication scheme without"},
 		"a scheme twice":                              {soniox(`"header":"Authorization","values":["Bearer {env.BEARER}"]`), "scheme twice"},
 		"a scheme without a space":                    {soniox(`"header":"Authorization","values":["Bearer{env.SONIOX_SECRET}"]`), "entry 1: a space is missing"},

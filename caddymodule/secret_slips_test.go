@@ -31,7 +31,7 @@ func fileSlips(value string) map[string]struct{ content, says string } {
 		"its name and quotes":    {"export SOME_SECRET='" + value + "'\n", "name of a variable and an equals sign"},
 		"a control character":    {value[:4] + "\x07" + value[4:], "control character"},
 		"an invisible character": {"a\u200b" + value, "invisible"},
-		"a bare scheme":          {"Bearer\n", "without a secret behind it; put the whole value in quotes"},
+		"a bare scheme":          {"Bearer\n", "without a secret behind it; put the whole value of a header in quotes"},
 	}
 }
 

@@ -55,7 +55,7 @@ type slip struct {
 // slips are in an order in which repairing one lets the next be found.
 var slips = []*slip{
 	{
-		says:  `is an authentication scheme without a secret behind it; put the whole value in quotes, as in: header Authorization "Bearer {env.TOKEN}"`,
+		says:  `is an authentication scheme without a secret behind it; put the whole value of a header in quotes, as in: header Authorization "Bearer {env.TOKEN}"`,
 		found: IsScheme,
 	},
 	{says: "has the authentication scheme twice; remove one of them", repair: func(v string) string {
