@@ -9,7 +9,6 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/verifier"
-	"github.com/scribegate/scribegate/verifier/event"
 )
 
 // knownTypes returns the short types of the events that the providers of this
@@ -29,7 +28,7 @@ func knownTypes() []string {
 func warnUnknownTypes(logger *zap.Logger, option string, words []string, about ...zap.Field) {
 	known := knownTypes()
 	for _, word := range words {
-		if word == forwarder.AllEvents || word == event.Other || slices.Contains(known, word) {
+		if word == forwarder.AllEvents || slices.Contains(known, word) {
 			continue
 		}
 		fields := append(slices.Clone(about), zap.String("type", word))

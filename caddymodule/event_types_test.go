@@ -120,7 +120,7 @@ func TestWarnsOfUnknownTypes(t *testing.T) {
 		want      []string // option, type and nearest of each line
 	}{
 		"all that are known":  {events("note.generated note.failed test transcription.completed transcription.error"), "", nil},
-		"other":               {events("other"), "", nil},
+		"other":               {events("other"), "", []string{"events other"}},
 		"all":                 {events("*"), "", nil},
 		"by default":          {ehr, "", nil},
 		"a letter missing":    {events("note.genrated"), "", []string{"events note.genrated note.generated"}},
