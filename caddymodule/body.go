@@ -186,15 +186,22 @@ func (b *incoming) closeUnlessRead(w http.ResponseWriter) {
 	}
 }
 
+// closes reports whether the answer is to close an HTTP/1 connection.
+func closes(w http.ResponseWriter, r *http.Request) bool {
+	return r.ProtoMajor == 1 && w.Header().Get("Connection") == "close"
+}
+
 // linger reads away what still comes of a body behind an answer that closes the
 // connection: closed with bytes unread, it would be reset, and a client that
-// still sends might lose the answer.
+// still sends might lose the answer. Where the site has changed the answer's
+// header, so that it does not close the connection, and the body has not ended,
+// linger cuts the connection off.
 func linger(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor != 1 || w.Header().Get("Connection") != "close" {
-		return
+	err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout))
+	if err == nil {
+		_, err = io.Copy(io.Discard, r.Body)
 	}
-	rc := http.NewResponseController(w)
-	if rc.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
-		_, _ = io.Copy(io.Discard, r.Body)
+	if err != nil && !closes(w, r) {
+		panic(http.ErrAbortHandler)
 	}
 }

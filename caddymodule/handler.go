@@ -265,9 +265,12 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpa
 	requestRejected(h.provider.Name(), a.reason)
 	span.rejected(a.reason, id)
 	h.log.rejected(r, a.reason, id)
+	closing := closes(w, r)
 	a.write(w)
 	sendNow(w, r)
-	linger(w, r)
+	if closing {
+		linger(w, r)
+	}
 }
 
 // observe reports a genuine event and what was decided about it.

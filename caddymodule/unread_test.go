@@ -111,6 +111,31 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 	})
 }
 
+// A site may take away the header that closes the connection.
+func TestUnreadBodyIsNoRequestWithoutConnectionHeader(t *testing.T) {
+	for name, operation := range map[string]string{"deleted": "-Connection", "replaced": "Connection keep-alive"} {
+		t.Run(name, func(t *testing.T) {
+			eitherDuplex(t, func(t *testing.T, _, servers string) {
+				shorten(t, &lingerTimeout, 100*time.Millisecond)
+				s, b := newSite(t), newBackend(t)
+				s.load(servers+oneUpstream+b.URL+"\n\t}", "header {\n\t\t"+operation+"\n\t\tdefer\n\t}"+unreadBlock)
+				smuggled := soapnoteRequest(note("smuggled"))
+				before := 512 << 10
+				w := s.dial()
+				go w.write(strings.Replace(head("/soapnote", before+len(smuggled)+1), "POST", "PUT", 1) +
+					strings.Repeat("x", before) + smuggled)
+				if raw, got := w.answer(); got.status != http.StatusMethodNotAllowed {
+					t.Fatalf("answer %q", raw)
+				}
+				w.silent()
+				if all, _ := stored(t); all != 0 {
+					t.Errorf("%d events are stored, want none", all)
+				}
+			})
+		})
+	}
+}
+
 // What follows a body that was read to its end is the next request, whatever
 // the first one was answered.
 func TestReadBodyKeepsTheConnection(t *testing.T) {
