@@ -203,9 +203,9 @@ func TestAuditTrail(t *testing.T) {
 // that cannot be stored is in it with its id.
 func TestAuditWithoutALogOfItsOwn(t *testing.T) {
 	captured.reset()
+	shorten(t, &storeTimeout, 250*time.Millisecond)
 	s, b := newSite(t), newBackend(t)
 	s.load(captureLog+strings.Replace(oneUpstream, "QUEUE", "queue bolt {\n\t\t\tpath "+filepath.Join(s.dir, "queue.db")+"\n\t\t\tmax_size 1B\n\t\t}", 1)+b.URL+"\n\t}", bothProviders)
-	shorten(t, &storeTimeout, 250*time.Millisecond)
 	if r := do(t, s.soniox("/soniox", transcription("tr-1"))); r.status != http.StatusServiceUnavailable {
 		t.Fatalf("answer %d %s", r.status, r.body)
 	}

@@ -11,9 +11,6 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// bodyTimeout is how long a body may take to arrive whole.
-var bodyTimeout = 10 * time.Second
-
 const (
 	// maxMaxBody is the most that max_body can be: while it is copied from a
 	// smaller buffer into its last one, a body of this size holds half as much
@@ -24,9 +21,6 @@ const (
 	// only as it arrives, whatever the declared size.
 	firstRead = 16 << 10
 )
-
-// lingerTimeout is how long the rest of a body is read away behind an answer.
-var lingerTimeout = time.Second
 
 // checkEnvelope judges what needs neither headers of the provider nor a body.
 func checkEnvelope(r *http.Request, maxBody int64) error {
@@ -58,9 +52,9 @@ func encoded(values []string) bool {
 // limitReading gives the body its deadline. It comes before the first possible
 // rejection, since Go's server may read the rest of the body before it sends an
 // answer.
-func limitReading(w http.ResponseWriter, start time.Time) {
+func limitReading(w http.ResponseWriter, until time.Time) {
 	// A server that can't set deadlines has limits of its own.
-	_ = http.NewResponseController(w).SetReadDeadline(start.Add(bodyTimeout))
+	_ = http.NewResponseController(w).SetReadDeadline(until)
 }
 
 // stopLimitingReading lifts the deadline once the body is there: storing, or the
@@ -79,11 +73,11 @@ type incoming struct {
 }
 
 // newIncoming returns the body of a request. It must be released.
-func newIncoming(r *http.Request) *incoming {
+func newIncoming(r *http.Request, b *budget) *incoming {
 	return &incoming{
 		request:   r,
 		ended:     r.ContentLength == 0 && r.ProtoMajor == 1, // there is none
-		allowance: allowance{budget: unverified},
+		allowance: allowance{budget: b},
 	}
 }
 
@@ -97,9 +91,9 @@ func (b *incoming) Read(p []byte) (int, error) {
 }
 
 // readAll returns the body, of at most maxBody bytes, once it has arrived whole.
-// It takes room in the budget as the body arrives, and waits for it until
-// storeTimeout after the start.
-func (b *incoming) readAll(start time.Time, maxBody int64) ([]byte, error) {
+// It takes room in the budget as the body arrives, and waits for room until the
+// given time.
+func (b *incoming) readAll(until time.Time, maxBody int64) ([]byte, error) {
 	want, longer := b.request.ContentLength, verifier.Incomplete
 	declared := want >= 0
 	if !declared {
@@ -108,7 +102,7 @@ func (b *incoming) readAll(start time.Time, maxBody int64) ([]byte, error) {
 	var body []byte
 	more := 0 // how many bytes have come beyond the buffer
 	for size := min(want, firstRead); ; size = min(2*size, want) {
-		room, err := b.allowance.grow(b.request.Context(), start.Add(storeTimeout), roomRequest{
+		room, err := b.allowance.grow(b.request.Context(), until, roomRequest{
 			size: size, whole: want, small: size <= smallBody && (!declared || want <= smallBody),
 		})
 		if err != nil {
@@ -196,8 +190,8 @@ func closes(w http.ResponseWriter, r *http.Request) bool {
 // still sends might lose the answer. Where the site has changed the answer's
 // header, so that it does not close the connection, and the body has not ended,
 // linger cuts the connection off.
-func linger(w http.ResponseWriter, r *http.Request) {
-	err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout))
+func linger(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
+	err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
 	if err == nil {
 		_, err = io.Copy(io.Discard, r.Body)
 	}

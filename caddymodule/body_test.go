@@ -9,7 +9,7 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// shorten makes one of the handler's time limits shorter for a test. It must be
+// shorten makes one of the time limits of handlers shorter for a test. It must be
 // called before the site is made, so that it ends behind it.
 func shorten(t *testing.T, limit *time.Duration, to time.Duration) {
 	t.Helper()

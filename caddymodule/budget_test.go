@@ -144,17 +144,19 @@ func TestSmallBodiesNeverWaitForLarge(t *testing.T) {
 		end := time.Now().Add(time.Hour)
 		var work sync.WaitGroup
 		defer work.Wait()
-		var large []*modelBody
+		done := make(chan struct{}) // the large bodies end
+		defer close(done)
 		for i := range 3000 {
 			m := newModelBody(b, maxMaxBody, maxMaxBody, i%3 == 0)
-			large = append(large, m)
 			work.Go(func() {
+				defer m.release()
 				for {
 					last, err := m.step(t, end)
 					if err != nil {
-						m.release() // it is rejected
+						return // it is rejected
 					}
-					if last || err != nil {
+					if last {
+						<-done
 						return
 					}
 					m.settle()
@@ -182,9 +184,6 @@ func TestSmallBodiesNeverWaitForLarge(t *testing.T) {
 		receive((64<<20-1000*smallBody)/firstRead, firstRead)
 		if left := b.left(); left[smallPart] != 0 {
 			t.Errorf("%v is left", left)
-		}
-		for _, m := range large {
-			m.release()
 		}
 	})
 }
@@ -305,7 +304,10 @@ func TestBudgetIsGivenBack(t *testing.T) {
 			_ = w.conn.Close()
 		}},
 		{"no room in time", func(t *testing.T) {
+			load := func() { s.load(oneUpstream+b.URL+"\n\t}", bothProviders) } // with the limits that there are
+			t.Cleanup(load)
 			shorten(t, &storeTimeout, 50*time.Millisecond)
+			load()
 			r := s.soapnote("/soapnote", padded(note("too much"), 900<<10))
 			if got := do(t, r); got.status != http.StatusServiceUnavailable {
 				t.Errorf("answer %d %s", got.status, got.body)
@@ -443,8 +445,8 @@ func TestBodyOfAnySize(t *testing.T) {
 			if !declared {
 				chunked(r)
 			}
-			body := newIncoming(r)
-			got, err := body.readAll(time.Now(), maxMaxBody)
+			body := newIncoming(r, unverified)
+			got, err := body.readAll(time.Now().Add(storeTimeout), maxMaxBody)
 			if err != nil || string(got) != content || declared && cap(got) != size {
 				t.Errorf("%d bytes, declared %t: read %d in a buffer of %d, %v", size, declared, len(got), cap(got), err)
 			}

@@ -24,11 +24,6 @@ func init() {
 
 const handlerName = "scribegate"
 
-// storeTimeout is how long a genuine event may wait for the queue, and a
-// request for room to be read. SOAPNoteAPI gives up after 10 s and never sends
-// again, so everything that can be waited for is.
-var storeTimeout = 8 * time.Second
-
 // Handler receives one provider's webhooks. It proves that each request is
 // genuine and makes an event of it; then it either stores the event, answers
 // the provider and leaves the delivery to the app, or, without `deliver_to`,
@@ -68,6 +63,7 @@ type Handler struct {
 	app      *App // nil for a handler without deliver_to and signing secrets
 	log      handlerLog
 	logs     *logs
+	limits   limits
 }
 
 // A replayer is a provider whose captured requests stay genuine for a while.
@@ -127,7 +123,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.logs = logsOf(ctx)
+	h.logs, h.limits = logsOf(ctx), currentLimits()
 	h.log = newHandlerLog(moduleLogger(ctx), newAudit(ctx), events.emit, h.provider.Name())
 	if c, ok := h.provider.(credentialer); ok {
 		warnLoggedHeader(ctx, c.SecretHeader())
@@ -146,7 +142,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	start := time.Now()
 	keepUpstreamsSilenced() // a configuration that was refused may have undone it
-	limitReading(w, start)
+	limitReading(w, start.Add(h.limits.body))
 	h.logs.closeWhileStuck(w, r)
 	span := h.startReceiptSpan(r.Context())
 	defer span.End()
@@ -195,7 +191,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // prove reads the request and returns it once it is proved genuine, with the
 // index of the secret that did.
 func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (req verifier.Request, secret int, err error) {
-	incoming := newIncoming(r)
+	incoming := newIncoming(r, h.limits.unverified)
 	defer incoming.allowance.release()
 	defer incoming.closeUnlessRead(w)
 	if err := checkEnvelope(r, h.MaxBody); err != nil {
@@ -206,7 +202,7 @@ func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (
 		incoming.discard(h.MaxBody)
 		return req, 0, err
 	}
-	body, err := incoming.readAll(now, h.MaxBody)
+	body, err := incoming.readAll(now.Add(h.limits.store), h.MaxBody)
 	if err != nil {
 		return req, 0, err
 	}
@@ -227,7 +223,7 @@ func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (
 // store keeps an item durably. It goes on when the client has gone: a provider
 // that never sends twice must not lose the event to its own impatience.
 func (h *Handler) store(r *http.Request, it queue.Item) (queue.Receipt, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.limits.store)
 	defer cancel()
 	g, done, err := h.app.lease.use(ctx)
 	if err != nil {
@@ -269,7 +265,7 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpa
 	a.write(w)
 	sendNow(w, r)
 	if closing {
-		linger(w, r)
+		linger(w, r, h.limits.linger)
 	}
 }
 

@@ -107,8 +107,8 @@ func TestBodyIsNotAsDeclared(t *testing.T) {
 				if test.declared < -1 {
 					most = 99_999
 				}
-				incoming := newIncoming(r)
-				got, err := incoming.readAll(time.Now(), most)
+				incoming := newIncoming(r, unverified)
+				got, err := incoming.readAll(time.Now().Add(storeTimeout), most)
 				incoming.allowance.release()
 				if reason := rejectedFor(err); reason != test.reason || err == nil && string(got) != body {
 					t.Errorf("%s, %s, %s: %d bytes, rejected for %q, want %q", test.name, proto, kind, len(got), reason, test.reason)

@@ -90,7 +90,11 @@ func storeLarge(t *testing.T, path string, events int, upstreams ...string) {
 // A backlog of large events takes no more memory than the budget of deliveries,
 // however many of them could be under way by the settings.
 func TestMemoryOfALargeBacklog(t *testing.T) {
-	const events, limit = 40, 450 << 20
+	const events = 40
+	limit := 450 << 20
+	if raceDetector {
+		limit *= 4 // its shadow memory
+	}
 	s := &site{t: t, dir: t.TempDir(), port: freePort(t)}
 	path := filepath.Join(s.dir, "queue.db")
 	storeLarge(t, path, events, "ehr", "lab")

@@ -96,6 +96,7 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 		t.Run("503, no room", func(t *testing.T) {
 			shorten(t, &storeTimeout, 100*time.Millisecond)
 			shrink(t, [parts]int64{})
+			s.load(servers+oneUpstream+b.URL+"\n\t}", unreadBlock) // with these limits
 			w := s.dial()
 			w.write(head("/soapnote", len(smuggled), fresh...) + smuggled)
 			raw, got := w.answer()
