@@ -89,7 +89,7 @@ func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, report 
 		upstream = *body.Upstream
 	}
 	if done.Deliveries > 0 {
-		g.dispatcher.Probe(upstream) // whoever replays takes it to be back
+		g.dispatcher.Probe(upstream) // a replay implies that the backend is back
 	}
 	a.audit.replayed(sel, upstream, done, err, r)
 	if err != nil {

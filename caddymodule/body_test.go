@@ -83,7 +83,7 @@ func TestBodyDoesNotArriveWhole(t *testing.T) {
 			w.write(head("/soapnote", -1, append(soapnoteFields(body), "Transfer-Encoding: chunked")...) + chunk(body))
 			_ = w.conn.CloseWrite()
 		}},
-		{"a chunk's size is no number", func(w *wire) {
+		{"a chunk's size is not a number", func(w *wire) {
 			w.write(head("/soapnote", -1, append(soapnoteFields(body), "Transfer-Encoding: chunked")...) + "x\r\n" + body)
 		}},
 		{"the client asks to be told and sends nothing", func(w *wire) {

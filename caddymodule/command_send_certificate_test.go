@@ -90,7 +90,7 @@ func TestSendToASiteWithABadCertificate(t *testing.T) {
 	}
 }
 
-// A site with Caddy's internal CA takes an event from whoever knows that CA.
+// A site with Caddy's internal CA accepts an event from a client that trusts that CA.
 func TestSendToASiteWithCaddysOwnCA(t *testing.T) {
 	s, b := newSite(t), newBackend(t)
 	port := freePort(t)

@@ -136,7 +136,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// ServeHTTP takes one webhook through its rooms: from raw bytes to a genuine
+// ServeHTTP takes one webhook through its stages: from raw bytes to a genuine
 // event, to a durable one, to the answer. It writes every answer itself, since
 // Caddy would log an error with the request's URI and headers.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
@@ -146,7 +146,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	h.logs.closeWhileStuck(w, r)
 	span := h.startReceiptSpan(r.Context())
 	defer span.End()
-	defer h.log.quietPanic() // before the span ends, which would tell of it
+	defer h.log.quietPanic() // before the span ends, which would record the panic
 
 	req, secret, err := h.prove(w, r, start)
 	if err != nil {

@@ -235,7 +235,7 @@ func TestLogIsFlushed(t *testing.T) {
 	})
 }
 
-// Many that log at once lose nothing, and the lines of each stand in order.
+// Many that log at once lose nothing, and the lines of each are in order.
 func TestQueuedLogOfMany(t *testing.T) {
 	t.Parallel()
 	var log gatedLog

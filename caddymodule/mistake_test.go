@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// literal stands in every mistake where a secret does; no error may quote it.
+// literal is in every mistake in the place of a secret; no error may quote it.
 const literal = "whsec_SECRETsecret+/="
 
 // A mistake is a Caddyfile of which one line, marked with "# here", is wrong.

@@ -75,7 +75,7 @@ const routeHolds = "a route takes HTTP handlers and matchers, as Caddy's own rou
 var directivesOfSites = []string{"bind", "handle_errors", "invoke", "log", "tls"}
 
 // checkRouteDirectives returns an error for a directive that an upstream's route
-// cannot hold. Where it stands in a block such as handle, Caddy's own error would
+// cannot hold. If it is in a block such as handle, Caddy's own error would
 // have no line, or quote a Go value.
 func (u *Upstream) checkRouteDirectives(route caddyfile.Segment) error {
 	for directive := range directives(route) {

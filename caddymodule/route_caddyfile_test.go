@@ -84,7 +84,7 @@ func TestAdapterWarningsInARoute(t *testing.T) {
 	}
 }
 
-// Whoever reads a handler's directive without the rest of the Caddyfile knows of
+// Code that reads a handler's directive without the rest of the Caddyfile knows of
 // no app: then the upstreams' names are taken, and are checked at the start.
 func TestHandlerDirectiveWithoutAnApp(t *testing.T) {
 	const directive = "scribegate soapnoteapi {\nsecret {env.SOAPNOTE_SECRET}\ndeliver_to ehr warehouse\n}"

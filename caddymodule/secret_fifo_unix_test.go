@@ -26,7 +26,7 @@ func fifo(t *testing.T, path string) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Whoever does hang is let go in the end.
+	// A request that does hang is released in the end.
 	t.Cleanup(func() {
 		if f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
 			_ = f.Close()

@@ -109,7 +109,7 @@ func TestHungFileDelaysNoOther(t *testing.T) {
 			t.Errorf("values %q after the file could be read again", got)
 		}
 
-		// Whoever ends the configuration does not wait for a read.
+		// The end of the configuration does not wait for a read.
 		m.away()
 		time.Sleep(pickUp)
 		stop()

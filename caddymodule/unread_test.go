@@ -66,9 +66,9 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 				return chunk(strings.Repeat("x", 1<<20+1)) + chunk(body)
 			}, http.StatusUnauthorized},
 			{"401, the rest does not come in time", same, nil, func(length int) int { return length + 1 }, nil, http.StatusUnauthorized},
-			{"401, a chunk's size is no number", same, []string{chunks}, nil, func(body string) string { return "x\r\n" + body }, http.StatusUnauthorized},
+			{"401, a chunk's size is not a number", same, []string{chunks}, nil, func(body string) string { return "x\r\n" + body }, http.StatusUnauthorized},
 			{"408", same, fresh, func(length int) int { return length + 1 }, nil, http.StatusRequestTimeout},
-			{"408, a chunk's size is no number", same, append(fresh, chunks), nil, func(body string) string { return "x\r\n" + body }, http.StatusRequestTimeout},
+			{"408, a chunk's size is not a number", same, append(fresh, chunks), nil, func(body string) string { return "x\r\n" + body }, http.StatusRequestTimeout},
 			{"408, a trailer is none", same, append(fresh, chunks), nil, func(body string) string {
 				return "0\r\nno trailer\r\n\r\n" + body
 			}, http.StatusRequestTimeout},

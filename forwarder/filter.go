@@ -18,7 +18,7 @@ const AllEvents = "*"
 type Filter []string
 
 // quotable is a word that an error may quote: a type with a slip in it. Anything
-// else could be a secret that stands in the wrong place.
+// else could be a secret in the wrong place.
 var quotable = regexp.MustCompile(`^[A-Za-z0-9._*,;:?{}$ -]{1,80}$`)
 
 // Validate returns an error, which says what to write instead, where a word of the
