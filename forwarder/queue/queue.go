@@ -3,7 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"time"
 
 	"github.com/scribegate/scribegate/verifier/event"
@@ -35,6 +35,9 @@ var (
 
 	// ErrUnreadable says that a stored payload cannot be opened.
 	ErrUnreadable = errors.New("the event's payload cannot be opened")
+
+	// ErrUnrouted says that no upstream accepts the event.
+	ErrUnrouted = errors.New("no upstream accepts the event")
 )
 
 // A Queue stores events durably until every upstream has accepted them.
@@ -92,7 +95,11 @@ type Queue interface {
 	// attempts from 1 again. It skips claimed deliveries. With IDs, either all
 	// events are replayed or none: it returns ErrNotFound for an unknown id or
 	// an event without a delivery to any of the upstreams, ErrNoPayload for an
-	// event without payload, and ErrInvalid for a quarantined event.
+	// event without payload, ErrInvalid for a quarantined event, and ErrUnrouted
+	// for an unrouted or unconfirmed event that Route finds no upstream for.
+	//
+	// A replay of an unrouted or unconfirmed event opens its payload, asks Route,
+	// and adds a delivery to each of those upstreams that the selection has.
 	Replay(ctx context.Context, s ReplaySelection) (Replayed, error)
 
 	// Purge deletes the selected deliveries permanently, and returns the number
@@ -127,6 +134,14 @@ type Compacter interface {
 	Compact(ctx context.Context, p Progress) (Compacted, error)
 }
 
+// A Backuper is a queue that can be copied while it works.
+type Backuper interface {
+	// Backup writes a consistent copy of the store to w. The copy, with its key,
+	// is a complete store. A second Backup at the same time returns ErrBusy. p is
+	// called with bytes, and may be nil.
+	Backup(ctx context.Context, w io.Writer, p Progress) error
+}
+
 // A Progress is called now and then during a replay, a purge or a compaction, with
 // how much is done and the total, or 0 where the total is not known. It is called
 // by the goroutine that requested the work, and no lock of the queue is held: a slow
@@ -150,7 +165,7 @@ type Compacted struct {
 type Settings struct {
 	MaxSize          int64         // bytes of sealed records; 0 is no limit
 	DedupeWindow     time.Duration // how long an id is remembered after receipt
-	DeadRetention    time.Duration // how long dead and quarantined events are kept
+	DeadRetention    time.Duration // how long dead, quarantined, unrouted and unconfirmed events are kept
 	HistoryRetention time.Duration // how long the trace of delivered events is kept
 	KeepDelivered    time.Duration // how long payloads stay after the last delivery
 }
@@ -167,10 +182,13 @@ func DefaultSettings() Settings {
 
 // An Item is what is stored for one request.
 type Item struct {
-	Event       *event.Event // must not be changed any more, even after it is stored
-	Upstreams   []string     // the upstreams that receive the event; may be empty
-	Quarantined bool         // genuine bytes that are not an event: kept, never delivered
-	Reason      string       // why it is quarantined: a fixed phrase, since it is not sealed
+	Event     *event.Event // must not be changed any more, even after it is stored
+	Upstreams []string     // the upstreams that receive the event; may be empty
+
+	// State is Quarantined, Unrouted or Unconfirmed for an event that is kept with
+	// its payload and has no deliveries; "" for any other.
+	State  State
+	Reason string // of a quarantined event: a fixed phrase, since it is not sealed
 }
 
 // A Receipt is the answer to Store.
@@ -198,6 +216,7 @@ type Delivery struct {
 	EventID    string
 	Provider   string
 	Type       string // the short type
+	Subject    string // may be ""
 	Upstream   string
 	Size       int64 // bytes of the sealed record, about those that Load takes
 	ReceivedAt time.Time
@@ -209,17 +228,29 @@ type Delivery struct {
 	LastEnded time.Time
 }
 
-// A State is the state of a delivery.
+// A State is the state of a delivery, or of an event as a whole.
 type State string
 
-// The states of a delivery. A quarantined event has no deliveries; as a filter
-// the state picks such events.
+// The states of a delivery.
 const (
-	Pending     State = "pending"
-	Delivered   State = "delivered"
-	Dead        State = "dead"
-	Quarantined State = "quarantined"
+	Pending   State = "pending"
+	Delivered State = "delivered"
+	Dead      State = "dead"
 )
+
+// The states of an event without deliveries that is kept with its payload.
+const (
+	Quarantined State = "quarantined" // genuine bytes that are not an event
+	Unrouted    State = "unrouted"    // no upstream accepts it
+	Unconfirmed State = "unconfirmed" // its provider does not know it
+)
+
+// States lists all of them.
+var States = []State{Pending, Delivered, Dead, Quarantined, Unrouted, Unconfirmed}
+
+// SetAside reports whether an event in the state has no deliveries and is kept with
+// its payload for DeadRetention.
+func (s State) SetAside() bool { return s == Quarantined || s == Unrouted || s == Unconfirmed }
 
 // A Result is how an attempt ended. The set is closed and is also the label of
 // the metric.
@@ -266,14 +297,19 @@ const MaxHistory = 50
 
 // A Record is what the store returns of an event without opening its payload.
 type Record struct {
-	ID          string
-	Provider    string
-	Type        string // the short type
-	ReceivedAt  time.Time
-	Quarantined bool
-	Reason      string // of a quarantined one
-	HasPayload  bool
-	Deliveries  []DeliveryRecord
+	ID         string
+	Provider   string
+	Type       string // the short type
+	Subject    string // may be ""
+	ReceivedAt time.Time
+
+	// State is Quarantined, Unrouted or Unconfirmed, else the worst of the
+	// deliveries': dead, then pending, then delivered. An event that was stored
+	// for no upstream is delivered.
+	State      State
+	Reason     string // of a quarantined event
+	HasPayload bool
+	Deliveries []DeliveryRecord
 }
 
 // A DeliveryRecord is the state of one delivery of an event.
@@ -286,76 +322,11 @@ type DeliveryRecord struct {
 	History     []Attempt
 }
 
-// A Filter picks events for a listing.
-type Filter struct {
-	State    State  // "" is any
-	Upstream string // "" is any; together with State, the delivery must match both
-	Limit    int    // at least 1
-	Cursor   string // a Page's Next; "" begins with the newest
-}
-
-// A Page is a part of a listing.
-type Page struct {
-	Records []Record
-	Next    string // the cursor of the next page; "" after the last
-}
-
-// A ReplaySelection picks the deliveries of a replay: those of the events that
-// are named, the dead ones, or those of the events received since a time. Exactly
-// one of IDs, Dead and Since is set.
-type ReplaySelection struct {
-	IDs       []string
-	Dead      bool
-	Since     time.Time // received at or after
-	Upstreams []string  // only deliveries to these; nil is to all
-	Progress  Progress  // is called with the events that are done; may be nil
-}
-
-// Check returns ErrInvalid unless the selection is of exactly one kind.
-func (s ReplaySelection) Check() error {
-	return exactlyOne(len(s.IDs) > 0, s.Dead, !s.Since.IsZero())
-}
-
-// A PurgeSelection picks what a purge deletes: the events that are named, every
-// dead delivery, the quarantined events, or the pending and the dead deliveries to
-// an upstream. Exactly one of IDs, Dead, Quarantined and Upstream is set.
-type PurgeSelection struct {
-	IDs         []string
-	Force       bool // with IDs: events that still wait for an upstream too
-	Dead        bool
-	Quarantined bool
-	Upstream    string
-	Before      time.Time // with Dead or Quarantined: of events received before; zero is all
-	DryRun      bool      // nothing is deleted; the answer is what a purge would return now
-	Progress    Progress  // is called with the events that are done; may be nil
-}
-
-// Check returns ErrInvalid unless the selection is of exactly one kind, without
-// fields of another kind.
-func (s PurgeSelection) Check() error {
-	if s.Force && len(s.IDs) == 0 || !s.Before.IsZero() && !s.Dead && !s.Quarantined {
-		return fmt.Errorf("%w: force needs ids, and a time needs dead or quarantined", ErrInvalid)
-	}
-	return exactlyOne(len(s.IDs) > 0, s.Dead, s.Quarantined, s.Upstream != "")
-}
-
-func exactlyOne(kinds ...bool) error {
-	n := 0
-	for _, set := range kinds {
-		if set {
-			n++
-		}
-	}
-	if n != 1 {
-		return fmt.Errorf("%w: select in exactly one way", ErrInvalid)
-	}
-	return nil
-}
-
 // Replayed is the answer to Replay.
 type Replayed struct {
 	Deliveries     int // that are due again
 	WithoutPayload int // events that were skipped, since their payload is no longer kept
+	Unrouted       int // unrouted or unconfirmed events that were skipped, since Route found no upstream
 }
 
 // Stats count what is in the store.
@@ -363,7 +334,9 @@ type Stats struct {
 	Bytes       int64 // of sealed records
 	MaxBytes    int64 // 0 is no limit
 	Quarantined int64
-	SetApart    int64                    // events that cannot be read any more, a sign of a damaged disk
+	Unrouted    int64
+	Unconfirmed int64
+	Unreadable  int64                    // events that are damaged in whole or in part, as far as is known
 	Upstreams   map[string]UpstreamStats // every upstream that has events, configured or not
 }
 
