@@ -13,13 +13,13 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 )
 
 func init() { caddy.RegisterModule(compactEngine{}) }
 
-// compactEngine is bolt with a compaction that the test makes up, or with none.
-type compactEngine struct{ Bolt }
+// compactEngine is SQLite with a compaction that the test makes up, or with none.
+type compactEngine struct{ SQLite }
 
 // CaddyModule returns the Caddy module information.
 func (compactEngine) CaddyModule() caddy.ModuleInfo {
@@ -29,17 +29,17 @@ func (compactEngine) CaddyModule() caddy.ModuleInfo {
 func (e *compactEngine) Key() string { return "compactly:" + e.Path }
 
 func (e *compactEngine) Open(o OpenOptions) (queue.Queue, error) {
-	q, err := e.Bolt.Open(o)
+	q, err := e.SQLite.Open(o)
 	if err != nil || madeUp.Load() == nil {
 		return struct{ queue.Queue }{q}, err
 	}
-	return compactly{q.(*boltqueue.Queue)}, nil
+	return compactly{q.(*sqlitequeue.Queue)}, nil
 }
 
 func (e *compactEngine) Check(queue.Queue) error { return nil }
 func (e *compactEngine) Adopt(queue.Queue) error { return nil }
 
-type compactly struct{ *boltqueue.Queue }
+type compactly struct{ *sqlitequeue.Queue }
 
 // madeUp is the compaction of queues that are opened from now on; nil is none.
 var madeUp atomic.Pointer[compaction]

@@ -55,7 +55,7 @@ func stored(t *testing.T) (all, quarantined int) {
 		t.Fatal(err)
 	}
 	for _, r := range page.Records {
-		if r.Quarantined {
+		if r.State == queue.Quarantined {
 			quarantined++
 		}
 	}

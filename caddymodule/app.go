@@ -23,7 +23,7 @@ const appName = "scribegate"
 // they have them.
 type App struct {
 	// Where events are kept between their receipt and their last delivery.
-	// Default: `bolt`, a file in Caddy's data directory.
+	// Default: `sqlite`, a file in Caddy's data directory.
 	QueueRaw json.RawMessage `json:"queue,omitempty" caddy:"namespace=scribegate.queues inline_key=engine"`
 
 	// How long an event's id is remembered, so that the same event is not
@@ -83,7 +83,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if a.QueueRaw == nil {
-		a.QueueRaw = json.RawMessage(`{"engine":"bolt"}`)
+		a.QueueRaw = json.RawMessage(`{"engine":"sqlite"}`)
+	}
+	if err := checkEngine(a.QueueRaw); err != nil {
+		return err
 	}
 	engine, err := ctx.LoadModule(a, "QueueRaw")
 	if err != nil {

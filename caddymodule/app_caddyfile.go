@@ -114,6 +114,9 @@ func (a *App) unmarshalQueue(d *caddyfile.Dispenser) error {
 		return usageErr(d, "queue <engine> { ... }")
 	}
 	engine := d.Val()
+	if engine == replacedEngine {
+		return d.WrapErr(errReplacedEngine)
+	}
 	if _, err := caddy.GetModule(engineNamespace + engine); err != nil {
 		return d.Errf("queue: unknown engine%s; this Caddy has %s", quoteWord(engine), builtIn(engineNamespace))
 	}

@@ -65,18 +65,19 @@ func (a audit) received(e *event.Event, o outcome, client string) {
 	if !a.enabled() {
 		return
 	}
-	a.write(action(o), zap.String("event_id", e.ID), zap.String("provider", e.Provider), zap.String("type", e.ShortType()), zap.String("by", client))
+	a.write(action(o), zap.String("event_id", e.ID), subject(e.Subject), zap.String("provider", e.Provider), zap.String("type", e.ShortType()), zap.String("by", client))
 }
 
 func (a audit) quarantined(e *event.Event, client string) {
-	a.write(actionQuarantined, zap.String("event_id", e.ID), zap.String("provider", e.Provider), zap.String("type", e.ShortType()), zap.String("by", client))
+	a.write(actionQuarantined, zap.String("event_id", e.ID), subject(e.Subject), zap.String("provider", e.Provider), zap.String("type", e.ShortType()), zap.String("by", client))
 }
 
-// rejected tells of a request. The id is empty unless the request was genuine.
-func (a audit) rejected(provider string, reason verifier.Reason, id, client string) {
-	fields := make([]zap.Field, 0, 4)
-	if id != "" {
-		fields = append(fields, zap.String("event_id", id))
+// rejected writes the line of a rejected request. The event is nil unless the
+// request was genuine.
+func (a audit) rejected(provider string, reason verifier.Reason, e *event.Event, client string) {
+	fields := make([]zap.Field, 0, 5)
+	if e != nil {
+		fields = append(fields, zap.String("event_id", e.ID), subject(e.Subject))
 	}
 	a.write(actionRejected, append(fields, zap.String("provider", provider), zap.String("reason", string(reason)), zap.String("by", client))...)
 }
@@ -86,14 +87,14 @@ func (a audit) leftOut(provider string, reason verifier.Reason, n int) {
 	a.write(actionRejected, zap.String("provider", provider), zap.String("reason", string(reason)), zap.Int("left_out", n))
 }
 
-// settled tells of a delivery that has come to its end.
+// settled writes the line of a delivery that has ended.
 func (a audit) settled(o queue.Outcome) {
 	if !a.enabled() {
 		return
 	}
 	d := o.Delivery
-	fields := append(make([]zap.Field, 0, 7),
-		zap.String("event_id", d.EventID), zap.String("provider", d.Provider), zap.String("type", d.Type),
+	fields := append(make([]zap.Field, 0, 8),
+		zap.String("event_id", d.EventID), subject(d.Subject), zap.String("provider", d.Provider), zap.String("type", d.Type),
 		zap.String("upstream", d.Upstream), zap.Int("attempt", d.Attempts+1))
 	if o.State == queue.Delivered {
 		a.write(actionDelivered, append(fields, zap.Int("status", o.Status), zap.Duration("duration", o.Duration))...)
@@ -110,8 +111,8 @@ func (a audit) replayed(s queue.ReplaySelection, upstream string, done queue.Rep
 	switch {
 	case len(s.IDs) > 0:
 		fields = append(fields, zap.Strings("event_ids", s.IDs))
-	case s.Dead:
-		fields = append(fields, zap.String("selection", "dead"))
+	case s.State != "":
+		fields = append(fields, zap.String("selection", string(s.State)))
 	default:
 		fields = append(fields, zap.String("selection", "since"), at("since", s.Since))
 	}
@@ -119,6 +120,9 @@ func (a audit) replayed(s queue.ReplaySelection, upstream string, done queue.Rep
 		fields = append(fields, zap.String("upstream", upstream))
 	}
 	fields = append(fields, zap.Int("deliveries", done.Deliveries), zap.Int("without_payload", done.WithoutPayload))
+	if done.Unrouted > 0 {
+		fields = append(fields, zap.Int("unrouted", done.Unrouted))
+	}
 	a.asked(actionReplayed, r, append(fields, unfinished(err)...)...)
 }
 
@@ -130,10 +134,8 @@ func (a audit) purged(s queue.PurgeSelection, n int, err error, r *http.Request)
 	switch {
 	case len(s.IDs) > 0:
 		fields = append(fields, zap.Strings("event_ids", s.IDs))
-	case s.Dead:
-		fields = append(fields, zap.String("selection", "dead"))
-	case s.Quarantined:
-		fields = append(fields, zap.String("selection", "quarantined"))
+	case s.State != "":
+		fields = append(fields, zap.String("selection", string(s.State)))
 	default:
 		fields = append(fields, zap.String("selection", "upstream"), zap.String("upstream", s.Upstream))
 	}
@@ -154,7 +156,8 @@ func at(name string, t time.Time) zap.Field {
 // refused reports whether an error says that nothing was changed.
 func refused(err error) bool {
 	return errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrNoPayload) ||
-		errors.Is(err, queue.ErrPending) || errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrClosed)
+		errors.Is(err, queue.ErrPending) || errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrUnrouted) ||
+		errors.Is(err, queue.ErrClosed)
 }
 
 // unfinished marks what was begun and broken off, such as by a client that went
@@ -167,7 +170,7 @@ func unfinished(err error) []zap.Field {
 }
 
 func (a audit) payloadRead(rec queue.Record, r *http.Request) {
-	a.asked(actionPayloadRead, r, zap.String("event_id", rec.ID), zap.String("provider", rec.Provider), zap.String("type", rec.Type))
+	a.asked(actionPayloadRead, r, zap.String("event_id", rec.ID), subject(rec.Subject), zap.String("provider", rec.Provider), zap.String("type", rec.Type))
 }
 
 // asked tells of what was done through the admin API: from which address, and

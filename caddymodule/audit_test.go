@@ -124,7 +124,7 @@ func TestAuditTrail(t *testing.T) {
 	}
 	eventually(t, "the flood to be counted", func() bool { return strings.Contains(fileText(t, file), "left_out") })
 
-	event := []string{"event_id", "provider", "type"}
+	event := []string{"event_id", "subject", "provider", "type"}
 	with := func(more ...string) []string { return append(append([]string{}, event...), more...) }
 	tests := []struct {
 		name  string
@@ -133,9 +133,9 @@ func TestAuditTrail(t *testing.T) {
 		want  map[string]any
 		count int // 0 is at least one
 	}{
-		{"accepted", actionAccepted, with("by"), map[string]any{"event_id": id, "provider": "soapnoteapi", "type": "note.generated", "by": "127.0.0.1"}, 1},
+		{"accepted", actionAccepted, with("by"), map[string]any{"event_id": id, "subject": "note-1", "provider": "soapnoteapi", "type": "note.generated", "by": "127.0.0.1"}, 1},
 		{"duplicate", actionDuplicate, with("by"), map[string]any{"event_id": id}, 1},
-		{"quarantined", actionQuarantined, with("by"), map[string]any{"type": "other", "by": "127.0.0.1"}, 1},
+		{"quarantined", actionQuarantined, []string{"event_id", "provider", "type", "by"}, map[string]any{"type": "other", "by": "127.0.0.1"}, 1},
 		{"rejected and genuine", actionRejected, []string{"event_id", "provider", "reason", "by"}, map[string]any{"reason": "payload"}, 1},
 		{"rejected", actionRejected, []string{"provider", "reason", "by"}, map[string]any{"reason": "signature_mismatch", "by": "127.0.0.1"}, 0},
 		{"left out", actionRejected, []string{"provider", "reason", "left_out"}, map[string]any{"reason": "signature_mismatch"}, 0},
@@ -205,7 +205,7 @@ func TestAuditWithoutALogOfItsOwn(t *testing.T) {
 	captured.reset()
 	shorten(t, &storeTimeout, 250*time.Millisecond)
 	s, b := newSite(t), newBackend(t)
-	s.load(captureLog+strings.Replace(oneUpstream, "QUEUE", "queue bolt {\n\t\t\tpath "+filepath.Join(s.dir, "queue.db")+"\n\t\t\tmax_size 1B\n\t\t}", 1)+b.URL+"\n\t}", bothProviders)
+	s.load(captureLog+strings.Replace(oneUpstream, "QUEUE", "queue sqlite {\n\t\t\tpath "+filepath.Join(s.dir, "queue.db")+"\n\t\t\tmax_size 1B\n\t\t}", 1)+b.URL+"\n\t}", bothProviders)
 	if r := do(t, s.soniox("/soniox", transcription("tr-1"))); r.status != http.StatusServiceUnavailable {
 		t.Fatalf("answer %d %s", r.status, r.body)
 	}
@@ -230,6 +230,7 @@ func TestAuditOfWhatFails(t *testing.T) {
 		{"without payload", queue.ErrNoPayload, 0},
 		{"waited for", queue.ErrPending, 0},
 		{"invalid", queue.ErrInvalid, 0},
+		{"without an upstream", queue.ErrUnrouted, 0},
 		{"closed", queue.ErrClosed, 0},
 	}
 	for _, tt := range tests {
@@ -243,8 +244,8 @@ func TestAuditOfWhatFails(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
 			r.Header.Set("Origin", "PATIENT-TEXT")
 			a := audit{logger}
-			a.purged(queue.PurgeSelection{Dead: true}, 3, err, r)
-			a.replayed(queue.ReplaySelection{Dead: true}, "", queue.Replayed{Deliveries: 3}, err, r)
+			a.purged(queue.PurgeSelection{State: queue.Dead}, 3, err, r)
+			a.replayed(queue.ReplaySelection{State: queue.Dead}, "", queue.Replayed{Deliveries: 3}, err, r)
 			for _, line := range logs.All() {
 				fields := line.ContextMap()
 				if _, unfinished := fields["unfinished"]; unfinished != (tt.err != nil) || cmp.Or(fields["events"], fields["deliveries"]) != int64(3) || fields["origin"] != "invalid" {

@@ -20,7 +20,7 @@ func FuzzCaddyfile(f *testing.F) {
 		}
 		f.Add(inner(options), inner(sites))
 	}
-	f.Add("queue bolt {\npath a\n}\nupstream a http://b { events * }", "scribegate soniox { header A b }")
+	f.Add("queue sqlite {\npath a\n}\nupstream a http://b { events * }", "scribegate soniox { header A b }")
 	f.Add("upstream a http://b {\n{\n}\n}", "scribegate \"soniox\" {\nheader A b {\n}\n}")
 	f.Add("upstream a {\nroute {\n}\n}\n}\nscribegate {", "}\nscribegate {")
 	f.Add("signing_secret {\nrate_limit NaN", "scribegate soapnoteapi {\n\n{\nsecret \\{a\\}\n}\n}")
@@ -63,7 +63,7 @@ func checkRoundTrip(t *testing.T, cfg []byte) {
 		app := new(App)
 		sameAgain(t, raw, "", app)
 		if app.QueueRaw != nil {
-			sameAgain(t, app.QueueRaw, "engine", new(Bolt))
+			sameAgain(t, app.QueueRaw, "engine", new(SQLite))
 		}
 	}
 	var http any

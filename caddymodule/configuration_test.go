@@ -40,7 +40,7 @@ const (
 
 // fullApp and fullHandlers have every field.
 const fullApp = `{
-	"queue": {"engine": "bolt", "path": "/var/lib/scribegate/queue.db", "max_size": 1073741824,
+	"queue": {"engine": "sqlite", "path": "/var/lib/scribegate/queue.db", "max_size": 1073741824,
 		"encryption_keys": ["{env.SCRIBEGATE_KEY}", "{env.NOT_SET}"]},
 	"dedupe_window": "48h", "dead_retention": "30d", "history_retention": "1h", "keep_delivered": 3600000000000,
 	"signing_secrets": ["{env.SIGNING_SECRET}"],
@@ -82,9 +82,9 @@ func TestEveryFieldInJSON(t *testing.T) {
 		strictly(t, h.ProviderRaw, "name", provider)
 		merge(&handler, &h)
 	}
-	var bolt Bolt
-	strictly(t, app.QueueRaw, "engine", &bolt)
-	for _, module := range []any{app, seen, bolt, handler, soapnoteapi, soniox} {
+	var sqlite SQLite
+	strictly(t, app.QueueRaw, "engine", &sqlite)
+	for _, module := range []any{app, seen, sqlite, handler, soapnoteapi, soniox} {
 		v := reflect.ValueOf(module)
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
@@ -133,7 +133,7 @@ func TestMistakesInJSON(t *testing.T) {
 	app := func(fields string) [2]string {
 		return [2]string{strings.Replace(jsonApp, "{", "{"+fields+",", 1), jsonHandler}
 	}
-	bolt := func(fields string) [2]string { return app(`"queue":{"engine":"bolt",` + fields + `}`) }
+	sqlite := func(fields string) [2]string { return app(`"queue":{"engine":"sqlite",` + fields + `}`) }
 	upstreams := func(list string) [2]string { return [2]string{`{"upstreams":[` + list + `]}`, jsonHandler} }
 	upstream := func(fields string) [2]string {
 		return upstreams(`{"name":"ehr","url":"http://127.0.0.1:9000",` + fields + `}`)
@@ -153,11 +153,12 @@ func TestMistakesInJSON(t *testing.T) {
 		says   string
 	}{
 		"unknown field of the app":                    {app(`"no_such":1`), `unknown field "no_such"`},
-		"unknown field of the queue":                  {bolt(`"no_such":1`), `unknown field "no_such"`},
+		"unknown field of the queue":                  {sqlite(`"no_such":1`), `unknown field "no_such"`},
 		"unknown field of an upstream":                {upstream(`"no_such":1`), `unknown field "no_such"`},
 		"unknown field of the handler":                {handler(`"no_such":1`), `unknown field "no_such"`},
 		"unknown field of soapnoteapi":                {soapnote(set + `,"no_such":1`), `unknown field "no_such"`},
 		"unknown field of soniox":                     {soniox(`"no_such":1`), `unknown field "no_such"`},
+		"the engine of before":                        {app(`"queue":{"engine":"bolt","path":"/var/lib/queue.db"}`), "queue: the engine is `sqlite` now and no longer `bolt`; write `sqlite`"},
 		"unknown engine":                              {app(`"queue":{"engine":"memory"}`), "scribegate.queues.memory"},
 		"unknown provider":                            {[2]string{jsonApp, `{"handler":"scribegate","provider":{"name":"deepgram"}}`}, "scribegate.providers.deepgram"},
 		"no provider":                                 {[2]string{jsonApp, `{"handler":"scribegate"}`}, "provider is missing"},
@@ -168,10 +169,10 @@ func TestMistakesInJSON(t *testing.T) {
 		"negative keep_delivered":                     {app(`"keep_delivered":"-1h"`), "keep_delivered: the duration"},
 		"dedupe_window under the tolerance":           {app(`"dedupe_window":"9m59s"`), "dedupe_window is 9m59s and must be at least 10m0s"},
 		"tolerance over the dedupe_window":            {soapnote(set + `,"tolerance":"13h"`), "must be at least 26h0m0s"},
-		"negative max_size":                           {bolt(`"max_size":-1`), "max_size must not be negative"},
-		"a key that is too short":                     {bolt(`"encryption_keys":["{env.SHORT_KEY}"]`), "it has 6 bytes and must have 32"},
-		"a key that is unset":                         {bolt(`"encryption_keys":["{env.NOT_SET}"]`), "every entry is unset or empty"},
-		"a key by a request's placeholder":            {bolt(`"encryption_keys":["{http.request.header.x}"]`), "{http.request.header.x} is not allowed here"},
+		"negative max_size":                           {sqlite(`"max_size":-1`), "max_size must not be negative"},
+		"a key that is too short":                     {sqlite(`"encryption_keys":["{env.SHORT_KEY}"]`), "it has 6 bytes and must have 32"},
+		"a key that is unset":                         {sqlite(`"encryption_keys":["{env.NOT_SET}"]`), "every entry is unset or empty"},
+		"a key by a request's placeholder":            {sqlite(`"encryption_keys":["{http.request.header.x}"]`), "{http.request.header.x} is not allowed here"},
 		"a signing secret by a request's placeholder": {app(`"signing_secrets":["{http.request.uri.query.x}"]`), "{http.request.uri.query.x} is not allowed here"},
 		"a signing secret that is none":               {app(`"signing_secrets":["SECRETsecret"]`), "signing_secret, entry 1"},
 		"an upstream's signing secret that is unset":  {upstream(`"signing_secrets":["{env.NOT_SET}"]`), "signing_secret of upstream ehr: every entry is unset or empty"},
@@ -187,9 +188,9 @@ func TestMistakesInJSON(t *testing.T) {
 		"a URL of which a part is unset":              {upstreams(`{"name":"ehr","url":"https://{env.NOT_SET}/events"}`), "upstream ehr: its URL: {env.NOT_SET} is unset or empty"},
 		"a URL by a request's placeholder":            {upstreams(`{"name":"ehr","url":"https://{http.request.host}/events"}`), "upstream ehr: its URL: the placeholder {http.request.host} cannot be resolved"},
 		"a URL by a file that is not there":           {upstreams(`{"name":"ehr","url":"https://{file./no/such}/events"}`), "/no/such"},
-		"a path that is unset":                        {bolt(`"path":"/var/lib/{env.NOT_SET}"`), "path: {env.NOT_SET} is unset or empty"},
-		"a path by a request's placeholder":           {bolt(`"path":"/var/lib/{http.request.host}"`), "path: the placeholder {http.request.host} cannot be resolved"},
-		"a path in somebody's home":                   {bolt(`"path":"~/queue.db"`), "path: ~ is not replaced by a home directory here"},
+		"a path that is unset":                        {sqlite(`"path":"/var/lib/{env.NOT_SET}"`), "path: {env.NOT_SET} is unset or empty"},
+		"a path by a request's placeholder":           {sqlite(`"path":"/var/lib/{http.request.host}"`), "path: the placeholder {http.request.host} cannot be resolved"},
+		"a path in somebody's home":                   {sqlite(`"path":"~/queue.db"`), "path: ~ is not replaced by a home directory here"},
 		"a source that is unset":                      {handler(`"source":"{env.NOT_SET}"`), "source: {env.NOT_SET} is unset or empty"},
 		"a source of which a part is unset":           {handler(`"source":"urn:clinic:{env.NOT_SET}"`), "source: {env.NOT_SET} is unset or empty"},
 		"a source by a request's placeholder":         {handler(`"source":"https://x/{http.request.host}"`), "source: the placeholder {http.request.host} cannot be resolved"},
@@ -268,10 +269,10 @@ func TestMistakesInJSON(t *testing.T) {
 // TestFieldsAreDocumented sees that every field of the configuration has a name
 // in snake_case and a comment, which are Caddy's documentation of it.
 func TestFieldsAreDocumented(t *testing.T) {
-	want := map[string]bool{"App": true, "Handler": true, "Upstream": true, "Bolt": true, "SOAPNoteAPI": true, "Soniox": true}
+	want := map[string]bool{"App": true, "Handler": true, "Upstream": true, "SQLite": true, "SOAPNoteAPI": true, "Soniox": true}
 	snake := regexp.MustCompile("^`json:\"[a-z]+(_[a-z]+)*,omitempty\"( caddy:\"[^\"]+\")?`$")
 	fields := 0
-	for _, file := range []string{"app.go", "handler.go", "upstream.go", "queue_bolt.go", "provider_soapnoteapi.go", "provider_soniox.go"} {
+	for _, file := range []string{"app.go", "handler.go", "upstream.go", "queue_sqlite.go", "provider_soapnoteapi.go", "provider_soniox.go"} {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

@@ -150,7 +150,7 @@ func (c suspect) test(t *testing.T) {
 			site = usualSite
 		}
 		site = strings.ReplaceAll(site, "PORT", s.port)
-		queue := fmt.Sprintf("queue bolt {\npath %s/queue.db\nencryption_key {env.SCRIBEGATE_KEY}\n", s.dir)
+		queue := fmt.Sprintf("queue sqlite {\npath %s/queue.db\nencryption_key {env.SCRIBEGATE_KEY}\n", s.dir)
 		if size := maxSize.FindString(app); size != "" {
 			app = strings.Replace(app, size, "", 1)
 			queue += strings.ToLower(size)

@@ -152,7 +152,7 @@ func TestEverySubdirectiveIsDocumented(t *testing.T) {
 		}
 	}
 	for block, names := range map[string][]string{
-		"the app": appSubdirectives, "an upstream": upstreamSubdirectives, "queue bolt": boltSubdirectives,
+		"the app": appSubdirectives, "an upstream": upstreamSubdirectives, "queue sqlite": sqliteSubdirectives,
 		"the handler": handlerSubdirectives, "soapnoteapi": soapnoteapiSubdirectives, "soniox": sonioxSubdirectives,
 	} {
 		for _, name := range names {

@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -39,6 +41,23 @@ type Engine interface {
 	Adopt(q queue.Queue) error
 }
 
+// The engine of earlier builds, whose files the present one does not read.
+const replacedEngine = "bolt"
+
+var errReplacedEngine = errors.New("queue: the engine is `sqlite` now and no longer `bolt`; write `sqlite`, and another path if `bolt` has written the file")
+
+// checkEngine returns an error that names the present engine where the queue's
+// JSON names the one that it has replaced.
+func checkEngine(queueJSON json.RawMessage) error {
+	var q struct {
+		Engine string `json:"engine"`
+	}
+	if err := json.Unmarshal(queueJSON, &q); err == nil && q.Engine == replacedEngine {
+		return errReplacedEngine
+	}
+	return nil // Caddy reports what else is wrong with it
+}
+
 // OpenOptions are what an Engine needs beside its own settings.
 type OpenOptions struct {
 	Settings queue.Settings
@@ -48,11 +67,11 @@ type OpenOptions struct {
 	// reported after Open: the queue outlives the one that opened it.
 	Current func() *zap.Logger
 
-	// OnCommit is told of every durable write: how long it took and how many
-	// operations it carried.
+	// OnCommit is called after every durable write, with how long it took and how
+	// many operations it carried.
 	OnCommit func(d time.Duration, operations int)
 
-	// OnFailure is told each time that something could not be written, and with
+	// OnFailure is called each time that something could not be written, and with
 	// nil when something could after that.
 	OnFailure func(err error)
 }

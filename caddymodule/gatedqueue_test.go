@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 )
 
 func init() { caddy.RegisterModule(gatedEngine{}) }
@@ -18,8 +18,8 @@ func init() { caddy.RegisterModule(gatedEngine{}) }
 // only while storeGate, countGate and adoptGate let it.
 const gatedQueue = "queue gated {\n\t\t\tpath "
 
-// gatedEngine is bolt behind a gate.
-type gatedEngine struct{ Bolt }
+// gatedEngine is SQLite behind a gate.
+type gatedEngine struct{ SQLite }
 
 // CaddyModule returns the Caddy module information.
 func (gatedEngine) CaddyModule() caddy.ModuleInfo {
@@ -30,11 +30,11 @@ func (e *gatedEngine) Key() string { return "gated:" + e.Path }
 
 func (e *gatedEngine) Open(o OpenOptions) (queue.Queue, error) {
 	o.Logger = zap.NewNop()
-	q, err := e.Bolt.Open(o)
+	q, err := e.SQLite.Open(o)
 	if err != nil {
 		return nil, err
 	}
-	return &gated{Queue: q.(*boltqueue.Queue)}, nil
+	return &gated{Queue: q.(*sqlitequeue.Queue)}, nil
 }
 
 func (e *gatedEngine) Check(queue.Queue) error { return nil }
@@ -46,7 +46,7 @@ func (e *gatedEngine) Adopt(q queue.Queue) error {
 }
 
 type gated struct {
-	*boltqueue.Queue
+	*sqlitequeue.Queue
 
 	adopted atomic.Pointer[gatedEngine] // whose settings are in force
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -25,8 +25,8 @@ func generationCount() int {
 func TestRejectedConfigurationWithAnotherQueue(t *testing.T) {
 	s, ehr, intruder := newSite(t), newBackend(t), newBackend(t)
 	path := filepath.Join(s.dir, "away.db")
-	away := strings.Replace(upstreams("ehr", intruder.URL), "QUEUE", "queue bolt {\npath "+path+"\n}", 1)
-	q, err := boltqueue.Open(boltqueue.Options{Path: path, Settings: queue.DefaultSettings()})
+	away := strings.Replace(upstreams("ehr", intruder.URL), "QUEUE", "queue sqlite {\npath "+path+"\n}", 1)
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Settings: queue.DefaultSettings()})
 	if err != nil {
 		t.Fatal(err)
 	}

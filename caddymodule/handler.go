@@ -172,7 +172,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.pass(w, r, e, next)
 	}
 	upstreams, o := h.route(e.ShortType())
-	receipt, err := h.store(r, queue.Item{Event: e, Upstreams: upstreams})
+	it := queue.Item{Event: e, Upstreams: upstreams}
+	if o == outcomeUnrouted {
+		it.State = queue.Unrouted // keeps the payload for a replay
+	}
+	receipt, err := h.store(r, it)
 	if err != nil {
 		h.log.storeFailed(e, err)
 		h.reject(w, r, span, e, &verifier.Rejection{Reason: verifier.Unavailable})
@@ -240,7 +244,7 @@ func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid erro
 	if e == nil {
 		return nil
 	}
-	it := queue.Item{Event: e, Quarantined: true}
+	it := queue.Item{Event: e, State: queue.Quarantined}
 	if p, ok := errors.AsType[*verifier.PayloadError](invalid); ok {
 		it.Reason = p.What
 	}
@@ -253,14 +257,10 @@ func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid erro
 // was genuine.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpan, e *event.Event, err error) {
 	a := answerFor(err)
-	id := ""
-	if e != nil {
-		id = e.ID
-	}
 	h.describe(r, e, outcomeRejected, a.reason)
 	requestRejected(h.provider.Name(), a.reason)
-	span.rejected(a.reason, id)
-	h.log.rejected(r, a.reason, id)
+	span.rejected(a.reason, e)
+	h.log.rejected(r, a.reason, e)
 	closing := closes(w, r)
 	a.write(w)
 	sendNow(w, r)

@@ -76,7 +76,7 @@ func newSite(t *testing.T) *site {
 // caddyfile puts the global options and the site block of a test into a whole
 // Caddyfile. In both, QUEUE stands for a queue block in the test's folder.
 func (s *site) caddyfile(app, block string) string {
-	queue := fmt.Sprintf("queue bolt {\n\t\t\tpath %s\n\t\t}", filepath.Join(s.dir, "queue.db"))
+	queue := fmt.Sprintf("queue sqlite {\n\t\t\tpath %s\n\t\t}", filepath.Join(s.dir, "queue.db"))
 	text := fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tstorage file_system %s\n%s\n}\n\nhttp://127.0.0.1:%s {\n%s\n}\n", s.dir, app, s.port, block)
 	return strings.ReplaceAll(text, "QUEUE", queue)
 }

@@ -30,7 +30,7 @@ func TestHealth(t *testing.T) {
 	})
 	t.Run("full", func(t *testing.T) {
 		small := strings.Replace(upstreams("ehr", a.ehr.URL, "lab", a.lab.URL), "QUEUE",
-			"queue bolt {\n path "+filepath.Join(a.dir, "small.db")+"\n max_size 16KiB\n}", 1)
+			"queue sqlite {\n path "+filepath.Join(a.dir, "small.db")+"\n max_size 16KiB\n}", 1)
 		a.run(small, soapnoteTo("ehr lab"))
 		probe(t, "ready", http.StatusOK, ok)
 		for i := 0; queued(t).Queue.Bytes <= 12<<10; i++ {

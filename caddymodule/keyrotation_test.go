@@ -12,12 +12,13 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
+	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
 // writeKey writes a key of one repeated letter, as a rotation would: whole or
 // not at all.
-func writeKey(t *testing.T, path, letter string) boltqueue.Key {
+func writeKey(t *testing.T, path, letter string) seal.Key {
 	t.Helper()
 	key := strings.Repeat(letter, 32)
 	if err := os.WriteFile(path+".new", []byte(base64.StdEncoding.EncodeToString([]byte(key))+"\n"), 0o600); err != nil {
@@ -26,13 +27,13 @@ func writeKey(t *testing.T, path, letter string) boltqueue.Key {
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
-	return boltqueue.Key([]byte(key))
+	return seal.Key([]byte(key))
 }
 
 // opens tries to open the queue with the keys alone.
-func opens(t *testing.T, path string, keys ...boltqueue.Key) error {
+func opens(t *testing.T, path string, keys ...seal.Key) error {
 	t.Helper()
-	q, err := boltqueue.Open(boltqueue.Options{Path: path, Keys: keys, Settings: queue.DefaultSettings()})
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Keys: keys, Settings: queue.DefaultSettings()})
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func TestEncryptionKeyIsRotatedWithoutReload(t *testing.T) {
 	present, older := filepath.Join(s.dir, "present"), filepath.Join(s.dir, "older")
 	first := writeKey(t, present, "A")
 	path := filepath.Join(s.dir, "queue.db")
-	app := "scribegate {\nqueue bolt {\npath " + path + "\nencryption_key {file." + present + "} {file." + older + "}\n}\nupstream ehr " + ehr.URL + "\n}"
+	app := "scribegate {\nqueue sqlite {\npath " + path + "\nencryption_key {file." + present + "} {file." + older + "}\n}\nupstream ehr " + ehr.URL + "\n}"
 	captured.reset()
 	s.load(captureLog+app, soapnoteTo("ehr"))
 	accepted(t, s, "before")
@@ -58,11 +59,11 @@ func TestEncryptionKeyIsRotatedWithoutReload(t *testing.T) {
 		return strings.Contains(captured.String(), "cannot be applied")
 	})
 	writeKey(t, older, "A")
-	second := boltqueue.Key([]byte(strings.Repeat("B", 32)))
+	second := seal.Key([]byte(strings.Repeat("B", 32)))
 	g := currentGateway()
 	eventually(t, "an event under the new key", func() bool {
 		accepted(t, s, "after-"+time.Now().String())
-		return g.queue.(*boltqueue.Queue).CheckKeys([]boltqueue.Key{first}) != nil
+		return g.queue.(*sqlitequeue.Queue).CheckKeys([]seal.Key{first}) != nil
 	})
 
 	// In the background the older events follow, and the log says so.
@@ -87,7 +88,7 @@ func TestEncryptionKeyTakesThePlaceOfTheAutomaticOne(t *testing.T) {
 	ehr.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusConflict) })
 	path, named := filepath.Join(s.dir, "queue.db"), filepath.Join(s.dir, "named")
 	app := func(key string) string {
-		return captureLog + "scribegate {\nqueue bolt {\npath " + path + "\n" + key + "\n}\nupstream ehr " + ehr.URL + "\n}"
+		return captureLog + "scribegate {\nqueue sqlite {\npath " + path + "\n" + key + "\n}\nupstream ehr " + ehr.URL + "\n}"
 	}
 	captured.reset()
 	s.load(app(""), soapnoteTo("ehr"))

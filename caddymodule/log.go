@@ -46,30 +46,38 @@ func (l handlerLog) received(r *http.Request, e *event.Event, o outcome) {
 	l.audit.received(e, o, clientIP(r))
 }
 
-// unrouted reports the first event of a type that no upstream takes.
+// unrouted logs the first event of a type that no upstream takes.
 func (l handlerLog) unrouted(e *event.Event, upstreams []string) {
-	l.logger.Warn("an event was answered and is not delivered, since no upstream takes its type; further events of this type are not logged; add the type to the `events` of an upstream, or to this handler's `drop` if no upstream needs it",
-		zap.String("event_id", e.ID), zap.String("type", e.ShortType()), zap.String("source", e.Source), zap.Strings("upstreams", upstreams))
+	l.logger.Warn("an event was answered and is not delivered, since no upstream takes its type; its payload is kept for dead_retention; add the type to the `events` of an upstream and run `caddy scribegate replay --unrouted`, or add it to this handler's `drop` if no upstream needs it; further events of this type are kept and not logged",
+		zap.String("event_id", e.ID), subject(e.Subject), zap.String("type", e.ShortType()), zap.String("source", e.Source), zap.Strings("upstreams", upstreams))
 }
 
-// rejected tells of a request, or in a flood of them counts it. The id is empty
-// unless the request was genuine; the audit trail has every one of those.
-func (l handlerLog) rejected(r *http.Request, reason verifier.Reason, id string) {
-	told := l.flood.admit(reason)
-	if told || id != "" {
-		l.audit.rejected(l.provider, reason, id, clientIP(r))
+// rejected logs a rejected request, or counts it where there are many. The event is
+// nil unless the request was genuine; the audit trail has every genuine one.
+func (l handlerLog) rejected(r *http.Request, reason verifier.Reason, e *event.Event) {
+	logged := l.flood.admit(reason)
+	if logged || e != nil {
+		l.audit.rejected(l.provider, reason, e, clientIP(r))
 	}
-	if !told {
+	if !logged {
 		return
 	}
 	fields := []zap.Field{zap.String("reason", string(reason)), zap.String("client_ip", clientIP(r))}
 	data := map[string]any{"provider": l.provider, "reason": string(reason)}
-	if id != "" {
-		fields = append(fields, zap.String("event_id", id))
-		data["event_id"] = id
+	if e != nil {
+		fields = append(fields, zap.String("event_id", e.ID), subject(e.Subject))
+		data["event_id"] = e.ID
 	}
 	l.logger.Warn("request rejected: "+string(reason), fields...)
 	l.notify(eventRejected, data)
+}
+
+// subject returns the field of an event's subject; events without one have none.
+func subject(subject string) zap.Field {
+	if subject == "" {
+		return zap.Skip()
+	}
+	return zap.String("subject", subject)
 }
 
 // clientIP is the address that Caddy takes for the client's: behind trusted
@@ -81,16 +89,16 @@ func clientIP(r *http.Request) string {
 
 func (l handlerLog) storeFailed(e *event.Event, err error) {
 	l.logger.Error("an event could not be stored in time and was refused",
-		zap.String("event_id", e.ID), zap.String("type", e.ShortType()), zap.Error(err))
+		zap.String("event_id", e.ID), subject(e.Subject), zap.String("type", e.ShortType()), zap.Error(err))
 }
 
 func (l handlerLog) quarantined(r *http.Request, e *event.Event, duplicate bool, err error) {
 	switch {
 	case err != nil:
 		l.logger.Error("a genuine request with an invalid payload could not be quarantined and is lost",
-			zap.String("event_id", e.ID), zap.Error(err))
+			zap.String("event_id", e.ID), subject(e.Subject), zap.Error(err))
 	case !duplicate:
-		l.logger.Warn("a genuine request with an invalid payload is quarantined", zap.String("event_id", e.ID))
+		l.logger.Warn("a genuine request with an invalid payload is quarantined", zap.String("event_id", e.ID), subject(e.Subject))
 		l.audit.quarantined(e, clientIP(r))
 	}
 }

@@ -41,7 +41,7 @@ func TestFloodIsNotLoggedWhole(t *testing.T) {
 		const seconds, each = 3, 10_000
 		for range seconds {
 			for range each {
-				l.rejected(r, verifier.SignatureMismatch, "")
+				l.rejected(r, verifier.SignatureMismatch, nil)
 			}
 			time.Sleep(time.Second)
 		}
@@ -60,7 +60,7 @@ func TestFloodIsNotLoggedWhole(t *testing.T) {
 		for range 100 {
 			l.storeFailed(e, errors.New("no room"))
 			l.quarantined(r, e, false, errors.New("no room"))
-			l.rejected(r, verifier.Unavailable, e.ID)
+			l.rejected(r, verifier.Unavailable, e)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()

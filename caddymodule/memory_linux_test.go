@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -67,7 +67,7 @@ func anonymousMemory(t *testing.T, pid int) int {
 // storeLarge fills a queue's file with events of 10 MB, as an outage leaves them.
 func storeLarge(t *testing.T, path string, events int, upstreams ...string) {
 	t.Helper()
-	q, err := boltqueue.Open(boltqueue.Options{Path: path, Settings: queue.DefaultSettings()})
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Settings: queue.DefaultSettings()})
 	if err != nil {
 		t.Fatal(err)
 	}

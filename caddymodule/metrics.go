@@ -155,13 +155,15 @@ var (
 		"Bytes of sealed records in the queue.", nil, nil)
 	quarantinedDesc = prometheus.NewDesc("scribegate_quarantined_events",
 		"Quarantined events in the queue.", nil, nil)
+	unreadableDesc = prometheus.NewDesc("scribegate_queue_unreadable_events",
+		"Events in the queue that are damaged in whole or in part, as far as is known.", nil, nil)
 	pausedDesc = prometheus.NewDesc("scribegate_upstream_paused",
 		"Whether an upstream is paused (1) or not (0).", []string{"upstream"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (queueCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queueEventsDesc, oldestPendingDesc, queueBytesDesc, quarantinedDesc, pausedDesc} {
+	for _, d := range []*prometheus.Desc{queueEventsDesc, oldestPendingDesc, queueBytesDesc, quarantinedDesc, unreadableDesc, pausedDesc} {
 		ch <- d
 	}
 }
@@ -189,6 +191,7 @@ func (queueCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(queueBytesDesc, float64(s.Queue.Bytes))
 	gauge(quarantinedDesc, float64(s.Queue.Quarantined))
+	gauge(unreadableDesc, float64(s.Queue.Unreadable))
 	for _, u := range s.Upstreams {
 		gauge(queueEventsDesc, float64(u.Pending), u.Name, "pending")
 		gauge(queueEventsDesc, float64(u.InFlight), u.Name, "in_flight")

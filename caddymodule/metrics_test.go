@@ -116,6 +116,7 @@ func TestMetrics(t *testing.T) {
 		`scribegate_queue_oldest_pending_seconds{upstream="ehr"}`:   0,
 		`scribegate_queue_oldest_pending_seconds{upstream="lab"}`:   0,
 		`scribegate_quarantined_events`:                             1,
+		`scribegate_queue_unreadable_events`:                        0,
 		`scribegate_upstream_paused{upstream="ehr"}`:                0,
 		`scribegate_queue_bytes`:                                    float64(queued(t).Queue.Bytes),
 	} {

@@ -66,8 +66,8 @@ func inUpstream(line string) (app, site string) {
 	return "upstream ehr http://127.0.0.1:9000 {\n" + line + " # here\n}", ""
 }
 
-func inBolt(line string) (app, site string) {
-	return "queue bolt {\n" + line + " # here\n}", ""
+func inQueue(line string) (app, site string) {
+	return "queue sqlite {\n" + line + " # here\n}", ""
 }
 
 func inSoapnote(line string) (app, site string) {

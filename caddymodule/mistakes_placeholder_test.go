@@ -13,7 +13,7 @@ func TestRefusedPlaceholders(t *testing.T) {
 			return mistake{site: "scribegate soniox {\nheader X-Secret {env.SONIOX_SECRET} " + v + " # here\n}"}
 		},
 		"encryption_key": func(v string) mistake {
-			return mistake{app: "queue bolt {\nencryption_key {env.SCRIBEGATE_KEY} " + v + " # here\n}"}
+			return mistake{app: "queue sqlite {\nencryption_key {env.SCRIBEGATE_KEY} " + v + " # here\n}"}
 		},
 		"signing_secret": func(v string) mistake {
 			return mistake{app: "signing_secret {env.SIGNING_SECRET} " + v + " # here"}

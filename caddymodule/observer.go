@@ -44,6 +44,7 @@ func (o *observer) Attempted(r forwarder.AttemptReport) {
 	d := r.Outcome.Delivery
 	fields := []zap.Field{
 		zap.String("event_id", d.EventID),
+		subject(d.Subject),
 		zap.String("provider", d.Provider),
 		zap.String("type", d.Type),
 		zap.String("upstream", d.Upstream),

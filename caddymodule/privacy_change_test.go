@@ -14,7 +14,7 @@ import (
 // reloaded are configurations that cannot be loaded, sent to the admin API.
 func (s *privateSite) reloaded(seen evidence) {
 	s.t.Helper()
-	config := s.config("bolt")
+	config := s.config("sqlite")
 	for _, change := range [][2]string{
 		{"{env.PLANTED_KEY}", "{env.PLANTED_NO_KEY}"},
 		{"{env.PLANTED_KEY} {file.SECRETS/older-key}", "{env.PLANTED_OTHER_KEY}"},
@@ -67,7 +67,7 @@ func (s *privateSite) rotated() {
 // search finds them.
 func (s *privateSite) allowed() {
 	s.t.Helper()
-	s.load(strings.Replace(s.config("bolt"), "signing_secret", "admin_payloads\n\t\tsigning_secret", 1))
+	s.load(strings.Replace(s.config("sqlite"), "signing_secret", "admin_payloads\n\t\tsigning_secret", 1))
 	id := soapnoteID(s.patient(2))
 	for where, content := range map[string]string{
 		"the admin API": s.ask(http.MethodGet, "/scribegate/events/"+id+"/payload", "").body,
@@ -126,7 +126,7 @@ func (s *privateSite) load(config string) {
 // with keys and with none that fits.
 func (s *privateSite) after(seen evidence) {
 	s.t.Helper()
-	path := filepath.Join(s.dir, "bolt.db")
+	path := filepath.Join(s.dir, "sqlite.db")
 	older := "{file." + s.secrets + "/older-key}"
 	for _, args := range [][]string{
 		{}, {"--json"}, {"--payloads"}, {"--payloads", "--encryption-key", "{env.PLANTED_OTHER_KEY}"}, {"--payloads", "--encryption-key", older},
@@ -139,7 +139,7 @@ func (s *privateSite) after(seen evidence) {
 		s.t.Errorf("there is no payload in an export with the right key: %.300s %s", r.out, r.errOut)
 	}
 	for _, wrong := range []string{"{env.PLANTED_OTHER_KEY}", "{env.PLANTED_NO_KEY}"} {
-		config := strings.Replace(s.config("bolt"), "{env.PLANTED_KEY} {file."+s.secrets+"/older-key}", wrong, 1)
+		config := strings.Replace(s.config("sqlite"), "{env.PLANTED_KEY} {file."+s.secrets+"/older-key}", wrong, 1)
 		adapted, err := adapt(config)
 		if err == nil {
 			err = caddy.Load(adapted, true)

@@ -78,7 +78,7 @@ func (s *privateSite) asked(seen evidence) {
 // typed is every command, as long as the admin API does not allow payloads.
 func (s *privateSite) typed(seen evidence) {
 	s.t.Helper()
-	path := filepath.Join(s.dir, "bolt.db")
+	path := filepath.Join(s.dir, "sqlite.db")
 	files, err := filepath.Glob(path + "*")
 	if err != nil {
 		s.t.Fatal(err)
@@ -131,7 +131,7 @@ func (s *privateSite) typed(seen evidence) {
 		{s.spoken(1), []string{"verify", "soniox", "--secret", soniox, "--header", "Authorization: Bearer " + soniox}},
 		{s.place("text that is no JSON"), []string{"verify", "soniox", "--secret", soniox, "--header", "Authorization: " + soniox}},
 		{s.patient(1), []string{"verify", "soapnoteapi", "--secret", "{env.PLANTED_SOAPNOTE} {" + s.place("a wrong placeholder") + "}", "--signature", right, "--timestamp", timestamp}},
-		{"", []string{"export", "--path", filepath.Join(s.dir, "bolt.db"), "--payloads", "--encryption-key", "{env.PLANTED_NO_KEY}"}},
+		{"", []string{"export", "--path", filepath.Join(s.dir, "sqlite.db"), "--payloads", "--encryption-key", "{env.PLANTED_NO_KEY}"}},
 	} {
 		for _, form := range [][]string{nil, {"--json"}} {
 			args := append(command.args, form...)

@@ -20,7 +20,7 @@ func TestNothingLeaksOfAProcess(t *testing.T) {
 	newOTLPReceiver(t)
 	s := newPrivateSite(t)
 	seen := make(evidence)
-	config := strings.Replace(s.config("bolt"), "output file "+filepath.Join(s.dir, "caddy.log"), "output stderr", 1)
+	config := strings.Replace(s.config("sqlite"), "output file "+filepath.Join(s.dir, "caddy.log"), "output stderr", 1)
 	config = strings.ReplaceAll(config, "\ttimeout 500ms\n", "\ttimeout 1h\n")
 	file := filepath.Join(s.secrets, "Caddyfile")
 	write := func(config string) {
@@ -107,8 +107,8 @@ func TestNothingLeaksOfAProcess(t *testing.T) {
 		"the command reload":       {"signing secret"},
 		"a start without secrets":  {"every entry is unset or empty"},
 		"a start with a wrong key": {"key"},
-		"bolt.db":                  {soapnoteID(s.patient(1))},
-		"bolt.db.journal":          {"scribegate journal"}, // which events it holds is a matter of time
+		"sqlite.db":                {soapnoteID(s.patient(1))},
+		"sqlite.db.journal":        {"scribegate journal"}, // which events it holds is a matter of time
 	})
 	s.mustHoldNothing(seen)
 }

@@ -152,7 +152,7 @@ const (
 	literalToken    = "an upstream's literal token"
 )
 
-// config is the test's Caddyfile. The engine is bolt, or gated.
+// config is the test's Caddyfile. The engine is sqlite, or gated.
 func (s *privateSite) config(engine string) string {
 	s.t.Helper()
 	var upstreams, checkpoints strings.Builder

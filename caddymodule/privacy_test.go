@@ -28,7 +28,7 @@ func TestNothingLeaks(t *testing.T) {
 	s := newPrivateSite(t)
 	seen := make(evidence)
 
-	s.load(s.config("bolt"))
+	s.load(s.config("sqlite"))
 	flood := make([]*http.Request, 3*sampleFirst)
 	for i := range flood {
 		flood[i] = s.soapnote("/soapnote", s.patient(50), set(verifier.SignatureHeader, strings.Repeat("0badf00d", 8)))
@@ -196,18 +196,18 @@ func (s *privateSite) complete(seen evidence) {
 		"the events":     {eventDeadLetter, eventUpstreamPaused, eventUpstreamResumed, eventRejected, soapnoteID(s.patient(1))},
 		"the spans":      {"site", "inner", "scribegate.receive", "scribegate.deliver", "net/http: abort Handler", "signature_mismatch", "connect_error", soapnoteID(s.patient(1))},
 
-		"standard output":                         {"an upstream sent more than its answer"},
-		"the site's metrics":                      {"scribegate_delivery_attempts_total", "scribegate_requests_rejected_total"},
-		"the admin API at /config/":               {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
-		"autosave.json":                           {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
-		"bolt.db":                                 {soapnoteID(s.patient(1))},
-		"bolt.db, before it is compacted":         {soapnoteID(s.patient(1))},
-		"bolt.db.journal, before it is compacted": {"scribegate journal"}, // which events it holds is a matter of time
-		"the command send":                        {"200 OK", "400 Bad Request", "401 Unauthorized", "500 Internal", "connection refused"},
-		"the command verify":                      {"signature_mismatch", "signature_malformed", "auth_mismatch", "hint"},
-		"the command export":                      {soapnoteID(s.patient(1)), "payloads are not handed out"},
-		"the command show":                        {"payload kept", "payloads are not handed out"},
-		"the command export of a file":            {soapnoteID(s.patient(1))},
+		"standard output":                           {"an upstream sent more than its answer"},
+		"the site's metrics":                        {"scribegate_delivery_attempts_total", "scribegate_requests_rejected_total"},
+		"the admin API at /config/":                 {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
+		"autosave.json":                             {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
+		"sqlite.db":                                 {soapnoteID(s.patient(1))},
+		"sqlite.db, before it is compacted":         {soapnoteID(s.patient(1))},
+		"sqlite.db.journal, before it is compacted": {"scribegate journal"}, // which events it holds is a matter of time
+		"the command send":                          {"200 OK", "400 Bad Request", "401 Unauthorized", "500 Internal", "connection refused"},
+		"the command verify":                        {"signature_mismatch", "signature_malformed", "auth_mismatch", "hint"},
+		"the command export":                        {soapnoteID(s.patient(1)), "payloads are not handed out"},
+		"the command show":                          {"payload kept", "payloads are not handed out"},
+		"the command export of a file":              {soapnoteID(s.patient(1))},
 	})
 }
 

@@ -27,7 +27,7 @@ func TestQuarantine(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", body, err)
 		}
-		if !record.Quarantined || !record.HasPayload || record.Reason != reason || record.Type != "other" || record.Provider != "soapnoteapi" || len(record.Deliveries) != 0 {
+		if record.State != queue.Quarantined || !record.HasPayload || record.Reason != reason || record.Type != "other" || record.Provider != "soapnoteapi" || len(record.Deliveries) != 0 {
 			t.Errorf("%q: record %+v", body, record)
 		}
 		kept, err := q.Payload(t.Context(), id)

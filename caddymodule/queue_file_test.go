@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 )
 
 func TestRemovedAppClosesTheQueue(t *testing.T) {
@@ -32,7 +32,7 @@ func TestRemovedAppClosesTheQueue(t *testing.T) {
 // openable fails the test unless nobody has the queue file open.
 func openable(t *testing.T, path string) {
 	t.Helper()
-	q, err := boltqueue.Open(boltqueue.Options{Path: path, Settings: queue.DefaultSettings()})
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Settings: queue.DefaultSettings()})
 	if err != nil {
 		t.Fatalf("the queue file is still in use: %v", err)
 	}
@@ -44,7 +44,7 @@ func openable(t *testing.T, path string) {
 func TestStartWithALockedQueue(t *testing.T) {
 	s, ehr := newSite(t), newBackend(t)
 	path := filepath.Join(s.dir, "queue.db")
-	q, err := boltqueue.Open(boltqueue.Options{Path: path, Settings: queue.DefaultSettings()})
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Settings: queue.DefaultSettings()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,12 +70,13 @@ func TestReloadThatLeavesEventsBehind(t *testing.T) {
 		events int    // that wait by then
 		want   bool   // whether it is warned of
 	}{
-		"another path":       {"scribegate {\nqueue bolt {\npath OTHER\n}\nupstream ehr " + away + "\n}", 2, true},
-		"no app":             {"", 2, true},
-		"no upstreams":       {"scribegate {\nQUEUE\n}", 2, true},
-		"nothing waits":      {"", 0, false},
-		"the same path":      {"scribegate {\nQUEUE\nupstream other " + away + "\n}", 2, false},
-		"the same, relative": {"scribegate {\nqueue bolt {\npath SAME\n}\nupstream ehr " + away + "\n}", 2, false},
+		"another path":        {"scribegate {\nqueue sqlite {\npath OTHER\n}\nupstream ehr " + away + "\n}", 2, true},
+		"no app":              {"", 2, true},
+		"no upstreams":        {"scribegate {\nQUEUE\n}", 2, true},
+		"nothing waits":       {"", 0, false},
+		"the same path":       {"scribegate {\nQUEUE\nupstream other " + away + "\n}", 2, false},
+		"the same, by a link": {"scribegate {\nqueue sqlite {\npath LINK\n}\nupstream ehr " + away + "\n}", 2, false},
+		"the same, relative":  {"scribegate {\nqueue sqlite {\npath SAME\n}\nupstream ehr " + away + "\n}", 2, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
@@ -83,8 +84,11 @@ func TestReloadThatLeavesEventsBehind(t *testing.T) {
 			for i := range c.events {
 				accepted(t, s, fmt.Sprint(i))
 			}
+			if err := os.Symlink(s.dir, s.dir+"/link"); err != nil {
+				t.Fatal(err)
+			}
 			captured.reset()
-			app := strings.NewReplacer("OTHER", s.dir+"/other.db", "SAME", s.dir+"/./queue.db").Replace(c.app)
+			app := strings.NewReplacer("OTHER", s.dir+"/other.db", "LINK", s.dir+"/link/queue.db", "SAME", s.dir+"/./queue.db").Replace(c.app)
 			s.load(captureLog+app, "respond 200")
 
 			lines := captured.with(t, warnsAbandoned)

@@ -59,14 +59,15 @@ func (s receiptSpan) received(e *event.Event, o outcome) {
 	)
 }
 
-// rejected ends in an error only where the gateway is to blame.
-func (s receiptSpan) rejected(reason verifier.Reason, id string) {
+// rejected ends in an error only where the gateway is to blame. The event is nil
+// unless the request was genuine.
+func (s receiptSpan) rejected(reason verifier.Reason, e *event.Event) {
 	if !s.IsRecording() {
 		return
 	}
 	s.SetAttributes(attribute.String("scribegate.outcome", string(outcomeRejected)), attribute.String("scribegate.reason", string(reason)))
-	if id != "" {
-		s.SetAttributes(attribute.String("scribegate.event_id", id))
+	if e != nil {
+		s.SetAttributes(attribute.String("scribegate.event_id", e.ID))
 	}
 	if reason == verifier.Unavailable {
 		s.SetStatus(codes.Error, string(reason))

@@ -52,7 +52,7 @@ func startSlowly(t *testing.T, s *site, id string) slowRequest {
 // answered 200, and its event delivered.
 func TestReloadWithRequestsInFlight(t *testing.T) {
 	elsewhere := func(s *site, app string) string {
-		return strings.ReplaceAll(app, "QUEUE", "queue bolt {\n path "+filepath.Join(s.dir, "other.db")+"\n}")
+		return strings.ReplaceAll(app, "QUEUE", "queue sqlite {\n path "+filepath.Join(s.dir, "other.db")+"\n}")
 	}
 	tests := []struct {
 		name   string

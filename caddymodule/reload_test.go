@@ -136,7 +136,7 @@ func TestRejectedReload(t *testing.T) {
 	s, ehr, lab, intruder := newSite(t), newBackend(t), newBackend(t), newBackend(t)
 	lab.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	keyed := func(app, key string) string {
-		return strings.Replace(app, "QUEUE", "queue bolt {\n\t\t\tpath "+filepath.Join(s.dir, "queue.db")+"\n\t\t\tencryption_key "+key+"\n\t\t}", 1)
+		return strings.Replace(app, "QUEUE", "queue sqlite {\n\t\t\tpath "+filepath.Join(s.dir, "queue.db")+"\n\t\t\tencryption_key "+key+"\n\t\t}", 1)
 	}
 	const key, otherKey = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2NTQzMjEwOTg="
 	s.load(keyed(upstreams("ehr", ehr.URL, "lab", lab.URL), key), soapnoteTo("ehr lab"))

@@ -27,6 +27,27 @@ func (h *Handler) route(shortType string) ([]string, outcome) {
 	return to, outcomeAccepted
 }
 
+// upstreamsNow returns the upstreams that an event is delivered to by the handlers
+// with its provider and source, as they are configured now; nil if there are none.
+func (g *gateway) upstreamsNow(e *event.Event) (to []string) {
+	a := g.configuration()
+	if a == nil {
+		return nil
+	}
+	for _, h := range a.handlers {
+		if h.provider.Name() != e.Provider || h.Source != e.Source {
+			continue
+		}
+		names, _ := h.route(e.ShortType())
+		for _, name := range names {
+			if !slices.Contains(to, name) {
+				to = append(to, name)
+			}
+		}
+	}
+	return to
+}
+
 // drops reports whether the handler's `drop` has the type.
 func (h *Handler) drops(shortType string) bool {
 	return len(h.Drop) > 0 && forwarder.Filter(h.Drop).Match(shortType)

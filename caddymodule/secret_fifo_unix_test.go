@@ -44,7 +44,7 @@ func TestSecretFilesThatBecomeFIFOs(t *testing.T) {
 		put(t, path(name), value+"\n")
 	}
 	entry := func(name string) string { return "{file." + path(name) + "}" }
-	app := captureLog + "scribegate {\nqueue bolt {\npath " + path("queue.db") + "\nencryption_key " + entry("key") + "\n}\n" +
+	app := captureLog + "scribegate {\nqueue sqlite {\npath " + path("queue.db") + "\nencryption_key " + entry("key") + "\n}\n" +
 		"signing_secret " + entry("signing") + "\nupstream ehr " + b.URL + "\nupstream raw " + b.URL + "/raw {\nformat raw\n}\n}"
 	block := "scribegate /soapnote soapnoteapi {\nsecret " + entry("soapnote") + "\ndeliver_to ehr\n}\n" +
 		"scribegate /soniox soniox {\nheader " + sonioxHeader + " " + entry("soniox") + "\ndeliver_to raw\n}"
@@ -129,7 +129,7 @@ func TestSettingFromAFIFO(t *testing.T) {
 	fifo(t, pipe)
 	for name, app := range map[string]string{
 		"upstream ehr": `{"upstreams":[{"name":"ehr","url":"{file.` + pipe + `}"}]}`,
-		"path":         `{"queue":{"engine":"bolt","path":"{file.` + pipe + `}"}}`,
+		"path":         `{"queue":{"engine":"sqlite","path":"{file.` + pipe + `}"}}`,
 	} {
 		inTime(t, "validate", func() {
 			err := validate(inJSON(app, ""))

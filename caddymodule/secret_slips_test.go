@@ -44,7 +44,7 @@ func TestSlipsInFilesOfSecrets(t *testing.T) {
 		"header X-Secret of soniox":       {site: "scribegate soniox {\nheader X-Secret {env.SONIOX_SECRET} %s\n}", value: testSoniox},
 		"header Authorization of soniox":  {site: "scribegate soniox {\nheader Authorization \"Bearer {env.SONIOX_SECRET}\" \"Bearer %s\"\n}", value: testSoniox},
 		"header X-Key of soniox":          {site: "scribegate soniox {\nheader X-Key {env.SONIOX_SECRET} \"Api-Key %s\"\n}", value: testSoniox},
-		"encryption_key":                  {app: "queue bolt {\nencryption_key {env.SCRIBEGATE_KEY} %s\n}", value: testKey},
+		"encryption_key":                  {app: "queue sqlite {\nencryption_key {env.SCRIBEGATE_KEY} %s\n}", value: testKey},
 		"signing_secret":                  {app: "signing_secret {env.SIGNING_SECRET} %s", value: testSigning},
 		"signing_secret of upstream beds": {app: "upstream beds http://127.0.0.1:9000 {\nsigning_secret {env.SIGNING_SECRET} %s\n}", value: testSigning},
 	} {

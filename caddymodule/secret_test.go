@@ -19,7 +19,7 @@ import (
 	zapobserver "go.uber.org/zap/zaptest/observer"
 
 	"github.com/scribegate/scribegate/forwarder"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
 // pickUp is how long a changed file may take to be in force.
@@ -407,8 +407,8 @@ func TestKeysOfTheQueue(t *testing.T) {
 		"short":            {[]string{"{env.KEY}", "{env.SHORT}"}, 0, "encryption_key, entry 2: reading an encryption key: it has 6 bytes and must have 32"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := Bolt{Path: filepath.Join(t.TempDir(), "queue.db"), EncryptionKeys: c.raw}
-			err := b.Provision(newContext(t))
+			s := SQLite{Path: filepath.Join(t.TempDir(), "queue.db"), EncryptionKeys: c.raw}
+			err := s.Provision(newContext(t))
 			if c.says != "" {
 				if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "c2VjcmV0") {
 					t.Errorf("error %v, want %q and no key", err, c.says)
@@ -418,7 +418,7 @@ func TestKeysOfTheQueue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if keys := b.currentKeys(); len(keys) != c.keys || keys[0] != boltqueue.Key([]byte(strings.Repeat("A", 32))) {
+			if keys := s.currentKeys(); len(keys) != c.keys || keys[0] != seal.Key([]byte(strings.Repeat("A", 32))) {
 				t.Errorf("%d keys, want %d, the first one first", len(keys), c.keys)
 			}
 		})

@@ -162,7 +162,7 @@ func TestResolvedValuesStayInside(t *testing.T) {
 	s := newSite(t)
 	t.Setenv("R_DIR", filepath.Join(s.dir, planted))
 	app := `scribegate {
-		queue bolt {
+		queue sqlite {
 			path {env.R_DIR}/queue.db
 			encryption_key {env.R_KEY}
 		}

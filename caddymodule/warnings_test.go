@@ -94,7 +94,7 @@ func TestWarnsOfLiteralAndUnsetSecrets(t *testing.T) {
 		"header value":                  {ehr, "scribegate soniox {\nheader X-Secret %s {env.SONIOX_SECRET}\n}", "header X-Secret of soniox"},
 		"signing_secret":                {"signing_secret %s {env.SIGNING_SECRET}\n" + ehr, "", "signing_secret"},
 		"signing_secret of an upstream": {ehr + " {\nsigning_secret %s {env.SIGNING_SECRET}\n}", "", "signing_secret of upstream ehr"},
-		"encryption_key":                {"queue bolt {\nencryption_key %s {env.SCRIBEGATE_KEY}\n}\n" + ehr, "", "encryption_key"},
+		"encryption_key":                {"queue sqlite {\nencryption_key %s {env.SCRIBEGATE_KEY}\n}\n" + ehr, "", "encryption_key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("SCRIBEGATE_KEY", testKey)
@@ -211,7 +211,7 @@ func TestWarnsOfTheAutomaticKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			captured.reset()
-			s.load(captureLog+"scribegate {\nqueue bolt {\npath "+s.dir+"/queue.db\n"+c.key+"\n}\nupstream ehr http://127.0.0.1:9\n}", "respond 404")
+			s.load(captureLog+"scribegate {\nqueue sqlite {\npath "+s.dir+"/queue.db\n"+c.key+"\n}\nupstream ehr http://127.0.0.1:9\n}", "respond 404")
 			if lines := captured.with(t, warnsAutomaticKey); len(lines) != c.want || (c.want == 1 && lines[0]["level"] != "warn") {
 				t.Errorf("warnings %v, want %d", lines, c.want)
 			}
