@@ -14,7 +14,7 @@ import (
 	"unsafe"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 )
 
 // noticed is how long it may take until it is noticed what the clock shows.
@@ -128,14 +128,14 @@ type clockRig struct {
 	*jumpingClock
 
 	t     *testing.T
-	queue *boltqueue.Queue
+	queue *sqlitequeue.Queue
 	obs   *recorder
 	s     *script
 }
 
 func newClockRig(t *testing.T, c *jumpingClock, s queue.Settings, up Upstream, reply func(id string) (Answer, error)) *clockRig {
 	t.Helper()
-	q, err := boltqueue.Open(boltqueue.Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: s, Now: c.Now, Elapsed: c.elapsed})
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: s, Now: c.Now, Elapsed: c.elapsed})
 	if err != nil {
 		t.Fatal(err)
 	}

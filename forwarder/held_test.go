@@ -191,8 +191,8 @@ func TestHeldIsReleasedByAConfiguration(t *testing.T) {
 					r.addEvent("lab", fromSource("a"), false)
 				}
 				elapse(time.Second / 2)
-				if len(inbox.all()) != 0 || r.lent() != 40 {
-					t.Fatalf("%d sent and %d claimed, want 0 and 40", len(inbox.all()), r.lent())
+				if len(inbox.all()) != 0 || r.claimedCount() != 40 {
+					t.Fatalf("%d sent and %d claimed, want 0 and 40", len(inbox.all()), r.claimedCount())
 				}
 				change(&up)
 				r.apply(up)
@@ -216,8 +216,8 @@ func TestHeldForgetsWhatWasPurged(t *testing.T) {
 		elapse(time.Second / 2)
 		r.failLoad(item.delivery.EventID, queue.ErrNotFound)
 		elapse(heldRenewal + credentialCheck)
-		if state, _ := r.state(item); state != queue.Dead || r.lent() != 0 {
-			t.Fatalf("the purged event is %s, %d claimed", state, r.lent())
+		if state, _ := r.state(item); state != queue.Dead || r.claimedCount() != 0 {
+			t.Fatalf("the purged event is %s, %d claimed", state, r.claimedCount())
 		}
 		asked := v.count()
 		elapse(time.Hour)
@@ -246,13 +246,13 @@ func TestHeldIsReleasedWithItsUpstream(t *testing.T) {
 		<-asked
 		r.apply()
 		synctest.Wait()
-		if r.lent() != 1 {
-			t.Errorf("%d claimed, want that whose credential is being asked for", r.lent())
+		if r.claimedCount() != 1 {
+			t.Errorf("%d claimed, want that whose credential is being asked for", r.claimedCount())
 		}
 		close(answer)
 		synctest.Wait()
-		if r.lent() != 0 || r.count("lab", queue.Pending) != 2 {
-			t.Errorf("%d claimed and %d pending, want 0 and 2", r.lent(), r.count("lab", queue.Pending))
+		if r.claimedCount() != 0 || r.count("lab", queue.Pending) != 2 {
+			t.Errorf("%d claimed and %d pending, want 0 and 2", r.claimedCount(), r.count("lab", queue.Pending))
 		}
 	})
 }
@@ -269,8 +269,8 @@ func TestHeldIsBounded(t *testing.T) {
 		}
 		r.apply(Upstream{Name: "lab", Format: Raw, Sender: inbox, Credential: v.credential, Retry: []time.Duration{}})
 		elapse(time.Minute)
-		if r.lent() != maxHeld || r.count("lab", queue.Pending) != maxHeld+100 {
-			t.Fatalf("%d claimed and %d pending, want %d and %d", r.lent(), r.count("lab", queue.Pending), maxHeld, maxHeld+100)
+		if r.claimedCount() != maxHeld || r.count("lab", queue.Pending) != maxHeld+100 {
+			t.Fatalf("%d claimed and %d pending, want %d and %d", r.claimedCount(), r.count("lab", queue.Pending), maxHeld, maxHeld+100)
 		}
 		r.addEvent("lab", fromSource("b"), false)
 		synctest.Wait()

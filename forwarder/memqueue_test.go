@@ -11,7 +11,7 @@ import (
 )
 
 // A memQueue is a queue in memory, as far as a dispatcher needs one. The methods
-// that it has not are those of a nil Queue.
+// that it lacks are those of a nil Queue.
 type memQueue struct {
 	queue.Queue
 
@@ -60,7 +60,7 @@ func (q *memQueue) addSized(upstream string, e *event.Event, retried bool, size 
 		event: e,
 		state: queue.Pending,
 		delivery: queue.Delivery{
-			Seq: uint64(len(q.items) + 1), EventID: id, Provider: e.Provider, Type: e.ShortType(),
+			Seq: uint64(len(q.items) + 1), EventID: id, Provider: e.Provider, Type: e.ShortType(), Subject: e.Subject,
 			Upstream: upstream, Size: size, ReceivedAt: time.Now(),
 		},
 	}
@@ -195,14 +195,14 @@ func (q *memQueue) Notify(wake func(upstream string)) {
 	q.wake = wake
 }
 
-// state is where an item stands, and what came of its attempts.
+// state returns an item's state and the outcomes of its attempts.
 func (q *memQueue) state(item *memItem) (queue.State, []queue.Outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return item.state, slices.Clone(item.outcomes)
 }
 
-// count is how many deliveries to an upstream are in a state.
+// count returns how many deliveries to an upstream are in a state.
 func (q *memQueue) count(upstream string, s queue.State) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -215,8 +215,8 @@ func (q *memQueue) count(upstream string, s queue.State) int {
 	return n
 }
 
-// lent is how many deliveries are claimed.
-func (q *memQueue) lent() int {
+// claimedCount returns how many deliveries are claimed.
+func (q *memQueue) claimedCount() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := 0
@@ -234,7 +234,7 @@ func (q *memQueue) claimCount() int {
 	return len(q.wants)
 }
 
-// size is how many bytes the sealed record of an event has.
+// size returns the bytes of an event's sealed record.
 func (q *memQueue) size(id string) int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -246,7 +246,7 @@ func (q *memQueue) size(id string) int64 {
 	panic("no such event")
 }
 
-// releaseCount is how many deliveries were given back.
+// releaseCount returns how many deliveries were released.
 func (q *memQueue) releaseCount() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -36,7 +37,7 @@ var claiming = []testCase{
 		h.store("b", "warehouse")
 		h.wantIDs(h.claim("ehr", 10), "a")
 		h.wantIDs(h.claim("warehouse", 10), "a", "b")
-		h.wantIDs(h.claim("nobody", 10))
+		h.wantIDs(h.claim("unknown", 10))
 	}},
 	{name: "claim: retries those longest due first and not before", test: func(h *harness) {
 		for _, id := range []string{"a", "b", "c"} {
@@ -64,7 +65,7 @@ var claiming = []testCase{
 			h.Fatalf("Next is %v, want none", c.Next)
 		}
 	}},
-	{name: "claim: what is released is due again in its place", test: func(h *harness) {
+	{name: "claim: a released delivery is due again in its place", test: func(h *harness) {
 		for _, id := range []string{"a", "b", "c"} {
 			h.store(id, "ehr")
 		}
@@ -78,7 +79,7 @@ var claiming = []testCase{
 			h.Fatalf("released retry has %d attempts and %d used, want 1 and 1", d.Attempts, d.Used)
 		}
 	}},
-	{name: "claim: an event whose payload cannot be had stops nothing", test: func(h *harness) {
+	{name: "claim: an event that is purged meanwhile delays no other", test: func(h *harness) {
 		h.store("a", "ehr")
 		h.store("b", "ehr")
 		ds := h.claim("ehr", 1)
@@ -87,7 +88,7 @@ var claiming = []testCase{
 		}
 		_, err := h.Load(ds[0])
 		h.wantErr("Load", err, queue.ErrNotFound)
-		h.kill(ds[0])
+		h.fail(ds[0])
 		h.deliver(h.claimOne("ehr", "b"))
 		if s := h.stats().Upstreams["ehr"]; s != (queue.UpstreamStats{}) {
 			h.Fatalf("stats %+v, want none", s)
@@ -109,13 +110,13 @@ var claiming = []testCase{
 		h.reopen()
 		want(h.claimOne("ehr", "a"))
 	}},
-	{name: "claim: nothing is lent twice nor forgotten", test: func(h *harness) {
+	{name: "claim: no delivery is leased twice or lost", test: func(h *harness) {
 		const events = 200
 		for i := range events {
-			h.store(string(rune('a'+i%26))+time.Duration(i).String(), "ehr")
+			h.store(fmt.Sprint("e", i), "ehr")
 		}
 		var mu sync.Mutex
-		lent := make(map[string]bool)
+		leased := make(map[string]bool)
 		delivered := make(map[string]int)
 		var wg sync.WaitGroup
 		for w := range 4 {
@@ -129,10 +130,10 @@ var claiming = []testCase{
 					mu.Lock()
 					done := len(delivered) == events
 					for _, d := range c.Deliveries {
-						if lent[d.EventID] || delivered[d.EventID] > 0 {
-							h.Errorf("%s is lent to two, or after it was delivered", d.EventID)
+						if leased[d.EventID] || delivered[d.EventID] > 0 {
+							h.Errorf("%s is leased twice, or after it was delivered", d.EventID)
 						}
-						lent[d.EventID] = true
+						leased[d.EventID] = true
 					}
 					mu.Unlock()
 					if done {
@@ -140,7 +141,7 @@ var claiming = []testCase{
 					}
 					for i, d := range c.Deliveries {
 						mu.Lock()
-						delete(lent, d.EventID)
+						delete(leased, d.EventID)
 						switch (n + i + w) % 3 {
 						case 0:
 							h.Release(d)
@@ -161,7 +162,7 @@ var claiming = []testCase{
 			h.Fatalf("stats %+v, want nothing pending", s)
 		}
 	}},
-	{name: "notify: whoever waits is woken", test: func(h *harness) {
+	{name: "notify: wake is called for each upstream with something due earlier", test: func(h *harness) {
 		var mu sync.Mutex
 		var woken []string
 		reset := func() {
@@ -194,11 +195,11 @@ var claiming = []testCase{
 		h.Release(d)
 		want("Release", "ehr")
 		h.retry(h.claimOne("ehr", "a"), time.Minute)
-		want("a retry that Claim did not tell of", "ehr")
+		want("a retry that is due before what Claim returned", "ehr")
 		h.Advance(time.Minute)
-		h.kill(h.claimOne("ehr", "a"))
+		h.fail(h.claimOne("ehr", "a"))
 		reset()
-		if _, err := h.Replay(h.Context(), queue.ReplaySelection{Dead: true}); err != nil {
+		if _, err := h.Replay(h.Context(), queue.ReplaySelection{State: queue.Dead}); err != nil {
 			h.Fatal(err)
 		}
 		want("Replay", "ehr")

@@ -1,7 +1,6 @@
 package queuetest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -9,16 +8,16 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// passing is how long a store is given that is not to succeed, and long enough
-// for one that is.
-const passing = 500 * time.Millisecond
+// shortWait is the time limit of a store that must fail: long enough for the engine to
+// try it, and for another that waits to have been tried as well.
+const shortWait = 500 * time.Millisecond
 
 var failing = []testCase{
 	{name: "full: a store waits for room until its context ends", settings: func(s *queue.Settings) { s.MaxSize = 4000 }, test: func(h *harness) {
 		var ids []string
 		for i := 0; ; i++ {
 			id := fmt.Sprint("e", i)
-			if err := h.tryStore(id, passing); errors.Is(err, queue.ErrFull) {
+			if err := h.tryStore(id, shortWait); errors.Is(err, queue.ErrFull) {
 				break
 			} else if err != nil {
 				h.Fatal(err)
@@ -35,7 +34,7 @@ var failing = []testCase{
 			_, err := h.Store(h.Context(), queue.Item{Event: Event("late", h.Now()), Upstreams: []string{"ehr"}})
 			waiting <- err
 		}()
-		h.wantErr("Store", h.tryStore("refused", passing), queue.ErrFull) // by now the other waits
+		h.wantErr("Store", h.tryStore("refused", shortWait), queue.ErrFull) // by now the other waits
 		for _, d := range h.claim("ehr", 100) {
 			h.deliver(d)
 		}
@@ -46,13 +45,13 @@ var failing = []testCase{
 		h.store("e-after", "ehr")
 	}},
 	{name: "full: a higher limit makes room", settings: func(s *queue.Settings) { s.MaxSize = 10 }, test: func(h *harness) {
-		h.wantErr("Store", h.tryStore("a", passing), queue.ErrFull)
+		h.wantErr("Store", h.tryStore("a", shortWait), queue.ErrFull)
 		waiting := make(chan error, 1)
 		go func() {
 			_, err := h.Store(h.Context(), queue.Item{Event: Event("b", h.Now()), Upstreams: []string{"ehr"}})
 			waiting <- err
 		}()
-		h.wantErr("Store", h.tryStore("refused", passing), queue.ErrFull) // by now the other waits
+		h.wantErr("Store", h.tryStore("refused", shortWait), queue.ErrFull) // by now the other waits
 		s := h.settings
 		s.MaxSize = 0
 		h.Configure(s)
@@ -62,12 +61,12 @@ var failing = []testCase{
 		h.store("a", "ehr") // what was refused left nothing behind
 	}},
 	{name: "fail: a failed store leaves nothing and the next succeeds", test: func(h *harness) {
-		if !h.canFail() {
+		if !h.has(h.FailWrites != nil, "FailWrites") {
 			return
 		}
 		h.store("before", "ehr")
 		h.FailWrites(true)
-		if err := h.tryStore("a", passing); err == nil {
+		if err := h.tryStore("a", shortWait); err == nil {
 			h.Fatal("Store succeeded though storage fails")
 		}
 		h.FailWrites(false)
@@ -77,8 +76,8 @@ var failing = []testCase{
 		h.store("a", "ehr")
 		h.wantIDs(h.claim("ehr", 10), "before", "b", "a")
 	}},
-	{name: "fail: a store outlasts a failure that passes", test: func(h *harness) {
-		if !h.canFail() {
+	{name: "fail: a store waits for the end of a failure", test: func(h *harness) {
+		if !h.has(h.FailWrites != nil, "FailWrites") {
 			return
 		}
 		h.FailWrites(true)
@@ -87,7 +86,7 @@ var failing = []testCase{
 			_, err := h.Store(h.Context(), queue.Item{Event: Event("a", h.Now()), Upstreams: []string{"ehr"}})
 			done <- err
 		}()
-		if err := h.tryStore("b", passing); err == nil {
+		if err := h.tryStore("b", shortWait); err == nil {
 			h.Fatal("Store succeeded though storage fails")
 		}
 		h.FailWrites(false)
@@ -96,8 +95,8 @@ var failing = []testCase{
 		}
 		h.wantIDs(h.claim("ehr", 10), "a")
 	}},
-	{name: "fail: outcomes are kept until they can be written", test: func(h *harness) {
-		if !h.canFail() {
+	{name: "fail: outcomes are kept in memory until they can be written", test: func(h *harness) {
+		if !h.has(h.FailWrites != nil, "FailWrites") {
 			return
 		}
 		h.store("a", "ehr")
@@ -107,10 +106,10 @@ var failing = []testCase{
 		h.FailWrites(true)
 		h.Queue.Settle(queue.Outcome{Delivery: ds[0], State: queue.Delivered, Result: queue.Success, Status: 200, Used: true})
 		h.Queue.Settle(queue.Outcome{Delivery: ds[1], State: queue.Pending, Result: queue.Failure, Used: true, Next: h.Now()})
-		if err := h.tryStore("c", passing); err == nil {
+		if err := h.tryStore("c", shortWait); err == nil {
 			h.Fatal("Store succeeded though storage fails")
 		}
-		h.wantIDs(h.claim("ehr", 10)) // both are claimed still
+		h.wantIDs(h.claim("ehr", 10)) // both are still claimed
 		h.FailWrites(false)
 		h.Flush()
 		if got := delivery(h.record("a"), "ehr").State; got != queue.Delivered {
@@ -118,23 +117,7 @@ var failing = []testCase{
 		}
 		d := h.claimOne("ehr", "b")
 		if d.Attempts != 1 {
-			h.Fatalf("b has %d attempts, want 1: an outcome counts once however often it is tried", d.Attempts)
+			h.Fatalf("b has %d attempts, want 1: an outcome counts once however often the engine tries to write it", d.Attempts)
 		}
 	}},
-}
-
-// canFail reports whether the engine can be made to fail, and logs where not.
-func (h *harness) canFail() bool {
-	if h.FailWrites == nil {
-		h.Log("not tested: this engine cannot be made to fail")
-	}
-	return h.FailWrites != nil
-}
-
-// tryStore stores with a context that ends.
-func (h *harness) tryStore(id string, within time.Duration) error {
-	ctx, cancel := context.WithTimeout(h.Context(), within)
-	defer cancel()
-	_, err := h.Store(ctx, queue.Item{Event: Event(id, h.Now()), Upstreams: []string{"ehr"}})
-	return err
 }

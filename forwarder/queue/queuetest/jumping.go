@@ -9,34 +9,38 @@ import (
 // far is a jump of the clock beyond every retention.
 const far = 10 * 365 * 24 * time.Hour
 
+// oneOfEach are the events that storeOneOfEach stores.
+var oneOfEach = []string{"dead", "delivered", "quarantined", "unrouted", "unconfirmed"}
+
 // storeOneOfEach stores an event of each kind that is kept for a time.
 func (h *harness) storeOneOfEach() {
 	h.Helper()
 	h.store("dead", "ehr")
-	h.kill(h.claimOne("ehr", "dead"))
+	h.fail(h.claimOne("ehr", "dead"))
 	h.store("delivered", "ehr")
 	h.deliver(h.claimOne("ehr", "delivered"))
-	h.quarantine("quarantined")
-	h.settled()
+	h.setAside("quarantined", queue.Quarantined)
+	h.setAside("unrouted", queue.Unrouted)
+	h.setAside("unconfirmed", queue.Unconfirmed)
+	h.stats()
 }
 
-// wantOneOfEach checks that all of them are there.
+// wantOneOfEach checks that all of them are in the store and known.
 func (h *harness) wantOneOfEach() {
 	h.Helper()
 	h.Sweep()
-	for _, id := range []string{"dead", "delivered", "quarantined"} {
-		h.record(id)
+	for _, id := range oneOfEach {
 		h.storeAgain(id, "ehr")
 		h.wantPayload(id, nil)
 	}
 }
 
-// wantNoneOfEach checks that none is.
+// wantNoneOfEach checks that none of them is in the store.
 func (h *harness) wantNoneOfEach() {
 	h.Helper()
 	h.Sweep()
-	for _, id := range []string{"dead", "delivered", "quarantined"} {
-		h.gone(id)
+	for _, id := range oneOfEach {
+		h.wantGone(id)
 	}
 }
 
@@ -49,10 +53,10 @@ var jumping = []testCase{
 		h.wantOneOfEach()
 		h.Advance(59 * time.Minute)
 		h.wantOneOfEach()
-		h.Advance(time.Minute) // it has stood for an hour
+		h.Advance(time.Minute) // it has gone on from there for an hour
 		h.wantNoneOfEach()
 	}},
-	{name: "jump: a clock that is set right again has deleted nothing", settings: keepDelivered, test: func(h *harness) {
+	{name: "jump: a clock that is set ahead and back again deletes nothing", settings: keepDelivered, test: func(h *harness) {
 		h.storeOneOfEach()
 		h.Jump(far)
 		h.wantOneOfEach()
@@ -65,7 +69,7 @@ var jumping = []testCase{
 		h.Advance(h.settings.DeadRetention)
 		h.wantNoneOfEach()
 	}},
-	{name: "jump: what has been kept for long enough is deleted meanwhile", settings: func(s *queue.Settings) {
+	{name: "jump: after a jump the retention goes on by the time that passes", settings: func(s *queue.Settings) {
 		s.KeepDelivered, s.HistoryRetention = 10*time.Minute, 20*time.Minute
 	}, test: func(h *harness) {
 		h.storeOneOfEach()
@@ -76,16 +80,16 @@ var jumping = []testCase{
 		h.wait(time.Second)
 		h.wantPayload("delivered", queue.ErrNoPayload)
 		h.wait(10 * time.Minute)
-		h.gone("delivered")
+		h.wantGone("delivered")
 		h.record("dead")
 	}},
-	{name: "jump: a queue that is opened by a clock far ahead deletes nothing at once", settings: keepDelivered, test: func(h *harness) {
+	{name: "jump: a queue that is opened with a clock far ahead deletes nothing at once", settings: keepDelivered, test: func(h *harness) {
 		h.storeOneOfEach()
 		for range 2 {
 			h.Jump(far)
 			h.Queue = h.Reopen(h.settings)
 			h.wantOneOfEach()
-			// What is stored by that clock does not vouch for it.
+			// Events that are stored by that clock do not confirm it.
 			h.store("since "+h.Now().String(), "lab")
 			h.Advance(50 * time.Minute)
 			h.wantOneOfEach()
@@ -102,13 +106,13 @@ var jumping = []testCase{
 		h.wantNoneOfEach()
 	}},
 	{
-		name:     "jump: an id is remembered for as long as the window says",
+		name:     "jump: an id is known for the window by the time that passes",
 		settings: func(s *queue.Settings) { s.HistoryRetention = time.Minute },
 		test: func(h *harness) {
 			h.store("a", "ehr")
 			h.deliver(h.claimOne("ehr", "a"))
 			h.wait(time.Minute)
-			h.gone("a")
+			h.wantGone("a")
 			h.Jump(far)
 			h.Sweep()
 			h.storeAgain("a", "ehr")
@@ -120,21 +124,45 @@ var jumping = []testCase{
 			h.store("a", "ehr")
 		},
 	},
-	{name: "jump: a queue that is opened again soon goes on by the clock", test: func(h *harness) {
+	{name: "jump: a queue that is opened again soon believes the clock", test: func(h *harness) {
 		h.storeOneOfEach()
-		h.wait(h.settings.DeadRetention - time.Minute) // in which nothing is written but the time
+		h.wait(h.settings.DeadRetention - time.Minute) // meanwhile only the time is written
 		h.Queue = h.Reopen(h.settings)
 		h.wait(time.Minute)
-		h.gone("dead")
+		h.wantGone("dead")
 	}},
+	{
+		name:     "jump: a trace is a duplicate for the window by the time that passes",
+		settings: func(s *queue.Settings) { s.HistoryRetention = 2 * far },
+		test: func(h *harness) {
+			h.store("a", "ehr")
+			h.deliver(h.claimOne("ehr", "a"))
+			h.Jump(far)
+			h.storeAgain("a", "ehr")
+			h.Advance(59 * time.Minute)
+			h.storeAgain("a", "ehr")
+			h.Advance(time.Minute)
+			h.Sweep()
+			h.store("a", "ehr")
+		},
+	},
 	{name: "jump: a clock that is set back deletes nothing too early", settings: keepDelivered, test: func(h *harness) {
 		h.store("before", "lab")
 		h.Jump(-far)
 		h.storeOneOfEach()
 		h.wantOneOfEach()
 		h.Jump(far)
-		h.wantOneOfEach()
+		// Of the time of receipt only the wrong clock is known, so that a trace counts as
+		// older than the window, but nothing is deleted by that.
+		check := func() {
+			h.Helper()
+			h.Sweep()
+			for _, id := range oneOfEach {
+				h.wantPayload(id, nil)
+			}
+		}
+		check()
 		h.Advance(23 * time.Hour)
-		h.wantOneOfEach()
+		check()
 	}},
 }

@@ -2,7 +2,6 @@ package queuetest
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -16,29 +15,8 @@ func (h *harness) replay(s queue.ReplaySelection, want queue.Replayed) {
 	}
 }
 
-// storeMany stores events from several goroutines at once, for ehr unless others
-// are named.
-func (h *harness) storeMany(ids []string, upstreams ...string) {
-	h.Helper()
-	if len(upstreams) == 0 {
-		upstreams = []string{"ehr"}
-	}
-	var wg sync.WaitGroup
-	const writers = 32
-	for w := range writers {
-		wg.Go(func() {
-			for i := w; i < len(ids); i += writers {
-				if _, err := h.Store(h.Context(), queue.Item{Event: Event(ids[i], h.Now()), Upstreams: upstreams}); err != nil {
-					h.Errorf("Store(%s): %v", ids[i], err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
 var replaying = []testCase{
-	{name: "replay: a delivery whose outcome was just told is no longer claimed", test: func(h *harness) {
+	{name: "replay: a delivery whose outcome was just settled is not claimed", test: func(h *harness) {
 		h.store("a", "ehr")
 		d := h.claimOne("ehr", "a")
 		h.Settle(queue.Outcome{Delivery: d, At: h.Now(), State: queue.Pending, Result: queue.Failure, Used: true, Next: h.Now().Add(24 * time.Hour)})
@@ -50,7 +28,7 @@ var replaying = []testCase{
 	{name: "replay: a dead event with a fresh budget and its history", test: func(h *harness) {
 		h.store("a", "ehr")
 		h.retry(h.claimOne("ehr", "a"), 0)
-		h.kill(h.claimOne("ehr", "a"))
+		h.fail(h.claimOne("ehr", "a"))
 		h.replay(queue.ReplaySelection{IDs: []string{"a"}}, queue.Replayed{Deliveries: 1})
 		if s := h.stats().Upstreams["ehr"]; s.Pending != 1 || s.Dead != 0 {
 			h.Fatalf("stats %+v, want one pending", s)
@@ -67,18 +45,18 @@ var replaying = []testCase{
 		}
 		h.wantPayload("a", queue.ErrNoPayload)
 		h.wait(h.settings.HistoryRetention)
-		h.gone("a")
+		h.wantGone("a")
 	}},
 	{name: "replay: one upstream of an event", test: func(h *harness) {
 		h.store("a", "ehr", "warehouse")
-		h.kill(h.claimOne("ehr", "a"))
-		h.kill(h.claimOne("warehouse", "a"))
+		h.fail(h.claimOne("ehr", "a"))
+		h.fail(h.claimOne("warehouse", "a"))
 		h.replay(queue.ReplaySelection{IDs: []string{"a"}, Upstreams: []string{"ehr"}}, queue.Replayed{Deliveries: 1})
 		h.wantIDs(h.claim("warehouse", 10))
 		h.deliver(h.claimOne("ehr", "a"))
-		h.wantPayload("a", nil) // warehouse's is dead still
+		h.wantPayload("a", nil) // the delivery to warehouse is still dead
 		h.wait(h.settings.DeadRetention)
-		h.gone("a")
+		h.wantGone("a")
 	}},
 	{name: "replay: a delivered event whose payload is kept", settings: func(s *queue.Settings) { s.KeepDelivered = time.Hour }, test: func(h *harness) {
 		h.store("a", "ehr")
@@ -93,7 +71,7 @@ var replaying = []testCase{
 		h.wait(time.Hour)
 		h.wantPayload("a", queue.ErrNoPayload)
 	}},
-	{name: "replay: all or none of those named", test: func(h *harness) {
+	{name: "replay: by id all or none", test: func(h *harness) {
 		everyState(h)
 		for _, c := range []struct {
 			id   string
@@ -101,64 +79,64 @@ var replaying = []testCase{
 		}{
 			{"unknown", queue.ErrNotFound},
 			{"delivered", queue.ErrNoPayload},
-			{"nobody", queue.ErrNoPayload},
+			{"no upstream", queue.ErrNoPayload},
 			{"quarantined", queue.ErrInvalid},
 		} {
 			_, err := h.Replay(h.Context(), queue.ReplaySelection{IDs: []string{"dead", c.id}})
 			h.wantErr("Replay with "+c.id, err, c.want)
 		}
-		_, err := h.Replay(h.Context(), queue.ReplaySelection{IDs: []string{"dead"}, Upstreams: []string{"warehouse", "nobody"}})
-		h.wantErr("Replay for an upstream that it is not for", err, queue.ErrNotFound)
+		_, err := h.Replay(h.Context(), queue.ReplaySelection{IDs: []string{"dead"}, Upstreams: []string{"warehouse", "unknown"}})
+		h.wantErr("Replay for an upstream without a delivery of it", err, queue.ErrNotFound)
 		if got := delivery(h.record("dead"), "ehr").State; got != queue.Dead {
-			h.Fatalf("dead became %s by a replay that was refused", got)
+			h.Fatalf("dead became %s by a replay that returned an error", got)
 		}
 	}},
-	{name: "replay: the dead of one upstream or of all", test: func(h *harness) {
+	{name: "replay: dead deliveries to one upstream or to all", test: func(h *harness) {
 		for _, id := range []string{"a", "b"} {
 			h.store(id, "ehr", "warehouse")
-			h.kill(h.claimOne("ehr", id))
-			h.kill(h.claimOne("warehouse", id))
+			h.fail(h.claimOne("ehr", id))
+			h.fail(h.claimOne("warehouse", id))
 		}
-		h.store("alive", "ehr")
-		h.replay(queue.ReplaySelection{Dead: true, Upstreams: []string{"ehr"}}, queue.Replayed{Deliveries: 2})
-		h.wantIDs(h.claim("ehr", 10), "a", "b", "alive")
+		h.store("pending", "ehr")
+		h.replay(queue.ReplaySelection{State: queue.Dead, Upstreams: []string{"ehr"}}, queue.Replayed{Deliveries: 2})
+		h.wantIDs(h.claim("ehr", 10), "a", "b", "pending")
 		h.wantIDs(h.claim("warehouse", 10))
-		h.replay(queue.ReplaySelection{Dead: true}, queue.Replayed{Deliveries: 2})
+		h.replay(queue.ReplaySelection{State: queue.Dead}, queue.Replayed{Deliveries: 2})
 		h.wantIDs(h.claim("warehouse", 10), "a", "b")
-		h.replay(queue.ReplaySelection{Dead: true}, queue.Replayed{})
+		h.replay(queue.ReplaySelection{State: queue.Dead}, queue.Replayed{})
 	}},
-	{name: "replay: an event dead for two is two deliveries", test: func(h *harness) {
-		for _, s := range []queue.ReplaySelection{{Dead: true}, {IDs: []string{"a"}}, {Since: h.Now()}} {
+	{name: "replay: an event that is dead for two upstreams is two deliveries", test: func(h *harness) {
+		for _, s := range []queue.ReplaySelection{{State: queue.Dead}, {IDs: []string{"a"}}, {Since: h.Now()}} {
 			h.store("a", "ehr", "warehouse")
-			h.kill(h.claimOne("ehr", "a"))
-			h.kill(h.claimOne("warehouse", "a"))
+			h.fail(h.claimOne("ehr", "a"))
+			h.fail(h.claimOne("warehouse", "a"))
 			h.replay(s, queue.Replayed{Deliveries: 2})
 			h.claimOne("ehr", "a")
 			h.claimOne("warehouse", "a")
 			h.purge(queue.PurgeSelection{IDs: []string{"a"}, Force: true}, 1)
 		}
 	}},
-	{name: "replay: deliveries to other upstreams are left alone", test: func(h *harness) {
+	{name: "replay: deliveries to other upstreams stay as they are", test: func(h *harness) {
 		h.store("old", "old")
-		h.kill(h.claimOne("old", "old"))
+		h.fail(h.claimOne("old", "old"))
 		h.store("both", "ehr", "old", "warehouse")
-		h.kill(h.claimOne("old", "both"))
-		h.kill(h.claimOne("ehr", "both"))
-		h.kill(h.claimOne("warehouse", "both"))
+		h.fail(h.claimOne("old", "both"))
+		h.fail(h.claimOne("ehr", "both"))
+		h.fail(h.claimOne("warehouse", "both"))
 		configured := []string{"ehr", "warehouse"}
 		_, err := h.Replay(h.Context(), queue.ReplaySelection{IDs: []string{"both", "old"}, Upstreams: configured})
-		h.wantErr("Replay of an event that is for none of the upstreams", err, queue.ErrNotFound)
-		h.states("both", "ehr dead", "old dead", "warehouse dead")
-		h.replay(queue.ReplaySelection{Dead: true, Upstreams: configured}, queue.Replayed{Deliveries: 2})
-		h.states("both", "ehr pending", "old dead", "warehouse pending")
-		h.states("old", "old dead")
+		h.wantErr("Replay of an event without a delivery to any of the upstreams", err, queue.ErrNotFound)
+		h.wantStates("both", queue.Dead, "ehr dead", "old dead", "warehouse dead")
+		h.replay(queue.ReplaySelection{State: queue.Dead, Upstreams: configured}, queue.Replayed{Deliveries: 2})
+		h.wantStates("both", queue.Dead, "ehr pending", "old dead", "warehouse pending")
+		h.wantStates("old", queue.Dead, "old dead")
 		h.replay(queue.ReplaySelection{Since: h.Now(), Upstreams: configured}, queue.Replayed{Deliveries: 2})
 		h.replay(queue.ReplaySelection{IDs: []string{"both"}, Upstreams: []string{"ehr"}}, queue.Replayed{Deliveries: 1})
-		h.states("both", "ehr pending", "old dead", "warehouse pending")
+		h.wantStates("both", queue.Dead, "ehr pending", "old dead", "warehouse pending")
 	}},
-	{name: "replay: what was received since", settings: func(s *queue.Settings) { s.KeepDelivered = time.Hour }, test: func(h *harness) {
+	{name: "replay: events that were received since a time", settings: func(s *queue.Settings) { s.KeepDelivered = time.Hour }, test: func(h *harness) {
 		h.store("old", "ehr")
-		h.kill(h.claimOne("ehr", "old"))
+		h.fail(h.claimOne("ehr", "old"))
 		h.Advance(time.Minute)
 		since := h.Now()
 		h.store("claimed", "ehr")
@@ -166,12 +144,16 @@ var replaying = []testCase{
 		h.store("delivered", "ehr")
 		h.deliver(h.claimOne("ehr", "delivered"))
 		h.store("dead", "ehr")
-		h.kill(h.claimOne("ehr", "dead"))
+		h.fail(h.claimOne("ehr", "dead"))
 		h.store("retry", "ehr")
 		h.retry(h.claimOne("ehr", "retry"), time.Hour)
-		h.quarantine("quarantined")
-		h.store("nobody")
-		h.replay(queue.ReplaySelection{Since: since}, queue.Replayed{Deliveries: 3})
+		h.storeItem(queue.Item{Event: Event("late", since.Add(-time.Second)), Upstreams: []string{"ehr"}}, false)
+		h.fail(h.claimOne("ehr", "late")) // it was received before and stored after
+		h.setAside("quarantined", queue.Quarantined)
+		h.setAside("unrouted", queue.Unrouted)
+		h.setAside("unconfirmed", queue.Unconfirmed)
+		h.store("no upstream")
+		h.replay(queue.ReplaySelection{Since: since, Route: routeTo("ehr")}, queue.Replayed{Deliveries: 3})
 		ds := h.claim("ehr", 10)
 		h.wantIDs(ds, "delivered", "dead", "retry")
 		if d := ds[2]; d.Attempts != 0 || d.Used != 0 {
@@ -183,11 +165,11 @@ var replaying = []testCase{
 		h.store("delivered", "ehr")
 		h.deliver(h.claimOne("ehr", "delivered"))
 		h.store("dead", "ehr")
-		h.kill(h.claimOne("ehr", "dead"))
+		h.fail(h.claimOne("ehr", "dead"))
 		h.replay(queue.ReplaySelection{Since: since}, queue.Replayed{Deliveries: 1, WithoutPayload: 1})
 		h.replay(queue.ReplaySelection{Since: since, Upstreams: []string{"warehouse"}}, queue.Replayed{})
 	}},
-	{name: "replay: a claimed delivery is left to its claim", test: func(h *harness) {
+	{name: "replay: a claimed delivery is skipped", test: func(h *harness) {
 		h.store("a", "ehr")
 		d := h.claimOne("ehr", "a")
 		h.replay(queue.ReplaySelection{IDs: []string{"a"}}, queue.Replayed{})
@@ -196,16 +178,8 @@ var replaying = []testCase{
 		h.wantPayload("a", queue.ErrNoPayload)
 	}},
 	{name: "replay: more events than one transaction takes", test: func(h *harness) {
-		ids := make([]string, 450)
-		for i := range ids {
-			ids[i] = fmt.Sprint("e", i)
-		}
-		h.storeMany(ids)
-		for _, d := range h.claim("ehr", len(ids)) {
-			h.Queue.Settle(queue.Outcome{Delivery: d, At: h.Now(), State: queue.Dead, Result: queue.Failure, Used: true})
-		}
-		h.Flush()
-		h.replay(queue.ReplaySelection{Dead: true}, queue.Replayed{Deliveries: len(ids)})
+		ids := h.storeManyDead(450)
+		h.replay(queue.ReplaySelection{State: queue.Dead}, queue.Replayed{Deliveries: len(ids)})
 		if ds := h.claim("ehr", len(ids)+1); len(ds) != len(ids) {
 			h.Fatalf("%d deliveries are due, want %d", len(ds), len(ids))
 		}
@@ -214,8 +188,12 @@ var replaying = []testCase{
 		for _, s := range []queue.ReplaySelection{
 			{},
 			{Upstreams: []string{"ehr"}},
-			{IDs: []string{"a"}, Dead: true},
-			{Dead: true, Since: h.Now()},
+			{IDs: []string{"a"}, State: queue.Dead},
+			{State: queue.Pending},
+			{State: queue.Delivered},
+			{State: queue.Quarantined},
+			{State: queue.Unrouted, Since: h.Now()},
+			{State: queue.Dead, Since: h.Now()},
 		} {
 			_, err := h.Replay(h.Context(), s)
 			h.wantErr(fmt.Sprintf("Replay(%+v)", s), err, queue.ErrInvalid)

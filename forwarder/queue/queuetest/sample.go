@@ -9,14 +9,28 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// Reason is why the suite's quarantined events are.
+// Reason is the reason of the suite's quarantined events.
 const Reason = "created_at is missing"
 
+// PlantedText is in every part of a sample event that must be sealed.
+const PlantedText = "MARKER-of-a-patient-MARKER"
+
+// An Option changes a sample event.
+type Option func(*event.Event)
+
+// Subject sets the event's subject.
+func Subject(s string) Option { return func(e *event.Event) { e.Subject = s } }
+
+// Type sets the event's type, given the short one.
+func Type(short string) Option {
+	return func(e *event.Event) { e.Type = event.TypePrefix(e.Provider) + short }
+}
+
 // Event returns an event with every field set, received at the time.
-func Event(id string, receivedAt time.Time) *event.Event {
+func Event(id string, receivedAt time.Time, options ...Option) *event.Event {
 	body := []byte(`{"event":"note.generated","note_id":"` + id + `","data":{"plan":"` + PlantedText + `"}}`)
 	start := bytes.Index(body, []byte(`{"plan"`))
-	return &event.Event{
+	e := &event.Event{
 		ID:          id,
 		Source:      "https://soapnoteapi.com",
 		Type:        "com.soapnoteapi.note.generated",
@@ -39,10 +53,20 @@ func Event(id string, receivedAt time.Time) *event.Event {
 		Proof:       []event.Field{{Name: "X-Soapnoteapi-Signature", Value: PlantedText}},
 		Query:       "user_id=" + PlantedText,
 	}
+	for _, o := range options {
+		o(e)
+	}
+	return e
 }
 
-// PlantedText stands in every part of a sample event that must be sealed.
-const PlantedText = "MARKER-of-a-patient-MARKER"
+// asideItem returns an item that is stored without deliveries.
+func asideItem(e *event.Event, s queue.State) queue.Item {
+	it := queue.Item{Event: e, State: s}
+	if s == queue.Quarantined {
+		it.Reason = Reason
+	}
+	return it
+}
 
 // same reports whether an event came back as it was stored.
 func same(got, want *event.Event) bool {

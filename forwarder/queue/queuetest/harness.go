@@ -1,0 +1,276 @@
+package queuetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// A harness is what a case works with.
+type harness struct {
+	testing.TB
+	*Engine
+	*Clock
+	settings queue.Settings
+}
+
+// reopen closes the queue and opens it again.
+func (h *harness) reopen() { h.Queue = h.Engine.Reopen(h.settings) }
+
+// wait advances the clock and has the engine sweep.
+func (h *harness) wait(d time.Duration) {
+	h.Helper()
+	h.stats() // or the engine might still be working on what was stored before
+	h.Advance(d)
+	h.Sweep()
+}
+
+// store stores a new event.
+func (h *harness) store(id string, upstreams ...string) {
+	h.Helper()
+	h.storeItem(queue.Item{Event: Event(id, h.Now()), Upstreams: upstreams}, false)
+}
+
+// storeAgain stores an event that is a duplicate.
+func (h *harness) storeAgain(id string, upstreams ...string) {
+	h.Helper()
+	h.storeItem(queue.Item{Event: Event(id, h.Now()), Upstreams: upstreams}, true)
+}
+
+// setAside stores a new event in a state without deliveries.
+func (h *harness) setAside(id string, s queue.State) {
+	h.Helper()
+	h.storeItem(asideItem(Event(id, h.Now()), s), false)
+}
+
+func (h *harness) storeItem(it queue.Item, duplicate bool) {
+	h.Helper()
+	r, err := h.Store(h.Context(), it)
+	if err != nil || r.Duplicate != duplicate {
+		h.Fatalf("Store(%s): %+v, %v; want duplicate %t", it.Event.ID, r, err, duplicate)
+	}
+}
+
+// tryStore stores with a context that ends.
+func (h *harness) tryStore(id string, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(h.Context(), within)
+	defer cancel()
+	_, err := h.Store(ctx, queue.Item{Event: Event(id, h.Now()), Upstreams: []string{"ehr"}})
+	return err
+}
+
+// storeMany stores events from several goroutines at once, for ehr unless other
+// upstreams are named.
+func (h *harness) storeMany(ids []string, upstreams ...string) {
+	h.Helper()
+	if len(upstreams) == 0 {
+		upstreams = []string{"ehr"}
+	}
+	var wg sync.WaitGroup
+	const writers = 32
+	for w := range writers {
+		wg.Go(func() {
+			for i := w; i < len(ids); i += writers {
+				if _, err := h.Store(h.Context(), queue.Item{Event: Event(ids[i], h.Now()), Upstreams: upstreams}); err != nil {
+					h.Errorf("Store(%s): %v", ids[i], err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// storeManyDead stores events and has the deliveries of all of them end as dead.
+func (h *harness) storeManyDead(n int) []string {
+	h.Helper()
+	ids := numbered("e", n)
+	h.storeMany(ids)
+	for _, d := range h.claim("ehr", n) {
+		h.Queue.Settle(queue.Outcome{Delivery: d, At: h.Now(), State: queue.Dead, Result: queue.Failure, Used: true})
+	}
+	h.Flush()
+	return ids
+}
+
+// numbered returns n ids.
+func numbered(prefix string, n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprint(prefix, i)
+	}
+	return ids
+}
+
+// claim claims up to n first and n retried deliveries.
+func (h *harness) claim(upstream string, n int) []queue.Delivery {
+	h.Helper()
+	return h.claimed(upstream, queue.Want{First: n, Retry: n}).Deliveries
+}
+
+func (h *harness) claimed(upstream string, want queue.Want) queue.Claimed {
+	h.Helper()
+	h.stats() // what was stored is due then
+	c, err := h.Claim(upstream, h.Now(), want)
+	if err != nil {
+		h.Fatalf("Claim(%s): %v", upstream, err)
+	}
+	return c
+}
+
+// claimOne claims the delivery of the one event that is due.
+func (h *harness) claimOne(upstream, id string) queue.Delivery {
+	h.Helper()
+	ds := h.claim(upstream, 10)
+	h.wantIDs(ds, id)
+	return ds[0]
+}
+
+func (h *harness) wantIDs(ds []queue.Delivery, want ...string) {
+	h.Helper()
+	got := make([]string, len(ds))
+	for i, d := range ds {
+		got[i] = d.EventID
+	}
+	if !slices.Equal(got, want) {
+		h.Fatalf("claimed %v, want %v", got, want)
+	}
+}
+
+// settle records an outcome and waits until it is durable.
+func (h *harness) settle(d queue.Delivery, o queue.Outcome) {
+	h.Helper()
+	o.Delivery, o.At = d, h.Now()
+	h.Queue.Settle(o)
+	h.Flush()
+}
+
+func (h *harness) deliver(d queue.Delivery) {
+	h.Helper()
+	h.settle(d, queue.Outcome{State: queue.Delivered, Result: queue.Success, Status: 200, Used: true})
+}
+
+// fail has a delivery end as dead.
+func (h *harness) fail(d queue.Delivery) {
+	h.Helper()
+	h.settle(d, queue.Outcome{State: queue.Dead, Result: queue.Failure, Status: 422, Used: true})
+}
+
+func (h *harness) retry(d queue.Delivery, in time.Duration) {
+	h.Helper()
+	h.settle(d, queue.Outcome{State: queue.Pending, Result: queue.Failure, Status: 500, Used: true, Next: h.Now().Add(in)})
+}
+
+func (h *harness) record(id string) queue.Record {
+	h.Helper()
+	r, err := h.Queue.Event(h.Context(), id)
+	if err != nil {
+		h.Fatalf("Event(%s): %v", id, err)
+	}
+	return r
+}
+
+func (h *harness) stats() queue.Stats {
+	h.Helper()
+	s, err := h.Stats()
+	if err != nil {
+		h.Fatalf("Stats: %v", err)
+	}
+	return s
+}
+
+// list reads all pages of a listing and returns the ids.
+func (h *harness) list(f queue.Filter) []string {
+	h.Helper()
+	ids := []string{}
+	for {
+		p, err := h.Events(h.Context(), f)
+		if err != nil {
+			h.Fatalf("Events(%+v): %v", f, err)
+		}
+		if len(p.Records) > f.Limit || (len(p.Records) == 0 && p.Next != "") {
+			h.Fatalf("Events(%+v): a page of %d records with cursor %q", f, len(p.Records), p.Next)
+		}
+		for _, r := range p.Records {
+			ids = append(ids, r.ID)
+		}
+		if p.Next == "" {
+			return ids
+		}
+		f.Cursor = p.Next
+	}
+}
+
+func (h *harness) wantErr(what string, err, want error) {
+	h.Helper()
+	if !errors.Is(err, want) {
+		h.Fatalf("%s: %v, want an error that is %q", what, err, want)
+	}
+}
+
+func (h *harness) wantPayload(id string, want error) {
+	h.Helper()
+	e, err := h.Payload(h.Context(), id)
+	if want != nil {
+		h.wantErr("Payload("+id+")", err, want)
+		return
+	}
+	if err != nil || e.ID != id {
+		h.Fatalf("Payload(%s): %v, %v", id, e, err)
+	}
+}
+
+// wantStates checks the states of an event and of its deliveries, those each as
+// "upstream state".
+func (h *harness) wantStates(id string, state queue.State, want ...string) {
+	h.Helper()
+	r := h.record(id)
+	got := make([]string, len(r.Deliveries))
+	for i, d := range r.Deliveries {
+		got[i] = fmt.Sprint(d.Upstream, " ", d.State)
+	}
+	if r.State != state || !slices.Equal(got, want) {
+		h.Fatalf("%s is %s with deliveries %v, want %s with %v", id, r.State, got, state, want)
+	}
+}
+
+// wantLeft checks which events are in the store, newest first.
+func (h *harness) wantLeft(want ...string) {
+	h.Helper()
+	if got := h.list(queue.Filter{Limit: 100}); !slices.Equal(got, want) {
+		h.Fatalf("%v are in the store, want %v", got, want)
+	}
+}
+
+// wantGone checks that an event is not in the store.
+func (h *harness) wantGone(id string) {
+	h.Helper()
+	_, err := h.Queue.Event(h.Context(), id)
+	h.wantErr("Event("+id+")", err, queue.ErrNotFound)
+	h.wantPayload(id, queue.ErrNotFound)
+	if slices.Contains(h.list(queue.Filter{Limit: 100}), id) {
+		h.Fatalf("%s is listed", id)
+	}
+}
+
+// wantEmpty checks that the store counts nothing.
+func (h *harness) wantEmpty() {
+	h.Helper()
+	s := h.stats()
+	if s.Bytes != 0 || s.Quarantined != 0 || s.Unrouted != 0 || s.Unconfirmed != 0 || len(s.Upstreams) != 0 {
+		h.Fatalf("stats %+v, want none", s)
+	}
+}
+
+// has reports whether the engine has a hook, and logs where it has not.
+func (h *harness) has(hook bool, name string) bool {
+	if !hook {
+		h.Logf("not tested: this engine has no %s", name)
+	}
+	return hook
+}

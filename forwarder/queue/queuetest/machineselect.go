@@ -1,0 +1,192 @@
+package queuetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+func (m *machine) replay(r *rapid.T) {
+	var s queue.ReplaySelection
+	switch rapid.IntRange(0, 2).Draw(r, "kind") {
+	case 0:
+		s.IDs = m.ids(r)
+	case 1:
+		s.State = rapid.SampledFrom([]queue.State{queue.Dead, queue.Dead, queue.Unrouted, queue.Unconfirmed}).Draw(r, "state")
+	default:
+		s.Since = m.clock.Now().Add(-someDuration.Draw(r, "ago"))
+	}
+	s.Upstreams = fanOuts.Draw(r, "upstreams")
+	if routes := fanOuts.Draw(r, "routes"); routes != nil {
+		s.Route = func(*event.Event) []string { return routes }
+	}
+	got, err := m.engine.Replay(r.Context(), s)
+	want, refused := m.model.replay(s)
+	if got != want || !refusedAs(err, refused) {
+		r.Fatalf("Replay(%+v): %+v, %v; want %+v, %v", s, got, err, want, refused)
+	}
+}
+
+func (m *machine) purge(r *rapid.T) {
+	s := queue.PurgeSelection{DryRun: rapid.IntRange(0, 3).Draw(r, "dry run") == 0}
+	switch rapid.IntRange(0, 2).Draw(r, "kind") {
+	case 0:
+		s.IDs, s.Force = m.ids(r), rapid.Bool().Draw(r, "force")
+	case 1:
+		s.State = rapid.SampledFrom([]queue.State{queue.Dead, queue.Quarantined, queue.Unrouted, queue.Unconfirmed}).Draw(r, "state")
+		if rapid.Bool().Draw(r, "before") {
+			s.Before = m.clock.Now().Add(-someDuration.Draw(r, "ago"))
+		}
+	default:
+		s.Upstream = someUpstreams.Draw(r, "upstream")
+	}
+	got, err := m.engine.Purge(r.Context(), s)
+	want, refused := m.model.purge(s)
+	if got != want || !refusedAs(err, refused) {
+		r.Fatalf("Purge(%+v): %d, %v; want %d, %v", s, got, err, want, refused)
+	}
+}
+
+// refusedAs reports whether an error is one of those, or nil where there are none.
+func refusedAs(err error, refused []error) bool {
+	if len(refused) == 0 {
+		return err == nil
+	}
+	return slices.ContainsFunc(refused, func(want error) bool { return errors.Is(err, want) })
+}
+
+// ids returns ids of events that may or may not be in the store.
+func (m *machine) ids(r *rapid.T) []string {
+	return rapid.SliceOfNDistinct(someIDs, 1, 2, rapid.ID[string]).Draw(r, "ids")
+}
+
+// compact starts a compaction, or waits for the one that has run beside everything
+// else since it was last called.
+func (m *machine) compact(r *rapid.T) {
+	c, ok := m.engine.Queue.(queue.Compacter)
+	if !ok {
+		r.Skip("the engine has nothing to compact")
+	}
+	if m.compacted == nil {
+		ended := make(chan error, 1)
+		m.compacted = ended
+		go func() {
+			_, err := c.Compact(context.Background(), nil)
+			ended <- err
+		}()
+		return
+	}
+	if err := <-m.compacted; err != nil {
+		r.Fatalf("Compact: %v", err)
+	}
+	m.compacted = nil
+}
+
+// endCompaction waits for the compaction in a queue that has been closed or killed,
+// and ignores its error.
+func (m *machine) endCompaction() {
+	if m.compacted == nil {
+		return
+	}
+	select {
+	case err := <-m.compacted:
+		_ = err // it may have been interrupted
+	case <-time.After(time.Minute):
+		panic("a compaction does not end")
+	}
+	m.compacted = nil
+}
+
+// A bookmark is the cursor that a page ended with, and the event that is last on it.
+type bookmark struct {
+	filter  queue.Filter
+	arrival int // in the model; what is listed next arrived before
+}
+
+// maxBookmarks is how many are kept to be used later.
+const maxBookmarks = 8
+
+var (
+	allStates    = append([]queue.State{""}, queue.States...)
+	allUpstreams = []string{"", "ehr", "warehouse", "unknown"}
+	someLimits   = rapid.IntRange(1, 4)
+)
+
+// filter returns any filter.
+func (m *machine) filter(r *rapid.T) queue.Filter {
+	f := queue.Filter{
+		State:    rapid.SampledFrom(allStates).Draw(r, "state"),
+		Upstream: rapid.SampledFrom(allUpstreams).Draw(r, "upstream"),
+		Subject:  rapid.SampledFrom([]string{"", "", "note-1", "note-2", "unknown"}).Draw(r, "subject"),
+		Type:     rapid.SampledFrom([]string{"", "", "note.generated", "note.failed", "other", "unknown"}).Draw(r, "type"),
+		Limit:    someLimits.Draw(r, "limit"),
+	}
+	if rapid.Bool().Draw(r, "since") {
+		f.Since = m.clock.Now().Add(-someDuration.Draw(r, "ago"))
+	}
+	return f
+}
+
+// page reads some pages of a listing, from the beginning or from where an earlier
+// one ended, whatever has happened since.
+func (m *machine) page(r *rapid.T) {
+	b := bookmark{arrival: math.MaxInt, filter: m.filter(r)}
+	if len(m.bookmarks) > 0 && rapid.Bool().Draw(r, "resume") {
+		b = rapid.SampledFrom(m.bookmarks).Draw(r, "bookmark")
+	}
+	for more := true; more && rapid.IntRange(0, 3).Draw(r, "end") > 0; {
+		b.filter.Limit = someLimits.Draw(r, "limit")
+		if b, more = m.readPage(r, b); more {
+			m.bookmarks = append(m.bookmarks, b)
+			m.bookmarks = m.bookmarks[max(0, len(m.bookmarks)-maxBookmarks):]
+		}
+	}
+}
+
+// readPage reads one page and compares it. It reports whether there is another, and
+// where that begins.
+func (m *machine) readPage(r *rapid.T, b bookmark) (next bookmark, more bool) {
+	f := b.filter
+	want := m.model.list(f)
+	want = slices.DeleteFunc(want, func(e *modelEvent) bool { return e.arrival >= b.arrival })
+	more = len(want) > f.Limit
+	want = want[:min(f.Limit, len(want))]
+	p, err := m.engine.Events(r.Context(), f)
+	if err != nil || len(p.Records) != len(want) || (p.Next != "") != more {
+		r.Fatalf("Events(%+v): %+v, %v; want %d records, and more: %t", f, p, err, len(want), more)
+	}
+	for i, e := range want {
+		if got := p.Records[i]; fmt.Sprint(got) != fmt.Sprint(e.record()) {
+			r.Fatalf("Events(%+v): record %+v at %d, want %+v", f, got, i, e.record())
+		}
+	}
+	if more {
+		b.filter.Cursor, b.arrival = p.Next, want[len(want)-1].arrival
+	}
+	return b, more
+}
+
+// compareListings reads the listings of each state and upstream and some others.
+func (m *machine) compareListings(r *rapid.T) {
+	limit := someLimits.Draw(r, "limit")
+	filters := []queue.Filter{m.filter(r), m.filter(r), m.filter(r)}
+	for _, state := range allStates {
+		for _, upstream := range allUpstreams {
+			filters = append(filters, queue.Filter{State: state, Upstream: upstream, Limit: limit})
+		}
+	}
+	for _, f := range filters {
+		b := bookmark{arrival: math.MaxInt, filter: f}
+		for more := true; more; {
+			b, more = m.readPage(r, b)
+		}
+	}
+}
