@@ -32,7 +32,7 @@ type App struct {
 	// 24h.
 	DedupeWindow caddy.Duration `json:"dedupe_window,omitempty"`
 
-	// How long dead and quarantined events are kept. Default: 14d.
+	// How long dead, quarantined and unrouted events are kept. Default: 14d.
 	DeadRetention caddy.Duration `json:"dead_retention,omitempty"`
 
 	// How long the trace of delivered events is kept, without payload.

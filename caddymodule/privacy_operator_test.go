@@ -2,8 +2,8 @@ package caddymodule
 
 import (
 	"net/http"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,16 +84,10 @@ func (s *privateSite) typed(seen evidence) {
 		s.t.Fatal(err)
 	}
 	for _, file := range files {
-		seen[filepath.Base(file)+", before it is compacted"] = []byte(fileText(s.t, file))
+		seen[filepath.Base(file)+", while the gateway runs"] = []byte(fileText(s.t, file))
 	}
-	old, err := os.Open(path) // a file that is open keeps its identity
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer old.Close()
-	before, err := old.Stat()
-	if err != nil {
-		s.t.Fatal(err)
+	if !slices.Contains(files, path+"-wal") {
+		s.t.Errorf("the queue's files are %q, want one that ends with -wal among them", files)
 	}
 	id := soapnoteID(s.patient(1))
 	wrong := s.soapnote("/soapnote", s.patient(1), set(verifier.SignatureHeader, strings.Repeat("0badf00d", 8)))
@@ -148,8 +142,5 @@ func (s *privateSite) typed(seen evidence) {
 				seen.add("the command "+args[0], r.err.Error())
 			}
 		}
-	}
-	if after, err := os.Stat(path); err != nil || os.SameFile(before, after) {
-		s.t.Errorf("the queue's file is no compacted copy: %v", err)
 	}
 }

@@ -22,6 +22,12 @@ const (
 	plantedTraceState = "a tracestate"
 )
 
+// What becomes an event's subject.
+const (
+	plantedNote          = "a note_id"
+	plantedTranscription = "a transcription's id"
+)
+
 // query is planted in every request: values, names, and what is neither.
 func (s *privateSite) query() string {
 	return "?user_id=" + s.place("a query value") + "&" + s.place("a query name") + "=1&file=" + s.place("a file name in a query") + ".m4a" +
@@ -32,7 +38,7 @@ func (s *privateSite) query() string {
 func (s *privateSite) patient(n int) string {
 	return fmt.Sprintf(`{"event":"note.generated","note_id":"%s","status":"completed","created_at":"2026-03-19T15:30:00.000Z",`+
 		`"data":{"subjective":"é \"%s\" \ud800","%s":%d,"expires_at":"%s","filename":"%s.m4a"},"%s":"%s"}`,
-		s.place("a note_id"), s.place("patient text"), s.place("a member's name in data"), n, s.place("an expires_at"),
+		s.place(plantedNote), s.place("patient text"), s.place("a member's name in data"), n, s.place("an expires_at"),
 		s.place("a file name in data"), s.place("an unknown member's name"), s.place("an unknown member"))
 }
 
@@ -46,7 +52,7 @@ func (s *privateSite) strange() string {
 // spoken is a transcription with more than Soniox sends today.
 func (s *privateSite) spoken(n int) string {
 	return fmt.Sprintf(`{"id":"%s-%d","status":"completed","filename":"%s.m4a","%s":1,"text":"%s"}`,
-		s.place("a transcription's id"), n, s.place("a file name"), s.place("a transcription's member's name"), s.place("a transcript"))
+		s.place(plantedTranscription), n, s.place("a file name"), s.place("a transcription's member's name"), s.place("a transcript"))
 }
 
 // soapnote makes a request of SOAPNoteAPI. Whatever becomes of its headers, the

@@ -100,6 +100,9 @@ func (s *privateSite) mustHoldNothing(seen evidence) {
 // public says what may be told where.
 func public(where, what string) bool {
 	what, _, _ = strings.Cut(what, ", in ")
+	if what == plantedNote || what == plantedTranscription {
+		return namesSubjects(where)
+	}
 	switch where {
 	case "the admin API at /config/", "autosave.json", "the command adapt":
 		return what == literalPassword || what == literalToken
@@ -107,6 +110,16 @@ func public(where, what string) bool {
 		return what == plantedUserAgent || what == plantedForwarded || what == plantedTraceState
 	}
 	return false
+}
+
+// namesSubjects reports whether the subjects of events may be where it says: in the
+// log, the audit trail, the queue's files, and what operators ask about events.
+func namesSubjects(where string) bool {
+	switch where {
+	case "caddy.log", "unfiltered.log", "audit.log", "what Caddy prints":
+		return true
+	}
+	return strings.Contains(where, ".db") || strings.HasPrefix(where, "the admin API at /scribegate/events") || strings.HasPrefix(where, "the command ")
 }
 
 // sent plants the signatures that a delivery came with.
@@ -192,22 +205,21 @@ func (s *privateSite) complete(seen evidence) {
 	seen.mustHold(s.t, map[string][]string{
 		"caddy.log":      caddys,
 		"unfiltered.log": own,
-		"audit.log":      {`"accepted"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"left_out"`, `"delivered"`, `"dead"`, `"payload_read"`, `"replayed"`, `"purged"`},
+		"audit.log":      {`"subject":"` + s.place(plantedNote) + `"`, `"subject":"` + s.place(plantedTranscription) + `-1"`, `"accepted"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"left_out"`, `"delivered"`, `"dead"`, `"payload_read"`, `"replayed"`, `"purged"`},
 		"the events":     {eventDeadLetter, eventUpstreamPaused, eventUpstreamResumed, eventRejected, soapnoteID(s.patient(1))},
 		"the spans":      {"site", "inner", "scribegate.receive", "scribegate.deliver", "net/http: abort Handler", "signature_mismatch", "connect_error", soapnoteID(s.patient(1))},
 
-		"standard output":                           {"an upstream sent more than its answer"},
-		"the site's metrics":                        {"scribegate_delivery_attempts_total", "scribegate_requests_rejected_total"},
-		"the admin API at /config/":                 {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
-		"autosave.json":                             {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
-		"sqlite.db":                                 {soapnoteID(s.patient(1))},
-		"sqlite.db, before it is compacted":         {soapnoteID(s.patient(1))},
-		"sqlite.db.journal, before it is compacted": {"scribegate journal"}, // which events it holds is a matter of time
-		"the command send":                          {"200 OK", "400 Bad Request", "401 Unauthorized", "500 Internal", "connection refused"},
-		"the command verify":                        {"signature_mismatch", "signature_malformed", "auth_mismatch", "hint"},
-		"the command export":                        {soapnoteID(s.patient(1)), "payloads are not handed out"},
-		"the command show":                          {"payload kept", "payloads are not handed out"},
-		"the command export of a file":              {soapnoteID(s.patient(1))},
+		"standard output":                   {"an upstream sent more than its answer"},
+		"the site's metrics":                {"scribegate_delivery_attempts_total", "scribegate_requests_rejected_total"},
+		"the admin API at /config/":         {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
+		"autosave.json":                     {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
+		"sqlite.db":                         {soapnoteID(s.patient(1))},
+		"sqlite.db, while the gateway runs": {soapnoteID(s.patient(1))},
+		"the command send":                  {"200 OK", "400 Bad Request", "401 Unauthorized", "500 Internal", "connection refused"},
+		"the command verify":                {"signature_mismatch", "signature_malformed", "auth_mismatch", "hint"},
+		"the command export":                {soapnoteID(s.patient(1)), "payloads are not handed out"},
+		"the command show":                  {"payload kept", "payloads are not handed out"},
+		"the command export of a file":      {soapnoteID(s.patient(1))},
 	})
 }
 

@@ -46,7 +46,7 @@ type site struct {
 // queueOf is the app's option for the queue: the default, or one that is full.
 const (
 	defaultQueue = ""
-	fullQueue    = "queue bolt {\n\t\t\tmax_size 1KiB\n\t\t}"
+	fullQueue    = "queue sqlite {\n\t\t\tmax_size 1KiB\n\t\t}"
 )
 
 func startSite(ctx context.Context, t *testing.T) *site {

@@ -38,6 +38,7 @@ var metrics = []metric{
 	{"scribegate_queue_oldest_pending_seconds", "gauge", map[string][]string{"upstream": upstreams}},
 	{"scribegate_queue_bytes", "gauge", nil},
 	{"scribegate_quarantined_events", "gauge", nil},
+	{"scribegate_queue_unreadable_events", "gauge", nil},
 	{"scribegate_commit_duration_seconds", "histogram", nil},
 	{"scribegate_commit_events", "histogram", nil},
 	{"scribegate_delivery_attempts_total", "counter", map[string][]string{

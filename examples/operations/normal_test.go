@@ -6,8 +6,8 @@ func TestNormal(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ text, want string }{
 		"a table": {
-			"UPSTREAM  PENDING  OLDEST  LAST SUCCESS\nehr            3     12s      1m6s ago\n\nqueue bolt: 3.2 KiB of 10 GiB, 0 quarantined\n",
-			"UPSTREAM PENDING OLDEST LAST SUCCESS\nehr 3 <age> <age> ago\n\nqueue bolt: <size> of <size>, 0 quarantined",
+			"UPSTREAM  PENDING  OLDEST  LAST SUCCESS\nehr            3     12s      1m6s ago\n\nqueue sqlite: 3.2 KiB of 10 GiB, 0 quarantined\n",
+			"UPSTREAM PENDING OLDEST LAST SUCCESS\nehr 3 <age> <age> ago\n\nqueue sqlite: <size> of <size>, 0 quarantined",
 		},
 		"a line of the log": {
 			`{"level":"warn","ts":1795397317.52,"msg":"an upstream is paused","error":"dial tcp 127.0.0.1:9000: connect: connection refused"}`,
