@@ -18,8 +18,9 @@ func init() {
 	caddy.RegisterModule(Admin{})
 }
 
-// Admin is the part of Caddy's admin API under /scribegate/. It tells of events
-// by their ids and states only.
+// Admin is the part of Caddy's admin API under /scribegate/. It returns the ids,
+// subjects and states of events, and payloads only where the configuration allows
+// it.
 type Admin struct {
 	logger *zap.Logger
 	audit  audit
@@ -81,6 +82,11 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 		result, err = a.answer(rt, r, report)
 	}
+	if bytes, ok := result.(byteAnswer); ok {
+		if err = bytes.send(w); err == nil {
+			return nil
+		}
+	}
 	if err != nil {
 		result = errorBody(err)
 	}
@@ -112,7 +118,7 @@ func (a *Admin) answer(rt adminRoute, r *http.Request, report queue.Progress) (a
 	return rt.answer(r.Context(), g, r, report)
 }
 
-// errorBody is what an error is answered with.
+// errorBody returns the answer to a request that failed.
 func errorBody(err error) any {
 	if h, ok := errors.AsType[health](err); ok {
 		return h
@@ -131,7 +137,7 @@ func adminStatus(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, queue.ErrNotFound):
 		return http.StatusNotFound
-	case errors.Is(err, queue.ErrNoPayload), errors.Is(err, queue.ErrPending), errors.Is(err, queue.ErrBusy):
+	case errors.Is(err, queue.ErrNoPayload), errors.Is(err, queue.ErrPending), errors.Is(err, queue.ErrBusy), errors.Is(err, queue.ErrUnrouted):
 		return http.StatusConflict
 	case errors.Is(err, errNotRunning), errors.Is(err, queue.ErrClosed):
 		return http.StatusServiceUnavailable

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -21,14 +20,12 @@ type compacted struct {
 	After  int64 `json:"after"`
 }
 
-// compact has the queue give its free space back, and answers when it has.
-// Whoever closes the connection before gives the compaction up, and the queue is
-// as it was.
+// compact returns the queue's free space to the file system, and answers when that
+// is done. If the client closes the connection before, the compaction is cancelled.
 func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error) {
 	c, ok := g.queue.(queue.Compacter)
 	if !ok {
-		engine, _, _ := strings.Cut(g.key, ":")
-		return nil, adminError{http.StatusNotImplemented, "the engine " + engine + " has nothing to compact"}
+		return nil, adminError{http.StatusNotImplemented, "the engine " + g.engineName() + " has nothing to compact"}
 	}
 	if err := noBody(r); err != nil {
 		return nil, err
@@ -45,11 +42,11 @@ func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, report
 	return compacted{Before: done.Before, After: done.After}, nil
 }
 
-// maxNoBody bounds a body that says nothing, in bytes.
+// maxNoBody bounds a body that is empty but for white space, in bytes.
 const maxNoBody = 1 << 10
 
-// noBody refuses a body other than an empty object. It reads it all: before, nobody
-// notices that the connection is closed.
+// noBody returns an error for a body other than an empty object. It reads the whole
+// body: net/http notices a closed connection only after that.
 func noBody(r *http.Request) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxNoBody))
 	whole := err == nil && len(body) < maxNoBody

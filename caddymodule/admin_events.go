@@ -4,6 +4,8 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,25 +21,17 @@ const (
 	maxLimit     = 1000
 )
 
+// The forms of a subject and of a short type.
+var (
+	subjectForm = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
+	typeForm    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+)
+
 func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
 	query := r.URL.Query()
-	f := queue.Filter{
-		State:    queue.State(query.Get("state")),
-		Upstream: query.Get("upstream"),
-		Limit:    defaultLimit,
-		Cursor:   query.Get("cursor"),
-	}
-	switch f.State {
-	case "", queue.Pending, queue.Delivered, queue.Dead, queue.Quarantined:
-	default:
-		return nil, badRequest("state %q is unknown; it is pending, delivered, dead or quarantined", f.State)
-	}
-	if limit := query.Get("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > maxLimit {
-			return nil, badRequest("limit must be a whole number from 1 to %d", maxLimit)
-		}
-		f.Limit = n
+	f, err := eventFilter(query)
+	if err != nil {
+		return nil, err
 	}
 	history := query.Get("history")
 	if history != "" && history != "true" && history != "false" {
@@ -57,7 +51,56 @@ func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request, _ queue
 	return out, nil
 }
 
-// knownUpstream is an error unless the name is empty, configured, or one that
+// eventFilter returns the filter in a query. An empty parameter is not a filter.
+func eventFilter(query url.Values) (f queue.Filter, err error) {
+	f = queue.Filter{
+		State:    queue.State(query.Get("state")),
+		Upstream: query.Get("upstream"),
+		Subject:  query.Get("subject"),
+		Type:     query.Get("type"),
+		Limit:    defaultLimit,
+		Cursor:   query.Get("cursor"),
+	}
+	if err := checkState(f.State); err != nil {
+		return f, err
+	}
+	if f.Subject != "" && !subjectForm.MatchString(f.Subject) {
+		return f, badRequest("subject must be the id of a note or transcription: 1 to 128 letters, digits and the characters . _ : -")
+	}
+	if f.Type != "" && !typeForm.MatchString(f.Type) {
+		return f, badRequest("type must be a short type, such as note.generated: 1 to 64 letters, digits and the characters . _ -")
+	}
+	if since := query.Get("since"); since != "" {
+		if f.Since, err = ago("since", since); err != nil {
+			return f, err
+		}
+	}
+	if limit := query.Get("limit"); limit != "" {
+		if f.Limit, err = strconv.Atoi(limit); err != nil || f.Limit < 1 || f.Limit > maxLimit {
+			return f, badRequest("limit must be a whole number from 1 to %d", maxLimit)
+		}
+	}
+	return f, nil
+}
+
+// checkState returns an error unless a filter can have the state.
+func checkState(s queue.State) error {
+	if s == "" || slices.Contains(queue.States, s) {
+		return nil
+	}
+	return badRequest("state %q is unknown; it is %s", s, alternatives(stateNames()))
+}
+
+// stateNames returns the names of all states.
+func stateNames() []string {
+	names := make([]string, len(queue.States))
+	for i, s := range queue.States {
+		names[i] = string(s)
+	}
+	return names
+}
+
+// knownUpstream returns an error unless the name is empty, configured, or one that
 // events are left of.
 func (g *gateway) knownUpstream(name string) error {
 	if name == "" {
@@ -76,7 +119,8 @@ func (g *gateway) knownUpstream(name string) error {
 	return badRequest("upstream %q is unknown; known are: %s", name, strings.Join(g.upstreamNames(stats), ", "))
 }
 
-// upstreamNames are those that are configured, and those that events are left of.
+// upstreamNames returns the upstreams that are configured, and those that events
+// are left of.
 func (g *gateway) upstreamNames(stats queue.Stats) []string {
 	names := slices.Collect(maps.Keys(stats.Upstreams))
 	if c := g.configuration(); c != nil {
@@ -111,5 +155,5 @@ func (a *Admin) payload(ctx context.Context, g *gateway, r *http.Request, _ queu
 	}
 	a.audit.payloadRead(rec, r)
 	a.logger.Warn("a payload was read through the admin API", zap.String("event_id", id), zap.String("remote", r.RemoteAddr))
-	return newPayload(e, rec.Quarantined), nil
+	return newPayload(e, rec.State == queue.Quarantined), nil
 }

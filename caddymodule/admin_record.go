@@ -9,17 +9,18 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// eventPage is a part of a listing, as the admin API tells it.
+// eventPage is a part of a listing in the admin API.
 type eventPage struct {
 	Events     []eventRecord `json:"events"`
 	NextCursor string        `json:"next_cursor,omitempty"`
 }
 
-// eventRecord is an event without its payload, as the admin API tells it.
+// eventRecord is an event without its payload in the admin API.
 type eventRecord struct {
 	ID         string           `json:"id"`
 	Provider   string           `json:"provider"`
 	Type       string           `json:"type"`
+	Subject    string           `json:"subject"` // the note's or transcription's id; "" where it is not known
 	ReceivedAt time.Time        `json:"received_at"`
 	Payload    bool             `json:"payload"`          // whether it is still kept
 	State      queue.State      `json:"state,omitempty"`  // "" where it is not known
@@ -36,7 +37,7 @@ type deliveryRecord struct {
 	History     []attemptRecord `json:"history,omitempty"`
 
 	// LeftOut is how many attempts were made before the first in History, since
-	// the replay before it if there was one, and are not kept any more.
+	// the replay before it if there was one, and are no longer kept.
 	LeftOut int `json:"history_left_out,omitempty"`
 }
 
@@ -51,8 +52,8 @@ type attemptRecord struct {
 
 func newEventRecord(r queue.Record, history bool) eventRecord {
 	out := eventRecord{
-		ID: r.ID, Provider: r.Provider, Type: r.Type, ReceivedAt: r.ReceivedAt.UTC(),
-		Payload: r.HasPayload, State: stateOf(r), Reason: r.Reason,
+		ID: r.ID, Provider: r.Provider, Type: r.Type, Subject: r.Subject, ReceivedAt: r.ReceivedAt.UTC(),
+		Payload: r.HasPayload, State: r.State, Reason: r.Reason,
 		Deliveries: make([]deliveryRecord, len(r.Deliveries)),
 	}
 	for i, d := range r.Deliveries {
@@ -70,23 +71,8 @@ func newEventRecord(r queue.Record, history bool) eventRecord {
 	return out
 }
 
-// stateOf is the state of an event as a whole: the worst of its deliveries. An event
-// without any has nothing left to be done.
-func stateOf(r queue.Record) queue.State {
-	if r.Quarantined {
-		return queue.Quarantined
-	}
-	worst := queue.Delivered
-	for _, d := range r.Deliveries {
-		if d.State == queue.Dead || (d.State == queue.Pending && worst == queue.Delivered) {
-			worst = d.State
-		}
-	}
-	return worst
-}
-
-// storedPayload is an event's payload, as the admin API tells it: the event, or
-// for a quarantined one the bytes that came, as text or else in base64.
+// storedPayload is an event's payload in the admin API: the event, or for a
+// quarantined one the bytes that came, as text or else in base64.
 type storedPayload struct {
 	Event json.RawMessage `json:"event,omitempty"`
 	Body  *string         `json:"body,omitempty"`

@@ -21,8 +21,8 @@ type adminRoute struct {
 	answer     answerer
 }
 
-// An answerer returns the answer to a request. Long work calls report with its
-// progress; report may be nil.
+// An answerer returns the answer to a request: a value that is encoded in JSON, or a
+// byteAnswer. Long work calls report with its progress; report may be nil.
 type answerer func(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error)
 
 // routes returns every route of the admin API.
@@ -32,12 +32,13 @@ func (a *Admin) routes() []adminRoute {
 		{path: "health/live", method: get, alone: true, answer: a.live},
 		{path: "health/ready", method: get, alone: true, answer: a.ready},
 		{path: "status", method: get, answer: a.status},
-		{path: "events", method: get, parameters: []string{"state", "upstream", "history", "limit", "cursor"}, answer: a.events},
+		{path: "events", method: get, parameters: []string{"state", "upstream", "subject", "type", "since", "history", "limit", "cursor"}, answer: a.events},
 		{path: "events/{id}", method: get, answer: a.event},
 		{path: "events/{id}/payload", method: get, answer: a.payload},
 		{path: "replay", method: post, answer: a.replay},
 		{path: "purge", method: post, answer: a.purge},
 		{path: "compact", method: post, answer: a.compact},
+		{path: "backup", method: post, answer: a.backup},
 	}
 }
 

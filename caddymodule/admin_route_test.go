@@ -19,8 +19,8 @@ func TestAdminRoutes(t *testing.T) {
 	a := newAdminSite(t)
 	id := a.settledNote("note-1")
 	want := []string{
-		"GET health/live", "GET health/ready", "GET status", "GET events state upstream history limit cursor",
-		"GET events/{id}", "GET events/{id}/payload", "POST replay", "POST purge", "POST compact",
+		"GET health/live", "GET health/ready", "GET status", "GET events state upstream subject type since history limit cursor",
+		"GET events/{id}", "GET events/{id}/payload", "POST replay", "POST purge", "POST compact", "POST backup",
 	}
 	for i, rt := range new(Admin).routes() {
 		if got := strings.Join(append([]string{rt.method, rt.path}, rt.parameters...), " "); i >= len(want) || got != want[i] {

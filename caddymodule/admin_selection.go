@@ -20,10 +20,12 @@ import (
 // empty is a mistake, such as a variable of a script that is unset, and never
 // means everything.
 type replayRequest struct {
-	IDs      []string `json:"ids,omitempty"`
-	Dead     bool     `json:"dead,omitempty"`
-	Since    string   `json:"since,omitempty"`
-	Upstream *string  `json:"upstream,omitempty"`
+	IDs         []string `json:"ids,omitempty"`
+	Dead        bool     `json:"dead,omitempty"`
+	Unrouted    bool     `json:"unrouted,omitempty"`
+	Unconfirmed bool     `json:"unconfirmed,omitempty"`
+	Since       string   `json:"since,omitempty"`
+	Upstream    *string  `json:"upstream,omitempty"`
 }
 
 // purgeRequest is the body of a purge.
@@ -32,6 +34,8 @@ type purgeRequest struct {
 	Force       bool     `json:"force,omitempty"`
 	Dead        bool     `json:"dead,omitempty"`
 	Quarantined bool     `json:"quarantined,omitempty"`
+	Unrouted    bool     `json:"unrouted,omitempty"`
+	Unconfirmed bool     `json:"unconfirmed,omitempty"`
 	Upstream    string   `json:"upstream,omitempty"`
 	Before      *string  `json:"before,omitempty"`
 	DryRun      bool     `json:"dry_run,omitempty"`
@@ -40,8 +44,9 @@ type purgeRequest struct {
 // replayed is the answer to a replay, and purged that to a purge.
 type (
 	replayed struct {
-		Replayed       int `json:"replayed"`        // deliveries
-		WithoutPayload int `json:"without_payload"` // events
+		Replayed       int `json:"replayed"`           // deliveries
+		WithoutPayload int `json:"without_payload"`    // events that were skipped
+		Unrouted       int `json:"unrouted,omitempty"` // events that were skipped, since no upstream accepts them
 	}
 	purged struct {
 		Purged int `json:"purged"` // events
@@ -63,6 +68,24 @@ func readSelection(r *http.Request, into any) error {
 	}
 	return nil
 }
+
+// selectedState returns the state that is set, or "" if none is. It reports false
+// if several are.
+func selectedState(set map[queue.State]bool) (state queue.State, ok bool) {
+	for s, is := range set {
+		switch {
+		case !is:
+		case state != "":
+			return "", false
+		default:
+			state = s
+		}
+	}
+	return state, true
+}
+
+// routeHint says what to change so that an unrouted event can be replayed.
+const routeHint = "add its type to the `events` of an upstream that its handler delivers to, then replay it"
 
 // ago returns the time so long ago.
 func ago(name, duration string) (time.Time, error) {
@@ -92,24 +115,31 @@ func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, report 
 		g.dispatcher.Probe(upstream) // a replay implies that the backend is back
 	}
 	a.audit.replayed(sel, upstream, done, err, r)
+	if errors.Is(err, queue.ErrUnrouted) {
+		return nil, fmt.Errorf("%w; %s", err, routeHint)
+	}
 	if err != nil {
 		return nil, err
 	}
-	a.logger.Info("events replayed", zap.Int("deliveries", done.Deliveries), zap.Int("without_payload", done.WithoutPayload), zap.String("upstream", upstream))
-	return replayed{Replayed: done.Deliveries, WithoutPayload: done.WithoutPayload}, nil
+	a.logger.Info("events replayed", zap.Int("deliveries", done.Deliveries), zap.Int("without_payload", done.WithoutPayload),
+		zap.Int("unrouted", done.Unrouted), zap.String("upstream", upstream))
+	return replayed{Replayed: done.Deliveries, WithoutPayload: done.WithoutPayload, Unrouted: done.Unrouted}, nil
 }
 
 // selection returns what is to be replayed: to upstreams that are configured only.
 // A delivery to another one would wait without end.
 func (b replayRequest) selection(g *gateway) (s queue.ReplaySelection, err error) {
-	s = queue.ReplaySelection{IDs: b.IDs, Dead: b.Dead}
+	s = queue.ReplaySelection{IDs: b.IDs, Route: g.upstreamsNow}
+	var oneState bool
+	s.State, oneState = selectedState(map[queue.State]bool{queue.Dead: b.Dead, queue.Unrouted: b.Unrouted, queue.Unconfirmed: b.Unconfirmed})
 	if b.Since != "" {
 		if s.Since, err = ago("since", b.Since); err != nil {
 			return s, err
 		}
 	}
-	if s.Check() != nil {
-		return s, badRequest(`choose what to replay: {"ids":[...]}, {"dead":true} or {"since":"1h"}, each with an optional "upstream"`)
+	if !oneState || s.Check() != nil {
+		return s, badRequest(`choose what to replay: {"ids":[...]}, {"dead":true}, {"unrouted":true}, {"unconfirmed":true} or {"since":"1h"}, ` +
+			`each with an optional "upstream"`)
 	}
 	s.Upstreams = []string{}
 	if c := g.configuration(); c != nil {
@@ -154,17 +184,19 @@ func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, report q
 
 // selection returns what is to be purged.
 func (b purgeRequest) selection(g *gateway) (s queue.PurgeSelection, err error) {
-	s = queue.PurgeSelection{
-		IDs: b.IDs, Force: b.Force, Dead: b.Dead, Quarantined: b.Quarantined, Upstream: b.Upstream, DryRun: b.DryRun,
-	}
+	s = queue.PurgeSelection{IDs: b.IDs, Force: b.Force, Upstream: b.Upstream, DryRun: b.DryRun}
+	var oneState bool
+	s.State, oneState = selectedState(map[queue.State]bool{
+		queue.Dead: b.Dead, queue.Quarantined: b.Quarantined, queue.Unrouted: b.Unrouted, queue.Unconfirmed: b.Unconfirmed,
+	})
 	if b.Before != nil {
 		if s.Before, err = ago("before", *b.Before); err != nil {
 			return s, err
 		}
 	}
-	if s.Check() != nil {
-		return s, badRequest(`choose what to purge: {"ids":[...]}, with an optional "force", {"dead":true} or {"quarantined":true}, ` +
-			`each with an optional "before", or {"upstream":"..."}; all with an optional "dry_run"`)
+	if !oneState || s.Check() != nil {
+		return s, badRequest(`choose what to purge: {"ids":[...]}, with an optional "force", {"dead":true}, {"quarantined":true}, {"unrouted":true} or ` +
+			`{"unconfirmed":true}, each with an optional "before", or {"upstream":"..."}; all with an optional "dry_run"`)
 	}
 	return s, g.knownUpstream(b.Upstream)
 }

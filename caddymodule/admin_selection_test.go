@@ -68,6 +68,17 @@ func TestAdminErrors(t *testing.T) {
 		{"no such probe", "GET", "/scribegate/health/well", "", 404},
 		{"unknown state", "GET", "/scribegate/events?state=lost", "", 400},
 		{"unknown upstream", "GET", "/scribegate/events?upstream=nobody", "", 400},
+		{"subject with a space", "GET", "/scribegate/events?subject=Jane%20Doe", "", 400},
+		{"subject with a line break", "GET", "/scribegate/events?subject=note-1%0A", "", 400},
+		{"subject that is too long", "GET", "/scribegate/events?subject=" + strings.Repeat("n", 129), "", 400},
+		{"subject given twice", "GET", "/scribegate/events?subject=a&subject=b", "", 400},
+		{"type with a colon", "GET", "/scribegate/events?type=note:generated", "", 400},
+		{"type that is a pattern", "GET", "/scribegate/events?type=*", "", 400},
+		{"type that is too long", "GET", "/scribegate/events?type=" + strings.Repeat("n", 65), "", 400},
+		{"events since a word", "GET", "/scribegate/events?since=ever", "", 400},
+		{"events since a time", "GET", "/scribegate/events?since=2026-03-19T15:30:00Z", "", 400},
+		{"events since tomorrow", "GET", "/scribegate/events?since=-1h", "", 400},
+		{"events since now", "GET", "/scribegate/events?since=0s", "", 400},
 		{"limit of none", "GET", "/scribegate/events?limit=0", "", 400},
 		{"limit below none", "GET", "/scribegate/events?limit=-1", "", 400},
 		{"limit in words", "GET", "/scribegate/events?limit=ten", "", 400},
@@ -82,6 +93,10 @@ func TestAdminErrors(t *testing.T) {
 		{"replay to nobody", "POST", "/scribegate/replay", `{"dead":true,"upstream":"nobody"}`, 400},
 		{"replay to an empty name", "POST", "/scribegate/replay", `{"dead":true,"upstream":""}`, 400},
 		{"replay of the quarantined", "POST", "/scribegate/replay", `{"quarantined":true}`, 400},
+		{"replay of two states", "POST", "/scribegate/replay", `{"dead":true,"unrouted":true}`, 400},
+		{"replay of two other states", "POST", "/scribegate/replay", `{"unconfirmed":true,"unrouted":true}`, 400},
+		{"replay of a state and ids", "POST", "/scribegate/replay", `{"ids":["` + id + `"],"unrouted":true}`, 400},
+		{"replay of a state and a time", "POST", "/scribegate/replay", `{"unconfirmed":true,"since":"1h"}`, 400},
 		{"replay by force", "POST", "/scribegate/replay", `{"ids":["` + id + `"],"force":true}`, 400},
 		{"replay that is dry", "POST", "/scribegate/replay", `{"dead":true,"dry_run":true}`, 400},
 		{"replay since a word", "POST", "/scribegate/replay", `{"since":"ever"}`, 400},
@@ -94,7 +109,7 @@ func TestAdminErrors(t *testing.T) {
 		{"replay with a member in capitals", "POST", "/scribegate/replay", `{"Dead":true}`, 400},
 		{"replay with a member twice", "POST", "/scribegate/replay", `{"dead":true,"dead":true}`, 400},
 		{"replay of a list", "POST", "/scribegate/replay", `["` + id + `"]`, 400},
-		{"replay of an id that is no text", "POST", "/scribegate/replay", `{"ids":[1]}`, 400},
+		{"replay of an id that is not text", "POST", "/scribegate/replay", `{"ids":[1]}`, 400},
 		{"replay of more than is read", "POST", "/scribegate/replay", `{"dead":true}` + strings.Repeat(" ", maxSelection), 400},
 		{"purge of nothing", "POST", "/scribegate/purge", "{}", 400},
 		{"purge since", "POST", "/scribegate/purge", `{"since":"1h"}`, 400},
@@ -104,6 +119,10 @@ func TestAdminErrors(t *testing.T) {
 		{"purge before an empty time", "POST", "/scribegate/purge", `{"dead":true,"before":""}`, 400},
 		{"purge before now", "POST", "/scribegate/purge", `{"dead":true,"before":"0s"}`, 400},
 		{"purge of two kinds", "POST", "/scribegate/purge", `{"dead":true,"quarantined":true}`, 400},
+		{"purge of two other states", "POST", "/scribegate/purge", `{"unrouted":true,"unconfirmed":true}`, 400},
+		{"purge of three states", "POST", "/scribegate/purge", `{"dead":true,"quarantined":true,"unrouted":true}`, 400},
+		{"purge of the unrouted of an upstream", "POST", "/scribegate/purge", `{"unrouted":true,"upstream":"lab"}`, 400},
+		{"purge of the unrouted by force", "POST", "/scribegate/purge", `{"unrouted":true,"force":true}`, 400},
 		{"purge of ids and the dead", "POST", "/scribegate/purge", `{"ids":["` + id + `"],"dead":true}`, 400},
 		{"purge of the dead of an upstream", "POST", "/scribegate/purge", `{"dead":true,"upstream":"lab"}`, 400},
 		{"purge of an unknown upstream", "POST", "/scribegate/purge", `{"upstream":"nobody"}`, 400},
@@ -140,19 +159,20 @@ func TestAdminErrors(t *testing.T) {
 	}
 }
 
-// Where no queue is open there is nothing to tell, and that is said.
+// Where no queue is open, every route says so.
 func TestAdminWithoutQueue(t *testing.T) {
 	a := newAdminSite(t)
 	a.run("", "respond 200")
-	for _, path := range []string{"/scribegate/status", "/scribegate/events", "/scribegate/events/x"} {
-		if r := a.ask("GET", path, ""); r.status != http.StatusServiceUnavailable {
+	for _, path := range []string{"GET /scribegate/status", "GET /scribegate/events", "GET /scribegate/events/x", "POST /scribegate/backup"} {
+		method, path, _ := strings.Cut(path, " ")
+		if r := a.ask(method, path, ""); r.status != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
 		}
 	}
 }
 
-// A replay ends a pause that the upstream asked for, which could be a day: whoever
-// replays takes it to be back.
+// A replay ends a pause that the upstream requested, which could be a day: a replay
+// implies that the upstream is back.
 func TestReplayEndsAPause(t *testing.T) {
 	a := newAdminSite(t)
 	a.ehr.respond(func(w http.ResponseWriter, _ *http.Request) {

@@ -116,8 +116,8 @@ func TestAdminStatus(t *testing.T) {
 	a.settledNote("note-1")
 
 	s := fields(t, "status", a.object("GET", "/scribegate/status", ""), "queue", "upstreams")
-	q := fields(t, "queue", s["queue"], "engine", "bytes", "max_bytes", "quarantined")
-	if q["engine"] != "bolt" || q["bytes"].(float64) <= 0 || q["max_bytes"] != float64(10<<30) || q["quarantined"] != 0.0 {
+	q := fields(t, "queue", s["queue"], "engine", "bytes", "max_bytes", "quarantined", "unrouted", "unconfirmed", "unreadable")
+	if q["engine"] != "sqlite" || q["bytes"].(float64) <= 0 || q["max_bytes"] != float64(10<<30) || q["quarantined"] != 0.0 || q["unreadable"] != 0.0 {
 		t.Errorf("queue %v", q)
 	}
 	all := s["upstreams"].([]any)
@@ -187,7 +187,7 @@ func TestAdminStatusOfAPause(t *testing.T) {
 func TestAdminEvent(t *testing.T) {
 	a := newAdminSite(t)
 	id := a.settledNote("note-1")
-	e := fields(t, "event", a.object("GET", "/scribegate/events/"+id, ""), "id", "provider", "type", "received_at", "payload", "state", "deliveries")
+	e := fields(t, "event", a.object("GET", "/scribegate/events/"+id, ""), "id", "provider", "type", "subject", "received_at", "payload", "state", "deliveries")
 	if e["id"] != id || e["state"] != "dead" || e["provider"] != "soapnoteapi" || e["type"] != "note.generated" || e["payload"] != true {
 		t.Errorf("event %v", e)
 	}
@@ -292,7 +292,7 @@ func TestAdminEvents(t *testing.T) {
 	}
 
 	e := fields(t, "quarantined event", a.object("GET", "/scribegate/events/"+quarantined[0], ""),
-		"id", "provider", "type", "received_at", "payload", "state", "reason", "deliveries")
+		"id", "provider", "type", "subject", "received_at", "payload", "state", "reason", "deliveries")
 	if e["type"] != "other" || len(e["deliveries"].([]any)) != 0 || e["state"] != "quarantined" || e["reason"] != "malformed JSON" {
 		t.Errorf("quarantined event %v", e)
 	}

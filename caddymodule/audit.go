@@ -37,6 +37,7 @@ const (
 	actionReplayed     action = "replayed"
 	actionPurged       action = "purged"
 	actionPayloadRead  action = "payload_read"
+	actionBackedUp     action = "backed_up"
 	actionLinesDropped action = "lines_dropped"
 )
 
@@ -171,6 +172,11 @@ func unfinished(err error) []zap.Field {
 
 func (a audit) payloadRead(rec queue.Record, r *http.Request) {
 	a.asked(actionPayloadRead, r, zap.String("event_id", rec.ID), subject(rec.Subject), zap.String("provider", rec.Provider), zap.String("type", rec.Type))
+}
+
+// backedUp writes the line of a copy of the queue, or of the part of it that was sent.
+func (a audit) backedUp(bytes int64, err error, r *http.Request) {
+	a.asked(actionBackedUp, r, append([]zap.Field{zap.Int64("bytes", bytes)}, unfinished(err)...)...)
 }
 
 // asked tells of what was done through the admin API: from which address, and

@@ -47,7 +47,7 @@ secrets as placeholders, so that no secret gets into the shell's history:
 			cmd.AddCommand(
 				sendCommand(), verifyCommand(), keygenCommand(),
 				statusCommand(), eventsCommand(), showCommand(), replayCommand(), purgeCommand(),
-				compactCommand(), exportCommand(), healthCommand(), versionCommand(),
+				compactCommand(), backupCommand(), exportCommand(), healthCommand(), versionCommand(),
 			)
 			for _, sub := range cmd.Commands() {
 				completeNothingElse(sub)

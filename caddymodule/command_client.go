@@ -18,14 +18,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// An adminClient asks the admin API of the running server, over one connection.
+// An adminClient calls the admin API of the running server, over one connection.
 type adminClient struct {
 	address string
 	base    string // of URLs
 	origin  string // that it comes from, for servers that enforce one; "" is none
 	client  http.Client
 
-	patience time.Duration // how long an answer may take that is no work's
+	patience time.Duration // how long an answer may take, except that of long work
 }
 
 // defaultPatience is how long the server may take to answer. What it reads of a slow
@@ -55,7 +55,7 @@ func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 
 func (c *adminClient) close() { c.client.CloseIdleConnections() }
 
-// eventPath is an event's path in the admin API.
+// eventPath returns an event's path in the admin API.
 func eventPath(id string) string {
 	escaped := url.PathEscape(id)
 	if id == "." || id == ".." { // which would lead out of the path
@@ -64,7 +64,7 @@ func eventPath(id string) string {
 	return "events/" + escaped
 }
 
-// ask asks the admin API once.
+// ask calls the admin API once.
 func ask(cmd *cobra.Command, method, path string, body, answer any) error {
 	c, err := newAdminClient(cmd)
 	if err != nil {
@@ -74,15 +74,16 @@ func ask(cmd *cobra.Command, method, path string, body, answer any) error {
 	return c.ask(cmd.Context(), method, path, body, answer)
 }
 
-// ask asks and decodes the answer. What the server refuses is an adminError.
+// ask sends a request and decodes the answer. If the server refuses the request, it
+// returns an adminError.
 func (c *adminClient) ask(ctx context.Context, method, path string, body, answer any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.patience, errSilent)
 	defer cancel()
-	err := c.request(ctx, method, path, body, "", func(answered io.Reader) error {
-		if err := json.NewDecoder(answered).Decode(answer); err != nil {
+	err := c.request(ctx, method, path, body, "", func(resp *http.Response) error {
+		if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
 			return fmt.Errorf("reading the admin API's answer: %w", err)
 		}
-		_, _ = io.Copy(io.Discard, answered) // or the connection could not be used again
+		_, _ = io.Copy(io.Discard, resp.Body) // or the connection could not be used again
 		return nil
 	})
 	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
@@ -93,11 +94,11 @@ func (c *adminClient) ask(ctx context.Context, method, path string, body, answer
 
 // work requests work that may take long, and calls report with its progress.
 func (c *adminClient) work(ctx context.Context, path string, body, answer any, report func(progress)) error {
-	return c.request(ctx, http.MethodPost, path, body, linesType, func(answered io.Reader) error {
-		for lines := json.NewDecoder(answered); ; {
+	return c.request(ctx, http.MethodPost, path, body, linesType, func(resp *http.Response) error {
+		for lines := json.NewDecoder(resp.Body); ; {
 			var line json.RawMessage
 			if err := lines.Decode(&line); err != nil {
-				return fmt.Errorf("the admin API at %s stopped before the work was done: %w; see its log", c.address, err)
+				return fmt.Errorf(stoppedEarly, c.address, err)
 			}
 			var said struct {
 				Progress *progress `json:"progress"`
@@ -117,7 +118,43 @@ func (c *adminClient) work(ctx context.Context, path string, body, answer any, r
 	})
 }
 
-func (c *adminClient) request(ctx context.Context, method, path string, body any, accept string, read func(io.Reader) error) error {
+// stoppedEarly is the error of an answer that ends before the work is done.
+const stoppedEarly = "the admin API at %s stopped before the work was done: %w; see its log"
+
+// download requests bytes, and copies them to a writer. It returns the answer's
+// header.
+func (c *adminClient) download(ctx context.Context, path string, to io.Writer) (header http.Header, err error) {
+	err = c.request(ctx, http.MethodPost, path, nil, bytesType, func(resp *http.Response) error {
+		header = resp.Header
+		from := &failingReader{r: resp.Body}
+		_, err := io.Copy(to, from)
+		if from.err != nil {
+			return fmt.Errorf(stoppedEarly, c.address, from.err)
+		}
+		return err
+	})
+	return header, err
+}
+
+// A failingReader keeps the error of a reader, so that it is not taken for that of a
+// writer.
+type failingReader struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (f *failingReader) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.err = err
+	}
+	return n, err
+}
+
+// request sends a request, and calls read with an answer of the kind that it accepts,
+// or in JSON.
+func (c *adminClient) request(ctx context.Context, method, path string, body any, accept string, read func(*http.Response) error) error {
 	r, err := c.newRequest(ctx, method, path, body)
 	if err != nil {
 		return fmt.Errorf("making a request to the admin API: %w", err)
@@ -137,10 +174,11 @@ func (c *adminClient) request(ctx context.Context, method, path string, body any
 	}
 	defer func() { _ = resp.Body.Close() }()
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // none is none of ours
-	if resp.StatusCode != http.StatusOK || (kind != "application/json" && kind != linesType) {
+	accepted := kind == "application/json" && accept != bytesType || kind != "" && kind == accept
+	if resp.StatusCode != http.StatusOK || !accepted {
 		return c.refusal(resp)
 	}
-	return read(resp.Body)
+	return read(resp)
 }
 
 func (c *adminClient) newRequest(ctx context.Context, method, path string, body any) (*http.Request, error) {
@@ -168,7 +206,7 @@ func (c *adminClient) newRequest(ctx context.Context, method, path string, body 
 // maxRefusal bounds the text of an error that is read, in bytes.
 const maxRefusal = 1 << 20
 
-// refusal is what the admin API says instead of an answer.
+// refusal returns the error in an answer that is not the requested one.
 func (c *adminClient) refusal(resp *http.Response) error {
 	var said struct {
 		Error  string `json:"error"`
@@ -182,7 +220,7 @@ func (c *adminClient) refusal(resp *http.Response) error {
 		"the server at %s, which answered with status %d, is not the admin API of a Caddy with Scribegate; set --address or --config", c.address, resp.StatusCode)}
 }
 
-// advised adds to a refusal what can be done about it.
+// advised adds to a refusal what the user can do about it.
 func advised(err error) error {
 	said, ok := errors.AsType[adminError](err)
 	if !ok {
@@ -192,7 +230,7 @@ func advised(err error) error {
 	case said.status == http.StatusNotFound && strings.HasSuffix(said.text, "no such event"):
 		said.text += "; `caddy scribegate events` lists those that there are"
 	case said.status == http.StatusConflict && strings.Contains(said.text, "no longer kept"):
-		said.text += "; it goes with the last delivery, unless keep_delivered puts that off"
+		said.text += "; it is deleted with the last delivery, unless keep_delivered delays that"
 	}
 	return said
 }

@@ -14,18 +14,18 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
 )
 
 const (
-	// completeTimeout is how long somebody who has pressed Tab waits for the
-	// running server.
+	// completeTimeout is how long a completion waits for the running server.
 	completeTimeout = time.Second
 
 	// completeEvents is how many events are offered.
 	completeEvents = 50
 
-	// anyNumber of arguments is completed.
-	anyNumber = -1
+	// newestFirst keeps the order of events.
+	newestFirst = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 )
 
 var providerNames = []cobra.Completion{
@@ -33,7 +33,7 @@ var providerNames = []cobra.Completion{
 	cobra.CompletionWithDesc("soniox", "Soniox"),
 }
 
-// complete has a flag's values completed. The flag is defined.
+// complete sets how the values of a flag are completed. The flag is defined.
 func complete(cmd *cobra.Command, flag string, values cobra.CompletionFunc) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, values); err != nil {
 		panic(err)
@@ -53,23 +53,23 @@ func completeNothingElse(cmd *cobra.Command) {
 	})
 }
 
-// completeFiles leaves it to the shell, which knows files.
+// completeFiles leaves the completion of files to the shell.
 func completeFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveDefault
 }
 
 var (
-	completeStates = fixed(string(queue.Pending), string(queue.Delivered), string(queue.Dead), string(queue.Quarantined))
+	completeStates = fixed(stateNames()...)
 
 	completeDurations = fixed("5m", "1h", "24h", "7d")
 )
 
-// fixed completes to the same values always, in their order.
+// fixed always completes the same values, in their order.
 func fixed(values ...cobra.Completion) cobra.CompletionFunc {
 	return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder)
 }
 
-// completeSamples completes the events that `send` can make up.
+// completeSamples completes the sample events of `send`.
 func completeSamples(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	const directive = cobra.ShellCompDirectiveNoFileComp
 	for provider, events := range samples {
@@ -80,8 +80,8 @@ func completeSamples(_ *cobra.Command, args []string, _ string) ([]cobra.Complet
 	return append(slices.Clone(samples["soapnoteapi"]), samples["soniox"]...), directive
 }
 
-// asked asks the running server for what can be completed. Where none answers in
-// time, nothing is completed and nothing said.
+// asked requests from the running server what can be completed. If no server answers
+// in time, it returns false, and nothing is completed.
 func asked(cmd *cobra.Command, path string, answer any) bool {
 	c, err := newAdminClient(cmd)
 	if err != nil {
@@ -107,46 +107,88 @@ func completeUpstreams(cmd *cobra.Command, _ []string, _ string) ([]cobra.Comple
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// anyState is that of events whatever their state.
+// anyState selects events whatever their state is.
 const anyState queue.State = ""
 
-// completeIDs completes the ids of the newest events in each of the states, for up
-// to so many arguments. Where a flag selects events none are named.
-func completeIDs(arguments int, states ...queue.State) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
-		if len(args) == arguments || selected(cmd) {
-			return nil, directive
-		}
-		var ids []cobra.Completion
-		now := time.Now()
+// completeIDs completes any number of ids: those of the newest events in each of the
+// states. If a flag selects the events, no ids are completed.
+func completeIDs(states ...queue.State) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, prefix string) (ids []cobra.Completion, _ cobra.ShellCompDirective) {
 		for _, state := range states {
-			var page eventPage
-			query := url.Values{"state": {string(state)}, "limit": {strconv.Itoa(completeEvents)}}
-			if !asked(cmd, "events?"+query.Encode(), &page) {
+			if selected(cmd) {
 				break
 			}
-			for _, e := range page.Events {
-				if strings.HasPrefix(e.ID, prefix) && !slices.Contains(args, e.ID) {
-					ids = append(ids, cobra.CompletionWithDesc(e.ID, inShort(e, now)))
-				}
+			events, answered := newestEvents(cmd, state)
+			if !answered {
+				break
 			}
+			ids = append(ids, namesOf(events, eventID, args, prefix)...)
 		}
-		return ids, directive
+		return ids, newestFirst
 	}
 }
 
-// selected reports whether a flag says which events a command is about.
+// completeIDOrSubject completes one argument: an id, or the subject of events.
+func completeIDOrSubject(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, newestFirst
+	}
+	events, _ := newestEvents(cmd, anyState)
+	return append(namesOf(events, eventID, nil, prefix), namesOf(events, eventSubject, nil, prefix)...), newestFirst
+}
+
+// completeSubjects completes the subjects of the newest events.
+func completeSubjects(cmd *cobra.Command, _ []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	events, _ := newestEvents(cmd, anyState)
+	return namesOf(events, eventSubject, nil, prefix), newestFirst
+}
+
+func eventID(e eventRecord) string      { return e.ID }
+func eventSubject(e eventRecord) string { return e.Subject }
+
+// namesOf returns the names of events that begin with the prefix, each once, except
+// those that are already given.
+func namesOf(events []eventRecord, name func(eventRecord) string, given []string, prefix string) (names []cobra.Completion) {
+	now := time.Now()
+	for _, e := range events {
+		n := name(e)
+		if n != "" && strings.HasPrefix(n, prefix) && !slices.Contains(given, n) {
+			given = append(slices.Clip(given), n)
+			names = append(names, cobra.CompletionWithDesc(n, inShort(e, now)))
+		}
+	}
+	return names
+}
+
+// completeTypes completes the short types that the providers send today, and that of
+// any other event.
+func completeTypes(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return append(knownTypes(), event.Other), cobra.ShellCompDirectiveNoFileComp
+}
+
+// newestEvents returns the newest events in a state, and whether a server answered.
+func newestEvents(cmd *cobra.Command, state queue.State) ([]eventRecord, bool) {
+	var page eventPage
+	query := url.Values{"state": {string(state)}, "limit": {strconv.Itoa(completeEvents)}}
+	answered := asked(cmd, "events?"+query.Encode(), &page)
+	return page.Events, answered
+}
+
+// selected reports whether a flag selects the events of a command.
 func selected(cmd *cobra.Command) bool {
-	changed := cmd.Flags().Changed
-	return changed("dead") || changed("since") || changed("quarantined") || changed("upstream") && cmd.Name() == "purge"
+	for _, flag := range []string{"dead", "quarantined", "unrouted", "unconfirmed", "since"} {
+		if cmd.Flags().Changed(flag) {
+			return true
+		}
+	}
+	return cmd.Flags().Changed("upstream") && cmd.Name() == "purge"
 }
 
 // inShort describes an event beside its id.
 func inShort(e eventRecord, now time.Time) string {
 	parts := []string{e.Type, age(now.Sub(e.ReceivedAt)) + " ago"}
-	if e.State == queue.Quarantined {
-		parts = append(parts, string(queue.Quarantined))
+	if e.State.SetAside() {
+		parts = append(parts, string(e.State))
 	}
 	for _, d := range e.Deliveries {
 		parts = append(parts, d.Upstream+" "+string(d.State))

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 // completed asks cobra, as a shell does, how a command line can go on.
@@ -32,11 +34,12 @@ func TestCompletion(t *testing.T) {
 	if r := do(t, a.soapnote("/soapnote", bad)); r.status != http.StatusBadRequest {
 		t.Fatalf("answer %d to an invalid payload", r.status)
 	}
-	quarantined := soapnoteID(bad)
+	quarantined, unrouted := soapnoteID(bad), storeSetAside(t, queue.Unrouted, "note-3")
+	states := []string{"pending", "delivered", "dead", "quarantined", "unrouted", "unconfirmed"}
 
 	const files, nothing = cobra.ShellCompDirectiveDefault, cobra.ShellCompDirectiveNoFileComp
 	const inOrder = nothing | cobra.ShellCompDirectiveKeepOrder
-	commands := []string{"compact", "events", "export", "health", "keygen", "purge", "replay", "send", "show", "status", "verify", "version"}
+	commands := []string{"backup", "compact", "events", "export", "health", "keygen", "purge", "replay", "send", "show", "status", "verify", "version"}
 	at := " --address " + a.admin
 	for _, tt := range []struct {
 		args      string // but for the last, which is empty
@@ -44,22 +47,30 @@ func TestCompletion(t *testing.T) {
 		directive cobra.ShellCompDirective
 	}{
 		{"", commands, nothing},
-		{"events --state", []string{"pending", "delivered", "dead", "quarantined"}, inOrder},
-		{"export --state", []string{"pending", "delivered", "dead", "quarantined"}, inOrder},
+		{"events --state", states, inOrder},
+		{"export --state", states, inOrder},
+		{"events --type", []string{"note.generated", "note.failed", "test", "transcription.completed", "transcription.error", "other"}, nothing},
+		{"events --since", []string{"5m", "1h", "24h", "7d"}, inOrder},
+		{"events" + at + " --subject", []string{"note-3", "note-2", "note-1"}, inOrder},
+		{"backup", nil, files},
 		{"events" + at + " --upstream", []string{"ehr", "lab"}, nothing},
 		{"replay" + at + " --dead --upstream", []string{"ehr", "lab"}, nothing},
-		{"show" + at, []string{quarantined, fine, dead}, inOrder},
+		{"show" + at, []string{unrouted, quarantined, fine, dead, "note-3", "note-2", "note-1"}, inOrder},
 		{"show " + dead + at, nil, inOrder},
-		{"replay" + at, []string{dead}, inOrder},
-		{"replay " + dead + at, nil, inOrder},
+		{"replay" + at, []string{dead, unrouted}, inOrder},
+		{"replay " + dead + " " + unrouted + at, nil, inOrder},
+		{"replay --unrouted" + at, nil, inOrder},
+		{"replay --unconfirmed" + at, nil, inOrder},
 		{"replay --dead" + at, nil, inOrder},
 		{"replay --since 1h" + at, nil, inOrder},
-		{"purge" + at, []string{dead, quarantined}, inOrder},
-		{"purge " + dead + at, []string{quarantined}, inOrder},
-		{"purge --force" + at, []string{dead, quarantined}, inOrder},
+		{"purge" + at, []string{dead, quarantined, unrouted}, inOrder},
+		{"purge " + dead + at, []string{quarantined, unrouted}, inOrder},
+		{"purge --force" + at, []string{dead, quarantined, unrouted}, inOrder},
+		{"purge --unrouted" + at, nil, inOrder},
+		{"purge --unrouted --before", []string{"5m", "1h", "24h", "7d"}, inOrder},
 		{"purge --quarantined" + at, nil, inOrder},
 		{"purge --upstream lab" + at, nil, inOrder},
-		{"replay --upstream lab" + at, []string{dead}, inOrder},
+		{"replay --upstream lab" + at, []string{dead, unrouted}, inOrder},
 		{"purge" + at + " --upstream", []string{"ehr", "lab"}, nothing},
 		{"purge --quarantined --before", []string{"5m", "1h", "24h", "7d"}, inOrder},
 		{"replay --since", []string{"5m", "1h", "24h", "7d"}, inOrder},
@@ -101,26 +112,28 @@ func TestCompletion(t *testing.T) {
 	}
 
 	values, _ := completed(t, strings.Fields("purge"+at+" soap")...)
-	if len(values) != 2 || !strings.Contains(values[0], "\tnote.generated, ") || !strings.HasSuffix(values[0], " ago, ehr delivered, lab dead") || !strings.HasSuffix(values[1], ", quarantined") {
+	if len(values) != 3 || !strings.Contains(values[0], "\tnote.generated, ") || !strings.HasSuffix(values[0], " ago, ehr delivered, lab dead") || !strings.HasSuffix(values[1], ", quarantined") || !strings.HasSuffix(values[2], ", unrouted") {
 		t.Errorf("ids are described as %q", values)
 	}
-	if values, _ := completed(t, strings.Fields("purge"+at+" soni")...); len(values) != 0 {
-		t.Errorf("what begins otherwise is offered: %q", values)
+	for _, args := range []string{"purge" + at + " soni", "show" + at + " soni", "events" + at + " --subject soap"} {
+		if values, _ := completed(t, strings.Fields(args)...); len(values) != 0 {
+			t.Errorf("%s offers what begins otherwise: %q", args, values)
+		}
 	}
 	flags, _ := completed(t, "events", "--")
-	for _, want := range []string{"--address", "--adapter", "--config", "--json", "--limit", "--state", "--upstream"} {
+	for _, want := range []string{"--address", "--adapter", "--config", "--json", "--limit", "--since", "--state", "--subject", "--type", "--upstream"} {
 		if !strings.Contains("\n"+strings.Join(flags, "\n"), "\n"+want+"\t") {
 			t.Errorf("%s is not among the flags %q", want, flags)
 		}
 	}
 }
 
-// Where no server answers, or none soon, nothing is offered and nothing said.
+// Without a server that answers in time, nothing is offered and nothing is printed.
 func TestCompletionWithoutServer(t *testing.T) {
 	t.Parallel()
 	silent := fakeAdmin(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	for _, address := range []string{closedPort(t), silent, "nonsense::x"} {
-		for _, args := range []string{"show", "events --upstream"} {
+		for _, args := range []string{"show", "replay", "events --upstream", "events --subject"} {
 			f := strings.Fields(args)
 			line := append([]string{f[0], "--address", address}, append(f[1:], "")...)
 			if values, _ := completed(t, line...); len(values) > 0 {

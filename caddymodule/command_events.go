@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -17,9 +18,12 @@ func eventsCommand() *cobra.Command {
 		Use:   "events",
 		Short: "Lists events, newest first",
 		Long: `
-Lists events, newest first: a row for each delivery. In a terminal that is too
+Lists events, newest first: a row for each delivery. All flags that are given must
+match. The subject is the id of the note or transcription. In a terminal that is too
 narrow for all columns, some are left out; show and --json print everything.`,
 		Example: `  caddy scribegate events --state dead --upstream ehr
+  caddy scribegate events --subject a1b2c3d4-e5f6-7890-abcd-ef1234567890
+  caddy scribegate events --type note.failed --since 24h
   caddy scribegate events --limit 1000 --json`,
 		Args: noArguments,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
@@ -31,21 +35,27 @@ narrow for all columns, some are left out; show and --json print everything.`,
 	}
 	cmd.Flags().StringVar(&l.state, "state", "", stateUsage)
 	cmd.Flags().StringVar(&l.upstream, "upstream", "", "only events for this upstream")
+	cmd.Flags().StringVar(&l.subject, "subject", "", "only events of this note or transcription")
+	cmd.Flags().StringVar(&l.shortType, "type", "", "only events of this type, such as note.generated")
+	cmd.Flags().StringVar(&l.since, "since", "", "only events received within this time, such as 1h")
 	cmd.Flags().IntVar(&l.limit, "limit", defaultLimit, "how many events at most")
 	complete(cmd, "state", completeStates)
 	complete(cmd, "upstream", completeUpstreams)
+	complete(cmd, "subject", completeSubjects)
+	complete(cmd, "type", completeTypes)
+	complete(cmd, "since", completeDurations)
 	return addAddress(cmd)
 }
 
-const stateUsage = "only events with a delivery in this state: pending, delivered or dead; or quarantined events"
+const stateUsage = "only events with a delivery in this state: pending, delivered or dead; or quarantined, unrouted or unconfirmed events"
 
-// A listing is what the flags of `events` say.
+// A listing has the values of the flags of `events`.
 type listing struct {
-	state, upstream string
-	limit           int
+	state, upstream, subject, shortType, since string
+	limit                                      int
 }
 
-// rows leaves of the events the deliveries that were asked for.
+// rows returns the events with only those deliveries that the flags select.
 func (l listing) rows(page []eventRecord) []eventRecord {
 	rows := slices.Clone(page)
 	for i := range rows {
@@ -56,8 +66,8 @@ func (l listing) rows(page []eventRecord) []eventRecord {
 	return rows
 }
 
-// print prints a table page by page, so that it begins at once however long it
-// becomes, or everything in one piece of JSON.
+// print prints a table page by page, so that a long one begins at once, or one JSON
+// value.
 func (l listing) print(cmd *cobra.Command) error {
 	c, err := newAdminClient(cmd)
 	if err != nil {
@@ -78,22 +88,23 @@ func (l listing) print(cmd *cobra.Command) error {
 		}
 		return t.flush()
 	}
-	for left, cursor := l.limit, ""; left > 0; {
-		query := url.Values{"limit": {strconv.Itoa(min(left, maxLimit))}}
-		for name, value := range map[string]string{"state": l.state, "upstream": l.upstream, "cursor": cursor} {
-			if value != "" {
-				query.Set(name, value)
-			}
+	query := make(url.Values)
+	for name, value := range map[string]string{"state": l.state, "upstream": l.upstream, "subject": l.subject, "type": l.shortType, "since": l.since} {
+		if value != "" {
+			query.Set(name, value)
 		}
-		var page eventPage
-		if err := c.ask(cmd.Context(), http.MethodGet, "events?"+query.Encode(), nil, &page); err != nil {
+	}
+	for left := l.limit; left > 0; {
+		query.Set("limit", strconv.Itoa(min(left, maxLimit)))
+		page, err := c.page(cmd.Context(), query)
+		if err != nil {
 			return err
 		}
 		if err := show(page.Events); err != nil {
 			return err
 		}
 		left -= len(page.Events)
-		if cursor = page.NextCursor; cursor == "" {
+		if page.NextCursor == "" {
 			break
 		}
 	}
@@ -101,4 +112,11 @@ func (l listing) print(cmd *cobra.Command) error {
 		return printJSON(cmd, all)
 	}
 	return nil
+}
+
+// page returns a page of events, and sets the cursor of the query to the next.
+func (c *adminClient) page(ctx context.Context, query url.Values) (page eventPage, err error) {
+	err = c.ask(ctx, http.MethodGet, "events?"+query.Encode(), nil, &page)
+	query.Set("cursor", page.NextCursor)
+	return page, err
 }

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"io"
 	"strings"
 	"time"
@@ -8,22 +9,24 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// The columns of a table of events: all that there are, and those for terminals
-// that are narrower.
+// The columns of a table of events: all columns, and those for terminals that are
+// narrower.
 var eventLayouts = [][]column{
-	{{name: "RECEIVED"}, {name: "ID"}, {name: "TYPE"}, {name: "UPSTREAM"}, {name: "STATE"}, {"ATTEMPTS", true}, {name: "NEXT ATTEMPT"}},
+	{{name: "RECEIVED"}, {name: "ID"}, {name: "SUBJECT"}, {name: "TYPE"}, {name: "UPSTREAM"}, {name: "STATE"}, {"ATTEMPTS", true}, {name: "NEXT ATTEMPT"}},
+	{{"AGE", true}, {name: "ID"}, {name: "SUBJECT"}, {name: "TYPE"}, {name: "UPSTREAM"}, {name: "STATE"}, {"TRIED", true}, {name: "NEXT"}},
+	{{"AGE", true}, {name: "ID"}, {name: "SUBJECT"}, {name: "UPSTREAM"}, {name: "STATE"}, {"TRIED", true}, {name: "NEXT"}},
 	{{"AGE", true}, {name: "ID"}, {name: "TYPE"}, {name: "UPSTREAM"}, {name: "STATE"}, {"TRIED", true}, {name: "NEXT"}},
 	{{"AGE", true}, {name: "ID"}, {name: "UPSTREAM"}, {name: "STATE"}, {"TRIED", true}, {name: "NEXT"}},
 	{{"AGE", true}, {name: "ID"}, {name: "UPSTREAM"}, {name: "STATE"}},
 }
 
-// eventCells are the cells of a delivery's row, by the names of their columns. d
-// is nil where the event is for nobody.
+// eventCells returns the cells of a delivery's row, by the names of their columns. d
+// is nil where the event has no deliveries.
 func eventCells(e eventRecord, d *deliveryRecord, now time.Time) map[string]cell {
 	none := text("-")
 	cells := map[string]cell{
 		"RECEIVED": text(clock(e.ReceivedAt)), "AGE": text(age(now.Sub(e.ReceivedAt))), "ID": text(e.ID), "TYPE": text(e.Type),
-		"UPSTREAM": none, "STATE": none, "ATTEMPTS": none, "TRIED": none, "NEXT ATTEMPT": none, "NEXT": none,
+		"SUBJECT": text(cmp.Or(e.Subject, "-")), "UPSTREAM": none, "STATE": none, "ATTEMPTS": none, "TRIED": none, "NEXT ATTEMPT": none, "NEXT": none,
 	}
 	switch {
 	case d != nil:
@@ -31,16 +34,16 @@ func eventCells(e eventRecord, d *deliveryRecord, now time.Time) map[string]cell
 		cells["UPSTREAM"], cells["STATE"] = text(d.Upstream), stateCell(d.State)
 		cells["ATTEMPTS"], cells["TRIED"] = number(int64(d.Attempts)), number(int64(d.Attempts))
 		cells["NEXT ATTEMPT"], cells["NEXT"] = text(next), text(strings.TrimPrefix(next, "in "))
-	case e.State == queue.Quarantined:
+	case e.State.SetAside():
 		cells["STATE"] = stateCell(e.State)
 	}
 	return cells
 }
 
-// stateCell is a state in its colour.
+// stateCell returns a state in its colour.
 func stateCell(s queue.State) cell {
 	return text(string(s)).paint(green, s == queue.Delivered).paint(red, s == queue.Dead).
-		paint(yellow, s == queue.Pending || s == queue.Quarantined)
+		paint(yellow, s == queue.Pending || s.SetAside())
 }
 
 // An eventTable prints a row for each delivery of events.

@@ -18,14 +18,14 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// exportedEvent is a line of an export: the event as the admin API shows it,
-// with its history, and its payload where that was asked for.
+// exportedEvent is an event that show and export print: that of the admin API, with
+// its history, and with its payload if that was requested.
 type exportedEvent struct {
 	eventRecord
 	Content *storedPayload `json:"content,omitempty"`
 
-	// What of the event could not be read: "record", "payload". Without its
-	// record only what stands in the line is known.
+	// Damaged has the parts of the event that could not be read: "record", "payload".
+	// Without its record, only the fields in the line are known.
 	Damaged []string `json:"damaged,omitempty"`
 }
 
@@ -61,13 +61,13 @@ events could not be exported.`,
 			defer stop()
 			var err error
 			if path != "" {
-				err = x.fromFile(ctx, cmd, path, keys)
+				err = x.fromFile(ctx, path, keys)
 			} else {
 				err = x.fromServer(ctx, cmd)
 			}
 			switch {
 			case errors.Is(err, syscall.EPIPE):
-				return errNotDone // whoever read it has had enough
+				return errNotDone // the reader of the output has closed it
 			case err != nil && ctx.Err() != nil:
 				return fmt.Errorf("stopped: %s were exported", counted(x.events, "event"))
 			}
@@ -94,10 +94,8 @@ type exporter struct {
 }
 
 func (x *exporter) check(cmd *cobra.Command, path string, keys []string) error {
-	switch queue.State(x.state) {
-	case "", queue.Pending, queue.Delivered, queue.Dead, queue.Quarantined:
-	default:
-		return fmt.Errorf("state %q is unknown; it is pending, delivered, dead or quarantined", x.state)
+	if err := checkState(queue.State(x.state)); err != nil {
+		return err
 	}
 	switch {
 	case path != "" && (cmd.Flags().Changed("address") || cmd.Flags().Changed("config")):
@@ -137,9 +135,7 @@ func (x *exporter) fromServer(ctx context.Context, cmd *cobra.Command) error {
 	}
 	defer c.close()
 	if x.payloads {
-		// No event has this id, so that nothing but the permission is asked for.
-		err := c.ask(ctx, http.MethodGet, "events/-/payload", nil, new(storedPayload))
-		if said, ok := errors.AsType[adminError](err); err != nil && (!ok || said.status != http.StatusNotFound) {
+		if err := c.payloadsAllowed(ctx); err != nil {
 			return err
 		}
 	}
@@ -148,12 +144,15 @@ func (x *exporter) fromServer(ctx context.Context, cmd *cobra.Command) error {
 		query.Set("state", x.state)
 	}
 	for more := true; more; {
-		var page eventPage
-		if err := c.ask(ctx, http.MethodGet, "events?"+query.Encode(), nil, &page); err != nil {
+		page, err := c.page(ctx, query)
+		if err != nil {
 			return err
 		}
 		for _, e := range page.Events {
-			line, err := x.withPayload(ctx, c, e)
+			line := exportedEvent{eventRecord: e}
+			if x.payloads {
+				err = c.addPayload(ctx, &line)
+			}
 			if err == nil {
 				err = x.print(line)
 			}
@@ -161,7 +160,6 @@ func (x *exporter) fromServer(ctx context.Context, cmd *cobra.Command) error {
 				return err
 			}
 		}
-		query.Set("cursor", page.NextCursor)
 		more = page.NextCursor != ""
 	}
 	if x.partly > 0 {
@@ -170,27 +168,34 @@ func (x *exporter) fromServer(ctx context.Context, cmd *cobra.Command) error {
 	return nil
 }
 
-// withPayload asks for an event's payload. One that has gone since the event was
-// listed is none.
-func (x *exporter) withPayload(ctx context.Context, c *adminClient, e eventRecord) (exportedEvent, error) {
-	line := exportedEvent{eventRecord: e}
-	if !x.payloads || !e.Payload {
-		return line, nil
+// payloadsAllowed returns an error unless the server returns payloads.
+func (c *adminClient) payloadsAllowed(ctx context.Context) error {
+	// No event has this id, so only the permission is checked.
+	err := c.ask(ctx, http.MethodGet, "events/-/payload", nil, new(storedPayload))
+	if said, ok := errors.AsType[adminError](err); ok && said.status == http.StatusNotFound {
+		return nil
+	}
+	return err
+}
+
+// addPayload adds an event's payload, if one is kept. One that cannot be read is
+// noted as damaged.
+func (c *adminClient) addPayload(ctx context.Context, e *exportedEvent) error {
+	if !e.Payload {
+		return nil
 	}
 	p := new(storedPayload)
 	err := c.ask(ctx, http.MethodGet, eventPath(e.ID)+"/payload", nil, p)
-	if err == nil {
-		line.Content = p
-		return line, nil
-	}
-	said, ok := errors.AsType[adminError](err)
+	said, refused := errors.AsType[adminError](err)
 	switch {
-	case ok && (said.status == http.StatusNotFound || said.status == http.StatusConflict):
-		line.Payload = false
-	case ok && said.status == http.StatusInternalServerError:
-		line.Damaged = []string{"payload"}
+	case err == nil:
+		e.Content = p
+	case refused && (said.status == http.StatusNotFound || said.status == http.StatusConflict):
+		e.Payload = false // it has been deleted since the event was listed
+	case refused && said.status == http.StatusInternalServerError:
+		e.Damaged = []string{"payload"}
 	default:
-		return line, err
+		return err
 	}
-	return line, nil
+	return nil
 }

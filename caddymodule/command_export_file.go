@@ -7,36 +7,35 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
+	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// fromFile exports the events of a file that nobody has in use.
-func (x *exporter) fromFile(ctx context.Context, cmd *cobra.Command, path string, given []string) error {
-	var keys []boltqueue.Key
+// fromFile exports the events of a file that no process has in use.
+func (x *exporter) fromFile(ctx context.Context, path string, given []string) error {
+	var keys []seal.Key
 	for _, v := range given {
 		v, err := usableSecretFlag("encryption-key", v)
 		if err != nil {
 			return err
 		}
-		key, err := boltqueue.ParseKey(v)
+		key, err := seal.ParseKey(v)
 		if err != nil {
 			return fmt.Errorf("--encryption-key: %w", err)
 		}
 		keys = append(keys, key)
 	}
-	r, err := boltqueue.OpenReader(path, keys)
+	r, err := sqlitequeue.OpenReader(path, keys)
 	if err != nil {
 		if errors.Is(err, queue.ErrBusy) {
 			return fmt.Errorf("%s is in use by a running Caddy; leave --path out to ask that Caddy, or stop it", path)
 		}
 		return err
 	}
-	defer func() { _ = r.Close() }() // it was for reading only
-	filter := boltqueue.ReadFilter{State: queue.State(x.state), Payloads: x.payloads}
-	tally, err := r.Read(ctx, filter, func(f boltqueue.Found) error {
+	defer func() { _ = r.Close() }() // it was opened for reading only
+	filter := sqlitequeue.ReadFilter{State: queue.State(x.state), Payloads: x.payloads}
+	tally, err := r.Read(ctx, filter, func(f sqlitequeue.Found) error {
 		return x.print(newExportedEvent(f))
 	})
 	if err != nil {
@@ -45,51 +44,42 @@ func (x *exporter) fromFile(ctx context.Context, cmd *cobra.Command, path string
 	if !tally.Whole() {
 		return errors.New(summary(tally, path))
 	}
-	if tally.Damaged > 0 || tally.Displaced > 0 {
-		x.meter.wipe()
-		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "Warning:", summary(tally, path))
-	}
 	return nil
 }
 
-func newExportedEvent(f boltqueue.Found) exportedEvent {
+func newExportedEvent(f sqlitequeue.Found) exportedEvent {
 	line := exportedEvent{eventRecord: newEventRecord(f.Record, true)}
-	if f.RecordLost {
-		line.State, line.Damaged = "", append(line.Damaged, "record")
+	if f.RecordDamaged {
+		line.Damaged = append(line.Damaged, "record")
 	}
-	if f.PayloadLost {
+	if f.PayloadDamaged {
 		line.Damaged = append(line.Damaged, "payload")
 	}
 	if f.Event != nil {
-		// An event that has lost its record does not say whether it is one.
-		quarantined := f.Record.Quarantined || (f.RecordLost && !json.Valid(f.Event.AppendStructured(nil)))
+		// Without its record an event's state is not known: a quarantined one is not an
+		// event in JSON.
+		quarantined := f.Record.State == queue.Quarantined || (f.RecordDamaged && !json.Valid(f.Event.AppendStructured(nil)))
 		p := newPayload(f.Event, quarantined)
 		line.Content = &p
 	}
 	return line
 }
 
-// summary describes what could be read of a damaged file.
-func summary(t boltqueue.Tally, path string) string {
+// summary describes what could not be read of a file, and what to do.
+func summary(t sqlitequeue.Tally, path string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "exported %d events", t.Events)
+	fmt.Fprintf(&b, "exported %s", counted(t.Events, "event"))
 	if t.Partly > 0 {
 		fmt.Fprintf(&b, ", %d of them in part", t.Partly)
 	}
-	if t.Lost > 0 {
-		fmt.Fprintf(&b, "; %d could not be read", t.Lost)
+	if t.Gaps > 0 {
+		fmt.Fprintf(&b, "; %s of %s could not be read, and events are missing there", counted(t.Gaps, "part"), path)
 	}
-	if t.Displaced > 0 {
-		fmt.Fprintf(&b, "; %d may be shown as they were before their last attempts", t.Displaced)
-	}
-	if t.Uncertain {
-		b.WriteString("; more events may be missing, and the last changes may not be shown")
+	if t.WALDamaged {
+		fmt.Fprintf(&b, "; %s-wal is damaged, and the newest changes are missing", path)
 	}
 	if t.Locked > 0 {
-		fmt.Fprintf(&b, "; %d payloads are damaged or sealed with a key that was not given", t.Locked)
-	}
-	if t.Damaged > 0 {
-		fmt.Fprintf(&b, " (%d pages of %s are damaged)", t.Damaged, path)
+		fmt.Fprintf(&b, "; %s damaged or sealed with a key that was not given: name it with --encryption-key", counted(t.Locked, "payload"))
 	}
 	return b.String()
 }

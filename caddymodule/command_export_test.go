@@ -18,7 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -42,8 +42,8 @@ func idsOf(all []map[string]any) (ids []string) {
 	return ids
 }
 
-// newExportSite runs with events in every state but pending, and payloads let
-// out. It returns their ids, the newest first.
+// newExportSite runs with events in every state but pending, and with
+// admin_payloads. It returns their ids, the newest first.
 func newExportSite(t *testing.T) (*adminSite, []string) {
 	t.Helper()
 	a := newAdminSite(t)
@@ -58,15 +58,16 @@ func newExportSite(t *testing.T) (*adminSite, []string) {
 		}
 		ids = append([]string{soapnoteID(body)}, ids...)
 	}
-	return a, ids
+	ids = append([]string{storeSetAside(t, queue.Unrouted, "note-3")}, ids...)
+	return a, append([]string{storeSetAside(t, queue.Unconfirmed, "note-4")}, ids...)
 }
 
-// An export tells of events as the admin API does, from the server and from its
-// file the same.
+// An export prints events as the admin API returns them, and the same from the server
+// and from its file.
 func TestExportCommand(t *testing.T) {
 	a, ids := newExportSite(t)
 	exports := make(map[string]string)
-	variants := []string{"", "--payloads", "--state delivered", "--state dead", "--state quarantined --payloads", "--state pending"}
+	variants := []string{"", "--payloads", "--state delivered", "--state dead", "--state quarantined --payloads", "--state unrouted --payloads", "--state unconfirmed", "--state pending"}
 	for _, args := range variants {
 		exports[args] = a.command(append([]string{"export"}, strings.Fields(args)...)...).done(t).out
 	}
@@ -96,10 +97,13 @@ func TestExportCommand(t *testing.T) {
 			t.Errorf("exported the payload %v, want %v", content, want)
 		}
 	}
-	if fmt.Sprint(full[0]["content"]) != "map[body_base64://4=]" || full[2]["content"] != nil || full[3]["content"] == nil {
+	if fmt.Sprint(full[2]["content"]) != "map[body_base64://4=]" || full[0]["content"] == nil || full[4]["content"] != nil || full[5]["content"] == nil {
 		t.Errorf("exported\n%s", exports["--payloads"])
 	}
-	for args, want := range map[string][]string{"--state delivered": ids[2:], "--state dead": ids[3:], "--state quarantined --payloads": ids[:2], "--state pending": nil} {
+	for args, want := range map[string][]string{
+		"--state delivered": ids[4:], "--state dead": ids[5:], "--state quarantined --payloads": ids[2:4],
+		"--state unrouted --payloads": ids[1:2], "--state unconfirmed": ids[:1], "--state pending": nil,
+	} {
 		if got := idsOf(result{out: exports[args]}.lines(t)); !slices.Equal(got, want) {
 			t.Errorf("%s exported %v, want %v", args, got, want)
 		}
@@ -154,7 +158,7 @@ func directory(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// Without the server's leave, nothing is printed before that is said.
+// If the server does not allow payloads, the error comes before any event.
 func TestExportOfPayloadsMustBeAllowed(t *testing.T) {
 	a := newAdminSite(t)
 	a.settledNote("note-1")
@@ -264,7 +268,7 @@ func TestExportKeys(t *testing.T) {
 	a := newAdminSite(t)
 	t.Setenv("SCRIBEGATE_TEST_KEY", testKey)
 	a.run(strings.Replace(upstreams("ehr", a.ehr.URL, "lab", a.lab.URL), "QUEUE",
-		"queue bolt {\n\t\t\tpath "+a.dir+"/sealed.db\n\t\t\tencryption_key {env.SCRIBEGATE_TEST_KEY}\n\t\t}", 1), soapnoteTo("ehr lab"))
+		"queue sqlite {\n\t\t\tpath "+a.dir+"/sealed.db\n\t\t\tencryption_key {env.SCRIBEGATE_TEST_KEY}\n\t\t}", 1), soapnoteTo("ehr lab"))
 	id := a.settledNote("note-1")
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
@@ -304,7 +308,7 @@ func TestExportIntoAClosedPipe(t *testing.T) {
 		t.Errorf("ended with %v and said %q", err, errOut.String())
 	}
 	x := exporter{out: failingWriter{}}
-	if err := x.print(newExportedEvent(boltqueue.Found{})); err == nil || x.events != 0 {
+	if err := x.print(newExportedEvent(sqlitequeue.Found{})); err == nil || x.events != 0 {
 		t.Error("an event that was not printed counts")
 	}
 	_ = w.Close()

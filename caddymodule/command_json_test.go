@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,14 +14,15 @@ import (
 func TestCommandsPrintJSON(t *testing.T) {
 	a := newAdminSite(t)
 	for _, filled := range []bool{false, true} {
-		id := "nobody"
+		id, subject := "nobody", "note-of-nobody"
 		if filled {
-			id = a.settledNote("note-1")
+			subject = "note-1"
+			id = a.settledNote(subject)
 		}
 		for _, args := range []string{
 			"status", "events", "events --state dead", "show " + id, "health", "health live", "keygen",
 			"replay --since 1h", "replay --dead", "purge --dead", "compact", "send soapnoteapi --count 2 --to " + a.url + "/soapnote",
-			"export",
+			"export", "show " + subject, "events --subject note-1", "backup " + filepath.Join(t.TempDir(), "copy.db"),
 		} {
 			f := append(strings.Fields(args), "--json")
 			if f[0] != "keygen" && f[0] != "send" {
@@ -50,7 +52,7 @@ func TestCommandsPrintJSON(t *testing.T) {
 	}
 }
 
-// A gateway that is not well is told of as JSON too, and is an error all the same.
+// A gateway that is not ready is reported as JSON too, and is an error all the same.
 func TestHealthAsJSON(t *testing.T) {
 	a := newAdminSite(t)
 	if err := currentGateway().queue.Close(); err != nil {
@@ -67,7 +69,7 @@ func TestHealthAsJSON(t *testing.T) {
 	}
 }
 
-// What was sent before a gateway went away is told of.
+// What was sent before a gateway went away is printed.
 func TestSendIsBrokenOff(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int32
@@ -100,7 +102,7 @@ func TestSendIsBrokenOff(t *testing.T) {
 func TestEventsOfManyPages(t *testing.T) {
 	t.Parallel()
 	address := fakeAdmin(t, func(w http.ResponseWriter, r *http.Request) {
-		page := eventPage{NextCursor: "2", Events: []eventRecord{{ID: "short", Deliveries: []deliveryRecord{{Upstream: "ehr", State: "dead"}}}}}
+		page := eventPage{NextCursor: "2", Events: []eventRecord{{ID: "short", Subject: "note-1", Deliveries: []deliveryRecord{{Upstream: "ehr", State: "dead"}}}}}
 		if r.FormValue("cursor") == "2" {
 			page = eventPage{Events: []eventRecord{{ID: "one-that-is-longer", State: "quarantined"}, {ID: "short", Type: "test"}}}
 		}
@@ -109,8 +111,8 @@ func TestEventsOfManyPages(t *testing.T) {
 	})
 	out := commandLine(t, "", "events", "--address", address).done(t).out
 	want := []string{
-		"RECEIVED ID TYPE UPSTREAM STATE ATTEMPTS NEXT ATTEMPT", "short ehr dead 0 -",
-		"one-that-is-longer - quarantined - -", "short test - - - -",
+		"RECEIVED ID SUBJECT TYPE UPSTREAM STATE ATTEMPTS NEXT ATTEMPT", "short note-1 ehr dead 0 -",
+		"one-that-is-longer - - quarantined - -", "short - test - - - -",
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	for i, line := range lines {

@@ -16,8 +16,8 @@ func purgeCommand() *cobra.Command {
 		Use:   "purge [<id>...]",
 		Short: "Deletes events permanently",
 		Long: `
-Deletes permanently: the named events, every dead delivery, every quarantined event,
-or the pending and dead deliveries to an upstream. The other deliveries of an event
+Deletes permanently: the named events, every dead delivery, every quarantined,
+unrouted or unconfirmed event, or the pending and dead deliveries to an upstream. The other deliveries of an event
 stay. When the last delivery of an event is purged, the event and its id are
 deleted: the same webhook, sent again, is a new event. The printed number counts
 events.
@@ -33,15 +33,16 @@ then stays deleted.`,
 		Example: `  caddy scribegate purge soapnoteapi-0123456789abcdef0123456789abcdef
   caddy scribegate purge --dead --before 24h
   caddy scribegate purge --upstream old --dry-run`,
-		ValidArgsFunction: completeIDs(anyNumber, queue.Dead, queue.Quarantined),
+		ValidArgsFunction: completeIDs(queue.Dead, queue.Quarantined, queue.Unrouted, queue.Unconfirmed),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			b.IDs, b.Before = args, given(cmd, "before")
 			upstream := given(cmd, "upstream")
+			byState := b.Dead || b.Quarantined || b.Unrouted || b.Unconfirmed
 			switch {
-			case !one(len(b.IDs) > 0, b.Dead, b.Quarantined, upstream != nil):
-				return errors.New("choose what to purge: ids, --dead, --quarantined or --upstream, exactly one of them")
-			case b.Before != nil && !b.Dead && !b.Quarantined:
-				return errors.New("--before needs --dead or --quarantined")
+			case !one(len(b.IDs) > 0, b.Dead, b.Quarantined, b.Unrouted, b.Unconfirmed, upstream != nil):
+				return errors.New("choose what to purge: ids, --dead, --quarantined, --unrouted, --unconfirmed or --upstream, exactly one of them")
+			case b.Before != nil && !byState:
+				return errors.New("--before needs --dead, --quarantined, --unrouted or --unconfirmed")
 			case b.Force && len(b.IDs) == 0:
 				return errors.New("--force needs ids")
 			}
@@ -50,6 +51,8 @@ then stays deleted.`,
 	}
 	cmd.Flags().BoolVar(&b.Dead, "dead", false, "every dead delivery")
 	cmd.Flags().BoolVar(&b.Quarantined, "quarantined", false, "every quarantined event")
+	cmd.Flags().BoolVar(&b.Unrouted, "unrouted", false, "every unrouted event")
+	cmd.Flags().BoolVar(&b.Unconfirmed, "unconfirmed", false, "every unconfirmed event")
 	cmd.Flags().StringVar(&b.Upstream, "upstream", "", "every pending and dead delivery to this upstream")
 	cmd.Flags().String("before", "", "only for events received longer ago than this, such as 24h")
 	cmd.Flags().BoolVar(&b.Force, "force", false, "delete the named events even if they still wait for an upstream")
@@ -102,6 +105,10 @@ func (b purgeRequest) what(events int) string {
 		return "the dead deliveries of " + counted(events, "event")
 	case b.Quarantined:
 		return counted(events, "quarantined event")
+	case b.Unrouted:
+		return counted(events, "unrouted event")
+	case b.Unconfirmed:
+		return counted(events, "unconfirmed event")
 	case b.Upstream != "":
 		return "the pending and dead deliveries to " + b.Upstream + " of " + counted(events, "event")
 	}

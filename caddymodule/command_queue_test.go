@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -28,7 +29,7 @@ func TestStatusCommand(t *testing.T) {
 	if rows[0][0] != "UPSTREAM" || strings.Join(rows[1][:7], " ") != "ehr 0 0 0 no no -" || strings.Join(rows[2][:8], " ") != "lab 0 0 1 no no - -" || !strings.Contains(out, "ago: status 410\n") {
 		t.Errorf("printed\n%s", out)
 	}
-	if last := rows[len(rows)-1]; last[0] != "queue" || last[1] != "bolt:" || !strings.Contains(out, "of 10 GiB, 0 quarantined") {
+	if last := rows[len(rows)-1]; last[0] != "queue" || last[1] != "sqlite:" || !strings.Contains(out, "of 10 GiB, 0 quarantined, 0 unrouted, 0 unconfirmed, 0 unreadable\n") {
 		t.Errorf("printed\n%s", out)
 	}
 	var s map[string]any
@@ -43,7 +44,7 @@ func TestDeadEventIsReplayedByCommand(t *testing.T) {
 	other := a.settledNote("note-2")
 
 	rows := columns(a.command("events", "--state", "dead").done(t).out)
-	if len(rows) != 3 || rows[0][1] != "ID" || rows[1][2] != other || rows[2][2] != id || rows[2][4] != "lab" {
+	if len(rows) != 3 || rows[0][1] != "ID" || rows[0][2] != "SUBJECT" || rows[1][2] != other || rows[1][3] != "note-2" || rows[2][2] != id || rows[2][5] != "lab" {
 		t.Errorf("dead events: %v", rows)
 	}
 	var listed []map[string]any
@@ -116,6 +117,15 @@ func TestQueueCommandMistakes(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"events --state lost", `state "lost" is unknown`},
 		{"events --upstream nobody", `upstream "nobody" is unknown`},
+		{"events --subject a/b", "subject must be the id of a note or transcription"},
+		{"events --type a:b", "type must be a short type"},
+		{"events --since ever", "since must be a duration"},
+		{"show note-9", "no such event; `caddy scribegate events` lists"},
+		{"show note/1", "no such event; `caddy scribegate events` lists"},
+		{"replay --dead --unrouted", "exactly one of them"},
+		{"replay --unrouted --unconfirmed", "exactly one of them"},
+		{"purge --unrouted --unconfirmed", "exactly one of them"},
+		{"purge --unconfirmed --force", "--force needs ids"},
 		{"events --limit 0", "--limit must be at least 1"},
 		{"show soapnoteapi-00", "no such event"},
 		{"replay", "choose what to replay"},
@@ -129,8 +139,8 @@ func TestQueueCommandMistakes(t *testing.T) {
 		{"purge", "choose what to purge"},
 		{"purge --before 1h", "choose what to purge"},
 		{"purge " + id + " --dead", "exactly one of them"},
-		{"purge " + id + " --before 1h", "--before needs --dead or --quarantined"},
-		{"purge --upstream lab --before 1h", "--before needs --dead or --quarantined"},
+		{"purge " + id + " --before 1h", "--before needs --dead, --quarantined, --unrouted or --unconfirmed"},
+		{"purge --upstream lab --before 1h", "--before needs --dead, --quarantined, --unrouted or --unconfirmed"},
 		{"purge --dead --before=", "--before is empty"},
 		{"purge --dead --quarantined", "exactly one of them"},
 		{"purge --dead --upstream lab", "exactly one of them"},
@@ -155,7 +165,7 @@ func TestQueueCommandMistakes(t *testing.T) {
 func TestCommandWithoutServer(t *testing.T) {
 	t.Parallel()
 	nobody := closedPort(t)
-	for _, args := range []string{"status", "events", "show x", "replay --dead", "purge --dead", "health live"} {
+	for _, args := range []string{"status", "events", "show x", "replay --dead", "purge --dead", "health live", "backup " + filepath.Join(t.TempDir(), "copy.db")} {
 		commandLine(t, "", append(strings.Fields(args), "--address", nobody)...).failed(t, "asking the admin API at "+nobody)
 	}
 }

@@ -19,16 +19,23 @@ func replayCommand() *cobra.Command {
 Delivers events again, with all attempts available again: the named events, every
 dead delivery, or every event received within a time. Deliveries to upstreams that
 are not configured stay as they are, and so do deliveries in flight. The printed
-number counts deliveries. In a terminal the command shows its progress. Ctrl-C stops
-it; what was replayed by then stays replayed.`,
+number counts deliveries.
+
+An unrouted event is delivered to the upstreams that accept it now: correct the
+configuration first. If none accepts it, it is skipped and stays unrouted; named by
+its id, it is an error. An unconfirmed event is replayed in the same way.
+
+In a terminal the command shows its progress. Ctrl-C stops it; what was replayed by
+then stays replayed.`,
 		Example: `  caddy scribegate replay soapnoteapi-0123456789abcdef0123456789abcdef
   caddy scribegate replay --dead --upstream ehr
+  caddy scribegate replay --unrouted
   caddy scribegate replay --since 1h`,
-		ValidArgsFunction: completeIDs(anyNumber, queue.Dead),
+		ValidArgsFunction: completeIDs(queue.Dead, queue.Unrouted, queue.Unconfirmed),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			b.IDs, b.Upstream = args, given(cmd, "upstream")
-			if !one(len(b.IDs) > 0, b.Dead, b.Since != "") {
-				return errors.New("choose what to replay: ids, --dead or --since, exactly one of them")
+			if !one(len(b.IDs) > 0, b.Dead, b.Unrouted, b.Unconfirmed, b.Since != "") {
+				return errors.New("choose what to replay: ids, --dead, --unrouted, --unconfirmed or --since, exactly one of them")
 			}
 			var done replayed
 			if err := changing("replay", "replaying", "replayed").do(cmd, b, &done); err != nil {
@@ -41,11 +48,16 @@ it; what was replayed by then stays replayed.`,
 			if done.WithoutPayload > 0 {
 				skipped = fmt.Sprintf(", %s skipped since the payload is no longer kept", counted(done.WithoutPayload, "event"))
 			}
+			if done.Unrouted > 0 {
+				skipped += fmt.Sprintf(", %s skipped since no upstream accepts the type", counted(done.Unrouted, "event"))
+			}
 			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s replayed%s\n", counted(done.Replayed, "delivery"), skipped)
 			return nil
 		}),
 	}
 	cmd.Flags().BoolVar(&b.Dead, "dead", false, "every dead delivery")
+	cmd.Flags().BoolVar(&b.Unrouted, "unrouted", false, "every unrouted event, to the upstreams that accept it now")
+	cmd.Flags().BoolVar(&b.Unconfirmed, "unconfirmed", false, "every unconfirmed event")
 	cmd.Flags().StringVar(&b.Since, "since", "", "every event received within this time, such as 1h")
 	cmd.Flags().String("upstream", "", "deliveries to this upstream only")
 	complete(cmd, "since", completeDurations)
@@ -53,8 +65,8 @@ it; what was replayed by then stays replayed.`,
 	return addAddress(cmd)
 }
 
-// given returns the value of a flag, or nil where the flag is not there. A value
-// that is empty, as that of a variable that is unset, is not the same as none.
+// given returns the value of a flag, or nil if the flag is not set. An empty value,
+// such as that of an unset variable, is not the same as none.
 func given(cmd *cobra.Command, flag string) *string {
 	if !cmd.Flags().Changed(flag) {
 		return nil
@@ -63,7 +75,7 @@ func given(cmd *cobra.Command, flag string) *string {
 	return &value
 }
 
-// one reports whether exactly one of the choices was made.
+// one reports whether exactly one of the choices is made.
 func one(choices ...bool) bool {
 	n := 0
 	for _, c := range choices {
@@ -74,7 +86,7 @@ func one(choices ...bool) bool {
 	return n == 1
 }
 
-// changing is work on events.
+// changing returns work that changes events.
 func changing(path, doing, done string) longWork {
 	return longWork{
 		path: path, doing: doing,

@@ -1,9 +1,12 @@
 package caddymodule
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,68 +21,142 @@ import (
 func showCommand() *cobra.Command {
 	var payload bool
 	cmd := &cobra.Command{
-		Use:   "show <id>",
-		Short: "Shows one event with every delivery attempt",
+		Use:   "show <id or subject>",
+		Short: "Shows an event, or the events of a note or transcription, with every delivery attempt",
 		Long: `
 Shows one event with its deliveries and the newest 50 attempts of each delivery.
-After a replay, attempts are counted from 1 again.
+After a replay, attempts are counted from 1 again. With a subject, which is the id of
+a note or transcription, it shows all events of that subject, newest first; --json
+prints a list then.
 
 An attempt's outcome is success; failure, with the status of the answer, if any;
 timeout; connect_error; or gone (410), after which the event is dead at once. Some
 attempts do not count and use up none of the event's attempts: one that could not
 connect, one whose new connection ended before an answer began, and one that was
 answered 429.`,
-		Args:              exactly(1, "name one event by its id, of those that `caddy scribegate events` lists"),
-		ValidArgsFunction: completeIDs(1, anyState),
+		Args:              exactly(1, "name one event by its id, or events by their subject, of those that `caddy scribegate events` lists"),
+		ValidArgsFunction: completeIDOrSubject,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
-			path := eventPath(args[0])
-			var e eventRecord
-			if err := ask(cmd, http.MethodGet, path, nil, &e); err != nil {
+			c, err := newAdminClient(cmd)
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			events, byID, err := c.find(cmd.Context(), args[0])
+			if err == nil && payload {
+				err = c.addPayloads(cmd.Context(), events)
+			}
+			if err != nil {
 				return advised(err)
 			}
-			var p *storedPayload
-			if payload {
-				p = new(storedPayload)
-				if err := ask(cmd, http.MethodGet, path+"/payload", nil, p); err != nil {
-					return advised(err)
-				}
+			switch {
+			case wantsJSON(cmd) && byID:
+				err = printJSON(cmd, events[0])
+			case wantsJSON(cmd):
+				err = printJSON(cmd, events)
+			default:
+				err = printEvents(cmd, events, c.upstreams(cmd.Context(), events))
 			}
-			if wantsJSON(cmd) {
-				return printJSON(cmd, struct {
-					eventRecord
-					Content *storedPayload `json:"content,omitempty"`
-				}{e, p})
+			if err == nil && slices.ContainsFunc(events, func(e exportedEvent) bool { return len(e.Damaged) > 0 }) {
+				err = queue.ErrUnreadable
 			}
-			upstreams := make(map[string]upstreamStatus)
-			var s status
-			if e.waits() && ask(cmd, http.MethodGet, "status", nil, &s) == nil { // or it is shown without
-				for _, u := range s.Upstreams {
-					upstreams[u.Name] = u
-				}
-			}
-			return printEvent(cmd, e, p, upstreams)
+			return err
 		}),
 	}
 	cmd.Flags().BoolVar(&payload, "payload", false, "print the payload too; the server must allow it, and logs it")
 	return addAddress(cmd)
 }
 
+// find returns the event with the id, or else the events with the subject, newest
+// first.
+func (c *adminClient) find(ctx context.Context, idOrSubject string) (events []exportedEvent, byID bool, err error) {
+	var e eventRecord
+	err = c.ask(ctx, http.MethodGet, eventPath(idOrSubject), nil, &e)
+	if err == nil {
+		return []exportedEvent{{eventRecord: e}}, true, nil
+	}
+	if said, ok := errors.AsType[adminError](err); !ok || said.status != http.StatusNotFound || !subjectForm.MatchString(idOrSubject) {
+		return nil, false, err
+	}
+	query := url.Values{"subject": {idOrSubject}, "history": {"true"}, "limit": {strconv.Itoa(maxLimit)}}
+	for more := true; more; {
+		page, pageErr := c.page(ctx, query)
+		if pageErr != nil {
+			return nil, false, pageErr
+		}
+		for _, e := range page.Events {
+			events = append(events, exportedEvent{eventRecord: e})
+		}
+		more = page.NextCursor != ""
+	}
+	if len(events) == 0 {
+		return nil, false, err
+	}
+	return events, false, nil
+}
+
+// addPayloads adds the payloads of events that are kept. It returns an error if the
+// server does not allow it, or if none is kept.
+func (c *adminClient) addPayloads(ctx context.Context, events []exportedEvent) error {
+	if err := c.payloadsAllowed(ctx); err != nil {
+		return err
+	}
+	for i := range events {
+		if err := c.addPayload(ctx, &events[i]); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(events, func(e exportedEvent) bool { return e.Payload }) {
+		return nil
+	}
+	return adminError{http.StatusConflict, queue.ErrNoPayload.Error()}
+}
+
+// upstreams returns the upstreams' status by their names, if one of the events waits
+// for an upstream. Without an answer of the server it returns nil.
+func (c *adminClient) upstreams(ctx context.Context, events []exportedEvent) map[string]upstreamStatus {
+	var s status
+	if !slices.ContainsFunc(events, exportedEvent.waits) || c.ask(ctx, http.MethodGet, "status", nil, &s) != nil {
+		return nil
+	}
+	all := make(map[string]upstreamStatus)
+	for _, u := range s.Upstreams {
+		all[u.Name] = u
+	}
+	return all
+}
+
 // waits reports whether a delivery of the event is pending.
-func (e eventRecord) waits() bool {
+func (e exportedEvent) waits() bool {
 	return slices.ContainsFunc(e.Deliveries, func(d deliveryRecord) bool { return d.State == queue.Pending })
 }
 
-func printEvent(cmd *cobra.Command, e eventRecord, p *storedPayload, upstreams map[string]upstreamStatus) error {
+// printEvents prints events, with an empty line between two.
+func printEvents(cmd *cobra.Command, events []exportedEvent, upstreams map[string]upstreamStatus) error {
+	for i, e := range events {
+		if i > 0 {
+			_, _ = fmt.Fprintln(cmd.OutOrStdout())
+		}
+		if err := printEvent(cmd, e, upstreams); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]upstreamStatus) error {
 	out := cmd.OutOrStdout()
 	t := newTable(out)
 	for _, line := range [][2]string{
 		{"id", e.ID},
 		{"provider", e.Provider},
 		{"type", e.Type},
+		{"subject", e.Subject},
 		{"received", clock(e.ReceivedAt)},
 		{"state", string(e.State)},
 		{"reason", e.Reason},
 		{"payload kept", yesNo(e.Payload)},
+		{"damaged", strings.Join(e.Damaged, ", ")},
 		{"deliveries", e.nobody()},
 	} {
 		if line[1] != "" {
@@ -94,23 +171,27 @@ func printEvent(cmd *cobra.Command, e eventRecord, p *storedPayload, upstreams m
 			return err
 		}
 	}
-	if p == nil {
+	if e.Content == nil {
 		return nil
 	}
 	_, _ = fmt.Fprintln(out)
-	return printJSON(cmd, p)
+	return printJSON(cmd, e.Content)
 }
 
-// nobody says why an event has no deliveries; "" where it has some, or cannot have
-// any.
+// nobody returns why an event has no deliveries, or "" if it has some or is
+// quarantined.
 func (e eventRecord) nobody() string {
 	switch {
 	case len(e.Deliveries) > 0 || e.State == queue.Quarantined:
 		return ""
+	case e.State == queue.Unrouted:
+		return "none: no upstream accepted its type; " + routeHint
+	case e.State == queue.Unconfirmed:
+		return "none: its provider does not know it"
 	case e.Type == event.Test:
 		return "none: a test event goes only to upstreams whose `events` name `test` or `*`"
 	}
-	return "none: its handler drops this type, or none of its upstreams took it when it was received"
+	return "none: its handler drops this type"
 }
 
 func printDelivery(out io.Writer, d deliveryRecord, u upstreamStatus, now time.Time) error {

@@ -189,36 +189,11 @@ func TestTried(t *testing.T) {
 	}
 }
 
-func TestStateOf(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		quarantined bool
-		deliveries  []queue.State
-		want        queue.State
-	}{
-		"quarantined":      {true, nil, queue.Quarantined},
-		"for nobody":       {false, nil, queue.Delivered},
-		"delivered":        {false, []queue.State{queue.Delivered, queue.Delivered}, queue.Delivered},
-		"pending":          {false, []queue.State{queue.Delivered, queue.Pending}, queue.Pending},
-		"dead":             {false, []queue.State{queue.Dead, queue.Delivered}, queue.Dead},
-		"dead and pending": {false, []queue.State{queue.Dead, queue.Pending}, queue.Dead},
-		"pending and dead": {false, []queue.State{queue.Pending, queue.Dead}, queue.Dead},
-	} {
-		r := queue.Record{Quarantined: tt.quarantined}
-		for _, s := range tt.deliveries {
-			r.Deliveries = append(r.Deliveries, queue.DeliveryRecord{State: s})
-		}
-		if got := stateOf(r); got != tt.want {
-			t.Errorf("%s: %s, want %s", name, got, tt.want)
-		}
-	}
-}
-
 // An event that nobody gets says why, and a quarantined one what is wrong with it.
 func TestShowSaysWhyNobodyGetsAnEvent(t *testing.T) {
 	a := newAdminSite(t)
 	const only = " {\n events note.generated\n }\n}"
-	a.run("\tscribegate {\n\t\tQUEUE\n\t\tupstream ehr "+a.ehr.URL+only, soapnoteTo("ehr"))
+	a.run("\tscribegate {\n\t\tQUEUE\n\t\tupstream ehr "+a.ehr.URL+only, strings.Replace(soapnoteTo("ehr"), "deliver_to", "drop note.failed\n\t\tdeliver_to", 1))
 	post := func(body string, status int) string {
 		t.Helper()
 		if got := do(t, a.soapnote("/soapnote", body)); got.status != status {
@@ -228,7 +203,8 @@ func TestShowSaysWhyNobodyGetsAnEvent(t *testing.T) {
 	}
 	for name, tt := range map[string]struct{ id, want, not string }{
 		"test":        {post(`{"event":"test","note_id":"x","status":"test","created_at":"t"}`, 200), "state         delivered\npayload kept  no\ndeliveries    none: a test event goes only to upstreams whose `events` name `test` or `*`\n", "reason"},
-		"no taker":    {post(`{"event":"note.failed","note_id":"x","status":"s","created_at":"t"}`, 200), "deliveries    none: its handler drops this type, or none of its upstreams took it when it was received\n", "reason"},
+		"dropped":     {post(`{"event":"note.failed","note_id":"x","status":"s","created_at":"t"}`, 200), "state         delivered\npayload kept  no\ndeliveries    none: its handler drops this type\n", "reason"},
+		"no taker":    {post(`{"event":"note.signed","note_id":"x","status":"s","created_at":"t"}`, 200), "state         unrouted\npayload kept  yes\ndeliveries    none: no upstream accepted its type; add its type to the `events` of an upstream that its handler delivers to, then replay it\n", "reason"},
 		"quarantined": {post(`{"event":"note.failed"}`, 400), "state         quarantined\nreason        note_id is missing\npayload kept  yes\n", "deliveries"},
 	} {
 		if out := a.command("show", tt.id).done(t).out; !strings.Contains(out, tt.want) || strings.Contains(out, tt.not) {

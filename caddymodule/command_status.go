@@ -119,9 +119,18 @@ func printStatus(cmd *cobra.Command, s status, now time.Time) error {
 	if s.Queue.MaxBytes > 0 {
 		limit = size(s.Queue.MaxBytes)
 	}
-	_, _ = fmt.Fprintf(out, "\nqueue %s: %s of %s, %d quarantined\n", s.Queue.Engine, size(s.Queue.Bytes), limit, s.Queue.Quarantined)
-	if s.Queue.SetApart > 0 {
-		_, _ = fmt.Fprintf(out, "%s cannot be read any more and were set apart: the disk may be failing\n", counted(int(s.Queue.SetApart), "event"))
+	q, term := s.Queue, terminalOf(out)
+	unreadable := fmt.Sprintf("%d unreadable", q.Unreadable)
+	if q.Unreadable > 0 {
+		unreadable = term.paint(unreadable, red)
+	}
+	_, _ = fmt.Fprintf(out, "\nqueue %s: %s of %s, %d quarantined, %d unrouted, %d unconfirmed, %s\n",
+		q.Engine, size(q.Bytes), limit, q.Quarantined, q.Unrouted, q.Unconfirmed, unreadable)
+	if q.Unreadable > 0 {
+		_, _ = fmt.Fprintln(out, term.paint(unreadableHint, red))
 	}
 	return nil
 }
+
+// unreadableHint says what to do about events that cannot be read.
+const unreadableHint = "the queue's file is damaged: the log says where; check the disk, and see Damage in the README"

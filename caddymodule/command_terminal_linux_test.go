@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -111,8 +112,8 @@ func working(letGo <-chan struct{}, last string) http.HandlerFunc {
 	}
 }
 
-// Long work is told of in a terminal, in one line that is gone in the end; with
-// --json too, which goes elsewhere. Into a pipe nothing of it goes.
+// Long work shows its progress in a terminal, in one line that is gone in the end;
+// with --json too, which is printed elsewhere. A pipe gets nothing of it.
 func TestProgressInATerminal(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -188,7 +189,39 @@ func TestWorkIsInterrupted(t *testing.T) {
 	}
 }
 
-// An export into a file is told of, one to the terminal is not: it is seen.
+// A copy is counted in a terminal while it comes, and Ctrl-C leaves no file.
+func TestBackupIsInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, ended := newScreen(t, 100), make(chan struct{})
+	address := fakeAdmin(t, func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		for r.Context().Err() == nil {
+			answerBytes(strings.Repeat("copy", 256))(w, r)
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	cmd := caddyProcess(t, "scribegate", "backup", filepath.Join(dir, "copy.db"), "--address", address)
+	cmd.Env = append(cmd.Env, "TERM=xterm")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, s.terminal
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "progress in the terminal", func() bool { return s.shows("backing up: ") })
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 || out.Len() > 0 {
+		t.Errorf("%v, printed %q", err, out.String())
+	}
+	<-ended // the server has seen the client go
+	if text := s.text(); strings.TrimSpace(left(text)) != "Error: stopped: no file is left" || len(namesIn(t, dir)) != 0 {
+		t.Errorf("in the terminal stands %q, of %q; left are %v", left(text), text, namesIn(t, dir))
+	}
+}
+
+// An export into a file shows its progress, one to the terminal does not.
 func TestExportInATerminal(t *testing.T) {
 	t.Parallel()
 	for name, toFile := range map[string]bool{"into a file": true, "to the terminal": false} {
@@ -231,21 +264,21 @@ func TestExportInATerminal(t *testing.T) {
 	}
 }
 
-const exportedOne = `{"id":"one","provider":"","type":"","received_at":"0001-01-01T00:00:00Z","payload":false,"deliveries":[]}` + "\n"
+const exportedOne = `{"id":"one","provider":"","type":"","subject":"","received_at":"0001-01-01T00:00:00Z","payload":false,"deliveries":[]}` + "\n"
 
 // Colours are for terminals, unless the environment asks for none, and tables line
 // up with them.
 func TestColours(t *testing.T) {
 	t.Parallel()
 	address := fakeAdmin(t, func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, 200, []byte(`{"queue":{"engine":"bolt"},"upstreams":[{"name":"a-long-name","pending":1,"dead":12},{"name":"ehr","paused":true}]}`))
+		writeJSON(w, 200, []byte(`{"queue":{"engine":"sqlite","unreadable":2},"upstreams":[{"name":"a-long-name","pending":1,"dead":12},{"name":"ehr","paused":true}]}`))
 	})
 	const want = `UPSTREAM     PENDING  IN FLIGHT  DEAD  PAUSED  ORPHANED  OLDEST  LAST SUCCESS  LAST FAILURE
 a-long-name        1          0    12  no      no            0s             -  -
 ehr                0          0     0  yes     no             -             -  -
 
-queue bolt: 0 B of no limit, 0 quarantined
-`
+queue sqlite: 0 B of no limit, 0 quarantined, 0 unrouted, 0 unconfirmed, 2 unreadable
+` + unreadableHint + "\n"
 	for name, tt := range map[string]struct {
 		env      string
 		piped    bool
@@ -272,8 +305,8 @@ queue bolt: 0 B of no limit, 0 quarantined
 			if got := strings.Contains(printed, "\x1b["); got != tt.coloured {
 				t.Errorf("coloured %v, want %v: %q", got, tt.coloured, printed)
 			}
-			if tt.coloured && (!strings.Contains(printed, "\x1b[31m12\x1b[0m") || !strings.Contains(printed, "\x1b[33myes\x1b[0m") || !strings.Contains(printed, "\x1b[2mUPSTREAM\x1b[0m")) {
-				t.Errorf("the dead, the paused or the header are not coloured: %q", printed)
+			if tt.coloured && (!strings.Contains(printed, "\x1b[31m12\x1b[0m") || !strings.Contains(printed, "\x1b[33myes\x1b[0m") || !strings.Contains(printed, "\x1b[2mUPSTREAM\x1b[0m") || !strings.Contains(printed, "\x1b[31m2 unreadable\x1b[0m")) {
+				t.Errorf("the dead, the paused, the unreadable or the header are not coloured: %q", printed)
 			}
 			if got := escapes.ReplaceAllString(printed, ""); got != want {
 				t.Errorf("printed\n%s\nwant\n%s", got, want)
@@ -288,11 +321,13 @@ var escapes = regexp.MustCompile("\x1b\\[[0-9]*m")
 func TestEventsInANarrowTerminal(t *testing.T) {
 	t.Parallel()
 	address := fakeAdmin(t, func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, 200, []byte(`{"events":[{"id":"soapnoteapi-0123456789abcdef0123456789abcdef","type":"note.generated","received_at":"2026-03-19T15:30:00Z",
+		writeJSON(w, 200, []byte(`{"events":[{"id":"soapnoteapi-0123456789abcdef0123456789abcdef","subject":"a1b2c3d4-e5f6-7890-abcd-ef1234567890","type":"note.generated","received_at":"2026-03-19T15:30:00Z",
 			"deliveries":[{"upstream":"ehr","state":"pending","attempts":3,"next_attempt":"2026-03-19T15:30:00Z"}]}]}`))
 	})
 	for columns, want := range map[uint16]string{
-		130: "RECEIVED ID TYPE UPSTREAM STATE ATTEMPTS NEXT ATTEMPT",
+		170: "RECEIVED ID SUBJECT TYPE UPSTREAM STATE ATTEMPTS NEXT ATTEMPT",
+		140: "AGE ID SUBJECT TYPE UPSTREAM STATE TRIED NEXT",
+		125: "AGE ID SUBJECT UPSTREAM STATE TRIED NEXT",
 		100: "AGE ID TYPE UPSTREAM STATE TRIED NEXT",
 		85:  "AGE ID UPSTREAM STATE TRIED NEXT",
 		80:  "AGE ID UPSTREAM STATE",
@@ -322,7 +357,7 @@ func TestEventsInANarrowTerminal(t *testing.T) {
 func TestStatusInANarrowTerminal(t *testing.T) {
 	t.Parallel()
 	address := fakeAdmin(t, func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, 200, []byte(`{"queue":{"engine":"bolt"},"upstreams":[{"name":"ehr","pending":3,"paused":true,"pause_reason":"failures","paused_until":"2026-03-19T15:30:00Z"}]}`))
+		writeJSON(w, 200, []byte(`{"queue":{"engine":"sqlite"},"upstreams":[{"name":"ehr","pending":3,"paused":true,"pause_reason":"failures","paused_until":"2026-03-19T15:30:00Z"}]}`))
 	})
 	for columns, want := range map[uint16]string{
 		110: "UPSTREAM PENDING IN FLIGHT DEAD PAUSED ORPHANED OLDEST LAST SUCCESS LAST FAILURE",

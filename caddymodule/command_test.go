@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/forwarder"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
 // A result is what came of a command.
@@ -75,7 +75,7 @@ func (r result) decode(t *testing.T, v any) {
 func TestKeygenCommand(t *testing.T) {
 	t.Parallel()
 	check := func(encryption, signing string) {
-		if _, err := boltqueue.ParseKey(encryption); err != nil {
+		if _, err := seal.ParseKey(encryption); err != nil {
 			t.Errorf("encryption key: %v", err)
 		}
 		if _, err := forwarder.ParseSigningSecret(signing); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -16,7 +17,7 @@ func fakeAdmin(t *testing.T, answer http.HandlerFunc) string {
 	return strings.TrimPrefix(s.URL, "http://")
 }
 
-// answerLines answers in lines, as the admin API tells of progress.
+// answerLines answers in lines, as the admin API reports progress.
 func answerLines(lines ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", linesType)
@@ -39,6 +40,7 @@ func TestLongWork(t *testing.T) {
 	}{
 		"replayed":            {"replay --dead", answerLines(halfDone, `{"replayed":9000,"without_payload":0}`), "9,000 deliveries replayed\n", nil},
 		"some without":        {"replay --since 1h", answerLines(`{"replayed":1,"without_payload":2}`), "1 delivery replayed, 2 events skipped since the payload is no longer kept\n", nil},
+		"some unrouted":       {"replay --unrouted", answerLines(`{"replayed":1,"without_payload":0,"unrouted":2}`), "1 delivery replayed, 2 events skipped since no upstream accepts the type\n", nil},
 		"purged":              {"purge --dead", answerLines(halfDone, halfDone, `{"purged":1}`), "1 event purged\n", nil},
 		"compacted":           {"compact", answerLines(halfDone, `{"before":2048,"after":1024}`), "compacted: 2.0 KiB -> 1.0 KiB\n", nil},
 		"fails on the way":    {"replay --dead", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: at least 5 of 9,000 events were replayed, the others are as they were"}},
@@ -102,7 +104,7 @@ func TestCommandsAtAWrongAddress(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address := fakeAdmin(t, answer)
-			for _, args := range []string{"status", "events", "show x", "replay --dead", "purge x", "compact", "export", "health", "status --json"} {
+			for _, args := range []string{"status", "events", "show x", "replay --dead", "purge x", "compact", "export", "health", "status --json", "backup " + filepath.Join(t.TempDir(), "copy.db")} {
 				r := commandLine(t, "", append(strings.Fields(args), "--address", address)...)
 				r.failed(t, "the server at "+address+", which answered with status ")
 				r.failed(t, "set --address or --config")

@@ -10,7 +10,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// status is what the admin API and the metrics tell of a gateway.
+// status is what the admin API and the metrics report of a gateway.
 type status struct {
 	Queue     queueStatus      `json:"queue"`
 	Upstreams []upstreamStatus `json:"upstreams"`
@@ -21,7 +21,9 @@ type queueStatus struct {
 	Bytes       int64  `json:"bytes"`
 	MaxBytes    int64  `json:"max_bytes"`
 	Quarantined int64  `json:"quarantined"`
-	SetApart    int64  `json:"set_apart,omitempty"`
+	Unrouted    int64  `json:"unrouted"`
+	Unconfirmed int64  `json:"unconfirmed"`
+	Unreadable  int64  `json:"unreadable"` // damaged in whole or in part, as far as is known
 }
 
 type upstreamStatus struct {
@@ -48,14 +50,16 @@ type failureStatus struct {
 	Status  int          `json:"status,omitempty"`
 }
 
-// status counts what is in the queue and tells how the upstreams are: those
-// configured, in their order, and then those that only events are left of. Beside an
-// error it has what is known without the queue.
+// status returns the counts of the queue and the state of the upstreams: those
+// configured, in their order, and then those that only events are left of. With an
+// error it returns what is known without the queue.
 func (g *gateway) status(now time.Time) (status, error) {
 	stats, err := g.stats()
-	engine, _, _ := strings.Cut(g.key, ":")
 	s := status{
-		Queue:     queueStatus{Engine: engine, Bytes: stats.Bytes, MaxBytes: stats.MaxBytes, Quarantined: stats.Quarantined, SetApart: stats.SetApart},
+		Queue: queueStatus{
+			Engine: g.engineName(), Bytes: stats.Bytes, MaxBytes: stats.MaxBytes,
+			Quarantined: stats.Quarantined, Unrouted: stats.Unrouted, Unconfirmed: stats.Unconfirmed, Unreadable: stats.Unreadable,
+		},
 		Upstreams: []upstreamStatus{},
 	}
 	add := func(name string) *upstreamStatus {
@@ -90,6 +94,12 @@ func (g *gateway) status(now time.Time) (status, error) {
 		add(name).Orphaned = true
 	}
 	return s, err
+}
+
+// engineName returns the name of the queue's engine.
+func (g *gateway) engineName() string {
+	name, _, _ := strings.Cut(g.key, ":")
+	return name
 }
 
 // known returns a time as JSON has it, or nil for one that is not known.
