@@ -48,8 +48,8 @@ func (e *env) cutStarting(ctx context.Context, strace string, random *rand.Rand,
 	return []result{row}, err
 }
 
-// cutLoaded cuts the power at some of the moments of a life with load, and at
-// each one around a compaction's renaming.
+// cutLoaded cuts the power at some of the moments of a life with load, of which
+// checkpoints are a part.
 func (e *env) cutLoaded(ctx context.Context, strace string, random *rand.Rand, scratch string) ([]result, error) {
 	c, err := e.record(ctx, strace, recordingOf{events: e.pick(360, 1200), compactions: e.pick(3, 12), withKey: true})
 	if err != nil {
@@ -59,7 +59,11 @@ func (e *env) cutLoaded(ctx context.Context, strace string, random *rand.Rand, s
 		return nil, err
 	}
 	row, err := c.replay(ctx, e, "power cut under load", c.rec.Sample(e.pick(800, 10_000), random), scratch)
-	row.note += fmt.Sprintf(", %d compactions", c.compactions)
+	checkpoints := c.checkpoints()
+	row.note += fmt.Sprintf(", %d checkpoints, %d compactions", checkpoints, c.compactions)
+	if checkpoints < minCheckpoints {
+		err = errors.Join(err, fmt.Errorf("only %d checkpoints are in the recording; record more events", checkpoints))
+	}
 	return []result{row}, err
 }
 
@@ -88,10 +92,41 @@ func (c *recorded) replay(ctx context.Context, e *env, fault string, cuts []powe
 	return row, err
 }
 
-// control cuts the power of a disk on which fdatasync does nothing. Unless that
-// loses events, nothing that a replay says is worth anything. It tears nothing: a
-// database that is torn to pieces can end the process that reads it.
+// minCheckpoints is how many checkpoints a recording under load must have.
+const minCheckpoints = 3
+
+// checkpoints counts how often the main file was synced after the first answer:
+// only a checkpoint does that.
+func (c *recorded) checkpoints() (n int) {
+	of := c.rec.SyncsOf(queueName)
+	for _, s := range c.rec.Syncs {
+		if of(s) && s.Start > c.rec.Answers[0].At {
+			n++
+		}
+	}
+	return n
+}
+
+// control cuts the power of disks that ignore syncs: all of them, those of the WAL,
+// or those of the main file. Unless each loses events, nothing that a replay says is
+// worth anything.
 func (c *recorded) control(ctx context.Context, scratch string) error {
+	for _, disk := range []struct {
+		ignores string
+		ignored func(powercut.Sync) bool
+	}{
+		{"every sync", func(powercut.Sync) bool { return true }},
+		{"every sync of the WAL", c.rec.SyncsOf(queueName + "-wal")},
+		{"every sync of the main file", c.rec.SyncsOf(queueName)},
+	} {
+		if err := c.controlWith(ctx, scratch, disk.ignored); err != nil {
+			return fmt.Errorf("on a disk that ignores %s: %w", disk.ignores, err)
+		}
+	}
+	return nil
+}
+
+func (c *recorded) controlWith(ctx context.Context, scratch string, ignored func(powercut.Sync) bool) error {
 	const times = 8
 	answers := c.rec.Answers
 	if len(answers) == 0 {
@@ -102,13 +137,13 @@ func (c *recorded) control(ctx context.Context, scratch string) error {
 		at := answers[i*(len(answers)-1)/(times-1)].At
 		cuts = append(cuts, powercut.Cut{At: at, Manner: powercut.Nothing})
 	}
-	deaf := func(s powercut.Sync) bool { return s.Call != "fdatasync" }
-	found, err := powercut.Replay(ctx, c.rec, &c.promise, cuts, deaf, scratch)
+	counts := func(s powercut.Sync) bool { return !ignored(s) }
+	found, err := powercut.Replay(ctx, c.rec, &c.promise, cuts, counts, scratch)
 	if err != nil {
 		return err
 	}
 	if found.Failed < times/2 || found.Lost == 0 {
-		return fmt.Errorf("on a disk where fdatasync does nothing, %d of %d power cuts did harm and %d events were lost: the replay is blind", found.Failed, times, found.Lost)
+		return fmt.Errorf("%d of %d power cuts did harm and %d events were lost: the replay is blind", found.Failed, times, found.Lost)
 	}
 	return nil
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +10,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/powercut"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
 // A recordingOf says what is recorded.
@@ -32,7 +30,10 @@ type recorded struct {
 
 // queueBelow is the queue's file, below a directory that is recorded. The
 // directory that it is in is the gateway's to make.
-const queueBelow = "made/queue.db"
+const (
+	queueName  = "queue.db"
+	queueBelow = "made/" + queueName
+)
 
 // record runs a gateway under strace, from its first start to its end, with
 // events that are accepted, refused, tried again, delivered and forgotten.
@@ -60,10 +61,9 @@ func (e *env) record(ctx context.Context, strace string, of recordingOf) (out *r
 		upstream: map[string]string{"late": "events transcription.completed\n" + usualRetry},
 	}
 	if of.withKey {
-		var key boltqueue.Key
-		_, _ = rand.Read(key[:]) // it never fails
-		out.promise.Keys = []boltqueue.Key{key}
-		o.queue = "encryption_key " + base64.StdEncoding.EncodeToString(key[:])
+		key := seal.NewKey()
+		out.promise.Keys = []seal.Key{key}
+		o.queue = "encryption_key " + key.Encode()
 	}
 	caddyfile := strings.ReplaceAll(r.caddyfile(o), r.queueFile(), filepath.Join(root, queueBelow))
 	if err := r.start(ctx, caddyfile); err != nil {

@@ -2,8 +2,8 @@ package powercut
 
 import "slices"
 
-// A Disk tells, at a moment of a recording, what is on stable storage and what
-// is not yet.
+// A Disk is what is on stable storage at a moment of a recording, and what is not
+// yet.
 type Disk struct {
 	rec     *Recording
 	counts  func(Sync) bool
@@ -12,6 +12,7 @@ type Disk struct {
 	syncs   int
 	names   map[int]map[string]int // of each directory
 	files   map[int]*image
+	shared  []int // files that are shared memory
 	pending []*Op // not on stable storage, in order of their beginning
 }
 
@@ -50,6 +51,9 @@ func (d *Disk) begin(o *Op) {
 		d.names[o.File] = make(map[string]int)
 	} else if o.Kind == Name && d.files[o.File] == nil { // or it is another name
 		d.files[o.File] = newImage()
+		if o.Shared {
+			d.shared = append(d.shared, o.File)
+		}
 	}
 	d.pending = append(d.pending, o)
 }

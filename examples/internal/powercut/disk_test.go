@@ -111,6 +111,35 @@ func TestTwoNames(t *testing.T) {
 	}
 }
 
+// What SQLite's connections share is there or not, and may hold anything.
+func TestSharedMemory(t *testing.T) {
+	t.Parallel()
+	rec := &Recording{Length: 2, Ops: []Op{{Kind: Name, File: 1, Name: "db-shm", Shared: true, Start: 1, End: 1}}}
+	var kinds [4]bool
+	for content := range outcomes(t, rec, Whole, "db-shm") {
+		switch {
+		case content == "-":
+			kinds[0] = true
+		case content == "":
+			kinds[1] = true
+		case strings.Trim(content, "\x00") == "":
+			kinds[2] = true
+		default:
+			kinds[3] = true
+		}
+	}
+	if kinds != [4]bool{true, true, true, true} {
+		t.Errorf("absent, empty, zeros, anything: %v, want each at times", kinds)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "db-shm"), []byte("whatever"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := rec.Matches(dir); err != nil {
+		t.Errorf("Matches() = %v", err)
+	}
+}
+
 // outcomes are all contents of a file that many cuts leave, "-" for no file.
 func outcomes(t *testing.T, rec *Recording, m Manner, name string) map[string]bool {
 	t.Helper()

@@ -3,10 +3,11 @@
 // still keeps what was promised.
 //
 // The process runs under strace, whose log holds each write, with all its bytes,
-// and each sync, rename and answer, in their order. [Read] makes a [Recording] of
-// it. A [Disk] goes through that and keeps apart what is on stable storage from
-// what is not yet, and a [Manner] says what becomes of the latter. [Replay] does
-// that at many moments, and opens the queue on each outcome.
+// and each sync, rename and answer, in their order: those of SQLite's database, of
+// its WAL and of each checkpoint are among them. [Read] makes a [Recording] of it.
+// A [Disk] goes through that and separates what is on stable storage from what is
+// not yet, and a [Manner] says what becomes of the latter. [Replay] does that at
+// many moments, and opens the queue on each outcome.
 //
 // # What a disk may do
 //
@@ -22,9 +23,12 @@
 //     nothing was stored before, whatever the disk held there (ext4's
 //     data=writeback, Documentation/filesystems/ext4).
 //   - A name that was made, replaced or removed is on stable storage when its
-//     directory was synced, in the same way. Before that it may be there or not,
-//     whatever became of other names and of the file's data. A rename is done
-//     whole or not at all.
+//     directory was synced, in the same way, be it by fdatasync, as SQLite does.
+//     Before that it may be there or not, whatever became of other names and of the
+//     file's data. A rename is done whole or not at all.
+//   - The memory that SQLite's connections share, a file whose name ends in -shm, is
+//     written through a mapping and never synced. Its name is recorded like any
+//     other, and it holds nothing, zeros or anything.
 //
 // An answer counts as given from the moment at which the process begins to write
 // it, a sync from the moment at which it has returned.

@@ -136,14 +136,14 @@ func (r *recorder) control(c *call) error {
 	return r.duplicate(c)
 }
 
-// mapped looks for files that are written through memory, of which the log would
-// tell nothing.
+// mapped refuses files that are written through memory, of which the log has
+// nothing, unless they are known to be shared memory.
 func (r *recorder) mapped(c *call) error {
 	if len(c.args) < 6 {
 		return fmt.Errorf("it has %d arguments", len(c.args))
 	}
 	fd, err := c.fd(4)
-	if err != nil || r.open[fd] == nil {
+	if err != nil || r.open[fd] == nil || r.shared[r.open[fd].file] {
 		return err
 	}
 	if strings.Contains(c.args[2], "PROT_WRITE") && strings.Contains(c.args[3], "MAP_SHARED") {

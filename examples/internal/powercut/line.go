@@ -98,7 +98,7 @@ func parseArgs(text []byte) (args []string, rest []byte, err error) {
 func parseResult(rest []byte) (result int64, failed bool, err error) {
 	_, text, ok := bytes.Cut(rest, []byte("= "))
 	if !ok {
-		return 0, false, fmt.Errorf("it does not tell the result: %.80q", rest)
+		return 0, false, fmt.Errorf("it does not have the result: %.80q", rest)
 	}
 	word, _, _ := bytes.Cut(text, []byte{' '})
 	if string(word) == "?" {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -19,7 +18,7 @@ const (
 	// everything is more than is ever claimed at once.
 	everything = 1 << 20
 
-	// patience is how long the queue may take to settle what it was told.
+	// patience is how long the queue may take to store, to lease and to settle.
 	patience = 10 * time.Second
 
 	// farOff is how long after now every retry is due.
@@ -31,7 +30,7 @@ type looking struct {
 	*known
 	*findings
 
-	queue   *boltqueue.Queue
+	queue   queue.Queue
 	records map[string]queue.Record
 }
 
@@ -61,17 +60,24 @@ func (l *looking) all(ctx context.Context) error {
 	if counted != int64(pending) {
 		l.say("%d deliveries are pending, and %d are counted", pending, counted)
 	}
-	if claimed := l.claim(); claimed != pending {
+	if stats.Unreadable != 0 {
+		l.say("%d events are counted as unreadable", stats.Unreadable)
+	}
+	claimed, err := l.claimed(ctx, pending)
+	if err != nil {
+		return err
+	}
+	if claimed != pending {
 		l.say("%d deliveries are pending, and %d can be claimed", pending, claimed)
 	}
 	stored, err := l.store(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := l.queue.Stats(); err != nil { // it waits until what is stored is due
+	if claimed, err = l.claimed(ctx, stored); err != nil {
 		return err
 	}
-	if claimed := l.claim(); claimed != stored {
+	if claimed != stored {
 		l.say("%d deliveries of new events can be claimed, and there should be %d", claimed, stored)
 	}
 	return l.settled(ctx)
@@ -93,7 +99,7 @@ func (l *looking) list(ctx context.Context) error {
 	}
 }
 
-// record looks at what the store tells of an event, and returns how many of its
+// record looks at what the store has of an event, and returns how many of its
 // deliveries are pending.
 func (l *looking) record(id string, r queue.Record) (pending int) {
 	states := make(map[string]queue.State)
@@ -121,15 +127,26 @@ func (l *looking) record(id string, r queue.Record) (pending int) {
 	return pending
 }
 
+// claimed claims all that can be claimed until it has so many, for which a queue may
+// take a moment, and once more. It returns how many deliveries that were.
+func (l *looking) claimed(ctx context.Context, number int) (n int, err error) {
+	for until := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		last := n >= number || time.Now().After(until) || ctx.Err() != nil
+		more, err := l.claim()
+		n += more
+		if last || err != nil {
+			return n, err
+		}
+	}
+}
+
 // claim claims all that can be claimed, opens it and settles it as delivered. It
 // returns how many deliveries that were.
-func (l *looking) claim() int {
-	n := 0
+func (l *looking) claim() (n int, err error) {
 	for upstream := range l.Hosts {
 		c, err := l.queue.Claim(upstream, time.Now().Add(farOff), queue.Want{First: everything, Retry: everything})
 		if err != nil {
-			l.say("%v", err)
-			continue
+			return n, err
 		}
 		for _, d := range c.Deliveries {
 			if e, err := l.queue.Load(d); err != nil {
@@ -141,7 +158,7 @@ func (l *looking) claim() int {
 		}
 		n += len(c.Deliveries)
 	}
-	return n
+	return n, nil
 }
 
 // store stores events again that are there, which must change nothing, and some
@@ -149,7 +166,7 @@ func (l *looking) claim() int {
 func (l *looking) store(ctx context.Context) (deliveries int, err error) {
 	var mu sync.Mutex
 	var work sync.WaitGroup
-	fresh := 0
+	added := 0
 	for id, upstreams := range l.Upstreams {
 		_, there := l.records[id]
 		again := there || l.acknowledged[id]
@@ -157,7 +174,7 @@ func (l *looking) store(ctx context.Context) (deliveries int, err error) {
 		case !there && again && !l.everywhere(id):
 			continue // it is missed already
 		case !again:
-			if fresh++; fresh > newcomers {
+			if added++; added > newcomers {
 				continue
 			}
 			deliveries += len(upstreams)

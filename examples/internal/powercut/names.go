@@ -58,7 +58,8 @@ func (r *recorder) add(c *call, p place, folder bool) (int, error) {
 	if folder {
 		r.names[file] = make(map[string]int)
 	}
-	return file, r.op(c, Op{Kind: Name, Dir: p.dir, Name: p.name, File: file, Folder: folder})
+	r.shared[file] = !folder && strings.HasSuffix(p.name, sharedSuffix)
+	return file, r.op(c, Op{Kind: Name, Dir: p.dir, Name: p.name, File: file, Folder: folder, Shared: r.shared[file]})
 }
 
 func openAt(path int) func(*recorder, *call) error {

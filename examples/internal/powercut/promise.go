@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
+	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
 // A Promise is what is to be found again after a power cut, beside the answers
 // that the recording holds.
 type Promise struct {
 	Path      string              // the queue's file, below the directory that is looked at
-	Keys      []boltqueue.Key     // none: the automatic one
+	Keys      []seal.Key     // none: the automatic one
 	Upstreams map[string][]string // of each event that was sent, whom it is for
 	Hosts     map[string]string   // of each upstream, the host that its requests name
 	Taken     map[Delivery]bool   // what the backends have taken in the end
@@ -25,25 +27,38 @@ type Promise struct {
 // A Delivery is an event at an upstream.
 type Delivery struct{ Upstream, ID string }
 
-// findings are what a look at a queue has found.
+// findings are what a look at a queue has found. The queue itself may add to them.
 type findings struct {
-	dir     string // that was looked at; reports do not name it
+	dir    string        // that was looked at; reports do not name it
+	opened time.Duration // how long opening took
+
+	mu      sync.Mutex
 	reports []string
 	lost    int
-	opened  time.Duration
 }
 
 func (f *findings) say(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.reports = append(f.reports, strings.ReplaceAll(fmt.Sprintf(format, args...), f.dir+"/", ""))
 }
 
 // miss reports an event that was acknowledged and is not as it must be.
 func (f *findings) miss(format string, args ...any) {
-	f.lost++
+	f.lose(1)
 	f.say(format, args...)
 }
 
-// String tells the first of what was found.
+func (f *findings) lose(events int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lost += events
+}
+
+// damaged reports what the queue takes for damage, of which a power cut does none.
+func (f *findings) damaged(err error) { f.say("the queue reports damage: %v", err) }
+
+// String has the first of what was found.
 func (f *findings) String() string {
 	const some = 4
 	text := strings.Join(f.reports[:min(some, len(f.reports))], "; ")
@@ -61,7 +76,7 @@ type known struct {
 	taken        map[Delivery]bool // an attempt that was taken in the end had begun
 }
 
-// known tells what holds at a moment: a delivery may have been recorded as made
+// known returns what holds at a moment: a delivery may have been recorded as made
 // once the request that its backend took, which is the last, had begun.
 func (p *Promise) known(rec *Recording, at int) *known {
 	k := &known{Promise: p, acknowledged: make(map[string]bool), taken: make(map[Delivery]bool)}
@@ -97,20 +112,15 @@ func (p *Promise) check(ctx context.Context, rec *Recording, at int, dir string)
 	f := &findings{dir: dir}
 	k := p.known(rec, at)
 	path := filepath.Join(dir, p.Path)
-	// While nothing is acknowledged the file may be a torn beginning of one, and
-	// what becomes of that is for the queue to say. Later, to open a file that is
-	// not sound might end this process.
-	if err := sound(path); err != nil && !errors.Is(err, errNoDatabase) && len(k.acknowledged) > 0 {
-		f.lost += len(k.acknowledged)
+	began := time.Now()
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Keys: p.Keys, Settings: queue.DefaultSettings(), OnDamage: f.damaged})
+	if f.opened = time.Since(began); err != nil {
+		f.lose(len(k.acknowledged))
 		f.say("with %d events acknowledged: %v", len(k.acknowledged), err)
 		return f, nil
 	}
-	began := time.Now()
-	q, err := boltqueue.Open(boltqueue.Options{Path: path, Keys: p.Keys, Settings: queue.DefaultSettings()})
-	if f.opened = time.Since(began); err != nil {
-		f.lost += len(k.acknowledged)
-		f.say("with %d events acknowledged: %v", len(k.acknowledged), err)
-		return f, nil
+	if err := sound(path); err != nil {
+		f.say("after it was opened: %v", err)
 	}
 	look := looking{known: k, findings: f, queue: q}
 	err = look.all(ctx)

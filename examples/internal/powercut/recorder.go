@@ -16,7 +16,14 @@ type recorder struct {
 	names map[int]map[string]int
 	sizes map[int]int64
 	next  int // the number of the next file
+
+	shared map[int]bool // files that are shared memory
 }
+
+// sharedSuffix ends the name of the file through which SQLite's connections share
+// their index of the WAL. It is written through memory, is never synced, and means
+// nothing to the first connection after a power cut.
+const sharedSuffix = "-shm"
 
 // A handle is an open file. Copies of a descriptor share it.
 type handle struct {
@@ -28,7 +35,7 @@ type handle struct {
 func newRecorder(root string) *recorder {
 	return &recorder{
 		rec: new(Recording), root: filepath.Clean(root), open: make(map[int]*handle),
-		names: map[int]map[string]int{0: {}}, sizes: make(map[int]int64), next: 1,
+		names: map[int]map[string]int{0: {}}, sizes: make(map[int]int64), next: 1, shared: make(map[int]bool),
 	}
 }
 
@@ -134,6 +141,9 @@ func (c *call) written() ([]byte, error) {
 
 // op enters a change that a call made.
 func (r *recorder) op(c *call, o Op) error {
+	if r.shared[o.File] && (o.Kind == Write || o.Kind == Truncate) {
+		return nil
+	}
 	o.Start, o.End = c.start, c.end
 	r.rec.Ops = append(r.rec.Ops, o)
 	return nil

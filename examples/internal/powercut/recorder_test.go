@@ -46,6 +46,12 @@ var sampleLog = []string{
 	`10  linkat(AT_FDCWD, ` + path("made/key") + `, AT_FDCWD, ` + path("key") + `, 0) = 0`,
 	`10  unlinkat(AT_FDCWD, ` + path("made/queue.db") + `, 0) = 0`,
 	`10  mmap(NULL, 4096, PROT_READ, MAP_SHARED, 4, 0) = 0x7f0000000000`,
+	`10  open(` + path("made/db-shm") + `, O_RDWR|O_CREAT|O_NOFOLLOW|O_CLOEXEC, 0644) = 7`,
+	`10  ftruncate(7, 3) = 0`,
+	`10  fcntl(7, F_SETLK, {l_type=F_WRLCK, l_whence=SEEK_SET, l_start=120, l_len=1}) = 0`,
+	`10  pwrite64(7, ` + quoted("0") + `, 1, 32767) = 1`,
+	`10  mmap(NULL, 32768, PROT_READ|PROT_WRITE, MAP_SHARED, 7, 0) = 0x7f0000001000`,
+	`10  unlink(` + path("made/db-shm") + `) = 0`,
 	`11  +++ exited with 0 +++`,
 }
 
@@ -68,6 +74,8 @@ func TestRead(t *testing.T) {
 		{Kind: Rename, Dir: 1, Name: "key", From: "key.1", File: 3, Start: 26, End: 26},
 		{Kind: Name, Dir: 0, Name: "key", File: 3, Start: 29, End: 29},
 		{Kind: Unname, Dir: 1, Name: "queue.db", Start: 30, End: 30},
+		{Kind: Name, Dir: 1, Name: "db-shm", File: 4, Shared: true, Start: 32, End: 32},
+		{Kind: Unname, Dir: 1, Name: "db-shm", Start: 37, End: 37},
 	}
 	if !reflect.DeepEqual(rec.Ops, want) {
 		t.Errorf("the changes are\n%+v, want\n%+v", rec.Ops, want)

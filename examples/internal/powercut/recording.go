@@ -31,6 +31,7 @@ type Op struct {
 	Name   string
 	From   string
 	Folder bool // whether what gets a name is a directory
+	Shared bool // whether what gets a name is shared memory, of which only the names are recorded
 
 	Start, End int // the moments at which it began and had ended
 }
@@ -73,6 +74,23 @@ type Recording struct {
 	Syncs    []Sync
 	Answers  []Answer
 	Requests []Request
+}
+
+// filesOf are the numbers of the files that had a name at any time.
+func (r *Recording) filesOf(name string) map[int]bool {
+	files := make(map[int]bool)
+	for i := range r.Ops {
+		if o := &r.Ops[i]; (o.Kind == Name || o.Kind == Rename) && o.Name == name {
+			files[o.File] = true
+		}
+	}
+	return files
+}
+
+// SyncsOf returns a function that reports whether a sync is of a file with a name.
+func (r *Recording) SyncsOf(name string) func(Sync) bool {
+	files := r.filesOf(name)
+	return func(s Sync) bool { return files[s.File] }
 }
 
 // Read makes a recording of strace's log. root is the directory that is looked

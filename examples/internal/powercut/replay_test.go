@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,34 +13,37 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/boltqueue"
-	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
+	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// A life is a recording that is made without strace: of a queue that really
-// works, whose file is compared after each change with what it was before. That
-// bbolt writes its pages, syncs, writes a meta page and syncs again is taken as
-// known.
+// A life is a recording that is made without strace: of a queue that really works,
+// whose files are compared after each change with what they were before. In which
+// order SQLite writes and syncs them is taken as known.
 type life struct {
 	t       *testing.T
-	path    string
-	queue   *boltqueue.Queue
-	before  []byte
+	dir     string
+	queue   *sqlitequeue.Queue
+	files   map[string]int // their numbers, by name
+	before  map[string][]byte
 	rec     Recording
 	promise Promise
 }
 
-const events = 6
+const (
+	events   = 6
+	mainFile = "queue.db"
+	walFile  = mainFile + "-wal"
+)
 
 func newLife(t *testing.T) *life {
 	t.Helper()
-	key := boltqueue.Key(bytes.Repeat([]byte{7}, len(boltqueue.Key{})))
-	l := &life{t: t, path: filepath.Join(t.TempDir(), "queue.db")}
+	l := &life{t: t, dir: t.TempDir(), files: make(map[string]int), before: make(map[string][]byte)}
 	l.promise = Promise{
-		Path: "queue.db", Keys: []boltqueue.Key{key}, Hosts: map[string]string{"ehr": "a:1", "audit": "a:2"},
+		Path: mainFile, Keys: []seal.Key{seal.NewKey()}, Hosts: map[string]string{"ehr": "a:1", "audit": "a:2"},
 		Upstreams: make(map[string][]string), Taken: make(map[Delivery]bool),
 	}
-	q, err := boltqueue.Open(boltqueue.Options{Path: l.path, Keys: l.promise.Keys, Settings: queue.DefaultSettings()})
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: filepath.Join(l.dir, mainFile), Keys: l.promise.Keys, Settings: queue.DefaultSettings()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,16 +53,11 @@ func newLife(t *testing.T) *life {
 			t.Error(err)
 		}
 	}()
-	l.op(Op{Kind: Name, File: 1, Name: "queue.db"})
 	l.written()
-	l.sync(ofNames)
 	for n := range events {
 		id := fmt.Sprintf("event-%d", n)
 		l.promise.Upstreams[id] = []string{"ehr", "audit"}
-		if _, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event(id, time.Now()), Upstreams: l.promise.Upstreams[id]}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := q.Stats(); err != nil { // by then it is in the file, of which this is a life
+		if _, err := q.Store(t.Context(), queue.Item{Event: sample(id), Upstreams: l.promise.Upstreams[id]}); err != nil {
 			t.Fatal(err)
 		}
 		l.written()
@@ -68,6 +67,12 @@ func newLife(t *testing.T) *life {
 		}
 		if n%3 == 0 {
 			l.deliver(id, "ehr")
+		}
+		if n == events/2 { // the WAL goes into the main file and begins anew
+			if _, err := q.Compact(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			l.written()
 		}
 	}
 	return l
@@ -84,45 +89,75 @@ func (l *life) op(o Op) {
 	l.rec.Ops = append(l.rec.Ops, o)
 }
 
-// The syncs of a life are called by what they are for.
-const (
-	ofNames = "names"
-	ofSize  = "size"
-	ofData  = "data"
-	ofMeta  = "meta"
-)
+// ofNames is how the sync of the directory is called; that of a file has its name.
+const ofNames = "names"
 
 func (l *life) sync(what string) {
-	file := 1
-	if what == ofNames {
-		file = 0
-	}
-	l.rec.Syncs = append(l.rec.Syncs, Sync{Call: what, File: file, Start: l.now(), End: l.now()})
+	l.rec.Syncs = append(l.rec.Syncs, Sync{Call: what, File: l.files[what], Start: l.now(), End: l.now()})
 }
 
-// written enters what has changed in the file.
+// written enters what has changed in the directory.
 func (l *life) written() {
 	l.t.Helper()
-	after, err := os.ReadFile(l.path)
+	entries, err := os.ReadDir(l.dir)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	page := os.Getpagesize()
-	if len(after) != len(l.before) {
-		l.op(Op{Kind: Truncate, File: 1, Size: int64(len(after))})
-		l.sync(ofSize)
-	}
-	enter := func(from, to int, what string) {
-		for at := from; at < to; at += page {
-			if b := after[at : at+page]; at >= len(l.before) && len(bytes.Trim(b, "\x00")) > 0 || at < len(l.before) && !bytes.Equal(b, l.before[at:at+page]) {
-				l.op(Op{Kind: Write, File: 1, Offset: int64(at), Data: bytes.Clone(b)})
-			}
+	after := make(map[string][]byte)
+	for _, e := range entries {
+		shared := strings.HasSuffix(e.Name(), sharedSuffix)
+		if l.files[e.Name()] == 0 {
+			l.files[e.Name()] = len(l.files) + 1
+			l.op(Op{Kind: Name, File: l.files[e.Name()], Name: e.Name(), Shared: shared})
 		}
-		l.sync(what)
+		if shared {
+			continue
+		}
+		if after[e.Name()], err = os.ReadFile(filepath.Join(l.dir, e.Name())); err != nil {
+			l.t.Fatal(err)
+		}
 	}
-	enter(2*page, len(after), ofData)
-	enter(0, 2*page, ofMeta)
+	if len(l.files) > len(entries) {
+		l.t.Fatalf("of %d files %d are left: teach the life to remove names", len(l.files), len(entries))
+	}
+	for _, name := range l.order(after) {
+		l.changed(name, l.before[name], after[name])
+	}
+	l.sync(ofNames)
 	l.before = after
+}
+
+// order is that in which the files were written: what is in the WAL goes into the
+// main file later, and a WAL begins anew when all of it is there.
+func (l *life) order(after map[string][]byte) []string {
+	names := slices.Sorted(maps.Keys(after))
+	const header = 32
+	before, now := l.before[walFile], after[walFile]
+	if anew := len(before) > 0 && (len(now) < len(before) || !bytes.Equal(now[:header], before[:header])); !anew {
+		slices.Reverse(names) // the WAL first
+	}
+	return names
+}
+
+// changed enters what has changed in a file, by sectors.
+func (l *life) changed(name string, before, after []byte) {
+	file, ops := l.files[name], len(l.rec.Ops)
+	if len(after) < len(before) {
+		l.op(Op{Kind: Truncate, File: file, Size: int64(len(after))})
+	}
+	for at := 0; at < len(after); {
+		to := at
+		for to < len(after) && !bytes.Equal(after[to:min(to+sectorSize, len(after))], before[min(to, len(before)):min(to+sectorSize, len(before))]) {
+			to = min(to+sectorSize, len(after))
+		}
+		if to > at {
+			l.op(Op{Kind: Write, File: file, Offset: int64(at), Data: bytes.Clone(after[at:to])})
+		}
+		at = to + sectorSize
+	}
+	if len(l.rec.Ops) > ops {
+		l.sync(name)
+	}
 }
 
 func (l *life) deliver(id, upstream string) {
@@ -164,7 +199,7 @@ func (l *life) replay(cuts []Cut, counts func(Sync) bool) Result {
 	return found
 }
 
-// from are the cuts from a moment on: bbolt makes the beginning of a file in ways
+// from are the cuts from a moment on: SQLite makes the beginning of a file in ways
 // that this recording does not have.
 func (l *life) from(at int, n int) []Cut {
 	var cuts []Cut
@@ -200,20 +235,20 @@ func TestReplayFinds(t *testing.T) {
 		says   []string // one of these
 	}{
 		"a disk that syncs nothing": {
-			counts: without(ofNames, ofSize, ofData, ofMeta),
+			counts: func(Sync) bool { return false },
 			says:   []string{"was acknowledged and is gone"},
 		},
-		"data that is not synced before the meta page": {
-			counts: without(ofData),
-			says:   []string{"the database is not sound", "was acknowledged and is gone", "cannot be opened"},
+		"a WAL that is not synced": {
+			counts: without(walFile), says: []string{"was acknowledged and is gone"},
 		},
-		"a meta page that is not synced": {
-			counts: without(ofMeta), says: []string{"was acknowledged and is gone"},
+		"a main file that is not synced before the WAL begins anew": {
+			counts: without(mainFile),
+			says:   []string{"was acknowledged and is gone", "the database is not sound", "with 4 events acknowledged"},
 		},
 		"an answer before the last sync": {
 			spoil: func(l *life) {
 				for i := range l.rec.Answers {
-					l.rec.Answers[i].At -= 2
+					l.rec.Answers[i].At -= 3 // before the WAL's and the names' were done
 				}
 			},
 			says: []string{"was acknowledged and is gone"},
@@ -235,7 +270,7 @@ func TestReplayFinds(t *testing.T) {
 			says:  []string{"has 2 deliveries, and 1 upstreams"},
 		},
 		"a key that is lost": {
-			spoil: func(l *life) { l.promise.Keys = []boltqueue.Key{{9}} },
+			spoil: func(l *life) { l.promise.Keys = []seal.Key{seal.NewKey()} },
 			says:  []string{"sealed with a key that is not among those given"},
 		},
 	}

@@ -1,38 +1,31 @@
 package powercut
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
+	"net/url"
 
-	"go.etcd.io/bbolt"
+	_ "modernc.org/sqlite" // the driver
 )
 
-// errNoDatabase says that there is nothing to look at, or nothing that has been
-// made whole. Whether that may be is for the queue to say.
-var errNoDatabase = errors.New("there is no database")
-
-// sound returns an error unless the database in a file agrees with itself. It
-// changes nothing.
+// sound returns an error unless the database in a file agrees with itself. It reads
+// the database as SQLite does, with what is in the WAL.
 func sound(path string) (err error) {
-	if err := walkPages(path); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return errNoDatabase
-		}
-		return fmt.Errorf("the database is not sound: %w", err) // maybe errNoDatabase
-	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	db, err := sql.Open("sqlite", uri(path)+"?mode=rw")
 	if err != nil {
 		return fmt.Errorf("the database is not sound: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.View(func(tx *bbolt.Tx) error {
-		var first error
-		for err := range tx.Check() { // to its end, or it never ends
-			if first == nil {
-				first = fmt.Errorf("the database is not sound: %w", err)
-			}
-		}
-		return first
-	})
+	var found string
+	if err := db.QueryRow("PRAGMA integrity_check(1)").Scan(&found); err != nil {
+		return fmt.Errorf("the database is not sound: %w", err)
+	}
+	if found != "ok" {
+		return fmt.Errorf("the database is not sound: %s", found)
+	}
+	return nil
 }
+
+// uri is a file's name as SQLite reads it.
+func uri(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }

@@ -49,7 +49,23 @@ func (d *Disk) Cut(m Manner, random *rand.Rand) *State {
 			}
 		}
 	}
+	for _, file := range d.shared {
+		s.fillShared(file, random)
+	}
 	return s
+}
+
+// fillShared has shared memory hold nothing, zeros or anything: none of it was ever
+// synced.
+func (s *State) fillShared(file int, random *rand.Rand) {
+	const size = 32 << 10 // of SQLite's, of which it takes as many as it needs
+	switch random.IntN(3) {
+	case 0:
+	case 1:
+		s.steps[file] = []step{{offset: size}}
+	case 2:
+		s.steps[file] = []step{{data: garbage(size, random)}}
+	}
 }
 
 func (s *State) size(file int, sizes map[int]int64) int64 {
@@ -186,6 +202,9 @@ func (s *State) matches(number int, path string) error {
 			if err := s.matches(below, path); err != nil {
 				return err
 			}
+			continue
+		}
+		if slices.Contains(s.disk.shared, below) {
 			continue
 		}
 		there, err := os.ReadFile(path)
