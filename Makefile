@@ -62,9 +62,9 @@ tables: ## Print what the long comparisons run, and each faulty configuration an
 	@$(GO) test -tags $(TAGS) -count 1 -v -run '^(TestAnswers|TestUnreadBody|TestReadBody|TestBodyIsNotAsDeclaredOverHTTP3|TestVectors|TestUnauthorized|TestKill|TestReloadsUnderLoad|TestMistakes|TestRefusedPlaceholders|TestWarns|TestConfigurationWarnings)' ./caddymodule/ > .tables 2>&1 || { cat .tables; rm -f .tables; exit 1; }
 	@sed -n 's/^ *[a-z0-9_]*_test\.go:[0-9]*: //p' .tables; rm -f .tables
 
-bench: build ## Measure the gateway beside bare Caddy; tables in bin/bench.md, a plot in bin/bench.svg (takes 20 minutes)
+bench: build ## Measure the gateway beside bare Caddy; tables in bin/bench.md, a plot in bin/bench.svg (takes 20 minutes; AGAINST=<binary>: in turn with another gateway)
 	@$(GO) build -o bin/bench ./examples/bench
-	@bin/bench -caddy bin/caddy -all -rounds 3 -slice 2s -markdown bin/bench.md -svg bin/bench.svg
+	@bin/bench -caddy bin/caddy -all -rounds 3 -slice 2s -markdown bin/bench.md -svg bin/bench.svg $(if $(AGAINST),-against $(AGAINST))
 
 microbench: ## Run the Go benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...

@@ -13,10 +13,11 @@ import (
 // A bench is a run: what all measurements share.
 type bench struct {
 	options
-	binary  string
-	log     io.Writer
-	secrets secrets
-	round   int // from 0
+	binaries []string // that are measured
+	binary   string   // the one that is measured now
+	log      io.Writer
+	secrets  secrets
+	round    int // from 0
 }
 
 // say tells how far the run has come.
@@ -37,9 +38,12 @@ type outcome struct {
 // outcomes are those of each measurement, by name, one for each round.
 type outcomes map[string][]outcome
 
-// add notes an outcome, and tells of it.
+// add notes an outcome and reports it.
 func (b *bench) add(to outcomes, name string, s sample, err error) {
 	to[name] = append(to[name], outcome{s, err})
+	if len(b.binaries) > 1 && b.binary != b.binaries[0] {
+		name += ", against"
+	}
 	if err != nil {
 		b.say("  %-14s FAILED: %v", name, err)
 		return
@@ -65,27 +69,55 @@ func (o outcomes) failures() error {
 	return errors.Join(all...)
 }
 
-// rounds runs the measurements that are needed: in each round every one of them
-// once, in an order of its own, so that what else the machine does falls on all
-// alike.
-func (b *bench) runRounds(ctx context.Context, needed map[string]bool) (outcomes, error) {
-	all := make(outcomes)
-	chosen := slices.DeleteFunc(slices.Clone(measurements), func(m measurement) bool { return !needed[m.name] })
-	for b.round = 0; b.round < b.rounds && len(chosen) > 0; b.round++ {
+// runRounds runs the measurements that are needed with each binary: in each round
+// every one of them once, in an order of its own, so that what else the machine does
+// falls on all alike. The outcomes are those of each binary.
+func (b *bench) runRounds(ctx context.Context, needed map[string]bool) ([]outcomes, error) {
+	type turn struct {
+		measurement
+		binary int
+	}
+	all := make([]outcomes, len(b.binaries))
+	var turns []turn
+	for i := range b.binaries {
+		all[i] = make(outcomes)
+		for _, m := range measurements {
+			if needed[m.name] {
+				turns = append(turns, turn{m, i})
+			}
+		}
+	}
+	for b.round = 0; b.round < b.rounds && len(turns) > 0; b.round++ {
 		b.say("round %d of %d", b.round+1, b.rounds)
-		shuffle(chosen)
-		for _, m := range chosen {
-			s, err := m.run(ctx, b)
+		shuffle(turns)
+		for _, t := range turns {
+			b.binary = b.binaries[t.binary]
+			s, err := t.run(ctx, b)
 			if ctx.Err() != nil {
 				return all, errors.Join(context.Cause(ctx), err)
 			}
-			b.add(all, m.name, s, err)
+			b.add(all[t.binary], t.name, s, err)
 		}
 	}
-	if err := b.withLarge(ctx, needed, all); err != nil {
-		return all, err
+	var errs []error
+	for i, binary := range b.binaries {
+		b.binary = binary
+		if err := b.withLarge(ctx, needed, all[i]); err != nil {
+			return all, err
+		}
+		if err := all[i].failures(); err != nil {
+			errs = append(errs, b.named(binary, err))
+		}
 	}
-	return all, all.failures()
+	return all, errors.Join(errs...)
+}
+
+// named adds a binary to an error, where there are two.
+func (b *bench) named(binary string, err error) error {
+	if len(b.binaries) < 2 {
+		return err
+	}
+	return fmt.Errorf("%s: %w", binary, err)
 }
 
 // room makes the directory of a run, which is deleted at its end.

@@ -15,7 +15,6 @@ type secrets struct {
 	soapnote string
 	soniox   string // the header's whole value
 	signing  string
-	sealing  string
 	others   []string // SOAPNoteAPI's, that nobody signs with
 }
 
@@ -25,7 +24,7 @@ const manySecrets = 20
 func newSecrets() secrets {
 	s := secrets{
 		soapnote: newSecret(), soniox: "Bearer " + rand.Text(),
-		signing: newSecret(), sealing: strings.TrimPrefix(newSecret(), secretPrefix),
+		signing: newSecret(),
 	}
 	for range manySecrets - 1 {
 		s.others = append(s.others, newSecret())
@@ -49,7 +48,7 @@ func (s secrets) env() []string {
 	for i, other := range s.others {
 		others = append(others, "OTHER_"+strconv.Itoa(i)+"="+other)
 	}
-	return slices.Concat(others, []string{"SOAPNOTE_SECRET=" + s.soapnote, "SONIOX_SECRET=" + s.soniox, "SIGNING_SECRET=" + s.signing, "SEALING_KEY=" + s.sealing})
+	return slices.Concat(others, []string{"SOAPNOTE_SECRET=" + s.soapnote, "SONIOX_SECRET=" + s.soniox, "SIGNING_SECRET=" + s.signing})
 }
 
 // Where requests go to.
@@ -91,10 +90,12 @@ type upstream struct {
 	lines     string // of its block
 }
 
-// durable stores events of both providers for upstreams.
+// durable stores events of both providers for upstreams. It does not name the
+// engine, so that any binary reads it: the queue is the default one, with the key
+// that the gateway makes.
 func durable(upstreams ...upstream) configuration {
 	var app strings.Builder
-	app.WriteString("queue bolt {\npath " + queueFile + "\nencryption_key {env.SEALING_KEY}\n}\nsigning_secret {env.SIGNING_SECRET}\n")
+	app.WriteString("signing_secret {env.SIGNING_SECRET}\n")
 	names := make([]string, 0, len(upstreams))
 	for _, u := range upstreams {
 		fmt.Fprintf(&app, "upstream %s %s {\n%s\n}\n", u.name, u.url, u.lines)
@@ -105,8 +106,9 @@ func durable(upstreams ...upstream) configuration {
 		"scribegate " + sonioxPath + " soniox {\nheader Authorization {env.SONIOX_SECRET}\n" + deliver + "\n}"}
 }
 
-// queueFile is the queue's file in a gateway's directory, in which it runs.
-const queueFile = "queue.db"
+// queueFile is where a gateway has its queue by default, below the directory that it
+// is given for its data.
+var queueFile = filepath.Join("caddy", "scribegate", "queue.db")
 
 // logFile is the gateway's log there.
 const logFile = "caddy.log"

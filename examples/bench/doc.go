@@ -14,6 +14,7 @@
 //	go run ./examples/bench -growth             # what costs grow with
 //	go run ./examples/bench -all -markdown BENCHMARK.md -svg benchmark.svg
 //	go run ./examples/bench -lines accept -rounds 1 -profile profiles
+//	go run ./examples/bench -against old/caddy  # two binaries in turn, a table of each
 //
 // # How it measures
 //

@@ -11,12 +11,13 @@ import (
 
 // options are what the command line says.
 type options struct {
-	caddy  string
-	dir    string
-	rounds int
-	slice  time.Duration
-	large  int
-	which  *regexp.Regexp
+	caddy   string
+	against string // another binary, measured in turn with it; "" is none
+	dir     string
+	rounds  int
+	slice   time.Duration
+	large   int
+	which   *regexp.Regexp
 
 	table, grid, growth bool // what is to be run
 	list                bool
@@ -35,6 +36,7 @@ const (
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.caddy, "caddy", filepath.Join("bin", "caddy"), "`path` of the gateway's binary")
+	flags.StringVar(&o.against, "against", "", "`path` of another gateway's binary, measured in turn with the first in every round")
 	flags.StringVar(&o.dir, "dir", "", "where the queues are made; default: the system's temporary `directory`")
 	flags.IntVar(&o.rounds, "rounds", 5, "how often everything is measured")
 	flags.DurationVar(&o.slice, "slice", 3*time.Second, "how long each contender is under load in a round")

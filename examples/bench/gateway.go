@@ -31,6 +31,9 @@ type gateway struct {
 	began   time.Time // just before the process was started
 }
 
+// dataDir is where a gateway keeps its data, below its directory.
+const dataDir = "data"
+
 // newGateway makes a gateway that does not run yet.
 func (b *bench) newGateway(ctx context.Context) (*gateway, error) {
 	dir, err := os.MkdirTemp(b.dir, "gateway-")
@@ -42,7 +45,7 @@ func (b *bench) newGateway(ctx context.Context) (*gateway, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	const host = "127.0.0.1:"
-	env := append([]string{"HOME=" + dir, "XDG_DATA_HOME=" + filepath.Join(dir, "data"), "XDG_CONFIG_HOME=" + filepath.Join(dir, "config")}, b.secrets.env()...)
+	env := append([]string{"HOME=" + dir, "XDG_DATA_HOME=" + filepath.Join(dir, dataDir), "XDG_CONFIG_HOME=" + filepath.Join(dir, "config")}, b.secrets.env()...)
 	return &gateway{binary: b.binary, dir: dir, env: env, site: host + ports[0], secure: host + ports[1], admin: host + ports[2]}, nil
 }
 
@@ -132,7 +135,7 @@ func (g *gateway) tail() string {
 
 // eachQueueFile calls do with the path of each file that the queue consists of.
 func (g *gateway) eachQueueFile(do func(file string) error) error {
-	files, err := filepath.Glob(filepath.Join(g.dir, queueFile) + "*")
+	files, err := filepath.Glob(filepath.Join(g.dir, dataDir, queueFile) + "*")
 	if err == nil && len(files) == 0 {
 		err = errors.New("the gateway has no queue")
 	}

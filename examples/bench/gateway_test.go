@@ -19,12 +19,16 @@ func TestEachQueueFile(t *testing.T) {
 	if err := g.eachQueueFile(note); err == nil || len(got) > 0 {
 		t.Errorf("eachQueueFile() = %v after %v, want an error where there is no queue", err, got)
 	}
-	for _, name := range []string{queueFile, queueFile + ".journal", logFile, "Caddyfile"} {
+	queue := filepath.Join(dataDir, queueFile)
+	if err := os.MkdirAll(filepath.Join(g.dir, filepath.Dir(queue)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{queue, queue + "-wal", logFile, "Caddyfile"} {
 		if err := os.WriteFile(filepath.Join(g.dir, name), []byte(name), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := g.eachQueueFile(note); err != nil || strings.Join(got, " ") != "queue.db queue.db.journal" {
+	if err := g.eachQueueFile(note); err != nil || strings.Join(got, " ") != "queue.db queue.db-wal" {
 		t.Errorf("eachQueueFile() = %v after %v", err, got)
 	}
 	if err := g.eachQueueFile(func(string) error { return errOfTests }); !errors.Is(err, errOfTests) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/scribegate/scribegate/examples/internal/stage"
@@ -23,6 +24,22 @@ func main() {
 		stop()
 		os.Exit(1) //nolint:gocritic // stop is called before
 	}
+}
+
+// findBinaries returns the paths of the gateways that are measured: one, or two in turn.
+func (o options) findBinaries() ([]string, error) {
+	binary, err := stage.Caddy(o.caddy)
+	if err != nil || o.against == "" {
+		return []string{binary}, err
+	}
+	against, err := filepath.Abs(o.against)
+	if err == nil {
+		_, err = os.Stat(against)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for the gateway that -against names: %w", err)
+	}
+	return []string{binary, against}, nil
 }
 
 // run measures what was asked for, and prints it. What could not be measured is
@@ -41,11 +58,11 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		}
 		return nil
 	}
-	binary, err := stage.Caddy(o.caddy)
+	binaries, err := o.findBinaries()
 	if err != nil {
 		return err
 	}
-	b := &bench{options: o, binary: binary, log: log, secrets: newSecrets()}
+	b := &bench{options: o, binaries: binaries, binary: binaries[0], log: log, secrets: newSecrets()}
 	remove, err := b.room()
 	if err != nil {
 		return err

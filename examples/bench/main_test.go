@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,6 +20,18 @@ func TestRunWithoutABinary(t *testing.T) {
 	}
 	if out.Len() > 0 {
 		t.Errorf("printed %q", out.String())
+	}
+}
+
+func TestRunAgainstNothing(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "caddy")
+	if err := os.WriteFile(binary, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(stage.CaddyEnv, binary)
+	err := run(t.Context(), []string{"-against", binary + "-of-before"}, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "-against") || !strings.Contains(err.Error(), "caddy-of-before") {
+		t.Errorf("run() = %v, want an error that names the option and the file", err)
 	}
 }
 

@@ -33,25 +33,54 @@ func (b *bench) measure(ctx context.Context) (r report, err error) {
 	if b.table {
 		err = b.measureLines(ctx, &r)
 	}
-	if b.grid && ctx.Err() == nil {
-		err = errors.Join(err, b.measureGrid(ctx, &r))
-	}
-	if b.growth && ctx.Err() == nil {
-		err = errors.Join(err, b.measureGrowth(ctx, &r))
+	for _, binary := range b.binaries {
+		b.binary = binary
+		var of report
+		if b.grid && ctx.Err() == nil {
+			err = errors.Join(err, b.measureGrid(ctx, &of))
+		}
+		if b.growth && ctx.Err() == nil {
+			err = errors.Join(err, b.measureGrowth(ctx, &of))
+		}
+		r.add(b.titled(binary, of.sections...))
 	}
 	return r, err
+}
+
+func (r *report) add(sections []section) { r.sections = append(r.sections, sections...) }
+
+// titled names a binary in the titles of sections, where there are two.
+func (b *bench) titled(binary string, sections ...section) []section {
+	for i := range sections {
+		if len(b.binaries) > 1 {
+			sections[i].title += ": " + binary
+		}
+	}
+	return sections
 }
 
 // measureLines makes the table of ratios.
 func (b *bench) measureLines(ctx context.Context, r *report) error {
 	chosen := choose(b.lines(), b.which)
 	all, err := b.runRounds(ctx, needs(chosen))
-	for _, l := range chosen {
-		r.rows = append(r.rows, all.row(l))
+	for i, binary := range b.binaries {
+		var rows []row
+		for _, l := range chosen {
+			rows = append(rows, all[i].row(l))
+		}
+		if i == 0 {
+			r.rows = rows
+		}
+		r.add(b.titled(binary,
+			section{"Ratios", lineTable(rows), append(b.captions(), all[i].generatorNote())},
+			section{"What each did by itself", contenderTable(all[i]), []string{"Medians of the rounds. The ceiling is the load generator's, as a multiple of the rate. Others' CPU is the share of the machine's processors that neither the contender nor the load generator used, but somebody: the kernel's own work for them, and whatever else ran."}},
+		))
 	}
-	r.sections = append(r.sections,
-		section{"Ratios", lineTable(r.rows), append(b.captions(), all.generatorNote())},
-		section{"What each did by itself", contenderTable(all), []string{"Medians of the rounds. The ceiling is the load generator's, as a multiple of the rate. Others' CPU is the share of the machine's processors that neither the contender nor the load generator used, but somebody: the kernel's own work for them, and whatever else ran."}})
+	if len(b.binaries) > 1 {
+		r.add([]section{{fmt.Sprintf("%s against %s", b.binaries[0], b.binaries[1]), againstTable(chosen, all[0], all[1]), []string{
+			"What each measured, and how many times the second's figure the first's is in the same round.",
+		}}})
+	}
 	return err
 }
 

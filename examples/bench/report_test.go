@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -87,13 +88,46 @@ func TestRounds(t *testing.T) {
 		{"breaks", "", true, func(context.Context, *bench) (sample, error) { calls++; return sample{}, errOfTests }},
 		{"is not needed", "", true, func(context.Context, *bench) (sample, error) { calls += 100; return sample{}, nil }},
 	}
-	b := &bench{options: options{rounds: 3, slice: time.Second}, log: io.Discard}
-	all, err := b.runRounds(ctx, map[string]bool{"works": true, "breaks": true})
+	b := &bench{options: options{rounds: 3, slice: time.Second}, binaries: []string{"one"}, log: io.Discard}
+	of, err := b.runRounds(ctx, map[string]bool{"works": true, "breaks": true})
+	all := of[0]
 	if calls != 6 || len(all["works"]) != 3 || len(all["breaks"]) != 3 || !errors.Is(err, errOfTests) || len(all.samples("works")) != 3 || len(all.samples("breaks")) != 0 {
 		t.Errorf("%d calls, %v, %v", calls, all, err)
 	}
 	measurements[1].run = func(context.Context, *bench) (sample, error) { cancel(over); return sample{}, errOfTests }
-	if all, err := b.runRounds(ctx, map[string]bool{"breaks": true}); !errors.Is(err, over) || len(all["breaks"]) != 0 {
+	if all, err := b.runRounds(ctx, map[string]bool{"breaks": true}); !errors.Is(err, over) || len(all[0]["breaks"]) != 0 {
 		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// Two binaries are measured in turn, each by itself.
+func TestRoundsOfTwo(t *testing.T) {
+	before := measurements
+	t.Cleanup(func() { measurements = before })
+	rates := map[string]float64{"new": 3, "old": 2}
+	measurements = []measurement{{"accept", "", false, func(_ context.Context, b *bench) (sample, error) {
+		if b.binary == "old" && b.round == 1 {
+			return sample{}, errOfTests
+		}
+		return sample{rate: rates[b.binary]}, nil
+	}}}
+	b := &bench{options: options{rounds: 3, slice: time.Second, which: regexp.MustCompile("^accept$")}, binaries: []string{"new", "old"}, log: io.Discard}
+	all, err := b.runRounds(t.Context(), map[string]bool{"accept": true})
+	if !errors.Is(err, errOfTests) || !strings.Contains(err.Error(), "old: accept, round 2") {
+		t.Errorf("runRounds() = %v, want an error that names the binary", err)
+	}
+	for i, name := range b.binaries {
+		for _, s := range all[i].samples("accept") {
+			if s.rate != rates[name] {
+				t.Errorf("%s: a rate of %v is another's", name, s.rate)
+			}
+		}
+	}
+	cells := againstTable(choose(b.lines(), b.which), all[0], all[1]).cells
+	if got := strings.Join(cells[0][1:], "|"); got != "3/s|2/s|1.50|1.50|1.50" {
+		t.Errorf("the row is %s", got)
+	}
+	if sections := b.titled("old", section{title: "Ratios"}); sections[0].title != "Ratios: old" {
+		t.Errorf("the title is %q", sections[0].title)
 	}
 }

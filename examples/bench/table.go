@@ -57,6 +57,37 @@ func lineTable(rows []row) table {
 	return t
 }
 
+// againstTable holds what one binary showed in each round against what another did.
+func againstTable(lines []line, one, other outcomes) table {
+	t := table{heads: []string{"line", "first", "second", "median", "min", "max"}, left: 1}
+	for _, l := range lines {
+		q := l.of.quantity
+		cells := []string{l.text, "-", "-", "-", "-", "-"}
+		if s := one.times(other, l.of); s.number > 0 {
+			cells[1], cells[2] = q.show(medianOf(one.samples(l.of.measurement), q)), q.show(medianOf(other.samples(l.of.measurement), q))
+			cells[3], cells[4], cells[5] = showRatio(s.median), showRatio(s.low), showRatio(s.high)
+		}
+		t.cells = append(t.cells, cells)
+	}
+	return t
+}
+
+// times is how many times another's figure this one is, over the rounds in which
+// both were measured.
+func (o outcomes) times(other outcomes, f figure) spread {
+	var all []float64
+	for round, a := range o[f.measurement] {
+		if round >= len(other[f.measurement]) {
+			break
+		}
+		b := other[f.measurement][round]
+		if base := f.quantity.of(b.sample); a.err == nil && b.err == nil && base != 0 {
+			all = append(all, f.quantity.of(a.sample)/base)
+		}
+	}
+	return spreadOf(all)
+}
+
 // contenderTable is what each measurement of the rounds showed by itself:
 // medians, without any ratio.
 func contenderTable(all outcomes) table {
