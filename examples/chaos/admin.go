@@ -81,6 +81,7 @@ type status struct {
 		Bytes       int64  `json:"bytes"`
 		MaxBytes    int64  `json:"max_bytes"`
 		Quarantined int    `json:"quarantined"`
+		Unreadable  int    `json:"unreadable"`
 	} `json:"queue"`
 	Upstreams []upstreamStatus `json:"upstreams"`
 }
@@ -122,6 +123,11 @@ func (r *rig) compact(ctx context.Context) (compacted, error) {
 	var c compacted
 	err := r.call(ctx, http.MethodPost, "/scribegate/compact", "", "", &c)
 	return c, err
+}
+
+// replayAll makes every event due at once.
+func (r *rig) replayAll(ctx context.Context) error {
+	return r.call(ctx, http.MethodPost, "/scribegate/replay", "application/json", `{"since":"24h"}`, nil)
 }
 
 // purgeDead deletes the dead events and returns how many.

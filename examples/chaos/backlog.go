@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/pagecache"
@@ -70,12 +71,14 @@ func runBacklog(ctx context.Context, e *env) (rows []result, err error) {
 	if err := r.kill(); err != nil {
 		return nil, err
 	}
-	resident, err := pagecache.Drop(r.queueFile())
-	if err != nil {
-		return nil, err
-	}
-	if resident > 0.05 {
-		return nil, fmt.Errorf("%.0f %% of the queue's file stays in the page cache; name a directory on a disk with -dir", 100*resident)
+	for _, file := range []string{r.queueFile(), r.walFile()} {
+		resident, err := pagecache.Drop(file)
+		if err != nil {
+			return nil, err
+		}
+		if resident > 0.05 {
+			return nil, fmt.Errorf("%.0f %% of %s stays in the page cache; name a directory on a disk with -dir", 100*resident, filepath.Base(file))
+		}
 	}
 	size, err := r.fileSize()
 	if err != nil {

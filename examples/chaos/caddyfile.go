@@ -66,7 +66,7 @@ func (r *rig) caddyfile(o options) string {
 		level ERROR
 	}
 	scribegate {
-		queue bolt {
+		queue sqlite {
 			path %s
 %s		}
 		signing_secret {env.SIGNING_SECRET}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"time"
 )
 
@@ -45,7 +43,7 @@ func runCompact(ctx context.Context, e *env) (rows []result, err error) {
 	l := live.start(ctx, c.book)
 	defer l.stop()
 
-	// Half of the backlog waits still: that is what has to be copied.
+	// Half of the backlog waits still.
 	first, err := c.measure(ctx)
 	if err != nil {
 		return nil, err
@@ -149,12 +147,11 @@ func (c compaction) measure(ctx context.Context) (m measurement, err error) {
 type kills struct {
 	times    int
 	within   int // kills while a compaction was under way
-	stale    int // of these, those that left a copy behind
 	recovery time.Duration
 }
 
 func (k kills) String() string {
-	return fmt.Sprintf("%d of %d kills within a compaction, %d left a copy behind and the start removed it", k.within, k.times, k.stale)
+	return fmt.Sprintf("%d of %d kills within a compaction, which left nothing behind", k.within, k.times)
 }
 
 func (k kills) verdict() error {
@@ -189,9 +186,6 @@ func (c compaction) kill(ctx context.Context, times int, took time.Duration) (k 
 		if err := c.rig.kill(); err != nil {
 			return k, err
 		}
-		if c.copy() != nil {
-			k.stale++
-		}
 		w := c.rig.ledger.watch(c.book)
 		recovery, err := c.restart(ctx, ehr, w)
 		w.end()
@@ -216,20 +210,5 @@ func (c compaction) restart(ctx context.Context, ehr *backend, w *watch) (time.D
 	if err != nil {
 		return 0, err
 	}
-	// Now the queue is open, which a gateway that listens need not have done yet.
-	// It may be about a compaction of its own accord already, whose copy is newer
-	// than the process.
-	if info := c.copy(); info != nil && info.ModTime().Before(c.rig.proc.began) {
-		return 0, fmt.Errorf("a start left the copy of an unfinished compaction behind, of %s", mebibytes(info.Size()))
-	}
-	return recovery, nil
-}
-
-// copy is what a compaction writes, or nil where there is none.
-func (c compaction) copy() fs.FileInfo {
-	info, err := os.Stat(c.rig.queueFile() + ".compact")
-	if err != nil {
-		return nil
-	}
-	return info
+	return recovery, c.rig.onlyStore()
 }

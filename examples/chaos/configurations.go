@@ -154,7 +154,7 @@ func (c *configurations) caddyfile(v configuration) string {
 		level %s
 	}
 	scribegate {
-		queue bolt {
+		queue sqlite {
 			path %s
 			encryption_key %s
 			%s

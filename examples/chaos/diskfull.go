@@ -23,6 +23,7 @@ func runDiskFull(ctx context.Context, e *env) ([]result, error) {
 		run   func(context.Context, *env, *cramped) (result, error)
 	}{
 		{"disk full: another file takes the space", 16, fillBesides},
+		{"disk full: another file takes the space and stays", 24, fillForGood},
 		{"disk full: kill -9 and start while it is", 16, killWhileFull},
 		{"disk full: the queue itself, and nothing is deleted", e.pick(24, 256), fillByItself},
 		{"writes fail", 128, failWrites},
@@ -89,6 +90,46 @@ func fillBesides(ctx context.Context, e *env, c *cramped) (result, error) {
 		}
 	}
 	return c.finish(ctx, times, fmt.Sprintf("503 with Retry-After after %.1f s, accepting resumed by itself, what was refused is no duplicate", refusedAfter.Seconds()))
+}
+
+// fillForGood has another file take all the space while events wait, and stay. The
+// deliveries go on, and make the room in which accepting resumes.
+func fillForGood(ctx context.Context, e *env, c *cramped) (result, error) {
+	times := e.pick(2, 5)
+	ehr := c.ledger.backend("ehr")
+	ehr.leave()
+	if err := c.send(ctx, steady); err != nil {
+		return result{}, err
+	}
+	waiting := 0
+	for range times {
+		ehr.leave()
+		if _, err := c.volume.fill(); err != nil {
+			return result{}, err
+		}
+		if err := c.stalled(ctx); err != nil {
+			return result{}, err
+		}
+		w := c.ledger.watch(c.book)
+		if err := ehr.come(ctx); err != nil {
+			return result{}, err
+		}
+		began := time.Now()
+		err := w.wait(ctx, longestPause, c.proc.ended)
+		left := w.left()
+		w.end()
+		if err != nil {
+			return result{}, err
+		}
+		if left > 0 {
+			return result{}, fmt.Errorf("on the full disk %d of %d deliveries are missing; the gateway printed last:\n%s", left, w.number, c.proc.tail(10))
+		}
+		waiting += w.number
+		if err := c.resumed(ctx, began); err != nil {
+			return result{}, fmt.Errorf("with all that waited delivered, on the full disk: %w", err)
+		}
+	}
+	return c.finish(ctx, times, fmt.Sprintf("%s deliveries on the full disk made room, and accepting resumed by itself", thousands(waiting)))
 }
 
 // killWhileFull kills the gateway while the disk is full, and starts it while it

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,10 +15,10 @@ import (
 
 // A footprint is what the gateway takes of the machine.
 type footprint struct {
-	memory     int64 // bytes of anonymous memory; the mapped queue file is not in it
+	memory     int64 // bytes of anonymous memory
 	handles    int   // open files and connections
 	goroutines int
-	file       int64 // bytes of the queue's file
+	file       int64 // bytes of the queue's file and its WAL
 }
 
 func (f footprint) String() string {
@@ -44,13 +46,20 @@ func (r *rig) footprint(ctx context.Context) (footprint, error) {
 	return f, err
 }
 
-// fileSize is how many bytes the queue's file has.
+// fileSize is how many bytes the queue's file and its WAL have.
 func (r *rig) fileSize() (int64, error) {
-	info, err := os.Stat(r.queueFile())
-	if err != nil {
-		return 0, fmt.Errorf("measuring the queue's file: %w", err)
+	var size int64
+	for _, name := range []string{r.queueFile(), r.walFile()} {
+		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) && name == r.walFile() {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("measuring the queue's file: %w", err)
+		}
+		size += info.Size()
 	}
-	return info.Size(), nil
+	return size, nil
 }
 
 // path is a file below /proc that tells of the process.

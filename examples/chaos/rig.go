@@ -77,17 +77,21 @@ func (r *rig) launch(caddyfile string) error {
 		_ = os.Remove(r.proc.log) // read when that process ended
 	}
 	r.starts++
-	env := append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir,
-		"XDG_DATA_HOME=" + filepath.Join(r.dir, "data"), "XDG_CONFIG_HOME=" + filepath.Join(r.dir, "config"),
-	}, r.secrets.env()...)
-	p, err := startProcess(r.binary, r.dir, filepath.Join(r.dir, "log-"+strconv.Itoa(r.starts)), env,
+	p, err := startProcess(r.binary, r.dir, filepath.Join(r.dir, "log-"+strconv.Itoa(r.starts)), r.env(),
 		"run", "--config", config, "--adapter", "caddyfile")
 	if err != nil {
 		return err
 	}
 	r.proc = p
 	return nil
+}
+
+// env is the environment of the gateway and of its commands.
+func (r *rig) env() []string {
+	return append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir,
+		"XDG_DATA_HOME=" + filepath.Join(r.dir, "data"), "XDG_CONFIG_HOME=" + filepath.Join(r.dir, "config"),
+	}, r.secrets.env()...)
 }
 
 // listening waits until the gateway takes connections, and returns how long

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -29,6 +32,7 @@ var faults = []fault{
 	{"reload", changeSettings},
 	{"bad reload", refuseSettings},
 	{"compaction", compactFile},
+	{"backup", backUp},
 	{"purge", purgeGrave},
 	{"upstream away", goAway},
 	{"upstream slow", misbehave(manner{delay: 300 * time.Millisecond})},
@@ -87,6 +91,14 @@ func refuseSettings(ctx context.Context, s *soaking) error {
 func compactFile(ctx context.Context, s *soaking) error {
 	_, err := s.rig.compact(ctx)
 	return err
+}
+
+func backUp(ctx context.Context, s *soaking) error {
+	file := filepath.Join(s.rig.dir, "backup.db")
+	if _, err := s.rig.command(ctx, "backup", file); err != nil {
+		return err
+	}
+	return errors.Join(intact(ctx, file), os.Remove(file))
 }
 
 func purgeGrave(ctx context.Context, s *soaking) error {

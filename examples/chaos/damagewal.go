@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Where SQLite keeps things in a WAL, in bytes. The salts are those of the WAL's
+// present generation: frames with others are left from an earlier one.
+const (
+	walHeader   = 32
+	walSalts    = 16 // in the header, 8 of them
+	frameHeader = 24
+	frameSalts  = 8 // in the frame's header
+	frameSize   = frameHeader + pageSize
+)
+
+// mostOnAPage is more events than can lie on one page of the queue's file.
+const mostOnAPage = 128
+
+// damageWAL kills the gateway while events wait, flips a byte in its WAL and starts
+// it again. That may cost the events that lie on the byte's page, with an error in
+// the log, and nothing else: not those in the frames behind it.
+func (e *env) damageWAL(ctx context.Context) (row result, err error) {
+	row.fault = "byte of the WAL flipped after kill -9"
+	times := e.pick(8, 100)
+	reported, most := 0, 0
+	for n := range times {
+		one, missing, failure := e.flip(ctx, n)
+		row.times++
+		row.acknowledged, row.delivered, row.duplicated = row.acknowledged+one.acknowledged, row.delivered+one.delivered, row.duplicated+one.duplicated
+		row.lost, row.recovery = row.lost+one.lost, max(row.recovery, one.recovery)
+		reported, most = reported+missing, max(most, missing)
+		if failure != nil {
+			err = errors.Join(err, failure)
+		}
+	}
+	row.note = fmt.Sprintf("%d events lay on the flipped bytes, %d at most on one, each of them reported", reported, most)
+	return row, err
+}
+
+// flip does it once. Events that are missing and were reported are returned apart
+// from those that are lost.
+func (e *env) flip(ctx context.Context, n int) (row result, missing int, err error) {
+	r, err := e.newRig(ctx, "ehr")
+	if err != nil {
+		return row, 0, err
+	}
+	defer r.closeInto(&err)
+	text := r.caddyfile(options{})
+	ehr := r.ledger.backend("ehr")
+	ehr.leave()
+	if err := r.start(ctx, text); err != nil {
+		return row, 0, err
+	}
+	b := newBook()
+	f := r.fleet()
+	f.limit, f.rate = 150+random(300), 1000
+	f.start(ctx, b).done()
+	if err := r.kill(); err != nil {
+		return row, 0, err
+	}
+	where, err := r.flipInWAL(n)
+	if err != nil {
+		return row, 0, err
+	}
+	if err := ehr.come(ctx); err != nil {
+		return row, 0, err
+	}
+	w := r.ledger.watch(b)
+	defer w.end()
+	if err := r.start(ctx, text); err != nil {
+		return row, 0, fmt.Errorf("with a byte flipped in %s: %w", where, err)
+	}
+	took, err := r.after(ctx, w.first, "the first delivery of an event that waited")
+	if err != nil {
+		return row, 0, fmt.Errorf("with a byte flipped in %s: %w", where, err)
+	}
+	row, err = r.settle(ctx, b, patience)
+	row.recovery = took
+	if err != nil || row.lost == 0 {
+		return row, 0, err
+	}
+	log, err := os.ReadFile(r.proc.log)
+	if err != nil {
+		return row, 0, fmt.Errorf("reading the gateway's log: %w", err)
+	}
+	if row.lost > mostOnAPage || !strings.Contains(string(log), `"level":"error"`) {
+		return row, 0, fmt.Errorf("with a byte flipped in %s, %d of %d events are missing; the gateway printed:\n%s", where, row.lost, row.acknowledged, r.proc.tail(10))
+	}
+	missing, row.lost = row.lost, 0
+	return row, missing, nil
+}
+
+// flipInWAL flips a byte of the WAL's present generation: of the header, of a frame's
+// header, or, mostly, of a frame's page.
+func (r *rig) flipInWAL(n int) (where string, err error) {
+	f, err := os.OpenFile(r.walFile(), os.O_RDWR, 0)
+	if err != nil {
+		return "", fmt.Errorf("flipping a byte of the WAL: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	content, err := os.ReadFile(r.walFile())
+	if err != nil {
+		return "", fmt.Errorf("flipping a byte of the WAL: %w", err)
+	}
+	frames := walFrames(content)
+	if frames == 0 {
+		return "", errors.New("flipping a byte of the WAL: it has no frames; accept more events")
+	}
+	frame := random(frames)
+	at := walHeader + frame*frameSize
+	page := binary.BigEndian.Uint32(content[at:])
+	switch n % 8 {
+	case 0:
+		at, where = random(walHeader), "the WAL's header"
+	case 1:
+		at, where = at+random(frameHeader), fmt.Sprintf("the header of frame %d of %d, of page %d", frame, frames, page)
+	default:
+		at, where = at+frameHeader+random(pageSize), fmt.Sprintf("frame %d of %d, of page %d", frame, frames, page)
+	}
+	_, err = f.WriteAt([]byte{content[at] ^ byte(1+random(255))}, int64(at))
+	return where, err
+}
+
+// walFrames counts the frames of a WAL's present generation.
+func walFrames(wal []byte) int {
+	if len(wal) < walHeader {
+		return 0
+	}
+	salts := string(wal[walSalts : walSalts+8])
+	n := 0
+	for at := walHeader; at+frameSize <= len(wal) && string(wal[at+frameSalts:at+frameSalts+8]) == salts; at += frameSize {
+		n++
+	}
+	return n
+}
