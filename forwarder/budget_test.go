@@ -216,12 +216,12 @@ func TestRunnerGivesBackWhatWaitsForRoom(t *testing.T) {
 			l := &load{queue: r.memQueue}
 			r.apply(Upstream{Name: "ehr", Sender: l})
 			synctest.Wait()
-			if n := l.underWay(); r.claimedCount() != n+1 {
-				t.Errorf("%d claimed for %d attempts, want one more, which waits", r.claimedCount(), n)
+			if n := l.underWay(); r.inFlight() != n+1 {
+				t.Errorf("%d claimed for %d attempts, want one more, which waits", r.inFlight(), n)
 			}
 			r.apply()
 			elapse(time.Minute)
-			if n := r.claimedCount(); n != 0 {
+			if n := r.inFlight(); n != 0 {
 				t.Errorf("%d deliveries are claimed by an upstream that is gone", n)
 			}
 		})
@@ -239,7 +239,7 @@ func TestRunnerGivesBackWhatWaitsForRoom(t *testing.T) {
 			})
 			r.apply(Upstream{Name: "ehr", Sender: busy})
 			elapse(time.Minute)
-			if n := r.claimedCount(); !r.paused(t, "ehr") || n != 0 {
+			if n := r.inFlight(); !r.paused(t, "ehr") || n != 0 {
 				t.Errorf("%d deliveries are claimed for an upstream that is paused", n)
 			}
 		})

@@ -72,8 +72,8 @@ func TestDispatcherApplyRemoves(t *testing.T) {
 		elapse(time.Second)
 		r.apply()
 		elapse(time.Hour)
-		if n := r.count("ehr", queue.Delivered); n != 2 || r.claimedCount() != 0 {
-			t.Errorf("%d delivered and %d claimed, want the 2 under way and none", n, r.claimedCount())
+		if n := r.count("ehr", queue.Delivered); n != 2 || r.inFlight() != 0 {
+			t.Errorf("%d delivered and %d claimed, want the 2 under way and none", n, r.inFlight())
 		}
 		if len(r.d.Status()) != 0 {
 			t.Errorf("status = %+v", r.d.Status())
@@ -268,8 +268,8 @@ func TestDispatcherCloseWaits(t *testing.T) {
 		if took := time.Since(began); took != 5*time.Second {
 			t.Errorf("closing took %s, want as long as the attempts under way", took)
 		}
-		if n := r.count("ehr", queue.Delivered); n != 2 || r.claimedCount() != 0 {
-			t.Errorf("%d delivered, %d claimed; want 2 and none", n, r.claimedCount())
+		if n := r.count("ehr", queue.Delivered); n != 2 || r.inFlight() != 0 {
+			t.Errorf("%d delivered, %d claimed; want 2 and none", n, r.inFlight())
 		}
 		r.apply(Upstream{Name: "ehr", Sender: answering(200)})
 		r.d.Wake("ehr")

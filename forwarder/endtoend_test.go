@@ -81,8 +81,8 @@ func TestDeliveryOverHTTP(t *testing.T) {
 	if err := d.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if q.claimedCount() != 0 {
-		t.Errorf("%d claims are left", q.claimedCount())
+	if q.inFlight() != 0 {
+		t.Errorf("%d claims are left", q.inFlight())
 	}
 	for upstream, want := range map[string]int{"healthy": count, "hangs": 0, "redirects": 0, "refuses": 0} {
 		if n := q.count(upstream, queue.Delivered); n != want {

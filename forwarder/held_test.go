@@ -191,8 +191,8 @@ func TestHeldIsReleasedByAConfiguration(t *testing.T) {
 					r.addEvent("lab", fromSource("a"), false)
 				}
 				elapse(time.Second / 2)
-				if len(inbox.all()) != 0 || r.claimedCount() != 40 {
-					t.Fatalf("%d sent and %d claimed, want 0 and 40", len(inbox.all()), r.claimedCount())
+				if len(inbox.all()) != 0 || r.inFlight() != 40 {
+					t.Fatalf("%d sent and %d claimed, want 0 and 40", len(inbox.all()), r.inFlight())
 				}
 				change(&up)
 				r.apply(up)
@@ -216,8 +216,8 @@ func TestHeldForgetsWhatWasPurged(t *testing.T) {
 		elapse(time.Second / 2)
 		r.failLoad(item.delivery.EventID, queue.ErrNotFound)
 		elapse(heldRenewal + credentialCheck)
-		if state, _ := r.state(item); state != queue.Dead || r.claimedCount() != 0 {
-			t.Fatalf("the purged event is %s, %d claimed", state, r.claimedCount())
+		if state, _ := r.state(item); state != queue.Dead || r.inFlight() != 0 {
+			t.Fatalf("the purged event is %s, %d claimed", state, r.inFlight())
 		}
 		asked := v.count()
 		elapse(time.Hour)
@@ -246,13 +246,13 @@ func TestHeldIsReleasedWithItsUpstream(t *testing.T) {
 		<-asked
 		r.apply()
 		synctest.Wait()
-		if r.claimedCount() != 1 {
-			t.Errorf("%d claimed, want that whose credential is being asked for", r.claimedCount())
+		if r.inFlight() != 1 {
+			t.Errorf("%d claimed, want that whose credential is being asked for", r.inFlight())
 		}
 		close(answer)
 		synctest.Wait()
-		if r.claimedCount() != 0 || r.count("lab", queue.Pending) != 2 {
-			t.Errorf("%d claimed and %d pending, want 0 and 2", r.claimedCount(), r.count("lab", queue.Pending))
+		if r.inFlight() != 0 || r.count("lab", queue.Pending) != 2 {
+			t.Errorf("%d claimed and %d pending, want 0 and 2", r.inFlight(), r.count("lab", queue.Pending))
 		}
 	})
 }
@@ -269,8 +269,8 @@ func TestHeldIsBounded(t *testing.T) {
 		}
 		r.apply(Upstream{Name: "lab", Format: Raw, Sender: inbox, Credential: v.credential, Retry: []time.Duration{}})
 		elapse(time.Minute)
-		if r.claimedCount() != maxHeld || r.count("lab", queue.Pending) != maxHeld+100 {
-			t.Fatalf("%d claimed and %d pending, want %d and %d", r.claimedCount(), r.count("lab", queue.Pending), maxHeld, maxHeld+100)
+		if r.inFlight() != maxHeld || r.count("lab", queue.Pending) != maxHeld+100 {
+			t.Fatalf("%d claimed and %d pending, want %d and %d", r.inFlight(), r.count("lab", queue.Pending), maxHeld, maxHeld+100)
 		}
 		r.addEvent("lab", fromSource("b"), false)
 		synctest.Wait()

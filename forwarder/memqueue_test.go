@@ -215,8 +215,8 @@ func (q *memQueue) count(upstream string, s queue.State) int {
 	return n
 }
 
-// claimedCount returns how many deliveries are claimed.
-func (q *memQueue) claimedCount() int {
+// inFlight returns how many deliveries are claimed.
+func (q *memQueue) inFlight() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := 0

@@ -143,7 +143,7 @@ func TestRunnerProbesWithDifferentEvents(t *testing.T) {
 						t.Errorf("probes %d and %d are made with the same event", i+1, i+2)
 					}
 				}
-				if n := r.claimedCount(); n != 0 {
+				if n := r.inFlight(); n != 0 {
 					t.Errorf("%d deliveries stay claimed", n)
 				}
 			})

@@ -29,8 +29,8 @@ func TestRunnerKeepsToItsConcurrency(t *testing.T) {
 		}
 		for second, want := range []int{3, 3, 3, 1, 0} {
 			synctest.Wait()
-			if got := r.d.Status()[0].InFlight; got != want || r.claimedCount() != want {
-				t.Errorf("second %d: %d in flight, %d claimed, want %d", second, got, r.claimedCount(), want)
+			if got := r.d.Status()[0].InFlight; got != want || r.inFlight() != want {
+				t.Errorf("second %d: %d in flight, %d claimed, want %d", second, got, r.inFlight(), want)
 			}
 			elapse(time.Second)
 		}
@@ -286,7 +286,7 @@ func TestRunnerWithEventsThatCannotBeLoaded(t *testing.T) {
 				if got := r.count("ehr", queue.Pending); got != 0 {
 					t.Errorf("%d events stay pending", got)
 				}
-				if r.d.Status()[0].InFlight != 0 || r.claimedCount() != 0 {
+				if r.d.Status()[0].InFlight != 0 || r.inFlight() != 0 {
 					t.Error("slots or claims are lost")
 				}
 			})
@@ -312,7 +312,7 @@ func TestRunnerGoesOnBesideAnEventThatCannotBeLoaded(t *testing.T) {
 		if err := r.d.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if r.claimedCount() != 0 {
+		if r.inFlight() != 0 {
 			t.Error("its claim is not given back on closing")
 		}
 	})

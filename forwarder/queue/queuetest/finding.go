@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest/model"
 )
 
 // finding has the cases of listings by subject, type and time.
@@ -52,7 +53,7 @@ var finding = []testCase{
 		for _, f := range everyFilter(h.Now()) {
 			want := []string{}
 			for _, r := range p.Records {
-				if matches(r, f) {
+				if model.Matches(r, f) {
 					want = append(want, r.ID)
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest/model"
 )
 
 // runModel does random operations to an engine and to the model, and compares
@@ -24,7 +25,7 @@ func runModel(t testing.TB, open Open) {
 		}
 		clock := NewClock()
 		now := func() (earliest, latest time.Time) { return clock.Now(), clock.Now() }
-		m := &machine{clock: clock, engine: open(t, s, clock), model: newModel(s, now)}
+		m := &machine{clock: clock, engine: open(t, s, clock), model: model.New(s, now)}
 		defer func() {
 			if err := m.engine.Close(); err != nil {
 				r.Fatalf("Close: %v", err)
@@ -55,7 +56,7 @@ func runModel(t testing.TB, open Open) {
 type machine struct {
 	clock  *Clock
 	engine *Engine
-	model  *model
+	model  *model.Model
 	leases []lease
 
 	bookmarks []bookmark // of listings that may be resumed
@@ -66,7 +67,7 @@ type machine struct {
 // A lease is a claimed delivery with its event in the model.
 type lease struct {
 	queue.Delivery
-	event *modelEvent
+	event *model.Event
 }
 
 var (
@@ -86,7 +87,7 @@ func (m *machine) store(r *rapid.T) {
 		it = asideItem(e, asideStates.Draw(r, "state"))
 	}
 	got, err := m.engine.Store(r.Context(), it)
-	if want := m.model.store(it); err != nil || got.Duplicate != want {
+	if want := m.model.Store(it); err != nil || got.Duplicate != want {
 		r.Fatalf("Store(%s): %+v, %v; want duplicate %v", e.ID, got, err, want)
 	}
 }
@@ -101,7 +102,7 @@ func (m *machine) claim(r *rapid.T) {
 	if err != nil {
 		r.Fatalf("Claim: %v", err)
 	}
-	events, next := m.model.claim(upstream, m.clock.Now(), want)
+	events, next := m.model.Claim(upstream, m.clock.Now(), want)
 	if len(got.Deliveries) != len(events) || !got.Next.Equal(next) {
 		r.Fatalf("Claim(%s, %+v): %+v, want %d and next %v", upstream, want, got, len(events), next)
 	}
@@ -109,18 +110,9 @@ func (m *machine) claim(r *rapid.T) {
 		d := got.Deliveries[i]
 		m.leases = append(m.leases, lease{d, e})
 		d.Seq, d.Size, d.LastEnded = 0, 0, d.LastEnded.UTC()
-		if want := e.claimed(upstream); d != want {
+		if want := e.Claimed(upstream); d != want {
 			r.Fatalf("Claim(%s): %+v at %d, want %+v", upstream, d, i, want)
 		}
-	}
-}
-
-// claimed returns the delivery to an upstream without Seq and Size.
-func (e *modelEvent) claimed(upstream string) queue.Delivery {
-	d := e.delivery(upstream)
-	return queue.Delivery{
-		EventID: e.Event.ID, Provider: e.Event.Provider, Type: e.Event.ShortType(), Subject: e.Event.Subject, Upstream: upstream,
-		ReceivedAt: e.Event.ReceivedAt, Attempts: d.Attempts, Used: d.Used, LastEnded: d.lastEnded(),
 	}
 }
 
@@ -138,7 +130,7 @@ func (m *machine) pick(r *rapid.T) lease {
 func (m *machine) settle(r *rapid.T) {
 	l := m.pick(r)
 	e, err := m.engine.Load(l.Delivery)
-	if m.model.holds(l.event, l.Upstream) {
+	if m.model.Holds(l.event, l.Upstream) {
 		if err != nil || !same(e, l.event.Event) {
 			r.Fatalf("Load(%+v): %+v, %v", l.Delivery, e, err)
 		}
@@ -159,45 +151,45 @@ func (m *machine) settle(r *rapid.T) {
 	}
 	m.engine.Settle(o)
 	m.engine.Flush()
-	m.model.settle(l.event, l.Upstream, o)
+	m.model.Settle(l.event, l.Upstream, o)
 }
 
 func (m *machine) release(r *rapid.T) {
 	l := m.pick(r)
 	m.engine.Release(l.Delivery)
-	m.model.release(l.event, l.Upstream)
+	m.model.Release(l.event, l.Upstream)
 }
 
 func (m *machine) wait(r *rapid.T) {
 	m.clock.Advance(someDuration.Draw(r, "wait"))
 	m.engine.Sweep()
-	m.model.sweep()
+	m.model.Sweep()
 }
 
 func (m *machine) configure(r *rapid.T) {
-	s := m.model.settings
+	s := m.model.Settings
 	s.HistoryRetention = max(time.Second, someDuration.Draw(r, "history"))
 	s.KeepDelivered = someDuration.Draw(r, "keep")
 	s.DeadRetention = max(time.Second, someDuration.Draw(r, "dead"))
-	m.model.settings = s
+	m.model.Settings = s
 	m.engine.Configure(s)
 	m.engine.Sweep()
-	m.model.sweep()
+	m.model.Sweep()
 }
 
 func (m *machine) restart(r *rapid.T) {
 	if m.engine.Crash != nil && rapid.Bool().Draw(r, "crash") {
-		m.engine.Queue = m.engine.Crash(m.model.settings)
+		m.engine.Queue = m.engine.Crash(m.model.Settings)
 		// The process may not have written down the time of its end.
 		m.engine.Sweep()
 		m.clock.Advance(time.Hour)
 		m.engine.Sweep()
-		m.model.sweep()
+		m.model.Sweep()
 	} else {
-		m.engine.Queue = m.engine.Reopen(m.model.settings)
+		m.engine.Queue = m.engine.Reopen(m.model.Settings)
 	}
 	m.endCompaction()
-	m.model.restart()
+	m.model.Restart()
 	m.leases = nil
 }
 
@@ -205,17 +197,17 @@ func (m *machine) restart(r *rapid.T) {
 func (m *machine) compare(r *rapid.T) {
 	m.compareListings(r)
 	got, err := m.engine.Stats()
-	bytes, want := got.Bytes, m.model.stats()
+	bytes, want := got.Bytes, m.model.Stats()
 	got.Bytes = 0
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		r.Fatalf("Stats: %+v, %v; want %+v", got, err, want)
 	}
 	payloads := false
-	for _, e := range m.model.events {
-		payloads = payloads || e.payload
+	for _, e := range m.model.Events {
+		payloads = payloads || e.Payload
 		got, err := m.engine.Payload(r.Context(), e.Event.ID)
-		if e.payload && (err != nil || !same(got, e.Event)) || !e.payload && !errors.Is(err, queue.ErrNoPayload) {
-			r.Fatalf("Payload(%s): %+v, %v; want payload %v", e.Event.ID, got, err, e.payload)
+		if e.Payload && (err != nil || !same(got, e.Event)) || !e.Payload && !errors.Is(err, queue.ErrNoPayload) {
+			r.Fatalf("Payload(%s): %+v, %v; want payload %v", e.Event.ID, got, err, e.Payload)
 		}
 	}
 	if payloads != (bytes > 0) {

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest/model"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -29,7 +30,7 @@ func (m *machine) replay(r *rapid.T) {
 		s.Route = func(*event.Event) []string { return routes }
 	}
 	got, err := m.engine.Replay(r.Context(), s)
-	want, refused := m.model.replay(s)
+	want, refused := m.model.Replay(s)
 	if got != want || !refusedAs(err, refused) {
 		r.Fatalf("Replay(%+v): %+v, %v; want %+v, %v", s, got, err, want, refused)
 	}
@@ -49,7 +50,7 @@ func (m *machine) purge(r *rapid.T) {
 		s.Upstream = someUpstreams.Draw(r, "upstream")
 	}
 	got, err := m.engine.Purge(r.Context(), s)
-	want, refused := m.model.purge(s)
+	want, refused := m.model.Purge(s)
 	if got != want || !refusedAs(err, refused) {
 		r.Fatalf("Purge(%+v): %d, %v; want %d, %v", s, got, err, want, refused)
 	}
@@ -155,8 +156,8 @@ func (m *machine) page(r *rapid.T) {
 // where that begins.
 func (m *machine) readPage(r *rapid.T, b bookmark) (next bookmark, more bool) {
 	f := b.filter
-	want := m.model.list(f)
-	want = slices.DeleteFunc(want, func(e *modelEvent) bool { return e.arrival >= b.arrival })
+	want := m.model.List(f)
+	want = slices.DeleteFunc(want, func(e *model.Event) bool { return e.Arrival >= b.arrival })
 	more = len(want) > f.Limit
 	want = want[:min(f.Limit, len(want))]
 	p, err := m.engine.Events(r.Context(), f)
@@ -164,12 +165,12 @@ func (m *machine) readPage(r *rapid.T, b bookmark) (next bookmark, more bool) {
 		r.Fatalf("Events(%+v): %+v, %v; want %d records, and more: %t", f, p, err, len(want), more)
 	}
 	for i, e := range want {
-		if got := p.Records[i]; fmt.Sprint(got) != fmt.Sprint(e.record()) {
-			r.Fatalf("Events(%+v): record %+v at %d, want %+v", f, got, i, e.record())
+		if got := p.Records[i]; fmt.Sprint(got) != fmt.Sprint(e.Record()) {
+			r.Fatalf("Events(%+v): record %+v at %d, want %+v", f, got, i, e.Record())
 		}
 	}
 	if more {
-		b.filter.Cursor, b.arrival = p.Next, want[len(want)-1].arrival
+		b.filter.Cursor, b.arrival = p.Next, want[len(want)-1].Arrival
 	}
 	return b, more
 }

@@ -1,10 +1,11 @@
-package queuetest
+package model_test
 
 import (
 	"context"
 	"slices"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest/model"
 )
 
 // step is how many events a replay or purge of the reference changes at once.
@@ -12,7 +13,7 @@ const step = 100
 
 // work does something to each event in steps. It reports how many are done and how
 // many there are, without those that each skips since they are gone.
-func (q *reference) work(ctx context.Context, events []*modelEvent, p queue.Progress, each func(*modelEvent) (done bool)) error {
+func (q *reference) work(ctx context.Context, events []*model.Event, p queue.Progress, each func(*model.Event) (done bool)) error {
 	done, total := int64(0), int64(len(events))
 	p.Report(done, total)
 	for events := range slices.Chunk(events, step) {
@@ -37,23 +38,23 @@ func (q *reference) Replay(ctx context.Context, s queue.ReplaySelection) (out qu
 	if err := s.Check(); err != nil {
 		return out, err
 	}
-	var events []*modelEvent
+	var events []*model.Event
 	if err := q.do(ctx, func() error {
 		q.applyOutcomes()
 		var refused []error
-		if events, refused = q.model.toReplay(s); len(refused) > 0 {
+		if events, refused = q.model.ToReplay(s); len(refused) > 0 {
 			return refused[0]
 		}
 		return nil
 	}); err != nil {
 		return out, err
 	}
-	err = q.work(ctx, events, s.Progress, func(e *modelEvent) bool {
-		if !slices.Contains(q.model.events, e) || !replays(e, s) {
+	err = q.work(ctx, events, s.Progress, func(e *model.Event) bool {
+		if !slices.Contains(q.model.Events, e) || !model.Replays(e, s) {
 			return false
 		}
-		q.model.replayEvent(e, s, &out)
-		for _, d := range e.deliveries {
+		q.model.ReplayEvent(e, s, &out)
+		for _, d := range e.Record().Deliveries {
 			q.wake(d.Upstream)
 		}
 		return true
@@ -65,11 +66,11 @@ func (q *reference) Purge(ctx context.Context, s queue.PurgeSelection) (n int, e
 	if err := s.Check(); err != nil {
 		return 0, err
 	}
-	var events []*modelEvent
+	var events []*model.Event
 	if err := q.do(ctx, func() error {
 		q.applyOutcomes()
 		var refused []error
-		if events, refused = q.model.toPurge(s); len(refused) > 0 {
+		if events, refused = q.model.ToPurge(s); len(refused) > 0 {
 			return refused[0]
 		}
 		return nil
@@ -79,11 +80,11 @@ func (q *reference) Purge(ctx context.Context, s queue.PurgeSelection) (n int, e
 	if s.DryRun {
 		return len(events), nil
 	}
-	err = q.work(ctx, events, s.Progress, func(e *modelEvent) bool {
-		if !slices.Contains(q.model.events, e) || !purges(e, s) {
+	err = q.work(ctx, events, s.Progress, func(e *model.Event) bool {
+		if !slices.Contains(q.model.Events, e) || !model.Purges(e, s) {
 			return false
 		}
-		q.model.purgeEvent(e, s)
+		q.model.PurgeEvent(e, s)
 		n++
 		return true
 	})
@@ -92,14 +93,14 @@ func (q *reference) Purge(ctx context.Context, s queue.PurgeSelection) (n int, e
 
 func (q *reference) Stats() (s queue.Stats, err error) {
 	err = q.do(context.Background(), func() error {
-		s = q.model.stats()
+		s = q.model.Stats()
 		s.Bytes = q.bytes()
 		return nil
 	})
 	return s, err
 }
 
-func (q *reference) Configure(s queue.Settings) { q.locked(func() { q.model.settings = s }) }
+func (q *reference) Configure(s queue.Settings) { q.locked(func() { q.model.Settings = s }) }
 
 func (q *reference) Close() error {
 	q.locked(q.applyOutcomes)

@@ -1,4 +1,4 @@
-package queuetest
+package model_test
 
 import (
 	"cmp"
@@ -11,24 +11,26 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest/model"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
 // TestSuiteAgainstReference runs the suite against a queue that is the model in memory.
 func TestSuiteAgainstReference(t *testing.T) {
 	t.Parallel()
-	Run(t, openReference)
+	queuetest.Run(t, openReference)
 }
 
-func openReference(t testing.TB, s queue.Settings, clock *Clock) *Engine {
+func openReference(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuetest.Engine {
 	t.Helper()
-	storage := &referenceStorage{keys: make(map[*modelEvent]int)}
-	storage.model = newModel(s, nil)
+	storage := &referenceStorage{keys: make(map[*model.Event]int)}
+	storage.model = model.New(s, nil)
 	q := storage.open(s, clock)
-	return &Engine{
+	return &queuetest.Engine{
 		Queue: q,
 		Flush: func() { q.locked(q.applyOutcomes) },
-		Sweep: func() { q.locked(q.model.sweep) },
+		Sweep: func() { q.locked(q.model.Sweep) },
 		Reopen: func(s queue.Settings) queue.Queue {
 			if err := q.Close(); err != nil {
 				t.Fatal(err)
@@ -49,17 +51,17 @@ func openReference(t testing.TB, s queue.Settings, clock *Clock) *Engine {
 
 // A referenceStorage is what a reference keeps when it is closed.
 type referenceStorage struct {
-	model    *model
+	model    *model.Model
 	lastUsed time.Time
 	failing  bool
-	keys     map[*modelEvent]int // that the events are sealed with
+	keys     map[*model.Event]int // that the events are sealed with
 }
 
 // A reference is a queue in memory: the model with a lock around it. Outcomes take
 // effect at the next operation that writes.
 type reference struct {
 	*referenceStorage
-	clock *Clock
+	clock *queuetest.Clock
 	ages  *queue.AgeClock
 
 	mu       sync.Mutex
@@ -68,13 +70,13 @@ type reference struct {
 	closed   chan struct{}
 }
 
-func (s *referenceStorage) open(settings queue.Settings, clock *Clock) *reference {
+func (s *referenceStorage) open(settings queue.Settings, clock *queuetest.Clock) *reference {
 	q := &reference{
 		referenceStorage: s, clock: clock, ages: queue.NewAgeClock(s.lastUsed, clock.Elapsed()),
 		wake: func(string) {}, closed: make(chan struct{}),
 	}
-	s.model.settings, s.model.now = settings, q.now
-	s.model.restart()
+	s.model.Settings, s.model.Now = settings, q.now
+	s.model.Restart()
 	_, _ = q.now() // the age clock begins
 	return q
 }
@@ -111,17 +113,17 @@ func (q *reference) Store(ctx context.Context, it queue.Item) (r queue.Receipt, 
 		last := err // says more than that the context has ended
 		err = q.do(ctx, func() error {
 			q.applyOutcomes()
-			r.Duplicate = q.model.duplicate(it.Event.ID)
+			r.Duplicate = q.model.Duplicate(it.Event.ID)
 			switch {
 			case q.failing:
 				return errors.New("no space left on device")
 			case r.Duplicate:
 				return nil
-			case q.model.settings.MaxSize > 0 && q.bytes()+size(it.Event) > q.model.settings.MaxSize:
+			case q.model.Settings.MaxSize > 0 && q.bytes()+size(it.Event) > q.model.Settings.MaxSize:
 				return queue.ErrFull
 			}
-			q.model.store(it)
-			for _, d := range q.model.events[len(q.model.events)-1].deliveries {
+			q.model.Store(it)
+			for _, d := range q.model.Events[len(q.model.Events)-1].Record().Deliveries {
 				q.wake(d.Upstream)
 			}
 			return nil
@@ -142,8 +144,8 @@ func (q *reference) Store(ctx context.Context, it queue.Item) (r queue.Receipt, 
 func size(e *event.Event) int64 { return int64(len(e.Body)) + 500 }
 
 func (q *reference) bytes() (n int64) {
-	for _, e := range q.model.events {
-		if e.payload {
+	for _, e := range q.model.Events {
+		if e.Payload {
 			n += size(e.Event)
 		}
 	}
@@ -153,11 +155,11 @@ func (q *reference) bytes() (n int64) {
 func (q *reference) Claim(upstream string, now time.Time, want queue.Want) (c queue.Claimed, err error) {
 	err = q.do(context.Background(), func() error {
 		q.applyOutcomes()
-		var events []*modelEvent
-		events, c.Next = q.model.claim(upstream, now, want)
+		var events []*model.Event
+		events, c.Next = q.model.Claim(upstream, now, want)
 		for _, e := range events {
-			d := e.claimed(upstream)
-			d.Seq, d.Size = uint64(e.arrival), size(e.Event)
+			d := e.Claimed(upstream)
+			d.Seq, d.Size = uint64(e.Arrival), size(e.Event)
 			c.Deliveries = append(c.Deliveries, d)
 		}
 		return nil
@@ -166,19 +168,19 @@ func (q *reference) Claim(upstream string, now time.Time, want queue.Want) (c qu
 }
 
 // event returns the event of a delivery, or one without deliveries if it is gone.
-func (q *reference) event(d queue.Delivery) *modelEvent {
-	for _, e := range q.model.events {
-		if e.arrival == int(d.Seq) {
+func (q *reference) event(d queue.Delivery) *model.Event {
+	for _, e := range q.model.Events {
+		if e.Arrival == int(d.Seq) {
 			return e
 		}
 	}
-	return &modelEvent{}
+	return &model.Event{}
 }
 
 func (q *reference) Load(d queue.Delivery) (loaded *event.Event, err error) {
 	err = q.do(context.Background(), func() error {
 		e := q.event(d)
-		if e.delivery(d.Upstream) == nil {
+		if e.Delivery(d.Upstream) == nil {
 			return queue.ErrNotFound
 		}
 		loaded = e.Event
@@ -196,7 +198,7 @@ func (q *reference) applyOutcomes() {
 		return
 	}
 	for _, o := range q.outcomes {
-		q.model.settle(q.event(o.Delivery), o.Delivery.Upstream, o)
+		q.model.Settle(q.event(o.Delivery), o.Delivery.Upstream, o)
 		if o.State == queue.Pending {
 			q.wake(o.Delivery.Upstream)
 		}
@@ -206,7 +208,7 @@ func (q *reference) applyOutcomes() {
 
 func (q *reference) Release(d queue.Delivery) {
 	q.locked(func() {
-		q.model.release(q.event(d), d.Upstream)
+		q.model.Release(q.event(d), d.Upstream)
 		q.wake(d.Upstream)
 	})
 }
@@ -220,20 +222,20 @@ func (q *reference) Events(ctx context.Context, f queue.Filter) (p queue.Page, e
 			return p, queue.ErrInvalid
 		}
 	}
-	if !slices.Contains(allStates, f.State) {
+	if f.State != "" && !slices.Contains(queue.States, f.State) {
 		return p, queue.ErrInvalid
 	}
 	err = q.do(ctx, func() error {
 		last := 0
-		for _, e := range q.model.list(f) {
+		for _, e := range q.model.List(f) {
 			switch {
-			case before != 0 && e.arrival >= before:
+			case before != 0 && e.Arrival >= before:
 			case len(p.Records) == f.Limit:
 				p.Next = strconv.Itoa(last)
 				return nil
 			default:
-				last = e.arrival
-				p.Records = append(p.Records, e.record())
+				last = e.Arrival
+				p.Records = append(p.Records, e.Record())
 			}
 		}
 		return nil
@@ -243,11 +245,11 @@ func (q *reference) Events(ctx context.Context, f queue.Filter) (p queue.Page, e
 
 func (q *reference) Event(ctx context.Context, id string) (r queue.Record, err error) {
 	err = q.do(ctx, func() error {
-		e := q.model.find(id)
+		e := q.model.Find(id)
 		if e == nil {
 			return queue.ErrNotFound
 		}
-		r = e.record()
+		r = e.Record()
 		return nil
 	})
 	return r, err
@@ -255,10 +257,10 @@ func (q *reference) Event(ctx context.Context, id string) (r queue.Record, err e
 
 func (q *reference) Payload(ctx context.Context, id string) (loaded *event.Event, err error) {
 	err = q.do(ctx, func() error {
-		switch e := q.model.find(id); {
+		switch e := q.model.Find(id); {
 		case e == nil:
 			return queue.ErrNotFound
-		case !e.payload:
+		case !e.Payload:
 			return queue.ErrNoPayload
 		default:
 			loaded = e.Event

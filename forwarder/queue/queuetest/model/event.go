@@ -1,0 +1,82 @@
+package model
+
+import (
+	"slices"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// An Event is an event in the store.
+type Event struct {
+	queue.Item           // State is "" once the event has been routed
+	Arrival    int       // grows with each event
+	Payload    bool      // whether it is kept
+	endedAt    time.Time // zero while a delivery is pending
+	deliveries []*Delivery
+}
+
+// A Delivery is an event's delivery to one upstream.
+type Delivery struct {
+	queue.DeliveryRecord
+	leased bool
+}
+
+// lastEnded returns when the newest attempt since the last replay ended, or zero.
+func (d *Delivery) lastEnded() time.Time {
+	if d.Attempts == 0 {
+		return time.Time{}
+	}
+	newest := d.History[len(d.History)-1]
+	return newest.At.Add(newest.Duration)
+}
+
+// Overall returns the state of the event as a whole.
+func (e *Event) Overall() queue.State {
+	if e.Item.State != "" {
+		return e.Item.State
+	}
+	for _, s := range []queue.State{queue.Dead, queue.Pending} {
+		if e.Has(s) {
+			return s
+		}
+	}
+	return queue.Delivered
+}
+
+// Has reports whether the event has a delivery in the state.
+func (e *Event) Has(s queue.State) bool {
+	return slices.ContainsFunc(e.deliveries, func(d *Delivery) bool { return d.State == s })
+}
+
+// Delivery returns the delivery to the upstream, or nil.
+func (e *Event) Delivery(upstream string) *Delivery {
+	for _, d := range e.deliveries {
+		if d.Upstream == upstream {
+			return d
+		}
+	}
+	return nil
+}
+
+// Record returns what the store returns of the event.
+func (e *Event) Record() queue.Record {
+	r := queue.Record{
+		ID: e.Event.ID, Provider: e.Event.Provider, Type: e.Event.ShortType(), Subject: e.Event.Subject,
+		ReceivedAt: e.Event.ReceivedAt, State: e.Overall(), Reason: e.Reason, HasPayload: e.Payload,
+	}
+	for _, d := range e.deliveries {
+		r.Deliveries = append(r.Deliveries, d.DeliveryRecord)
+	}
+	return r
+}
+
+// Claimed returns the delivery to the upstream as Claim returns it, without Seq and
+// Size, which are the engine's.
+func (e *Event) Claimed(upstream string) queue.Delivery {
+	d := e.Delivery(upstream)
+	return queue.Delivery{
+		EventID: e.Event.ID, Provider: e.Event.Provider, Type: e.Event.ShortType(), Subject: e.Event.Subject, Upstream: upstream,
+		ReceivedAt: e.Event.ReceivedAt, Attempts: d.Attempts, Used: d.Used, LastEnded: d.lastEnded(),
+	}
+}

@@ -1,0 +1,63 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// List returns the events that match, newest first.
+func (m *Model) List(f queue.Filter) (events []*Event) {
+	for _, e := range slices.Backward(m.Events) {
+		if Matches(e.Record(), f) {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// Matches reports whether a listing has the record, whatever its limit and cursor.
+func Matches(r queue.Record, f queue.Filter) bool {
+	switch {
+	case f.Subject != "" && r.Subject != f.Subject, f.Type != "" && r.Type != f.Type, r.ReceivedAt.Before(f.Since):
+		return false
+	case f.Upstream == "" && (f.State == "" || r.State == f.State):
+		return true
+	}
+	return slices.ContainsFunc(r.Deliveries, func(d queue.DeliveryRecord) bool {
+		return (f.Upstream == "" || d.Upstream == f.Upstream) && (f.State == "" || d.State == f.State)
+	})
+}
+
+// Stats counts what is in the store, but for the bytes.
+func (m *Model) Stats() queue.Stats {
+	s := queue.Stats{MaxBytes: m.Settings.MaxSize, Upstreams: make(map[string]queue.UpstreamStats)}
+	for _, e := range m.Events {
+		switch e.Overall() {
+		case queue.Quarantined:
+			s.Quarantined++
+		case queue.Unrouted:
+			s.Unrouted++
+		case queue.Unconfirmed:
+			s.Unconfirmed++
+		}
+		for _, d := range e.deliveries {
+			u := s.Upstreams[d.Upstream]
+			switch d.State {
+			case queue.Pending:
+				u.Pending++
+				u.OldestPending = cmp.Or(u.OldestPending, e.Event.ReceivedAt)
+				if d.leased {
+					u.InFlight++
+				}
+			case queue.Dead:
+				u.Dead++
+			default:
+				continue
+			}
+			s.Upstreams[d.Upstream] = u
+		}
+	}
+	return s
+}

@@ -1,0 +1,108 @@
+package model
+
+import (
+	"slices"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// A Model is a queue's state. It is for one goroutine at a time.
+type Model struct {
+	Settings   queue.Settings
+	Now        func() (earliest, latest time.Time) // as queue.AgeClock returns it
+	Events     []*Event                            // in order of arrival
+	arrived    int                                 // how many there have been
+	tombstones map[string]time.Time                // receipt of events whose retention has ended
+}
+
+// New returns an empty model.
+func New(s queue.Settings, now func() (earliest, latest time.Time)) *Model {
+	return &Model{Settings: s, Now: now, tombstones: make(map[string]time.Time)}
+}
+
+// Find returns the event with the id, or nil.
+func (m *Model) Find(id string) *Event {
+	for _, e := range m.Events {
+		if e.Event.ID == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// Store stores the item as Queue.Store does.
+func (m *Model) Store(it queue.Item) (duplicate bool) {
+	if m.Duplicate(it.Event.ID) {
+		return true
+	}
+	m.forget(it.Event.ID)
+	m.arrived++
+	e := &Event{Item: it, Arrival: m.arrived, Payload: it.State.SetAside()}
+	if !it.State.SetAside() {
+		m.add(e, it.Upstreams)
+		e.Payload = len(e.deliveries) > 0
+	}
+	m.Events = append(m.Events, e)
+	m.end(e)
+	return false
+}
+
+// Duplicate reports whether an event with the id would be a duplicate now.
+func (m *Model) Duplicate(id string) bool {
+	if e := m.Find(id); e != nil {
+		return e.Overall() != queue.Delivered || !m.beyondWindow(e.Event.ReceivedAt)
+	}
+	receivedAt, ended := m.tombstones[id]
+	return ended && !m.beyondWindow(receivedAt)
+}
+
+func (m *Model) beyondWindow(receivedAt time.Time) bool {
+	earliest, _ := m.Now()
+	return earliest.Sub(receivedAt) >= m.Settings.DedupeWindow
+}
+
+// forget deletes what is left of an id.
+func (m *Model) forget(id string) {
+	delete(m.tombstones, id)
+	m.Events = slices.DeleteFunc(m.Events, func(e *Event) bool { return e.Event.ID == id })
+}
+
+// add adds a pending delivery to each of the upstreams.
+func (m *Model) add(e *Event, upstreams []string) (added int) {
+	for _, u := range upstreams {
+		if e.Delivery(u) == nil {
+			e.deliveries = append(e.deliveries, &Delivery{DeliveryRecord: queue.DeliveryRecord{Upstream: u, State: queue.Pending}})
+			added++
+		}
+	}
+	return added
+}
+
+// end ends an event none of whose deliveries is pending.
+func (m *Model) end(e *Event) {
+	if e.Has(queue.Pending) {
+		return
+	}
+	_, e.endedAt = m.Now()
+	if e.Overall() == queue.Delivered && m.Settings.KeepDelivered == 0 {
+		e.Payload = false
+	}
+}
+
+// Sweep deletes what has been kept for long enough. Of an event, its id stays known.
+func (m *Model) Sweep() {
+	now, _ := m.Now()
+	m.Events = slices.DeleteFunc(m.Events, func(e *Event) bool {
+		retention := m.Settings.DeadRetention
+		if e.Overall() == queue.Delivered {
+			retention = max(m.Settings.HistoryRetention, m.Settings.KeepDelivered)
+			e.Payload = e.Payload && now.Sub(e.endedAt) < m.Settings.KeepDelivered
+		}
+		if e.endedAt.IsZero() || now.Sub(e.endedAt) < retention {
+			return false
+		}
+		m.tombstones[e.Event.ID] = e.Event.ReceivedAt
+		return true
+	})
+}

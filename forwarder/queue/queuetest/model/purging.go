@@ -1,0 +1,68 @@
+package model
+
+import (
+	"slices"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// Purge does a purge as a whole. Any one of refused is a right answer.
+func (m *Model) Purge(s queue.PurgeSelection) (n int, refused []error) {
+	events, refused := m.ToPurge(s)
+	if len(refused) > 0 {
+		return 0, refused
+	}
+	for _, e := range events {
+		if !s.DryRun {
+			m.PurgeEvent(e, s)
+		}
+	}
+	return len(events), nil
+}
+
+// ToPurge returns the events of a selection.
+func (m *Model) ToPurge(s queue.PurgeSelection) (events []*Event, refused []error) {
+	if len(s.IDs) > 0 {
+		return m.named(s.IDs, func(e *Event) (refused []error) {
+			if e.Has(queue.Pending) && !s.Force {
+				refused = append(refused, queue.ErrPending)
+			}
+			return refused
+		})
+	}
+	for _, e := range m.Events {
+		if Purges(e, s) {
+			events = append(events, e)
+		}
+	}
+	return events, nil
+}
+
+// Purges reports whether a selection has the event or a delivery of it.
+func Purges(e *Event, s queue.PurgeSelection) bool {
+	if !s.Before.IsZero() && !e.Event.ReceivedAt.Before(s.Before) {
+		return false
+	}
+	return purgesWhole(e, s) || slices.ContainsFunc(e.deliveries, func(d *Delivery) bool { return purgesDelivery(d, s) })
+}
+
+func purgesWhole(e *Event, s queue.PurgeSelection) bool {
+	return slices.Contains(s.IDs, e.Event.ID) || e.Overall().SetAside() && e.Overall() == s.State
+}
+
+func purgesDelivery(d *Delivery, s queue.PurgeSelection) bool {
+	return s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered
+}
+
+// PurgeEvent deletes what a selection has of an event.
+func (m *Model) PurgeEvent(e *Event, s queue.PurgeSelection) {
+	if !purgesWhole(e, s) {
+		e.deliveries = slices.DeleteFunc(e.deliveries, func(d *Delivery) bool { return purgesDelivery(d, s) })
+		m.end(e)
+		if len(e.deliveries) > 0 {
+			return
+		}
+	}
+	e.deliveries = nil
+	m.forget(e.Event.ID)
+}

@@ -1,0 +1,114 @@
+package model
+
+import (
+	"slices"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// Replay does a replay as a whole. Any one of refused is a right answer.
+func (m *Model) Replay(s queue.ReplaySelection) (out queue.Replayed, refused []error) {
+	events, refused := m.ToReplay(s)
+	if len(refused) > 0 {
+		return out, refused
+	}
+	for _, e := range events {
+		m.ReplayEvent(e, s, &out)
+	}
+	return out, nil
+}
+
+// ToReplay returns the events of a selection.
+func (m *Model) ToReplay(s queue.ReplaySelection) (events []*Event, refused []error) {
+	if len(s.IDs) > 0 {
+		return m.named(s.IDs, func(e *Event) (refused []error) {
+			switch {
+			case e.Overall() == queue.Quarantined:
+				return []error{queue.ErrInvalid}
+			case e.Overall().SetAside() && len(routed(e, s)) == 0:
+				return []error{queue.ErrUnrouted}
+			}
+			if !e.Payload {
+				refused = append(refused, queue.ErrNoPayload)
+			}
+			if !Replays(e, s) {
+				refused = append(refused, queue.ErrNotFound)
+			}
+			return refused
+		})
+	}
+	for _, e := range m.Events {
+		if Replays(e, s) {
+			events = append(events, e)
+		}
+	}
+	return events, nil
+}
+
+// named returns the events with the ids, each once, and the errors of those that
+// are not there or cannot be selected.
+func (m *Model) named(ids []string, check func(*Event) []error) (events []*Event, refused []error) {
+	for _, id := range ids {
+		e := m.Find(id)
+		if e == nil {
+			refused = append(refused, queue.ErrNotFound)
+			continue
+		}
+		refused = append(refused, check(e)...)
+		if !slices.Contains(events, e) {
+			events = append(events, e)
+		}
+	}
+	return events, refused
+}
+
+// Replays reports whether a selection has the event or a delivery of it.
+func Replays(e *Event, s queue.ReplaySelection) bool {
+	switch {
+	case e.Overall().SetAside():
+		return s.State == e.Overall() || slices.Contains(s.IDs, e.Event.ID)
+	case s.State != "" && s.State != queue.Dead, e.Event.ReceivedAt.Before(s.Since):
+		return false
+	}
+	return slices.ContainsFunc(e.deliveries, func(d *Delivery) bool { return replaysDelivery(d, s) })
+}
+
+func replaysDelivery(d *Delivery, s queue.ReplaySelection) bool {
+	return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State != queue.Dead || d.State == queue.Dead)
+}
+
+// routed returns the upstreams that a replay adds deliveries to.
+func routed(e *Event, s queue.ReplaySelection) []string {
+	if s.Route == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.Route(e.Event)), func(u string) bool {
+		return s.Upstreams != nil && !slices.Contains(s.Upstreams, u)
+	})
+}
+
+// ReplayEvent replays the selected deliveries of an event that Replays has.
+func (m *Model) ReplayEvent(e *Event, s queue.ReplaySelection, out *queue.Replayed) {
+	if e.Overall().SetAside() {
+		added := m.add(e, routed(e, s))
+		if added == 0 {
+			out.Unrouted++
+			return
+		}
+		e.State, e.Reason, e.endedAt = "", "", time.Time{}
+		out.Deliveries += added
+		return
+	}
+	if !e.Payload {
+		out.WithoutPayload++
+		return
+	}
+	for _, d := range e.deliveries {
+		if replaysDelivery(d, s) && !d.leased {
+			d.State, d.Attempts, d.Used, d.NextAttempt = queue.Pending, 0, 0, time.Time{}
+			e.endedAt = time.Time{}
+			out.Deliveries++
+		}
+	}
+}
