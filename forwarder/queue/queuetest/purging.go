@@ -100,26 +100,6 @@ var purging = []testCase{
 		h.deliver(h.claimOne("ehr", "mixed"))
 		h.wantPayload("mixed", queue.ErrNoPayload)
 	}},
-	{name: "purge: what is left of an event has ended with the purge", settings: func(s *queue.Settings) {
-		s.HistoryRetention, s.KeepDelivered = time.Hour, time.Minute
-		s.DeadRetention = 24*time.Hour + 30*time.Minute // ends while the trace is kept
-	}, test: func(h *harness) {
-		h.store("a", "ehr", "warehouse")
-		h.deliver(h.claimOne("ehr", "a"))
-		h.fail(h.claimOne("warehouse", "a"))
-		h.wait(24 * time.Hour)
-		h.purge(queue.PurgeSelection{State: queue.Dead}, 1)
-		h.wantStates("a", queue.Delivered, "ehr delivered")
-		h.wait(time.Minute - time.Nanosecond)
-		h.wantPayload("a", nil)
-		h.wait(time.Nanosecond)
-		h.wantPayload("a", queue.ErrNoPayload)
-		h.wantEmpty()
-		h.wait(time.Hour - time.Minute - time.Nanosecond)
-		h.wantStates("a", queue.Delivered, "ehr delivered")
-		h.wait(time.Nanosecond)
-		h.wantGone("a")
-	}},
 	{name: "purge: events that are set aside, by state", test: func(h *harness) {
 		everyState(h)
 		left := h.list(queue.Filter{Limit: 100})

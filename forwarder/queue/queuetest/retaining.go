@@ -70,6 +70,26 @@ var retaining = []testCase{
 			h.Fatal(err)
 		}
 	}},
+	{name: "retention: what a purge leaves of an event has ended with the purge", settings: func(s *queue.Settings) {
+		s.HistoryRetention, s.KeepDelivered = time.Hour, time.Minute
+		s.DeadRetention = 24*time.Hour + 30*time.Minute // ends while the trace is kept
+	}, test: func(h *harness) {
+		h.store("a", "ehr", "warehouse")
+		h.deliver(h.claimOne("ehr", "a"))
+		h.fail(h.claimOne("warehouse", "a"))
+		h.wait(24 * time.Hour)
+		h.purge(queue.PurgeSelection{State: queue.Dead}, 1)
+		h.wantStates("a", queue.Delivered, "ehr delivered")
+		h.wait(time.Minute - time.Nanosecond)
+		h.wantPayload("a", nil)
+		h.wait(time.Nanosecond)
+		h.wantPayload("a", queue.ErrNoPayload)
+		h.wantEmpty()
+		h.wait(time.Hour - time.Minute - time.Nanosecond)
+		h.wantStates("a", queue.Delivered, "ehr delivered")
+		h.wait(time.Nanosecond)
+		h.wantGone("a")
+	}},
 	{
 		name:     "retention: keep_delivered keeps the payload",
 		settings: func(s *queue.Settings) { s.KeepDelivered = time.Hour },

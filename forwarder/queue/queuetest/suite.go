@@ -55,7 +55,7 @@ type testCase struct {
 func cases() (all []testCase) {
 	for _, group := range [][]testCase{
 		storing, deduplicating, claiming, settling, failing, retaining, jumping,
-		listing, finding, replaying, routing, purging, purgingClaimed, counting, progressing,
+		listing, finding, replaying, routing, purging, purgingClaimed, progressing, counting, visible, paging, damaging,
 	} {
 		all = append(all, group...)
 	}
@@ -75,6 +75,18 @@ func Run(t *testing.T, open Open) {
 		t.Parallel()
 		runModel(t, open)
 	})
+}
+
+// RunCase runs the one case with the name.
+func RunCase(t testing.TB, open Open, name string) {
+	t.Helper()
+	for _, c := range cases() {
+		if c.name == name {
+			c.run(t, open)
+			return
+		}
+	}
+	t.Fatalf("the suite has no case %q", name)
 }
 
 // run runs one case with an engine of its own.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -15,47 +14,6 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest/model"
 	"github.com/scribegate/scribegate/verifier/event"
 )
-
-// TestSuiteAgainstReference runs the suite against a queue that is the model in memory.
-func TestSuiteAgainstReference(t *testing.T) {
-	t.Parallel()
-	queuetest.Run(t, openReference)
-}
-
-func openReference(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuetest.Engine {
-	t.Helper()
-	storage := &referenceStorage{keys: make(map[*model.Event]int)}
-	storage.model = model.New(s, nil)
-	q := storage.open(s, clock)
-	return &queuetest.Engine{
-		Queue: q,
-		Flush: func() { q.locked(q.applyOutcomes) },
-		Sweep: func() { q.locked(q.model.Sweep) },
-		Reopen: func(s queue.Settings) queue.Queue {
-			if err := q.Close(); err != nil {
-				t.Fatal(err)
-			}
-			q = storage.open(s, clock)
-			return q
-		},
-		Crash: func(s queue.Settings) queue.Queue {
-			q.kill()
-			q = storage.open(s, clock)
-			return q
-		},
-		FailWrites: func(fail bool) {
-			q.locked(func() { storage.failing = fail })
-		},
-	}
-}
-
-// A referenceStorage is what a reference keeps when it is closed.
-type referenceStorage struct {
-	model    *model.Model
-	lastUsed time.Time
-	failing  bool
-	keys     map[*model.Event]int // that the events are sealed with
-}
 
 // A reference is a queue in memory: the model with a lock around it. Outcomes take
 // effect at the next operation that writes.
@@ -68,17 +26,6 @@ type reference struct {
 	wake     func(string)
 	outcomes []queue.Outcome
 	closed   chan struct{}
-}
-
-func (s *referenceStorage) open(settings queue.Settings, clock *queuetest.Clock) *reference {
-	q := &reference{
-		referenceStorage: s, clock: clock, ages: queue.NewAgeClock(s.lastUsed, clock.Elapsed()),
-		wake: func(string) {}, closed: make(chan struct{}),
-	}
-	s.model.Settings, s.model.Now = settings, q.now
-	s.model.Restart()
-	_, _ = q.now() // the age clock begins
-	return q
 }
 
 func (q *reference) now() (earliest, latest time.Time) {
@@ -115,15 +62,17 @@ func (q *reference) Store(ctx context.Context, it queue.Item) (r queue.Receipt, 
 			q.applyOutcomes()
 			r.Duplicate = q.model.Duplicate(it.Event.ID)
 			switch {
-			case q.failing:
-				return errors.New("no space left on device")
 			case r.Duplicate:
 				return nil
+			case q.failing:
+				return errors.New("no space left on device")
 			case q.model.Settings.MaxSize > 0 && q.bytes()+size(it.Event) > q.model.Settings.MaxSize:
 				return queue.ErrFull
 			}
 			q.model.Store(it)
-			for _, d := range q.model.Events[len(q.model.Events)-1].Record().Deliveries {
+			e := q.model.Find(it.Event.ID)
+			q.keys[e] = q.key
+			for _, d := range e.Record().Deliveries {
 				q.wake(d.Upstream)
 			}
 			return nil
@@ -183,10 +132,17 @@ func (q *reference) Load(d queue.Delivery) (loaded *event.Event, err error) {
 		if e.Delivery(d.Upstream) == nil {
 			return queue.ErrNotFound
 		}
-		loaded = e.Event
-		return nil
+		loaded, err = q.unseal(e)
+		return err
 	})
 	return loaded, err
+}
+
+func (q *reference) unseal(e *model.Event) (*event.Event, error) {
+	if q.keys[e] != q.key {
+		return nil, queue.ErrUnreadable
+	}
+	return e.Event, nil
 }
 
 func (q *reference) Settle(o queue.Outcome) {
@@ -263,8 +219,8 @@ func (q *reference) Payload(ctx context.Context, id string) (loaded *event.Event
 		case !e.Payload:
 			return queue.ErrNoPayload
 		default:
-			loaded = e.Event
-			return nil
+			loaded, err = q.unseal(e)
+			return err
 		}
 	})
 	return loaded, err

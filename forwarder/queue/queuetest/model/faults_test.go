@@ -1,0 +1,178 @@
+package model_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+)
+
+// filtering returns a fault that lists by a changed filter.
+func filtering(change func(*queue.Filter)) func(*faulty, *queuetest.Engine, *referenceStorage) {
+	return func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.events = func(ctx context.Context, filter queue.Filter) (queue.Page, error) {
+			change(&filter)
+			return f.Queue.Events(ctx, filter)
+		}
+	}
+}
+
+// faults are ways to break a promise, each with a case that must find it.
+var faults = []struct {
+	name, found string
+	inject      func(*faulty, *queuetest.Engine, *referenceStorage)
+}{
+	{"a listing ignores the subject", "find: by subject, type and time", filtering(func(f *queue.Filter) { f.Subject = "" })},
+	{"a listing ignores the type", "find: by subject, type and time", filtering(func(f *queue.Filter) { f.Type = "" })},
+	{"a listing ignores the time", "find: the time is that of the receipt, in whatever order the events came", filtering(func(f *queue.Filter) { f.Since = time.Time{} })},
+	{"a listing takes the state of any delivery", "list: by state and upstream, newest first", filtering(func(f *queue.Filter) {
+		if f.State != "" {
+			f.Upstream = ""
+		}
+	})},
+	{"a cursor counts events", "page: many events while some are stored and purged between the pages", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.events = func(ctx context.Context, filter queue.Filter) (queue.Page, error) {
+			skip := 0
+			_, _ = fmt.Sscan(filter.Cursor, &skip)
+			limit := filter.Limit
+			filter.Cursor, filter.Limit = "", skip+limit
+			p, err := f.Queue.Events(ctx, filter)
+			p.Records = p.Records[min(skip, len(p.Records)):]
+			if p.Next != "" {
+				p.Next = fmt.Sprint(skip + limit)
+			}
+			return p, err
+		}
+	}},
+	{"an event is seen only when it is asked for again", "visible: a stored event, to every call of every goroutine", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		var seen sync.Map
+		f.event = func(ctx context.Context, id string) (queue.Record, error) {
+			if _, again := seen.LoadOrStore(id, true); !again {
+				return queue.Record{}, queue.ErrNotFound
+			}
+			return f.Queue.Event(ctx, id)
+		}
+	}},
+	{"every id in the store is a duplicate", "dedupe: a new event replaces a trace that is older than the window", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.store = func(ctx context.Context, it queue.Item) (queue.Receipt, error) {
+			if _, err := f.Queue.Event(ctx, it.Event.ID); err == nil {
+				return queue.Receipt{Duplicate: true}, nil
+			}
+			return f.Queue.Store(ctx, it)
+		}
+	}},
+	{"an id is new after the window in any state", "dedupe: an event that is not delivered is a duplicate beyond the window", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.store = func(ctx context.Context, it queue.Item) (queue.Receipt, error) {
+			if r, err := f.Queue.Event(ctx, it.Event.ID); err == nil && it.Event.ReceivedAt.Sub(r.ReceivedAt) > 24*time.Hour {
+				_, _ = f.Queue.Purge(ctx, queue.PurgeSelection{IDs: []string{r.ID}, Force: true})
+			}
+			return f.Queue.Store(ctx, it)
+		}
+	}},
+	{"a purged id stays known", "purge: an id is forgotten with its event", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		var known sync.Map
+		f.store = func(ctx context.Context, it queue.Item) (queue.Receipt, error) {
+			_, again := known.LoadOrStore(it.Event.ID, true)
+			r, err := f.Queue.Store(ctx, it)
+			return queue.Receipt{Duplicate: r.Duplicate || again}, err
+		}
+	}},
+	{"a delivery is leased twice", "claim: no delivery is leased twice or lost", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		var last atomic.Pointer[queue.Claimed]
+		f.claim = func(upstream string, now time.Time, w queue.Want) (queue.Claimed, error) {
+			if c := last.Swap(nil); c != nil {
+				return *c, nil
+			}
+			c, err := f.Queue.Claim(upstream, now, w)
+			if len(c.Deliveries) > 0 {
+				last.Store(&c)
+			}
+			return c, err
+		}
+	}},
+	{"a replay takes all upstreams of Route", "route: the selection's upstreams restrict those of Route", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.replay = func(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
+			s.Upstreams = nil
+			return f.Queue.Replay(ctx, s)
+		}
+	}},
+	{"a replay by time takes unrouted events", "route: only a replay by id or by the state asks Route", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.replay = func(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
+			if !s.Since.IsZero() {
+				_, _ = f.Queue.Replay(ctx, queue.ReplaySelection{State: queue.Unrouted, Route: s.Route})
+			}
+			return f.Queue.Replay(ctx, s)
+		}
+	}},
+	{"a replay by id skips an event without upstream", "route: by id all or none", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.replay = func(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
+			s.IDs = slices.DeleteFunc(slices.Clone(s.IDs), func(id string) bool { return id == "unconfirmed" })
+			return f.Queue.Replay(ctx, s)
+		}
+	}},
+	{"a purge ignores the time", "purge: events that were received before a time", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.purge = func(ctx context.Context, s queue.PurgeSelection) (int, error) {
+			s.Before = time.Time{}
+			return f.Queue.Purge(ctx, s)
+		}
+	}},
+	{"a dry run purges", "purge: events by id in any state", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.purge = func(ctx context.Context, s queue.PurgeSelection) (int, error) {
+			s.DryRun = false
+			return f.Queue.Purge(ctx, s)
+		}
+	}},
+	{"unrouted events are not counted", "stats: what is in the store", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.stats = func() (queue.Stats, error) {
+			s, err := f.Queue.Stats()
+			s.Unrouted = 0
+			return s, err
+		}
+	}},
+	{"damage costs the next event too", "damage: bytes in the newest storage cost at most the events on them", func(_ *faulty, e *queuetest.Engine, s *referenceStorage) {
+		damage := e.DamageRecent
+		e.DamageRecent = func(settings queue.Settings, id string) (queue.Queue, []error) {
+			s.lose("e26")
+			return damage(settings, id)
+		}
+	}},
+	{"damage is not reported", "damage: bytes of the newest event cost at most that one", func(_ *faulty, e *queuetest.Engine, _ *referenceStorage) {
+		damage := e.DamageRecent
+		e.DamageRecent = func(settings queue.Settings, id string) (queue.Queue, []error) {
+			q, _ := damage(settings, id)
+			return q, nil
+		}
+	}},
+	{"a rotation misses an event", "keys: a key that is replaced while events are stored makes none unreadable", func(_ *faulty, _ *queuetest.Engine, s *referenceStorage) {
+		s.misses = true
+	}},
+}
+
+// A fault of an engine makes the case fail that is about it.
+func TestSuiteFindsFaults(t *testing.T) {
+	t.Parallel()
+	for _, fault := range faults {
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			r := &failureRecorder{TB: t}
+			r.run(func() {
+				queuetest.RunCase(r, func(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuetest.Engine {
+					e, storage := openStorage(t, s, clock)
+					f := &faulty{Queue: e.Queue}
+					e.Queue = f
+					fault.inject(f, e, storage)
+					return e
+				}, fault.found)
+			})
+			if !r.failed.Load() {
+				t.Errorf("the case %q does not find it", fault.found)
+			}
+		})
+	}
+}
