@@ -64,8 +64,8 @@ func badRequest(format string, args ...any) error {
 	return adminError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-// serve answers by itself, errors too: an error returned to Caddy would be
-// logged with the request.
+// serve answers the request, with errors too: Caddy would log an error that is
+// returned to it with the request.
 func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 	rt, err := a.find(r)
 	if errors.Is(err, errMethod) {

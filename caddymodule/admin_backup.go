@@ -118,7 +118,7 @@ func (b *byteWriter) Write(p []byte) (int, error) {
 		b.w.Header().Set("Content-Type", bytesType)
 		b.w.WriteHeader(http.StatusOK)
 	}
-	_ = b.controller.SetWriteDeadline(time.Now().Add(byteTimeout)) // what has none cannot hang either
+	_ = b.controller.SetWriteDeadline(time.Now().Add(byteTimeout)) // a connection without deadlines cannot hang
 	n, err := b.w.Write(p)
 	b.written += int64(n)
 	b.err = err

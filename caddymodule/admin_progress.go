@@ -18,7 +18,7 @@ const (
 	progressTimeout = 10 * time.Second
 )
 
-// progress is how much of some work is done, and the total, or 0 where that is not
+// progress is how much of some work is done, and the total, or 0 if that is not
 // known.
 type progress struct {
 	Done  int64 `json:"done"`
@@ -65,7 +65,7 @@ func (l *progressLines) write(line []byte) {
 		l.w.Header().Set("Content-Type", linesType)
 		l.w.WriteHeader(http.StatusOK)
 	}
-	_ = l.controller.SetWriteDeadline(time.Now().Add(progressTimeout)) // what has none cannot hang either
+	_ = l.controller.SetWriteDeadline(time.Now().Add(progressTimeout)) // a connection without deadlines cannot hang
 	_, err := l.w.Write(line)
 	if err == nil {
 		err = l.controller.Flush()
@@ -73,7 +73,7 @@ func (l *progressLines) write(line []byte) {
 	l.failed = err != nil
 }
 
-// close leaves the connection as it was, for the next request on it.
+// close removes the deadline.
 func (l *progressLines) close() {
-	_ = l.controller.SetWriteDeadline(time.Time{}) // where it could not be set it cannot be taken back
+	_ = l.controller.SetWriteDeadline(time.Time{}) // for the next request on the connection
 }

@@ -126,8 +126,8 @@ func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, report 
 	return replayed{Replayed: done.Deliveries, WithoutPayload: done.WithoutPayload, Unrouted: done.Unrouted}, nil
 }
 
-// selection returns what is to be replayed: to upstreams that are configured only.
-// A delivery to another one would wait without end.
+// selection returns the selection of the replay, with only the upstreams that are
+// configured: a delivery to another one would wait without end.
 func (b replayRequest) selection(g *gateway) (s queue.ReplaySelection, err error) {
 	s = queue.ReplaySelection{IDs: b.IDs, Route: g.upstreamsNow}
 	var oneState bool
@@ -182,7 +182,7 @@ func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, report q
 	return purged{Purged: n}, nil
 }
 
-// selection returns what is to be purged.
+// selection returns the selection of the purge.
 func (b purgeRequest) selection(g *gateway) (s queue.PurgeSelection, err error) {
 	s = queue.PurgeSelection{IDs: b.IDs, Force: b.Force, Upstream: b.Upstream, DryRun: b.DryRun}
 	var oneState bool

@@ -56,10 +56,10 @@ secrets as placeholders, so that no secret gets into the shell's history:
 	})
 }
 
-// errNotDone makes a command exit with 1 after it has said why by itself.
+// errNotDone makes a command exit with 1, without an error message.
 var errNotDone = errors.New("not done")
 
-// run makes a command's function one that reports errors in a line of its own.
+// run returns a command's function that prints its error as one line.
 func run(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
@@ -75,8 +75,8 @@ func run(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, [
 	}
 }
 
-// filledIn refuses flags and arguments that are empty, as those of a variable that
-// is unset: without them a command would mean something else, such as every upstream.
+// filledIn returns an error for an empty flag or argument, such as that of an unset
+// variable: without it a command would mean something else, such as every upstream.
 func filledIn(cmd *cobra.Command, args []string) error {
 	var err error
 	cmd.Flags().Visit(func(f *pflag.Flag) {
@@ -90,7 +90,7 @@ func filledIn(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// subcommand is what a command is called behind `caddy`.
+// subcommand returns the words of a command behind `caddy`.
 func subcommand(cmd *cobra.Command) string {
 	if cmd.HasParent() && cmd.Parent().HasParent() {
 		return cmd.Parent().Name() + " " + cmd.Name()
@@ -98,8 +98,7 @@ func subcommand(cmd *cobra.Command) string {
 	return cmd.Name()
 }
 
-// exactly has a command refuse any other number of arguments, and say what it
-// wants.
+// exactly returns an error with the text wanted for any other number of arguments.
 func exactly(n int, wanted string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
@@ -128,7 +127,7 @@ func printJSON(cmd *cobra.Command, v any) error {
 	return nil
 }
 
-// counted is a number of things, in words.
+// counted returns a number of things in words.
 func counted(n int, thing string) string {
 	stem, y := strings.CutSuffix(thing, "y")
 	switch {
@@ -148,8 +147,8 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// usableSecretFlag is secretFlag for a value that has to be the one that was
-// meant.
+// usableSecretFlag is secretFlag with an error for a value that is certainly a
+// mistake.
 func usableSecretFlag(name, value string) (string, error) {
 	v, err := secretFlag(name, value)
 	if err != nil {

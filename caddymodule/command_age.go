@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// age is a length of time in a few columns: its largest unit, rounded down.
+// age returns a length of time in its largest unit, rounded down.
 func age(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -20,7 +20,7 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
-// since tells how long ago a time was that may not have been.
+// since returns how long ago a time was, or "-" if it is not known.
 func since(at *time.Time, now time.Time) string {
 	if at == nil || at.IsZero() {
 		return "-"
@@ -28,8 +28,8 @@ func since(at *time.Time, now time.Time) string {
 	return age(now.Sub(*at)) + " ago"
 }
 
-// until tells how far ahead a time is that may not come. One that has come may wait
-// for other reasons still.
+// until returns how far ahead a time is, or "-" if it is not known. A delivery whose
+// time has come may wait for other reasons.
 func until(at *time.Time, now time.Time) string {
 	switch {
 	case at == nil || at.IsZero():
@@ -40,9 +40,9 @@ func until(at *time.Time, now time.Time) string {
 	return "in " + age(at.Sub(now))
 }
 
-// clockLayout says by its offset which zone a time is in: where the command runs may
-// be another one than where its output is read.
+// clockLayout has the offset of the time zone: a reader of the output may be in
+// another zone than the command.
 const clockLayout = "2006-01-02 15:04:05Z07:00"
 
-// clock is a time of day where the command runs.
+// clock returns a time in the time zone of the command.
 func clock(at time.Time) string { return at.Local().Format(clockLayout) }

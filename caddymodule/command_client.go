@@ -22,14 +22,14 @@ import (
 type adminClient struct {
 	address string
 	base    string // of URLs
-	origin  string // that it comes from, for servers that enforce one; "" is none
+	origin  string // the Origin header, for servers that enforce one; "" is none
 	client  http.Client
 
 	patience time.Duration // how long an answer may take, except that of long work
 }
 
-// defaultPatience is how long the server may take to answer. What it reads of a slow
-// disk may take some time.
+// defaultPatience is how long the server may take to answer. Reading from a slow disk
+// takes time.
 const defaultPatience = 30 * time.Second
 
 var errSilent = errors.New("the admin API does not answer")
@@ -41,7 +41,7 @@ func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 	}
 	c := &adminClient{address: written, base: "http://" + address.JoinHostPort(0), patience: defaultPatience}
 	if address.IsUnixNetwork() {
-		c.base = "http://127.0.0.1" // what Caddy takes such requests to be for
+		c.base = "http://127.0.0.1" // the host that Caddy expects on a socket
 	} else {
 		c.origin = c.base
 	}
@@ -136,8 +136,8 @@ func (c *adminClient) download(ctx context.Context, path string, to io.Writer) (
 	return header, err
 }
 
-// A failingReader keeps the error of a reader, so that it is not taken for that of a
-// writer.
+// A failingReader keeps the error of a reader, so that io.Copy's error of the reader
+// is not confused with that of the writer.
 type failingReader struct {
 	r   io.Reader
 	err error
@@ -173,7 +173,7 @@ func (c *adminClient) request(ctx context.Context, method, path string, body any
 		return fmt.Errorf("asking the admin API at %s: %w; is Caddy running there? set --address or --config to its admin API", c.address, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // none is none of ours
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // without a type it is not Scribegate
 	accepted := kind == "application/json" && accept != bytesType || kind != "" && kind == accept
 	if resp.StatusCode != http.StatusOK || !accepted {
 		return c.refusal(resp)

@@ -17,17 +17,17 @@ import (
 // meterEvery is how often a meter changes at most.
 const meterEvery = 100 * time.Millisecond
 
-// A meter is a line in a terminal that tells how far some work has come, and goes
-// when it is done. Elsewhere there is none.
+// A meter is a line in a terminal that shows the progress of work, and disappears when
+// the work is done. Without a terminal it prints nothing.
 type meter struct {
 	out   io.Writer // nil where nothing is shown
 	width int
-	stood int // columns of the line that stands there
+	shown int // columns of the line that is shown
 	last  time.Time
 }
 
-// newMeter makes a meter on standard error. What is printed to out as the work goes
-// on must not be mixed up with it.
+// newMeter returns a meter on standard error. It prints nothing if out, which the
+// command prints to meanwhile, is a terminal too.
 func newMeter(cmd *cobra.Command, out io.Writer) *meter {
 	m := &meter{last: time.Now()}
 	term := terminalOf(cmd.ErrOrStderr())
@@ -37,7 +37,7 @@ func newMeter(cmd *cobra.Command, out io.Writer) *meter {
 	return m
 }
 
-// show puts a line in the place of the one before.
+// show replaces the line.
 func (m *meter) show(format string, args ...any) {
 	now := time.Now()
 	if m.out == nil || now.Sub(m.last) < meterEvery {
@@ -49,20 +49,20 @@ func (m *meter) show(format string, args ...any) {
 		line = string([]rune(line)[:n]) // or it would take up a second line, which stays
 	}
 	columns := utf8.RuneCountInString(line)
-	_, _ = fmt.Fprint(m.out, "\r", line, strings.Repeat(" ", max(0, m.stood-columns)))
-	m.stood = columns
+	_, _ = fmt.Fprint(m.out, "\r", line, strings.Repeat(" ", max(0, m.shown-columns)))
+	m.shown = columns
 }
 
-// wipe takes the line away.
+// wipe removes the line.
 func (m *meter) wipe() {
-	if m.stood > 0 {
-		_, _ = fmt.Fprint(m.out, "\r", strings.Repeat(" ", m.stood), "\r")
-		m.stood = 0
+	if m.shown > 0 {
+		_, _ = fmt.Fprint(m.out, "\r", strings.Repeat(" ", m.shown), "\r")
+		m.shown = 0
 	}
 }
 
-// interruptible lets Ctrl-C end a command's work and not the process, so that it
-// can say how far it came. A second one ends the process.
+// interruptible returns a context that Ctrl-C ends, so that the command can print how
+// much is done. A second Ctrl-C ends the process.
 func interruptible(cmd *cobra.Command) (ctx context.Context, stop context.CancelFunc) {
 	ctx, stop = signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)

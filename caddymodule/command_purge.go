@@ -98,7 +98,7 @@ func (b purgeRequest) print(cmd *cobra.Command, done purged) (err error) {
 	return err
 }
 
-// what describes what a purge of that many events deletes.
+// what returns a description of what a purge of that many events deletes.
 func (b purgeRequest) what(events int) string {
 	switch {
 	case b.Dead:

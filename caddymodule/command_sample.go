@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// sampleBody makes a synthetic payload, different each time.
+// sampleBody returns a synthetic payload, different each time.
 func sampleBody(kind string, now time.Time) ([]byte, error) {
 	id := uuid.NewString()
 	created := now.UTC().Format("2006-01-02T15:04:05.000Z")
@@ -42,10 +42,10 @@ func sampleBody(kind string, now time.Time) ([]byte, error) {
 	case "transcription.error":
 		return json.Marshal(map[string]string{"id": id, "status": "error"})
 	}
-	return nil, fmt.Errorf("there is no sample of %q", kind)
+	return nil, fmt.Errorf("unknown sample %q", kind)
 }
 
-// samples are the events that can be made up, by provider; the first is the default.
+// samples are the sample events of each provider; the first is the default.
 var samples = map[string][]string{
 	"soapnoteapi": {"note.generated", "note.failed", "test"},
 	"soniox":      {"transcription.completed", "transcription.error"},

@@ -19,7 +19,7 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// What the root Caddyfile listens to and is told, so that `send soapnoteapi`
+// The address and secrets of the root Caddyfile, so that `send soapnoteapi`
 // works beside it without a flag.
 const (
 	defaultSendTo     = "http://127.0.0.1:8080/"
@@ -28,7 +28,7 @@ const (
 	sendTimeout       = 30 * time.Second
 )
 
-// sending is what the flags of `send` say.
+// sending has the values of the flags of `send`.
 type sending struct {
 	provider, to, secret, header, event, file, cacert string
 
@@ -37,7 +37,7 @@ type sending struct {
 	rate     float64
 }
 
-// sent is what came of one request.
+// sent is the result of one request.
 type sent struct {
 	Status    int    `json:"status"`
 	ID        string `json:"id,omitempty"`
@@ -78,7 +78,7 @@ prints the status of the answer and the event's id. The samples are synthetic.`,
 	return cmd
 }
 
-// prepare fills in what the flags leave out, and returns what proves a body.
+// prepare sets the defaults of flags that are not given, and returns what proves a body.
 func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
 	switch {
 	case s.count < 1:
@@ -167,8 +167,8 @@ func (s *sending) send(cmd *cobra.Command) error {
 	return nil
 }
 
-// sendAll sends one event after the other, and tells of each.
-func (s *sending) sendAll(ctx context.Context, body []byte, client *eventClient, tell func(sent)) (all []sent, err error) {
+// sendAll sends one event after the other, and calls report with each result.
+func (s *sending) sendAll(ctx context.Context, body []byte, client *eventClient, report func(sent)) (all []sent, err error) {
 	limit := rate.Inf
 	if s.rate > 0 {
 		limit = rate.Limit(s.rate)
@@ -189,7 +189,7 @@ func (s *sending) sendAll(ctx context.Context, body []byte, client *eventClient,
 			return all, err
 		}
 		all = append(all, one)
-		tell(one)
+		report(one)
 	}
 	return all, nil
 }
@@ -209,7 +209,7 @@ func (r sent) line() string {
 	return line
 }
 
-// fileBody returns what --file names, or nil without one.
+// fileBody returns the content of --file, or nil without that flag.
 func (s *sending) fileBody(stdin io.Reader) ([]byte, error) {
 	if s.file == "" {
 		return nil, nil

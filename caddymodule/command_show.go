@@ -236,7 +236,8 @@ func (d deliveryRecord) tried() string {
 	return all + ", none of which counts"
 }
 
-// historyTable tells of every attempt that is kept, and of what is not.
+// historyTable returns a table of every attempt that is kept, with a remark on those
+// that are not.
 func historyTable(out io.Writer, d deliveryRecord, meaning func(attemptRecord) string) *table {
 	t := newTable(out, column{"ATTEMPT", true}, column{name: "AT"}, column{"SECONDS", true}, column{name: "OUTCOME"}, column{"STATUS", true}, column{name: "MEANING"})
 	switch {
@@ -271,7 +272,7 @@ func attemptCells(a attemptRecord) []cell {
 	}
 }
 
-// meaning says in words what came of an attempt, and what follows from it.
+// meaning returns the outcome of an attempt in words, and what follows from it.
 func meaning(a attemptRecord) string {
 	said := outcomeOf(a)
 	if a.Unused {
@@ -296,7 +297,7 @@ func outcomeOf(a attemptRecord) string {
 	}
 }
 
-// failureOf says in words what a failure with a status is.
+// failureOf returns what a failure with a status means, in words.
 func failureOf(status int) string {
 	word := http.StatusText(status)
 	switch {

@@ -30,8 +30,8 @@ func statusCommand() *cobra.Command {
 	})
 }
 
-// The columns of the table of upstreams: all that there are, and those for
-// terminals that are narrower.
+// The columns of the table of upstreams: all columns, and those for terminals that
+// are narrower.
 var statusLayouts = [][]column{
 	{
 		{name: "UPSTREAM"},
@@ -47,7 +47,7 @@ var statusLayouts = [][]column{
 	{{name: "UPSTREAM"}, {"PENDING", true}, {"DEAD", true}, {name: "PAUSED"}, {name: "ORPHANED"}, {"OLDEST", true}, {name: "LAST FAILURE"}},
 }
 
-// cells are the cells of an upstream's row, by the names of their columns.
+// cells returns the cells of an upstream's row, by the names of their columns.
 func (u upstreamStatus) cells(now time.Time) map[string]cell {
 	oldest := "-"
 	if u.Pending > 0 {
@@ -63,7 +63,7 @@ func (u upstreamStatus) cells(now time.Time) map[string]cell {
 	}
 }
 
-// pause says in words whether an upstream is paused, and until when.
+// pause returns in words whether an upstream is paused, and until when.
 func (u upstreamStatus) pause(now time.Time) string {
 	if left := u.pauseLeft(now); left != "" {
 		return "yes, " + left
@@ -71,8 +71,8 @@ func (u upstreamStatus) pause(now time.Time) string {
 	return yesNo(u.Paused)
 }
 
-// pauseLeft says in words what a pause waits for; "" where there is none, or nothing
-// is known of it.
+// pauseLeft returns in words what a pause waits for, or "" if there is none or it is
+// not known.
 func (u upstreamStatus) pauseLeft(now time.Time) string {
 	switch {
 	case !u.Paused || u.PausedUntil == nil:
@@ -83,7 +83,7 @@ func (u upstreamStatus) pauseLeft(now time.Time) string {
 	return "for " + age(u.PausedUntil.Sub(now)) + ", as it asked"
 }
 
-// inShort says in words when an attempt failed, and why.
+// inShort returns in words when an attempt failed, and why.
 func (f *failureStatus) inShort(now time.Time) string {
 	if f == nil {
 		return "-"

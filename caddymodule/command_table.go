@@ -9,18 +9,18 @@ import (
 	"unicode/utf8"
 )
 
-// gap stands between two columns.
+// gap separates two columns.
 const gap = "  "
 
 // A cell is a text in a table.
 type cell struct {
 	text   string
 	colour colour
-	alone  bool // in its row, whose columns it is none of
+	alone  bool // whether it is a line of its own, outside of the columns
 }
 
-// text makes a cell. What does not print is replaced: it would be a terminal's to
-// obey.
+// text returns a cell. Characters that do not print are replaced: a terminal would
+// obey them.
 func text(s string) cell {
 	return cell{text: strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -30,10 +30,10 @@ func text(s string) cell {
 	}, s)}
 }
 
-// number makes a cell of a count.
+// number returns a cell with a count.
 func number(n int64) cell { return cell{text: strconv.FormatInt(n, 10)} }
 
-// paint gives the cell a colour, where that is called for.
+// paint returns the cell with a colour, if when is set.
 func (c cell) paint(with colour, when bool) cell {
 	if when {
 		c.colour = with
@@ -47,8 +47,8 @@ type column struct {
 	right bool // whether its cells end below each other, as numbers should
 }
 
-// A table prints rows whose columns line up. Widths are counted in runes; what is
-// printed has none of more than one column.
+// A table prints rows whose columns line up. Widths are counted in runes; every rune
+// that is printed is one column wide.
 type table struct {
 	out     io.Writer
 	term    terminal
@@ -88,8 +88,8 @@ func (t *table) row(cells ...cell) {
 	}
 }
 
-// named adds a row of cells by the names of their columns. Those of other columns
-// are left out.
+// named adds a row of cells by the names of their columns. Cells of columns that the
+// table does not have are left out.
 func (t *table) named(cells map[string]cell) {
 	row := make([]cell, len(t.columns))
 	for i, c := range t.columns {
@@ -98,14 +98,14 @@ func (t *table) named(cells map[string]cell) {
 	t.row(row...)
 }
 
-// remark adds a line that is no row.
+// remark adds a line that is not a row.
 func (t *table) remark(s string) {
 	c := text(s)
 	c.colour, c.alone = dim, true
 	t.row(c)
 }
 
-// width is that of the longest line so far.
+// width returns the width of the longest line so far.
 func (t *table) width() int {
 	all := len(t.indent) + len(gap)*(len(t.widths)-1)
 	for _, w := range t.widths {
@@ -117,8 +117,7 @@ func (t *table) width() int {
 // fits reports whether the rows so far are as narrow as the terminal.
 func (t *table) fits() bool { return t.term.width == 0 || t.width() <= t.term.width }
 
-// flush prints the rows so far. Those that are added later line up with them, as
-// far as they fit.
+// flush prints the rows so far. Later rows line up with them, as far as they fit.
 func (t *table) flush() error {
 	for _, row := range t.rows {
 		if _, err := fmt.Fprintln(t.out, t.line(row)); err != nil {

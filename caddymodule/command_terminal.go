@@ -12,10 +12,10 @@ import (
 	"golang.org/x/term"
 )
 
-// A colour is what a terminal is told before text that stands out.
+// A colour is the escape sequence in front of coloured text.
 type colour string
 
-// The colours, for what is to be seen at a glance and for nothing else.
+// The colours, for what must be seen at a glance.
 const (
 	plain  colour = ""
 	dim    colour = "\x1b[2m"
@@ -26,15 +26,15 @@ const (
 	endOfColour = "\x1b[0m"
 )
 
-// A terminal is what a command's output goes to. What goes into a file or a pipe
-// has neither width nor colours.
+// A terminal describes the output of a command. A file or a pipe has neither width
+// nor colours.
 type terminal struct {
 	width   int // in columns; 0 is no limit
 	colours bool
 }
 
-// terminalOf looks at what is written to. Colours are left out where the
-// environment asks for that: see no-color.org.
+// terminalOf returns the terminal that w writes to. NO_COLOR in the environment turns
+// colours off: see no-color.org.
 func terminalOf(w io.Writer) terminal {
 	if !isTerminal(w) {
 		return terminal{}
@@ -47,7 +47,7 @@ func terminalOf(w io.Writer) terminal {
 	return terminal{width: width, colours: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
-// paint colours a text, where it may be.
+// paint returns a text in a colour, if the terminal has colours.
 func (t terminal) paint(text string, c colour) string {
 	if !t.colours || c == plain || text == "" {
 		return text
@@ -55,15 +55,14 @@ func (t terminal) paint(text string, c colour) string {
 	return string(c) + text + endOfColour
 }
 
-// isTerminal reports whether what a command reads or writes is a terminal.
+// isTerminal reports whether a command's input or output is a terminal.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // questioner returns a function that asks a question in the terminal and reports
-// whether the answer is yes. It is nil where nobody is there to see the question and
-// to answer it.
+// whether the answer is yes. It returns nil if input or output is not a terminal.
 func questioner(cmd *cobra.Command) func(question string) bool {
 	seen := []io.Writer{cmd.ErrOrStderr(), cmd.OutOrStdout()}
 	i := slices.IndexFunc(seen, func(w io.Writer) bool { return isTerminal(w) })

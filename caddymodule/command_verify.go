@@ -13,7 +13,7 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// judgement is what `verify` finds out about a captured request.
+// judgement is the result of `verify`.
 type judgement struct {
 	Genuine bool     `json:"genuine"`
 	Reason  string   `json:"reason,omitempty"`
@@ -74,7 +74,7 @@ For soniox, which does not sign its requests, --header is the captured header an
 	return cmd
 }
 
-// A capture is what the flags say of a captured request.
+// A capture is a captured request, as the flags describe it.
 type capture struct {
 	provider, secret, signature, timestamp, header, file, tolerance string
 }

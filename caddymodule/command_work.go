@@ -7,15 +7,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// longWork is work that the running server is asked for and that may take long.
+// longWork is a request to the running server that may take long.
 type longWork struct {
 	path    string                  // of the admin API
-	doing   string                  // in a word
-	amount  func(n int64) string    // how progress is counted
-	stopped func(p progress) string // what is so when it ends on the way
+	doing   string                  // what it does, in a word
+	amount  func(n int64) string    // formats progress
+	stopped func(p progress) string // describes what is done when it ends early
 }
 
-// do has the work done and tells of it in the terminal.
+// do sends the request, and shows its progress in the terminal.
 func (l longWork) do(cmd *cobra.Command, body, answer any) error {
 	c, err := newAdminClient(cmd)
 	if err != nil {

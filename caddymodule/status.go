@@ -33,7 +33,8 @@ type upstreamStatus struct {
 	Dead     int64  `json:"dead"`
 	Paused   bool   `json:"paused"`
 
-	// PausedUntil is, where the pause comes of failures, when the next probe is due.
+	// PausedUntil is the end of the pause, or, if the reason is failures, when the next
+	// probe is due.
 	PausedUntil *time.Time            `json:"paused_until,omitempty"`
 	PauseReason forwarder.PauseReason `json:"pause_reason,omitempty"`
 
@@ -111,9 +112,8 @@ func known(at time.Time) *time.Time {
 	return &at
 }
 
-// openGateways are those that are open, in the order in which they were opened.
-// The pool has them too, but hides all of them while one is being opened, which may
-// hang.
+// openGateways are the open gateways, in the order in which they were opened. The
+// pool has them too, but blocks while one is being opened, which may hang.
 var openGateways gatewayList
 
 type gatewayList struct {
@@ -134,8 +134,8 @@ func (l *gatewayList) remove(g *gateway) {
 }
 
 // currentGateway returns the gateway of the newest configuration that was active, or
-// nil. Two are open only while one configuration gives way to another with a
-// different queue.
+// nil. Two are open only while a configuration replaces one with a different
+// queue.
 func currentGateway() *gateway {
 	openGateways.mu.Lock()
 	defer openGateways.mu.Unlock()
