@@ -13,15 +13,15 @@ func compactCommand() *cobra.Command {
 		Short: "Returns the free space in the queue's file to the disk",
 		Long: `
 Returns the space of deleted events in the queue's file to the disk, while the
-queue works. It needs free disk space for a copy of the stored events. The command
+queue works. Most of it is returned without this command, more slowly. The command
 waits until the compaction is done, and shows its progress in a terminal. Ctrl-C
-cancels the compaction and leaves the file as it was.`,
+cancels it; space that has been returned by then stays returned.`,
 		Args: noArguments,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
 			var done compacted
 			work := longWork{
 				path: "compact", doing: "compacting", amount: size,
-				stopped: func(progress) string { return "the queue's file is as it was" },
+				stopped: func(progress) string { return "the rest of the free space stays in the queue's file" },
 			}
 			if err := work.do(cmd, nil, &done); err != nil {
 				return err
@@ -35,5 +35,5 @@ cancels the compaction and leaves the file as it was.`,
 	})
 }
 
-// size is a number of bytes in words.
+// size returns a number of bytes in words.
 func size(n int64) string { return humanize.IBytes(uint64(max(0, n))) } // not below zero

@@ -153,7 +153,7 @@ func TestWorkIsInterrupted(t *testing.T) {
 	for args, want := range map[string]struct{ shows, says string }{
 		"replay --dead": {"replaying: 5", "Error: stopped: at least 5 of 9,000 events were replayed, the others are as they were"},
 		"purge --dead":  {"purging: 5", "Error: stopped: at least 5 of 9,000 events were purged, the others are as they were"},
-		"compact":       {"compacting: 5", "Error: stopped: the queue's file is as it was"},
+		"compact":       {"compacting: 5", "Error: stopped: the rest of the free space stays in the queue's file"},
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

@@ -45,7 +45,7 @@ func TestLongWork(t *testing.T) {
 		"compacted":           {"compact", answerLines(halfDone, `{"before":2048,"after":1024}`), "compacted: 2.0 KiB -> 1.0 KiB\n", nil},
 		"fails on the way":    {"replay --dead", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: at least 5 of 9,000 events were replayed, the others are as they were"}},
 		"purge fails":         {"purge --dead", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: at least 5 of 9,000 events were purged"}},
-		"compaction fails":    {"compact", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: the queue's file is as it was"}},
+		"compaction fails":    {"compact", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: the rest of the free space stays in the queue's file"}},
 		"fails at once":       {"replay --dead", answerLines(`{"error":"no space left"}`), "", []string{"Error: no space left\n"}},
 		"breaks off":          {"replay --dead", answerLines(halfDone), "", []string{"stopped before the work was done", "see its log", "at least 5 of 9,000"}},
 		"breaks off at once":  {"replay --dead", answerLines(), "", []string{"stopped before the work was done"}},
