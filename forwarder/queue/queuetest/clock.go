@@ -12,7 +12,7 @@ type Clock struct {
 	elapsed time.Duration
 }
 
-// NewClock returns a clock that stands still.
+// NewClock returns a clock that a test alone advances.
 func NewClock() *Clock {
 	return &Clock{now: time.Date(2026, time.March, 19, 15, 30, 0, 0, time.UTC)}
 }

@@ -15,8 +15,12 @@ type harness struct {
 	testing.TB
 	*Engine
 	*Clock
+	ctx      context.Context //nolint:containedctx // a test's context is part of it
 	settings queue.Settings
 }
+
+// Context returns a context that ends with the case or when the case takes too long.
+func (h *harness) Context() context.Context { return h.ctx }
 
 // reopen closes the queue and opens it again.
 func (h *harness) reopen() { h.Queue = h.Engine.Reopen(h.settings) }

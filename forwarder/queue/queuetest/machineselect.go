@@ -3,7 +3,6 @@ package queuetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -165,8 +164,8 @@ func (m *machine) readPage(r *rapid.T, b bookmark) (next bookmark, more bool) {
 		r.Fatalf("Events(%+v): %+v, %v; want %d records, and more: %t", f, p, err, len(want), more)
 	}
 	for i, e := range want {
-		if got := p.Records[i]; fmt.Sprint(got) != fmt.Sprint(e.Record()) {
-			r.Fatalf("Events(%+v): record %+v at %d, want %+v", f, got, i, e.Record())
+		if got, want := text(p.Records[i]), text(e.Record()); got != want {
+			r.Fatalf("Events(%+v): record %s at %d, want %s", f, got, i, want)
 		}
 	}
 	if more {

@@ -25,7 +25,7 @@ var replaying = []testCase{
 			h.Fatalf("%d attempts and %d used, want none", d.Attempts, d.Used)
 		}
 	}},
-	{name: "replay: a dead event with a fresh budget and its history", test: func(h *harness) {
+	{name: "replay: a dead event starts with a new budget and keeps its history", test: func(h *harness) {
 		h.store("a", "ehr")
 		h.retry(h.claimOne("ehr", "a"), 0)
 		h.fail(h.claimOne("ehr", "a"))

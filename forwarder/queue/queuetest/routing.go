@@ -180,7 +180,7 @@ var routing = []testCase{
 		}
 		reports, p := h.logProgress()
 		h.replay(queue.ReplaySelection{State: queue.Unrouted, Progress: p, Route: routeTo("warehouse")}, queue.Replayed{Deliveries: n})
-		reports.check(h, 3)
+		reports.check(h, 3, n)
 		h.wantIDs(h.claim("warehouse", n+1), ids...)
 		if s := h.stats(); s.Unrouted != 0 {
 			h.Fatalf("stats %+v, want none unrouted", s)

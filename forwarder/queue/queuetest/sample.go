@@ -2,7 +2,10 @@ package queuetest
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -81,4 +84,12 @@ func delivery(r queue.Record, upstream string) queue.DeliveryRecord {
 		}
 	}
 	return queue.DeliveryRecord{}
+}
+
+// text returns a record as text, with its deliveries by upstream: they come in any
+// order.
+func text(r queue.Record) string {
+	r.Deliveries = slices.Clone(r.Deliveries)
+	slices.SortFunc(r.Deliveries, func(a, b queue.DeliveryRecord) int { return strings.Compare(a.Upstream, b.Upstream) })
+	return fmt.Sprintf("%+v", r)
 }

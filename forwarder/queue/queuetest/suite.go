@@ -1,7 +1,9 @@
 package queuetest
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -43,6 +45,9 @@ type Engine struct {
 // Open opens an empty store for one test, by the clock's Now and Elapsed. The engine
 // is closed by the test or at its end.
 type Open func(t testing.TB, s queue.Settings, clock *Clock) *Engine
+
+// caseTime is how long a case may take, so that a call that hangs fails its case.
+const caseTime = 3 * time.Minute
 
 // A testCase is one promise.
 type testCase struct {
@@ -96,6 +101,8 @@ func (c testCase) run(t testing.TB, open Open) {
 	if c.settings != nil {
 		c.settings(&s)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), caseTime)
+	defer cancel()
 	clock := NewClock()
-	c.test(&harness{TB: t, Engine: open(t, s, clock), Clock: clock, settings: s})
+	c.test(&harness{TB: t, Engine: open(t, s, clock), Clock: clock, ctx: ctx, settings: s})
 }

@@ -39,7 +39,7 @@ func (h *harness) wantPayload(id string, want error) {
 }
 
 // wantStates checks the states of an event and of its deliveries, those each as
-// "upstream state".
+// "upstream state" and in any order.
 func (h *harness) wantStates(id string, state queue.State, want ...string) {
 	h.Helper()
 	r := h.record(id)
@@ -47,6 +47,8 @@ func (h *harness) wantStates(id string, state queue.State, want ...string) {
 	for i, d := range r.Deliveries {
 		got[i] = fmt.Sprint(d.Upstream, " ", d.State)
 	}
+	slices.Sort(got)
+	slices.Sort(want)
 	if r.State != state || !slices.Equal(got, want) {
 		h.Fatalf("%s is %s with deliveries %v, want %s with %v", id, r.State, got, state, want)
 	}
