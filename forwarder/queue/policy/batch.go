@@ -1,0 +1,81 @@
+package policy
+
+import (
+	"context"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// The bounds of one batch, so that no transaction takes long, and of the outcomes
+// that may wait for one.
+const (
+	maxBatchOutcomes = 256
+	maxBatchStores   = 256
+	maxBatchBytes    = 16 << 20 // of sealed payloads
+	maxOutcomes      = 4096     // waiting; with more nothing is claimed
+)
+
+// A Batch is what a Writer has its engine commit in one transaction: outcomes and
+// stores, or one task by itself.
+type Batch struct {
+	Outcomes []*Outcome
+	Stores   []*Store
+	Task     *Task
+}
+
+// A Store is an event that waits to be stored.
+type Store struct {
+	Item   queue.Item
+	Event  *Event // as it is stored; nothing changes it before the commit
+	Sealed []byte // nil where the payload is not kept
+
+	// What the engine's commit found.
+	Duplicate bool
+	Full      bool // there is no room; nothing was stored
+
+	ctx   context.Context //nolint:containedctx // it ends the wait, and with it the store
+	cause error           // why it still waits; guarded by the writer's mutex
+	done  chan error      // holds one
+}
+
+// An Outcome is the outcome of an attempt that waits to be recorded.
+type Outcome struct {
+	queue.Outcome
+}
+
+// A Task is a change that is made in a transaction of its own. Do may be called again
+// with another transaction after the first has failed, and changes nothing else.
+type Task struct {
+	Do   func(tx any) error
+	done chan error // holds one
+}
+
+// parts returns the parts in which a batch that failed is tried again. Where the
+// storage is damaged every change is tried by itself, so that it costs only what
+// touches the damage. Otherwise outcomes are tried apart from stores, since they need
+// no room and make some. A batch that cannot be parted is its only part.
+func (b *Batch) parts(damaged bool) []*Batch {
+	switch {
+	case damaged && len(b.Outcomes)+len(b.Stores) > 1:
+		var parts []*Batch
+		for _, o := range b.Outcomes {
+			parts = append(parts, &Batch{Outcomes: []*Outcome{o}})
+		}
+		for _, s := range b.Stores {
+			parts = append(parts, &Batch{Stores: []*Store{s}})
+		}
+		return parts
+	case len(b.Outcomes) > 0 && len(b.Stores) > 0:
+		return []*Batch{{Outcomes: b.Outcomes}, {Stores: b.Stores}}
+	}
+	return []*Batch{b}
+}
+
+// size is the number of changes in the batch.
+func (b *Batch) size() int {
+	n := len(b.Outcomes) + len(b.Stores)
+	if b.Task != nil {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,104 @@
+package policy
+
+import (
+	"math"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// A Delivery is one delivery of an event to one upstream.
+//
+// Its state machine:
+//
+//	             Settle(Pending)          Settle(Pending)
+//	pending  ──────────────────▶ pending ─────────┐
+//	(first)                      (retry) ◀────────┘
+//	   │ Settle(Delivered), Settle(Dead)  │
+//	   ▼                                  ▼
+//	delivered, dead ───── Replay ─────▶ pending (first)
+//
+// Whether a pending delivery is leased is not part of it: a lease is the engine's,
+// and Settle and Release end it.
+type Delivery struct {
+	Upstream string
+	State    queue.State // Pending, Delivered or Dead
+	Attempts int         // since the last replay
+	Used     int         // how many of them count against the budget
+
+	// Due is when the next attempt is due, in nanoseconds since 1970, for a
+	// pending delivery that was attempted since it was stored or replayed; else 0.
+	Due int64
+
+	History []queue.Attempt // the newest MaxHistory attempts, oldest first
+}
+
+// First reports whether the delivery is pending and was not attempted since it was
+// stored or replayed.
+func (d *Delivery) First() bool { return d.State == queue.Pending && d.Due == 0 }
+
+// settle applies the outcome of an attempt.
+func (d *Delivery) settle(o *queue.Outcome) {
+	d.Attempts++
+	if o.Used {
+		d.Used++
+	}
+	history := d.History[max(0, len(d.History)+1-queue.MaxHistory):]
+	d.History = append(history[:len(history):len(history)], queue.Attempt{
+		Number: d.Attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status, Used: o.Used,
+	})
+	d.State, d.Due = o.State, 0
+	if d.State == queue.Pending {
+		d.Due = max(1, Nanos(o.Next)) // never 0, which means that it was not attempted
+	}
+}
+
+// replay makes the delivery due at once, with all of its attempts.
+func (d *Delivery) replay() {
+	d.State, d.Attempts, d.Used, d.Due = queue.Pending, 0, 0, 0
+}
+
+// LastEnded returns when the newest attempt since the last replay ended, or zero.
+func (d *Delivery) LastEnded() time.Time {
+	if d.Attempts == 0 || len(d.History) == 0 {
+		return time.Time{}
+	}
+	newest := d.History[len(d.History)-1]
+	return newest.At.Add(newest.Duration)
+}
+
+// record returns the delivery as the queue interface has it.
+func (d *Delivery) record() queue.DeliveryRecord {
+	r := queue.DeliveryRecord{Upstream: d.Upstream, State: d.State, Attempts: d.Attempts, Used: d.Used, History: d.History}
+	if d.State == queue.Pending {
+		r.NextAttempt = Time(d.Due)
+	}
+	return r
+}
+
+// Nanos returns a time in nanoseconds since 1970, and 0 for the zero time. A time out
+// of range becomes the nearest end of the range.
+func Nanos(t time.Time) int64 {
+	switch {
+	case t.IsZero():
+		return 0
+	case t.Before(earliest):
+		return earliest.UnixNano()
+	case t.After(latest):
+		return latest.UnixNano()
+	}
+	return t.UnixNano()
+}
+
+var (
+	earliest = time.Unix(0, 1)
+	latest   = time.Unix(0, math.MaxInt64)
+)
+
+// Time returns the time that Nanos made n of.
+func Time(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}

@@ -1,0 +1,190 @@
+package policy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/seal"
+)
+
+// An Event is all that a store holds of an event beside its sealed payload. Nothing
+// in it is patient data.
+//
+// Times are nanoseconds since 1970; 0 is none.
+type Event struct {
+	ID         string
+	Provider   string
+	Type       string // the short type
+	Subject    string
+	ReceivedAt int64
+
+	// SetAside is Quarantined, Unrouted or Unconfirmed for an event without
+	// deliveries that is kept with its payload, Tombstone for an id that is all
+	// that remains of an event, and "" for any other.
+	SetAside queue.State
+	Reason   string // of a quarantined event
+
+	Size int64            // bytes of the sealed payload; 0 where it is not kept
+	Key  seal.Fingerprint // of the key that sealed it
+
+	// EndedAt is when the last delivery ended, or the event was set aside; 0 while
+	// a delivery is pending. For a tombstone it is the time of receipt.
+	EndedAt    int64
+	Deliveries []Delivery
+}
+
+// Tombstone is the state of an event of which only the id is kept, so that the same
+// event is a duplicate until the end of the dedupe window. No listing shows it.
+const Tombstone queue.State = "tombstone"
+
+// New returns an item's event as a store begins with it, sealed in size bytes by the
+// key. An item that nobody is to get and that is not set aside needs no payload.
+func New(it queue.Item, key seal.Fingerprint, size, now int64) *Event {
+	ev := it.Event
+	e := &Event{
+		ID: ev.ID, Provider: ev.Provider, Type: ev.ShortType(), Subject: ev.Subject, ReceivedAt: Nanos(ev.ReceivedAt),
+		SetAside: it.State, Reason: it.Reason, Size: size, Key: key,
+	}
+	if !it.State.SetAside() {
+		for _, name := range it.Upstreams {
+			e.Deliveries = append(e.Deliveries, Delivery{Upstream: name, State: queue.Pending})
+		}
+	}
+	if !e.has(queue.Pending) {
+		e.EndedAt = max(1, now)
+	}
+	return e
+}
+
+// KeepsPayload reports whether an item's payload is stored.
+func KeepsPayload(it queue.Item) bool { return it.State.SetAside() || len(it.Upstreams) > 0 }
+
+// Clone returns a copy that shares nothing that changes.
+func (e *Event) Clone() *Event {
+	c := *e
+	c.Deliveries = slices.Clone(e.Deliveries)
+	return &c
+}
+
+// State returns the state of the event as a whole.
+func (e *Event) State() queue.State {
+	switch {
+	case e.SetAside != "":
+		return e.SetAside
+	case e.has(queue.Dead):
+		return queue.Dead
+	case e.has(queue.Pending):
+		return queue.Pending
+	}
+	return queue.Delivered
+}
+
+func (e *Event) has(s queue.State) bool {
+	return slices.ContainsFunc(e.Deliveries, func(d Delivery) bool { return d.State == s })
+}
+
+// Pending reports whether the event waits for an upstream.
+func (e *Event) Pending() bool { return e.has(queue.Pending) }
+
+// Delivery returns the delivery to an upstream, or nil.
+func (e *Event) Delivery(upstream string) *Delivery {
+	for i := range e.Deliveries {
+		if e.Deliveries[i].Upstream == upstream {
+			return &e.Deliveries[i]
+		}
+	}
+	return nil
+}
+
+// Matches reports whether the event is in the state or has a delivery in it, and that
+// delivery is to the upstream. "" matches all.
+func (e *Event) Matches(s queue.State, upstream string) bool {
+	if upstream == "" && (s == "" || s == e.SetAside || s == queue.Delivered && len(e.Deliveries) == 0 && e.SetAside == "") {
+		return true
+	}
+	return slices.ContainsFunc(e.Deliveries, func(d Delivery) bool {
+		return (s == "" || d.State == s) && (upstream == "" || d.Upstream == upstream)
+	})
+}
+
+// Settle applies the outcome of an attempt, and reports whether the delivery was
+// still pending. Where it was not, the event was purged meanwhile, or another event
+// has its place.
+func (e *Event) Settle(o *queue.Outcome, now int64, keep time.Duration) bool {
+	d := e.Delivery(o.Delivery.Upstream)
+	if e.ID != o.Delivery.EventID || d == nil || d.State != queue.Pending {
+		return false
+	}
+	d.settle(o)
+	e.end(now, keep)
+	return true
+}
+
+// Replay makes the deliveries to the upstreams that are selected due at once, and
+// returns how many. Where the event is set aside it becomes an ordinary one first,
+// with a delivery to each of those in route.
+func (e *Event) Replay(route []string, selected func(*Delivery) bool) (n int) {
+	if e.SetAside != "" {
+		e.SetAside, e.Reason = "", ""
+		for _, name := range route {
+			e.Deliveries = append(e.Deliveries, Delivery{Upstream: name, State: queue.Pending})
+		}
+		e.EndedAt = 0
+		return len(route)
+	}
+	for i := range e.Deliveries {
+		if d := &e.Deliveries[i]; selected(d) {
+			d.replay()
+			n++
+		}
+	}
+	if n > 0 {
+		e.EndedAt = 0
+	}
+	return n
+}
+
+// Drop deletes the deliveries that are selected, and returns how many. An event
+// without deliveries is to be deleted then.
+func (e *Event) Drop(now int64, keep time.Duration, selected func(*Delivery) bool) (n int) {
+	before := len(e.Deliveries)
+	e.Deliveries = slices.DeleteFunc(e.Deliveries, func(d Delivery) bool { return selected(&d) })
+	n = before - len(e.Deliveries)
+	if n > 0 && len(e.Deliveries) > 0 {
+		e.end(now, keep)
+	}
+	return n
+}
+
+// end notes the end of an event none of whose deliveries is pending, and drops the
+// payload that nobody needs any more.
+func (e *Event) end(now int64, keep time.Duration) {
+	if e.has(queue.Pending) {
+		return
+	}
+	e.EndedAt = max(1, now)
+	if !e.has(queue.Dead) && keep == 0 {
+		e.DropPayload()
+	}
+}
+
+// DropPayload notes that the payload is not kept any more.
+func (e *Event) DropPayload() { e.Size, e.Key = 0, seal.Fingerprint{} }
+
+// Bury leaves a tombstone.
+func (e *Event) Bury() {
+	*e = Event{ID: e.ID, Provider: e.Provider, ReceivedAt: e.ReceivedAt, SetAside: Tombstone, EndedAt: max(1, e.ReceivedAt)}
+}
+
+// Record returns the event as the queue interface has it.
+func (e *Event) Record() queue.Record {
+	r := queue.Record{
+		ID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject, ReceivedAt: Time(e.ReceivedAt),
+		State: e.State(), Reason: e.Reason, HasPayload: e.Size > 0, Deliveries: make([]queue.DeliveryRecord, len(e.Deliveries)),
+	}
+	for i := range e.Deliveries {
+		r.Deliveries[i] = e.Deliveries[i].record()
+	}
+	return r
+}

@@ -1,0 +1,79 @@
+package policy
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// errHistory says that a coded history cannot be decoded.
+var errHistory = errors.New("decoding a delivery's history: it is damaged, or of a newer version")
+
+// AppendHistory appends the coding of a history: for each attempt its number, start,
+// duration, result with the mark of whether it counts, and status, as varints.
+func AppendHistory(b []byte, history []queue.Attempt) []byte {
+	for _, a := range history {
+		b = binary.AppendUvarint(b, uint64(a.Number))   //nolint:gosec // from 1
+		b = binary.AppendVarint(b, Nanos(a.At))         // 0 is none
+		b = binary.AppendVarint(b, int64(a.Duration))   // a clock set back makes it negative
+		result := slices.Index(queue.Results, a.Result) // -1 where there is none
+		code := uint64(result+1) << 1                   //nolint:gosec // from 0
+		if a.Used {
+			code |= 1
+		}
+		b = binary.AppendUvarint(b, code)
+		b = binary.AppendUvarint(b, uint64(max(0, a.Status))) //nolint:gosec // from 0
+	}
+	return b
+}
+
+// DecodeHistory returns the history that AppendHistory has coded.
+func DecodeHistory(b []byte) ([]queue.Attempt, error) {
+	var history []queue.Attempt
+	d := decoder{b: b}
+	for len(d.b) > 0 && !d.failed {
+		a := queue.Attempt{Number: int(d.uvarint()), At: Time(d.varint()), Duration: time.Duration(d.varint())} //nolint:gosec // what was coded
+		code := d.uvarint()
+		a.Used = code&1 != 0
+		if result := code >> 1; result > uint64(len(queue.Results)) {
+			d.failed = true
+		} else if result > 0 {
+			a.Result = queue.Results[result-1]
+		}
+		a.Status = int(d.uvarint()) //nolint:gosec // what was coded
+		history = append(history, a)
+	}
+	if d.failed || len(history) > queue.MaxHistory {
+		return nil, errHistory
+	}
+	return history, nil
+}
+
+// A decoder reads varints.
+type decoder struct {
+	b      []byte
+	failed bool
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	d.skip(n)
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	d.skip(n)
+	return v
+}
+
+func (d *decoder) skip(n int) {
+	if n <= 0 {
+		d.failed, d.b = true, nil
+		return
+	}
+	d.b = d.b[n:]
+}

@@ -1,0 +1,76 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// Backup implements queue.Backuper. SQLite writes the copy into a file beside the
+// store, from one state of it, without holding anything up; then it goes to w.
+func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err error) {
+	if err := q.closed(); err != nil {
+		return err
+	}
+	if !q.copying.TryLock() {
+		return fmt.Errorf("copying %s: %w", q.path, queue.ErrBusy)
+	}
+	defer q.copying.Unlock()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("copying %s: %w", q.path, err)
+		}
+	}()
+	temp, err := os.CreateTemp(filepath.Dir(q.path), filepath.Base(q.path)+".copy.*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, temp.Close(), os.Remove(temp.Name()))
+	}()
+	err = q.copiers.with(ctx, func(c *conn) error {
+		return c.query(ctx, `VACUUM INTO ?`, func([]driver.Value) error { return nil }, temp.Name())
+	})
+	if err != nil {
+		return err
+	}
+	if err := rename(temp.Name()); err != nil {
+		return err
+	}
+	info, err := temp.Stat()
+	if err != nil {
+		return err
+	}
+	for done := int64(0); done < info.Size(); {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := io.CopyN(w, temp, 1<<20)
+		done += n
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		p.Report(done, info.Size())
+	}
+	return nil
+}
+
+// rename gives a copy an identity of its own.
+func rename(path string) error {
+	c, err := openConn(path, url.Values{"mode": {"rw"}}, `PRAGMA journal_mode=DELETE`)
+	if err != nil {
+		return err
+	}
+	err = c.exec(`UPDATE meta SET store = ?, clean = 1`, newIdentity())
+	if err == nil {
+		err = c.run(`PRAGMA journal_mode=WAL`)
+	}
+	return errors.Join(err, c.close())
+}

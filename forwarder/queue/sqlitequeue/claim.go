@@ -1,0 +1,218 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// Claim implements queue.Queue. It leases nothing while so many outcomes wait for a
+// disk that fails that more would only fill the memory.
+func (q *Queue) Claim(upstream string, now time.Time, want queue.Want) (queue.Claimed, error) {
+	if err := q.closed(); err != nil {
+		return queue.Claimed{}, err
+	}
+	if q.writer.Crowded(upstream) {
+		return queue.Claimed{}, nil
+	}
+	c := claim{q: q, lease: q.leases.of(upstream), now: policy.Nanos(now), counts: q.counts()}
+	c.lease.mu.Lock()
+	defer c.lease.mu.Unlock()
+	err := c.takeFirst(want.First)
+	if err == nil {
+		err = c.takeRetries(want.Retry)
+	}
+	if err != nil {
+		q.repairIfDamaged(err)
+		if len(c.taken) == 0 {
+			return queue.Claimed{}, fmt.Errorf("claiming deliveries for %s: %w", upstream, err)
+		}
+	}
+	for _, d := range c.taken {
+		c.lease.leased[seqOf(d)] = true
+	}
+	return queue.Claimed{Deliveries: c.taken, Next: policy.Time(c.next)}, nil
+}
+
+// A claim is one call of Claim. The lease's mutex is held.
+type claim struct {
+	q      *Queue
+	lease  *lease
+	now    int64
+	counts policy.Counts
+	taken  []queue.Delivery
+	next   int64
+}
+
+func (c *claim) takeFirst(want int) error {
+	l := c.lease
+	for len(c.taken) < want {
+		if len(l.ready) == 0 {
+			if l.complete {
+				return nil
+			}
+			if err := c.readFirst(); err != nil {
+				return err
+			}
+			continue
+		}
+		n := min(want-len(c.taken), len(l.ready))
+		c.taken = append(c.taken, l.ready[:n]...)
+		l.ready = l.ready[n:]
+	}
+	return nil
+}
+
+// readFirst reads the next first deliveries from the table.
+func (c *claim) readFirst() error {
+	l := c.lease
+	id, known := c.q.upstreams.id(l.upstream)
+	if !known {
+		l.complete = true
+		return nil
+	}
+	var seqs []int64
+	err := c.q.claims.with(c.q.ctx, func(k *conn) error {
+		err := k.query(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 0 AND seq >= ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
+			s := scanner{row: row}
+			seqs = append(seqs, s.int())
+			return nil
+		}, id, l.from, int64(readAhead))
+		if err != nil {
+			return err
+		}
+		for _, seq := range seqs {
+			if !l.leased[seq] {
+				if d, ok := c.read(k, seq); ok {
+					l.ready = append(l.ready, d)
+				}
+			}
+			l.from = seq + 1
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	l.complete = len(seqs) < readAhead
+	return nil
+}
+
+// read reads a delivery that is pending. One that cannot be read stays leased to the
+// end of the process.
+func (c *claim) read(k *conn, seq int64) (queue.Delivery, bool) {
+	r, err := load(context.Background(), k, c.q.upstreams, seq)
+	if err == nil && (r == nil || r.Delivery(c.lease.upstream) == nil) {
+		err = fmt.Errorf("%w: it is due, and its row is missing", policy.ErrDamaged)
+	}
+	if err != nil {
+		if errors.Is(err, policy.ErrDamaged) {
+			c.lease.leased[seq] = true
+			c.q.foundUnreadable(seq, fmt.Errorf("claiming a delivery for %s: %w", c.lease.upstream, err))
+		}
+		return queue.Delivery{}, false
+	}
+	d := r.Delivery(c.lease.upstream)
+	if d.State != queue.Pending {
+		return queue.Delivery{}, false
+	}
+	out := firstDelivery(seq, &r.Event, c.lease.upstream)
+	out.Attempts, out.Used, out.LastEnded = d.Attempts, d.Used, d.LastEnded()
+	return out, true
+}
+
+// takeRetries takes the retries that are due, those longest due first, and finds when
+// the next one is.
+func (c *claim) takeRetries(want int) error {
+	l := c.lease
+	id, known := c.q.upstreams.id(l.upstream)
+	if !known || c.counts[policy.Counter{Kind: policy.CountRetry, Name: l.upstream}] == 0 {
+		return nil
+	}
+	return c.q.claims.with(c.q.ctx, func(k *conn) error {
+		var due []int64
+		if want > 0 {
+			err := k.query(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 1 AND due <= ? ORDER BY due, seq`, func(row []driver.Value) error {
+				s := scanner{row: row}
+				if seq := s.int(); !l.leased[seq] {
+					due = append(due, seq)
+				}
+				if len(due) == want {
+					return errStop
+				}
+				return nil
+			}, id, c.now)
+			if err != nil {
+				return err
+			}
+		}
+		for _, seq := range due {
+			if d, ok := c.read(k, seq); ok {
+				c.taken = append(c.taken, d)
+			}
+		}
+		return k.query(context.Background(), `SELECT seq, due FROM delivery WHERE upstream = ? AND state = 1 AND due > ? ORDER BY due, seq`, func(row []driver.Value) error {
+			s := scanner{row: row}
+			seq, at := s.int(), s.int()
+			if l.leased[seq] {
+				return nil
+			}
+			c.next = at
+			return errStop
+		}, id, c.now)
+	})
+}
+
+// Load implements queue.Queue.
+func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
+	if e := q.recent.get(seqOf(d)); e != nil {
+		return e, nil
+	}
+	var sealed []byte
+	err := q.claims.with(q.ctx, func(c *conn) (err error) {
+		sealed, err = q.readPayload(c, d)
+		return err
+	})
+	switch {
+	case errors.Is(err, policy.ErrDamaged):
+		q.foundUnreadable(seqOf(d), fmt.Errorf("loading event %s: %w", d.EventID, err))
+		return nil, fmt.Errorf("loading event %s: %w: %w", d.EventID, queue.ErrUnreadable, err)
+	case q.ctx.Err() != nil:
+		return nil, queue.ErrClosed
+	case err != nil:
+		return nil, fmt.Errorf("loading event %s: %w", d.EventID, err)
+	}
+	e, err := openEvent(q.ring.Load(), d.EventID, sealed)
+	if err != nil {
+		q.foundUnreadable(seqOf(d), err)
+	}
+	return e, err
+}
+
+// readPayload returns the sealed payload of a delivery that is still in the store.
+func (q *Queue) readPayload(c *conn, d queue.Delivery) (sealed []byte, err error) {
+	id, _ := q.upstreams.id(d.Upstream)
+	found := false
+	err = c.query(context.Background(), `
+		SELECT p.sealed FROM delivery d LEFT JOIN payload p ON p.seq = d.seq
+		WHERE d.seq = ? AND d.upstream = ?`, func(row []driver.Value) error {
+		s := scanner{row: row}
+		found, sealed = true, s.blob()
+		return nil
+	}, seqOf(d), id)
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
+		return nil, fmt.Errorf("%w: it has been purged", queue.ErrNotFound)
+	case sealed == nil:
+		return nil, fmt.Errorf("%w: its payload is missing", policy.ErrDamaged)
+	}
+	return sealed, nil
+}

@@ -1,0 +1,173 @@
+package sqlitequeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+// Commit implements policy.Commits.
+func (q *Queue) Commit(b *policy.Batch) error {
+	if b.Task != nil && b.Task.Do == nil {
+		return nil
+	}
+	start := time.Now()
+	if len(b.Stores) > 0 {
+		if err := q.roomToStore(); err != nil {
+			return err
+		}
+	}
+	t, err := q.begin()
+	if err != nil {
+		return err
+	}
+	if err := t.apply(b); err != nil {
+		q.rollback(t)
+		return fmt.Errorf("writing to %s: %w", q.path, err)
+	}
+	if err := q.commit(t); err != nil {
+		return err
+	}
+	for _, name := range q.writer.Relieved() {
+		q.wakeUp(name)
+	}
+	if q.options.OnCommit != nil {
+		q.options.OnCommit(time.Since(start), len(b.Outcomes)+len(b.Stores)+min(1, len(t.published)))
+	}
+	return nil
+}
+
+func (t *tx) apply(b *policy.Batch) error {
+	if b.Task != nil {
+		return b.Task.Do(t)
+	}
+	for _, o := range b.Outcomes {
+		if err := t.settle(o); err != nil {
+			return err
+		}
+	}
+	for _, s := range b.Stores {
+		if err := t.store(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// store stores an event, unless it is a duplicate or there is no room.
+func (t *tx) store(s *policy.Store) error {
+	s.Duplicate, s.Full = false, false
+	e := s.Event
+	if _, added := t.ids[e.ID]; added {
+		s.Duplicate = true
+		return nil
+	}
+	known, err := find(context.Background(), t.c, t.q.upstreams, e.ID)
+	if err != nil {
+		return err
+	}
+	if known != nil && known.Duplicate(t.age, t.settings) {
+		s.Duplicate = true
+		return nil
+	}
+	if limit := t.settings.MaxSize; limit > 0 && e.Size > 0 && t.q.counts().Bytes()+t.counts.Bytes()+e.Size > limit {
+		s.Full = true
+		return nil
+	}
+	if known != nil {
+		if err := t.delete(known); err != nil {
+			return err
+		}
+	}
+	sealed := s.Sealed
+	if ring := t.q.ring.Load(); e.Size > 0 && e.Key != ring.Sealer() {
+		// Another key seals since this was sealed, and the older one may be taken
+		// away as soon as nothing in the store needs it.
+		if sealed, err = sealEvent(ring, s.Item.Event); err != nil {
+			return err
+		}
+		e.Key = ring.Sealer()
+	}
+	if e.EndedAt > 0 {
+		e.EndedAt = max(1, t.now)
+	}
+	if err := t.insert(e, sealed); err != nil {
+		return err
+	}
+	seq := t.lastSeq
+	t.publish(func() { t.q.stored(seq, s) })
+	return nil
+}
+
+// stored makes a durable event due.
+func (q *Queue) stored(seq int64, s *policy.Store) {
+	if len(s.Event.Deliveries) == 0 {
+		return
+	}
+	q.recent.add(seq, s.Item.Event, len(s.Sealed))
+	for i := range s.Event.Deliveries {
+		name := s.Event.Deliveries[i].Upstream
+		q.leases.of(name).stored(firstDelivery(seq, s.Event, name))
+		q.wakeUp(name)
+	}
+}
+
+// firstDelivery returns the delivery of an event that was not attempted yet.
+func firstDelivery(seq int64, e *policy.Event, upstream string) queue.Delivery {
+	return queue.Delivery{
+		Seq: uint64(seq), EventID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject, //nolint:gosec // above 0
+		Upstream: upstream, Size: e.Size, ReceivedAt: policy.Time(e.ReceivedAt),
+	}
+}
+
+// settle records an outcome. Where its delivery is no longer pending the event was
+// purged meanwhile, and only the lease ends.
+func (t *tx) settle(o *policy.Outcome) error {
+	seq, name := seqOf(o.Delivery), o.Delivery.Upstream
+	var pending, settled, payload bool
+	err := t.change(seq, func(r *record) bool {
+		if r.ID == o.Delivery.EventID {
+			settled = r.Settle(&o.Outcome, t.now, t.settings.KeepDelivered)
+			pending, payload = o.State == queue.Pending, r.Pending()
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	t.publish(func() {
+		t.q.leases.of(name).settled(seq)
+		if !payload {
+			t.q.recent.drop(seq)
+		}
+		if settled && pending {
+			t.q.wakeUp(name) // Claim could not return when this retry is due
+		}
+	})
+	return nil
+}
+
+// Lost implements policy.Commits. The lease goes on to the end of the process, so that
+// a delivery that cannot be read is attempted no more.
+func (q *Queue) Lost(o *policy.Outcome, err error) {
+	q.foundUnreadable(seqOf(o.Delivery), fmt.Errorf("recording an attempt at event %s: %w", o.Delivery.EventID, err))
+}
+
+// Failed implements policy.Commits.
+func (q *Queue) Failed(err error) {
+	if errors.Is(err, policy.ErrDamaged) {
+		q.repairSoon(err)
+	}
+	if q.options.OnFailure != nil {
+		q.options.OnFailure(err)
+	}
+}
+
+// do makes a change in a transaction of its own.
+func (q *Queue) do(ctx context.Context, change func(t *tx) error) error {
+	return q.writer.Do(ctx, func(t any) error { return change(t.(*tx)) })
+}

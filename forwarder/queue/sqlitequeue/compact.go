@@ -1,0 +1,61 @@
+package sqlitequeue
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// Compact implements queue.Compacter. It gives all free pages back, a slice at a time.
+func (q *Queue) Compact(ctx context.Context, p queue.Progress) (out queue.Compacted, err error) {
+	if err := q.closed(); err != nil {
+		return out, err
+	}
+	if !q.compacting.TryLock() {
+		return out, fmt.Errorf("compacting %s: %w", q.path, queue.ErrBusy)
+	}
+	defer q.compacting.Unlock()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("compacting %s: %w", q.path, err)
+		}
+	}()
+	if out.Before, err = q.size(); err != nil {
+		return out, err
+	}
+	total, free := int64(-1), int64(1)
+	for free > 0 {
+		err := q.do(ctx, func(t *tx) (err error) {
+			if total < 0 {
+				if total, err = t.c.number(`PRAGMA freelist_count`); err != nil {
+					return err
+				}
+			}
+			if err := t.vacuum(); err != nil {
+				return err
+			}
+			if free, err = t.c.number(`PRAGMA freelist_count`); free == 0 {
+				t.publish(q.checkpoint)
+			}
+			return err
+		})
+		if err != nil {
+			return out, err
+		}
+		p.Report(max(0, total-free), total)
+	}
+	p.Report(total, total)
+	out.After, err = q.size()
+	return out, err
+}
+
+// size returns the size of the main file in bytes.
+func (q *Queue) size() (int64, error) {
+	info, err := os.Stat(q.path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}

@@ -1,0 +1,168 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"sync"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+// A conn is one connection to the database, for one goroutine at a time. It goes past
+// database/sql, whose pool would open the file again by its name at any time, and
+// costs more.
+type conn struct {
+	c     driver.Conn
+	stmts map[string]*stmt
+}
+
+// A stmt is a prepared statement and the room for its arguments and columns.
+type stmt struct {
+	s    driver.Stmt
+	args []driver.NamedValue
+	row  []driver.Value
+}
+
+// setUp makes the process-wide settings of the library, once: fdatasync instead of
+// fsync, and locks that survive the closing of another descriptor of the same file.
+var setUp = sync.OnceValue(func() error {
+	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
+		return fmt.Errorf("setting up SQLite: %w", err)
+	}
+	_, err := sqlite.OFDLocking(true)
+	if err != nil && !errors.Is(err, sqlite.ErrOFDLockingUnavailable) && !errors.Is(err, sqlite.ErrOFDLockingTooLate) {
+		return fmt.Errorf("setting up SQLite: %w", err)
+	}
+	return nil
+})
+
+// openConn opens a connection and executes pragmas on it.
+func openConn(path string, query url.Values, pragmas ...string) (*conn, error) {
+	if err := setUp(); err != nil {
+		return nil, err
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: query.Encode()}
+	c, err := (&sqlite.Driver{}).Open(u.String())
+	if err != nil {
+		return nil, classify(err)
+	}
+	k := &conn{c: c, stmts: make(map[string]*stmt)}
+	for _, p := range pragmas {
+		if err := k.run(p); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", p, err), k.close())
+		}
+	}
+	return k, nil
+}
+
+// prepare returns the statement of a text, which is prepared once.
+func (k *conn) prepare(text string) (*stmt, error) {
+	if s := k.stmts[text]; s != nil {
+		return s, nil
+	}
+	prepared, err := k.c.Prepare(text)
+	if err != nil {
+		return nil, classify(err)
+	}
+	s := &stmt{s: prepared}
+	k.stmts[text] = s
+	return s, nil
+}
+
+func (s *stmt) bind(args []driver.Value) []driver.NamedValue {
+	s.args = s.args[:0]
+	for i, v := range args {
+		s.args = append(s.args, driver.NamedValue{Ordinal: i + 1, Value: v})
+	}
+	return s.args
+}
+
+// exec executes a statement that returns no rows.
+func (k *conn) exec(text string, args ...driver.Value) error {
+	s, err := k.prepare(text)
+	if err != nil {
+		return err
+	}
+	_, err = s.s.(driver.StmtExecContext).ExecContext(context.Background(), s.bind(args))
+	return classify(err)
+}
+
+// errStop has query end early.
+var errStop = errors.New("no more rows are wanted")
+
+// query executes a statement and calls each with every row, until it returns errStop.
+// The row is valid until each returns, but its blobs and strings are copies. Where ctx
+// ends, the statement is interrupted.
+func (k *conn) query(ctx context.Context, text string, each func(row []driver.Value) error, args ...driver.Value) error {
+	s, err := k.prepare(text)
+	if err != nil {
+		return err
+	}
+	rows, err := s.s.(driver.StmtQueryContext).QueryContext(ctx, s.bind(args))
+	if err != nil {
+		return classify(err)
+	}
+	if n := len(rows.Columns()); len(s.row) != n {
+		s.row = make([]driver.Value, n)
+	}
+	for {
+		err := rows.Next(s.row)
+		if errors.Is(err, io.EOF) {
+			return classify(rows.Close())
+		}
+		if err = classify(err); err == nil {
+			err = each(s.row)
+		}
+		if errors.Is(err, errStop) {
+			return classify(rows.Close())
+		}
+		if err != nil {
+			return errors.Join(err, classify(rows.Close()))
+		}
+	}
+}
+
+// number returns the first column of the first row, or 0.
+func (k *conn) number(text string, args ...driver.Value) (n int64, err error) {
+	err = k.query(context.Background(), text, func(row []driver.Value) error {
+		n, _ = row[0].(int64)
+		return errStop
+	}, args...)
+	return n, err
+}
+
+// run executes a text that is not kept as a prepared statement.
+func (k *conn) run(text string) error {
+	_, err := k.c.(driver.ExecerContext).ExecContext(context.Background(), text, nil)
+	return classify(err)
+}
+
+func (k *conn) close() error {
+	var errs []error
+	for _, s := range k.stmts {
+		errs = append(errs, s.s.Close())
+	}
+	return errors.Join(append(errs, k.c.Close())...)
+}
+
+// classify marks the errors of damaged storage with policy.ErrDamaged.
+func classify(err error) error {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH:
+			return fmt.Errorf("%w: %w", policy.ErrDamaged, err)
+		case sqlite3.SQLITE_IOERR:
+			if e.Code() == sqlite3.SQLITE_IOERR_SHORT_READ || e.Code() == sqlite3.SQLITE_IOERR_CORRUPTFS || e.Code() == sqlite3.SQLITE_IOERR_DATA {
+				return fmt.Errorf("%w: %w", policy.ErrDamaged, err)
+			}
+		}
+	}
+	return err
+}

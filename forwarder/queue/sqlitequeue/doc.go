@@ -1,0 +1,10 @@
+// Package sqlitequeue keeps a queue in one SQLite file.
+//
+// One goroutine, the writer, makes all changes on one connection: it commits what
+// many callers want together, in WAL mode with one fdatasync a commit. Readers have
+// connections of their own and never wait for it. What is in memory beside the
+// database is leases, a read-ahead of what is due, and a cache of the events that
+// were just stored; all of it can be lost.
+//
+// It imports packages queue, policy, event and seal, and modernc.org/sqlite.
+package sqlitequeue

@@ -1,0 +1,124 @@
+package sqlitequeue
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+)
+
+func TestEngine(t *testing.T) {
+	t.Parallel()
+	queuetest.Run(t, openEngine)
+}
+
+func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuetest.Engine {
+	t.Helper()
+	var failing atomic.Bool
+	var q *Queue
+	path := filepath.Join(t.TempDir(), "queue.db")
+	open := func(s queue.Settings) queue.Queue {
+		t.Helper()
+		q = mustOpen(t, Options{Path: path, Settings: s, Now: clock.Now, Elapsed: clock.Elapsed, fault: func(string) error {
+			if failing.Load() {
+				return errors.New("no space left on device")
+			}
+			return nil
+		}})
+		return q
+	}
+	return &queuetest.Engine{
+		Queue:  open(s),
+		Flush:  func() { flush(t, q) },
+		Sweep:  func() { sweep(t, q) },
+		Reopen: func(s queue.Settings) queue.Queue { mustClose(t, q); return open(s) },
+		Crash: func(s queue.Settings) queue.Queue {
+			t.Helper()
+			failing.Store(true)
+			idle(q)
+			dead := filepath.Join(t.TempDir(), "queue.db")
+			copyStore(t, path, dead)
+			_ = q.Close()
+			failing.Store(false)
+			path = dead
+			return open(s)
+		},
+		FailWrites: failing.Store,
+	}
+}
+
+func mustOpen(t testing.TB, o Options) *Queue {
+	t.Helper()
+	q, err := Open(o)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() { _ = q.Close() })
+	return q
+}
+
+func mustClose(t testing.TB, q *Queue) {
+	t.Helper()
+	if err := q.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+}
+
+// idle returns when the batch that was being committed is.
+func idle(q *Queue) { _ = q.writer.Do(context.Background(), nil) }
+
+func flush(t testing.TB, q *Queue) {
+	t.Helper()
+	if err := q.writer.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sweep(t testing.TB, q *Queue) {
+	t.Helper()
+	for more := true; more; {
+		err := q.do(context.Background(), func(tx *tx) (err error) {
+			more, err = tx.sweep()
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// copyStore copies the files of a store that changes no more.
+func copyStore(t testing.TB, from, to string) {
+	t.Helper()
+	for _, suffix := range []string{"", "-wal", ".key"} {
+		copyFile(t, from+suffix, to+suffix)
+	}
+}
+
+func copyFile(t testing.TB, from, to string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,144 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+)
+
+const (
+	watchEvery    = time.Second            // the file is looked at
+	forgetEvery   = 3 * time.Second        // deleted payloads leave the WAL
+	noteEvery     = time.Hour              // the time is written, where nothing else is
+	vacuumEvery   = time.Second            // free pages are counted
+	vacuumPages   = 512                    // of one slice
+	vacuumPause   = 100 * time.Millisecond // between two slices
+	enoughFree    = 2000                   // pages that are kept free in any case
+	repairAtLeast = 10 * time.Second       // between two repairs
+)
+
+// housekeeping is when each of the writer's other duties is due.
+type housekeeping struct {
+	watch, sweep, forget, note, vacuum time.Time
+	repaired                           time.Time
+	vacuuming                          bool // until fewer pages are free
+}
+
+// Housekeep implements policy.Commits.
+func (q *Queue) Housekeep() time.Duration {
+	now := time.Now()
+	s := &q.steps
+	if due(now, &s.watch, watchEvery) {
+		q.watchFile()
+	}
+	if q.usable() != nil {
+		return watchEvery
+	}
+	q.watchClock()
+	if q.repairWanted.Load() && now.Sub(s.repaired) > repairAtLeast {
+		q.repairWanted.Store(false)
+		s.repaired = now
+		q.repair()
+	}
+	if due(now, &s.sweep, sweepEvery(*q.settings.Load())) {
+		if more := q.step((*tx).sweep); more {
+			s.sweep = now.Add(time.Millisecond)
+		}
+	}
+	if due(now, &s.note, noteEvery) {
+		q.step(func(*tx) (bool, error) { return false, nil })
+	}
+	if due(now, &s.vacuum, vacuumEvery) {
+		if more := q.vacuumSlice(); more {
+			s.vacuum = now.Add(vacuumPause)
+		}
+	}
+	if q.freed && due(now, &s.forget, forgetEvery) {
+		q.checkpoint()
+	}
+	wait := min(s.watch.Sub(now), s.sweep.Sub(now), s.vacuum.Sub(now))
+	if q.freed {
+		wait = min(wait, s.forget.Sub(now))
+	}
+	return max(time.Millisecond, wait)
+}
+
+// due reports whether something is due, and notes when it is again.
+func due(now time.Time, at *time.Time, every time.Duration) bool {
+	if now.Before(*at) {
+		return false
+	}
+	*at = now.Add(every)
+	return true
+}
+
+// step makes one step of a work in a transaction, and reports whether there is more to
+// do. What fails is tried again when the work is due the next time.
+func (q *Queue) step(work func(t *tx) (more bool, err error)) (more bool) {
+	t, err := q.begin()
+	if err == nil {
+		if more, err = work(t); err != nil {
+			q.rollback(t)
+		} else {
+			err = q.commit(t)
+		}
+	}
+	if err != nil {
+		q.Failed(err)
+		return false
+	}
+	return more
+}
+
+// watchClock reports a clock that has jumped ahead.
+func (q *Queue) watchClock() {
+	q.age.Now(q.now(), q.elapsed())
+	ahead := q.age.Ahead()
+	if ahead > 0 && !q.doubted && q.options.OnClock != nil {
+		q.options.OnClock(ahead)
+	}
+	q.doubted = ahead > 0
+}
+
+// vacuumSlice gives a slice of the free pages back to the file system where many are
+// free, and reports whether more are.
+func (q *Queue) vacuumSlice() (more bool) {
+	free, err := q.writing.number(`PRAGMA freelist_count`)
+	if err != nil {
+		return false
+	}
+	pages, err := q.writing.number(`PRAGMA page_count`)
+	if err != nil || free < enoughFree || free < pages/8 {
+		q.steps.vacuuming = false
+		return false
+	}
+	if !q.steps.vacuuming && free < pages/4 {
+		return false
+	}
+	q.steps.vacuuming = true
+	return q.step(func(t *tx) (bool, error) { return true, t.vacuum() })
+}
+
+// vacuum gives a slice of free pages back.
+func (t *tx) vacuum() error {
+	return t.c.run(fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, vacuumPages))
+}
+
+// checkpoint takes the whole WAL to the main file and empties it, so that what was
+// deleted is in neither. While a reader holds on to an older state it does what it can
+// and is due again.
+func (q *Queue) checkpoint() {
+	busy := int64(1)
+	err := q.writing.query(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`, func(row []driver.Value) error {
+		busy, _ = row[0].(int64)
+		return nil
+	})
+	if err != nil {
+		q.Failed(fmt.Errorf("taking the WAL to %s: %w", q.path, err))
+		return
+	}
+	if busy == 0 {
+		q.freed = false
+	}
+}

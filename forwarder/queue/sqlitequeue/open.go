@@ -1,0 +1,346 @@
+package sqlitequeue
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql/driver"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+// applicationID marks a database as one of ours: "Scgt".
+const applicationID = 0x53636774
+
+// migrations are the changes of the schema, in order. The version of a file is how many
+// of them were applied to it. One is never changed after a release.
+var migrations = []string{schema1}
+
+//go:embed schema.sql
+var schema1 string
+
+// lockWait is how long opening waits for another process to end: about as long as a
+// predecessor takes to shut down.
+const lockWait = 3 * time.Second
+
+// The connections beside the writer's.
+const (
+	claimConns  = 2
+	readerConns = 2
+)
+
+// complete sets the defaults.
+func (o *Options) complete() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Elapsed == nil {
+		began := o.Now()
+		o.Elapsed = func() time.Duration { return o.Now().Sub(began) }
+	}
+}
+
+// Open opens the store in a file, or makes it. Where it fails it has changed nothing in
+// a file that was there.
+func Open(o Options) (_ *Queue, err error) {
+	o.complete()
+	path, err := ResolvePath(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("making the directory of %s: %w", path, err)
+	}
+	if err := refuseNetwork(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	lock, err := lockPath(path, lockWait)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, lock.unlock())
+		}
+	}()
+	q := &Queue{
+		path: path, options: o, now: o.Now, elapsed: o.Elapsed, leases: &leases{byName: make(map[string]*lease)},
+		recent: newRecent(), resealing: make(chan struct{}, 1), release: lock.unlock,
+	}
+	q.settings.Store(&o.Settings)
+	q.ctx, q.cancel = context.WithCancel(context.Background())
+	q.writer = policy.NewWriter(q)
+	if err := q.prepare(); err != nil {
+		return nil, err
+	}
+	m, err := q.connect()
+	if err != nil {
+		return nil, err
+	}
+	k, err := resolveKeys(path, o.Keys, q.counts().Keys(), true)
+	if err == nil {
+		q.use(k)
+		q.age = queue.NewAgeClock(policy.Time(m.usedAt), q.elapsed())
+		err = q.begun(m)
+	}
+	if err != nil {
+		return nil, errors.Join(err, q.disconnect())
+	}
+	q.writer.Start()
+	q.work.Go(q.reseal)
+	q.work.Go(q.check)
+	return q, nil
+}
+
+// prepare looks at the files, makes the database where there is none, and repairs the
+// WAL where it is damaged.
+func (q *Queue) prepare() error {
+	info, err := os.Stat(q.path)
+	wal, walErr := os.Stat(q.path + "-wal")
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && walErr == nil && wal.Size() > 0:
+		return fmt.Errorf("opening %s: the file is missing and its WAL is there; restore the file, or, to start anew, delete %[1]s-wal (its last events may be had with: caddy scribegate export --path %[1]s)", q.path)
+	case errors.Is(err, fs.ErrNotExist):
+		return create(q.path)
+	case err != nil:
+		return fmt.Errorf("opening the store: %w", err)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("opening %s: it is not a regular file; give another path", q.path)
+	case info.Size() == 0:
+		return fmt.Errorf("opening %s: the file is empty; restore it, or delete it to start anew", q.path)
+	}
+	if err := checkHeader(q.path); err != nil {
+		return err
+	}
+	return q.repairWAL()
+}
+
+// checkHeader returns an error unless the file begins like a store of this version or
+// an older one. Nothing has opened it yet.
+func checkHeader(path string) error {
+	f, err := os.Open(path) // the path is the configuration's
+	if err != nil {
+		return fmt.Errorf("opening the store: %w", err)
+	}
+	defer f.Close()
+	var header [100]byte
+	if _, err := io.ReadFull(f, header[:]); err != nil || !bytes.HasPrefix(header[:], []byte("SQLite format 3\x00")) {
+		return fmt.Errorf("opening %s: it is not a SQLite database, or it is damaged at its beginning; give another path, or restore it (what can be read: caddy scribegate export --path %[1]s)", path)
+	}
+	return nil
+}
+
+// create makes an empty store. The file appears whole or not at all, and not where
+// another process has just made it.
+func create(path string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("making %s: %w", path, err)
+		}
+	}()
+	dir := filepath.Dir(path)
+	temp, err := os.CreateTemp(dir, filepath.Base(path)+".new.*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	c, err := openConn(temp.Name(), url.Values{}, append([]string{`PRAGMA page_size=4096`, `PRAGMA auto_vacuum=INCREMENTAL`}, writerPragmas...)...)
+	if err != nil {
+		return err
+	}
+	err = migrate(c, temp.Name())
+	if err == nil {
+		err = c.exec(`INSERT INTO meta (id, store, path, clean, used_at, named, counts) VALUES (1, ?, ?, 1, 0, 0, '{}')`, newIdentity(), path)
+	}
+	if err := errors.Join(err, c.close()); err != nil {
+		return err
+	}
+	f, err := os.Open(temp.Name())
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func newIdentity() []byte {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails; a system without randomness ends the process
+	return b
+}
+
+// The settings of connections. The writer never waits for a lock, so that what waits
+// can be told why and it can be closed; SQLite's own checkpoints are of 1,000 pages.
+var (
+	writerPragmas = []string{
+		`PRAGMA journal_mode=WAL`, `PRAGMA synchronous=FULL`, `PRAGMA wal_autocheckpoint=1000`, `PRAGMA secure_delete=ON`,
+		`PRAGMA cache_size=-8192`, `PRAGMA temp_store=MEMORY`, `PRAGMA cell_size_check=ON`, `PRAGMA busy_timeout=0`,
+	}
+	readerPragmas = []string{
+		`PRAGMA query_only=ON`, `PRAGMA cache_size=-2048`, `PRAGMA temp_store=MEMORY`, `PRAGMA cell_size_check=ON`, `PRAGMA busy_timeout=1000`,
+	}
+)
+
+// migrate brings the schema to this version.
+func migrate(c *conn, path string) error {
+	version, err := c.number(`PRAGMA user_version`)
+	if err != nil {
+		return err
+	}
+	if version > int64(len(migrations)) {
+		return fmt.Errorf("opening %s: it is of version %d and this program reads up to %d; open it with the newer program (nothing has been changed)", path, version, len(migrations))
+	}
+	for _, m := range migrations[version:] {
+		version++
+		text := "BEGIN IMMEDIATE;\n" + m + "\nPRAGMA application_id=" + strconv.Itoa(applicationID) + ";\nPRAGMA user_version=" + strconv.FormatInt(version, 10) + ";\nCOMMIT"
+		if err := c.run(text); err != nil {
+			_ = c.run(`ROLLBACK`)
+			return fmt.Errorf("bringing %s to version %d: %w", path, version, err)
+		}
+	}
+	return nil
+}
+
+// meta is what the store holds about itself.
+type meta struct {
+	store  []byte
+	path   string
+	clean  bool
+	usedAt int64
+	counts policy.Counts
+}
+
+// connect opens the connections, checks that the database is one of ours, and reads
+// what is kept in memory.
+func (q *Queue) connect() (*meta, error) {
+	c, err := openConn(q.path, url.Values{"mode": {"rw"}}, writerPragmas...)
+	if err != nil {
+		return nil, q.explain(err)
+	}
+	q.writing = c
+	id, err := c.number(`PRAGMA application_id`)
+	if err == nil && id != applicationID {
+		err = fmt.Errorf("opening %s: it is the database of another program; give another path (nothing has been changed)", q.path)
+	}
+	if err == nil {
+		err = migrate(c, q.path)
+	}
+	var m *meta
+	if err == nil {
+		m, err = readMeta(c)
+	}
+	if err == nil {
+		q.upstreams, err = readUpstreams(c)
+	}
+	if err == nil {
+		q.lastSeq, err = c.number(`SELECT coalesce(max(seq), 0) FROM event`)
+	}
+	reader := func() (*conn, error) { return openConn(q.path, url.Values{"mode": {"rw"}}, readerPragmas...) }
+	if err == nil {
+		q.readers, err = newPool(readerConns, reader)
+	}
+	if err == nil {
+		q.claims, err = newPool(claimConns, reader)
+	}
+	if err == nil {
+		q.copiers, err = newPool(1, func() (*conn, error) { return openConn(q.path, url.Values{"mode": {"rw"}}, `PRAGMA cache_size=-2048`) })
+	}
+	if err != nil {
+		return nil, errors.Join(q.explain(err), q.disconnect())
+	}
+	q.current.Store(&m.counts)
+	return m, nil
+}
+
+// disconnect closes the connections.
+func (q *Queue) disconnect() error {
+	var errs []error
+	for _, p := range []*pool{q.claims, q.readers, q.copiers} {
+		if p != nil {
+			errs = append(errs, p.close())
+		}
+	}
+	errs = append(errs, q.writing.close())
+	return errors.Join(errs...)
+}
+
+func (q *Queue) explain(err error) error {
+	if errors.Is(err, policy.ErrDamaged) {
+		return fmt.Errorf("opening %s: %w; restore it, and see what can be read with: caddy scribegate export --path %[1]s (nothing has been changed)", q.path, err)
+	}
+	return err
+}
+
+func readMeta(c *conn) (*meta, error) {
+	var m *meta
+	var counts string
+	err := c.query(context.Background(), `SELECT store, path, clean, used_at, counts FROM meta`, func(row []driver.Value) error {
+		s := scanner{row: row}
+		m = &meta{store: s.blob(), path: s.text(), clean: s.int() != 0, usedAt: s.int()}
+		counts = s.text()
+		return nil
+	})
+	if err == nil && m == nil {
+		err = fmt.Errorf("%w: table meta is empty", policy.ErrDamaged)
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(counts), &m.counts)
+	}
+	return m, err
+}
+
+// begun notes that the store is in use, and reports what is odd about it.
+func (q *Queue) begun(m *meta) error {
+	if !m.clean {
+		if _, err := os.Stat(q.path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+			q.damaged(fmt.Errorf("%s was in use when the process ended, and its WAL (%[1]s-wal) is missing: events that were stored last may be missing; restore the WAL where you have it", q.path))
+		}
+	}
+	if m.path != q.path && q.options.OnCopy != nil && inUse(m.path) {
+		q.options.OnCopy(m.path)
+	}
+	return q.writing.exec(`UPDATE meta SET clean = 0, path = ?`, q.path)
+}
+
+// inUse reports whether another process has the store at the path open.
+func inUse(path string) bool {
+	if _, err := os.Stat(path); err != nil {
+		return false
+	}
+	lock, err := lockPath(path, 0)
+	if err == nil {
+		_ = lock.unlock()
+	}
+	return errors.Is(err, queue.ErrBusy)
+}
+
+// shut writes down the end and closes the connections. The last one takes the WAL to
+// the main file.
+func (q *Queue) shut() error {
+	var err error
+	if q.usable() == nil {
+		age, _ := q.age.Now(q.now(), q.elapsed())
+		err = q.writing.exec(`UPDATE meta SET clean = 1, used_at = max(used_at, ?)`, policy.Nanos(age))
+	}
+	return errors.Join(err, q.disconnect())
+}

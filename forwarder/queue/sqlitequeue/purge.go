@@ -1,0 +1,130 @@
+package sqlitequeue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+// Purge implements queue.Queue.
+func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) {
+	if err := q.closed(); err != nil {
+		return 0, err
+	}
+	if err := s.Check(); err != nil {
+		return 0, err
+	}
+	n := 0
+	if len(s.IDs) > 0 {
+		err := q.do(ctx, func(t *tx) (err error) {
+			n, err = t.purgeIDs(s)
+			return err
+		})
+		if err != nil {
+			return 0, fmt.Errorf("purging: %w", err)
+		}
+		s.Progress.Report(int64(len(s.IDs)), int64(len(s.IDs)))
+		return n, nil
+	}
+	selections := q.inState(s.State)
+	if s.Upstream != "" {
+		selections = nil
+		if id, known := q.upstreams.id(s.Upstream); known {
+			selections = ofUpstream(id, queue.Pending, queue.Dead)
+		}
+	}
+	err := q.inSteps(ctx, selections, s.Progress, func(seqs []int64) error {
+		some := 0
+		err := q.do(ctx, func(t *tx) error {
+			some = 0
+			for _, seq := range seqs {
+				purged, err := t.purge(seq, s)
+				if err != nil {
+					return err
+				}
+				if purged {
+					some++
+				}
+			}
+			return nil
+		})
+		if err == nil {
+			n += some
+		}
+		return err
+	})
+	if err != nil {
+		return n, fmt.Errorf("purging: %w", err)
+	}
+	return n, nil
+}
+
+func (t *tx) purgeIDs(s queue.PurgeSelection) (int, error) {
+	all, err := t.findAll(s.IDs)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range all {
+		if r.Pending() && !s.Force {
+			return 0, fmt.Errorf("event %s: %w", r.ID, queue.ErrPending)
+		}
+	}
+	for _, r := range all {
+		if s.DryRun {
+			continue
+		}
+		if err := t.delete(r); err != nil {
+			return 0, err
+		}
+		t.purged(r, nil)
+	}
+	return len(all), nil
+}
+
+// purge deletes what the selection has of an event, and reports whether that is
+// anything.
+func (t *tx) purge(seq int64, s queue.PurgeSelection) (done bool, err error) {
+	r, err := t.load(seq)
+	if err != nil || r == nil {
+		return false, err
+	}
+	if !s.Before.IsZero() && r.ReceivedAt >= policy.Nanos(s.Before) {
+		return false, nil
+	}
+	before := &record{seq: seq, Event: *r.Clone()}
+	whole := s.State.SetAside() && r.SetAside == s.State
+	dropped := r.Drop(t.now, t.settings.KeepDelivered, func(d *policy.Delivery) bool {
+		return s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered
+	})
+	if !whole && dropped == 0 {
+		return false, nil
+	}
+	if s.DryRun {
+		return true, nil
+	}
+	if whole || len(r.Deliveries) == 0 {
+		t.purged(before, nil)
+		return true, t.delete(before)
+	}
+	t.purged(before, r)
+	return true, t.update(before, r)
+}
+
+// purged has what is in memory of the deliveries that were deleted dropped. After is
+// what remains of the event, or nil.
+func (t *tx) purged(before, after *record) {
+	t.publish(func() {
+		t.q.recent.drop(before.seq)
+		if after == nil {
+			t.q.unreadable.drop(before.seq)
+		}
+		for i := range before.Deliveries {
+			name := before.Deliveries[i].Upstream
+			if after == nil || after.Delivery(name) == nil {
+				t.q.leases.of(name).purged(before.seq)
+			}
+		}
+	})
+}

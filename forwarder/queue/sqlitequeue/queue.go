@@ -1,0 +1,255 @@
+package sqlitequeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/seal"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// Options are what Open needs.
+type Options struct {
+	Path     string     // the database file; it and its directory are made where they are missing
+	Keys     []seal.Key // the first seals, all open; none: the key in <Path>.key, made at first start
+	Settings queue.Settings
+
+	Now      func() time.Time                      // default: time.Now
+	Elapsed  func() time.Duration                  // the time that has passed since any one moment; default: by the monotonic clock
+	OnCommit func(took time.Duration, changes int) // called after each commit; may be nil; must not block
+
+	// OnFailure is called with the reason each time that a change could not be
+	// written, and with nil when events can be stored after that. It may be nil, and
+	// must not block.
+	OnFailure func(err error)
+
+	// OnClock is called when the clock has jumped ahead by more than a minute, with
+	// how far. It may be nil, and must not block.
+	OnClock func(ahead time.Duration)
+
+	// OnResealed is called when all that was sealed with an older key than the first
+	// has been dealt with. It may be nil.
+	OnResealed func(Resealed)
+
+	// OnDamage is called with what was found damaged, what that costs and what to do.
+	// It may be nil, and must not block.
+	OnDamage func(err error)
+
+	// OnCopy is called where the file is a copy of a store that is in use by another
+	// process, with that store's path. Both deliver what waits. It may be nil.
+	OnCopy func(of string)
+
+	fault func(stage string) error // makes changes fail in tests
+}
+
+// The stages at which a test can make a change fail.
+const beforeCommit = "commit"
+
+// A Queue is a queue in one SQLite file.
+type Queue struct {
+	path    string // with its links resolved
+	options Options
+	now     func() time.Time
+	elapsed func() time.Duration
+
+	writing *conn // the writer's, as is all of this block
+	writer  *policy.Writer
+	age     *queue.AgeClock
+	doubted bool  // whether OnClock was called for the jump that there is
+	lastSeq int64 // of the newest event
+	freed   bool  // whether payloads were deleted that may still be in the WAL
+	steps   housekeeping
+
+	readers *pool // for what takes long, or may
+	claims  *pool // for deliveries
+	copiers *pool // for backups
+
+	upstreams *upstreams
+	leases    *leases
+	recent    *recent
+	ring      atomic.Pointer[seal.Ring]
+	keyFile   atomic.Pointer[string] // the file of the automatic key, where that seals; else ""
+	settings  atomic.Pointer[queue.Settings]
+	current   atomic.Pointer[policy.Counts]
+	wake      atomic.Pointer[func(upstream string)]
+	broken    atomic.Pointer[error] // why the file cannot be used; nil while it can
+
+	unreadable   unreadable
+	repairWanted atomic.Bool
+	resealing    chan struct{} // holds one token when there may be something to seal anew
+	copying      sync.Mutex    // held by a backup
+	compacting   sync.Mutex
+
+	ctx       context.Context //nolint:containedctx // ends with the queue
+	cancel    context.CancelFunc
+	work      sync.WaitGroup // of what goes on in the background
+	closeOnce sync.Once
+	closeErr  error
+	release   func() error // unlocks the file
+}
+
+// Store implements queue.Queue.
+func (q *Queue) Store(ctx context.Context, it queue.Item) (queue.Receipt, error) {
+	s, err := q.newStore(it)
+	if err == nil {
+		err = q.writer.Store(ctx, s)
+	}
+	if err != nil {
+		return queue.Receipt{}, fmt.Errorf("storing event %s: %w", it.Event.ID, err)
+	}
+	return queue.Receipt{Duplicate: s.Duplicate}, nil
+}
+
+// newStore returns an item, sealed, as the writer gets it.
+func (q *Queue) newStore(it queue.Item) (*policy.Store, error) {
+	if err := checkNames(it); err != nil {
+		return nil, err
+	}
+	s := &policy.Store{Item: it}
+	if !policy.KeepsPayload(it) {
+		s.Event = policy.New(it, seal.Fingerprint{}, 0, policy.Nanos(q.now()))
+		return s, nil
+	}
+	ring := q.ring.Load()
+	sealed, err := sealEvent(ring, it.Event)
+	if err != nil {
+		return nil, err
+	}
+	s.Sealed = sealed
+	s.Event = policy.New(it, ring.Sealer(), int64(len(sealed)), policy.Nanos(q.now()))
+	return s, nil
+}
+
+func sealEvent(ring *seal.Ring, e *event.Event) ([]byte, error) {
+	coded, err := e.AppendBinary(make([]byte, seal.Header, seal.Header+e.BinarySize()+seal.Overhead))
+	if err != nil {
+		return nil, err
+	}
+	return ring.Seal(e.ID, coded)
+}
+
+// openEvent returns a sealed event, or queue.ErrUnreadable.
+func openEvent(ring *seal.Ring, id string, sealed []byte) (*event.Event, error) {
+	coded, err := ring.Open(id, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", queue.ErrUnreadable, err)
+	}
+	e, err := event.Decode(coded)
+	if err != nil {
+		return nil, fmt.Errorf("opening event %s: %w: its coding is not known to this version", id, queue.ErrUnreadable)
+	}
+	return e, nil
+}
+
+// The longest names in bytes.
+const (
+	maxID       = 1024
+	maxUpstream = 255
+)
+
+// checkNames returns an error for an item that no row can hold, or that is
+// contradictory.
+func checkNames(it queue.Item) error {
+	if it.Event.ID == "" || len(it.Event.ID) > maxID {
+		return fmt.Errorf("the id has %d bytes; it may have 1 to %d", len(it.Event.ID), maxID)
+	}
+	seen := make(map[string]bool, len(it.Upstreams))
+	for _, name := range it.Upstreams {
+		if name == "" || len(name) > maxUpstream {
+			return fmt.Errorf("the name of upstream %q has %d bytes; it may have 1 to %d", name, len(name), maxUpstream)
+		}
+		if seen[name] {
+			return fmt.Errorf("upstream %q is given twice", name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// Settle implements queue.Queue.
+func (q *Queue) Settle(o queue.Outcome) {
+	switch o.State {
+	case queue.Pending, queue.Delivered, queue.Dead:
+		q.writer.Settle(&policy.Outcome{Outcome: o})
+	default: // not a state of a delivery: as if it had not been attempted
+		q.Release(o.Delivery)
+	}
+}
+
+// Release implements queue.Queue.
+func (q *Queue) Release(d queue.Delivery) {
+	q.leases.of(d.Upstream).release(seqOf(d))
+	q.wakeUp(d.Upstream)
+}
+
+// Notify implements queue.Queue.
+func (q *Queue) Notify(wake func(upstream string)) { q.wake.Store(&wake) }
+
+func (q *Queue) wakeUp(upstream string) {
+	if wake := q.wake.Load(); wake != nil && *wake != nil {
+		(*wake)(upstream)
+	}
+}
+
+// Configure implements queue.Queue.
+func (q *Queue) Configure(s queue.Settings) {
+	q.settings.Store(&s)
+	q.writer.Unpark()
+}
+
+// KeyFile returns the file of the automatic key, or "" where keys were given. Anybody
+// who has the disk has that key too, so the user should be warned.
+func (q *Queue) KeyFile() string { return *q.keyFile.Load() }
+
+func (q *Queue) counts() policy.Counts { return *q.current.Load() }
+
+// usable returns why the file cannot be used, or nil.
+func (q *Queue) usable() error {
+	if err := q.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (q *Queue) fault(stage string) error {
+	if q.options.fault == nil {
+		return nil
+	}
+	return q.options.fault(stage)
+}
+
+func (q *Queue) closed() error {
+	if q.ctx.Err() != nil {
+		return queue.ErrClosed
+	}
+	return nil
+}
+
+// Close implements queue.Queue.
+func (q *Queue) Close() error {
+	q.closeOnce.Do(func() {
+		q.cancel()
+		err := q.writer.Close()
+		q.work.Wait()
+		err = errors.Join(err, q.shut())
+		q.closeErr = errors.Join(err, q.release())
+	})
+	return q.closeErr
+}
+
+// seqOf returns the place of a delivery's event.
+func seqOf(d queue.Delivery) int64 { return int64(d.Seq) } //nolint:gosec // it was one
+
+// Interface guards
+var (
+	_ queue.Queue     = (*Queue)(nil)
+	_ queue.Compacter = (*Queue)(nil)
+	_ queue.Backuper  = (*Queue)(nil)
+	_ policy.Commits  = (*Queue)(nil)
+)

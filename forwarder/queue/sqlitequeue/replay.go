@@ -1,0 +1,183 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"slices"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+// Replay implements queue.Queue.
+func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
+	if err := q.closed(); err != nil {
+		return queue.Replayed{}, err
+	}
+	if err := s.Check(); err != nil {
+		return queue.Replayed{}, err
+	}
+	var total queue.Replayed
+	if len(s.IDs) > 0 {
+		err := q.do(ctx, func(t *tx) (err error) {
+			total, err = t.replayIDs(s)
+			return err
+		})
+		if err != nil {
+			return queue.Replayed{}, fmt.Errorf("replaying: %w", err)
+		}
+		s.Progress.Report(int64(len(s.IDs)), int64(len(s.IDs)))
+		return total, nil
+	}
+	selections := q.inState(s.State)
+	if s.State == "" {
+		since := policy.Nanos(s.Since)
+		selections = []selection{{`SELECT seq FROM event WHERE seq >= ? AND received_at >= ? AND state <= 2`, []driver.Value{since / 1000, since}}}
+	}
+	err := q.inSteps(ctx, selections, s.Progress, func(seqs []int64) error {
+		var some queue.Replayed
+		err := q.do(ctx, func(t *tx) error {
+			some = queue.Replayed{}
+			for _, seq := range seqs {
+				if err := t.replay(seq, s, &some); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		total.Deliveries += some.Deliveries
+		total.WithoutPayload += some.WithoutPayload
+		total.Unrouted += some.Unrouted
+		return nil
+	})
+	if err != nil {
+		return total, fmt.Errorf("replaying: %w", err)
+	}
+	return total, nil
+}
+
+// selects reports whether a delivery of an event in the store is to be replayed.
+func (t *tx) selects(s queue.ReplaySelection, seq int64) func(*policy.Delivery) bool {
+	return func(d *policy.Delivery) bool {
+		return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) &&
+			(s.State == "" || s.State == d.State) && !t.q.leases.of(d.Upstream).isLeased(seq)
+	}
+}
+
+// covers reports whether any delivery of the event is in the selection, leased or not.
+func covers(s queue.ReplaySelection, r *record) bool {
+	return slices.ContainsFunc(r.Deliveries, func(d policy.Delivery) bool {
+		return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State == "" || s.State == d.State)
+	})
+}
+
+// replay replays one event of a selection by state or time.
+func (t *tx) replay(seq int64, s queue.ReplaySelection, out *queue.Replayed) error {
+	r, err := t.load(seq)
+	if err != nil || r == nil {
+		return err
+	}
+	if r.SetAside != "" {
+		if r.SetAside != s.State {
+			return nil
+		}
+		route, err := t.route(r, s)
+		if err == nil && len(route) == 0 {
+			out.Unrouted++
+			return nil
+		}
+		if err == nil {
+			err = t.replayRecord(r, route, s, out)
+		}
+		return err
+	}
+	switch {
+	case !covers(s, r):
+		return nil
+	case r.Size == 0:
+		out.WithoutPayload++
+		return nil
+	}
+	return t.replayRecord(r, nil, s, out)
+}
+
+func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) {
+	all, err := t.findAll(s.IDs)
+	if err != nil {
+		return out, err
+	}
+	routes := make([][]string, len(all))
+	for i, r := range all {
+		switch {
+		case r.SetAside == queue.Quarantined:
+			return out, fmt.Errorf("event %s: %w: it is quarantined", r.ID, queue.ErrInvalid)
+		case r.Size == 0:
+			return out, fmt.Errorf("event %s: %w", r.ID, queue.ErrNoPayload)
+		case r.SetAside != "":
+			if routes[i], err = t.route(r, s); err != nil {
+				return out, err
+			}
+			if len(routes[i]) == 0 {
+				return out, fmt.Errorf("event %s: %w", r.ID, queue.ErrUnrouted)
+			}
+		case !covers(s, r):
+			return out, fmt.Errorf("event %s: %w: it has no delivery to any of the upstreams", r.ID, queue.ErrNotFound)
+		}
+	}
+	for i, r := range all {
+		if err := t.replayRecord(r, routes[i], s, &out); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// replayRecord replays an event and makes its deliveries due.
+func (t *tx) replayRecord(r *record, route []string, s queue.ReplaySelection, out *queue.Replayed) error {
+	before := &record{seq: r.seq, Event: *r.Clone()}
+	n := r.Replay(route, t.selects(s, r.seq))
+	if n == 0 {
+		return nil
+	}
+	out.Deliveries += n
+	if err := t.update(before, r); err != nil {
+		return err
+	}
+	if before.SetAside != "" {
+		if err := t.updateEvent(r); err != nil {
+			return err
+		}
+	}
+	for i := range r.Deliveries {
+		name := r.Deliveries[i].Upstream
+		t.publish(func() {
+			t.q.leases.of(name).reread()
+			t.q.wakeUp(name)
+		})
+	}
+	return nil
+}
+
+// route returns the upstreams of the selection that an event that is set aside goes to
+// now.
+func (t *tx) route(r *record, s queue.ReplaySelection) ([]string, error) {
+	if s.Route == nil {
+		return nil, nil
+	}
+	sealed, err := payload(context.Background(), t.c, r.seq)
+	if err != nil {
+		return nil, err
+	}
+	e, err := openEvent(t.q.ring.Load(), r.ID, sealed)
+	if err != nil {
+		return nil, err
+	}
+	route := slices.Compact(slices.Sorted(slices.Values(s.Route(e))))
+	return slices.DeleteFunc(route, func(name string) bool {
+		return s.Upstreams != nil && !slices.Contains(s.Upstreams, name)
+	}), nil
+}

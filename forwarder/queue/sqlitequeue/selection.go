@@ -1,0 +1,108 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+// step is how many events one transaction of a replay, a purge or a sweep changes at
+// most, so that none holds up what is stored.
+const step = 200
+
+// A selection is a statement that returns the seqs of events.
+type selection struct {
+	text string
+	args []driver.Value
+}
+
+// inState selects the events that are set aside in the state, or have a delivery in
+// it.
+func (q *Queue) inState(s queue.State) []selection {
+	if s.SetAside() {
+		return []selection{{text: `SELECT seq FROM event WHERE state = ` + strconv.FormatInt(setAsideCodes[s], 10)}}
+	}
+	var all []selection
+	for _, id := range q.upstreams.ids() {
+		all = append(all, ofUpstream(id, s)...)
+	}
+	return all
+}
+
+// ofUpstream selects the events that have a delivery to the upstream in one of the
+// states.
+func ofUpstream(id int64, states ...queue.State) (all []selection) {
+	codes := map[queue.State][]int64{queue.Pending: {codeFirst, codeRetry}, queue.Dead: {codeFailed}}
+	for _, s := range states {
+		for _, code := range codes[s] {
+			all = append(all, selection{`SELECT seq FROM delivery WHERE upstream = ? AND state = ?`, []driver.Value{id, code}})
+		}
+	}
+	return all
+}
+
+// inSteps calls change with all selected events, oldest first, a few at a time, and
+// reports the progress. What is selected is read before the first is changed: it takes
+// 8 bytes an event.
+func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Progress, change func(seqs []int64) error) error {
+	var seqs []int64
+	err := q.readers.with(ctx, func(c *conn) error {
+		for _, s := range selections {
+			err := c.query(ctx, s.text, func(row []driver.Value) error {
+				seq, _ := row[0].(int64)
+				seqs = append(seqs, seq)
+				return nil
+			}, s.args...)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		q.repairIfDamaged(err)
+		return err
+	}
+	slices.Sort(seqs)
+	seqs = slices.Compact(seqs)
+	total := int64(len(seqs))
+	p.Report(0, total)
+	done := int64(0)
+	for some := range slices.Chunk(seqs, step) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := change(some); err != nil {
+			return err
+		}
+		done += int64(len(some))
+		p.Report(done, total)
+	}
+	return nil
+}
+
+// findAll returns the events with the ids, each once, or ErrNotFound.
+func (t *tx) findAll(ids []string) ([]*record, error) {
+	var all []*record
+	seen := make(map[string]bool)
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		r, err := find(context.Background(), t.c, t.q.upstreams, id)
+		if err != nil {
+			return nil, err
+		}
+		if r == nil || r.SetAside == policy.Tombstone {
+			return nil, fmt.Errorf("event %s: %w", id, queue.ErrNotFound)
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}

@@ -1,0 +1,227 @@
+package sqlitequeue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+// A tx is one transaction of the writer, and what is to be done in memory when it is
+// durable.
+type tx struct {
+	q        *Queue
+	c        *conn
+	now, age int64 // the latest and the earliest that it may be
+	settings queue.Settings
+
+	counts    policy.Counts // the change
+	lastSeq   int64
+	upstreams map[string]int64 // that the transaction has added
+	ids       map[string]int64 // of the events that it has stored, with their seqs
+	freed     bool             // whether a payload was deleted
+	published []func()
+}
+
+// publish has f called when the transaction is durable.
+func (t *tx) publish(f func()) { t.published = append(t.published, f) }
+
+// load returns the event with the seq, or nil.
+func (t *tx) load(seq int64) (*record, error) {
+	return load(context.Background(), t.c, t.q.upstreams, seq)
+}
+
+// upstream returns the number of an upstream.
+func (t *tx) upstream(name string) (int64, error) {
+	if id, ok := t.q.upstreams.id(name); ok {
+		return id, nil
+	}
+	if id, ok := t.upstreams[name]; ok {
+		return id, nil
+	}
+	if err := t.c.exec(`INSERT INTO upstream (name) VALUES (?)`, name); err != nil {
+		return 0, err
+	}
+	id, err := t.c.number(`SELECT id FROM upstream WHERE name = ?`, name)
+	if err != nil {
+		return 0, err
+	}
+	t.upstreams[name] = id
+	t.publish(func() { t.q.upstreams.add(id, name) })
+	return id, nil
+}
+
+// insert stores a new event, and its payload where there is one.
+func (t *tx) insert(e *policy.Event, sealed []byte) error {
+	r := &record{seq: max(t.lastSeq+1, e.ReceivedAt/1000), Event: *e}
+	t.lastSeq = r.seq
+	state := stateOf(e)
+	err := t.c.exec(`INSERT INTO event (seq, id, provider, type, subject, received_at, state, reason, ended_at, size, key, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.seq, e.ID, e.Provider, e.Type, e.Subject, e.ReceivedAt, state, e.Reason, e.EndedAt, e.Size, keyNumber(e.Key), eventChecksum(r, state))
+	if err == nil && e.Size > 0 {
+		err = t.c.exec(`INSERT INTO payload (seq, id, sealed) VALUES (?, ?, ?)`, r.seq, e.ID, sealed)
+	}
+	for i := range e.Deliveries {
+		if err == nil {
+			err = t.putDelivery(`INSERT INTO delivery (state, due, attempts, used, history, checksum, seq, upstream) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, r.seq, &e.Deliveries[i])
+		}
+	}
+	if err == nil {
+		err = t.addNames(r)
+	}
+	if err != nil {
+		return err
+	}
+	t.ids[e.ID] = r.seq
+	t.counts.Add(e, 1)
+	return nil
+}
+
+// update writes what a change of an event has changed.
+func (t *tx) update(before, after *record) error {
+	seq := after.seq
+	for i := range after.Deliveries {
+		d := &after.Deliveries[i]
+		text := `UPDATE delivery SET state = ?, due = ?, attempts = ?, used = ?, history = ?, checksum = ? WHERE seq = ? AND upstream = ?`
+		switch was := before.Delivery(d.Upstream); {
+		case was == nil:
+			text = `INSERT INTO delivery (state, due, attempts, used, history, checksum, seq, upstream) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+		case was.State == d.State && was.Due == d.Due && was.Attempts == d.Attempts && len(was.History) == len(d.History):
+			continue
+		}
+		if err := t.putDelivery(text, seq, d); err != nil {
+			return err
+		}
+	}
+	for i := range before.Deliveries {
+		if name := before.Deliveries[i].Upstream; after.Delivery(name) == nil {
+			if err := t.deleteDelivery(seq, name); err != nil {
+				return err
+			}
+		}
+	}
+	if stateOf(&before.Event) != stateOf(&after.Event) || before.EndedAt != after.EndedAt || before.Size != after.Size || before.Key != after.Key {
+		if err := t.updateEvent(after); err != nil {
+			return err
+		}
+	}
+	if before.Size > 0 && after.Size == 0 {
+		if err := t.deletePayload(seq); err != nil {
+			return err
+		}
+	}
+	t.counts.Add(&before.Event, -1)
+	t.counts.Add(&after.Event, 1)
+	return nil
+}
+
+func (t *tx) updateEvent(r *record) error {
+	state := stateOf(&r.Event)
+	return t.c.exec(`UPDATE event SET type = ?, subject = ?, state = ?, reason = ?, ended_at = ?, size = ?, key = ?, checksum = ? WHERE seq = ?`,
+		r.Type, r.Subject, state, r.Reason, r.EndedAt, r.Size, keyNumber(r.Key), eventChecksum(r, state), r.seq)
+}
+
+// putDelivery executes an INSERT or an UPDATE of a delivery's row.
+func (t *tx) putDelivery(text string, seq int64, d *policy.Delivery) error {
+	upstream, err := t.upstream(d.Upstream)
+	if err != nil {
+		return err
+	}
+	state, history := deliveryState(d), policy.AppendHistory([]byte{}, d.History)
+	return t.c.exec(text, state, d.Due, int64(d.Attempts), int64(d.Used), history, deliveryChecksum(seq, upstream, state, d, history), seq, upstream)
+}
+
+func (t *tx) deleteDelivery(seq int64, name string) error {
+	upstream, err := t.upstream(name)
+	if err != nil {
+		return err
+	}
+	return t.c.exec(`DELETE FROM delivery WHERE seq = ? AND upstream = ?`, seq, upstream)
+}
+
+func (t *tx) deletePayload(seq int64) error {
+	t.freed = true
+	return t.c.exec(`DELETE FROM payload WHERE seq = ?`, seq)
+}
+
+// delete deletes an event, and its id is forgotten.
+func (t *tx) delete(r *record) error {
+	if err := t.deleteNames(r); err != nil {
+		return err
+	}
+	if err := t.deletePayload(r.seq); err != nil {
+		return err
+	}
+	if err := t.c.exec(`DELETE FROM delivery WHERE seq = ?`, r.seq); err != nil {
+		return err
+	}
+	if err := t.c.exec(`DELETE FROM event WHERE seq = ?`, r.seq); err != nil {
+		return err
+	}
+	t.counts.Add(&r.Event, -1)
+	return nil
+}
+
+// change loads an event, applies a change and writes it. The event is deleted where
+// change returns false.
+func (t *tx) change(seq int64, change func(r *record) (keep bool)) error {
+	after, err := t.load(seq)
+	if err != nil || after == nil {
+		return err
+	}
+	before := &record{seq: seq, Event: *after.Clone()}
+	if !change(after) {
+		return t.delete(before)
+	}
+	return t.update(before, after)
+}
+
+// begin begins a transaction.
+func (q *Queue) begin() (*tx, error) {
+	if err := q.usable(); err != nil {
+		return nil, err
+	}
+	if err := q.writing.exec(`BEGIN IMMEDIATE`); err != nil {
+		return nil, fmt.Errorf("beginning a transaction in %s: %w", q.path, err)
+	}
+	age, now := q.age.Now(q.now(), q.elapsed())
+	return &tx{
+		q: q, c: q.writing, now: policy.Nanos(now), age: policy.Nanos(age), settings: *q.settings.Load(),
+		counts: make(policy.Counts), lastSeq: q.lastSeq, upstreams: make(map[string]int64), ids: make(map[string]int64),
+	}, nil
+}
+
+// commit makes the transaction durable and publishes it. After an error nothing of it
+// remains.
+func (q *Queue) commit(t *tx) error {
+	counts := q.counts().Plus(t.counts)
+	coded, err := counts.MarshalJSON()
+	if err == nil {
+		err = t.c.exec(`UPDATE meta SET used_at = max(used_at, ?), counts = ?`, t.age, string(coded))
+	}
+	if err == nil {
+		err = q.fault(beforeCommit)
+	}
+	if err == nil {
+		err = t.c.exec(`COMMIT`)
+	}
+	if err != nil {
+		q.rollback(t)
+		return fmt.Errorf("writing to %s: %w", q.path, err)
+	}
+	q.lastSeq = t.lastSeq
+	q.current.Store(&counts)
+	q.freed = q.freed || t.freed
+	for _, f := range t.published {
+		f()
+	}
+	if t.counts.Bytes() < 0 {
+		q.writer.Unpark()
+	}
+	return nil
+}
+
+// rollback ends a transaction of which nothing is to remain. After some errors SQLite
+// has done so itself, and the error of the second time says nothing.
+func (q *Queue) rollback(*tx) { _ = q.writing.exec(`ROLLBACK`) }
