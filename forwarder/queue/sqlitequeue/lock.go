@@ -1,0 +1,173 @@
+package sqlitequeue
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+const (
+	lockSuffix = ".lock"
+	lockPoll   = 20 * time.Millisecond
+)
+
+// errNoLock says that the lock file can neither be opened nor made: the
+// directory or the file system is read-only, or belongs to another user. A
+// gateway must not start then. A command that only reads a copy may go on, since
+// a gateway that owns the database writes its lock file there; it then has to
+// open the database as immutable, which makes no side files either.
+var errNoLock = errors.New("the lock file cannot be opened")
+
+// A fileLock is the exclusive right of one process to a database.
+//
+// SQLite's own locks do not give that: in WAL mode any number of processes may
+// have a database open, and each would deliver what waits. The lock is on a file
+// of its own, which is never removed: two processes that each lock a file that
+// the other removes would both believe to be alone.
+type fileLock struct {
+	path string // of the database
+	file *os.File
+}
+
+// lockPath acquires the lock of a database. It waits up to wait for a
+// predecessor that is shutting down, and then returns an error that wraps
+// queue.ErrBusy and names the other process where the lock file does. Where there
+// can be no lock the error wraps errNoLock.
+//
+// The kernel releases the lock of a process that dies.
+func lockPath(path string, wait time.Duration) (*fileLock, error) {
+	l := &fileLock{path: path}
+	for deadline := time.Now().Add(wait); ; {
+		err := l.acquire()
+		left := time.Until(deadline)
+		if err == nil {
+			return l, nil
+		}
+		if !errors.Is(err, queue.ErrBusy) || left <= 0 {
+			return nil, err
+		}
+		time.Sleep(min(lockPoll, left))
+	}
+}
+
+// renew acquires the lock again if somebody has removed or replaced the lock
+// file. It returns an error that wraps queue.ErrBusy if another process has
+// locked the new one: from then on there are two owners.
+func (l *fileLock) renew() error {
+	same, err := l.named(l.file)
+	if same || err != nil {
+		return err
+	}
+	old := l.file
+	if err := l.acquire(); err != nil {
+		return err
+	}
+	return old.Close()
+}
+
+// unlock releases the lock. The lock file stays, without the process's number.
+func (l *fileLock) unlock() error {
+	_ = l.file.Truncate(0) // the number is for an error text only
+	return l.file.Close()
+}
+
+// acquire locks the lock file without waiting.
+func (l *fileLock) acquire() error {
+	for {
+		f, err := openLock(l.path + lockSuffix)
+		if err != nil {
+			return fmt.Errorf("locking %s: %w", l.path, err)
+		}
+		named, err := l.try(f)
+		if named && err == nil {
+			l.file = f
+			l.sign()
+			return nil
+		}
+		_ = f.Close()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// try locks f and reports whether it still is the lock file, which may have been
+// removed since f was opened.
+func (l *fileLock) try(f *os.File) (named bool, err error) {
+	free, err := tryLock(f)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("locking %s: %w", l.path, err)
+	case !free:
+		return false, l.busy(f)
+	}
+	return l.named(f)
+}
+
+// openLock opens the lock file, and makes it where it is missing.
+func openLock(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		return f, nil
+	}
+	// A lock needs no right to write. On a read-only file system the lock file
+	// of a gateway elsewhere may still be locked.
+	if f, err := os.Open(name); err == nil {
+		return f, nil
+	}
+	if readOnly(err) {
+		err = fmt.Errorf("%w: %w", errNoLock, err)
+	}
+	return nil, err
+}
+
+// named reports whether the lock file's name still leads to f.
+func (l *fileLock) named(f *os.File) (bool, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	now, err := os.Stat(l.path + lockSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(info, now), err
+}
+
+// sign writes the process's number into the lock file, for the error that
+// another process shows. A full disk is no reason not to start.
+func (l *fileLock) sign() {
+	if l.file.Truncate(0) == nil {
+		_, _ = l.file.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
+	}
+}
+
+// busy returns the error of a lock that another process holds.
+func (l *fileLock) busy(f *os.File) error {
+	b := make([]byte, 20)
+	n, _ := f.ReadAt(b, 0)
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	return errInUse{path: l.path, pid: pid}
+}
+
+// errInUse is the error of a database that another process owns.
+type errInUse struct {
+	path string
+	pid  int // 0 if it is not known
+}
+
+func (e errInUse) Error() string {
+	s := e.path + " is in use by another process; stop that one or give this one another path"
+	if e.pid > 0 {
+		s += fmt.Sprintf(" (process %d)", e.pid)
+	}
+	return s
+}
+
+func (e errInUse) Unwrap() error { return queue.ErrBusy }

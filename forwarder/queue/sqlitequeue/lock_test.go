@@ -1,0 +1,169 @@
+package sqlitequeue
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+func mustLock(t *testing.T, path string) *fileLock {
+	t.Helper()
+	l, err := lockPath(path, 0)
+	mustNot(t, err)
+	return l
+}
+
+func wantInUse(t *testing.T, path string, pid int) {
+	t.Helper()
+	l, err := lockPath(path, 0)
+	want := fmt.Sprintf("%s is in use by another process; stop that one or give this one another path (process %d)", path, pid)
+	if !errors.Is(err, queue.ErrBusy) || err.Error() != want {
+		t.Fatalf("a second lock: %v, %v; want %q", l, err, want)
+	}
+}
+
+func TestLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	l := mustLock(t, path)
+	if info, err := os.Stat(path + lockSuffix); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the lock file: %v, %v", info.Mode(), err)
+	}
+	wantInUse(t, path, os.Getpid())
+	mustNot(t, l.unlock())
+	if info, err := os.Stat(path + lockSuffix); err != nil || info.Size() != 0 {
+		t.Errorf("the lock file after unlock: %v, %v; want an empty one", info, err)
+	}
+	mustNot(t, mustLock(t, path).unlock())
+}
+
+// An opening waits for a predecessor that is shutting down.
+func TestLockWaits(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	l := mustLock(t, path)
+	result := make(chan error)
+	go func() {
+		l, err := lockPath(path, time.Minute)
+		if err == nil {
+			err = l.unlock()
+		}
+		result <- err
+	}()
+	select {
+	case err := <-result:
+		t.Fatalf("did not wait: %v", err)
+	case <-time.After(3 * lockPoll):
+	}
+	mustNot(t, l.unlock())
+	mustNot(t, <-result)
+}
+
+// The lock is held against another process, which is named, and ends with it.
+func TestLockOfProcess(t *testing.T) {
+	if path := os.Getenv("SCRIBEGATE_TEST_LOCK"); path != "" {
+		if _, err := lockPath(path, 0); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println("locked")
+		select {}
+	}
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	child := exec.Command(os.Args[0], "-test.run=^TestLockOfProcess$")
+	child.Env = append(os.Environ(), "SCRIBEGATE_TEST_LOCK="+path)
+	out, err := child.StdoutPipe()
+	mustNot(t, err)
+	mustNot(t, child.Start())
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || line != "locked\n" {
+		t.Fatalf("the other process: %q, %v", line, err)
+	}
+	wantInUse(t, path, child.Process.Pid)
+	mustNot(t, child.Process.Kill())
+	l, err := lockPath(path, time.Minute)
+	mustNot(t, err)
+	_ = child.Wait()
+	mustNot(t, l.unlock())
+}
+
+// A lock file that is removed while it is locked gives nobody else the lock, as
+// soon as its owner looks.
+func TestLockFileRemoved(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	l := mustLock(t, path)
+	mustNot(t, l.renew())
+	wantInUse(t, path, os.Getpid())
+
+	mustNot(t, os.Remove(path+lockSuffix))
+	mustNot(t, l.renew())
+	wantInUse(t, path, os.Getpid())
+
+	mustNot(t, os.Remove(path+lockSuffix))
+	writeFile(t, path+lockSuffix, "77")
+	mustNot(t, l.renew())
+	wantInUse(t, path, os.Getpid())
+
+	mustNot(t, os.Remove(path+lockSuffix))
+	other := mustLock(t, path)
+	if err := l.renew(); !errors.Is(err, queue.ErrBusy) {
+		t.Errorf("another process has the new lock file: %v", err)
+	}
+	mustNot(t, other.unlock())
+	mustNot(t, l.renew())
+	mustNot(t, l.unlock())
+}
+
+// A lock file that is removed between opening and locking is not the lock.
+func TestLockFileRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	l := &fileLock{path: path}
+	for _, made := range []bool{false, true} {
+		f, err := openLock(path + lockSuffix)
+		mustNot(t, err)
+		mustNot(t, os.Remove(path+lockSuffix))
+		if made {
+			writeFile(t, path+lockSuffix, "")
+		}
+		if named, err := l.try(f); named || err != nil {
+			t.Errorf("a lock on a removed file: %t, %v", named, err)
+		}
+		mustNot(t, f.Close())
+	}
+	f, err := openLock(path + lockSuffix)
+	mustNot(t, err)
+	if named, err := l.try(f); !named || err != nil {
+		t.Errorf("the lock: %t, %v", named, err)
+	}
+	mustNot(t, f.Close())
+}
+
+func TestLockWithoutDirectory(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "absent", "queue.db")
+	if _, err := lockPath(path, time.Minute); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoLock) || !strings.Contains(err.Error(), path) {
+		t.Errorf("without a directory: %v", err)
+	}
+}
+
+func TestReadOnlyErrors(t *testing.T) {
+	t.Parallel()
+	for errno, want := range map[syscall.Errno]bool{syscall.EROFS: true, syscall.EACCES: true, syscall.EPERM: true, syscall.ENOSPC: false, syscall.ENOENT: false, syscall.EIO: false} {
+		if got := readOnly(&fs.PathError{Op: "open", Path: "queue.db.lock", Err: errno}); got != want {
+			t.Errorf("%v: %t", errno, got)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package sqlitequeue
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+const (
+	reserveSuffix = ".reserve"
+	reserveMax    = 8 << 20
+	reservePart   = 16 // at most this part of the file system
+)
+
+// errNoRoom says that there is too little free space for the reserve.
+var errNoRoom = errors.New("too little space is free")
+
+// A reserve is a file of allocated blocks beside the database. On a disk that
+// somebody else has filled it is deleted, so that the outcomes of deliveries can
+// be committed and the deliveries make room.
+//
+// SQLite reports a full disk as code 13 (FULL), a quota as 778 (IOERR_WRITE), and
+// one that has no room for the shared-memory file as 4874 (IOERR_SHMSIZE). It
+// then rolls back, and the same connection goes on when there is room. A settled
+// delivery that is committed alone takes 5 to 7 pages of WAL, so that 8 MiB last
+// for about 300 of them; with a checkpoint every 1,000 pages, which gives the
+// space of the WAL back, they last for ever: 10,000 of them took 4.2 MB at most,
+// in commits of 32 they took 4.7 MB, of 256 6.3 MB, of 1,024 8.8 MB.
+//
+// A checkpoint itself needs room for what the main file must grow by, which is at
+// most the WAL. If that is more than what is free, the checkpoint fails, and the
+// main file has then taken all of it: nothing can be committed any more. So the
+// WAL must not grow beyond half of the reserve before a checkpoint.
+type reserve struct {
+	path string
+	size int64
+
+	space    func(dir string) (free, total uint64, err error)
+	allocate func(f *os.File, size int64) error
+
+	mu      sync.Mutex
+	checked bool // this process has allocated the file's blocks
+}
+
+// newReserve returns the reserve of a database. It makes no file yet.
+func newReserve(path string, size int64) *reserve {
+	return &reserve{path: path + reserveSuffix, size: size, space: diskSpace, allocate: allocate}
+}
+
+// reserveSize returns how large a reserve is to be on a file system of so many
+// bytes.
+func reserveSize(total uint64) int64 {
+	return int64(min(reserveMax, total/reservePart))
+}
+
+// ensure makes the reserve's file if it is missing and at least as much again
+// stays free. It returns errNoRoom if not, and errors.ErrUnsupported where the
+// free space is not known.
+func (r *reserve) ensure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	there := r.exists()
+	if there && r.checked {
+		return nil
+	}
+	err := r.fill(there)
+	if err != nil {
+		err = fmt.Errorf("reserving %d bytes in %s: %w", r.size, r.path, err)
+	}
+	r.checked = err == nil
+	return err
+}
+
+// release deletes the reserve's file and reports whether there was one.
+func (r *reserve) release() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checked = false
+	// Truncated, it gives its blocks back even if another program, such as a
+	// backup, has it open.
+	_ = os.Truncate(r.path, 0)
+	if os.Remove(r.path) != nil {
+		return false
+	}
+	_ = syncDir(filepath.Dir(r.path))
+	return true
+}
+
+// held reports whether the reserve's file is there.
+func (r *reserve) held() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.exists()
+}
+
+func (r *reserve) exists() bool {
+	info, err := os.Lstat(r.path)
+	return err == nil && info.Mode().IsRegular() && info.Size() == r.size
+}
+
+// fill makes the file, or allocates the blocks of one that is there: a copied
+// one may have none.
+func (r *reserve) fill(there bool) (err error) {
+	if r.size <= 0 {
+		return errNoRoom
+	}
+	if !there {
+		if err := os.Remove(r.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		free, _, err := r.space(filepath.Dir(r.path))
+		if err != nil {
+			return err
+		}
+		if free/2 < uint64(r.size) {
+			return fmt.Errorf("%w: %d bytes", errNoRoom, free)
+		}
+	}
+	f, err := os.OpenFile(r.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	err = r.allocate(f, r.size)
+	if errors.Is(err, errors.ErrUnsupported) {
+		if err = nil; !there {
+			// Zeros would not take up blocks where the file system compresses.
+			_, err = io.CopyN(f, rand.Reader, r.size)
+		}
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err != nil {
+		_ = os.Remove(r.path)
+		return err
+	}
+	return syncDir(filepath.Dir(r.path))
+}

@@ -1,0 +1,150 @@
+package sqlitequeue
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const testReserve = 1 << 20
+
+// newTestReserve returns a reserve on a file system that has so much free.
+func newTestReserve(t *testing.T, free uint64) *reserve {
+	t.Helper()
+	r := newReserve(filepath.Join(t.TempDir(), "queue.db"), testReserve)
+	r.space = func(string) (uint64, uint64, error) { return free, 1 << 40, nil }
+	return r
+}
+
+// blocks returns how many bytes of a file are on the disk.
+func blocks(t *testing.T, name string) int64 {
+	t.Helper()
+	info, err := os.Stat(name)
+	mustNot(t, err)
+	return info.Sys().(*syscall.Stat_t).Blocks * 512
+}
+
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	r := newTestReserve(t, 2*testReserve)
+	if r.held() || r.release() {
+		t.Fatal("there is a reserve before it was made")
+	}
+	for range 2 {
+		mustNot(t, r.ensure())
+		info, err := os.Stat(r.path)
+		if err != nil || info.Size() != testReserve || info.Mode() != 0o600 || !r.held() {
+			t.Fatalf("the file: %v, %v, held %t", info, err, r.held())
+		}
+		if n := blocks(t, r.path); n < testReserve {
+			t.Fatalf("%d bytes are allocated", n)
+		}
+	}
+	if !strings.HasSuffix(r.path, "/queue.db.reserve") {
+		t.Error(r.path)
+	}
+	if !r.release() || r.held() || r.release() {
+		t.Error("release did not delete the file")
+	}
+	mustNot(t, r.ensure()) // again, when there is room
+	mustNot(t, os.Remove(r.path))
+	if r.held() {
+		t.Error("held after somebody else has removed the file")
+	}
+	mustNot(t, r.ensure())
+}
+
+func TestReserveLeavesRoom(t *testing.T) {
+	t.Parallel()
+	r := newTestReserve(t, 2*testReserve-1)
+	if err := r.ensure(); !errors.Is(err, errNoRoom) || r.held() {
+		t.Errorf("ensure with too little room: %v, held %t", err, r.held())
+	}
+	r = newReserve(filepath.Join(t.TempDir(), "queue.db"), reserveSize(10)) // nothing
+	if err := r.ensure(); !errors.Is(err, errNoRoom) || r.held() {
+		t.Errorf("ensure of nothing: %v, held %t", err, r.held())
+	}
+}
+
+// A copy of the file may have no blocks, or another size.
+func TestReserveHollow(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int64{0, 1, testReserve, 3 * testReserve} {
+		r := newTestReserve(t, 2*testReserve)
+		writeFile(t, r.path, "")
+		mustNot(t, os.Truncate(r.path, size))
+		mustNot(t, r.ensure())
+		info, err := os.Stat(r.path)
+		mustNot(t, err)
+		if n := blocks(t, r.path); info.Size() != testReserve || n < testReserve {
+			t.Errorf("a file of %d bytes became one of %d with %d allocated", size, info.Size(), n)
+		}
+	}
+}
+
+// A file system without allocation gets the bytes written.
+func TestReserveWritten(t *testing.T) {
+	t.Parallel()
+	r := newTestReserve(t, 2*testReserve)
+	r.allocate = func(*os.File, int64) error { return syscall.EOPNOTSUPP }
+	for range 2 {
+		r.checked = false
+		mustNot(t, r.ensure())
+		if n := blocks(t, r.path); n < testReserve || !r.held() {
+			t.Errorf("%d bytes are allocated, held %t", n, r.held())
+		}
+	}
+}
+
+// What the system refuses is an error that names the file, and leaves none.
+func TestReserveRefused(t *testing.T) {
+	t.Parallel()
+	for _, errno := range []syscall.Errno{syscall.EDQUOT, syscall.ENOSPC, syscall.EROFS, syscall.EIO} {
+		r := newTestReserve(t, 2*testReserve)
+		r.allocate = func(*os.File, int64) error { return errno }
+		if err := r.ensure(); !errors.Is(err, errno) || !strings.Contains(err.Error(), r.path) {
+			t.Errorf("%v: ensure: %v", errno, err)
+		}
+		if _, err := os.Stat(r.path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v: a file is left: %v", errno, err)
+		}
+	}
+	r := newTestReserve(t, 2*testReserve)
+	r.space = func(string) (uint64, uint64, error) { return 0, 0, syscall.EACCES }
+	if err := r.ensure(); !errors.Is(err, syscall.EACCES) {
+		t.Errorf("statfs is refused: %v", err)
+	}
+	r = newReserve(filepath.Join(t.TempDir(), "absent", "queue.db"), testReserve)
+	if err := r.ensure(); err == nil || r.held() || r.release() {
+		t.Errorf("without a directory: %v", err)
+	}
+	r = newTestReserve(t, 2*testReserve)
+	mustNot(t, os.MkdirAll(filepath.Join(r.path, "x"), 0o700))
+	if err := r.ensure(); err == nil || r.held() || r.release() {
+		t.Errorf("a directory in its place: %v", err)
+	}
+}
+
+func TestReserveSize(t *testing.T) {
+	t.Parallel()
+	for total, want := range map[uint64]int64{0: 0, 1600: 100, 64 << 20: 4 << 20, 128 << 20: 8 << 20, 1 << 50: 8 << 20, 1<<64 - 1: 8 << 20} {
+		if got := reserveSize(total); got != want {
+			t.Errorf("reserveSize(%d) = %d, want %d", total, got, want)
+		}
+	}
+}
+
+func TestDiskSpace(t *testing.T) {
+	t.Parallel()
+	free, total, err := diskSpace(t.TempDir())
+	if err != nil || total == 0 || free > total {
+		t.Errorf("diskSpace = %d, %d, %v", free, total, err)
+	}
+	if _, _, err := diskSpace(filepath.Join(t.TempDir(), "absent")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a directory that is not there: %v", err)
+	}
+}

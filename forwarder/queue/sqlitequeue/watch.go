@@ -1,0 +1,235 @@
+package sqlitequeue
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	walSuffix = "-wal"
+
+	// watchWait is how long a check waits for the file system.
+	watchWait = 2 * time.Second
+)
+
+// The ways in which a file can change under the process that has it open.
+var (
+	errRemoved   = errors.New("was removed while in use")
+	errReplaced  = errors.New("was replaced while in use")
+	errTruncated = errors.New("was truncated while in use")
+
+	// errOverwritten says that the main file has been written to by another
+	// process, such as cp. It wraps errReplaced.
+	errOverwritten = fmt.Errorf("was written to by another process while in use, and so %w", errReplaced)
+)
+
+// A watch detects what happens to the main file and the WAL from outside while
+// they are in use. SQLite itself does not: its commits go to the WAL, and succeed
+// although the main file is empty, replaced or gone, since it reads the pages
+// that it needs from its cache or never. What each case does (cache 8 MiB, main
+// file 20 MB):
+//
+//   - The main file truncated, or overwritten with garbage: reading returns 11
+//     (CORRUPT) as soon as a page is not in the cache; 20 of 20 stores succeed. A
+//     checkpoint returns 11 only if the main file would grow by much more than
+//     the WAL holds; otherwise it succeeds and writes its pages into the foreign
+//     content.
+//   - Overwritten in place by an older copy: the same, and a checkpoint puts new
+//     pages between the old ones. Neither can be read then.
+//   - Removed, or replaced by rename: everything works on, on a file without a
+//     name. At the end of the process all of it is gone.
+//   - The WAL truncated: reading and writing return 522 (IOERR_SHORT_READ) at
+//     once, or 26 (NOTADB) and 11 if it was overwritten; a checkpoint then writes
+//     the garbage to the main file, since it verifies nothing.
+//   - The WAL removed or replaced: everything works on without its name. A
+//     checkpoint brings all of it to the main file; a kill before loses it.
+//   - The shared-memory file removed: nothing happens. Truncated: all calls return
+//     8714 (IOERR_IN_PAGE) until the connections are opened anew, which loses
+//     nothing. Overwritten: some reads return old content or 11; a write repairs it.
+//
+// Nothing hangs in any of them. Closing the last connection is a checkpoint,
+// except where the main file's name leads to another file: so after a truncated
+// or overwritten main file the connections must be closed without one.
+//
+// The WAL of the file before must not stay beside a restored one: SQLite cannot
+// know that they do not belong together, and puts its pages into it.
+//
+// A watch uses stat only. To open the database and close it again would release
+// the locks that SQLite holds on it, except where they are OFD locks.
+type watch struct {
+	path string
+	stat func(name string) (fs.FileInfo, error)
+
+	mu      sync.Mutex
+	main    fs.FileInfo
+	wal     fs.FileInfo // nil if there is none
+	changes int         // counts note and writing
+	own     bool        // this process is writing the main file
+	running *look
+}
+
+// A look is what the two names lead to at one moment.
+type look struct {
+	began   time.Time
+	done    chan struct{}
+	changes int // of the watch when it began
+
+	main, wal       fs.FileInfo
+	mainErr, walErr error
+}
+
+// newWatch returns a watch of a database as it is now.
+func newWatch(path string) (*watch, error) {
+	w := &watch{path: path, stat: os.Stat}
+	if err := w.note(); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// writing says that this process is about to write the main file or to shorten
+// the WAL, in a checkpoint or with a vacuum. Until the next note, check compares
+// only which files the names lead to.
+func (w *watch) writing() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.own = true
+	w.changes++
+}
+
+// note makes the files' present sizes and times those that check expects. The
+// engine calls it after each write of its own to the main file, also after one
+// that failed. If the names lead to other files than before, it notes nothing and
+// returns the same error as check.
+func (w *watch) note() error {
+	l := w.look()
+	if l == nil {
+		return w.unanswered()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.sameFiles(l); err != nil {
+		return err
+	}
+	w.main, w.wal = l.main, l.wal
+	w.own = false
+	w.changes++
+	return nil
+}
+
+// check returns nil while the files are as the engine has left them, and
+// otherwise an error that wraps errRemoved, errReplaced or errTruncated and says
+// what to do. It returns within 2 s, whatever the file system does.
+func (w *watch) check() error {
+	for {
+		l := w.look()
+		if l == nil {
+			return w.unanswered()
+		}
+		if err, ok := w.judge(l); ok {
+			return err
+		}
+	}
+}
+
+// judge returns the result of a check, or false if the engine has written the
+// files since the look began.
+func (w *watch) judge(l *look) (error, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l.changes != w.changes {
+		return nil, false
+	}
+	if err := w.sameFiles(l); err != nil {
+		return err, true
+	}
+	if !w.own {
+		switch {
+		case l.main.Size() < w.main.Size():
+			return w.lost(errTruncated), true
+		case l.main.Size() != w.main.Size(), !l.main.ModTime().Equal(w.main.ModTime()):
+			return w.lost(errOverwritten), true
+		case w.wal != nil && l.wal.Size() < w.wal.Size():
+			return w.lostWAL(errTruncated), true
+		}
+		w.wal = l.wal // it grows with every commit, and a checkpoint alone shortens it
+	}
+	return nil, true
+}
+
+// sameFiles returns an error if a name leads to another file than before.
+func (w *watch) sameFiles(l *look) error {
+	switch {
+	case errors.Is(l.mainErr, fs.ErrNotExist):
+		return w.lost(errRemoved)
+	case l.mainErr != nil:
+		return fmt.Errorf("inspecting the queue file: %w", l.mainErr)
+	case w.main != nil && !os.SameFile(w.main, l.main):
+		return w.lost(errReplaced)
+	case l.walErr != nil && !errors.Is(l.walErr, fs.ErrNotExist):
+		return fmt.Errorf("inspecting the queue file's WAL: %w", l.walErr)
+	case w.wal == nil:
+		return nil
+	case l.walErr != nil:
+		return w.lostWAL(errRemoved)
+	case !os.SameFile(w.wal, l.wal):
+		return w.lostWAL(errReplaced)
+	}
+	return nil
+}
+
+func (w *watch) lost(how error) error {
+	return fmt.Errorf("the queue file %s %w; restore it from a backup, the gateway goes on by itself then", w.path, how)
+}
+
+func (w *watch) lostWAL(how error) error {
+	return fmt.Errorf("the file %s%s %w; it holds the newest events: no other program may change the files beside the queue file", w.path, walSuffix, how)
+}
+
+func (w *watch) unanswered() error {
+	return fmt.Errorf("inspecting the queue file %s: the file system has not answered for %v", w.path, watchWait)
+}
+
+// look returns a look that began after the call, or nil if the file system does
+// not answer in time. There is never more than one goroutine that waits for the
+// file system: callers that find one wait for it, and then share the next.
+func (w *watch) look() *look {
+	called := time.Now()
+	for {
+		l, mine := w.begin()
+		timeout := time.NewTimer(min(time.Until(called.Add(watchWait)), time.Until(l.began.Add(watchWait))))
+		select {
+		case <-l.done:
+			timeout.Stop()
+			if mine || !l.began.Before(called) {
+				return l
+			}
+		case <-timeout.C:
+			return nil
+		}
+	}
+}
+
+// begin returns the look that runs, or starts one.
+func (w *watch) begin() (l *look, mine bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running != nil {
+		return w.running, false
+	}
+	l = &look{began: time.Now(), done: make(chan struct{}), changes: w.changes}
+	w.running = l
+	go func() {
+		l.main, l.mainErr = w.stat(w.path)
+		l.wal, l.walErr = w.stat(w.path + walSuffix)
+		w.mu.Lock()
+		w.running = nil
+		w.mu.Unlock()
+		close(l.done)
+	}()
+	return l, true
+}

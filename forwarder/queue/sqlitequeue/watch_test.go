@@ -1,0 +1,291 @@
+package sqlitequeue
+
+import (
+	"database/sql/driver"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+// past is a time at which nothing in a test is written.
+var past = time.Date(2020, 1, 2, 3, 4, 5, 6, time.UTC)
+
+// newTestWatch returns a watch of two files of 100 bytes.
+func newTestWatch(t *testing.T) *watch {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	for _, name := range []string{path, path + walSuffix} {
+		writeFile(t, name, strings.Repeat("x", 100))
+		mustNot(t, os.Chtimes(name, past, past))
+	}
+	w, err := newWatch(path)
+	mustNot(t, err)
+	mustNot(t, w.check())
+	return w
+}
+
+func replaceFile(t *testing.T, name string) {
+	t.Helper()
+	writeFile(t, name+".new", strings.Repeat("x", 100))
+	mustNot(t, os.Chtimes(name+".new", past, past))
+	mustNot(t, os.Rename(name+".new", name))
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		do   func(t *testing.T, path string)
+		main error // what it is for the main file, and for the WAL
+		wal  error
+	}{
+		{"nothing", func(*testing.T, string) {}, nil, nil},
+		{"removed", func(t *testing.T, p string) { mustNot(t, os.Remove(p)) }, errRemoved, errRemoved},
+		{"moved", func(t *testing.T, p string) { mustNot(t, os.Rename(p, p+".old")) }, errRemoved, errRemoved},
+		{"replaced", replaceFile, errReplaced, errReplaced},
+		{"removed and made", func(t *testing.T, p string) {
+			mustNot(t, os.Rename(p, p+".old"))
+			writeFile(t, p, "")
+		}, errReplaced, errReplaced},
+		{"emptied", func(t *testing.T, p string) { mustNot(t, os.Truncate(p, 0)) }, errTruncated, errTruncated},
+		{"cut short", func(t *testing.T, p string) { mustNot(t, os.Truncate(p, 99)) }, errTruncated, errTruncated},
+		{"overwritten by a shorter one", func(t *testing.T, p string) { writeFile(t, p, "x") }, errTruncated, errTruncated},
+		{"overwritten", func(t *testing.T, p string) { writeFile(t, p, strings.Repeat("y", 100)) }, errOverwritten, nil},
+		{"overwritten by a longer one", func(t *testing.T, p string) { writeFile(t, p, strings.Repeat("y", 200)) }, errOverwritten, nil},
+	} {
+		for _, suffix := range []string{"", walSuffix} {
+			want := c.main
+			if suffix != "" {
+				want = c.wal
+			}
+			t.Run(c.name+suffix, func(t *testing.T) {
+				t.Parallel()
+				w := newTestWatch(t)
+				c.do(t, w.path+suffix)
+				for range 2 {
+					err := w.check()
+					if !errors.Is(err, want) || want == nil && err != nil {
+						t.Fatalf("check = %v, want %v", err, want)
+					}
+					if err != nil && !strings.Contains(err.Error(), w.path+suffix+" was ") {
+						t.Errorf("%v does not name the file", err)
+					}
+					if err != nil && suffix == "" && !strings.Contains(err.Error(), "restore it from a backup") {
+						t.Errorf("%v does not say what to do", err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// An overwritten file counts as a replaced one for a caller that asks for that.
+func TestOverwrittenIsReplaced(t *testing.T) {
+	t.Parallel()
+	if !errors.Is(errOverwritten, errReplaced) || errors.Is(errReplaced, errOverwritten) {
+		t.Error("errOverwritten does not wrap errReplaced")
+	}
+}
+
+// What the engine itself changes is no error, once noted.
+func TestWatchNote(t *testing.T) {
+	t.Parallel()
+	w := newTestWatch(t)
+	checkpoint := func() {
+		mustNot(t, os.WriteFile(w.path, make([]byte, 300), 0o600))
+		mustNot(t, os.Truncate(w.path+walSuffix, 0))
+	}
+	w.writing()
+	checkpoint()
+	mustNot(t, w.check())
+	mustNot(t, w.note())
+	mustNot(t, w.check())
+
+	mustNot(t, os.Truncate(w.path, 200))
+	if err := w.check(); !errors.Is(err, errTruncated) {
+		t.Errorf("after a note: %v", err)
+	}
+	mustNot(t, w.note()) // a vacuum
+	mustNot(t, w.check())
+
+	// A file that was replaced while the engine wrote is found then, and is not
+	// noted.
+	w.writing()
+	replaceFile(t, w.path)
+	for _, err := range []error{w.check(), w.note(), w.check(), w.note()} {
+		if !errors.Is(err, errReplaced) {
+			t.Errorf("replaced while the engine wrote: %v", err)
+		}
+	}
+}
+
+// The WAL appears with the first commit and grows with each.
+func TestWatchGrowingWAL(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	writeFile(t, path, "x")
+	w, err := newWatch(path)
+	mustNot(t, err)
+	mustNot(t, w.check())
+	for _, size := range []int64{0, 100, 200} {
+		f, err := os.OpenFile(path+walSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+		mustNot(t, err)
+		mustNot(t, errors.Join(f.Truncate(size), f.Close()))
+		mustNot(t, w.check())
+	}
+	mustNot(t, os.Truncate(path+walSuffix, 150))
+	if err := w.check(); !errors.Is(err, errTruncated) {
+		t.Errorf("cut short after growing: %v", err)
+	}
+	mustNot(t, os.Remove(path+walSuffix))
+	if err := w.check(); !errors.Is(err, errRemoved) {
+		t.Errorf("removed after growing: %v", err)
+	}
+}
+
+func TestWatchWithoutFile(t *testing.T) {
+	t.Parallel()
+	if w, err := newWatch(filepath.Join(t.TempDir(), "queue.db")); w != nil || !errors.Is(err, errRemoved) {
+		t.Errorf("newWatch = %v, %v", w, err)
+	}
+	w := newTestWatch(t)
+	for _, suffix := range []string{"", walSuffix} {
+		w.stat = func(name string) (fs.FileInfo, error) {
+			if name == w.path+suffix {
+				return nil, fs.ErrPermission
+			}
+			return os.Stat(name)
+		}
+		if err := w.check(); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("stat of %q is refused: %v", suffix, err)
+		}
+	}
+}
+
+// A file system that does not answer holds a check up for 2 s, and one goroutine.
+func TestWatchHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTestWatch(t)
+		var mu sync.Mutex
+		calls := 0
+		hang := make(chan struct{})
+		w.stat = func(name string) (fs.FileInfo, error) {
+			mu.Lock()
+			calls++
+			mu.Unlock()
+			<-hang
+			return os.Stat(name)
+		}
+		began := time.Now()
+		errs := make(chan error)
+		for range 3 {
+			go func() { errs <- w.check() }()
+		}
+		for range 3 {
+			if err := <-errs; err == nil || !strings.Contains(err.Error(), "has not answered") {
+				t.Errorf("check: %v", err)
+			}
+		}
+		if d := time.Since(began); d != watchWait {
+			t.Errorf("check took %v", d)
+		}
+		if err := errors.Join(w.check(), w.note()); err == nil || time.Since(began) != watchWait {
+			t.Errorf("a check after that: %v after %v", err, time.Since(began)) // does not wait again
+		}
+		if calls != 1 {
+			t.Errorf("%d calls hang", calls)
+		}
+		close(hang)
+		synctest.Wait()
+		mustNot(t, w.check())
+	})
+}
+
+// A check that began before the engine wrote is not held against what it wrote.
+func TestWatchBesideEngine(t *testing.T) {
+	t.Parallel()
+	w := newTestWatch(t)
+	stop := make(chan struct{})
+	var checks sync.WaitGroup
+	for range 2 {
+		checks.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := w.check(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 50 {
+		w.writing()
+		writeFile(t, w.path, strings.Repeat("x", 1+i%7*100))
+		mustNot(t, os.Truncate(w.path+walSuffix, int64(i%5*100)))
+		mustNot(t, w.note())
+	}
+	close(stop)
+	checks.Wait()
+}
+
+// SQLite in WAL mode writes the main file in a checkpoint only: what check takes
+// for somebody else's writing is never its own.
+func TestWatchOfDatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "queue.db")
+	connect := func() driver.Conn {
+		t.Helper()
+		c, err := (&sqlite.Driver{}).Open("file:" + path)
+		mustNot(t, err)
+		return c
+	}
+	c := connect()
+	run := func(c driver.Conn, queries ...string) {
+		t.Helper()
+		for _, q := range queries {
+			_, err := c.(driver.ExecerContext).ExecContext(t.Context(), q, nil)
+			mustNot(t, err)
+		}
+	}
+	run(c, "PRAGMA wal_autocheckpoint=0", "PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL", "PRAGMA secure_delete=ON",
+		"CREATE TABLE event(seq INTEGER PRIMARY KEY, sealed BLOB)", "PRAGMA wal_checkpoint(TRUNCATE)")
+	mustNot(t, os.Chtimes(path, past, past)) // so that a write shows however coarse the clock is
+	w, err := newWatch(path)
+	mustNot(t, err)
+	many := "INSERT INTO event(sealed) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<300) SELECT randomblob(1700) FROM n"
+	for i := range 2 {
+		run(c, many, "UPDATE event SET sealed=NULL WHERE seq%3=0", "DELETE FROM event WHERE seq%5<4", "PRAGMA incremental_vacuum(100)", "PRAGMA quick_check")
+		reader := connect()
+		run(reader, "SELECT count(*) FROM event", "VACUUM INTO '"+filepath.Join(dir, "copy"+string(rune('0'+i)))+"'")
+		mustNot(t, reader.Close())
+		mustNot(t, w.check())
+		for _, mode := range []string{"PASSIVE", "TRUNCATE"} {
+			w.writing()
+			run(c, "PRAGMA wal_checkpoint("+mode+")")
+			mustNot(t, w.check())
+			mustNot(t, w.note())
+			mustNot(t, w.check())
+		}
+	}
+	run(c, many)
+	mustNot(t, w.check())
+	run(c, "PRAGMA wal_checkpoint(PASSIVE)") // not announced: as if another process had written
+	if err := w.check(); !errors.Is(err, errOverwritten) {
+		t.Errorf("after a checkpoint that was not announced: %v", err)
+	}
+	mustNot(t, c.Close())
+}
