@@ -36,6 +36,7 @@ type Store struct {
 	ctx   context.Context //nolint:containedctx // it ends the wait, and with it the store
 	cause error           // why it still waits; guarded by the writer's mutex
 	done  chan error      // holds one
+	tried bool            // the writer's: it has failed once
 }
 
 // An Outcome is the outcome of an attempt that waits to be recorded.

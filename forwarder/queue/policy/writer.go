@@ -31,6 +31,11 @@ type Commits interface {
 	// Duplicate and Full of the stores.
 	Commit(b *Batch) error
 
+	// Known reports whether an event that could not be stored is in the store
+	// already, where that can be read: such a store is a duplicate, whatever state the
+	// disk is in.
+	Known(s *Store) bool
+
 	// Lost is called for an outcome that cannot be recorded, now or later, since
 	// what it needs is damaged.
 	Lost(o *Outcome, err error)
@@ -328,6 +333,13 @@ func (w *Writer) commit(b *Batch) {
 		w.commits.Lost(b.Outcomes[0], err)
 		b.Outcomes = nil
 	}
+	b.Stores = slices.DeleteFunc(b.Stores, func(s *Store) bool {
+		s.Duplicate = !s.tried && w.commits.Known(s)
+		if s.tried = true; s.Duplicate {
+			s.done <- nil
+		}
+		return s.Duplicate
+	})
 	w.backoff = min(max(firstBackoff, 2*w.backoff), maxBackoff)
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -151,6 +151,16 @@ func (t *tx) settle(o *policy.Outcome) error {
 	return nil
 }
 
+// Known implements policy.Commits.
+func (q *Queue) Known(s *policy.Store) bool {
+	known, err := find(q.ctx, q.writing, q.upstreams, s.Event.ID)
+	if err != nil || known == nil {
+		return false
+	}
+	age, _ := q.age.Now(q.now(), q.elapsed())
+	return known.Duplicate(policy.Nanos(age), *q.settings.Load())
+}
+
 // Lost implements policy.Commits. The lease goes on to the end of the process, so that
 // a delivery that cannot be read is attempted no more.
 func (q *Queue) Lost(o *policy.Outcome, err error) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 )
 
 // applicationID marks a database as one of ours: "Scgt".
@@ -56,28 +57,28 @@ func (o *Options) complete() {
 // a file that was there.
 func Open(o Options) (_ *Queue, err error) {
 	o.complete()
-	path, err := ResolvePath(o.Path)
+	path, err := disk.ResolvePath(o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	if err := makeDir(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("making the directory of %s: %w", path, err)
-	}
-	if err := refuseNetwork(filepath.Dir(path)); err != nil {
+	if err := disk.RefuseNetwork(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
-	lock, err := lockPath(path, lockWait)
+	if err := disk.MakeDir(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("making the directory of %s: %w", path, err)
+	}
+	lock, err := disk.Lock(path, lockWait)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, lock.unlock())
+			err = errors.Join(err, lock.Unlock())
 		}
 	}()
 	q := &Queue{
 		path: path, options: o, now: o.Now, elapsed: o.Elapsed, leases: &leases{byName: make(map[string]*lease)},
-		recent: newRecent(), resealing: make(chan struct{}, 1), release: lock.unlock,
+		recent: newRecent(), resealing: make(chan struct{}, 1), release: lock.Unlock,
 	}
 	q.settings.Store(&o.Settings)
 	q.ctx, q.cancel = context.WithCancel(context.Background())
@@ -180,7 +181,7 @@ func create(path string) (err error) {
 	if err := os.Rename(temp.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return disk.SyncDir(dir)
 }
 
 func newIdentity() []byte {
@@ -327,9 +328,9 @@ func inUse(path string) bool {
 	if _, err := os.Stat(path); err != nil {
 		return false
 	}
-	lock, err := lockPath(path, 0)
+	lock, err := disk.Lock(path, 0)
 	if err == nil {
-		_ = lock.unlock()
+		_ = lock.Unlock()
 	}
 	return errors.Is(err, queue.ErrBusy)
 }
@@ -344,3 +345,7 @@ func (q *Queue) shut() error {
 	}
 	return errors.Join(err, q.disconnect())
 }
+
+// ResolvePath returns the path of the store that a configured path leads to: absolute,
+// with all links resolved.
+func ResolvePath(path string) (string, error) { return disk.ResolvePath(path) }

@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"errors"
@@ -18,16 +18,16 @@ const (
 
 // The ways in which a file can change under the process that has it open.
 var (
-	errRemoved   = errors.New("was removed while in use")
-	errReplaced  = errors.New("was replaced while in use")
-	errTruncated = errors.New("was truncated while in use")
+	ErrRemoved   = errors.New("was removed while in use")
+	ErrReplaced  = errors.New("was replaced while in use")
+	ErrTruncated = errors.New("was truncated while in use")
 
-	// errOverwritten says that the main file has been written to by another
-	// process, such as cp. It wraps errReplaced.
-	errOverwritten = fmt.Errorf("was written to by another process while in use, and so %w", errReplaced)
+	// ErrOverwritten says that the main file has been written to by another
+	// process, such as cp. It wraps ErrReplaced.
+	ErrOverwritten = fmt.Errorf("was written to by another process while in use, and so %w", ErrReplaced)
 )
 
-// A watch detects what happens to the main file and the WAL from outside while
+// A Watch detects what happens to the main file and the WAL from outside while
 // they are in use. SQLite itself does not: its commits go to the WAL, and succeed
 // although the main file is empty, replaced or gone, since it reads the pages
 // that it needs from its cache or never. What each case does (cache 8 MiB, main
@@ -58,9 +58,9 @@ var (
 // The WAL of the file before must not stay beside a restored one: SQLite cannot
 // know that they do not belong together, and puts its pages into it.
 //
-// A watch uses stat only. To open the database and close it again would release
+// A Watch uses stat only. To open the database and close it again would release
 // the locks that SQLite holds on it, except where they are OFD locks.
-type watch struct {
+type Watch struct {
 	path string
 	stat func(name string) (fs.FileInfo, error)
 
@@ -82,30 +82,30 @@ type look struct {
 	mainErr, walErr error
 }
 
-// newWatch returns a watch of a database as it is now.
-func newWatch(path string) (*watch, error) {
-	w := &watch{path: path, stat: os.Stat}
-	if err := w.note(); err != nil {
+// NewWatch returns a watch of a database as it is now.
+func NewWatch(path string) (*Watch, error) {
+	w := &Watch{path: path, stat: os.Stat}
+	if err := w.Note(); err != nil {
 		return nil, err
 	}
 	return w, nil
 }
 
-// writing says that this process is about to write the main file or to shorten
+// Writing says that this process is about to write the main file or to shorten
 // the WAL, in a checkpoint or with a vacuum. Until the next note, check compares
 // only which files the names lead to.
-func (w *watch) writing() {
+func (w *Watch) Writing() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.own = true
 	w.changes++
 }
 
-// note makes the files' present sizes and times those that check expects. The
+// Note makes the files' present sizes and times those that check expects. The
 // engine calls it after each write of its own to the main file, also after one
 // that failed. If the names lead to other files than before, it notes nothing and
 // returns the same error as check.
-func (w *watch) note() error {
+func (w *Watch) Note() error {
 	l := w.look()
 	if l == nil {
 		return w.unanswered()
@@ -121,10 +121,10 @@ func (w *watch) note() error {
 	return nil
 }
 
-// check returns nil while the files are as the engine has left them, and
-// otherwise an error that wraps errRemoved, errReplaced or errTruncated and says
+// Check returns nil while the files are as the engine has left them, and
+// otherwise an error that wraps ErrRemoved, ErrReplaced or ErrTruncated and says
 // what to do. It returns within 2 s, whatever the file system does.
-func (w *watch) check() error {
+func (w *Watch) Check() error {
 	for {
 		l := w.look()
 		if l == nil {
@@ -138,7 +138,7 @@ func (w *watch) check() error {
 
 // judge returns the result of a check, or false if the engine has written the
 // files since the look began.
-func (w *watch) judge(l *look) (error, bool) {
+func (w *Watch) judge(l *look) (error, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if l.changes != w.changes {
@@ -150,11 +150,11 @@ func (w *watch) judge(l *look) (error, bool) {
 	if !w.own {
 		switch {
 		case l.main.Size() < w.main.Size():
-			return w.lost(errTruncated), true
+			return w.lost(ErrTruncated), true
 		case l.main.Size() != w.main.Size(), !l.main.ModTime().Equal(w.main.ModTime()):
-			return w.lost(errOverwritten), true
+			return w.lost(ErrOverwritten), true
 		case w.wal != nil && l.wal.Size() < w.wal.Size():
-			return w.lostWAL(errTruncated), true
+			return w.lostWAL(ErrTruncated), true
 		}
 		w.wal = l.wal // it grows with every commit, and a checkpoint alone shortens it
 	}
@@ -162,42 +162,42 @@ func (w *watch) judge(l *look) (error, bool) {
 }
 
 // sameFiles returns an error if a name leads to another file than before.
-func (w *watch) sameFiles(l *look) error {
+func (w *Watch) sameFiles(l *look) error {
 	switch {
 	case errors.Is(l.mainErr, fs.ErrNotExist):
-		return w.lost(errRemoved)
+		return w.lost(ErrRemoved)
 	case l.mainErr != nil:
 		return fmt.Errorf("inspecting the queue file: %w", l.mainErr)
 	case w.main != nil && !os.SameFile(w.main, l.main):
-		return w.lost(errReplaced)
+		return w.lost(ErrReplaced)
 	case l.walErr != nil && !errors.Is(l.walErr, fs.ErrNotExist):
 		return fmt.Errorf("inspecting the queue file's WAL: %w", l.walErr)
 	case w.wal == nil:
 		return nil
 	case l.walErr != nil:
-		return w.lostWAL(errRemoved)
+		return w.lostWAL(ErrRemoved)
 	case !os.SameFile(w.wal, l.wal):
-		return w.lostWAL(errReplaced)
+		return w.lostWAL(ErrReplaced)
 	}
 	return nil
 }
 
-func (w *watch) lost(how error) error {
+func (w *Watch) lost(how error) error {
 	return fmt.Errorf("the queue file %s %w; restore it from a backup, the gateway goes on by itself then", w.path, how)
 }
 
-func (w *watch) lostWAL(how error) error {
+func (w *Watch) lostWAL(how error) error {
 	return fmt.Errorf("the file %s%s %w; it holds the newest events: no other program may change the files beside the queue file", w.path, walSuffix, how)
 }
 
-func (w *watch) unanswered() error {
+func (w *Watch) unanswered() error {
 	return fmt.Errorf("inspecting the queue file %s: the file system has not answered for %v", w.path, watchWait)
 }
 
 // look returns a look that began after the call, or nil if the file system does
 // not answer in time. There is never more than one goroutine that waits for the
 // file system: callers that find one wait for it, and then share the next.
-func (w *watch) look() *look {
+func (w *Watch) look() *look {
 	called := time.Now()
 	for {
 		l, mine := w.begin()
@@ -215,7 +215,7 @@ func (w *watch) look() *look {
 }
 
 // begin returns the look that runs, or starts one.
-func (w *watch) begin() (l *look, mine bool) {
+func (w *Watch) begin() (l *look, mine bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.running != nil {

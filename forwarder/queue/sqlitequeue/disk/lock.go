@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"errors"
@@ -17,32 +17,32 @@ const (
 	lockPoll   = 20 * time.Millisecond
 )
 
-// errNoLock says that the lock file can neither be opened nor made: the
+// ErrNoLock says that the lock file can neither be opened nor made: the
 // directory or the file system is read-only, or belongs to another user. A
 // gateway must not start then. A command that only reads a copy may go on, since
 // a gateway that owns the database writes its lock file there; it then has to
 // open the database as immutable, which makes no side files either.
-var errNoLock = errors.New("the lock file cannot be opened")
+var ErrNoLock = errors.New("the lock file cannot be opened")
 
-// A fileLock is the exclusive right of one process to a database.
+// A FileLock is the exclusive right of one process to a database.
 //
 // SQLite's own locks do not give that: in WAL mode any number of processes may
 // have a database open, and each would deliver what waits. The lock is on a file
 // of its own, which is never removed: two processes that each lock a file that
 // the other removes would both believe to be alone.
-type fileLock struct {
+type FileLock struct {
 	path string // of the database
 	file *os.File
 }
 
-// lockPath acquires the lock of a database. It waits up to wait for a
+// Lock acquires the lock of a database. It waits up to wait for a
 // predecessor that is shutting down, and then returns an error that wraps
 // queue.ErrBusy and names the other process where the lock file does. Where there
-// can be no lock the error wraps errNoLock.
+// can be no lock the error wraps ErrNoLock.
 //
 // The kernel releases the lock of a process that dies.
-func lockPath(path string, wait time.Duration) (*fileLock, error) {
-	l := &fileLock{path: path}
+func Lock(path string, wait time.Duration) (*FileLock, error) {
+	l := &FileLock{path: path}
 	for deadline := time.Now().Add(wait); ; {
 		err := l.acquire()
 		left := time.Until(deadline)
@@ -56,10 +56,10 @@ func lockPath(path string, wait time.Duration) (*fileLock, error) {
 	}
 }
 
-// renew acquires the lock again if somebody has removed or replaced the lock
+// Renew acquires the lock again if somebody has removed or replaced the lock
 // file. It returns an error that wraps queue.ErrBusy if another process has
 // locked the new one: from then on there are two owners.
-func (l *fileLock) renew() error {
+func (l *FileLock) Renew() error {
 	same, err := l.named(l.file)
 	if same || err != nil {
 		return err
@@ -71,14 +71,14 @@ func (l *fileLock) renew() error {
 	return old.Close()
 }
 
-// unlock releases the lock. The lock file stays, without the process's number.
-func (l *fileLock) unlock() error {
+// Unlock releases the lock. The lock file stays, without the process's number.
+func (l *FileLock) Unlock() error {
 	_ = l.file.Truncate(0) // the number is for an error text only
 	return l.file.Close()
 }
 
 // acquire locks the lock file without waiting.
-func (l *fileLock) acquire() error {
+func (l *FileLock) acquire() error {
 	for {
 		f, err := openLock(l.path + lockSuffix)
 		if err != nil {
@@ -99,7 +99,7 @@ func (l *fileLock) acquire() error {
 
 // try locks f and reports whether it still is the lock file, which may have been
 // removed since f was opened.
-func (l *fileLock) try(f *os.File) (named bool, err error) {
+func (l *FileLock) try(f *os.File) (named bool, err error) {
 	free, err := tryLock(f)
 	switch {
 	case err != nil:
@@ -122,13 +122,13 @@ func openLock(name string) (*os.File, error) {
 		return f, nil
 	}
 	if readOnly(err) {
-		err = fmt.Errorf("%w: %w", errNoLock, err)
+		err = fmt.Errorf("%w: %w", ErrNoLock, err)
 	}
 	return nil, err
 }
 
 // named reports whether the lock file's name still leads to f.
-func (l *fileLock) named(f *os.File) (bool, error) {
+func (l *FileLock) named(f *os.File) (bool, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return false, err
@@ -142,14 +142,14 @@ func (l *fileLock) named(f *os.File) (bool, error) {
 
 // sign writes the process's number into the lock file, for the error that
 // another process shows. A full disk is no reason not to start.
-func (l *fileLock) sign() {
+func (l *FileLock) sign() {
 	if l.file.Truncate(0) == nil {
 		_, _ = l.file.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
 	}
 }
 
 // busy returns the error of a lock that another process holds.
-func (l *fileLock) busy(f *os.File) error {
+func (l *FileLock) busy(f *os.File) error {
 	b := make([]byte, 20)
 	n, _ := f.ReadAt(b, 0)
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(b[:n])))

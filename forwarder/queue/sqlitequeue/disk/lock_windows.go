@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"errors"

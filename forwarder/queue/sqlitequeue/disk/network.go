@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"fmt"
@@ -42,12 +42,12 @@ var networkMagics = map[uint32]string{
 	0x01021997: "9P", 0x786f4256: "VirtualBox shared folder", 0xbacbacbc: "VMware shared folder",
 }
 
-// refuseNetwork returns an error if a directory lies on a network file system.
-func refuseNetwork(dir string) error {
+// RefuseNetwork returns an error if a directory lies on a network file system.
+func RefuseNetwork(dir string) error {
 	return refuseNetworkWith(dir, func() ([]byte, error) { return os.ReadFile("/proc/self/mountinfo") }, fileSystemMagic)
 }
 
-// refuseNetworkWith is refuseNetwork with the system's answers given by the
+// refuseNetworkWith is RefuseNetwork with the system's answers given by the
 // caller. The list of mounts comes first: it names the program behind a FUSE
 // mount, where statfs has one number for all, and a 9P server may report the
 // number of the file system that it serves.

@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"io/fs"
@@ -106,7 +106,7 @@ func TestMakeDir(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a", "b", "c")
 	for range 2 {
-		mustNot(t, makeDir(dir))
+		mustNot(t, MakeDir(dir))
 	}
 	for d := dir; filepath.Base(d) != "001"; d = filepath.Dir(d) {
 		if info, err := os.Stat(d); err != nil || info.Mode() != fs.ModeDir|0o700 {
@@ -114,10 +114,10 @@ func TestMakeDir(t *testing.T) {
 		}
 	}
 	writeFile(t, filepath.Join(dir, "file"), "")
-	if err := makeDir(filepath.Join(dir, "file", "x")); err == nil {
+	if err := MakeDir(filepath.Join(dir, "file", "x")); err == nil {
 		t.Error("a directory below a file was made")
 	}
-	if err := syncDir(filepath.Join(dir, "absent")); err == nil {
+	if err := SyncDir(filepath.Join(dir, "absent")); err == nil {
 		t.Error("a directory that is not there was synced")
 	}
 }

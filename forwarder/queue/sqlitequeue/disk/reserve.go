@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"crypto/rand"
@@ -17,10 +17,10 @@ const (
 	reservePart   = 16 // at most this part of the file system
 )
 
-// errNoRoom says that there is too little free space for the reserve.
-var errNoRoom = errors.New("too little space is free")
+// ErrNoRoom says that there is too little free space for the reserve.
+var ErrNoRoom = errors.New("too little space is free")
 
-// A reserve is a file of allocated blocks beside the database. On a disk that
+// A Reserve is a file of allocated blocks beside the database. On a disk that
 // somebody else has filled it is deleted, so that the outcomes of deliveries can
 // be committed and the deliveries make room.
 //
@@ -36,7 +36,7 @@ var errNoRoom = errors.New("too little space is free")
 // most the WAL. If that is more than what is free, the checkpoint fails, and the
 // main file has then taken all of it: nothing can be committed any more. So the
 // WAL must not grow beyond half of the reserve before a checkpoint.
-type reserve struct {
+type Reserve struct {
 	path string
 	size int64
 
@@ -47,21 +47,21 @@ type reserve struct {
 	checked bool // this process has allocated the file's blocks
 }
 
-// newReserve returns the reserve of a database. It makes no file yet.
-func newReserve(path string, size int64) *reserve {
-	return &reserve{path: path + reserveSuffix, size: size, space: diskSpace, allocate: allocate}
+// NewReserve returns the reserve of a database. It makes no file yet.
+func NewReserve(path string, size int64) *Reserve {
+	return &Reserve{path: path + reserveSuffix, size: size, space: Space, allocate: allocate}
 }
 
-// reserveSize returns how large a reserve is to be on a file system of so many
+// ReserveSize returns how large a reserve is to be on a file system of so many
 // bytes.
-func reserveSize(total uint64) int64 {
+func ReserveSize(total uint64) int64 {
 	return int64(min(reserveMax, total/reservePart))
 }
 
-// ensure makes the reserve's file if it is missing and at least as much again
-// stays free. It returns errNoRoom if not, and errors.ErrUnsupported where the
+// Ensure makes the reserve's file if it is missing and at least as much again
+// stays free. It returns ErrNoRoom if not, and errors.ErrUnsupported where the
 // free space is not known.
-func (r *reserve) ensure() error {
+func (r *Reserve) Ensure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	there := r.exists()
@@ -76,8 +76,8 @@ func (r *reserve) ensure() error {
 	return err
 }
 
-// release deletes the reserve's file and reports whether there was one.
-func (r *reserve) release() bool {
+// Release deletes the reserve's file and reports whether there was one.
+func (r *Reserve) Release() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.checked = false
@@ -87,27 +87,27 @@ func (r *reserve) release() bool {
 	if os.Remove(r.path) != nil {
 		return false
 	}
-	_ = syncDir(filepath.Dir(r.path))
+	_ = SyncDir(filepath.Dir(r.path))
 	return true
 }
 
-// held reports whether the reserve's file is there.
-func (r *reserve) held() bool {
+// Held reports whether the reserve's file is there.
+func (r *Reserve) Held() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.exists()
 }
 
-func (r *reserve) exists() bool {
+func (r *Reserve) exists() bool {
 	info, err := os.Lstat(r.path)
 	return err == nil && info.Mode().IsRegular() && info.Size() == r.size
 }
 
 // fill makes the file, or allocates the blocks of one that is there: a copied
 // one may have none.
-func (r *reserve) fill(there bool) (err error) {
+func (r *Reserve) fill(there bool) (err error) {
 	if r.size <= 0 {
-		return errNoRoom
+		return ErrNoRoom
 	}
 	if !there {
 		if err := os.Remove(r.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -118,7 +118,7 @@ func (r *reserve) fill(there bool) (err error) {
 			return err
 		}
 		if free/2 < uint64(r.size) {
-			return fmt.Errorf("%w: %d bytes", errNoRoom, free)
+			return fmt.Errorf("%w: %d bytes", ErrNoRoom, free)
 		}
 	}
 	f, err := os.OpenFile(r.path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -140,5 +140,5 @@ func (r *reserve) fill(there bool) (err error) {
 		_ = os.Remove(r.path)
 		return err
 	}
-	return syncDir(filepath.Dir(r.path))
+	return SyncDir(filepath.Dir(r.path))
 }

@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"bufio"
@@ -16,16 +16,16 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-func mustLock(t *testing.T, path string) *fileLock {
+func mustLock(t *testing.T, path string) *FileLock {
 	t.Helper()
-	l, err := lockPath(path, 0)
+	l, err := Lock(path, 0)
 	mustNot(t, err)
 	return l
 }
 
 func wantInUse(t *testing.T, path string, pid int) {
 	t.Helper()
-	l, err := lockPath(path, 0)
+	l, err := Lock(path, 0)
 	want := fmt.Sprintf("%s is in use by another process; stop that one or give this one another path (process %d)", path, pid)
 	if !errors.Is(err, queue.ErrBusy) || err.Error() != want {
 		t.Fatalf("a second lock: %v, %v; want %q", l, err, want)
@@ -40,11 +40,11 @@ func TestLock(t *testing.T) {
 		t.Errorf("the lock file: %v, %v", info.Mode(), err)
 	}
 	wantInUse(t, path, os.Getpid())
-	mustNot(t, l.unlock())
+	mustNot(t, l.Unlock())
 	if info, err := os.Stat(path + lockSuffix); err != nil || info.Size() != 0 {
 		t.Errorf("the lock file after unlock: %v, %v; want an empty one", info, err)
 	}
-	mustNot(t, mustLock(t, path).unlock())
+	mustNot(t, mustLock(t, path).Unlock())
 }
 
 // An opening waits for a predecessor that is shutting down.
@@ -54,9 +54,9 @@ func TestLockWaits(t *testing.T) {
 	l := mustLock(t, path)
 	result := make(chan error)
 	go func() {
-		l, err := lockPath(path, time.Minute)
+		l, err := Lock(path, time.Minute)
 		if err == nil {
-			err = l.unlock()
+			err = l.Unlock()
 		}
 		result <- err
 	}()
@@ -65,14 +65,14 @@ func TestLockWaits(t *testing.T) {
 		t.Fatalf("did not wait: %v", err)
 	case <-time.After(3 * lockPoll):
 	}
-	mustNot(t, l.unlock())
+	mustNot(t, l.Unlock())
 	mustNot(t, <-result)
 }
 
 // The lock is held against another process, which is named, and ends with it.
 func TestLockOfProcess(t *testing.T) {
 	if path := os.Getenv("SCRIBEGATE_TEST_LOCK"); path != "" {
-		if _, err := lockPath(path, 0); err != nil {
+		if _, err := Lock(path, 0); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -92,10 +92,10 @@ func TestLockOfProcess(t *testing.T) {
 	}
 	wantInUse(t, path, child.Process.Pid)
 	mustNot(t, child.Process.Kill())
-	l, err := lockPath(path, time.Minute)
+	l, err := Lock(path, time.Minute)
 	mustNot(t, err)
 	_ = child.Wait()
-	mustNot(t, l.unlock())
+	mustNot(t, l.Unlock())
 }
 
 // A lock file that is removed while it is locked gives nobody else the lock, as
@@ -104,33 +104,33 @@ func TestLockFileRemoved(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "queue.db")
 	l := mustLock(t, path)
-	mustNot(t, l.renew())
+	mustNot(t, l.Renew())
 	wantInUse(t, path, os.Getpid())
 
 	mustNot(t, os.Remove(path+lockSuffix))
-	mustNot(t, l.renew())
+	mustNot(t, l.Renew())
 	wantInUse(t, path, os.Getpid())
 
 	mustNot(t, os.Remove(path+lockSuffix))
 	writeFile(t, path+lockSuffix, "77")
-	mustNot(t, l.renew())
+	mustNot(t, l.Renew())
 	wantInUse(t, path, os.Getpid())
 
 	mustNot(t, os.Remove(path+lockSuffix))
 	other := mustLock(t, path)
-	if err := l.renew(); !errors.Is(err, queue.ErrBusy) {
+	if err := l.Renew(); !errors.Is(err, queue.ErrBusy) {
 		t.Errorf("another process has the new lock file: %v", err)
 	}
-	mustNot(t, other.unlock())
-	mustNot(t, l.renew())
-	mustNot(t, l.unlock())
+	mustNot(t, other.Unlock())
+	mustNot(t, l.Renew())
+	mustNot(t, l.Unlock())
 }
 
 // A lock file that is removed between opening and locking is not the lock.
 func TestLockFileRemovedMeanwhile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "queue.db")
-	l := &fileLock{path: path}
+	l := &FileLock{path: path}
 	for _, made := range []bool{false, true} {
 		f, err := openLock(path + lockSuffix)
 		mustNot(t, err)
@@ -154,7 +154,7 @@ func TestLockFileRemovedMeanwhile(t *testing.T) {
 func TestLockWithoutDirectory(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "absent", "queue.db")
-	if _, err := lockPath(path, time.Minute); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoLock) || !strings.Contains(err.Error(), path) {
+	if _, err := Lock(path, time.Minute); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNoLock) || !strings.Contains(err.Error(), path) {
 		t.Errorf("without a directory: %v", err)
 	}
 }

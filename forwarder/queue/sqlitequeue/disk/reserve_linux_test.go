@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"errors"
@@ -13,9 +13,9 @@ import (
 const testReserve = 1 << 20
 
 // newTestReserve returns a reserve on a file system that has so much free.
-func newTestReserve(t *testing.T, free uint64) *reserve {
+func newTestReserve(t *testing.T, free uint64) *Reserve {
 	t.Helper()
-	r := newReserve(filepath.Join(t.TempDir(), "queue.db"), testReserve)
+	r := NewReserve(filepath.Join(t.TempDir(), "queue.db"), testReserve)
 	r.space = func(string) (uint64, uint64, error) { return free, 1 << 40, nil }
 	return r
 }
@@ -31,14 +31,14 @@ func blocks(t *testing.T, name string) int64 {
 func TestReserve(t *testing.T) {
 	t.Parallel()
 	r := newTestReserve(t, 2*testReserve)
-	if r.held() || r.release() {
+	if r.Held() || r.Release() {
 		t.Fatal("there is a reserve before it was made")
 	}
 	for range 2 {
-		mustNot(t, r.ensure())
+		mustNot(t, r.Ensure())
 		info, err := os.Stat(r.path)
-		if err != nil || info.Size() != testReserve || info.Mode() != 0o600 || !r.held() {
-			t.Fatalf("the file: %v, %v, held %t", info, err, r.held())
+		if err != nil || info.Size() != testReserve || info.Mode() != 0o600 || !r.Held() {
+			t.Fatalf("the file: %v, %v, held %t", info, err, r.Held())
 		}
 		if n := blocks(t, r.path); n < testReserve {
 			t.Fatalf("%d bytes are allocated", n)
@@ -47,26 +47,26 @@ func TestReserve(t *testing.T) {
 	if !strings.HasSuffix(r.path, "/queue.db.reserve") {
 		t.Error(r.path)
 	}
-	if !r.release() || r.held() || r.release() {
+	if !r.Release() || r.Held() || r.Release() {
 		t.Error("release did not delete the file")
 	}
-	mustNot(t, r.ensure()) // again, when there is room
+	mustNot(t, r.Ensure()) // again, when there is room
 	mustNot(t, os.Remove(r.path))
-	if r.held() {
+	if r.Held() {
 		t.Error("held after somebody else has removed the file")
 	}
-	mustNot(t, r.ensure())
+	mustNot(t, r.Ensure())
 }
 
 func TestReserveLeavesRoom(t *testing.T) {
 	t.Parallel()
 	r := newTestReserve(t, 2*testReserve-1)
-	if err := r.ensure(); !errors.Is(err, errNoRoom) || r.held() {
-		t.Errorf("ensure with too little room: %v, held %t", err, r.held())
+	if err := r.Ensure(); !errors.Is(err, ErrNoRoom) || r.Held() {
+		t.Errorf("ensure with too little room: %v, held %t", err, r.Held())
 	}
-	r = newReserve(filepath.Join(t.TempDir(), "queue.db"), reserveSize(10)) // nothing
-	if err := r.ensure(); !errors.Is(err, errNoRoom) || r.held() {
-		t.Errorf("ensure of nothing: %v, held %t", err, r.held())
+	r = NewReserve(filepath.Join(t.TempDir(), "queue.db"), ReserveSize(10)) // nothing
+	if err := r.Ensure(); !errors.Is(err, ErrNoRoom) || r.Held() {
+		t.Errorf("ensure of nothing: %v, held %t", err, r.Held())
 	}
 }
 
@@ -77,7 +77,7 @@ func TestReserveHollow(t *testing.T) {
 		r := newTestReserve(t, 2*testReserve)
 		writeFile(t, r.path, "")
 		mustNot(t, os.Truncate(r.path, size))
-		mustNot(t, r.ensure())
+		mustNot(t, r.Ensure())
 		info, err := os.Stat(r.path)
 		mustNot(t, err)
 		if n := blocks(t, r.path); info.Size() != testReserve || n < testReserve {
@@ -93,9 +93,9 @@ func TestReserveWritten(t *testing.T) {
 	r.allocate = func(*os.File, int64) error { return syscall.EOPNOTSUPP }
 	for range 2 {
 		r.checked = false
-		mustNot(t, r.ensure())
-		if n := blocks(t, r.path); n < testReserve || !r.held() {
-			t.Errorf("%d bytes are allocated, held %t", n, r.held())
+		mustNot(t, r.Ensure())
+		if n := blocks(t, r.path); n < testReserve || !r.Held() {
+			t.Errorf("%d bytes are allocated, held %t", n, r.Held())
 		}
 	}
 }
@@ -106,7 +106,7 @@ func TestReserveRefused(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EDQUOT, syscall.ENOSPC, syscall.EROFS, syscall.EIO} {
 		r := newTestReserve(t, 2*testReserve)
 		r.allocate = func(*os.File, int64) error { return errno }
-		if err := r.ensure(); !errors.Is(err, errno) || !strings.Contains(err.Error(), r.path) {
+		if err := r.Ensure(); !errors.Is(err, errno) || !strings.Contains(err.Error(), r.path) {
 			t.Errorf("%v: ensure: %v", errno, err)
 		}
 		if _, err := os.Stat(r.path); !errors.Is(err, fs.ErrNotExist) {
@@ -115,16 +115,16 @@ func TestReserveRefused(t *testing.T) {
 	}
 	r := newTestReserve(t, 2*testReserve)
 	r.space = func(string) (uint64, uint64, error) { return 0, 0, syscall.EACCES }
-	if err := r.ensure(); !errors.Is(err, syscall.EACCES) {
+	if err := r.Ensure(); !errors.Is(err, syscall.EACCES) {
 		t.Errorf("statfs is refused: %v", err)
 	}
-	r = newReserve(filepath.Join(t.TempDir(), "absent", "queue.db"), testReserve)
-	if err := r.ensure(); err == nil || r.held() || r.release() {
+	r = NewReserve(filepath.Join(t.TempDir(), "absent", "queue.db"), testReserve)
+	if err := r.Ensure(); err == nil || r.Held() || r.Release() {
 		t.Errorf("without a directory: %v", err)
 	}
 	r = newTestReserve(t, 2*testReserve)
 	mustNot(t, os.MkdirAll(filepath.Join(r.path, "x"), 0o700))
-	if err := r.ensure(); err == nil || r.held() || r.release() {
+	if err := r.Ensure(); err == nil || r.Held() || r.Release() {
 		t.Errorf("a directory in its place: %v", err)
 	}
 }
@@ -132,19 +132,19 @@ func TestReserveRefused(t *testing.T) {
 func TestReserveSize(t *testing.T) {
 	t.Parallel()
 	for total, want := range map[uint64]int64{0: 0, 1600: 100, 64 << 20: 4 << 20, 128 << 20: 8 << 20, 1 << 50: 8 << 20, 1<<64 - 1: 8 << 20} {
-		if got := reserveSize(total); got != want {
-			t.Errorf("reserveSize(%d) = %d, want %d", total, got, want)
+		if got := ReserveSize(total); got != want {
+			t.Errorf("ReserveSize(%d) = %d, want %d", total, got, want)
 		}
 	}
 }
 
 func TestDiskSpace(t *testing.T) {
 	t.Parallel()
-	free, total, err := diskSpace(t.TempDir())
+	free, total, err := Space(t.TempDir())
 	if err != nil || total == 0 || free > total {
-		t.Errorf("diskSpace = %d, %d, %v", free, total, err)
+		t.Errorf("Space = %d, %d, %v", free, total, err)
 	}
-	if _, _, err := diskSpace(filepath.Join(t.TempDir(), "absent")); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := Space(filepath.Join(t.TempDir(), "absent")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of a directory that is not there: %v", err)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package sqlitequeue
+package disk
 
 import (
 	"errors"

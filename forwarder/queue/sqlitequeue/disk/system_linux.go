@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"errors"
@@ -24,9 +24,9 @@ func fileSystemMagic(dir string) (uint32, error) {
 	return uint32(s.Type), err
 }
 
-// diskSpace returns how many bytes of the file system are free for this process,
+// Space returns how many bytes of the file system are free for this process,
 // and how many there are in all. A quota of the user is not in it.
-func diskSpace(dir string) (free, total uint64, err error) {
+func Space(dir string) (free, total uint64, err error) {
 	s, err := statfs(dir)
 	if err != nil {
 		return 0, 0, err
@@ -56,7 +56,7 @@ const (
 	setOFDLock  = 37 // F_OFD_SETLK
 )
 
-// preventCheckpoint makes SQLite close its last connection without a checkpoint,
+// PreventCheckpoint makes SQLite close its last connection without a checkpoint,
 // until release is called.
 //
 // That checkpoint would write the WAL's pages into a main file that somebody has
@@ -66,7 +66,7 @@ const (
 // WAL. But SQLite checkpoints only if it gets an exclusive lock of the main file,
 // and that fails while another open file has a shared one. Release closes a
 // descriptor of the main file, so it must come after the connections' closing.
-func preventCheckpoint(path string) (release func() error, err error) {
+func PreventCheckpoint(path string) (release func() error, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"errors"
@@ -96,9 +96,9 @@ func splitName(path string) (name, rest string) {
 	return path[:i], path[i+1:]
 }
 
-// makeDir makes a directory and its missing parents, mode 0700, and puts their
+// MakeDir makes a directory and its missing parents, mode 0700, and puts their
 // names onto stable storage.
-func makeDir(dir string) error {
+func MakeDir(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -106,17 +106,17 @@ func makeDir(dir string) error {
 	if parent == dir {
 		return fmt.Errorf("making the directory %s: %w", dir, fs.ErrNotExist)
 	}
-	if err := makeDir(parent); err != nil {
+	if err := MakeDir(parent); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(parent)
+	return SyncDir(parent)
 }
 
-// syncDir puts the names in a directory onto stable storage.
-func syncDir(dir string) error {
+// SyncDir puts the names in a directory onto stable storage.
+func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // a directory cannot be synced there
 	}

@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"errors"
@@ -93,5 +93,5 @@ func TestRefuseNetwork(t *testing.T) {
 			}
 		})
 	}
-	mustNot(t, refuseNetwork(realTempDir(t)))
+	mustNot(t, RefuseNetwork(realTempDir(t)))
 }

@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 )
 
 // A main file that was restored in place stays as it is when the connections are
-// closed, and so does the WAL. Without preventCheckpoint neither does.
+// closed, and so does the WAL. Without PreventCheckpoint neither does.
 func TestPreventCheckpoint(t *testing.T) {
 	t.Parallel()
 	for name, prevent := range map[string]bool{"prevented": true, "plain": false} {
@@ -46,7 +46,7 @@ func TestPreventCheckpoint(t *testing.T) {
 			mustNot(t, os.WriteFile(path, backup, 0o600)) // as cp does
 			release := func() error { return nil }
 			if prevent {
-				release, err = preventCheckpoint(path)
+				release, err = PreventCheckpoint(path)
 				mustNot(t, err)
 			}
 			mustNot(t, errors.Join(conns[1].Close(), conns[0].Close(), release()))
@@ -62,7 +62,7 @@ func TestPreventCheckpoint(t *testing.T) {
 			}
 		})
 	}
-	if _, err := preventCheckpoint(filepath.Join(t.TempDir(), "queue.db")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := PreventCheckpoint(filepath.Join(t.TempDir(), "queue.db")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a file: %v", err)
 	}
 }

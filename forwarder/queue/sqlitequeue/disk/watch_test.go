@@ -1,4 +1,4 @@
-package sqlitequeue
+package disk
 
 import (
 	"database/sql/driver"
@@ -19,16 +19,16 @@ import (
 var past = time.Date(2020, 1, 2, 3, 4, 5, 6, time.UTC)
 
 // newTestWatch returns a watch of two files of 100 bytes.
-func newTestWatch(t *testing.T) *watch {
+func newTestWatch(t *testing.T) *Watch {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "queue.db")
 	for _, name := range []string{path, path + walSuffix} {
 		writeFile(t, name, strings.Repeat("x", 100))
 		mustNot(t, os.Chtimes(name, past, past))
 	}
-	w, err := newWatch(path)
+	w, err := NewWatch(path)
 	mustNot(t, err)
-	mustNot(t, w.check())
+	mustNot(t, w.Check())
 	return w
 }
 
@@ -48,18 +48,18 @@ func TestWatch(t *testing.T) {
 		wal  error
 	}{
 		{"nothing", func(*testing.T, string) {}, nil, nil},
-		{"removed", func(t *testing.T, p string) { mustNot(t, os.Remove(p)) }, errRemoved, errRemoved},
-		{"moved", func(t *testing.T, p string) { mustNot(t, os.Rename(p, p+".old")) }, errRemoved, errRemoved},
-		{"replaced", replaceFile, errReplaced, errReplaced},
+		{"removed", func(t *testing.T, p string) { mustNot(t, os.Remove(p)) }, ErrRemoved, ErrRemoved},
+		{"moved", func(t *testing.T, p string) { mustNot(t, os.Rename(p, p+".old")) }, ErrRemoved, ErrRemoved},
+		{"replaced", replaceFile, ErrReplaced, ErrReplaced},
 		{"removed and made", func(t *testing.T, p string) {
 			mustNot(t, os.Rename(p, p+".old"))
 			writeFile(t, p, "")
-		}, errReplaced, errReplaced},
-		{"emptied", func(t *testing.T, p string) { mustNot(t, os.Truncate(p, 0)) }, errTruncated, errTruncated},
-		{"cut short", func(t *testing.T, p string) { mustNot(t, os.Truncate(p, 99)) }, errTruncated, errTruncated},
-		{"overwritten by a shorter one", func(t *testing.T, p string) { writeFile(t, p, "x") }, errTruncated, errTruncated},
-		{"overwritten", func(t *testing.T, p string) { writeFile(t, p, strings.Repeat("y", 100)) }, errOverwritten, nil},
-		{"overwritten by a longer one", func(t *testing.T, p string) { writeFile(t, p, strings.Repeat("y", 200)) }, errOverwritten, nil},
+		}, ErrReplaced, ErrReplaced},
+		{"emptied", func(t *testing.T, p string) { mustNot(t, os.Truncate(p, 0)) }, ErrTruncated, ErrTruncated},
+		{"cut short", func(t *testing.T, p string) { mustNot(t, os.Truncate(p, 99)) }, ErrTruncated, ErrTruncated},
+		{"overwritten by a shorter one", func(t *testing.T, p string) { writeFile(t, p, "x") }, ErrTruncated, ErrTruncated},
+		{"overwritten", func(t *testing.T, p string) { writeFile(t, p, strings.Repeat("y", 100)) }, ErrOverwritten, nil},
+		{"overwritten by a longer one", func(t *testing.T, p string) { writeFile(t, p, strings.Repeat("y", 200)) }, ErrOverwritten, nil},
 	} {
 		for _, suffix := range []string{"", walSuffix} {
 			want := c.main
@@ -71,7 +71,7 @@ func TestWatch(t *testing.T) {
 				w := newTestWatch(t)
 				c.do(t, w.path+suffix)
 				for range 2 {
-					err := w.check()
+					err := w.Check()
 					if !errors.Is(err, want) || want == nil && err != nil {
 						t.Fatalf("check = %v, want %v", err, want)
 					}
@@ -90,8 +90,8 @@ func TestWatch(t *testing.T) {
 // An overwritten file counts as a replaced one for a caller that asks for that.
 func TestOverwrittenIsReplaced(t *testing.T) {
 	t.Parallel()
-	if !errors.Is(errOverwritten, errReplaced) || errors.Is(errReplaced, errOverwritten) {
-		t.Error("errOverwritten does not wrap errReplaced")
+	if !errors.Is(ErrOverwritten, ErrReplaced) || errors.Is(ErrReplaced, ErrOverwritten) {
+		t.Error("ErrOverwritten does not wrap ErrReplaced")
 	}
 }
 
@@ -103,25 +103,25 @@ func TestWatchNote(t *testing.T) {
 		mustNot(t, os.WriteFile(w.path, make([]byte, 300), 0o600))
 		mustNot(t, os.Truncate(w.path+walSuffix, 0))
 	}
-	w.writing()
+	w.Writing()
 	checkpoint()
-	mustNot(t, w.check())
-	mustNot(t, w.note())
-	mustNot(t, w.check())
+	mustNot(t, w.Check())
+	mustNot(t, w.Note())
+	mustNot(t, w.Check())
 
 	mustNot(t, os.Truncate(w.path, 200))
-	if err := w.check(); !errors.Is(err, errTruncated) {
+	if err := w.Check(); !errors.Is(err, ErrTruncated) {
 		t.Errorf("after a note: %v", err)
 	}
-	mustNot(t, w.note()) // a vacuum
-	mustNot(t, w.check())
+	mustNot(t, w.Note()) // a vacuum
+	mustNot(t, w.Check())
 
 	// A file that was replaced while the engine wrote is found then, and is not
 	// noted.
-	w.writing()
+	w.Writing()
 	replaceFile(t, w.path)
-	for _, err := range []error{w.check(), w.note(), w.check(), w.note()} {
-		if !errors.Is(err, errReplaced) {
+	for _, err := range []error{w.Check(), w.Note(), w.Check(), w.Note()} {
+		if !errors.Is(err, ErrReplaced) {
 			t.Errorf("replaced while the engine wrote: %v", err)
 		}
 	}
@@ -132,29 +132,29 @@ func TestWatchGrowingWAL(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "queue.db")
 	writeFile(t, path, "x")
-	w, err := newWatch(path)
+	w, err := NewWatch(path)
 	mustNot(t, err)
-	mustNot(t, w.check())
+	mustNot(t, w.Check())
 	for _, size := range []int64{0, 100, 200} {
 		f, err := os.OpenFile(path+walSuffix, os.O_RDWR|os.O_CREATE, 0o600)
 		mustNot(t, err)
 		mustNot(t, errors.Join(f.Truncate(size), f.Close()))
-		mustNot(t, w.check())
+		mustNot(t, w.Check())
 	}
 	mustNot(t, os.Truncate(path+walSuffix, 150))
-	if err := w.check(); !errors.Is(err, errTruncated) {
+	if err := w.Check(); !errors.Is(err, ErrTruncated) {
 		t.Errorf("cut short after growing: %v", err)
 	}
 	mustNot(t, os.Remove(path+walSuffix))
-	if err := w.check(); !errors.Is(err, errRemoved) {
+	if err := w.Check(); !errors.Is(err, ErrRemoved) {
 		t.Errorf("removed after growing: %v", err)
 	}
 }
 
 func TestWatchWithoutFile(t *testing.T) {
 	t.Parallel()
-	if w, err := newWatch(filepath.Join(t.TempDir(), "queue.db")); w != nil || !errors.Is(err, errRemoved) {
-		t.Errorf("newWatch = %v, %v", w, err)
+	if w, err := NewWatch(filepath.Join(t.TempDir(), "queue.db")); w != nil || !errors.Is(err, ErrRemoved) {
+		t.Errorf("NewWatch = %v, %v", w, err)
 	}
 	w := newTestWatch(t)
 	for _, suffix := range []string{"", walSuffix} {
@@ -164,7 +164,7 @@ func TestWatchWithoutFile(t *testing.T) {
 			}
 			return os.Stat(name)
 		}
-		if err := w.check(); !errors.Is(err, fs.ErrPermission) {
+		if err := w.Check(); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("stat of %q is refused: %v", suffix, err)
 		}
 	}
@@ -188,7 +188,7 @@ func TestWatchHangs(t *testing.T) {
 		began := time.Now()
 		errs := make(chan error)
 		for range 3 {
-			go func() { errs <- w.check() }()
+			go func() { errs <- w.Check() }()
 		}
 		for range 3 {
 			if err := <-errs; err == nil || !strings.Contains(err.Error(), "has not answered") {
@@ -198,7 +198,7 @@ func TestWatchHangs(t *testing.T) {
 		if d := time.Since(began); d != watchWait {
 			t.Errorf("check took %v", d)
 		}
-		if err := errors.Join(w.check(), w.note()); err == nil || time.Since(began) != watchWait {
+		if err := errors.Join(w.Check(), w.Note()); err == nil || time.Since(began) != watchWait {
 			t.Errorf("a check after that: %v after %v", err, time.Since(began)) // does not wait again
 		}
 		if calls != 1 {
@@ -206,7 +206,7 @@ func TestWatchHangs(t *testing.T) {
 		}
 		close(hang)
 		synctest.Wait()
-		mustNot(t, w.check())
+		mustNot(t, w.Check())
 	})
 }
 
@@ -224,7 +224,7 @@ func TestWatchBesideEngine(t *testing.T) {
 					return
 				default:
 				}
-				if err := w.check(); err != nil {
+				if err := w.Check(); err != nil {
 					t.Error(err)
 					return
 				}
@@ -232,10 +232,10 @@ func TestWatchBesideEngine(t *testing.T) {
 		})
 	}
 	for i := range 50 {
-		w.writing()
+		w.Writing()
 		writeFile(t, w.path, strings.Repeat("x", 1+i%7*100))
 		mustNot(t, os.Truncate(w.path+walSuffix, int64(i%5*100)))
-		mustNot(t, w.note())
+		mustNot(t, w.Note())
 	}
 	close(stop)
 	checks.Wait()
@@ -264,7 +264,7 @@ func TestWatchOfDatabase(t *testing.T) {
 	run(c, "PRAGMA wal_autocheckpoint=0", "PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL", "PRAGMA secure_delete=ON",
 		"CREATE TABLE event(seq INTEGER PRIMARY KEY, sealed BLOB)", "PRAGMA wal_checkpoint(TRUNCATE)")
 	mustNot(t, os.Chtimes(path, past, past)) // so that a write shows however coarse the clock is
-	w, err := newWatch(path)
+	w, err := NewWatch(path)
 	mustNot(t, err)
 	many := "INSERT INTO event(sealed) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<300) SELECT randomblob(1700) FROM n"
 	for i := range 2 {
@@ -272,19 +272,19 @@ func TestWatchOfDatabase(t *testing.T) {
 		reader := connect()
 		run(reader, "SELECT count(*) FROM event", "VACUUM INTO '"+filepath.Join(dir, "copy"+string(rune('0'+i)))+"'")
 		mustNot(t, reader.Close())
-		mustNot(t, w.check())
+		mustNot(t, w.Check())
 		for _, mode := range []string{"PASSIVE", "TRUNCATE"} {
-			w.writing()
+			w.Writing()
 			run(c, "PRAGMA wal_checkpoint("+mode+")")
-			mustNot(t, w.check())
-			mustNot(t, w.note())
-			mustNot(t, w.check())
+			mustNot(t, w.Check())
+			mustNot(t, w.Note())
+			mustNot(t, w.Check())
 		}
 	}
 	run(c, many)
-	mustNot(t, w.check())
+	mustNot(t, w.Check())
 	run(c, "PRAGMA wal_checkpoint(PASSIVE)") // not announced: as if another process had written
-	if err := w.check(); !errors.Is(err, errOverwritten) {
+	if err := w.Check(); !errors.Is(err, ErrOverwritten) {
 		t.Errorf("after a checkpoint that was not announced: %v", err)
 	}
 	mustNot(t, c.Close())
