@@ -48,7 +48,9 @@ func New(it queue.Item, key seal.Fingerprint, size, now int64) *Event {
 	}
 	if !it.State.SetAside() {
 		for _, name := range it.Upstreams {
-			e.Deliveries = append(e.Deliveries, Delivery{Upstream: name, State: queue.Pending})
+			if e.Delivery(name) == nil {
+				e.Deliveries = append(e.Deliveries, Delivery{Upstream: name, State: queue.Pending})
+			}
 		}
 	}
 	if !e.has(queue.Pending) {

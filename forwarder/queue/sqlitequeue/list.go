@@ -24,6 +24,9 @@ func (q *Queue) Events(ctx context.Context, f queue.Filter) (page queue.Page, er
 	if f.Limit < 1 {
 		return page, fmt.Errorf("%w: the limit is below 1", queue.ErrInvalid)
 	}
+	if f.State != "" && !slices.Contains(queue.States, f.State) {
+		return page, fmt.Errorf("%w: state %q is unknown", queue.ErrInvalid, f.State)
+	}
 	before := int64(math.MaxInt64)
 	if f.Cursor != "" {
 		if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil || before < 1 {

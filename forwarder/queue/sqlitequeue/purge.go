@@ -18,10 +18,13 @@ func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) 
 	}
 	n := 0
 	if len(s.IDs) > 0 {
-		err := q.do(ctx, func(t *tx) (err error) {
-			n, err = t.purgeIDs(s)
-			return err
-		})
+		err := q.writer.Flush(ctx)
+		if err == nil {
+			err = q.do(ctx, func(t *tx) (err error) {
+				n, err = t.purgeIDs(s)
+				return err
+			})
+		}
 		if err != nil {
 			return 0, fmt.Errorf("purging: %w", err)
 		}
@@ -35,12 +38,20 @@ func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) 
 			selections = ofUpstream(id, queue.Pending, queue.Dead)
 		}
 	}
-	err := q.inSteps(ctx, selections, s.Progress, func(seqs []int64) error {
+	err := q.inSteps(ctx, selections, s.Progress, func(seqs []int64) (gone int, err error) {
 		some := 0
-		err := q.do(ctx, func(t *tx) error {
-			some = 0
+		err = q.do(ctx, func(t *tx) error {
+			some, gone = 0, 0
 			for _, seq := range seqs {
-				purged, err := t.purge(seq, s)
+				r, err := t.load(seq)
+				switch {
+				case err != nil:
+					return err
+				case r == nil:
+					gone++
+					continue
+				}
+				purged, err := t.purge(r, s)
 				if err != nil {
 					return err
 				}
@@ -53,7 +64,7 @@ func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) 
 		if err == nil {
 			n += some
 		}
-		return err
+		return gone, err
 	})
 	if err != nil {
 		return n, fmt.Errorf("purging: %w", err)
@@ -85,15 +96,11 @@ func (t *tx) purgeIDs(s queue.PurgeSelection) (int, error) {
 
 // purge deletes what the selection has of an event, and reports whether that is
 // anything.
-func (t *tx) purge(seq int64, s queue.PurgeSelection) (done bool, err error) {
-	r, err := t.load(seq)
-	if err != nil || r == nil {
-		return false, err
-	}
+func (t *tx) purge(r *record, s queue.PurgeSelection) (done bool, err error) {
 	if !s.Before.IsZero() && r.ReceivedAt >= policy.Nanos(s.Before) {
 		return false, nil
 	}
-	before := &record{seq: seq, Event: *r.Clone()}
+	before := &record{seq: r.seq, Event: *r.Clone()}
 	whole := s.State.SetAside() && r.SetAside == s.State
 	dropped := r.Drop(t.now, t.settings.KeepDelivered, func(d *policy.Delivery) bool {
 		return s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered

@@ -153,21 +153,15 @@ const (
 	maxUpstream = 255
 )
 
-// checkNames returns an error for an item that no row can hold, or that is
-// contradictory.
+// checkNames returns an error for an item that no row can hold.
 func checkNames(it queue.Item) error {
 	if it.Event.ID == "" || len(it.Event.ID) > maxID {
 		return fmt.Errorf("the id has %d bytes; it may have 1 to %d", len(it.Event.ID), maxID)
 	}
-	seen := make(map[string]bool, len(it.Upstreams))
 	for _, name := range it.Upstreams {
 		if name == "" || len(name) > maxUpstream {
 			return fmt.Errorf("the name of upstream %q has %d bytes; it may have 1 to %d", name, len(name), maxUpstream)
 		}
-		if seen[name] {
-			return fmt.Errorf("upstream %q is given twice", name)
-		}
-		seen[name] = true
 	}
 	return nil
 }

@@ -20,10 +20,13 @@ func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Repl
 	}
 	var total queue.Replayed
 	if len(s.IDs) > 0 {
-		err := q.do(ctx, func(t *tx) (err error) {
-			total, err = t.replayIDs(s)
-			return err
-		})
+		err := q.writer.Flush(ctx)
+		if err == nil {
+			err = q.do(ctx, func(t *tx) (err error) {
+				total, err = t.replayIDs(s)
+				return err
+			})
+		}
 		if err != nil {
 			return queue.Replayed{}, fmt.Errorf("replaying: %w", err)
 		}
@@ -35,24 +38,28 @@ func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Repl
 		since := policy.Nanos(s.Since)
 		selections = []selection{{`SELECT seq FROM event WHERE seq >= ? AND received_at >= ? AND state <= 2`, []driver.Value{since / 1000, since}}}
 	}
-	err := q.inSteps(ctx, selections, s.Progress, func(seqs []int64) error {
+	err := q.inSteps(ctx, selections, s.Progress, func(seqs []int64) (gone int, err error) {
 		var some queue.Replayed
-		err := q.do(ctx, func(t *tx) error {
-			some = queue.Replayed{}
+		err = q.do(ctx, func(t *tx) error {
+			some, gone = queue.Replayed{}, 0
 			for _, seq := range seqs {
-				if err := t.replay(seq, s, &some); err != nil {
+				there, err := t.replay(seq, s, &some)
+				if err != nil {
 					return err
+				}
+				if !there {
+					gone++
 				}
 			}
 			return nil
 		})
 		if err != nil {
-			return err
+			return 0, err
 		}
 		total.Deliveries += some.Deliveries
 		total.WithoutPayload += some.WithoutPayload
 		total.Unrouted += some.Unrouted
-		return nil
+		return gone, nil
 	})
 	if err != nil {
 		return total, fmt.Errorf("replaying: %w", err)
@@ -75,34 +82,35 @@ func covers(s queue.ReplaySelection, r *record) bool {
 	})
 }
 
-// replay replays one event of a selection by state or time.
-func (t *tx) replay(seq int64, s queue.ReplaySelection, out *queue.Replayed) error {
+// replay replays one event of a selection by state or time, and reports whether it is
+// still there.
+func (t *tx) replay(seq int64, s queue.ReplaySelection, out *queue.Replayed) (there bool, err error) {
 	r, err := t.load(seq)
 	if err != nil || r == nil {
-		return err
+		return false, err
 	}
 	if r.SetAside != "" {
 		if r.SetAside != s.State {
-			return nil
+			return true, nil
 		}
 		route, err := t.route(r, s)
-		if err == nil && len(route) == 0 {
+		switch {
+		case err != nil:
+			return true, err
+		case len(route) == 0:
 			out.Unrouted++
-			return nil
+			return true, nil
 		}
-		if err == nil {
-			err = t.replayRecord(r, route, s, out)
-		}
-		return err
+		return true, t.replayRecord(r, route, s, out)
 	}
 	switch {
 	case !covers(s, r):
-		return nil
+		return true, nil
 	case r.Size == 0:
 		out.WithoutPayload++
-		return nil
+		return true, nil
 	}
-	return t.replayRecord(r, nil, s, out)
+	return true, t.replayRecord(r, nil, s, out)
 }
 
 func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) {

@@ -48,8 +48,11 @@ func ofUpstream(id int64, states ...queue.State) (all []selection) {
 
 // inSteps calls change with all selected events, oldest first, a few at a time, and
 // reports the progress. What is selected is read before the first is changed: it takes
-// 8 bytes an event.
-func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Progress, change func(seqs []int64) error) error {
+// 8 bytes an event. Change returns how many of the events are gone meanwhile.
+func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Progress, change func(seqs []int64) (gone int, err error)) error {
+	if err := q.writer.Flush(ctx); err != nil {
+		return err
+	}
 	var seqs []int64
 	err := q.readers.with(ctx, func(c *conn) error {
 		for _, s := range selections {
@@ -77,10 +80,12 @@ func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Pro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := change(some); err != nil {
+		gone, err := change(some)
+		if err != nil {
 			return err
 		}
-		done += int64(len(some))
+		done += int64(len(some) - gone)
+		total -= int64(gone)
 		p.Report(done, total)
 	}
 	return nil
