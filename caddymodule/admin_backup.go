@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -60,25 +59,17 @@ func (a *Admin) backup(ctx context.Context, g *gateway, r *http.Request, _ queue
 	}, nil
 }
 
-// neededKeys returns the values of keyHeader, or nil if the engine is not SQLite.
-func (g *gateway) neededKeys() []string {
-	c := g.configuration()
-	if c == nil {
-		return nil
+// neededKeys returns the values of keyHeader, as far as the engine reports its keys.
+func (g *gateway) neededKeys() (keys []string) {
+	if c := g.configuration(); c != nil {
+		if e, ok := c.engine.(*SQLite); ok && len(e.EncryptionKeys) > 0 {
+			keys = append(keys, keyOption)
+		}
 	}
-	e, ok := c.engine.(*SQLite)
-	if !ok {
-		return nil
+	if q, ok := g.queue.(interface{ KeyFile() string }); ok && q.KeyFile() != "" {
+		keys = append(keys, url.PathEscape(q.KeyFile()))
 	}
-	file := e.file + ".key"
-	own := url.PathEscape(file)
-	if len(e.EncryptionKeys) == 0 {
-		return []string{own}
-	}
-	if _, err := os.Lstat(file); err == nil { // it may be the key of older records
-		return []string{keyOption, own}
-	}
-	return []string{keyOption}
+	return keys
 }
 
 // A byteAnswer is an answer of bytes that are sent while they are made.

@@ -154,6 +154,6 @@ func (a *Admin) payload(ctx context.Context, g *gateway, r *http.Request, _ queu
 		return nil, err
 	}
 	a.audit.payloadRead(rec, r)
-	a.logger.Warn("a payload was read through the admin API", zap.String("event_id", id), zap.String("remote", r.RemoteAddr))
+	a.logger.Warn("a payload was read through the admin API", zap.String("event_id", id), subject(rec.Subject), zap.String("remote", r.RemoteAddr))
 	return newPayload(e, rec.State == queue.Quarantined), nil
 }

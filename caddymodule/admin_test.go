@@ -320,7 +320,7 @@ func TestAdminPayload(t *testing.T) {
 		t.Errorf("with admin_payloads: %d %s", r.status, r.body)
 	}
 	lines := captured.with(t, "a payload was read")
-	if len(lines) != 1 || lines[0]["event_id"] != id {
+	if len(lines) != 1 || lines[0]["event_id"] != id || lines[0]["subject"] != "note-1" {
 		t.Errorf("log lines %v", lines)
 	}
 	if strings.Contains(captured.String(), "PATIENT-TEXT") {

@@ -31,13 +31,13 @@ type Engine interface {
 	// Open opens the queue.
 	Open(o OpenOptions) (queue.Queue, error)
 
-	// Check says whether an open queue with the same key could take on this
-	// engine's settings, and changes nothing.
+	// Check returns an error if an open queue with the same key could not adopt
+	// this engine's settings. It changes nothing.
 	Check(q queue.Queue) error
 
-	// Adopt has an open queue with the same key take them on. It is called
-	// again and again while the configuration is active, since files that the
-	// settings name may change; then it is quick where nothing has.
+	// Adopt applies this engine's settings to an open queue with the same key. It
+	// is called again and again while the configuration is active, since files
+	// that the settings name may change, and is quick if nothing has changed.
 	Adopt(q queue.Queue) error
 }
 

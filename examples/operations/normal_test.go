@@ -6,8 +6,8 @@ func TestNormal(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ text, want string }{
 		"a table": {
-			"UPSTREAM  PENDING  OLDEST  LAST SUCCESS\nehr            3     12s      1m6s ago\n\nqueue sqlite: 3.2 KiB of 10 GiB, 0 quarantined, 0 unreadable\n",
-			"UPSTREAM PENDING OLDEST LAST SUCCESS\nehr 3 <age> <age> ago\n\nqueue sqlite: <size> of <size>, 0 quarantined, 0 unreadable",
+			"UPSTREAM  PENDING  OLDEST  LAST SUCCESS\nehr            3     12s      1m6s ago\n\nqueue sqlite: 3.2 KiB of 10 GiB, 0 quarantined\n",
+			"UPSTREAM PENDING OLDEST LAST SUCCESS\nehr 3 <age> <age> ago\n\nqueue sqlite: <size> of <size>, 0 quarantined",
 		},
 		"a line of the log": {
 			`{"level":"warn","ts":1795397317.52,"msg":"an upstream is paused","error":"dial tcp 127.0.0.1:9000: connect: connection refused"}`,
@@ -22,8 +22,8 @@ func TestNormal(t *testing.T) {
 			"1 <time> <seconds> failure 500 the backend failed",
 		},
 		"an event": {
-			"2026-11-23 01:28:40+01:00  soapnoteapi-d63e058c58deb392e2009ecefb39bdff  night-note-27  note.generated  ehr  dead  4  -",
-			"<time> <id> <subject> note.generated ehr dead 4 -",
+			"2026-11-23 01:28:40+01:00  soapnoteapi-d63e058c58deb392e2009ecefb39bdff  note.generated  ehr  dead  4  -",
+			"<time> <id> note.generated ehr dead 4 -",
 		},
 		"a delivery": {
 			"ehr: pending after 1 attempt, next attempt in 27s",
