@@ -80,13 +80,12 @@ func (s *SQLite) Provision(ctx caddy.Context) error {
 	if strings.HasPrefix(path, "~") {
 		return errors.New("path: ~ is not replaced by a home directory here; write the directory, or use {env.HOME}")
 	}
-	if s.file, err = filepath.Abs(path); err != nil {
-		return fmt.Errorf("finding the queue's file: %w", err)
-	}
 	// `caddy validate` may run without the rights of the server, so a path that
 	// cannot be resolved is an error only when the queue is opened.
-	if resolved, err := sqlitequeue.ResolvePath(s.file); err == nil {
-		s.file = resolved
+	if s.file, err = sqlitequeue.ResolvePath(path); err != nil {
+		if s.file, err = filepath.Abs(path); err != nil {
+			return fmt.Errorf("finding the queue's file: %w", err)
+		}
 	}
 	if len(s.EncryptionKeys) == 0 {
 		return nil
