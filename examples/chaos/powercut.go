@@ -25,7 +25,7 @@ func runPowercut(ctx context.Context, e *env) (rows []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	scratch, err := os.MkdirTemp(memoryDir(e.dir), "scribegate-chaos-")
+	scratch, err := os.MkdirTemp(powercut.MemoryDir(e.dir), "scribegate-chaos-")
 	if err != nil {
 		return nil, fmt.Errorf("making a directory for the power cuts: %w", err)
 	}
@@ -65,16 +65,6 @@ func (e *env) cutLoaded(ctx context.Context, strace string, random *rand.Rand, s
 		err = errors.Join(err, fmt.Errorf("only %d checkpoints are in the recording; record more events", checkpoints))
 	}
 	return []result{row}, err
-}
-
-// memoryDir is where power cuts are replayed: in memory, since what the queue
-// syncs there is of no interest.
-func memoryDir(otherwise string) string {
-	const shared = "/dev/shm"
-	if info, err := os.Stat(shared); err == nil && info.IsDir() {
-		return shared
-	}
-	return otherwise
 }
 
 // replay cuts the power and makes a row of what came of it.

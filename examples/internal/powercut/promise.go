@@ -18,7 +18,7 @@ import (
 // that the recording holds.
 type Promise struct {
 	Path      string              // the queue's file, below the directory that is looked at
-	Keys      []seal.Key     // none: the automatic one
+	Keys      []seal.Key          // none: the automatic one
 	Upstreams map[string][]string // of each event that was sent, whom it is for
 	Hosts     map[string]string   // of each upstream, the host that its requests name
 	Taken     map[Delivery]bool   // what the backends have taken in the end
@@ -119,8 +119,10 @@ func (p *Promise) check(ctx context.Context, rec *Recording, at int, dir string)
 		f.say("with %d events acknowledged: %v", len(k.acknowledged), err)
 		return f, nil
 	}
-	if err := sound(path); err != nil {
-		f.say("after it was opened: %v", err)
+	if err := sound(path); err != nil { // there is no more to be learned, and it may take long
+		f.lose(len(k.acknowledged))
+		f.say("with %d events acknowledged, after it was opened: %v", len(k.acknowledged), errors.Join(err, q.Close()))
+		return f, ctx.Err()
 	}
 	look := looking{known: k, findings: f, queue: q}
 	err = look.all(ctx)

@@ -29,6 +29,16 @@ type Result struct {
 	Reports []string      // the first failures
 }
 
+// MemoryDir is a directory in memory, where there is one, else the one that is given.
+// Power cuts are replayed there, since what the queue syncs meanwhile is of no interest.
+func MemoryDir(otherwise string) string {
+	const shared = "/dev/shm"
+	if info, err := os.Stat(shared); err == nil && info.IsDir() {
+		return shared
+	}
+	return otherwise
+}
+
 // Replay makes each of the cuts in a directory of its own below scratch and
 // opens the queue on what is left, until too much has failed. counts is as for
 // NewDisk. An error is for what

@@ -1,14 +1,18 @@
+//go:build examples
+
 package powercut
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,206 +21,184 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// A life is a recording that is made without strace: of a queue that really works,
-// whose files are compared after each change with what they were before. In which
-// order SQLite writes and syncs them is taken as known.
-type life struct {
-	t       *testing.T
-	dir     string
-	queue   *sqlitequeue.Queue
-	files   map[string]int // their numbers, by name
-	before  map[string][]byte
-	rec     Recording
-	promise Promise
+// lifeEnv has this test's binary live a queue's life in the directory that it names,
+// instead of testing.
+const lifeEnv = "POWERCUT_LIFE"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(lifeEnv); dir != "" {
+		if err := live(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
 }
 
 const (
-	events   = 6
+	events   = 12
 	mainFile = "queue.db"
 	walFile  = mainFile + "-wal"
 )
 
+var (
+	lifeKey = seal.Key{7}
+	hosts   = map[string]string{"ehr": "a:1", "audit": "a:2"}
+)
+
+// isDelivered says which deliveries are made in a life.
+func isDelivered(n int, upstream string) bool {
+	return upstream == "audit" && n%2 == 0 || upstream == "ehr" && n%3 == 0
+}
+
+// live stores events and delivers some of them, and says of each what a gateway
+// would say to a provider and to a backend.
+func live(dir string) error {
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: filepath.Join(dir, mainFile), Keys: []seal.Key{lifeKey}, Settings: queue.DefaultSettings()})
+	if err != nil {
+		return err
+	}
+	for n := range events {
+		id := fmt.Sprintf("event-%d", n)
+		if _, err := q.Store(context.Background(), queue.Item{Event: sample(id), Upstreams: slices.Sorted(maps.Keys(hosts))}); err != nil {
+			return errors.Join(err, q.Close())
+		}
+		fmt.Printf("HTTP/1.1 200 OK\r\n\r\n{\"received\":true,\"id\":%q}", id)
+		for upstream, host := range hosts {
+			if !isDelivered(n, upstream) {
+				continue
+			}
+			fmt.Printf("POST / HTTP/1.1\r\nHost: %s\r\nWebhook-Id: %s\r\n\r\n", host, id)
+			if err := deliver(q, upstream, id); err != nil {
+				return errors.Join(err, q.Close())
+			}
+		}
+		if n == events/2 {
+			if _, err := q.Compact(context.Background(), nil); err != nil {
+				return errors.Join(err, q.Close())
+			}
+		}
+	}
+	return q.Close()
+}
+
+// deliver has an upstream take an event, and returns when that is recorded.
+func deliver(q queue.Queue, upstream, id string) error {
+	for until := time.Now().Add(patience); time.Now().Before(until); time.Sleep(time.Millisecond) {
+		c, err := q.Claim(upstream, time.Now(), queue.Want{First: 100})
+		if err != nil {
+			return err
+		}
+		for _, d := range c.Deliveries {
+			if d.EventID == id {
+				q.Settle(queue.Outcome{Delivery: d, At: time.Now(), State: queue.Delivered, Result: queue.Success})
+				continue
+			}
+			q.Release(d)
+		}
+		r, err := q.Event(context.Background(), id)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(r.Deliveries, func(d queue.DeliveryRecord) bool {
+			return d.Upstream == upstream && d.State == queue.Delivered
+		}) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the delivery of %s to %s was not recorded", id, upstream)
+}
+
+// recorded is the recording of a life under strace. Each test has a copy.
+var recorded = sync.OnceValues(func() (*Recording, error) {
+	strace, err := Strace()
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "powercut-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // what is left of it is in the system's temporary directory
+	root, script, log := filepath.Join(dir, "disk"), filepath.Join(dir, "script"), filepath.Join(dir, "log")
+	if err := errors.Join(os.Mkdir(root, 0o700), WriteWrapper(script, strace, self, log)); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(script)
+	cmd.Env = append(os.Environ(), lifeEnv+"="+root)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("recording: %w: %s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := WaitLog(ctx, log, cmd.Process.Pid); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(log)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	rec, err := Read(f, root)
+	if err != nil {
+		return nil, err
+	}
+	return rec, rec.Matches(root)
+})
+
+// A life is a recording, and what is promised of it.
+type life struct {
+	t       *testing.T
+	rec     Recording
+	promise Promise
+}
+
 func newLife(t *testing.T) *life {
 	t.Helper()
-	l := &life{t: t, dir: t.TempDir(), files: make(map[string]int), before: make(map[string][]byte)}
-	l.promise = Promise{
-		Path: mainFile, Keys: []seal.Key{seal.NewKey()}, Hosts: map[string]string{"ehr": "a:1", "audit": "a:2"},
-		Upstreams: make(map[string][]string), Taken: make(map[Delivery]bool),
-	}
-	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: filepath.Join(l.dir, mainFile), Keys: l.promise.Keys, Settings: queue.DefaultSettings()})
+	rec, err := recorded()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.queue = q
-	defer func() {
-		if err := q.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	l.written()
+	if len(rec.Answers) != events {
+		t.Fatalf("%d answers are recorded, want %d", len(rec.Answers), events)
+	}
+	l := &life{t: t, rec: *rec}
+	l.rec.Answers, l.rec.Requests = slices.Clone(rec.Answers), slices.Clone(rec.Requests)
+	l.promise = Promise{Path: mainFile, Keys: []seal.Key{lifeKey}, Hosts: hosts, Upstreams: make(map[string][]string), Taken: make(map[Delivery]bool)}
 	for n := range events {
 		id := fmt.Sprintf("event-%d", n)
-		l.promise.Upstreams[id] = []string{"ehr", "audit"}
-		if _, err := q.Store(t.Context(), queue.Item{Event: sample(id), Upstreams: l.promise.Upstreams[id]}); err != nil {
-			t.Fatal(err)
-		}
-		l.written()
-		l.rec.Answers = append(l.rec.Answers, Answer{ID: id, At: l.now()})
-		if n%2 == 0 {
-			l.deliver(id, "audit")
-		}
-		if n%3 == 0 {
-			l.deliver(id, "ehr")
-		}
-		if n == events/2 { // the WAL goes into the main file and begins anew
-			if _, err := q.Compact(t.Context(), nil); err != nil {
-				t.Fatal(err)
-			}
-			l.written()
+		for upstream := range hosts {
+			l.promise.Upstreams[id] = append(l.promise.Upstreams[id], upstream)
+			l.promise.Taken[Delivery{upstream, id}] = isDelivered(n, upstream)
 		}
 	}
 	return l
 }
 
-func (l *life) now() int {
-	l.rec.Length++
-	return l.rec.Length
-}
-
-func (l *life) op(o Op) {
-	o.Start = l.now()
-	o.End = o.Start
-	l.rec.Ops = append(l.rec.Ops, o)
-}
-
-// ofNames is how the sync of the directory is called; that of a file has its name.
-const ofNames = "names"
-
-func (l *life) sync(what string) {
-	l.rec.Syncs = append(l.rec.Syncs, Sync{Call: what, File: l.files[what], Start: l.now(), End: l.now()})
-}
-
-// written enters what has changed in the directory.
-func (l *life) written() {
+func (l *life) replay(number int, counts func(Sync) bool) Result {
 	l.t.Helper()
-	entries, err := os.ReadDir(l.dir)
+	scratch, err := os.MkdirTemp(MemoryDir(l.t.TempDir()), "powercut-")
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	after := make(map[string][]byte)
-	for _, e := range entries {
-		shared := strings.HasSuffix(e.Name(), sharedSuffix)
-		if l.files[e.Name()] == 0 {
-			l.files[e.Name()] = len(l.files) + 1
-			l.op(Op{Kind: Name, File: l.files[e.Name()], Name: e.Name(), Shared: shared})
-		}
-		if shared {
-			continue
-		}
-		if after[e.Name()], err = os.ReadFile(filepath.Join(l.dir, e.Name())); err != nil {
-			l.t.Fatal(err)
-		}
-	}
-	if len(l.files) > len(entries) {
-		l.t.Fatalf("of %d files %d are left: teach the life to remove names", len(l.files), len(entries))
-	}
-	for _, name := range l.order(after) {
-		l.changed(name, l.before[name], after[name])
-	}
-	l.sync(ofNames)
-	l.before = after
-}
-
-// order is that in which the files were written: what is in the WAL goes into the
-// main file later, and a WAL begins anew when all of it is there.
-func (l *life) order(after map[string][]byte) []string {
-	names := slices.Sorted(maps.Keys(after))
-	const header = 32
-	before, now := l.before[walFile], after[walFile]
-	if anew := len(before) > 0 && (len(now) < len(before) || !bytes.Equal(now[:header], before[:header])); !anew {
-		slices.Reverse(names) // the WAL first
-	}
-	return names
-}
-
-// changed enters what has changed in a file, by sectors.
-func (l *life) changed(name string, before, after []byte) {
-	file, ops := l.files[name], len(l.rec.Ops)
-	if len(after) < len(before) {
-		l.op(Op{Kind: Truncate, File: file, Size: int64(len(after))})
-	}
-	for at := 0; at < len(after); {
-		to := at
-		for to < len(after) && !bytes.Equal(after[to:min(to+sectorSize, len(after))], before[min(to, len(before)):min(to+sectorSize, len(before))]) {
-			to = min(to+sectorSize, len(after))
-		}
-		if to > at {
-			l.op(Op{Kind: Write, File: file, Offset: int64(at), Data: bytes.Clone(after[at:to])})
-		}
-		at = to + sectorSize
-	}
-	if len(l.rec.Ops) > ops {
-		l.sync(name)
-	}
-}
-
-func (l *life) deliver(id, upstream string) {
-	l.t.Helper()
-	l.rec.Requests = append(l.rec.Requests, Request{Host: l.promise.Hosts[upstream], ID: id, At: l.now()})
-	l.promise.Taken[Delivery{upstream, id}] = true
-	c, err := l.queue.Claim(upstream, time.Now(), queue.Want{First: 100})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	for _, d := range c.Deliveries {
-		if d.EventID == id {
-			l.queue.Settle(queue.Outcome{Delivery: d, At: time.Now(), State: queue.Delivered, Result: queue.Success})
-			continue
-		}
-		l.queue.Release(d)
-	}
-	for until := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if time.Now().After(until) {
-			l.t.Fatal("the outcome was not settled")
-		}
-		s, err := l.queue.Stats()
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		if s.Upstreams[upstream].InFlight == 0 {
-			break
-		}
-	}
-	l.written()
-}
-
-func (l *life) replay(cuts []Cut, counts func(Sync) bool) Result {
-	l.t.Helper()
-	found, err := Replay(l.t.Context(), &l.rec, &l.promise, cuts, counts, l.t.TempDir())
-	if err != nil {
+	found, err := Replay(l.t.Context(), &l.rec, &l.promise, l.rec.Sample(number, random(1)), counts, scratch)
+	if err := errors.Join(err, os.RemoveAll(scratch)); err != nil {
 		l.t.Fatal(err)
 	}
 	return found
 }
 
-// from are the cuts from a moment on: SQLite makes the beginning of a file in ways
-// that this recording does not have.
-func (l *life) from(at int, n int) []Cut {
-	var cuts []Cut
-	for _, c := range l.rec.Exhaust(n, random(1)) {
-		if c.At >= at {
-			cuts = append(cuts, c)
-		}
-	}
-	return cuts
-}
-
 func TestReplayFindsNothing(t *testing.T) {
 	t.Parallel()
 	l := newLife(t)
-	cuts := l.from(l.rec.Answers[0].At, 2)
-	found := l.replay(cuts, nil)
-	if found.Failed != 0 || found.Lost != 0 || found.Cuts != len(cuts) || found.Slowest <= 0 {
+	const number = 300
+	found := l.replay(number, nil)
+	if found.Failed != 0 || found.Lost != 0 || found.Cuts < number || found.Slowest <= 0 {
 		t.Errorf("of %d cuts %d failed and %d events were lost: %s", found.Cuts, found.Failed, found.Lost, strings.Join(found.Reports, "\n"))
 	}
 }
@@ -226,36 +208,39 @@ func TestReplayFindsNothing(t *testing.T) {
 // which of them comes first is a matter of what the pages held before.
 func TestReplayFinds(t *testing.T) {
 	t.Parallel()
-	without := func(what ...string) func(Sync) bool {
-		return func(s Sync) bool { return !slices.Contains(what, s.Call) }
-	}
+	lost := []string{"was acknowledged and is gone"}
+	orWorse := append([]string{"the database is not sound", "events acknowledged"}, lost...)
 	tests := map[string]struct {
-		spoil  func(l *life)
-		counts func(Sync) bool
-		says   []string // one of these
+		spoil   func(l *life)
+		ignores func(l *life) func(Sync) bool // which syncs do nothing
+		says    []string                      // one of these
 	}{
 		"a disk that syncs nothing": {
-			counts: func(Sync) bool { return false },
-			says:   []string{"was acknowledged and is gone"},
+			ignores: func(*life) func(Sync) bool { return func(Sync) bool { return true } }, says: orWorse,
 		},
 		"a WAL that is not synced": {
-			counts: without(walFile), says: []string{"was acknowledged and is gone"},
+			ignores: func(l *life) func(Sync) bool { return l.rec.SyncsOf(walFile) }, says: lost,
 		},
 		"a main file that is not synced before the WAL begins anew": {
-			counts: without(mainFile),
-			says:   []string{"was acknowledged and is gone", "the database is not sound", "with 4 events acknowledged"},
+			ignores: func(l *life) func(Sync) bool { return l.rec.SyncsOf(mainFile) },
+			says:    orWorse,
+		},
+		"a name that is not synced": {
+			ignores: func(*life) func(Sync) bool { return func(s Sync) bool { return s.File == 0 } },
+			says:    orWorse,
 		},
 		"an answer before the last sync": {
 			spoil: func(l *life) {
+				of := l.rec.SyncsOf(walFile)
 				for i := range l.rec.Answers {
-					l.rec.Answers[i].At -= 3 // before the WAL's and the names' were done
+					for _, s := range l.rec.Syncs {
+						if of(s) && s.End < l.rec.Answers[i].At {
+							l.rec.Answers[i].At = max(s.Start, 1)
+						}
+					}
 				}
 			},
-			says: []string{"was acknowledged and is gone"},
-		},
-		"a name that is not synced": {
-			counts: without(ofNames),
-			says:   []string{"was acknowledged and is gone"},
+			says: lost,
 		},
 		"an event that is delivered before it is sent": {
 			spoil: func(l *life) {
@@ -270,7 +255,7 @@ func TestReplayFinds(t *testing.T) {
 			says:  []string{"has 2 deliveries, and 1 upstreams"},
 		},
 		"a key that is lost": {
-			spoil: func(l *life) { l.promise.Keys = []seal.Key{seal.NewKey()} },
+			spoil: func(l *life) { l.promise.Keys = []seal.Key{{9}} },
 			says:  []string{"sealed with a key that is not among those given"},
 		},
 	}
@@ -281,8 +266,12 @@ func TestReplayFinds(t *testing.T) {
 			if tt.spoil != nil {
 				tt.spoil(l)
 			}
-			cuts := l.from(l.rec.Answers[0].At, 2)
-			found := l.replay(cuts, tt.counts)
+			var counts func(Sync) bool
+			if tt.ignores != nil {
+				ignored := tt.ignores(l)
+				counts = func(s Sync) bool { return !ignored(s) }
+			}
+			found := l.replay(150, counts)
 			reports := strings.Join(found.Reports, "\n")
 			if found.Failed == 0 || !slices.ContainsFunc(tt.says, func(s string) bool { return strings.Contains(reports, s) }) {
 				t.Errorf("of %d cuts %d failed, %d events were lost, and nothing says any of %q:\n%s", found.Cuts, found.Failed, found.Lost, tt.says, reports)
