@@ -34,7 +34,8 @@ func runCompact(ctx context.Context, e *env) (rows []result, err error) {
 	if err := r.start(ctx, c.text); err != nil {
 		return nil, err
 	}
-	grown, err := c.grow(ctx, e, e.pick(12_000, 300_000))
+	number := e.pick(12_000, 300_000)
+	grown, err := c.grow(ctx, e, number)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,8 @@ func runCompact(ctx context.Context, e *env) (rows []result, err error) {
 		return nil, err
 	}
 	e.say("  half drained: %s", first)
-	kills, err := c.kill(ctx, e.pick(6, 50), first.took)
+	times := e.pick(6, 50)
+	kills, err := c.kill(ctx, times, number/4/times, first.took)
 	if err != nil {
 		return nil, err
 	}
@@ -164,11 +166,15 @@ func (k kills) verdict() error {
 	return nil
 }
 
-// kill kills the gateway at random moments of compactions that take about as
-// long as the one before.
-func (c compaction) kill(ctx context.Context, times int, took time.Duration) (k kills, err error) {
+// kill kills the gateway at random moments of compactions, before each of which
+// some events are delivered, so that there is space to give back. took is how long one
+// takes at most.
+func (c compaction) kill(ctx context.Context, times, some int, took time.Duration) (k kills, err error) {
 	ehr := c.rig.ledger.backend("ehr")
 	for k.times < times {
+		if err := c.deliver(ctx, ehr, some); err != nil {
+			return k, err
+		}
 		done := make(chan error, 1)
 		go func() {
 			_, err := c.rig.compact(ctx)
@@ -179,7 +185,8 @@ func (c compaction) kill(ctx context.Context, times int, took time.Duration) (k 
 			if err != nil {
 				return k, err
 			}
-		case <-time.After(random(took + took/10)):
+			took /= 2
+		case <-time.After(random(took)):
 			k.within++
 		}
 		k.times++
@@ -195,6 +202,20 @@ func (c compaction) kill(ctx context.Context, times int, took time.Duration) (k 
 		k.recovery = max(k.recovery, recovery)
 	}
 	return k, nil
+}
+
+// deliver has the upstream take some of what waits.
+func (c compaction) deliver(ctx context.Context, ehr *backend, some int) error {
+	if err := ehr.come(ctx); err != nil {
+		return err
+	}
+	defer ehr.leave()
+	for until := ehr.events() + some; ehr.events() < until; {
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return fmt.Errorf("delivering some of what waits: %w", err)
+		}
+	}
+	return nil
 }
 
 // restart starts the gateway and lets its backend take some of what waits.

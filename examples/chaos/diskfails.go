@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +84,7 @@ func startReadOnly(ctx context.Context, e *env, c *cramped) (result, error) {
 		if err := c.volume.readOnly(ctx, true); err != nil {
 			return result{}, err
 		}
-		if err := c.refuses(c.text, c.volume.queueFile(), "read-only"); err != nil {
+		if err := c.refuses(c.text, c.volume.queueFile(), "read-only", "readonly"); err != nil {
 			return result{}, err
 		}
 		if err := c.volume.readOnly(ctx, false); err != nil {
@@ -121,7 +122,7 @@ func startWithoutRoom(ctx context.Context, e *env, c *cramped) (result, error) {
 		if err := c.volume.fillBut(int64(room) << 10); err != nil {
 			return result{}, err
 		}
-		if err := c.refuses(text, fresh, "no space left"); err != nil {
+		if err := c.refuses(text, fresh, "no space left", "disk is full"); err != nil {
 			return result{}, err
 		}
 		if err := c.volume.clear(); err != nil {
@@ -142,9 +143,9 @@ func startWithoutRoom(ctx context.Context, e *env, c *cramped) (result, error) {
 	return c.finish(ctx, times, "the start ends with an error that names the file, and with room makes it")
 }
 
-// refuses starts the gateway, which has to end with an error that says some
-// words, the queue's file among them.
-func (c *cramped) refuses(text string, words ...string) error {
+// refuses starts the gateway, which has to end with an error that names the queue's
+// file, and the reason in one of some words.
+func (c *cramped) refuses(text, file string, reasons ...string) error {
 	if err := c.launch(text); err != nil {
 		return err
 	}
@@ -152,12 +153,12 @@ func (c *cramped) refuses(text string, words ...string) error {
 	case <-c.proc.ended:
 		c.proc.told.Store(true) // it was to end
 	case <-time.After(patience):
-		return fmt.Errorf("the gateway started, and should have told of %q", words)
+		return fmt.Errorf("the gateway started, and should have refused to for one of %q", reasons)
 	}
-	for _, word := range words {
-		if !strings.Contains(c.proc.tail(20), word) {
-			return fmt.Errorf("the gateway's error should say %q; it printed last:\n%s", word, c.proc.tail(20))
-		}
+	printed := c.proc.tail(20)
+	given := slices.ContainsFunc(reasons, func(reason string) bool { return strings.Contains(printed, reason) })
+	if !given || !strings.Contains(printed, file) {
+		return fmt.Errorf("the gateway's error should name %s and give one of the reasons %q; it printed last:\n%s", file, reasons, printed)
 	}
 	return c.proc.verdict()
 }

@@ -40,7 +40,7 @@ func runPowercut(ctx context.Context, e *env) (rows []result, err error) {
 // cutStarting cuts the power at every moment of a first start, which makes the
 // automatic key and the file.
 func (e *env) cutStarting(ctx context.Context, strace string, random *rand.Rand, scratch string) ([]result, error) {
-	c, err := e.record(ctx, strace, recordingOf{events: e.pick(12, 24)})
+	c, err := e.record(ctx, strace, recordingOf{events: e.pick(6, 24)})
 	if err != nil {
 		return nil, err
 	}

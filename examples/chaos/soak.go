@@ -86,7 +86,10 @@ func runSoak(ctx context.Context, e *env) (rows []result, err error) {
 	}
 	row.fault, row.times, row.recovery = "faults at random for "+e.soak.String(), times, s.recovery
 	row.note = fmt.Sprintf("%s; at rest at the start: %s; after the last restart: %s; at the end: %s; %s", strings.Join(counts, ", "), start, middle, end, s.book.others())
-	err = leaked(middle, end)
+	if err = leaked(middle, end); err != nil {
+		dump, dumpErr := r.goroutineDump(ctx)
+		err = errors.Join(fmt.Errorf("%w; the goroutines are:\n%s", err, dump), dumpErr)
+	}
 	if s.recovery > promisedRecovery {
 		err = errors.Join(err, fmt.Errorf("delivery went on only %.2f s after a start; %s is promised", s.recovery.Seconds(), promisedRecovery))
 	}
