@@ -1,5 +1,5 @@
-# Everything here needs Go and make; test-examples also needs Node.js, npm, Flask
-# and Prometheus, and chaos needs strace and Linux. .ci/run installs them.
+# Everything here needs Go and make; test-examples also needs Node.js, npm, Flask,
+# Prometheus, strace and Linux, and chaos needs strace and Linux. .ci/run installs them.
 
 GO      ?= go
 TAGS    := nobadger,nomysql,nopgx
@@ -82,6 +82,7 @@ test-examples: build ## Run the examples and their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/monitoring/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/operations/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/bench/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/internal/powercut/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
 
 xcaddy: ## Build bin/caddy with xcaddy, where it is on PATH
