@@ -27,6 +27,9 @@ func (q *Queue) Commit(b *policy.Batch) error {
 	}
 	if err := t.apply(b); err != nil {
 		q.rollback(t)
+		if refusal(err) {
+			return err
+		}
 		return fmt.Errorf("writing to %s: %w", q.path, err)
 	}
 	if err := q.commit(t); err != nil {
@@ -39,6 +42,13 @@ func (q *Queue) Commit(b *policy.Batch) error {
 		q.options.OnCommit(time.Since(start), len(b.Outcomes)+len(b.Stores)+min(1, len(t.published)))
 	}
 	return nil
+}
+
+// refusal reports whether an error is about the events that were selected, and not about
+// the file.
+func refusal(err error) bool {
+	return errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrNoPayload) || errors.Is(err, queue.ErrPending) ||
+		errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrUnrouted)
 }
 
 func (t *tx) apply(b *policy.Batch) error {

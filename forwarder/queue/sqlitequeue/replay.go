@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
@@ -133,7 +134,7 @@ func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) 
 				return out, fmt.Errorf("event %s: %w", r.ID, queue.ErrUnrouted)
 			}
 		case !covers(s, r):
-			return out, fmt.Errorf("event %s: %w: it has no delivery to any of the upstreams", r.ID, queue.ErrNotFound)
+			return out, fmt.Errorf("event %s: %w for upstream %s: it is for %s", r.ID, queue.ErrNotFound, strings.Join(s.Upstreams, ", "), upstreamsOf(r, ""))
 		}
 	}
 	for i, r := range all {

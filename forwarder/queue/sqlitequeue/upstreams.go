@@ -5,7 +5,10 @@ import (
 	"database/sql/driver"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 // upstreams are the names of upstreams and the numbers that stand for them in rows.
@@ -53,4 +56,16 @@ func (u *upstreams) ids() []int64 {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	return slices.Sorted(maps.Keys(u.byID))
+}
+
+// upstreamsOf returns the names of an event's upstreams whose deliveries are in a state,
+// or of all with "", for an error.
+func upstreamsOf(r *record, state queue.State) string {
+	var names []string
+	for _, d := range r.Deliveries {
+		if state == "" || d.State == state {
+			names = append(names, d.Upstream)
+		}
+	}
+	return strings.Join(names, ", ")
 }
