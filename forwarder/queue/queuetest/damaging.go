@@ -109,15 +109,12 @@ func damageOne(h *harness, damaged string, store func(ids []string)) {
 	}
 	ids := numbered("e", 50)
 	store(ids)
-	var reported []error
+	var reported func() []error
 	h.Queue, reported = h.DamageRecent(h.settings, damaged)
 
 	listed := h.list(queue.Filter{Limit: 100})
 	_, err := h.Payload(h.Context(), damaged)
 	lost := err != nil
-	if lost && len(reported) == 0 {
-		h.Errorf("%s is lost (%v), and no error says so", damaged, err)
-	}
 	if kept := slices.Contains(listed, damaged); lost && kept != errors.Is(err, queue.ErrUnreadable) || !lost && !kept {
 		h.Errorf("Payload(%s): %v; listed: %t", damaged, err, kept)
 	}
@@ -140,6 +137,9 @@ func damageOne(h *harness, damaged string, store func(ids []string)) {
 		}
 		h.deliver(due[id])
 		h.wantStates(id, queue.Delivered, "ehr delivered")
+	}
+	if lost && len(reported()) == 0 {
+		h.Errorf("%s is lost (%v), and no error was reported", damaged, err)
 	}
 	if lost && !slices.Contains(listed, damaged) {
 		h.store(damaged, "ehr") // the provider may send it again

@@ -32,9 +32,9 @@ type Engine struct {
 
 	// DamageRecent kills the engine, flips bytes of the event's record where it was
 	// last written, before that has reached the main file, and opens the store again.
-	// It returns the queue and the errors that the engine reported about the store
-	// until then. May be nil.
-	DamageRecent func(s queue.Settings, id string) (reopened queue.Queue, reported []error)
+	// Reported returns the errors that the engine has reported about the store since
+	// then. May be nil.
+	DamageRecent func(s queue.Settings, id string) (reopened queue.Queue, reported func() []error)
 
 	// Rotate puts a new key first, waits until no stored event needs an older one,
 	// and removes the older ones, so that Reopen and Crash have the newest key only.

@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
 func TestEngine(t *testing.T) {
@@ -22,10 +24,11 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 	t.Helper()
 	var failing atomic.Bool
 	var q *Queue
+	var keys []seal.Key // none: the automatic key
 	path := filepath.Join(t.TempDir(), "queue.db")
 	open := func(s queue.Settings) queue.Queue {
 		t.Helper()
-		q = mustOpen(t, Options{Path: path, Settings: s, Now: clock.Now, Elapsed: clock.Elapsed, fault: func(string) error {
+		q = mustOpen(t, Options{Path: path, Keys: keys, Settings: s, Now: clock.Now, Elapsed: clock.Elapsed, fault: func(string) error {
 			if failing.Load() {
 				return errors.New("no space left on device")
 			}
@@ -50,7 +53,31 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 			return open(s)
 		},
 		FailWrites: failing.Store,
+		Rotate: func() error {
+			next := seal.NewKey()
+			err := rotate(q, next, keys)
+			keys = []seal.Key{next}
+			return err
+		},
 	}
+}
+
+// rotate puts a key first, waits until nothing is sealed with another, and removes the
+// others and the automatic key.
+func rotate(q *Queue, next seal.Key, older []seal.Key) error {
+	if err := q.SetKeys(append([]seal.Key{next}, older...)); err != nil {
+		return err
+	}
+	for end := time.Now().Add(time.Minute); total(q.counts().Keys()) != q.counts().Keys()[next.Fingerprint()]; {
+		if time.Now().After(end) {
+			return errors.New("what is stored is not sealed anew within a minute")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := os.Remove(keyFile(q.path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return q.SetKeys([]seal.Key{next})
 }
 
 func mustOpen(t testing.TB, o Options) *Queue {

@@ -137,16 +137,16 @@ var faults = []struct {
 	}},
 	{"damage costs the next event too", "damage: bytes in the newest storage cost at most the events on them", func(_ *faulty, e *queuetest.Engine, s *referenceStorage) {
 		damage := e.DamageRecent
-		e.DamageRecent = func(settings queue.Settings, id string) (queue.Queue, []error) {
+		e.DamageRecent = func(settings queue.Settings, id string) (queue.Queue, func() []error) {
 			s.lose("e26")
 			return damage(settings, id)
 		}
 	}},
 	{"damage is not reported", "damage: bytes of the newest event cost at most that one", func(_ *faulty, e *queuetest.Engine, _ *referenceStorage) {
 		damage := e.DamageRecent
-		e.DamageRecent = func(settings queue.Settings, id string) (queue.Queue, []error) {
+		e.DamageRecent = func(settings queue.Settings, id string) (queue.Queue, func() []error) {
 			q, _ := damage(settings, id)
-			return q, nil
+			return q, func() []error { return nil }
 		}
 	}},
 	{"a rotation misses an event", "keys: a key that is replaced while events are stored makes none unreadable", func(_ *faulty, _ *queuetest.Engine, s *referenceStorage) {

@@ -47,11 +47,11 @@ func openStorage(t testing.TB, s queue.Settings, clock *queuetest.Clock) (*queue
 		FailWrites: func(fail bool) {
 			q.locked(func() { storage.failing = fail })
 		},
-		DamageRecent: func(s queue.Settings, id string) (queue.Queue, []error) {
+		DamageRecent: func(s queue.Settings, id string) (queue.Queue, func() []error) {
 			q.kill()
 			storage.lose(id)
 			q = storage.open(s, clock)
-			return q, []error{errors.New("a record is damaged")}
+			return q, func() []error { return []error{errors.New("a record is damaged")} }
 		},
 		Rotate: func() error {
 			q.locked(storage.reseal)
