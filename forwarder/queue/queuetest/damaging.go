@@ -32,7 +32,7 @@ var damaging = []testCase{
 		if !h.has(h.Rotate != nil, "Rotate") {
 			return
 		}
-		const writers, each = 8, 40
+		const writers, each = 8, 100
 		rotate := func() {
 			if err := h.Rotate(); err != nil {
 				h.Errorf("Rotate: %v", err)

@@ -55,9 +55,11 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 		FailWrites: failing.Store,
 		Rotate: func() error {
 			next := seal.NewKey()
-			err := rotate(q, next, keys)
+			if err := rotate(q, next, keys); err != nil {
+				return err
+			}
 			keys = []seal.Key{next}
-			return err
+			return nil
 		},
 	}
 }
