@@ -79,18 +79,14 @@ func TestOfflineCommandsBesideTheServer(t *testing.T) {
 	s.load(app, bothProviders)
 	do(t, s.soniox("/soniox", transcription("tr-1"))).id(t)
 	eventually(t, "the attempt", func() bool { return queued(t).Upstreams[0].InFlight == 1 })
-	eventually(t, "the queue's folder to be at rest", func() bool {
-		files := tree(t, s.dir)
-		time.Sleep(100 * time.Millisecond)
-		return maps.Equal(files, tree(t, s.dir))
-	})
+	s.awaitRest()
 
 	config := filepath.Join(t.TempDir(), "Caddyfile")
 	put(t, config, string(caddyfile.Format([]byte(s.caddyfile(app, bothProviders)))))
 	home, text := t.TempDir(), tree(t, filepath.Dir(config))
 	queue := filepath.Join(s.dir, "queue.db")
-	// The queue's file may change by what the server does, and only by it:
-	// what else is there must stay, and nothing may come.
+	// The database may change by what the server does, and only by it: what else
+	// is there must stay, and nothing may come.
 	before := tree(t, s.dir)
 	if before[queue] == "" {
 		t.Fatalf("no queue in %v", before)
@@ -98,7 +94,9 @@ func TestOfflineCommandsBesideTheServer(t *testing.T) {
 	offline(t, home, config)
 	after := tree(t, s.dir)
 	for _, files := range []map[string]string{before, after} {
-		delete(files, queue)
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			delete(files, queue+suffix)
+		}
 	}
 	if !maps.Equal(before, after) {
 		t.Errorf("the queue's folder was %v and is %v", before, after)
@@ -114,6 +112,16 @@ func TestOfflineCommandsBesideTheServer(t *testing.T) {
 	}
 }
 
+// awaitRest waits until the server writes nothing more to the queue's folder.
+func (s *site) awaitRest() {
+	s.t.Helper()
+	eventually(s.t, "the queue's folder to be at rest", func() bool {
+		files := tree(s.t, s.dir)
+		time.Sleep(100 * time.Millisecond)
+		return maps.Equal(files, tree(s.t, s.dir))
+	})
+}
+
 // TestOfflineCommandsBesideAnIdleServer is the same with nothing to deliver, so
 // that the queue's file itself must stay as it is.
 func TestOfflineCommandsBesideAnIdleServer(t *testing.T) {
@@ -122,6 +130,7 @@ func TestOfflineCommandsBesideAnIdleServer(t *testing.T) {
 	s.load(app, bothProviders)
 	config := filepath.Join(t.TempDir(), "Caddyfile")
 	put(t, config, string(caddyfile.Format([]byte(s.caddyfile(app, bothProviders)))))
+	s.awaitRest()
 	before := tree(t, s.dir)
 	offline(t, t.TempDir(), config)
 	if after := tree(t, s.dir); !maps.Equal(before, after) {
