@@ -20,7 +20,7 @@ type bench struct {
 	round    int // from 0
 }
 
-// say tells how far the run has come.
+// say reports how far the run has come.
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.log, format+"\n", args...) }
 
 // warmUp is how long load is on before a slice.

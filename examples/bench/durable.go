@@ -141,7 +141,7 @@ func (b *bench) fill(ctx context.Context, g *gateway, o order, number int) error
 		return err
 	}
 	defer closeAll(connections)
-	told := time.Now()
+	reported := time.Now()
 	for left := number; left > 0; left -= fillChunk {
 		m, err := o.prepare(g.site, min(left, fillChunk), time.Now())
 		if err != nil {
@@ -154,8 +154,8 @@ func (b *bench) fill(ctx context.Context, g *gateway, o order, number int) error
 		if err := t.only(200); err != nil {
 			return fmt.Errorf("filling the queue: %w", err)
 		}
-		if time.Since(told) > 30*time.Second {
-			told = time.Now()
+		if time.Since(reported) > 30*time.Second {
+			reported = time.Now()
 			b.say("  %s still to be accepted", thousands(max(left-fillChunk, 0)))
 		}
 	}

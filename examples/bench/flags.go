@@ -96,7 +96,7 @@ func (o options) check() error {
 	case o.svg != "" && !o.table:
 		return errors.New("-svg draws the lines, which -grid and -growth leave out; add -all")
 	case o.table && len(choose(o.lines(), o.which)) == 0:
-		return errors.New("-lines matches no line; -list tells them")
+		return errors.New("-lines matches no line; -list prints them")
 	}
 	return nil
 }

@@ -128,7 +128,7 @@ func (h *hoard) heat() error {
 func (h *hoard) reach(ctx context.Context, number int64) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for moved, told, last := time.Now(), time.Now(), int64(-1); ; {
+	for moved, reported, last := time.Now(), time.Now(), int64(-1); ; {
 		n, now := h.backend.taken.Load(), time.Now()
 		if n >= number {
 			return nil
@@ -139,8 +139,8 @@ func (h *hoard) reach(ctx context.Context, number int64) error {
 		if now.Sub(moved) > stateLimit {
 			return fmt.Errorf("%d of %d events were delivered, and none any more for %s", n, number, stateLimit)
 		}
-		if now.Sub(told) > 30*time.Second {
-			told = now
+		if now.Sub(reported) > 30*time.Second {
+			reported = now
 			h.say("  %s delivered", thousands(int(n)))
 		}
 		select {

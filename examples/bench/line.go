@@ -36,7 +36,7 @@ func once(measurement string, q quantity) []term {
 	return []term{{1, figure{measurement, q}}}
 }
 
-// lines are the table's. Their texts tell the counts that the options set.
+// lines are the table's. Their texts have the counts that the options set.
 func (o options) lines() []line {
 	backlog, many, few := shortCount(o.backlog()), shortCount(o.large), shortCount(o.smallDrain())
 	waits := many + " waiting"

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// machine tells what the figures depend on.
+// machine returns what the figures depend on.
 func (b *bench) machine() ([]string, error) {
 	cpus, err1 := os.ReadFile("/proc/cpuinfo")
 	memory, err2 := os.ReadFile("/proc/meminfo")

@@ -38,7 +38,7 @@ func plot(out io.Writer, rows []row, machine []string) {
 		y += 16
 		d.write(margin, y+10, style{11, grey, "start", false}, strings.Join(machine[i:min(i+2, len(machine))], "; "))
 	}
-	_, _ = io.WriteString(out, d.whole(plotWidth, y+margin+4, plotTitle)) // what cannot be written cannot be told either
+	_, _ = io.WriteString(out, d.whole(plotWidth, y+margin+4, plotTitle)) // what cannot be written cannot be reported either
 }
 
 // legend explains the marks.

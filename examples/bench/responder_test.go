@@ -67,7 +67,7 @@ func TestResponderCountsDeliveries(t *testing.T) {
 	if r.taken.Load() != 21 {
 		t.Errorf("%d taken, want 21", r.taken.Load())
 	}
-	// The id 0 cannot be told from none.
+	// The id 0 looks like none.
 	if err := eachOnce(r.deliveries(), 19); err != nil {
 		t.Error(err)
 	}

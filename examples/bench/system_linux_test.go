@@ -31,9 +31,9 @@ func TestOwnFigures(t *testing.T) {
 	if err != nil || own <= 0 {
 		t.Errorf("ownProcessorTime() = %s, %v", own, err)
 	}
-	told, err := processorTime(os.Getpid())
-	if err != nil || told > own+time.Second {
-		t.Errorf("processorTime() = %s, %v; ownProcessorTime() was %s", told, err, own)
+	used, err := processorTime(os.Getpid())
+	if err != nil || used > own+time.Second {
+		t.Errorf("processorTime() = %s, %v; ownProcessorTime() was %s", used, err, own)
 	}
 	if memory, err := anonymous(os.Getpid()); err != nil || memory < 1<<20 {
 		t.Errorf("anonymous() = %d, %v", memory, err)

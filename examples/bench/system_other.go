@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-var errLinux = errors.New("the benchmark measures with what Linux tells of processes and disks, and runs only there")
+var errLinux = errors.New("the benchmark measures with what Linux reports of processes and disks, and runs only there")
 
 func fdatasyncs(string, time.Duration) ([]time.Duration, error) { return nil, errLinux }
 

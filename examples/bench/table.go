@@ -22,7 +22,7 @@ func (t table) print(out io.Writer) {
 	for _, row := range t.cells {
 		fmt.Fprintln(w, strings.ReplaceAll(strings.Join(row, "\t"), "`", ""))
 	}
-	_ = w.Flush() // what cannot be printed cannot be told either
+	_ = w.Flush() // what cannot be printed cannot be reported either
 }
 
 // markdown writes a table as Markdown has it.
@@ -138,7 +138,7 @@ func valuesOf(samples []sample, q quantity) []float64 {
 	return values
 }
 
-// String tells the sample's figures that are there.
+// String lists the sample's figures that are there.
 func (s sample) String() string {
 	var parts []string
 	for _, q := range []quantity{rate, p50, p99, cpu, alloc, own, others, took, size} {

@@ -10,7 +10,7 @@ import (
 // A tally is what came of a volley.
 type tally struct {
 	statuses   map[int]int // of every answer, those after the end included
-	duplicates int         // answers that told of one
+	duplicates int         // answers that said so
 
 	inTime    float64 // answers before the end, and the parts of later ones that were
 	lasted    time.Duration
@@ -41,15 +41,15 @@ func perSecond(n float64, d time.Duration) float64 {
 	return n / d.Seconds()
 }
 
-// only is an error where there were answers other than with a status, or such as
-// told of a duplicate, or none.
+// only is an error where there were answers with another status, or of a duplicate,
+// or none.
 func (t tally) only(status int) error {
 	n := t.answered()
 	if n == 0 {
 		return errors.New("no request was answered")
 	}
 	if t.statuses[status] != n || t.duplicates > 0 {
-		return fmt.Errorf("%d requests should all have been answered with %d, as new: the answers were %v, and %d of them told of duplicates", n, status, t.statuses, t.duplicates)
+		return fmt.Errorf("%d requests should all have been answered with %d, as new: the answers were %v, and %d of them said that it is a duplicate", n, status, t.statuses, t.duplicates)
 	}
 	return nil
 }

@@ -135,7 +135,7 @@ func enough(perSecond float64, lasts time.Duration) int {
 	return int(max(spare*perSecond, leastRate) * lasts.Seconds())
 }
 
-// measure is the slice. What the gateway does to tell of its memory is outside
+// measure is the slice. What the gateway does to report its memory is outside
 // of what its processor time is taken of.
 func (u *use) measure(ctx context.Context, perSecond float64) (s sample, err error) {
 	allocated, err := u.gateway.allocated(ctx)

@@ -107,7 +107,7 @@ func runBacklog(ctx context.Context, e *env) (rows []result, err error) {
 	return []result{row}, errors.Join(err, s.verdict(before, with))
 }
 
-// progress waits for a fleet with a limit, and tells how far it has come.
+// progress waits for a fleet with a limit, and reports how far it has come.
 func (e *env) progress(ctx context.Context, l *load, b *book, number int) error {
 	done := make(chan struct{})
 	go func() {
@@ -178,7 +178,7 @@ func (r *rig) coldStart(ctx context.Context, text string, b *book, f fleet) (s c
 // drain waits until hardly anything waits any more, though the senders go on.
 func (r *rig) drain(ctx context.Context, e *env, b *book) error {
 	ehr := r.ledger.backend("ehr")
-	least, since, told := math.MaxInt, time.Now(), time.Now()
+	least, since, reported := math.MaxInt, time.Now(), time.Now()
 	for {
 		left := b.events() - ehr.events()
 		if left < 200 {
@@ -190,8 +190,8 @@ func (r *rig) drain(ctx context.Context, e *env, b *book) error {
 		if time.Since(since) > time.Minute {
 			return fmt.Errorf("draining: no fewer than %d wait since %s", left, since.Format(time.TimeOnly))
 		}
-		if time.Since(told) > 30*time.Second {
-			told = time.Now()
+		if time.Since(reported) > 30*time.Second {
+			reported = time.Now()
 			e.say("  %d left", left)
 		}
 		select {

@@ -84,7 +84,7 @@ func (b *book) snapshot() map[string][]string {
 	return maps.Clone(b.acknowledged)
 }
 
-// others tells the outcomes other than an acknowledgement, as "503 × 2".
+// others lists the outcomes other than an acknowledgement, as "503 × 2".
 func (b *book) others() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

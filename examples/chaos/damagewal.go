@@ -43,8 +43,8 @@ func (e *env) damageWAL(ctx context.Context) (row result, err error) {
 	return row, err
 }
 
-// flip does it once. Events that are missing and were reported are returned apart
-// from those that are lost.
+// flip does it once. Events that are missing and were reported are not
+// among those that are lost.
 func (e *env) flip(ctx context.Context, n int) (row result, missing int, err error) {
 	r, err := e.newRig(ctx, "ehr")
 	if err != nil {

@@ -151,7 +151,7 @@ func (c *cramped) refuses(text, file string, reasons ...string) error {
 	}
 	select {
 	case <-c.proc.ended:
-		c.proc.told.Store(true) // it was to end
+		c.proc.asked.Store(true) // it was to end
 	case <-time.After(patience):
 		return fmt.Errorf("the gateway started, and should have refused to for one of %q", reasons)
 	}

@@ -17,7 +17,7 @@ func TestVolume(t *testing.T) {
 	v, err := e.newVolume(t.Context(), size)
 	if err != nil {
 		if os.Geteuid() != 0 && strings.Contains(err.Error(), "unshare -rm") {
-			return // it told what to do, which is all that can be tried here
+			return // it said what to do, which is all that can be tried here
 		}
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestVolume(t *testing.T) {
 	}
 }
 
-// A site that answers with something else, or not at all, is told of.
+// A site that answers with something else, or not at all, is reported.
 func TestOtherSite(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -15,7 +15,7 @@ import (
 )
 
 // A fake is as much of a gateway as the program's own logic needs, and does wrong
-// what a test tells it to.
+// what a test has it do.
 type fake struct {
 	t      *testing.T
 	ledger *ledger

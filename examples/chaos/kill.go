@@ -42,7 +42,7 @@ var moments = []moment{
 	{name: "accepting", small: 3, large: 80, manners: map[string]manner{"audit": {delay: slowly}}},
 	{name: "delivering", small: 3, large: 70, rate: 1200, manners: slow},
 	{name: "retrying", small: 2, large: 70, manners: map[string]manner{"ehr": {refuseFirst: 2}, "audit": {refuseFirst: 1}}, rate: 400, finish: someRefused},
-	{name: "paused", small: 2, large: 50, upstreams: []string{"ehr"}, rate: 500, prepare: pauseUpstream, restore: mendUpstream},
+	{name: "paused", small: 2, large: 50, upstreams: []string{"ehr"}, rate: 500, prepare: pauseUpstream, restore: healUpstream},
 	{
 		name: "expiring", small: 2, large: 60, upstreams: []string{"ehr", "audit", "gone"}, rate: 1000,
 		manners: map[string]manner{"ehr": {delay: slowly}, "gone": {refuseAll: true, status: http.StatusGone}},
@@ -81,7 +81,7 @@ func pauseUpstream(ctx context.Context, k *killing) error {
 	})
 }
 
-func mendUpstream(k *killing) { k.rig.ledger.backend("ehr").behave(manner{}) }
+func healUpstream(k *killing) { k.rig.ledger.backend("ehr").behave(manner{}) }
 
 // someRefused makes sure that there was something to be tried again.
 func someRefused(_ context.Context, k *killing) error {

@@ -181,11 +181,11 @@ func (k *killing) recover(ctx context.Context, w *watch) error {
 	return nil
 }
 
-// after waits for what a watch tells and returns how long after the process's
+// after waits for what a watch reports and returns how long after the process's
 // start it came.
-func (r *rig) after(ctx context.Context, told <-chan time.Time, what string) (time.Duration, error) {
+func (r *rig) after(ctx context.Context, reported <-chan time.Time, what string) (time.Duration, error) {
 	select {
-	case at := <-told:
+	case at := <-reported:
 		return at.Sub(r.proc.began), nil
 	case <-time.After(patience):
 		return 0, fmt.Errorf("waiting for %s: it did not come within %s; the gateway printed last:\n%s", what, patience, r.proc.tail(10))

@@ -101,18 +101,18 @@ func TestWatch(t *testing.T) {
 	deliverTo(t.Context(), t, ehr, "both") // did not wait
 	deliverTo(t.Context(), t, audit, "new")
 	if len(w.first) > 0 {
-		t.Error("first was told of a delivery that did not wait")
+		t.Error("first reports a delivery that did not wait")
 	}
 	deliverTo(t.Context(), t, audit, "both")
 	receives(t, "the first delivery", w.first)
 	if len(w.last) > 0 || w.left() != 1 {
-		t.Errorf("%d left, and last told: %v", w.left(), len(w.last) > 0)
+		t.Errorf("%d left, and last reported: %v", w.left(), len(w.last) > 0)
 	}
 	deliverTo(t.Context(), t, audit, "both") // twice
 	deliverTo(t.Context(), t, audit, "one")
 	receives(t, "the last delivery", w.last)
 	if w.left() != 0 || len(w.first) > 0 {
-		t.Errorf("%d left, and first told again: %v", w.left(), len(w.first) > 0)
+		t.Errorf("%d left, and first reported again: %v", w.left(), len(w.first) > 0)
 	}
 	w.end()
 	if len(l.watches) != 0 {

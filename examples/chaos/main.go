@@ -74,16 +74,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return err
 }
 
-// choose returns the scenarios that -only names, or all that do not run apart.
+// choose returns the scenarios that -only names, or all that run without being named.
 func choose(all []scenario, only string) ([]scenario, error) {
 	if only == "" {
-		return slices.DeleteFunc(slices.Clone(all), func(s scenario) bool { return s.apart }), nil
+		return slices.DeleteFunc(slices.Clone(all), func(s scenario) bool { return s.onlyNamed }), nil
 	}
 	var chosen []scenario
 	for name := range strings.SplitSeq(only, ",") {
 		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("-only names %q, and there is no such scenario; -list tells them", name)
+			return nil, fmt.Errorf("-only names %q, and there is no such scenario; -list prints them", name)
 		}
 		chosen = append(chosen, all[i])
 	}
@@ -91,7 +91,7 @@ func choose(all []scenario, only string) ([]scenario, error) {
 }
 
 // runAll runs scenarios one after the other, and returns their rows with all
-// that went wrong, of which a row tells too.
+// that went wrong, which a row has too.
 func runAll(ctx context.Context, e *env, chosen []scenario) ([]result, error) {
 	var rows []result
 	var errs []error

@@ -47,7 +47,7 @@ func TestRunAllFails(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	t.Parallel()
-	all := []scenario{{name: "a"}, {name: "b", apart: true}, {name: "c"}}
+	all := []scenario{{name: "a"}, {name: "b", onlyNamed: true}, {name: "c"}}
 	for only, want := range map[string]string{"": "a c", "b": "b", "c,a": "c a"} {
 		got, err := choose(all, only)
 		if err != nil {

@@ -62,7 +62,7 @@ func (r *rig) fileSize() (int64, error) {
 	return size, nil
 }
 
-// path is a file below /proc that tells of the process.
+// path is a file below /proc about the process.
 func (p *process) path(name string) string {
 	return filepath.Join("/proc", strconv.Itoa(p.pid()), name)
 }
@@ -82,7 +82,7 @@ func (r *rig) memory() (int64, error) {
 	return 0, fmt.Errorf("measuring the gateway's memory: %s has no line RssAnon", r.proc.path("status"))
 }
 
-// goroutines counts the gateway's, as Caddy's admin endpoint tells them.
+// goroutines counts the gateway's, as Caddy's admin endpoint lists them.
 func (r *rig) goroutines(ctx context.Context) (int, error) {
 	dump, err := r.goroutineDump(ctx)
 	if err != nil {
@@ -95,7 +95,7 @@ func (r *rig) goroutines(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// goroutineDump tells the gateway's goroutines, each stack with how many are in
+// goroutineDump lists the gateway's goroutines, each stack with how many are in
 // it.
 func (r *rig) goroutineDump(ctx context.Context) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.admin+"/debug/pprof/goroutine?debug=1", nil)

@@ -45,7 +45,7 @@ func runOrphans(ctx context.Context, e *env) (rows []result, err error) {
 	}
 	row, err := r.settle(ctx, b, 30*time.Second)
 	row.fault, row.times, row.recovery = "upstream taken out with events", times, o.longest
-	row.note = fmt.Sprintf("kept, shown as orphaned, told in the log; %d purged, the others delivered when it came back", purged)
+	row.note = fmt.Sprintf("kept, shown as orphaned, reported in the log; %d purged, the others delivered when it came back", purged)
 	return []result{row}, err
 }
 
@@ -122,7 +122,7 @@ func (o *orphaning) change(ctx context.Context, v configuration) error {
 }
 
 // orphaned says whether the lab is shown as an upstream that is not configured
-// and has n events, and whether the log tells.
+// and has n events, and whether the log says so.
 func (o *orphaning) orphaned(ctx context.Context, n int) error {
 	s, err := o.status(ctx)
 	if err != nil {
@@ -145,7 +145,7 @@ func (o *orphaning) orphaned(ctx context.Context, n int) error {
 		return fmt.Errorf("reading the gateway's log: %w", err)
 	}
 	if !strings.Contains(string(log), "events wait for an upstream that is not configured") {
-		return errors.New("the log does not tell that an upstream was taken out that has events")
+		return errors.New("the log does not say that an upstream was taken out that has events")
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func runPowercut(ctx context.Context, e *env) (rows []result, err error) {
 		return nil, fmt.Errorf("making a directory for the power cuts: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	random := rand.New(rand.NewPCG(rand.Uint64(), 0)) //nolint:gosec // no secret; what fails tells its seed
+	random := rand.New(rand.NewPCG(rand.Uint64(), 0)) //nolint:gosec // no secret; what fails has its seed in the report
 
 	starting, startErr := e.cutStarting(ctx, strace, random, scratch)
 	loaded, loadErr := e.cutLoaded(ctx, strace, random, scratch)

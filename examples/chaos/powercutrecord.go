@@ -116,7 +116,7 @@ func (r *rig) busy(ctx context.Context, b *book, of recordingOf) (compactions in
 	return compactions, nil
 }
 
-// upstreamsOf tells whom an event is for, by its id.
+// upstreamsOf returns whom an event is for, by its id.
 func upstreamsOf(id string) []string {
 	if strings.HasPrefix(id, "soniox-") {
 		return []string{"ehr", "audit", "late"}
@@ -164,7 +164,7 @@ func (c *recorded) know(b *book, takings map[string]map[string]int) error {
 	}
 	for id := range b.snapshot() {
 		if c.promise.Upstreams[id] == nil {
-			return fmt.Errorf("reading strace's log: event %s was acknowledged, and the log does not tell of it", id)
+			return fmt.Errorf("reading strace's log: event %s was acknowledged, and it is not in the log", id)
 		}
 	}
 	for upstream, taken := range takings {

@@ -16,14 +16,14 @@ import (
 )
 
 // A process is a gateway that runs. What it prints goes into a file, so that it
-// is never held up by whoever reads.
+// is never held up by a reader.
 type process struct {
 	cmd   *exec.Cmd
 	log   string    // the file
 	began time.Time // just before the process was started
 	ended chan struct{}
 
-	told atomic.Bool // whether it was told to end
+	asked atomic.Bool // whether it was asked to end
 }
 
 // startProcess starts the binary with an environment of its own.
@@ -40,7 +40,7 @@ func startProcess(binary, dir, log string, env []string, args ...string) (*proce
 		return nil, fmt.Errorf("starting the gateway: %w", err)
 	}
 	go func() {
-		_ = cmd.Wait() // how it ended is told by ProcessState
+		_ = cmd.Wait() // how it ended is in ProcessState
 		close(p.ended)
 	}()
 	return p, nil
@@ -75,12 +75,12 @@ func (p *process) stop() error {
 func (p *process) end(sig syscall.Signal) error {
 	select {
 	case <-p.ended:
-		if !p.told.Load() {
+		if !p.asked.Load() {
 			return errors.Join(fmt.Errorf("the gateway ended by itself (%s); it printed last:\n%s", p.cmd.ProcessState, p.tail(20)), p.verdict())
 		}
 	default:
 	}
-	p.told.Store(true)
+	p.asked.Store(true)
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("ending the gateway: %w", err)
 	}

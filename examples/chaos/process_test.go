@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// roleEnv tells this test's binary to play one of the roles instead of testing.
+// roleEnv has this test's binary play one of the roles instead of testing.
 const roleEnv = "CHAOS_ROLE"
 
 var roles = map[string]func(){

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What is left behind is told of, each thing by its name.
+// What is left behind is reported, each thing by its name.
 func TestLeft(t *testing.T) {
 	t.Parallel()
 	before := footprint{memory: 20 << 20, handles: 20, goroutines: 30}
@@ -34,7 +34,7 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-// An outcome that should not have been is told of.
+// An outcome that should not have been is reported.
 func TestOnly(t *testing.T) {
 	t.Parallel()
 	b := newBook()
@@ -48,7 +48,7 @@ func TestOnly(t *testing.T) {
 	}
 }
 
-// A witness tells of two deliveries of one event at once, and of no others.
+// A witness reports two deliveries of one event at once, and of no others.
 func TestWitness(t *testing.T) {
 	t.Parallel()
 	l := newLedger()

@@ -109,7 +109,7 @@ func (r *rig) listening(ctx context.Context) (time.Duration, error) {
 		select {
 		case <-tick.C:
 		case <-r.proc.ended:
-			r.proc.told.Store(true) // it is told here
+			r.proc.asked.Store(true) // its end is reported here
 			return 0, fmt.Errorf("starting the gateway: it ended (%s); it printed last:\n%s", r.proc.cmd.ProcessState, r.proc.tail(20))
 		case <-ctx.Done():
 			return 0, fmt.Errorf("starting the gateway: %w", context.Cause(ctx))

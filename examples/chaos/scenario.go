@@ -14,7 +14,7 @@ type scenario struct {
 	text string // for -list, a line
 	run  func(ctx context.Context, e *env) ([]result, error)
 
-	apart bool // runs only where -only names it
+	onlyNamed bool // runs only where -only names it
 }
 
 // scenarios are all there are, in the order in which they run.
@@ -63,7 +63,7 @@ func (e *env) pick(small, large int) int {
 	return small
 }
 
-// say tells how far a scenario has come.
+// say reports how far a scenario has come.
 func (e *env) say(format string, args ...any) {
 	if e.log == nil {
 		return

@@ -11,10 +11,10 @@ import (
 )
 
 var soakScenario = scenario{
-	name:  "soak",
-	text:  "faults at random for as long as -soak says; runs only where -only names it",
-	run:   runSoak,
-	apart: true,
+	name:      "soak",
+	text:      "faults at random for as long as -soak says; runs only where -only names it",
+	run:       runSoak,
+	onlyNamed: true,
 }
 
 // How much a gateway may have grown after hours of faults, measured at rest.
@@ -113,7 +113,7 @@ func leaked(before, after footprint) error {
 func (s *soaking) half(ctx context.Context, d time.Duration, faults []fault) (footprint, error) {
 	s.send(ctx)
 	defer s.stop()
-	until, told := time.Now().Add(d), time.Now()
+	until, reported := time.Now().Add(d), time.Now()
 	for time.Now().Before(until) {
 		if len(faults) > 0 {
 			f := faults[random(len(faults))]
@@ -122,9 +122,9 @@ func (s *soaking) half(ctx context.Context, d time.Duration, faults []fault) (fo
 			}
 			s.done[f.name]++
 		}
-		if time.Since(told) > time.Minute {
-			told = time.Now()
-			if err := s.tell(ctx); err != nil {
+		if time.Since(reported) > time.Minute {
+			reported = time.Now()
+			if err := s.report(ctx); err != nil {
 				return footprint{}, err
 			}
 		}
@@ -151,8 +151,8 @@ func (s *soaking) stop() {
 	s.loads = nil
 }
 
-// tell prints a line.
-func (s *soaking) tell(ctx context.Context) error {
+// report prints a line.
+func (s *soaking) report(ctx context.Context) error {
 	f, err := s.rig.footprint(ctx)
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (s *soaking) tell(ctx context.Context) error {
 // rest measures the gateway when there is nothing to do, no connection to a
 // backend is left and the file is compacted.
 func (s *soaking) rest(ctx context.Context) (footprint, error) {
-	if err := s.mend(ctx); err != nil {
+	if err := s.restore(ctx); err != nil {
 		return footprint{}, err
 	}
 	row, err := s.rig.settle(ctx, s.book, 90*time.Second) // a paused upstream is probed once a minute

@@ -14,7 +14,7 @@ import (
 var graveManner = manner{refuseAll: true, status: http.StatusGone}
 
 // soakOptions keep little of what is delivered, so that expiry has work, and
-// give the dead an entrance of their own: whoever purges them loses nothing.
+// give the dead an entrance of their own: a purge of them loses nothing.
 var soakOptions = options{
 	app:     "dedupe_window 10m\nhistory_retention 1m",
 	deliver: []string{"ehr", "audit"},
@@ -132,8 +132,8 @@ func (s *soaking) one() *backend {
 	return s.rig.ledger.backend([]string{"ehr", "audit"}[random(2)])
 }
 
-// mend undoes what faults may have left.
-func (s *soaking) mend(ctx context.Context) error {
+// restore undoes what faults may have left.
+func (s *soaking) restore(ctx context.Context) error {
 	for _, name := range []string{"ehr", "audit"} {
 		s.rig.ledger.backend(name).behave(manner{})
 	}

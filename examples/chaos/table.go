@@ -27,7 +27,7 @@ func printText(out io.Writer, rows []result) {
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row.cells(), "\t"))
 	}
-	_ = w.Flush() // what cannot be printed cannot be told either
+	_ = w.Flush() // what cannot be printed cannot be reported either
 }
 
 // printMarkdown prints the table as Markdown has it.

@@ -123,7 +123,7 @@ func (b *beside) closeInto(err *error) {
 	}
 }
 
-// run sends to this gateway and to the reference by turns, and tells what became
+// run sends to this gateway and to the reference by turns, and reports what became
 // of the events for the bad upstream, and of the healthy one's lag.
 func (b *beside) run(ctx context.Context, reference *beside, rounds, pile int) (result, error) {
 	row := result{fault: "upstream: " + b.kind.name}

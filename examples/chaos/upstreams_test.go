@@ -46,7 +46,7 @@ func TestFates(t *testing.T) {
 	}
 }
 
-// A lag that has grown is told of, and noise is not.
+// A lag that has grown is reported, and noise is not.
 func TestLagRatio(t *testing.T) {
 	t.Parallel()
 	ms := func(n ...int) (out []time.Duration) {

@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// A watch tells when events that wait are delivered at last.
+// A watch reports when events that wait are delivered at last.
 type watch struct {
 	ledger  *ledger
 	waiting map[delivery]struct{}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// What the gateway begins its answers and its deliveries with, and what tells
+// What the gateway begins its answers and its deliveries with, and what says
 // that an event is stored; the rest of the answer is the event's id.
 var (
 	answering  = []byte("HTTP/1.1 200 ")

@@ -34,7 +34,7 @@ func (r *Recording) moments() []int {
 
 // Exhaust returns a cut in every manner at every moment, n times where the
 // manner leaves something to chance, and many times that around each change of
-// names: how a file begins, and how it is replaced, is told by few moments.
+// names: how a file begins, and how it is replaced, are few moments.
 func (r *Recording) Exhaust(n int, random *rand.Rand) []Cut {
 	const many = 8
 	near := r.near()

@@ -93,20 +93,20 @@ func TestReadRefuses(t *testing.T) {
 	t.Parallel()
 	opened := `1  openat(AT_FDCWD, ` + path("f") + `, O_RDWR|O_CREAT, 0600) = 4` + "\n"
 	tests := map[string]struct{ log, says string }{
-		"nothing recorded":        {`1  fsync(9) = 0`, "nothing in it changed"},
-		"a string cut short":      {opened + `1  pwrite64(4, ` + quoted("abc") + `..., 4096, 0) = 4096`, "whole string"},
-		"more written than told":  {opened + `1  write(4, ` + quoted("abc") + `, 9) = 9`, "the log has 3"},
-		"a file of before":        {`1  openat(AT_FDCWD, ` + path("f") + `, O_RDWR) = 4`, "before the recording"},
-		"a directory of before":   {`1  mkdirat(AT_FDCWD, ` + path("a/b") + `, 0700) = 0`, "no directory that is known"},
-		"written through memory":  {opened + `1  mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 4, 0) = 0x1000`, "through memory"},
-		"copied in the kernel":    {opened + `1  copy_file_range(3, NULL, 4, NULL, 100, 0) = 100`, "not recorded"},
-		"a hole":                  {opened + `1  fallocate(4, FALLOC_FL_KEEP_SIZE|FALLOC_FL_PUNCH_HOLE, 0, 100) = 0`, "not recorded"},
-		"linked from elsewhere":   {opened + `1  linkat(AT_FDCWD, ` + quoted("/tmp/f") + `, AT_FDCWD, ` + path("g") + `, 0) = 0`, "from elsewhere"},
-		"a symbolic link":         {opened + `1  symlinkat(` + path("f") + `, AT_FDCWD, ` + path("g") + `) = 0`, "not recorded"},
-		"moved out":               {opened + `1  renameat(AT_FDCWD, ` + path("f") + `, AT_FDCWD, ` + quoted("/tmp/f") + `) = 0`, "another directory"},
-		"an end without a begin":  {opened + `1  <... fsync resumed>) = 0`, "did not begin"},
-		"a call within a call":    {opened + "1  fsync(4 <unfinished ...>\n1  fsync(4) = 0", "within another"},
-		"another line altogether": {opened + "strace: Process 5 attached", "process id"},
+		"nothing recorded":         {`1  fsync(9) = 0`, "nothing in it changed"},
+		"a string cut short":       {opened + `1  pwrite64(4, ` + quoted("abc") + `..., 4096, 0) = 4096`, "whole string"},
+		"more written than logged": {opened + `1  write(4, ` + quoted("abc") + `, 9) = 9`, "the log has 3"},
+		"a file of before":         {`1  openat(AT_FDCWD, ` + path("f") + `, O_RDWR) = 4`, "before the recording"},
+		"a directory of before":    {`1  mkdirat(AT_FDCWD, ` + path("a/b") + `, 0700) = 0`, "no directory that is known"},
+		"written through memory":   {opened + `1  mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 4, 0) = 0x1000`, "through memory"},
+		"copied in the kernel":     {opened + `1  copy_file_range(3, NULL, 4, NULL, 100, 0) = 100`, "not recorded"},
+		"a hole":                   {opened + `1  fallocate(4, FALLOC_FL_KEEP_SIZE|FALLOC_FL_PUNCH_HOLE, 0, 100) = 0`, "not recorded"},
+		"linked from elsewhere":    {opened + `1  linkat(AT_FDCWD, ` + quoted("/tmp/f") + `, AT_FDCWD, ` + path("g") + `, 0) = 0`, "from elsewhere"},
+		"a symbolic link":          {opened + `1  symlinkat(` + path("f") + `, AT_FDCWD, ` + path("g") + `) = 0`, "not recorded"},
+		"moved out":                {opened + `1  renameat(AT_FDCWD, ` + path("f") + `, AT_FDCWD, ` + quoted("/tmp/f") + `) = 0`, "another directory"},
+		"an end without a begin":   {opened + `1  <... fsync resumed>) = 0`, "did not begin"},
+		"a call within a call":     {opened + "1  fsync(4 <unfinished ...>\n1  fsync(4) = 0", "within another"},
+		"another line altogether":  {opened + "strace: Process 5 attached", "process id"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

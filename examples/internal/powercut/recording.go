@@ -53,7 +53,7 @@ type Sync struct {
 	Start, End int
 }
 
-// An Answer is one that tells a provider that its event is stored.
+// An Answer is one that says to a provider that its event is stored.
 type Answer struct {
 	ID string
 	At int // the moment at which the process began to write it

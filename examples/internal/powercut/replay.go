@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A result tells of maxReports failures. After maxFailures there is no more to be
+// A result has the reports of maxReports failures. After maxFailures there is no more to be
 // learned, and each may take long.
 const (
 	maxReports  = 5

@@ -36,8 +36,8 @@ func Strace() (string, error) {
 
 // WriteWrapper writes a shell script that runs a program with the arguments that
 // it is given, and has strace write what it does into log. The program is the
-// process that was started, and strace is beside it: whoever ends the one need
-// not know of the other.
+// process that was started, and strace is beside it: ending the one needs no
+// knowledge of the other.
 func WriteWrapper(script, strace, program, log string) error {
 	args := []string{
 		strace, "-D", "-f", "--seccomp-bpf", "-xx", "-s", wholeStrings,
@@ -70,12 +70,12 @@ func WaitLog(ctx context.Context, log string, pid int) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("waiting for the end of strace's log: %w", context.Cause(ctx)), told(end))
+			return errors.Join(fmt.Errorf("waiting for the end of strace's log: %w", context.Cause(ctx)), lastLine(end))
 		}
 	}
 }
 
-func told(end string) error {
+func lastLine(end string) error {
 	lines := strings.Split(strings.TrimSpace(end), "\n")
 	return fmt.Errorf("it ends with %.200q", lines[len(lines)-1])
 }

@@ -19,7 +19,7 @@ type call struct {
 	start, end int
 }
 
-// A listener is told of each call when it begins, with no result yet, and when
+// A listener is called for each call when it begins, with no result yet, and when
 // it has ended.
 type listener interface {
 	begin(c *call) error
