@@ -39,9 +39,9 @@ var slow = map[string]manner{"ehr": {delay: slowly}, "audit": {delay: slowly}}
 
 // moments are 20 kills at small size and 500 at large.
 var moments = []moment{
-	{name: "accepting", small: 3, large: 80, manners: map[string]manner{"audit": {delay: slowly}}},
-	{name: "delivering", small: 3, large: 70, rate: 1200, manners: slow},
-	{name: "retrying", small: 2, large: 70, manners: map[string]manner{"ehr": {refuseFirst: 2}, "audit": {refuseFirst: 1}}, rate: 400, finish: someRefused},
+	{name: "accepting", small: 3, large: 70, manners: map[string]manner{"audit": {delay: slowly}}},
+	{name: "delivering", small: 3, large: 60, rate: 1200, manners: slow},
+	{name: "retrying", small: 2, large: 60, manners: map[string]manner{"ehr": {refuseFirst: 2}, "audit": {refuseFirst: 1}}, rate: 400, finish: someRefused},
 	{name: "paused", small: 2, large: 50, upstreams: []string{"ehr"}, rate: 500, prepare: pauseUpstream, restore: healUpstream},
 	{
 		name: "expiring", small: 2, large: 60, upstreams: []string{"ehr", "audit", "gone"}, rate: 1000,
@@ -53,8 +53,9 @@ var moments = []moment{
 		finish: allExpired,
 	},
 	{name: "reloading", small: 2, large: 60, rate: 1000, manners: slow, work: reload, worked: "reloads"},
-	{name: "compacting", small: 3, large: 60, rate: 1000, manners: slow, work: compactAgain, worked: "compactions"},
-	{name: "starting", small: 3, large: 50, rate: 150, manners: map[string]manner{"ehr": {delay: 10 * slowly}, "audit": {delay: slowly}}, early: true},
+	{name: "compacting", small: 2, large: 60, rate: 1000, manners: slow, work: compactAgain, worked: "compactions"},
+	{name: "backing up", small: 2, large: 40, rate: 1000, manners: slow, work: backUpAgain, worked: "backups"},
+	{name: "starting", small: 2, large: 40, rate: 150, manners: map[string]manner{"ehr": {delay: 10 * slowly}, "audit": {delay: slowly}}, early: true},
 }
 
 func runKill(ctx context.Context, e *env) (rows []result, err error) {
@@ -130,6 +131,19 @@ func compactAgain(ctx context.Context, k *killing) error {
 	for ctx.Err() == nil {
 		k.busy.Store(true)
 		if _, err := k.rig.compact(ctx); err != nil {
+			return err
+		}
+		k.busy.Store(false)
+		k.works.Add(1)
+	}
+	return nil
+}
+
+// backUpAgain takes one backup after the other.
+func backUpAgain(ctx context.Context, k *killing) error {
+	for ctx.Err() == nil {
+		k.busy.Store(true)
+		if err := k.rig.call(ctx, http.MethodPost, "/scribegate/backup", "", "", nil); err != nil {
 			return err
 		}
 		k.busy.Store(false)

@@ -119,7 +119,7 @@ func (k *killing) cycle(ctx context.Context, times int) error {
 	if err := k.recover(ctx, w); err != nil {
 		return err
 	}
-	return k.recall(ctx)
+	return errors.Join(k.rig.onlyStore(), k.recall(ctx))
 }
 
 // killUnderLoad kills the gateway at a random moment, with the moment's work
