@@ -196,10 +196,13 @@ func (s *soaking) rest(ctx context.Context) (footprint, error) {
 	return s.calm(ctx)
 }
 
+// calmTime is longer than a goroutine of the gateway's is kept that has nothing to do.
+const calmTime = 6 * time.Second
+
 // calm measures until the number of goroutines falls no more.
 func (s *soaking) calm(ctx context.Context) (f footprint, err error) {
 	least, since := 0, time.Now()
-	for time.Since(since) < 2*time.Second {
+	for time.Since(since) < calmTime {
 		if f, err = s.rig.footprint(ctx); err != nil {
 			return f, err
 		}
