@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -237,6 +238,7 @@ func (w *Writer) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		runtime.Gosched() // those who were answered may have more: the more in one commit, the cheaper
 		b, wait := w.next()
 		switch {
 		case b != nil:

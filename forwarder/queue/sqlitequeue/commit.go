@@ -65,7 +65,7 @@ func (t *tx) apply(b *policy.Batch) error {
 			return err
 		}
 	}
-	return nil
+	return t.writeNames(len(t.ids))
 }
 
 // store stores an event, unless it is a duplicate or there is no room.
@@ -76,7 +76,7 @@ func (t *tx) store(s *policy.Store) error {
 		s.Duplicate = true
 		return nil
 	}
-	known, err := find(context.Background(), t.c, t.q.upstreams, e.ID)
+	known, err := t.q.findID(context.Background(), t.c, e.ID)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (t *tx) settle(o *policy.Outcome) error {
 
 // Known implements policy.Commits.
 func (q *Queue) Known(s *policy.Store) bool {
-	known, err := find(q.ctx, q.writing, q.upstreams, s.Event.ID)
+	known, err := q.findID(q.ctx, q.writing, s.Event.ID)
 	if err != nil || known == nil {
 		return false
 	}

@@ -94,7 +94,7 @@ func (l *listing) matches(r *record) bool {
 func (l *listing) sources() ([]*source, error) {
 	switch f := &l.f; {
 	case f.Subject != "":
-		seqs, err := named(l.ctx, l.c, nameHash(aSubject, f.Subject))
+		seqs, err := l.q.named(l.ctx, l.c, nameHash(aSubject, f.Subject))
 		i := slices.IndexFunc(seqs, func(seq int64) bool { return seq < l.before })
 		if i < 0 {
 			i = len(seqs)
@@ -212,7 +212,7 @@ func (q *Queue) find(ctx context.Context, id string) (r *record, err error) {
 		return nil, err
 	}
 	err = q.readers.with(ctx, func(c *conn) (err error) {
-		r, err = find(ctx, c, q.upstreams, id)
+		r, err = q.findID(ctx, c, id)
 		return err
 	})
 	q.repairIfDamaged(err)

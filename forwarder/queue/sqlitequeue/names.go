@@ -1,15 +1,19 @@
 package sqlitequeue
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql/driver"
 	"encoding/binary"
+	"errors"
+	"slices"
+	"sync"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// nameHash returns the hash by which table name finds an id, or a subject.
+// nameHash returns the hash by which an id, or a subject, is found.
 func nameHash(kind byte, name string) int64 {
 	h := sha256.Sum256(append([]byte{kind}, name...))
 	return int64(binary.BigEndian.Uint64(h[:])) //nolint:gosec // any number does
@@ -30,42 +34,163 @@ func hashes(e *policy.Event) []int64 {
 	return h
 }
 
-func (t *tx) addNames(r *record) error {
-	for _, h := range hashes(&r.Event) {
-		if err := t.c.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?)`, h, r.seq); err != nil {
-			return err
+const (
+	// manyNames is how many names are collected in memory before they are written.
+	manyNames = 1 << 16
+
+	// namesPerEvent is how many names are written with each event that is stored
+	// meanwhile: more than come with it.
+	namesPerEvent = 8
+)
+
+// names are those of the newest events, which are not in table name yet.
+//
+// Hashes have no order in time: written with their events, those of each transaction
+// would lie on as many pages of the table as there are names, and each page would have
+// to be written for one of them. So they are collected, and written in the order of
+// the hashes, some with every transaction that stores events. What is in memory is
+// read from table event at the start, beginning with the first event after meta.named.
+type names struct {
+	mu     sync.RWMutex
+	recent map[int64][]int64 // the seqs by the hash
+
+	// The writer's own.
+	batch   []name // being written, in the order of the hashes; what is left of it
+	through int64  // all events up to this one are in the batch, or in the table
+	count   int    // of recent
+}
+
+// A name is a row of table name.
+type name struct {
+	hash, seq int64
+}
+
+// read adds the names that are not in the table.
+func (n *names) read(ctx context.Context, c *conn) error {
+	n.recent = make(map[int64][]int64)
+	return c.query(ctx, `SELECT seq, id, subject FROM event WHERE seq > (SELECT named FROM meta) ORDER BY seq`, func(row []driver.Value) error {
+		s := scanner{row: row}
+		r := record{seq: s.int(), Event: policy.Event{ID: s.text(), Subject: s.text()}}
+		n.add(r.seq, hashes(&r.Event))
+		return nil
+	})
+}
+
+// add adds the names of an event. Only the writer changes what is there.
+func (n *names) add(seq int64, hashes []int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, h := range hashes {
+		n.recent[h] = append(n.recent[h], seq)
+		n.count++
+	}
+}
+
+func (n *names) drop(seq int64, hashes []int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, h := range hashes {
+		seqs := slices.DeleteFunc(slices.Clone(n.recent[h]), func(s int64) bool { return s == seq })
+		n.count -= len(n.recent[h]) - len(seqs)
+		if n.recent[h] = seqs; len(seqs) == 0 {
+			delete(n.recent, h)
 		}
 	}
-	return nil
+}
+
+// find returns the seqs of the newest events that may have the name.
+func (n *names) find(hash int64) []int64 {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return slices.Clone(n.recent[hash])
+}
+
+func (t *tx) addNames(r *record) {
+	h := hashes(&r.Event)
+	t.publish(func() { t.q.names.add(r.seq, h) })
 }
 
 func (t *tx) deleteNames(r *record) error {
-	for _, h := range hashes(&r.Event) {
+	h := hashes(&r.Event)
+	for _, h := range h {
 		if err := t.c.exec(`DELETE FROM name WHERE hash = ? AND seq = ?`, h, r.seq); err != nil {
 			return err
 		}
 	}
+	t.publish(func() { t.q.names.drop(r.seq, h) })
+	return nil
+}
+
+// writeNames writes some of the names that are due.
+func (t *tx) writeNames(stored int) error {
+	n := &t.q.names
+	if stored == 0 {
+		return nil
+	}
+	if len(n.batch) == 0 && n.count >= manyNames {
+		for h, seqs := range n.recent {
+			for _, seq := range seqs {
+				n.batch = append(n.batch, name{h, seq})
+			}
+		}
+		slices.SortFunc(n.batch, func(a, b name) int { return cmp.Compare(a.hash, b.hash) })
+		n.through = t.q.lastSeq
+	}
+	some := n.batch[:min(len(n.batch), stored*namesPerEvent)]
+	if len(some) == 0 {
+		return nil
+	}
+	for _, x := range some {
+		if !slices.Contains(n.recent[x.hash], x.seq) {
+			continue // deleted meanwhile
+		}
+		if err := t.c.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?)`, x.hash, x.seq); err != nil {
+			return err
+		}
+	}
+	last := len(some) == len(n.batch)
+	if last {
+		if err := t.c.exec(`UPDATE meta SET named = ?`, n.through); err != nil {
+			return err
+		}
+	}
+	t.publish(func() {
+		for _, x := range some {
+			n.drop(x.seq, []int64{x.hash})
+		}
+		if n.batch = n.batch[len(some):]; last {
+			n.batch = nil
+		}
+	})
 	return nil
 }
 
 // named returns the seqs of the events that may have the name, newest first.
-func named(ctx context.Context, c *conn, hash int64) (seqs []int64, err error) {
-	err = c.query(ctx, `SELECT seq FROM name WHERE hash = ? ORDER BY seq DESC`, func(row []driver.Value) error {
-		seq, _ := row[0].(int64)
-		seqs = append(seqs, seq)
+func (q *Queue) named(ctx context.Context, c *conn, hash int64) ([]int64, error) {
+	seqs := q.names.find(hash) // before the table, which they may go to meanwhile
+	err := c.query(ctx, `SELECT seq FROM name WHERE hash = ?`, func(row []driver.Value) error {
+		s := scanner{row: row}
+		seqs = append(seqs, s.int())
 		return nil
 	}, hash)
+	slices.Sort(seqs)
+	seqs = slices.Compact(seqs)
+	slices.Reverse(seqs)
 	return seqs, err
 }
 
-// find returns the event with the id, or nil.
-func find(ctx context.Context, c *conn, names *upstreams, id string) (*record, error) {
-	seqs, err := named(ctx, c, nameHash(anID, id))
+// findID returns the event with the id, or nil.
+func (q *Queue) findID(ctx context.Context, c *conn, id string) (*record, error) {
+	seqs, err := q.named(ctx, c, nameHash(anID, id))
 	if err != nil {
 		return nil, err
 	}
 	for _, seq := range seqs {
-		r, err := load(ctx, c, names, seq)
+		r, err := load(ctx, c, q.upstreams, seq)
+		if errors.Is(err, policy.ErrDamaged) {
+			q.foundUnreadable(seq, err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -78,7 +78,7 @@ func Open(o Options) (_ *Queue, err error) {
 	}()
 	q := &Queue{
 		path: path, options: o, now: o.Now, elapsed: o.Elapsed, leases: &leases{byName: make(map[string]*lease)},
-		recent: newRecent(), resealing: make(chan struct{}, 1), release: lock.Unlock,
+		recent: newRecent(), pending: make(map[int64]*record), resealing: make(chan struct{}, 1), release: lock.Unlock,
 	}
 	q.settings.Store(&o.Settings)
 	q.ctx, q.cancel = context.WithCancel(context.Background())
@@ -252,6 +252,9 @@ func (q *Queue) connect() (*meta, error) {
 	}
 	if err == nil {
 		q.upstreams, err = readUpstreams(c)
+	}
+	if err == nil {
+		err = q.names.read(context.Background(), c)
 	}
 	if err == nil {
 		q.lastSeq, err = c.number(`SELECT coalesce(max(seq), 0) FROM event`)

@@ -48,6 +48,10 @@ type Options struct {
 	fault func(stage string) error // makes changes fail in tests
 }
 
+// maxPending is how many of the newest events the writer keeps in memory, so that it
+// need not read them for their outcomes.
+const maxPending = 4096
+
 // The stages at which a test can make a change fail.
 const beforeCommit = "commit"
 
@@ -61,9 +65,10 @@ type Queue struct {
 	writing *conn // the writer's, as is all of this block
 	writer  *policy.Writer
 	age     *queue.AgeClock
-	doubted bool  // whether OnClock was called for the jump that there is
-	lastSeq int64 // of the newest event
-	freed   bool  // whether payloads were deleted that may still be in the WAL
+	doubted bool              // whether OnClock was called for the jump that there is
+	lastSeq int64             // of the newest event
+	pending map[int64]*record // the newest events, up to maxPending, until they have ended; never changed
+	freed   bool              // whether payloads were deleted that may still be in the WAL
 	steps   housekeeping
 
 	readers *pool // for what takes long, or may
@@ -71,6 +76,7 @@ type Queue struct {
 	copiers *pool // for backups
 
 	upstreams *upstreams
+	names     names
 	leases    *leases
 	recent    *recent
 	ring      atomic.Pointer[seal.Ring]

@@ -156,11 +156,6 @@ func (t *tx) replayRecord(r *record, route []string, s queue.ReplaySelection, ou
 	if err := t.update(before, r); err != nil {
 		return err
 	}
-	if before.SetAside != "" {
-		if err := t.updateEvent(r); err != nil {
-			return err
-		}
-	}
 	for i := range r.Deliveries {
 		name := r.Deliveries[i].Upstream
 		t.publish(func() {

@@ -100,7 +100,7 @@ func (t *tx) findAll(ids []string) ([]*record, error) {
 			continue
 		}
 		seen[id] = true
-		r, err := find(context.Background(), t.c, t.q.upstreams, id)
+		r, err := t.q.findID(context.Background(), t.c, id)
 		if err != nil {
 			return nil, err
 		}

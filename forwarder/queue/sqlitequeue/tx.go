@@ -29,6 +29,9 @@ func (t *tx) publish(f func()) { t.published = append(t.published, f) }
 
 // load returns the event with the seq, or nil.
 func (t *tx) load(seq int64) (*record, error) {
+	if r := t.q.pending[seq]; r != nil {
+		return &record{seq: seq, Event: *r.Clone()}, nil
+	}
 	return load(context.Background(), t.c, t.q.upstreams, seq)
 }
 
@@ -67,14 +70,19 @@ func (t *tx) insert(e *policy.Event, sealed []byte) error {
 			err = t.putDelivery(`INSERT INTO delivery (state, due, attempts, used, history, checksum, seq, upstream) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, r.seq, &e.Deliveries[i])
 		}
 	}
-	if err == nil {
-		err = t.addNames(r)
-	}
 	if err != nil {
 		return err
 	}
+	t.addNames(r)
 	t.ids[e.ID] = r.seq
 	t.counts.Add(e, 1)
+	if e.Pending() {
+		t.publish(func() {
+			if len(t.q.pending) < maxPending {
+				t.q.pending[r.seq] = r
+			}
+		})
+	}
 	return nil
 }
 
@@ -101,10 +109,8 @@ func (t *tx) update(before, after *record) error {
 			}
 		}
 	}
-	if stateOf(&before.Event) != stateOf(&after.Event) || before.EndedAt != after.EndedAt || before.Size != after.Size || before.Key != after.Key {
-		if err := t.updateEvent(after); err != nil {
-			return err
-		}
+	if err := t.updateEvent(before, after); err != nil {
+		return err
 	}
 	if before.Size > 0 && after.Size == 0 {
 		if err := t.deletePayload(seq); err != nil {
@@ -113,13 +119,29 @@ func (t *tx) update(before, after *record) error {
 	}
 	t.counts.Add(&before.Event, -1)
 	t.counts.Add(&after.Event, 1)
+	t.publish(func() {
+		if _, ok := t.q.pending[seq]; ok && after.Pending() {
+			t.q.pending[seq] = after
+		} else {
+			delete(t.q.pending, seq)
+		}
+	})
 	return nil
 }
 
-func (t *tx) updateEvent(r *record) error {
-	state := stateOf(&r.Event)
-	return t.c.exec(`UPDATE event SET type = ?, subject = ?, state = ?, reason = ?, ended_at = ?, size = ?, key = ?, checksum = ? WHERE seq = ?`,
-		r.Type, r.Subject, state, r.Reason, r.EndedAt, r.Size, keyNumber(r.Key), eventChecksum(r, state), r.seq)
+// updateEvent writes what has changed of an event beside its deliveries. Type and
+// subject change only where a tombstone is left: to write them costs an index.
+func (t *tx) updateEvent(before, after *record) error {
+	state := stateOf(&after.Event)
+	switch sum := eventChecksum(after, state); {
+	case before.Type != after.Type || before.Subject != after.Subject || before.Reason != after.Reason:
+		return t.c.exec(`UPDATE event SET type = ?, subject = ?, reason = ?, state = ?, ended_at = ?, size = ?, key = ?, checksum = ? WHERE seq = ?`,
+			after.Type, after.Subject, after.Reason, state, after.EndedAt, after.Size, keyNumber(after.Key), sum, after.seq)
+	case stateOf(&before.Event) != state || before.EndedAt != after.EndedAt || before.Size != after.Size || before.Key != after.Key:
+		return t.c.exec(`UPDATE event SET state = ?, ended_at = ?, size = ?, key = ?, checksum = ? WHERE seq = ?`,
+			state, after.EndedAt, after.Size, keyNumber(after.Key), sum, after.seq)
+	}
+	return nil
 }
 
 // putDelivery executes an INSERT or an UPDATE of a delivery's row.
@@ -160,6 +182,7 @@ func (t *tx) delete(r *record) error {
 		return err
 	}
 	t.counts.Add(&r.Event, -1)
+	t.publish(func() { delete(t.q.pending, r.seq) })
 	return nil
 }
 
