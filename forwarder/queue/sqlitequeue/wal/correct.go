@@ -50,10 +50,10 @@ func (w *format) correct(seed checksum, f frame) cause {
 		d0, d1 = d0-(d1-d0), d1-d0
 	}
 	switch {
-	case found == 0, found > 1 && !high:
-		return unknownCause
-	case high:
+	case high && found > 0:
 		return highByte
+	case found != 1:
+		return unknownCause
 	}
 	order.PutUint32(word, right)
 	return corrected

@@ -13,7 +13,6 @@ type format struct {
 	checkpoints uint32
 	salt        []byte
 	start       checksum // in front of the first frame
-	sure        bool     // start is certain
 	damaged     bool     // the header is damaged; the rest is from the frames
 }
 
@@ -40,7 +39,7 @@ func readFormat(r io.ReaderAt) (*format, error) {
 	}
 	magic, size := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[8:])
 	checkpoints, stored := binary.BigEndian.Uint32(head[12:]), readChecksum(head[24:])
-	w := &format{big: magic&1 != 0, pageSize: int(size), checkpoints: checkpoints, salt: head[16:24], start: stored, sure: true}
+	w := &format{big: magic&1 != 0, pageSize: int(size), checkpoints: checkpoints, salt: head[16:24], start: stored}
 	if magic&^1 == magicNumber && binary.BigEndian.Uint32(head[4:]) == fileVersion && size >= minPage && size <= maxPage &&
 		size&(size-1) == 0 && stored == (checksum{}).add(w.big, head[:24]) {
 		return w, nil
@@ -59,7 +58,7 @@ func readFormat(r io.ReaderAt) (*format, error) {
 				w := &format{big: big, pageSize: size, checkpoints: checkpoints, salt: f.salt(), start: stored, damaged: true}
 				for _, seed := range []checksum{stored, (checksum{}).add(big, head[:24])} {
 					if i == 0 && w.continues(seed, f) {
-						w.start, w.sure = seed, true
+						w.start = seed
 						return w, nil
 					}
 				}

@@ -216,6 +216,15 @@ func TestInspect(t *testing.T) {
 			kept:    []madePage{{1, 0}, {2, 3}, {3, 4}, {4, 0}, {2, 5}},
 		},
 		{
+			name: "a page whose later image cannot be verified", change: func(wal []byte, _ bool) []byte {
+				tear(wal, 2, 100, 9)
+				tear(wal, 3, 0, 536)
+				return wal
+			}, frames: 2, end: 7,
+			damaged: []Damage{{Frame: 2, Page: 3, State: Dropped}, {Frame: 3, State: Dropped}, {Frame: 4, Page: 3, State: Unverified}},
+			kept:    []madePage{{1, 0}, {2, 3}, {3, 4}, {4, 0}, {2, 5}},
+		},
+		{
 			name: "a frame and older frames behind the end", change: func(wal []byte, big bool) []byte {
 				wal = append(wal, madeWAL(big, older, append(pages, pages...)...)[len(wal):]...)
 				tear(wal, 3, 100, 9)

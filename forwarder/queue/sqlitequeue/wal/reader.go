@@ -23,7 +23,7 @@ func newReader(in io.ReaderAt, w *format) *reader {
 	const most = 1 << 62
 	return &reader{
 		format: w, in: bufio.NewReaderSize(io.NewSectionReader(in, headerSize, most), 256<<10),
-		index: -1, seed: w.start, sure: w.sure, boundary: true,
+		index: -1, seed: w.start, sure: !w.damaged, boundary: true,
 	}
 }
 
