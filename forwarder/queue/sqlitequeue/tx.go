@@ -18,9 +18,10 @@ type tx struct {
 
 	counts    policy.Counts // the change
 	lastSeq   int64
-	upstreams map[string]int64 // that the transaction has added
-	ids       map[string]int64 // of the events that it has stored, with their seqs
-	freed     bool             // whether a payload was deleted
+	upstreams map[string]int64  // that the transaction has added
+	ids       map[string]int64  // of the events that it has stored, with their seqs
+	touched   map[int64]*record // the events that it has changed, as they are now; nil where deleted
+	freed     bool              // whether a payload was deleted
 	published []func()
 }
 
@@ -29,8 +30,15 @@ func (t *tx) publish(f func()) { t.published = append(t.published, f) }
 
 // load returns the event with the seq, or nil.
 func (t *tx) load(seq int64) (*record, error) {
-	if r := t.q.pending[seq]; r != nil {
+	r, known := t.touched[seq]
+	if !known {
+		r = t.q.pending[seq]
+	}
+	switch {
+	case r != nil:
 		return &record{seq: seq, Event: *r.Clone()}, nil
+	case known:
+		return nil, nil
 	}
 	return load(context.Background(), t.c, t.q.upstreams, seq)
 }
@@ -76,13 +84,7 @@ func (t *tx) insert(e *policy.Event, sealed []byte) error {
 	t.addNames(r)
 	t.ids[e.ID] = r.seq
 	t.counts.Add(e, 1)
-	if e.Pending() {
-		t.publish(func() {
-			if len(t.q.pending) < maxPending {
-				t.q.pending[r.seq] = r
-			}
-		})
-	}
+	t.touched[r.seq] = r
 	return nil
 }
 
@@ -119,13 +121,7 @@ func (t *tx) update(before, after *record) error {
 	}
 	t.counts.Add(&before.Event, -1)
 	t.counts.Add(&after.Event, 1)
-	t.publish(func() {
-		if _, ok := t.q.pending[seq]; ok && after.Pending() {
-			t.q.pending[seq] = after
-		} else {
-			delete(t.q.pending, seq)
-		}
-	})
+	t.touched[seq] = after
 	return nil
 }
 
@@ -182,7 +178,7 @@ func (t *tx) delete(r *record) error {
 		return err
 	}
 	t.counts.Add(&r.Event, -1)
-	t.publish(func() { delete(t.q.pending, r.seq) })
+	t.touched[r.seq] = nil
 	return nil
 }
 
@@ -211,7 +207,7 @@ func (q *Queue) begin() (*tx, error) {
 	age, now := q.age.Now(q.now(), q.elapsed())
 	return &tx{
 		q: q, c: q.writing, now: policy.Nanos(now), age: policy.Nanos(age), settings: *q.settings.Load(),
-		counts: make(policy.Counts), lastSeq: q.lastSeq, upstreams: make(map[string]int64), ids: make(map[string]int64),
+		counts: make(policy.Counts), lastSeq: q.lastSeq, upstreams: make(map[string]int64), ids: make(map[string]int64), touched: make(map[int64]*record),
 	}, nil
 }
 
@@ -236,6 +232,14 @@ func (q *Queue) commit(t *tx) error {
 	q.lastSeq = t.lastSeq
 	q.current.Store(&counts)
 	q.freed = q.freed || t.freed
+	for seq, r := range t.touched {
+		_, kept := q.pending[seq]
+		if r != nil && r.Pending() && (kept || len(q.pending) < maxPending) {
+			q.pending[seq] = r
+		} else {
+			delete(q.pending, seq)
+		}
+	}
 	for _, f := range t.published {
 		f()
 	}
