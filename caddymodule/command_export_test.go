@@ -248,7 +248,7 @@ func TestExportMistakes(t *testing.T) {
 		{"--state lost", `state "lost" is unknown`},
 		{"--state lost --path " + path, `state "lost" is unknown`},
 		{"--path " + path, path + ": no such file"},
-		{"--path " + dir, dir + ": it is no file"},
+		{"--path " + dir, dir + ": it is not a regular file"},
 		{"--path=", "--path is empty"},
 		{"--path " + path + " --address localhost:1", "give one of them"},
 		{"--encryption-key " + key, "--encryption-key needs --path"},

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -160,7 +161,7 @@ func create(path string) (err error) {
 	if err := temp.Close(); err != nil {
 		return err
 	}
-	c, err := openConn(temp.Name(), url.Values{}, append([]string{`PRAGMA page_size=4096`, `PRAGMA auto_vacuum=INCREMENTAL`}, writerPragmas...)...)
+	c, err := openConn(temp.Name(), url.Values{}, slices.Concat(createPragmas, writerPragmas)...)
 	if err != nil {
 		return err
 	}
@@ -193,6 +194,7 @@ func newIdentity() []byte {
 // The settings of connections. The writer never waits for a lock, so that what waits
 // can be told why and it can be closed; SQLite's own checkpoints are of 1,000 pages.
 var (
+	createPragmas = []string{`PRAGMA page_size=4096`, `PRAGMA auto_vacuum=INCREMENTAL`}
 	writerPragmas = []string{
 		`PRAGMA journal_mode=WAL`, `PRAGMA synchronous=FULL`, `PRAGMA wal_autocheckpoint=1000`, `PRAGMA secure_delete=ON`,
 		`PRAGMA cache_size=-8192`, `PRAGMA temp_store=MEMORY`, `PRAGMA cell_size_check=ON`, `PRAGMA busy_timeout=0`,

@@ -57,10 +57,12 @@ func load(ctx context.Context, c *conn, names *upstreams, seq int64) (*record, e
 		if stateOf(&r.Event) != state {
 			return nil, fmt.Errorf("%w: the row of event %s and those of its deliveries do not agree", policy.ErrDamaged, r.ID)
 		}
-		slices.SortFunc(r.Deliveries, func(a, b policy.Delivery) int { return strings.Compare(a.Upstream, b.Upstream) })
+		slices.SortFunc(r.Deliveries, byUpstream)
 	}
 	return r, nil
 }
+
+func byUpstream(a, b policy.Delivery) int { return strings.Compare(a.Upstream, b.Upstream) }
 
 // The codes of an event's state, as in schema.sql.
 const (
@@ -103,6 +105,9 @@ func stateOf(e *policy.Event) int64 {
 	return codeDelivered
 }
 
+// deliveryStates are the states of the codes.
+var deliveryStates = [...]queue.State{queue.Pending, queue.Pending, queue.Delivered, queue.Dead}
+
 func deliveryState(d *policy.Delivery) int64 {
 	switch {
 	case d.First():
@@ -122,8 +127,7 @@ func scanEvent(row []driver.Value) (*record, int64, error) {
 	r := &record{seq: s.int(), Event: policy.Event{ID: s.text(), Provider: s.text(), Type: s.text(), Subject: s.text(), ReceivedAt: s.int()}}
 	state := s.int()
 	r.Reason, r.EndedAt, r.Size = s.text(), s.int(), s.int()
-	key := s.int()
-	binary.BigEndian.PutUint64(r.Key[:], uint64(key)) //nolint:gosec // the same bits
+	r.Key = fingerprint(s.int())
 	for name, code := range setAsideCodes {
 		if code == state {
 			r.SetAside = name
@@ -146,7 +150,7 @@ func scanDelivery(seq int64, row []driver.Value, names *upstreams) (policy.Deliv
 		return d, fmt.Errorf("%w: the row of a delivery is not as it was written", policy.ErrDamaged)
 	}
 	d.Upstream = name
-	d.State = [...]queue.State{queue.Pending, queue.Pending, queue.Delivered, queue.Dead}[state&3]
+	d.State = deliveryStates[state&3]
 	var err error
 	if d.History, err = policy.DecodeHistory(coded); err != nil {
 		return d, fmt.Errorf("%w: %w", policy.ErrDamaged, err)
@@ -157,6 +161,12 @@ func scanDelivery(seq int64, row []driver.Value, names *upstreams) (policy.Deliv
 // keyNumber returns a fingerprint as a column holds it.
 func keyNumber(f seal.Fingerprint) int64 {
 	return int64(binary.BigEndian.Uint64(f[:])) //nolint:gosec // the same bits
+}
+
+// fingerprint returns the fingerprint of a key's number.
+func fingerprint(n int64) (f seal.Fingerprint) {
+	binary.BigEndian.PutUint64(f[:], uint64(n)) //nolint:gosec // the same bits
+	return f
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -193,6 +203,14 @@ func next[T any](s *scanner) (v T) {
 	v, ok := s.row[0].(T)
 	s.row, s.failed = s.row[1:], s.failed || !ok
 	return v
+}
+
+// err returns an error where a column has another type than it was read as.
+func (s *scanner) err() error {
+	if s.failed {
+		return fmt.Errorf("%w: a column of a row is of another type", policy.ErrDamaged)
+	}
+	return nil
 }
 
 func (s *scanner) int() int64   { return next[int64](s) }

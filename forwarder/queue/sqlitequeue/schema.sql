@@ -37,10 +37,6 @@ CREATE TABLE event (
 	key         INTEGER NOT NULL, -- the fingerprint of the key that sealed it
 	checksum    INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX event_type ON event (type);
-CREATE INDEX event_set_aside ON event (state) WHERE state BETWEEN 3 AND 6;
-CREATE INDEX event_ended ON event (state, ended_at) WHERE ended_at > 0;
-CREATE INDEX event_kept ON event (ended_at) WHERE state = 1 AND size > 0;
 
 CREATE TABLE payload (
 	seq    INTEGER PRIMARY KEY,
@@ -59,8 +55,6 @@ CREATE TABLE delivery (
 	checksum INTEGER NOT NULL,
 	PRIMARY KEY (seq, upstream)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX delivery_state ON delivery (upstream, state, seq);
-CREATE INDEX delivery_due ON delivery (upstream, due, seq) WHERE state = 1;
 
 -- The events that have an id or a subject, by a hash of it. Rows for events that are
 -- gone, or have another id, are possible, so the event's row is always compared.
@@ -69,3 +63,12 @@ CREATE TABLE name (
 	seq  INTEGER NOT NULL,
 	PRIMARY KEY (hash, seq)
 ) STRICT, WITHOUT ROWID;
+
+-- Indexes are behind the tables, so that VACUUM INTO gives a copy the same root pages: see
+-- image.identify.
+CREATE INDEX event_type ON event (type);
+CREATE INDEX event_set_aside ON event (state) WHERE state BETWEEN 3 AND 6;
+CREATE INDEX event_ended ON event (state, ended_at) WHERE ended_at > 0;
+CREATE INDEX event_kept ON event (ended_at) WHERE state = 1 AND size > 0;
+CREATE INDEX delivery_state ON delivery (upstream, state, seq);
+CREATE INDEX delivery_due ON delivery (upstream, due, seq) WHERE state = 1;

@@ -63,19 +63,25 @@ func (t *tx) upstream(name string) (int64, error) {
 	return id, nil
 }
 
+// What to insert, behind INSERT or INSERT OR IGNORE.
+const (
+	intoEvent    = ` INTO event (seq, id, provider, type, subject, received_at, state, reason, ended_at, size, key, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	intoPayload  = ` INTO payload (seq, id, sealed) VALUES (?, ?, ?)`
+	intoDelivery = ` INTO delivery (state, due, attempts, used, history, checksum, seq, upstream) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+)
+
 // insert stores a new event, and its payload where there is one.
 func (t *tx) insert(e *policy.Event, sealed []byte) error {
 	r := &record{seq: max(t.lastSeq+1, e.ReceivedAt/1000), Event: *e}
 	t.lastSeq = r.seq
 	state := stateOf(e)
-	err := t.c.exec(`INSERT INTO event (seq, id, provider, type, subject, received_at, state, reason, ended_at, size, key, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.seq, e.ID, e.Provider, e.Type, e.Subject, e.ReceivedAt, state, e.Reason, e.EndedAt, e.Size, keyNumber(e.Key), eventChecksum(r, state))
+	err := t.c.exec(`INSERT`+intoEvent, r.seq, e.ID, e.Provider, e.Type, e.Subject, e.ReceivedAt, state, e.Reason, e.EndedAt, e.Size, keyNumber(e.Key), eventChecksum(r, state))
 	if err == nil && e.Size > 0 {
-		err = t.c.exec(`INSERT INTO payload (seq, id, sealed) VALUES (?, ?, ?)`, r.seq, e.ID, sealed)
+		err = t.c.exec(`INSERT`+intoPayload, r.seq, e.ID, sealed)
 	}
 	for i := range e.Deliveries {
 		if err == nil {
-			err = t.putDelivery(`INSERT INTO delivery (state, due, attempts, used, history, checksum, seq, upstream) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, r.seq, &e.Deliveries[i])
+			err = t.putDelivery(`INSERT`+intoDelivery, r.seq, &e.Deliveries[i])
 		}
 	}
 	if err != nil {
@@ -96,7 +102,7 @@ func (t *tx) update(before, after *record) error {
 		text := `UPDATE delivery SET state = ?, due = ?, attempts = ?, used = ?, history = ?, checksum = ? WHERE seq = ? AND upstream = ?`
 		switch was := before.Delivery(d.Upstream); {
 		case was == nil:
-			text = `INSERT INTO delivery (state, due, attempts, used, history, checksum, seq, upstream) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+			text = `INSERT` + intoDelivery
 		case was.State == d.State && was.Due == d.Due && was.Attempts == d.Attempts && len(was.History) == len(d.History):
 			continue
 		}

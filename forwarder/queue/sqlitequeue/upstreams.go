@@ -3,12 +3,14 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
 // upstreams are the names of upstreams and the numbers that stand for them in rows.
@@ -19,13 +21,24 @@ type upstreams struct {
 	byID   map[int64]string
 }
 
-func readUpstreams(c *conn) (*upstreams, error) {
+// readUpstreams reads them from their table, or, where that is damaged, from its index,
+// which has all of it.
+func readUpstreams(c *conn) (u *upstreams, err error) {
+	for _, text := range []string{`SELECT id, name FROM upstream NOT INDEXED`, `SELECT id, name FROM upstream INDEXED BY sqlite_autoindex_upstream_1`} {
+		if u, err = readUpstreamsFrom(c, text); !errors.Is(err, policy.ErrDamaged) {
+			break
+		}
+	}
+	return u, err
+}
+
+func readUpstreamsFrom(c *conn, text string) (*upstreams, error) {
 	u := &upstreams{byName: make(map[string]int64), byID: make(map[int64]string)}
-	err := c.query(context.Background(), `SELECT id, name FROM upstream`, func(row []driver.Value) error {
+	err := c.query(context.Background(), text, func(row []driver.Value) error {
 		s := scanner{row: row}
 		id, name := s.int(), s.text()
 		u.add(id, name)
-		return nil
+		return s.err()
 	})
 	return u, err
 }

@@ -1,0 +1,248 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/seal"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// Contents are the events in an image. Where the trees of the tables are whole they are
+// read from it; else what their pages hold was copied from there.
+type contents struct {
+	image *image
+	rows  *conn // has the tables event, payload and delivery
+	names *upstreams
+	ring  *seal.Ring // opens payloads; nil: none is opened
+	gaps  int        // pages of table event that cannot be read
+
+	copied bool // rows is a database of its own, with page numbers as payloads
+	lost   int  // events of which only deliveries are left
+}
+
+// A salvaged is an event with what is left of it.
+type salvaged struct {
+	record
+	damaged bool // not all of the record could be read
+	unknown bool // of the record, its state could not
+	sealed  []byte
+	lost    bool         // the payload is kept, and cannot be read
+	locked  bool         // the payload cannot be opened
+	event   *event.Event // the payload, opened
+}
+
+// readContents finds the events in an image.
+func readContents(ctx context.Context, m *image) (*contents, error) {
+	if err := m.identify(); err != nil {
+		return nil, err
+	}
+	c := &contents{image: m, rows: m.conn}
+	var err error
+	if c.names, err = readUpstreams(m.conn); errors.Is(err, policy.ErrDamaged) {
+		err = nil
+	}
+	if err == nil {
+		err = surveyTables(ctx, m.conn)
+	}
+	if errors.Is(err, policy.ErrDamaged) {
+		err = c.salvage(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+func (c *contents) close() error {
+	if c.copied {
+		return c.rows.close()
+	}
+	return nil
+}
+
+// surveyTables reads the trees of the tables that hold events, without the rows.
+func surveyTables(ctx context.Context, k *conn) error {
+	for _, text := range []string{
+		`SELECT seq, 0, size FROM event NOT INDEXED`, `SELECT seq, 0 FROM payload`, `SELECT seq, upstream, checksum FROM delivery NOT INDEXED`,
+	} {
+		last, lastUpstream := int64(math.MinInt64), int64(0)
+		err := k.query(ctx, text, func(row []driver.Value) error {
+			s := scanner{row: row}
+			seq, upstream := s.int(), s.int()
+			if s.failed || seq < last || seq == last && upstream <= lastUpstream {
+				return fmt.Errorf("%w: its rows are not in their order", policy.ErrDamaged)
+			}
+			last, lastUpstream = seq, upstream
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// sealers returns the fingerprints of the keys that sealed the payloads of the events
+// whose rows can be read.
+func (c *contents) sealers() (all []seal.Fingerprint, err error) {
+	err = c.rows.query(context.Background(), `SELECT DISTINCT key FROM event WHERE size > 0`, func(row []driver.Value) error {
+		s := scanner{row: row}
+		all = append(all, fingerprint(s.int()))
+		return nil
+	})
+	return all, err
+}
+
+// each calls found with each event, newest first.
+func (c *contents) each(ctx context.Context, payloads bool, found func(*salvaged) error) error {
+	return c.rows.query(ctx, `SELECT seq FROM event UNION SELECT seq FROM payload ORDER BY seq DESC`, func(row []driver.Value) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s := scanner{row: row}
+		e, err := c.read(s.int(), payloads)
+		if err != nil || e == nil {
+			return err
+		}
+		return found(e)
+	})
+}
+
+// read returns the event with the seq, as far as it can be read, or nil where nothing
+// says what it was.
+func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
+	e := &salvaged{record: record{seq: seq}}
+	state := int64(-1)
+	err := c.rows.query(context.Background(), `SELECT `+eventColumns+` FROM event e WHERE e.seq = ?`, func(row []driver.Value) error {
+		r, code, err := scanEvent(row)
+		if err == nil {
+			e.record, state = *r, code
+		}
+		return err
+	}, seq)
+	if err != nil && !errors.Is(err, policy.ErrDamaged) {
+		return nil, err
+	}
+	known := state >= 0
+	if payloads && (!known || e.Size > 0) || !known {
+		if err := c.readPayload(e, known); err != nil {
+			return nil, err
+		}
+	}
+	if !known {
+		if e.ID == "" {
+			c.gaps++
+			return nil, nil
+		}
+		e.damaged = true
+	}
+	if err := c.readDeliveries(e); err != nil {
+		return nil, err
+	}
+	if known && !e.damaged && !c.copied && stateOf(&e.Event) == state {
+		return e, nil
+	}
+	if err := c.findDeliveries(e); err != nil {
+		return nil, err
+	}
+	if e.unknown = stateOf(&e.Event) != state; !known {
+		e.unknown = len(e.Deliveries) == 0
+	}
+	e.damaged = e.damaged || e.unknown
+	return e, nil
+}
+
+// readPayload reads the payload of an event, and, where the row of the event is not
+// known, all that the payload says of it.
+func (c *contents) readPayload(e *salvaged, known bool) error {
+	id, sealed, err := c.payload(e.seq)
+	switch {
+	case errors.Is(err, policy.ErrDamaged) || err == nil && sealed == nil:
+		e.lost = known || err != nil
+		return nil
+	case err != nil:
+		return err
+	}
+	e.sealed = sealed
+	if !known {
+		e.ID, e.ReceivedAt, e.Size = id, e.seq*1000, int64(len(sealed))
+		e.Key, _ = seal.KeyOf(sealed)
+	}
+	if c.ring == nil {
+		return nil
+	}
+	opened, err := openEvent(c.ring, e.ID, sealed)
+	if err != nil {
+		e.locked = true
+		return nil
+	}
+	e.event = opened
+	if !known {
+		e.Provider, e.Type, e.Subject, e.ReceivedAt = opened.Provider, opened.ShortType(), opened.Subject, policy.Nanos(opened.ReceivedAt)
+	}
+	return nil
+}
+
+// payload returns a sealed payload and the id to which it is bound, or nil.
+func (c *contents) payload(seq int64) (id string, sealed []byte, err error) {
+	const text = `SELECT id, sealed FROM payload WHERE seq = ?`
+	scan := func(row []driver.Value) error {
+		s := scanner{row: row}
+		id, sealed = s.text(), s.blob()
+		return s.err()
+	}
+	err = c.rows.query(context.Background(), text, scan, seq)
+	if err == nil && c.copied && sealed != nil {
+		if err = c.image.setRoot(binary.BigEndian.Uint32(sealed), rootPayload); err == nil {
+			sealed = nil
+			err = c.image.conn.query(context.Background(), text, scan, seq)
+		}
+	}
+	return id, sealed, err
+}
+
+// readDeliveries reads the deliveries of an event.
+func (c *contents) readDeliveries(e *salvaged) error {
+	err := c.rows.query(context.Background(), `SELECT upstream, state, due, attempts, used, history, checksum FROM delivery NOT INDEXED WHERE seq = ?`, func(row []driver.Value) error {
+		if d, err := scanDelivery(e.seq, row, c.names); err == nil {
+			e.Deliveries = append(e.Deliveries, d)
+		} else {
+			e.damaged = true
+		}
+		return nil
+	}, e.seq)
+	if errors.Is(err, policy.ErrDamaged) {
+		return nil
+	}
+	return err
+}
+
+// findDeliveries finds the deliveries of an event whose rows are lost in the index of
+// their states.
+func (c *contents) findDeliveries(e *salvaged) error {
+	for _, id := range c.names.ids() {
+		name, _ := c.names.name(id)
+		for code := codeFirst; code <= codeFailed && e.Delivery(name) == nil; code++ {
+			err := c.image.conn.query(context.Background(), `SELECT seq FROM delivery INDEXED BY delivery_state WHERE upstream = ? AND state = ? AND seq = ?`, func([]driver.Value) error {
+				d := policy.Delivery{Upstream: name, State: deliveryStates[code]}
+				if code == codeRetry {
+					d.Due = 1
+				}
+				e.Deliveries, e.damaged = append(e.Deliveries, d), true
+				return nil
+			}, id, code, e.seq)
+			if err != nil && !errors.Is(err, policy.ErrDamaged) {
+				return err
+			}
+		}
+	}
+	slices.SortFunc(e.Deliveries, byUpstream)
+	return nil
+}
