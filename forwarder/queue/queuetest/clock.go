@@ -14,7 +14,7 @@ type Clock struct {
 
 // NewClock returns a clock that a test alone advances.
 func NewClock() *Clock {
-	return &Clock{now: time.Date(2026, time.March, 19, 15, 30, 0, 0, time.UTC)}
+	return &Clock{now: time.Date(2026, time.March, 19, 15, 30, 0, 123456789, time.UTC)}
 }
 
 // Now returns the time that the wall clock shows.

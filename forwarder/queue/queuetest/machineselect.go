@@ -176,11 +176,11 @@ func (m *machine) readPage(r *rapid.T, b bookmark) (next bookmark, more bool) {
 
 // compareListings reads the listing of all events and some others.
 func (m *machine) compareListings(r *rapid.T) {
-	filters := []queue.Filter{{Limit: someLimits.Draw(r, "limit")}}
-	for range 6 {
-		filters = append(filters, m.filter(r))
-	}
-	for _, f := range filters {
+	for i := range 7 {
+		f := queue.Filter{Limit: someLimits.Draw(r, "limit")}
+		if i > 0 {
+			f = m.filter(r)
+		}
 		b := bookmark{arrival: math.MaxInt, filter: f}
 		for more := true; more; {
 			b, more = m.readPage(r, b)

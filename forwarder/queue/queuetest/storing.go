@@ -3,9 +3,11 @@ package queuetest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
 )
 
 var storing = []testCase{
@@ -20,6 +22,25 @@ var storing = []testCase{
 			}
 			h.reopen()
 		}
+	}},
+	{name: "store: a large body, and one that is not text", test: func(h *harness) {
+		random := make([]byte, 3<<20)
+		_, _ = rand.NewChaCha8([32]byte{1}).Read(random) // never fails
+		for id, body := range map[string][]byte{"large": random, "small": random[:1], "bytes": []byte("\x00\xff\xfe{\"a\":\x00}\n")} {
+			want := Event(id, h.Now())
+			want.Body, want.Note = body, event.Span{}
+			for _, it := range []queue.Item{{Event: want, Upstreams: []string{"ehr"}}, asideItem(want, queue.Quarantined)} {
+				h.storeItem(it, false)
+				for range 2 { // once as it is, once reopened
+					if e, err := h.Payload(h.Context(), id); err != nil || !same(e, want) {
+						h.Fatalf("Payload(%s), %s: not as it was, %v", id, it.State, err)
+					}
+					h.reopen()
+				}
+				h.purge(queue.PurgeSelection{IDs: []string{id}, Force: true}, 1)
+			}
+		}
+		h.wantEmpty()
 	}},
 	{name: "store: a delivery describes its event", test: func(h *harness) {
 		h.store("a", "ehr")

@@ -33,14 +33,10 @@ func Matches(r queue.Record, f queue.Filter) bool {
 // Stats counts what is in the store, but for the bytes.
 func (m *Model) Stats() queue.Stats {
 	s := queue.Stats{MaxBytes: m.Settings.MaxSize, Upstreams: make(map[string]queue.UpstreamStats)}
+	aside := map[queue.State]*int64{queue.Quarantined: &s.Quarantined, queue.Unrouted: &s.Unrouted, queue.Unconfirmed: &s.Unconfirmed}
 	for _, e := range m.Events {
-		switch e.Overall() {
-		case queue.Quarantined:
-			s.Quarantined++
-		case queue.Unrouted:
-			s.Unrouted++
-		case queue.Unconfirmed:
-			s.Unconfirmed++
+		if n := aside[e.Overall()]; n != nil {
+			*n++
 		}
 		for _, d := range e.deliveries {
 			u := s.Upstreams[d.Upstream]
