@@ -127,7 +127,23 @@ func (m *machine) pick(r *rapid.T) lease {
 	return l
 }
 
+// settle records the outcomes of some leases. They become durable together, or with the
+// replay or purge that follows.
 func (m *machine) settle(r *rapid.T) {
+	m.settleOne(r)
+	for range min(len(m.leases), rapid.IntRange(0, 3).Draw(r, "more")) {
+		m.settleOne(r)
+	}
+	switch rapid.IntRange(0, 3).Draw(r, "next") {
+	case 0:
+		m.replay(r)
+	case 1:
+		m.purge(r)
+	}
+	m.engine.Flush()
+}
+
+func (m *machine) settleOne(r *rapid.T) {
 	l := m.pick(r)
 	e, err := m.engine.Load(l.Delivery)
 	if m.model.Holds(l.event, l.Upstream) {
@@ -150,7 +166,6 @@ func (m *machine) settle(r *rapid.T) {
 		o.Next = m.clock.Now().Add(someDuration.Draw(r, "next"))
 	}
 	m.engine.Settle(o)
-	m.engine.Flush()
 	m.model.Settle(l.event, l.Upstream, o)
 }
 

@@ -76,6 +76,34 @@ var settling = []testCase{
 		h.wantPayload("a", nil)
 		h.wantStates("a", queue.Dead, "ehr dead", "warehouse delivered")
 	}},
+	{name: "settle: outcomes of one event that become durable together", test: func(h *harness) {
+		upstreams := []string{"ehr", "warehouse", "lab"}
+		for i := range 20 {
+			id := fmt.Sprint("e", i)
+			h.store(id, upstreams...)
+			for _, u := range upstreams {
+				o := queue.Outcome{Delivery: h.claimOne(u, id), At: h.Now(), State: queue.Delivered, Result: queue.Success, Used: true}
+				if i%2 == 1 && u == "lab" {
+					o.State, o.Result = queue.Dead, queue.Failure
+				}
+				h.Queue.Settle(o)
+			}
+		}
+		h.Flush()
+		for i := range 20 {
+			id := fmt.Sprint("e", i)
+			if i%2 == 1 {
+				h.wantStates(id, queue.Dead, "ehr delivered", "warehouse delivered", "lab dead")
+				h.wantPayload(id, nil)
+			} else {
+				h.wantStates(id, queue.Delivered, "ehr delivered", "warehouse delivered", "lab delivered")
+				h.wantPayload(id, queue.ErrNoPayload)
+			}
+		}
+		if s := h.stats(); len(s.Upstreams) != 1 || s.Upstreams["lab"].Dead != 10 {
+			h.Fatalf("stats %+v, want ten dead for lab", s)
+		}
+	}},
 	{name: "settle: an outcome counts once", test: func(h *harness) {
 		h.store("a", "ehr")
 		d := h.claimOne("ehr", "a")
