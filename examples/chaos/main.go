@@ -22,7 +22,11 @@ func main() {
 	// program before it has ended the gateway.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	work := func() error { return run(ctx, os.Args[1:], os.Stdout) }
+	if file := os.Getenv(openFileEnv); file != "" {
+		work = func() error { return openOnly(file, os.Getenv(openKeyEnv)) }
+	}
+	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop is called before

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -136,20 +135,11 @@ func addressed(b *book) *book {
 // read makes the recording of strace's log, and checks that nothing is missing
 // in it.
 func (c *recorded) read(ctx context.Context, log, root string, r *rig, b *book) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("a minute is over"))
-	defer cancel()
-	if err := powercut.WaitLog(ctx, log, r.proc.pid()); err != nil {
-		return err
-	}
-	f, err := os.Open(log)
+	err := waitLog(ctx, log, r.proc.pid())
 	if err != nil {
-		return fmt.Errorf("reading strace's log: %w", err)
-	}
-	defer f.Close()
-	if c.rec, err = powercut.Read(f, root); err != nil {
 		return err
 	}
-	if err := c.rec.Matches(root); err != nil {
+	if c.rec, err = readLog(log, root, nil); err != nil {
 		return err
 	}
 	return c.know(b, r.ledger.takings())

@@ -1,6 +1,9 @@
 package powercut
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // A Disk is what is on stable storage at a moment of a recording, and what is not
 // yet.
@@ -16,13 +19,29 @@ type Disk struct {
 	pending []*Op // not on stable storage, in order of their beginning
 }
 
-// NewDisk returns an empty disk at the recording's beginning. counts says which
-// syncs do what they should; nil is all of them.
+// NewDisk returns the disk at the recording's beginning. counts says which syncs do
+// what they should; nil is all of them.
 func NewDisk(rec *Recording, counts func(Sync) bool) *Disk {
 	if counts == nil {
 		counts = func(Sync) bool { return true }
 	}
-	return &Disk{rec: rec, counts: counts, names: map[int]map[string]int{0: {}}, files: make(map[int]*image)}
+	base := rec.base
+	if base == nil {
+		base = emptyBase()
+	}
+	d := &Disk{rec: rec, counts: counts, names: make(map[int]map[string]int), files: make(map[int]*image)}
+	for dir, names := range base.names {
+		d.names[dir] = maps.Clone(names)
+	}
+	for file, content := range base.files {
+		d.files[file] = content.clone()
+	}
+	for _, file := range slices.Sorted(maps.Keys(base.shared)) {
+		if base.shared[file] {
+			d.shared = append(d.shared, file)
+		}
+	}
+	return d
 }
 
 // Advance goes on to a moment, which must not be earlier than the present one. A

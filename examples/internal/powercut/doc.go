@@ -37,6 +37,9 @@
 //
 // A sector that is torn in itself, or can no longer be read; a disk that says it
 // has synced and has not; a rename of which both names stay; damage to what was
-// stored before and is not being written. Another power cut while the queue is
-// being opened after the first. File systems without sectors of their own, as NFS.
+// stored before and is not being written. File systems without sectors of their own,
+// as NFS.
+//
+// A power cut while the queue is opened after another one is a recording of its own,
+// which begins with what the first has left.
 package powercut

@@ -19,6 +19,15 @@ type image struct {
 
 func newImage() *image { return &image{pages: make(map[int64]*[pageSize]byte)} }
 
+func (m *image) clone() *image {
+	c := &image{size: m.size, pages: make(map[int64]*[pageSize]byte, len(m.pages))}
+	for number, page := range m.pages {
+		other := *page
+		c.pages[number] = &other
+	}
+	return c
+}
+
 // WriteAt implements io.WriterAt. It makes the file longer where it must.
 func (m *image) WriteAt(data []byte, offset int64) (int, error) {
 	m.size = max(m.size, offset+int64(len(data)))

@@ -22,6 +22,17 @@ type Promise struct {
 	Upstreams map[string][]string // of each event that was sent, whom it is for
 	Hosts     map[string]string   // of each upstream, the host that its requests name
 	Taken     map[Delivery]bool   // what the backends have taken in the end
+
+	earlier *Recording // in which it was made; nil: in the one that is replayed
+	at      int        // the moment of that one
+}
+
+// After returns what is promised after a power cut at a moment of a recording, for
+// the replay of a recording of what followed.
+func (p *Promise) After(rec *Recording, at int) *Promise {
+	after := *p
+	after.earlier, after.at = rec, at
+	return &after
 }
 
 // A Delivery is an event at an upstream.
@@ -79,6 +90,9 @@ type known struct {
 // known returns what holds at a moment: a delivery may have been recorded as made
 // once the request that its backend took, which is the last, had begun.
 func (p *Promise) known(rec *Recording, at int) *known {
+	if p.earlier != nil {
+		rec, at = p.earlier, p.at
+	}
 	k := &known{Promise: p, acknowledged: make(map[string]bool), taken: make(map[Delivery]bool)}
 	for _, a := range rec.Answers {
 		if a.At <= at {

@@ -2,6 +2,7 @@ package powercut
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -32,11 +33,22 @@ type handle struct {
 	appends  bool
 }
 
-func newRecorder(root string) *recorder {
-	return &recorder{
-		rec: new(Recording), root: filepath.Clean(root), open: make(map[int]*handle),
-		names: map[int]map[string]int{0: {}}, sizes: make(map[int]int64), next: 1, shared: make(map[int]bool),
+func newRecorder(root string, base *Base) *recorder {
+	r := &recorder{
+		rec: &Recording{base: base}, root: filepath.Clean(root), open: make(map[int]*handle),
+		names: make(map[int]map[string]int), sizes: make(map[int]int64),
 	}
+	if base == nil {
+		base = emptyBase()
+	}
+	r.next, r.shared = base.next, maps.Clone(base.shared)
+	for dir, names := range base.names {
+		r.names[dir] = maps.Clone(names)
+	}
+	for file, content := range base.files {
+		r.sizes[file] = content.size
+	}
+	return r
 }
 
 // begin implements listener.

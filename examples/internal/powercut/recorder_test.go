@@ -57,7 +57,7 @@ var sampleLog = []string{
 
 func TestRead(t *testing.T) {
 	t.Parallel()
-	rec, err := Read(strings.NewReader(strings.Join(sampleLog, "\n")+"\n10  fsync(4"), root)
+	rec, err := Read(strings.NewReader(strings.Join(sampleLog, "\n")+"\n10  fsync(4"), root, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestReadRefuses(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := Read(strings.NewReader(tt.log+"\n"), root); err == nil || !strings.Contains(err.Error(), tt.says) {
+			if _, err := Read(strings.NewReader(tt.log+"\n"), root, nil); err == nil || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("Read() = %v, want an error that says %q", err, tt.says)
 			}
 		})
@@ -130,7 +130,7 @@ func TestReadOverhears(t *testing.T) {
 		`10  write(7, ` + quoted(strings.Replace(answer, "200 OK", "401 Unauthorized", 1)) + `, 99) = 99`,
 		`10  write(7, ` + quoted("POST / HTTP/1.1\r\nHost: a\r\n\r\n") + `, 99) = 99`,
 	}
-	rec, err := Read(strings.NewReader(strings.Join(log, "\n")+"\n"), root)
+	rec, err := Read(strings.NewReader(strings.Join(log, "\n")+"\n"), root, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(strings.Join(sampleLog, "\n") + "\n")
 	f.Add("1  fsync(4 <unfinished ...>\n1  <... fsync resumed>) = 0\n")
 	f.Fuzz(func(t *testing.T, log string) {
-		rec, err := Read(strings.NewReader(log), root)
+		rec, err := Read(strings.NewReader(log), root, nil)
 		if err != nil {
 			return
 		}

@@ -74,6 +74,8 @@ type Recording struct {
 	Syncs    []Sync
 	Answers  []Answer
 	Requests []Request
+
+	base *Base // nil is an empty directory
 }
 
 // filesOf are the numbers of the files that had a name at any time.
@@ -94,9 +96,9 @@ func (r *Recording) SyncsOf(name string) func(Sync) bool {
 }
 
 // Read makes a recording of strace's log. root is the directory that is looked
-// at, as an absolute path; it must have been empty at first.
-func Read(log io.Reader, root string) (*Recording, error) {
-	r := newRecorder(root)
+// at, as an absolute path, and base is what was in it at first; nil is nothing.
+func Read(log io.Reader, root string, base *Base) (*Recording, error) {
+	r := newRecorder(root, base)
 	n, err := readTrace(log, r)
 	if err != nil {
 		return nil, err

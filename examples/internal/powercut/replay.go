@@ -79,6 +79,25 @@ func Replay(ctx context.Context, rec *Recording, p *Promise, cuts []Cut, counts 
 	return total, errors.Join(errs...)
 }
 
+// WriteCut writes what a cut leaves into an empty directory.
+func WriteCut(rec *Recording, c Cut, dir string) error {
+	d := NewDisk(rec, nil)
+	d.Advance(c.At)
+	return d.Cut(c.Manner, c.random()).WriteTo(dir)
+}
+
+// random is the chance of a cut, which must be repeatable.
+func (c Cut) random() *rand.Rand {
+	return rand.New(rand.NewPCG(c.Seed, uint64(c.At))) //nolint:gosec // no secret comes of it
+}
+
+// Add adds what came of other cuts.
+func (r *Result) Add(o Result) {
+	r.Cuts, r.Failed, r.Lost = r.Cuts+o.Cuts, r.Failed+o.Failed, r.Lost+o.Lost
+	r.Slowest = max(r.Slowest, o.Slowest)
+	r.Reports = append(r.Reports, o.Reports...)
+}
+
 func (r *Result) add(c Cut, f *findings) {
 	r.Cuts++
 	r.Lost += f.lost
@@ -99,8 +118,7 @@ func replay(ctx context.Context, disk *Disk, p *Promise, c Cut, scratch string) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	random := rand.New(rand.NewPCG(c.Seed, uint64(c.At))) //nolint:gosec // a cut must be repeatable
-	if err := disk.Cut(c.Manner, random).WriteTo(dir); err != nil {
+	if err := disk.Cut(c.Manner, c.random()).WriteTo(dir); err != nil {
 		return nil, err
 	}
 	return p.check(ctx, disk.rec, c.At, dir)

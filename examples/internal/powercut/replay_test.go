@@ -144,7 +144,7 @@ var recorded = sync.OnceValues(func() (*Recording, error) {
 		return nil, err
 	}
 	defer f.Close()
-	rec, err := Read(f, root)
+	rec, err := Read(f, root, nil)
 	if err != nil {
 		return nil, err
 	}

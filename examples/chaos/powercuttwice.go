@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/powercut"
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
+	"github.com/scribegate/scribegate/forwarder/seal"
+)
+
+// What has this program open a queue and close it, instead of all else: its file and
+// its key.
+const (
+	openFileEnv = "SCRIBEGATE_CHAOS_OPEN"
+	openKeyEnv  = "SCRIBEGATE_CHAOS_KEY"
+)
+
+// openOnly opens the queue and closes it.
+func openOnly(file, key string) error {
+	k, err := seal.ParseKey(key)
+	if err != nil {
+		return err
+	}
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: file, Keys: []seal.Key{k}, Settings: queue.DefaultSettings()})
+	if err != nil {
+		return err
+	}
+	return q.Close()
+}
+
+// tearing are the manners of a power cut that leave the most to be recovered from.
+var tearing = []powercut.Manner{powercut.Ordered, powercut.Whole, powercut.Torn, powercut.Stale}
+
+// cutTwice cuts the power under load, opens what is left, and cuts the power at some
+// of the moments of that.
+func (c *recorded) cutTwice(ctx context.Context, e *env, strace string, random *rand.Rand, scratch string) (result, error) {
+	began := time.Now()
+	var total powercut.Result
+	times := e.pick(8, 100)
+	for range times {
+		cut := powercut.Cut{
+			At:     max(1, c.rec.Answers[random.IntN(len(c.rec.Answers))].At-random.IntN(20)),
+			Manner: tearing[random.IntN(len(tearing))],
+			Seed:   random.Uint64(),
+		}
+		second, err := c.recordOpening(ctx, strace, cut, scratch)
+		if err != nil {
+			return result{}, err
+		}
+		found, err := powercut.Replay(ctx, second, c.promise.After(c.rec, cut.At), second.Sample(e.pick(40, 400), random), nil, scratch)
+		if err != nil {
+			return result{}, err
+		}
+		total.Add(found)
+	}
+	row := c.row
+	row.fault, row.times, row.recovery, row.lost = "power cut while opening after one", total.Cuts, total.Slowest, total.Lost
+	row.note = fmt.Sprintf("%d openings recorded", times)
+	e.say("powercut: %s: %s replayed in %s", row.fault, thousands(total.Cuts), time.Since(began).Round(time.Second))
+	return row, failed(total)
+}
+
+// failed is an error where something was found.
+func failed(found powercut.Result) error {
+	if found.Failed == 0 {
+		return nil
+	}
+	return fmt.Errorf("after %d of %d power cuts something was not as promised:\n%s", found.Failed, found.Cuts, strings.Join(found.Reports, "\n"))
+}
+
+// recordOpening has another process open the queue that a power cut left, and records
+// that.
+func (c *recorded) recordOpening(ctx context.Context, strace string, cut powercut.Cut, scratch string) (rec *powercut.Recording, err error) {
+	dir, err := os.MkdirTemp(scratch, "opening-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory to record: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	root, log, script := filepath.Join(dir, "disk"), filepath.Join(dir, "strace"), filepath.Join(dir, "traced")
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(os.Mkdir(root, 0o700), powercut.WriteCut(c.rec, cut, root), powercut.WriteWrapper(script, strace, self, log)); err != nil {
+		return nil, err
+	}
+	base, err := powercut.ReadBase(root)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, script)
+	cmd.Env = append(os.Environ(), openFileEnv+"="+filepath.Join(root, queueBelow), openKeyEnv+"="+c.promise.Keys[0].Encode())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("opening the queue after a power cut at moment %d, of what was not synced: %s (seed %d): %w: %s", cut.At, cut.Manner, cut.Seed, err, out)
+	}
+	if err := waitLog(ctx, log, cmd.Process.Pid); err != nil {
+		return nil, err
+	}
+	return readLog(log, root, base)
+}
+
+// waitLog waits for the end of strace's log.
+func waitLog(ctx context.Context, log string, pid int) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("a minute is over"))
+	defer cancel()
+	return powercut.WaitLog(ctx, log, pid)
+}
+
+// readLog makes the recording of strace's log, and checks that nothing is missing in
+// it.
+func readLog(log, root string, base *powercut.Base) (*powercut.Recording, error) {
+	f, err := os.Open(log)
+	if err != nil {
+		return nil, fmt.Errorf("reading strace's log: %w", err)
+	}
+	defer f.Close()
+	rec, err := powercut.Read(f, root, base)
+	if err != nil {
+		return nil, err
+	}
+	return rec, rec.Matches(root)
+}
