@@ -77,13 +77,17 @@ var settling = []testCase{
 		h.wantStates("a", queue.Dead, "ehr dead", "warehouse delivered")
 	}},
 	{name: "settle: outcomes of one event that become durable together", test: func(h *harness) {
-		upstreams := []string{"ehr", "warehouse", "lab"}
+		h.storeMany(numbered("e", 20), "ehr", "warehouse", "lab")
+		byEvent := make(map[string][]queue.Delivery)
+		for _, u := range []string{"ehr", "warehouse", "lab"} {
+			for _, d := range h.claim(u, 20) {
+				byEvent[d.EventID] = append(byEvent[d.EventID], d)
+			}
+		}
 		for i := range 20 {
-			id := fmt.Sprint("e", i)
-			h.store(id, upstreams...)
-			for _, u := range upstreams {
-				o := queue.Outcome{Delivery: h.claimOne(u, id), At: h.Now(), State: queue.Delivered, Result: queue.Success, Used: true}
-				if i%2 == 1 && u == "lab" {
+			for _, d := range byEvent[fmt.Sprint("e", i)] {
+				o := queue.Outcome{Delivery: d, At: h.Now(), State: queue.Delivered, Result: queue.Success, Used: true}
+				if i%2 == 1 && d.Upstream == "lab" {
 					o.State, o.Result = queue.Dead, queue.Failure
 				}
 				h.Queue.Settle(o)
