@@ -22,7 +22,7 @@ var damaging = []testCase{
 		damageOne(h, "e25", func(ids []string) { h.storeMany(ids) })
 	}},
 	{name: "damage: bytes of the newest event cost at most that one", test: func(h *harness) {
-		damageOne(h, "e49", func(ids []string) {
+		damageOne(h, newest, func(ids []string) {
 			for _, id := range ids {
 				h.store(id, "ehr")
 			}
@@ -100,6 +100,10 @@ var damaging = []testCase{
 	}},
 }
 
+// newest is the last event that damageOne stores. Its loss need not be reported: on disk
+// it looks like an event that was being stored when the power failed.
+const newest = "e49"
+
 // damageOne stores fifty events, damages the record of one, and checks that all others
 // are as they were, and that the loss of the one is reported.
 func damageOne(h *harness, damaged string, store func(ids []string)) {
@@ -138,7 +142,7 @@ func damageOne(h *harness, damaged string, store func(ids []string)) {
 		h.deliver(due[id])
 		h.wantStates(id, queue.Delivered, "ehr delivered")
 	}
-	if lost && len(reported()) == 0 {
+	if lost && damaged != newest && len(reported()) == 0 {
 		h.Errorf("%s is lost (%v), and no error was reported", damaged, err)
 	}
 	if lost && !slices.Contains(listed, damaged) {

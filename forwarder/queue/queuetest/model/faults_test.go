@@ -142,7 +142,7 @@ var faults = []struct {
 			return damage(settings, id)
 		}
 	}},
-	{"damage is not reported", "damage: bytes of the newest event cost at most that one", func(_ *faulty, e *queuetest.Engine, _ *referenceStorage) {
+	{"damage is not reported", "damage: bytes among events that were stored at once cost at most the events on them", func(_ *faulty, e *queuetest.Engine, _ *referenceStorage) {
 		damage := e.DamageRecent
 		e.DamageRecent = func(settings queue.Settings, id string) (queue.Queue, func() []error) {
 			q, _ := damage(settings, id)
