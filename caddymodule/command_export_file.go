@@ -70,16 +70,16 @@ func summary(t sqlitequeue.Tally, path string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "exported %s", counted(t.Events, "event"))
 	if t.Partly > 0 {
-		fmt.Fprintf(&b, ", %d of them in part", t.Partly)
-	}
-	if t.Gaps > 0 {
-		fmt.Fprintf(&b, "; %s of %s could not be read, and events are missing there", counted(t.Gaps, "part"), path)
-	}
-	if t.WALDamaged {
-		fmt.Fprintf(&b, "; %s-wal is damaged, and the newest changes are missing", path)
+		fmt.Fprintf(&b, ", %d of them in part: `damaged` in a line says what is missing", t.Partly)
 	}
 	if t.Locked > 0 {
-		fmt.Fprintf(&b, "; %s damaged or sealed with a key that was not given: name it with --encryption-key", counted(t.Locked, "payload"))
+		fmt.Fprintf(&b, "; %s cannot be opened: damaged, or sealed with a key that was not given with --encryption-key", counted(t.Locked, "payload"))
+	}
+	if t.Gaps > 0 {
+		fmt.Fprintf(&b, "; %s of %s cannot be read, and more events may be missing: a backup may have them", counted(t.Gaps, "part"), path)
+	}
+	if t.WALDamaged {
+		fmt.Fprintf(&b, "; %s-wal is damaged, and the newest changes may be missing", path)
 	}
 	return b.String()
 }

@@ -205,7 +205,7 @@ func TestExportFromADamagedFile(t *testing.T) {
 	content = content[:(used+4095)/4096*4096]
 	whole := commandLine(t, "", "export", "--payloads", "--path", path).done(t).lines(t)
 	told, partly := 0, 0
-	for page := 2; page < len(content)/4096; page++ {
+	for page := range len(content) / 4096 {
 		b := slices.Clone(content)
 		lost := b[page*4096 : (page+1)*4096]
 		if len(bytes.Trim(lost, "\x00")) == 0 {
@@ -260,6 +260,21 @@ func TestExportMistakes(t *testing.T) {
 		{"--payloads --address " + closedPort(t), "asking the admin API at"},
 	} {
 		commandLine(t, "", append([]string{"export"}, strings.Fields(tt.args)...)...).failed(t, tt.want)
+	}
+}
+
+// An export says what is missing, and what can be done about it.
+func TestExportSummary(t *testing.T) {
+	t.Parallel()
+	for want, tally := range map[string]sqlitequeue.Tally{
+		"exported 1 event; 2 payloads cannot be opened: damaged, or sealed with a key that was not given with --encryption-key": {Events: 1, Locked: 2},
+		"exported 1,997 events, 2 of them in part: `damaged` in a line says what is missing":                                    {Events: 1997, Partly: 2},
+		"exported 0 events; 1 part of q.db cannot be read, and more events may be missing: a backup may have them":              {Gaps: 1},
+		"exported 3 events; q.db-wal is damaged, and the newest changes may be missing":                                         {Events: 3, WALDamaged: true},
+	} {
+		if got := summary(tally, "q.db"); got != want {
+			t.Errorf("%+v: %s, want %s", tally, got, want)
+		}
 	}
 }
 

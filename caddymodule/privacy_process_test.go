@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -61,6 +62,10 @@ func TestNothingLeaksOfAProcess(t *testing.T) {
 	eventually(t, "Caddy to be ready", func() bool {
 		resp, err := http.Get("http://" + s.admin + "/scribegate/health/ready")
 		return err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+	})
+	eventually(t, "the site to listen", func() bool { // Caddy may start its servers after the queue
+		conn, err := net.Dial("tcp", "127.0.0.1:"+s.port)
+		return err == nil && conn.Close() == nil
 	})
 	for _, a := range slices.Concat(s.sendAll(false, s.acceptedRequests()), s.sendAll(false, s.invalidRequests()), s.sendAll(true, s.forgedRequests())) {
 		seen.add("the answers to providers", fmt.Sprint(a.header)+a.body)
