@@ -64,7 +64,7 @@ func (b *bench) measureLines(ctx context.Context, r *report) error {
 	chosen := choose(b.lines(), b.which)
 	all, err := b.runRounds(ctx, needs(chosen))
 	for i, binary := range b.binaries {
-		var rows []row
+		rows := make([]row, 0, len(chosen))
 		for _, l := range chosen {
 			rows = append(rows, all[i].row(l))
 		}

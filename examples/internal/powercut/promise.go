@@ -133,7 +133,7 @@ func (p *Promise) check(ctx context.Context, rec *Recording, at int, dir string)
 		f.say("with %d events acknowledged: %v", len(k.acknowledged), err)
 		return f, nil
 	}
-	if err := sound(path); err != nil { // there is no more to be learned, and it may take long
+	if err := sound(ctx, path); err != nil { // there is no more to be learned, and it may take long
 		f.lose(len(k.acknowledged))
 		f.say("with %d events acknowledged, after it was opened: %v", len(k.acknowledged), errors.Join(err, q.Close()))
 		return f, ctx.Err()
@@ -144,7 +144,7 @@ func (p *Promise) check(ctx context.Context, rec *Recording, at int, dir string)
 		f.say("%v", err)
 		return f, ctx.Err()
 	}
-	if err := sound(path); err != nil {
+	if err := sound(ctx, path); err != nil {
 		f.say("after it was used: %v", err)
 	}
 	return f, ctx.Err()

@@ -1,6 +1,7 @@
 package powercut
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -11,14 +12,14 @@ import (
 
 // sound returns an error unless the database in a file agrees with itself. It reads
 // the database as SQLite does, with what is in the WAL.
-func sound(path string) (err error) {
+func sound(ctx context.Context, path string) (err error) {
 	db, err := sql.Open("sqlite", uri(path)+"?mode=rw")
 	if err != nil {
 		return fmt.Errorf("the database is not sound: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var found string
-	if err := db.QueryRow("PRAGMA integrity_check(1)").Scan(&found); err != nil {
+	if err := db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&found); err != nil {
 		return fmt.Errorf("the database is not sound: %w", err)
 	}
 	if found != "ok" {

@@ -49,13 +49,13 @@ func TestSound(t *testing.T) {
 			if err := os.WriteFile(file, tt.damage(b), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			err = sound(file)
+			err = sound(t.Context(), file)
 			if (err != nil) != (tt.says != "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("sound() = %v, want %q", err, tt.says)
 			}
 		})
 	}
-	if err := sound(filepath.Join(t.TempDir(), "none")); err == nil {
+	if err := sound(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("sound() = nil for a file that is not there")
 	}
 }
