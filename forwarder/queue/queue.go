@@ -129,8 +129,9 @@ type Queue interface {
 // is compacted.
 type Compacter interface {
 	// Compact returns free space to the file system while the queue works. If it
-	// fails or ctx ends, the storage is as it was. A second Compact at the same
-	// time returns ErrBusy. p is called with bytes, and may be nil.
+	// fails or ctx ends, the rest of the free space stays in the storage. A second
+	// Compact at the same time returns ErrBusy. p is called with bytes, and may be
+	// nil.
 	Compact(ctx context.Context, p Progress) (Compacted, error)
 }
 

@@ -44,18 +44,22 @@ func (q *Queue) Compact(ctx context.Context, p queue.Progress) (out queue.Compac
 		if err != nil {
 			return out, err
 		}
-		p.Report(max(0, total-free), total)
+		p.Report(max(0, total-free)*pageSize, total*pageSize)
 	}
-	p.Report(total, total)
+	p.Report(total*pageSize, total*pageSize)
 	out.After, err = q.size()
 	return out, err
 }
 
-// size returns the size of the main file in bytes.
+// size returns the size of the main file and the WAL in bytes.
 func (q *Queue) size() (int64, error) {
-	info, err := os.Stat(q.path)
+	main, err := os.Stat(q.path)
 	if err != nil {
 		return 0, err
 	}
-	return info.Size(), nil
+	wal, err := os.Stat(q.path + "-wal")
+	if err != nil {
+		return 0, err
+	}
+	return main.Size() + wal.Size(), nil
 }
