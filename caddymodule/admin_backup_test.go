@@ -211,7 +211,7 @@ func TestBackupIsRestoredElsewhere(t *testing.T) {
 	a := newAdminSite(t)
 	a.run(upstreams("ehr", "http://"+closedPort(t)), soapnoteTo("ehr"))
 	want := make(map[string]bool)
-	for _, subject := range strings.Fields("a b c d e f g h i j") {
+	for subject := range strings.FieldsSeq("a b c d e f g h i j") {
 		want[accepted(t, a.site, "note-"+subject)] = true
 	}
 	elsewhere := t.TempDir()
