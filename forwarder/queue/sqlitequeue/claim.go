@@ -72,11 +72,8 @@ func (c *claim) takeFirst(want int) error {
 // readFirst reads the next first deliveries from the table.
 func (c *claim) readFirst() error {
 	l := c.lease
-	id, known := c.q.upstreams.id(l.upstream)
-	if !known {
-		l.complete = true
-		return nil
-	}
+	id, _ := c.q.upstreams.id(l.upstream)
+	unfiled := c.q.unfiled.all() // before the table, to which they may go meanwhile
 	var seqs []int64
 	err := c.q.claims.with(c.q.ctx, func(k *conn) error {
 		err := k.query(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 0 AND seq >= ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
@@ -100,14 +97,25 @@ func (c *claim) readFirst() error {
 	if err != nil {
 		return err
 	}
-	l.complete = len(seqs) < readAhead
+	if len(seqs) == readAhead {
+		return nil
+	}
+	l.complete = true
+	for _, r := range unfiled {
+		d := r.Delivery(l.upstream)
+		if r.seq < l.from || d == nil || !d.First() || l.leased[r.seq] {
+			continue
+		}
+		l.ready = append(l.ready, firstDelivery(r.seq, &r.Event, l.upstream))
+		l.from = r.seq + 1
+	}
 	return nil
 }
 
 // read reads a delivery that is pending. One that cannot be read stays leased to the
 // end of the process.
 func (c *claim) read(k *conn, seq int64) (queue.Delivery, bool) {
-	r, err := load(context.Background(), k, c.q.upstreams, seq)
+	r, err := c.q.load(context.Background(), k, seq)
 	if err == nil && (r == nil || r.Delivery(c.lease.upstream) == nil) {
 		err = fmt.Errorf("%w: it is due, and its row is missing", policy.ErrDamaged)
 	}
@@ -197,6 +205,11 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 
 // readPayload returns the sealed payload of a delivery that is still in the store.
 func (q *Queue) readPayload(c *conn, d queue.Delivery) (sealed []byte, err error) {
+	if r := q.unfiled.get(seqOf(d)); r != nil && r.Delivery(d.Upstream) != nil {
+		if sealed, err = payload(context.Background(), c, r.seq); err != nil || len(sealed) > 0 {
+			return sealed, err
+		}
+	}
 	id, _ := q.upstreams.id(d.Upstream)
 	found := false
 	err = c.query(context.Background(), `

@@ -12,9 +12,6 @@ import (
 
 // Commit implements policy.Commits.
 func (q *Queue) Commit(b *policy.Batch) error {
-	if b.Task != nil && b.Task.Do == nil {
-		return nil
-	}
 	start := time.Now()
 	if len(b.Stores) > 0 {
 		if err := q.roomToStore(); err != nil {
@@ -53,6 +50,9 @@ func refusal(err error) bool {
 
 func (t *tx) apply(b *policy.Batch) error {
 	if b.Task != nil {
+		if err := t.fileAll(); err != nil || b.Task.Do == nil {
+			return err
+		}
 		return b.Task.Do(t)
 	}
 	for _, o := range b.Outcomes {
@@ -64,6 +64,9 @@ func (t *tx) apply(b *policy.Batch) error {
 		if err := t.store(s); err != nil {
 			return err
 		}
+	}
+	if err := t.file(t.q.unfiled.overdue()); err != nil {
+		return err
 	}
 	return t.writeNames(len(t.ids))
 }

@@ -23,8 +23,9 @@ type contents struct {
 	ring  *seal.Ring // opens payloads; nil: none is opened
 	gaps  int        // pages of table event that cannot be read
 
-	copied bool // rows is a database of its own, with page numbers as payloads
-	lost   int  // events of which only deliveries are left
+	filed  int64 // all events up to this one have a row in table event
+	copied bool  // rows is a database of its own, with page numbers as payloads
+	lost   int   // events of which only deliveries are left
 }
 
 // A salvaged is an event with what is left of it.
@@ -47,6 +48,12 @@ func readContents(ctx context.Context, m *image) (*contents, error) {
 	var err error
 	if c.names, err = readUpstreams(m.conn); errors.Is(err, policy.ErrDamaged) {
 		err = nil
+	}
+	if err == nil {
+		c.filed, err = m.conn.number(`SELECT filed FROM meta`)
+	}
+	if errors.Is(err, policy.ErrDamaged) {
+		c.filed, err = math.MaxInt64, nil
 	}
 	if err == nil {
 		err = surveyTables(ctx, m.conn)
@@ -141,8 +148,12 @@ func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 			c.gaps++
 			return nil, nil
 		}
-		e.damaged = true
+		e.damaged = e.damaged || seq <= c.filed
 	}
+	if !known && seq > c.filed {
+		return e, nil // as it was stored: nothing else was written of it
+	}
+	e.Deliveries = nil
 	if err := c.readDeliveries(e); err != nil {
 		return nil, err
 	}
@@ -162,20 +173,19 @@ func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 // readPayload reads the payload of an event, and, where the row of the event is not
 // known, all that the payload says of it.
 func (c *contents) readPayload(e *salvaged, known bool) error {
-	id, sealed, err := c.payload(e.seq)
+	stored, sealed, err := c.payload(e.seq)
 	switch {
-	case errors.Is(err, policy.ErrDamaged) || err == nil && sealed == nil:
+	case stored == nil && (err == nil || errors.Is(err, policy.ErrDamaged)):
 		e.lost = known || err != nil
 		return nil
-	case err != nil:
+	case err != nil && !errors.Is(err, policy.ErrDamaged):
 		return err
 	}
 	e.sealed = sealed
 	if !known {
-		e.ID, e.ReceivedAt, e.Size = id, e.seq*1000, int64(len(sealed))
-		e.Key, _ = seal.KeyOf(sealed)
+		e.record, e.damaged = *stored, err != nil
 	}
-	if c.ring == nil {
+	if c.ring == nil || len(sealed) == 0 {
 		return nil
 	}
 	opened, err := openEvent(c.ring, e.ID, sealed)
@@ -190,22 +200,22 @@ func (c *contents) readPayload(e *salvaged, known bool) error {
 	return nil
 }
 
-// payload returns a sealed payload and the id to which it is bound, or nil.
-func (c *contents) payload(seq int64) (id string, sealed []byte, err error) {
-	const text = `SELECT id, sealed FROM payload WHERE seq = ?`
-	scan := func(row []driver.Value) error {
-		s := scanner{row: row}
-		id, sealed = s.text(), s.blob()
-		return s.err()
+// payload returns an event as it was stored, and its sealed payload, or nil. Beside
+// policy.ErrDamaged it is what could be read of the row.
+func (c *contents) payload(seq int64) (r *record, sealed []byte, err error) {
+	const text = `SELECT ` + payloadColumns + ` FROM payload WHERE seq = ?`
+	scan := func(row []driver.Value) (err error) {
+		r, sealed, err = scanPayload(row)
+		return err
 	}
 	err = c.rows.query(context.Background(), text, scan, seq)
-	if err == nil && c.copied && sealed != nil {
+	if c.copied && sealed != nil {
 		if err = c.image.setRoot(binary.BigEndian.Uint32(sealed), rootPayload); err == nil {
-			sealed = nil
+			r, sealed = nil, nil
 			err = c.image.conn.query(context.Background(), text, scan, seq)
 		}
 	}
-	return id, sealed, err
+	return r, sealed, err
 }
 
 // readDeliveries reads the deliveries of an event.

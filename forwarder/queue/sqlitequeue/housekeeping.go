@@ -46,7 +46,7 @@ func (q *Queue) Housekeep() time.Duration {
 			s.sweep = now.Add(time.Millisecond)
 		}
 	}
-	if due(now, &s.note, noteEvery) {
+	if q.unfiled.until() == 0 || due(now, &s.note, noteEvery) {
 		q.step(func(*tx) (bool, error) { return false, nil })
 	}
 	if due(now, &s.vacuum, vacuumEvery) {
@@ -57,7 +57,7 @@ func (q *Queue) Housekeep() time.Duration {
 	if q.freed && due(now, &s.forget, forgetEvery) {
 		q.checkpoint()
 	}
-	wait := min(s.watch.Sub(now), s.sweep.Sub(now), s.vacuum.Sub(now))
+	wait := min(s.watch.Sub(now), s.sweep.Sub(now), s.vacuum.Sub(now), q.unfiled.until())
 	if q.freed {
 		wait = min(wait, s.forget.Sub(now))
 	}
@@ -76,19 +76,27 @@ func due(now time.Time, at *time.Time, every time.Duration) bool {
 // step makes one step of a work in a transaction, and reports whether there is more to
 // do. What fails is tried again when the work is due the next time.
 func (q *Queue) step(work func(t *tx) (more bool, err error)) (more bool) {
-	t, err := q.begin()
-	if err == nil {
-		if more, err = work(t); err != nil {
-			q.rollback(t)
-		} else {
-			err = q.commit(t)
-		}
-	}
+	more, err := q.transact(work)
 	if err != nil {
 		q.Failed(err)
-		return false
 	}
 	return more
+}
+
+// transact does work in a transaction, when everything is filed.
+func (q *Queue) transact(work func(t *tx) (more bool, err error)) (more bool, err error) {
+	t, err := q.begin()
+	if err != nil {
+		return false, err
+	}
+	if err = t.fileAll(); err == nil {
+		more, err = work(t)
+	}
+	if err != nil {
+		q.rollback(t)
+		return false, err
+	}
+	return more, q.commit(t)
 }
 
 // watchClock reports a clock that has jumped ahead.

@@ -54,17 +54,19 @@ type listing struct {
 }
 
 func (l *listing) page() (page queue.Page, err error) {
+	unfiled := l.unfiled() // before the tables, to which they may go meanwhile
 	sources, err := l.sources()
 	if err != nil {
 		return page, err
 	}
+	sources = append(sources, unfiled)
 	last := int64(0)
 	for {
 		seq, err := newest(l, sources)
 		if err != nil || seq == 0 {
 			return page, err
 		}
-		r, err := load(l.ctx, l.c, l.q.upstreams, seq)
+		r, err := l.q.load(l.ctx, l.c, seq)
 		if errors.Is(err, policy.ErrDamaged) {
 			l.q.foundUnreadable(seq, fmt.Errorf("listing events: %w", err))
 			continue
@@ -105,9 +107,31 @@ func (l *listing) sources() ([]*source, error) {
 	case f.State != "" || f.Upstream != "":
 		return l.deliveries(), nil
 	case f.Type != "":
-		return []*source{{text: `SELECT seq FROM event WHERE type = ? AND seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?`, args: []driver.Value{f.Type}}}, nil
+		return []*source{ofType(f.Type)}, nil
 	}
 	return []*source{{text: `SELECT seq FROM event WHERE seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?`}}, nil
+}
+
+// unfiled is the source of the events that are in no table but payload yet.
+func (l *listing) unfiled() *source {
+	s := &source{ended: true}
+	for _, r := range slices.Backward(l.q.unfiled.all()) {
+		if r.seq < l.before {
+			s.seqs = append(s.seqs, r.seq)
+		}
+	}
+	return s
+}
+
+// ofType is the source of the events of a type. Most events are of one of two types, so
+// that to go through the events costs little, and an index of those would cost more with
+// each event that is stored.
+func ofType(name string) *source {
+	text := `SELECT seq FROM event WHERE type = ?`
+	if name != "note.generated" && name != "transcription.completed" {
+		text += ` AND type NOT IN ('note.generated', 'transcription.completed')` // as the index has it
+	}
+	return &source{text: text + ` AND seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?`, args: []driver.Value{name}}
 }
 
 // setAside is the source of the events in a state without deliveries. The code is part
@@ -269,6 +293,7 @@ func (q *Queue) Stats() (queue.Stats, error) {
 	s := q.counts().Stats()
 	s.MaxBytes = q.settings.Load().MaxSize
 	s.Unreadable = q.unreadable.count()
+	unfiled := q.unfiled.all()
 	err := q.claims.with(q.ctx, func(c *conn) error {
 		for name, u := range s.Upstreams {
 			u.InFlight = int64(min(q.leases.of(name).count(), int(u.Pending)))
@@ -280,6 +305,11 @@ func (q *Queue) Stats() (queue.Stats, error) {
 						SELECT min(seq) FROM delivery WHERE upstream = ?1 AND state = 1))`, id)
 			if err != nil {
 				return err
+			}
+			for _, r := range unfiled {
+				if d := r.Delivery(name); d != nil && d.State == queue.Pending && oldest == 0 {
+					oldest = r.ReceivedAt
+				}
 			}
 			u.OldestPending = policy.Time(oldest)
 			s.Upstreams[name] = u

@@ -113,7 +113,7 @@ func (t *tx) addNames(r *record) {
 func (t *tx) deleteNames(r *record) error {
 	h := hashes(&r.Event)
 	for _, h := range h {
-		if err := t.c.exec(`DELETE FROM name WHERE hash = ? AND seq = ?`, h, r.seq); err != nil {
+		if err := t.exec(`DELETE FROM name WHERE hash = ? AND seq = ?`, h, r.seq); err != nil {
 			return err
 		}
 	}
@@ -144,13 +144,13 @@ func (t *tx) writeNames(stored int) error {
 		if !slices.Contains(n.recent[x.hash], x.seq) {
 			continue // deleted meanwhile
 		}
-		if err := t.c.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?)`, x.hash, x.seq); err != nil {
+		if err := t.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?)`, x.hash, x.seq); err != nil {
 			return err
 		}
 	}
 	last := len(some) == len(n.batch)
 	if last {
-		if err := t.c.exec(`UPDATE meta SET named = ?`, n.through); err != nil {
+		if err := t.exec(`UPDATE meta SET named = ?`, n.through); err != nil {
 			return err
 		}
 	}
@@ -186,7 +186,7 @@ func (q *Queue) findID(ctx context.Context, c *conn, id string) (*record, error)
 		return nil, err
 	}
 	for _, seq := range seqs {
-		r, err := load(ctx, c, q.upstreams, seq)
+		r, err := q.load(ctx, c, seq)
 		if errors.Is(err, policy.ErrDamaged) {
 			q.foundUnreadable(seq, err)
 			continue

@@ -79,7 +79,7 @@ func Open(o Options) (_ *Queue, err error) {
 	}()
 	q := &Queue{
 		path: path, options: o, now: o.Now, elapsed: o.Elapsed, leases: &leases{byName: make(map[string]*lease)},
-		recent: newRecent(), pending: make(map[int64]*record), resealing: make(chan struct{}, 1), release: lock.Unlock,
+		recent: newRecent(), resealing: make(chan struct{}, 1), release: lock.Unlock,
 	}
 	q.settings.Store(&o.Settings)
 	q.ctx, q.cancel = context.WithCancel(context.Background())
@@ -167,7 +167,7 @@ func create(path string) (err error) {
 	}
 	err = migrate(c, temp.Name())
 	if err == nil {
-		err = c.exec(`INSERT INTO meta (id, store, path, clean, used_at, named, counts) VALUES (1, ?, ?, 1, 0, 0, '{}')`, newIdentity(), path)
+		err = c.exec(`INSERT INTO meta (id, store, path, clean, used_at, named, filed, counts) VALUES (1, ?, ?, 1, 0, 0, 0, '{}')`, newIdentity(), path)
 	}
 	if err := errors.Join(err, c.close()); err != nil {
 		return err
@@ -230,6 +230,7 @@ type meta struct {
 	path   string
 	clean  bool
 	usedAt int64
+	filed  int64
 	counts policy.Counts
 }
 
@@ -256,10 +257,13 @@ func (q *Queue) connect() (*meta, error) {
 		q.upstreams, err = readUpstreams(c)
 	}
 	if err == nil {
+		err = q.unfiled.read(context.Background(), c, m.filed)
+	}
+	if err == nil {
 		err = q.names.read(context.Background(), c)
 	}
 	if err == nil {
-		q.lastSeq, err = c.number(`SELECT coalesce(max(seq), 0) FROM event`)
+		q.lastSeq, err = c.number(`SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM payload), 0))`)
 	}
 	reader := func() (*conn, error) { return openConn(q.path, url.Values{"mode": {"rw"}}, readerPragmas...) }
 	if err == nil {
@@ -274,7 +278,13 @@ func (q *Queue) connect() (*meta, error) {
 	if err != nil {
 		return nil, errors.Join(q.explain(err), q.disconnect())
 	}
-	q.current.Store(&m.counts)
+	q.filed, q.filedCounts, q.noted = m.filed, m.counts, m.usedAt
+	counts := m.counts.Plus(nil)
+	for _, r := range q.unfiled.all() {
+		counts.Add(&r.Event, 1)
+		q.names.add(r.seq, hashes(&r.Event))
+	}
+	q.current.Store(&counts)
 	return m, nil
 }
 
@@ -300,9 +310,9 @@ func (q *Queue) explain(err error) error {
 func readMeta(c *conn) (*meta, error) {
 	var m *meta
 	var counts string
-	err := c.query(context.Background(), `SELECT store, path, clean, used_at, counts FROM meta`, func(row []driver.Value) error {
+	err := c.query(context.Background(), `SELECT store, path, clean, used_at, filed, counts FROM meta`, func(row []driver.Value) error {
 		s := scanner{row: row}
-		m = &meta{store: s.blob(), path: s.text(), clean: s.int() != 0, usedAt: s.int()}
+		m = &meta{store: s.blob(), path: s.text(), clean: s.int() != 0, usedAt: s.int(), filed: s.int()}
 		counts = s.text()
 		return nil
 	})
@@ -340,13 +350,14 @@ func inUse(path string) bool {
 	return errors.Is(err, queue.ErrBusy)
 }
 
-// shut writes down the end and closes the connections. The last one takes the WAL to
-// the main file.
+// shut files what is unfiled, writes down the end and closes the connections. The last
+// one takes the WAL to the main file.
 func (q *Queue) shut() error {
 	var err error
 	if q.usable() == nil {
-		age, _ := q.age.Now(q.now(), q.elapsed())
-		err = q.writing.exec(`UPDATE meta SET clean = 1, used_at = max(used_at, ?)`, policy.Nanos(age))
+		_, err = q.transact(func(t *tx) (bool, error) {
+			return false, t.exec(`UPDATE meta SET clean = 1, used_at = max(used_at, ?)`, t.age)
+		})
 	}
 	return errors.Join(err, q.disconnect())
 }

@@ -16,15 +16,15 @@ func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) 
 	if err := s.Check(); err != nil {
 		return 0, err
 	}
+	if err := q.writer.Flush(ctx); err != nil { // so that the tables have everything
+		return 0, fmt.Errorf("purging: %w", err)
+	}
 	n := 0
 	if len(s.IDs) > 0 {
-		err := q.writer.Flush(ctx)
-		if err == nil {
-			err = q.do(ctx, func(t *tx) (err error) {
-				n, err = t.purgeIDs(s)
-				return err
-			})
-		}
+		err := q.do(ctx, func(t *tx) (err error) {
+			n, err = t.purgeIDs(s)
+			return err
+		})
 		if err != nil {
 			return 0, fmt.Errorf("purging: %w", err)
 		}

@@ -48,10 +48,6 @@ type Options struct {
 	fault func(stage string) error // makes changes fail in tests
 }
 
-// maxPending is how many of the newest events the writer keeps in memory, so that it
-// need not read them for their outcomes.
-const maxPending = 4096
-
 // The stages at which a test can make a change fail.
 const beforeCommit = "commit"
 
@@ -62,20 +58,23 @@ type Queue struct {
 	now     func() time.Time
 	elapsed func() time.Duration
 
-	writing *conn // the writer's, as is all of this block
-	writer  *policy.Writer
-	age     *queue.AgeClock
-	doubted bool              // whether OnClock was called for the jump that there is
-	lastSeq int64             // of the newest event
-	pending map[int64]*record // the newest events, up to maxPending, until they have ended; never changed
-	freed   bool              // whether payloads were deleted that may still be in the WAL
-	steps   housekeeping
+	writing     *conn // the writer's, as is all of this block
+	writer      *policy.Writer
+	age         *queue.AgeClock
+	doubted     bool          // whether OnClock was called for the jump that there is
+	lastSeq     int64         // of the newest event
+	filed       int64         // all events up to this one are filed
+	filedCounts policy.Counts // of the events that are filed
+	noted       int64         // the time that was written last
+	freed       bool          // whether payloads were deleted that may still be in the WAL
+	steps       housekeeping
 
 	readers *pool // for what takes long, or may
 	claims  *pool // for deliveries
 	copiers *pool // for backups
 
 	upstreams *upstreams
+	unfiled   unfiled
 	names     names
 	leases    *leases
 	recent    *recent

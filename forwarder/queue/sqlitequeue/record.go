@@ -30,6 +30,14 @@ const selectRecord = `
 
 // load returns the event with the seq, nil where there is none, and
 // policy.ErrDamaged where it cannot be read.
+func (q *Queue) load(ctx context.Context, c *conn, seq int64) (*record, error) {
+	if r := q.unfiled.get(seq); r != nil {
+		return r, nil
+	}
+	return load(ctx, c, q.upstreams, seq)
+}
+
+// load returns the event that the tables have, or nil.
 func load(ctx context.Context, c *conn, names *upstreams, seq int64) (*record, error) {
 	var r *record
 	var state int64
@@ -128,11 +136,7 @@ func scanEvent(row []driver.Value) (*record, int64, error) {
 	state := s.int()
 	r.Reason, r.EndedAt, r.Size = s.text(), s.int(), s.int()
 	r.Key = fingerprint(s.int())
-	for name, code := range setAsideCodes {
-		if code == state {
-			r.SetAside = name
-		}
-	}
+	r.SetAside = setAsideOf(state)
 	if sum := s.int(); s.failed || sum != eventChecksum(r, state) {
 		return nil, 0, fmt.Errorf("%w: the row of event %q is not as it was written", policy.ErrDamaged, r.ID)
 	}
@@ -182,6 +186,17 @@ func eventChecksum(r *record, state int64) int64 {
 		b = append(b, s...)
 	}
 	return int64(crc32.Checksum(b, castagnoli))
+}
+
+// setAsideOf returns the state of an event without deliveries that the code stands for,
+// or "".
+func setAsideOf(code int64) queue.State {
+	for name, c := range setAsideCodes {
+		if c == code {
+			return name
+		}
+	}
+	return ""
 }
 
 // deliveryChecksum is the checksum of all other columns of a delivery's row.

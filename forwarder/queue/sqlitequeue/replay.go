@@ -19,15 +19,15 @@ func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Repl
 	if err := s.Check(); err != nil {
 		return queue.Replayed{}, err
 	}
+	if err := q.writer.Flush(ctx); err != nil { // so that the tables have everything
+		return queue.Replayed{}, fmt.Errorf("replaying: %w", err)
+	}
 	var total queue.Replayed
 	if len(s.IDs) > 0 {
-		err := q.writer.Flush(ctx)
-		if err == nil {
-			err = q.do(ctx, func(t *tx) (err error) {
-				total, err = t.replayIDs(s)
-				return err
-			})
-		}
+		err := q.do(ctx, func(t *tx) (err error) {
+			total, err = t.replayIDs(s)
+			return err
+		})
 		if err != nil {
 			return queue.Replayed{}, fmt.Errorf("replaying: %w", err)
 		}

@@ -115,7 +115,7 @@ func (t *tx) resealOne(seq int64) (opened bool, err error) {
 	if sealed, err = ring.Reseal(before.ID, sealed); err != nil {
 		return false, fmt.Errorf("%w: %w", policy.ErrDamaged, err)
 	}
-	if err := t.c.exec(`UPDATE payload SET sealed = ? WHERE seq = ?`, sealed, seq); err != nil {
+	if err := t.exec(`UPDATE payload SET sealed = ? WHERE seq = ?`, sealed, seq); err != nil {
 		return false, err
 	}
 	after := &record{seq: seq, Event: *before.Clone()}

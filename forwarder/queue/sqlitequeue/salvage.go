@@ -165,14 +165,15 @@ func (c *contents) salvageTable(page uint32) (whole bool, err error) {
 	var place [4]byte
 	binary.BigEndian.PutUint32(place[:], page)
 	payloads := 0
-	whole, err = c.copyRows(`SELECT seq, id, typeof(sealed) FROM payload`, func(row []driver.Value) error {
-		s := scanner{row: row}
-		seq, id := s.int(), s.text()
-		if kind := s.text(); s.failed || kind != "blob" {
+	const text = `SELECT seq, id, provider, type, subject, received_at, state, reason, ended_at, upstreams, checksum, typeof(sealed) FROM payload`
+	whole, err = c.copyRows(text, func(row []driver.Value) error {
+		last := len(row) - 1
+		if row[last] != "blob" {
 			return nil
 		}
+		row[last] = place[:]
 		payloads++
-		return c.rows.exec(`INSERT OR IGNORE`+intoPayload, seq, id, place[:])
+		return c.rows.exec(`INSERT OR IGNORE`+intoPayload, row...)
 	})
 	if err != nil || payloads > 0 {
 		return whole, err

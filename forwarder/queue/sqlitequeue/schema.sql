@@ -3,8 +3,8 @@
 -- Times are nanoseconds since 1970; 0 is none. Every row of event and delivery has a
 -- checksum of its other columns; the seal's tag covers the payload.
 
--- One row. counts is derived from the events, as JSON; it is written with every
--- commit, by one function, from the row before and the row after each change.
+-- One row. counts is derived from table event and its deliveries, as JSON; it is written
+-- with every change of them, by one function, from the rows before and after it.
 CREATE TABLE meta (
 	id      INTEGER PRIMARY KEY CHECK (id = 1),
 	store   BLOB    NOT NULL, -- random; a backup has another one
@@ -12,6 +12,7 @@ CREATE TABLE meta (
 	clean   INTEGER NOT NULL, -- whether it was closed since
 	used_at INTEGER NOT NULL, -- the newest time that the store has seen
 	named   INTEGER NOT NULL, -- the names of all events up to this seq are in table name
+	filed   INTEGER NOT NULL, -- all events up to this seq are in table event; the others are in payload only
 	counts  TEXT    NOT NULL
 ) STRICT;
 
@@ -38,10 +39,21 @@ CREATE TABLE event (
 	checksum    INTEGER NOT NULL
 ) STRICT;
 
+-- Events as they were stored, with their sealed payload. A row is written before any
+-- other of the event, and deleted with the payload. upstreams is a JSON array.
 CREATE TABLE payload (
-	seq    INTEGER PRIMARY KEY,
-	id     TEXT NOT NULL, -- what the seal is bound to, for a file whose table event is damaged
-	sealed BLOB NOT NULL
+	seq         INTEGER PRIMARY KEY,
+	id          TEXT    NOT NULL,
+	provider    TEXT    NOT NULL,
+	type        TEXT    NOT NULL,
+	subject     TEXT    NOT NULL,
+	received_at INTEGER NOT NULL,
+	state       INTEGER NOT NULL,
+	reason      TEXT    NOT NULL,
+	ended_at    INTEGER NOT NULL,
+	upstreams   TEXT    NOT NULL,
+	checksum    INTEGER NOT NULL, -- of all others but sealed
+	sealed      BLOB    NOT NULL
 ) STRICT;
 
 CREATE TABLE delivery (
@@ -66,7 +78,7 @@ CREATE TABLE name (
 
 -- Indexes are behind the tables, so that VACUUM INTO gives a copy the same root pages: see
 -- image.identify.
-CREATE INDEX event_type ON event (type);
+CREATE INDEX event_type ON event (type) WHERE type NOT IN ('note.generated', 'transcription.completed'); -- those are found by going through the events
 CREATE INDEX event_set_aside ON event (state) WHERE state BETWEEN 3 AND 6;
 CREATE INDEX event_ended ON event (state, ended_at) WHERE ended_at > 0;
 CREATE INDEX event_kept ON event (ended_at) WHERE state = 1 AND size > 0;

@@ -50,9 +50,6 @@ func ofUpstream(id int64, states ...queue.State) (all []selection) {
 // reports the progress. What is selected is read before the first is changed: it takes
 // 8 bytes an event. Change returns how many of the events are gone meanwhile.
 func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Progress, change func(seqs []int64) (gone int, err error)) error {
-	if err := q.writer.Flush(ctx); err != nil {
-		return err
-	}
 	var seqs []int64
 	err := q.readers.with(ctx, func(c *conn) error {
 		for _, s := range selections {

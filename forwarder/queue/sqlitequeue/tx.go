@@ -2,7 +2,11 @@ package sqlitequeue
 
 import (
 	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
@@ -16,13 +20,16 @@ type tx struct {
 	now, age int64 // the latest and the earliest that it may be
 	settings queue.Settings
 
-	counts    policy.Counts // the change
-	lastSeq   int64
-	upstreams map[string]int64  // that the transaction has added
-	ids       map[string]int64  // of the events that it has stored, with their seqs
-	touched   map[int64]*record // the events that it has changed, as they are now; nil where deleted
-	freed     bool              // whether a payload was deleted
-	published []func()
+	counts      policy.Counts // the change
+	filedCounts policy.Counts // the change of those of the events that are filed
+	lastSeq     int64
+	filed       int64             // all events up to this one are filed
+	written     bool              // whether there is anything to be made durable
+	upstreams   map[string]int64  // that the transaction has added
+	ids         map[string]int64  // of the events that it has stored, with their seqs
+	touched     map[int64]*record // the events that it has changed, as they are now; nil where deleted
+	freed       bool              // whether a payload was deleted
+	published   []func()
 }
 
 // publish has f called when the transaction is durable.
@@ -32,7 +39,7 @@ func (t *tx) publish(f func()) { t.published = append(t.published, f) }
 func (t *tx) load(seq int64) (*record, error) {
 	r, known := t.touched[seq]
 	if !known {
-		r = t.q.pending[seq]
+		r = t.q.unfiled.get(seq)
 	}
 	switch {
 	case r != nil:
@@ -40,7 +47,13 @@ func (t *tx) load(seq int64) (*record, error) {
 	case known:
 		return nil, nil
 	}
-	return load(context.Background(), t.c, t.q.upstreams, seq)
+	return t.q.load(context.Background(), t.c, seq)
+}
+
+// exec executes a statement that writes.
+func (t *tx) exec(text string, args ...driver.Value) error {
+	t.written = true
+	return t.c.exec(text, args...)
 }
 
 // upstream returns the number of an upstream.
@@ -51,7 +64,7 @@ func (t *tx) upstream(name string) (int64, error) {
 	if id, ok := t.upstreams[name]; ok {
 		return id, nil
 	}
-	if err := t.c.exec(`INSERT INTO upstream (name) VALUES (?)`, name); err != nil {
+	if err := t.exec(`INSERT INTO upstream (name) VALUES (?)`, name); err != nil {
 		return 0, err
 	}
 	id, err := t.c.number(`SELECT id FROM upstream WHERE name = ?`, name)
@@ -66,37 +79,36 @@ func (t *tx) upstream(name string) (int64, error) {
 // What to insert, behind INSERT or INSERT OR IGNORE.
 const (
 	intoEvent    = ` INTO event (seq, id, provider, type, subject, received_at, state, reason, ended_at, size, key, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	intoPayload  = ` INTO payload (seq, id, sealed) VALUES (?, ?, ?)`
+	intoPayload  = ` INTO payload (` + payloadColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	intoDelivery = ` INTO delivery (state, due, attempts, used, history, checksum, seq, upstream) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// insert stores a new event, and its payload where there is one.
+// insert stores a new event and its payload.
 func (t *tx) insert(e *policy.Event, sealed []byte) error {
 	r := &record{seq: max(t.lastSeq+1, e.ReceivedAt/1000), Event: *e}
 	t.lastSeq = r.seq
-	state := stateOf(e)
-	err := t.c.exec(`INSERT`+intoEvent, r.seq, e.ID, e.Provider, e.Type, e.Subject, e.ReceivedAt, state, e.Reason, e.EndedAt, e.Size, keyNumber(e.Key), eventChecksum(r, state))
-	if err == nil && e.Size > 0 {
-		err = t.c.exec(`INSERT`+intoPayload, r.seq, e.ID, sealed)
-	}
-	for i := range e.Deliveries {
-		if err == nil {
-			err = t.putDelivery(`INSERT`+intoDelivery, r.seq, &e.Deliveries[i])
-		}
-	}
-	if err != nil {
+	if err := t.insertPayload(r, sealed); err != nil {
 		return err
 	}
 	t.addNames(r)
 	t.ids[e.ID] = r.seq
 	t.counts.Add(e, 1)
-	t.touched[r.seq] = r
+	t.publish(func() { t.q.unfiled.add(r) })
 	return nil
 }
 
 // update writes what a change of an event has changed.
 func (t *tx) update(before, after *record) error {
 	seq := after.seq
+	t.touched[seq] = after
+	t.counts.Add(&before.Event, -1)
+	t.counts.Add(&after.Event, 1)
+	if seq > t.filed {
+		t.publish(func() { t.q.unfiled.change(after) })
+		return nil
+	}
+	t.filedCounts.Add(&before.Event, -1)
+	t.filedCounts.Add(&after.Event, 1)
 	for i := range after.Deliveries {
 		d := &after.Deliveries[i]
 		text := `UPDATE delivery SET state = ?, due = ?, attempts = ?, used = ?, history = ?, checksum = ? WHERE seq = ? AND upstream = ?`
@@ -125,9 +137,6 @@ func (t *tx) update(before, after *record) error {
 			return err
 		}
 	}
-	t.counts.Add(&before.Event, -1)
-	t.counts.Add(&after.Event, 1)
-	t.touched[seq] = after
 	return nil
 }
 
@@ -137,10 +146,10 @@ func (t *tx) updateEvent(before, after *record) error {
 	state := stateOf(&after.Event)
 	switch sum := eventChecksum(after, state); {
 	case before.Type != after.Type || before.Subject != after.Subject || before.Reason != after.Reason:
-		return t.c.exec(`UPDATE event SET type = ?, subject = ?, reason = ?, state = ?, ended_at = ?, size = ?, key = ?, checksum = ? WHERE seq = ?`,
+		return t.exec(`UPDATE event SET type = ?, subject = ?, reason = ?, state = ?, ended_at = ?, size = ?, key = ?, checksum = ? WHERE seq = ?`,
 			after.Type, after.Subject, after.Reason, state, after.EndedAt, after.Size, keyNumber(after.Key), sum, after.seq)
 	case stateOf(&before.Event) != state || before.EndedAt != after.EndedAt || before.Size != after.Size || before.Key != after.Key:
-		return t.c.exec(`UPDATE event SET state = ?, ended_at = ?, size = ?, key = ?, checksum = ? WHERE seq = ?`,
+		return t.exec(`UPDATE event SET state = ?, ended_at = ?, size = ?, key = ?, checksum = ? WHERE seq = ?`,
 			state, after.EndedAt, after.Size, keyNumber(after.Key), sum, after.seq)
 	}
 	return nil
@@ -153,7 +162,7 @@ func (t *tx) putDelivery(text string, seq int64, d *policy.Delivery) error {
 		return err
 	}
 	state, history := deliveryState(d), policy.AppendHistory([]byte{}, d.History)
-	return t.c.exec(text, state, d.Due, int64(d.Attempts), int64(d.Used), history, deliveryChecksum(seq, upstream, state, d, history), seq, upstream)
+	return t.exec(text, state, d.Due, int64(d.Attempts), int64(d.Used), history, deliveryChecksum(seq, upstream, state, d, history), seq, upstream)
 }
 
 func (t *tx) deleteDelivery(seq int64, name string) error {
@@ -161,12 +170,12 @@ func (t *tx) deleteDelivery(seq int64, name string) error {
 	if err != nil {
 		return err
 	}
-	return t.c.exec(`DELETE FROM delivery WHERE seq = ? AND upstream = ?`, seq, upstream)
+	return t.exec(`DELETE FROM delivery WHERE seq = ? AND upstream = ?`, seq, upstream)
 }
 
 func (t *tx) deletePayload(seq int64) error {
 	t.freed = true
-	return t.c.exec(`DELETE FROM payload WHERE seq = ?`, seq)
+	return t.exec(`DELETE FROM payload WHERE seq = ?`, seq)
 }
 
 // delete deletes an event, and its id is forgotten.
@@ -177,15 +186,17 @@ func (t *tx) delete(r *record) error {
 	if err := t.deletePayload(r.seq); err != nil {
 		return err
 	}
-	if err := t.c.exec(`DELETE FROM delivery WHERE seq = ?`, r.seq); err != nil {
-		return err
-	}
-	if err := t.c.exec(`DELETE FROM event WHERE seq = ?`, r.seq); err != nil {
-		return err
-	}
-	t.counts.Add(&r.Event, -1)
 	t.touched[r.seq] = nil
-	return nil
+	t.counts.Add(&r.Event, -1)
+	if r.seq > t.filed {
+		t.publish(func() { t.q.unfiled.remove(r.seq) })
+		return nil
+	}
+	t.filedCounts.Add(&r.Event, -1)
+	if err := t.exec(`DELETE FROM delivery WHERE seq = ?`, r.seq); err != nil {
+		return err
+	}
+	return t.exec(`DELETE FROM event WHERE seq = ?`, r.seq)
 }
 
 // change loads an event, applies a change and writes it. The event is deleted where
@@ -213,39 +224,36 @@ func (q *Queue) begin() (*tx, error) {
 	age, now := q.age.Now(q.now(), q.elapsed())
 	return &tx{
 		q: q, c: q.writing, now: policy.Nanos(now), age: policy.Nanos(age), settings: *q.settings.Load(),
-		counts: make(policy.Counts), lastSeq: q.lastSeq, upstreams: make(map[string]int64), ids: make(map[string]int64), touched: make(map[int64]*record),
+		counts: make(policy.Counts), filedCounts: make(policy.Counts), lastSeq: q.lastSeq, filed: q.filed, upstreams: make(map[string]int64), ids: make(map[string]int64), touched: make(map[int64]*record),
 	}, nil
 }
 
 // commit makes the transaction durable and publishes it. After an error nothing of it
-// remains.
+// remains. What concerns only events that are not filed is in memory.
 func (q *Queue) commit(t *tx) error {
-	counts := q.counts().Plus(t.counts)
-	coded, err := counts.MarshalJSON()
-	if err == nil {
-		err = t.c.exec(`UPDATE meta SET used_at = max(used_at, ?), counts = ?`, t.age, string(coded))
+	filedCounts := q.filedCounts
+	err := q.fault(beforeCommit)
+	if len(t.filedCounts) > 0 || t.filed > q.filed || t.age-q.noted > int64(time.Minute) {
+		filedCounts = filedCounts.Plus(t.filedCounts)
+		coded, err2 := json.Marshal(filedCounts)
+		if err = errors.Join(err, err2); err == nil {
+			err = t.exec(`UPDATE meta SET used_at = max(used_at, ?), filed = ?, counts = ?`, t.age, t.filed, string(coded))
+		}
 	}
-	if err == nil {
-		err = q.fault(beforeCommit)
-	}
-	if err == nil {
+	if err == nil && t.written {
 		err = t.c.exec(`COMMIT`)
 	}
 	if err != nil {
 		q.rollback(t)
 		return fmt.Errorf("writing to %s: %w", q.path, err)
 	}
-	q.lastSeq = t.lastSeq
-	q.current.Store(&counts)
-	q.freed = q.freed || t.freed
-	for seq, r := range t.touched {
-		_, kept := q.pending[seq]
-		if r != nil && r.Pending() && (kept || len(q.pending) < maxPending) {
-			q.pending[seq] = r
-		} else {
-			delete(q.pending, seq)
-		}
+	if !t.written {
+		q.rollback(t)
 	}
+	counts := q.counts().Plus(t.counts)
+	q.current.Store(&counts)
+	q.filedCounts, q.lastSeq, q.filed, q.noted = filedCounts, t.lastSeq, t.filed, max(q.noted, t.age)
+	q.freed = q.freed || t.freed
 	for _, f := range t.published {
 		f()
 	}
