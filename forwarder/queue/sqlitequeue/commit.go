@@ -45,7 +45,7 @@ func (q *Queue) Commit(b *policy.Batch) error {
 // the file.
 func refusal(err error) bool {
 	return errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrNoPayload) || errors.Is(err, queue.ErrPending) ||
-		errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrUnrouted)
+		errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrUnrouted) || errors.Is(err, queue.ErrUnreadable)
 }
 
 func (t *tx) apply(b *policy.Batch) error {

@@ -3,6 +3,7 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,6 +97,9 @@ func (t *tx) replay(seq int64, s queue.ReplaySelection, out *queue.Replayed) (th
 		}
 		route, err := t.route(r, s)
 		switch {
+		case errors.Is(err, queue.ErrUnreadable):
+			out.WithoutPayload++
+			return true, nil
 		case err != nil:
 			return true, err
 		case len(route) == 0:
@@ -178,6 +182,7 @@ func (t *tx) route(r *record, s queue.ReplaySelection) ([]string, error) {
 	}
 	e, err := openEvent(t.q.ring.Load(), r.ID, sealed)
 	if err != nil {
+		t.q.foundUnreadable(r.seq, err)
 		return nil, err
 	}
 	route := slices.Compact(slices.Sorted(slices.Values(s.Route(e))))
