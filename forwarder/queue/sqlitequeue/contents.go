@@ -104,6 +104,21 @@ func (c *contents) sealers() (all []seal.Fingerprint, err error) {
 		all = append(all, fingerprint(s.int()))
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	// The others are in table payload only.
+	err = c.rows.query(context.Background(), `SELECT seq FROM payload WHERE seq > ?`, func(row []driver.Value) error {
+		s := scanner{row: row}
+		_, sealed, err := c.payload(s.int())
+		if key, ok := seal.KeyOf(sealed); ok && !slices.Contains(all, key) {
+			all = append(all, key)
+		}
+		if errors.Is(err, policy.ErrDamaged) {
+			return nil
+		}
+		return err
+	}, c.filed)
 	return all, err
 }
 
