@@ -13,6 +13,7 @@ const (
 	maxBatchStores   = 256
 	maxBatchBytes    = 16 << 20 // of sealed payloads
 	maxOutcomes      = 4096     // waiting; with more nothing is claimed
+	fewOutcomes      = 32       // are not parted
 )
 
 // A Batch is what a Writer has its engine commit in one transaction: outcomes and
@@ -68,6 +69,9 @@ func (b *Batch) parts(damaged bool) []*Batch {
 		return parts
 	case len(b.Outcomes) > 0 && len(b.Stores) > 0:
 		return []*Batch{{Outcomes: b.Outcomes}, {Stores: b.Stores}}
+	case len(b.Outcomes) > fewOutcomes: // on a full disk there may be room for fewer
+		half := len(b.Outcomes) / 2
+		return []*Batch{{Outcomes: b.Outcomes[:half:half]}, {Outcomes: b.Outcomes[half:]}}
 	}
 	return []*Batch{b}
 }

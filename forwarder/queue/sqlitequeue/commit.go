@@ -14,7 +14,7 @@ import (
 func (q *Queue) Commit(b *policy.Batch) error {
 	start := time.Now()
 	if len(b.Stores) > 0 {
-		if err := q.roomToStore(); err != nil {
+		if err := q.roomToStore(b); err != nil {
 			return err
 		}
 	}
@@ -22,14 +22,19 @@ func (q *Queue) Commit(b *policy.Batch) error {
 	if err != nil {
 		return err
 	}
-	if err := t.apply(b); err != nil {
+	if err = t.apply(b); err != nil {
 		q.rollback(t)
 		if refusal(err) {
 			return err
 		}
-		return fmt.Errorf("writing to %s: %w", q.path, err)
+		err = fmt.Errorf("writing to %s: %w", q.path, err)
+	} else {
+		err = q.commit(t)
 	}
-	if err := q.commit(t); err != nil {
+	if err != nil {
+		if isFull(err) {
+			q.releaseReserve()
+		}
 		return err
 	}
 	for _, name := range q.writer.Relieved() {
@@ -121,7 +126,7 @@ func (q *Queue) stored(seq int64, s *policy.Store) {
 	if len(s.Event.Deliveries) == 0 {
 		return
 	}
-	q.recent.add(seq, s.Item.Event, len(s.Sealed))
+	q.recent.add(seq, s.Item.Event, s.Item.Upstreams, len(s.Sealed))
 	for i := range s.Event.Deliveries {
 		name := s.Event.Deliveries[i].Upstream
 		q.leases.of(name).stored(firstDelivery(seq, s.Event, name))
@@ -154,8 +159,11 @@ func (t *tx) settle(o *policy.Outcome) error {
 	}
 	t.publish(func() {
 		t.q.leases.of(name).settled(seq)
-		if !payload {
+		switch {
+		case !payload:
 			t.q.recent.drop(seq)
+		case !pending:
+			t.q.recent.settled(seq, name)
 		}
 		if settled && pending {
 			t.q.wakeUp(name) // Claim could not return when this retry is due
@@ -166,6 +174,9 @@ func (t *tx) settle(o *policy.Outcome) error {
 
 // Known implements policy.Commits.
 func (q *Queue) Known(s *policy.Store) bool {
+	if q.writing == nil {
+		return false
+	}
 	known, err := q.findID(q.ctx, q.writing, s.Event.ID)
 	if err != nil || known == nil {
 		return false

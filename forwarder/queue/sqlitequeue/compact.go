@@ -22,6 +22,13 @@ func (q *Queue) Compact(ctx context.Context, p queue.Progress) (out queue.Compac
 			err = fmt.Errorf("compacting %s: %w", q.path, err)
 		}
 	}()
+	err = q.do(ctx, func(t *tx) error {
+		t.publish(func() { q.checkpoint("TRUNCATE") })
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
 	if out.Before, err = q.size(); err != nil {
 		return out, err
 	}
@@ -37,7 +44,7 @@ func (q *Queue) Compact(ctx context.Context, p queue.Progress) (out queue.Compac
 				return err
 			}
 			if free, err = t.c.number(`PRAGMA freelist_count`); free == 0 {
-				t.publish(q.checkpoint)
+				t.publish(func() { q.checkpoint("TRUNCATE") })
 			}
 			return err
 		})

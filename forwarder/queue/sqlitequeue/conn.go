@@ -19,8 +19,9 @@ import (
 // database/sql, whose pool would open the file again by its name at any time, and
 // costs more.
 type conn struct {
-	c     driver.Conn
-	stmts map[string]*stmt
+	c       driver.Conn
+	stmts   map[string]*stmt
+	closing context.Context //nolint:containedctx // interrupts queries where it ends; may be nil
 }
 
 // A stmt is a prepared statement and the room for its arguments and columns.
@@ -104,6 +105,12 @@ func (k *conn) query(ctx context.Context, text string, each func(row []driver.Va
 	s, err := k.prepare(text)
 	if err != nil {
 		return err
+	}
+	if k.closing != nil && ctx.Done() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(k.closing, cancel)()
 	}
 	rows, err := s.s.(driver.StmtQueryContext).QueryContext(ctx, s.bind(args))
 	if err != nil {

@@ -40,6 +40,16 @@ func (u *unreadable) drop(seq int64) {
 	delete(u.seqs, seq)
 }
 
+// clear drops all, and calls each with every one.
+func (u *unreadable) clear(each func(seq int64)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for seq := range u.seqs {
+		each(seq)
+	}
+	u.seqs = nil
+}
+
 func (u *unreadable) count() int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -88,11 +98,5 @@ func (q *Queue) repair() {
 // event is due.
 func (q *Queue) check() {}
 
-// watchFile looks whether the file is still the one that is open.
-func (q *Queue) watchFile() {}
-
 // repairWAL repairs the WAL where it is damaged in the middle.
 func (q *Queue) repairWAL() error { return nil }
-
-// roomToStore returns an error while the disk has no room for events.
-func (q *Queue) roomToStore() error { return nil }

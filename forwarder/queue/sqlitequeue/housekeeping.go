@@ -1,8 +1,6 @@
 package sqlitequeue
 
 import (
-	"context"
-	"database/sql/driver"
 	"fmt"
 	"time"
 )
@@ -33,13 +31,16 @@ func (q *Queue) Housekeep() time.Duration {
 		q.watchFile()
 	}
 	if q.usable() != nil {
-		return watchEvery
+		return max(time.Millisecond, s.watch.Sub(now))
 	}
+	q.ensureReserve(now)
 	q.watchClock()
 	if q.repairWanted.Load() && now.Sub(s.repaired) > repairAtLeast {
 		q.repairWanted.Store(false)
 		s.repaired = now
-		q.repair()
+		if q.walInOrder() {
+			q.repair()
+		}
 	}
 	if due(now, &s.sweep, sweepEvery(*q.settings.Load())) {
 		if more := q.step((*tx).sweep); more {
@@ -54,13 +55,7 @@ func (q *Queue) Housekeep() time.Duration {
 			s.vacuum = now.Add(vacuumPause)
 		}
 	}
-	if q.freed && due(now, &s.forget, forgetEvery) {
-		q.checkpoint()
-	}
-	wait := min(s.watch.Sub(now), s.sweep.Sub(now), s.vacuum.Sub(now), q.unfiled.until())
-	if q.freed {
-		wait = min(wait, s.forget.Sub(now))
-	}
+	wait := min(q.checkpointIfDue(now), s.watch.Sub(now), s.sweep.Sub(now), s.vacuum.Sub(now), q.unfiled.until())
 	return max(time.Millisecond, wait)
 }
 
@@ -130,23 +125,6 @@ func (q *Queue) vacuumSlice() (more bool) {
 
 // vacuum gives a slice of free pages back.
 func (t *tx) vacuum() error {
+	t.written = true
 	return t.c.run(fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, vacuumPages))
-}
-
-// checkpoint takes the whole WAL to the main file and empties it, so that what was
-// deleted is in neither. While a reader holds on to an older state it does what it can
-// and is due again.
-func (q *Queue) checkpoint() {
-	busy := int64(1)
-	err := q.writing.query(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`, func(row []driver.Value) error {
-		busy, _ = row[0].(int64)
-		return nil
-	})
-	if err != nil {
-		q.Failed(fmt.Errorf("taking the WAL to %s: %w", q.path, err))
-		return
-	}
-	if busy == 0 {
-		q.freed = false
-	}
 }

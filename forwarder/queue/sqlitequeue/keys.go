@@ -91,7 +91,10 @@ func (q *Queue) SetKeys(keys []seal.Key) error {
 		if err != nil {
 			return err
 		}
-		t.publish(func() { q.use(k) })
+		t.publish(func() {
+			q.keys = keys
+			q.use(k)
+		})
 		return nil
 	})
 }

@@ -65,9 +65,11 @@ type name struct {
 	hash, seq int64
 }
 
-// read adds the names that are not in the table.
+// read replaces all by the names that are not in a database's table.
 func (n *names) read(ctx context.Context, c *conn) error {
-	n.recent = make(map[int64][]int64)
+	n.mu.Lock()
+	n.recent, n.batch, n.through, n.count = make(map[int64][]int64), nil, 0, 0
+	n.mu.Unlock()
 	return c.query(ctx, `SELECT seq, id, subject FROM event WHERE seq > (SELECT named FROM meta) ORDER BY seq`, func(row []driver.Value) error {
 		s := scanner{row: row}
 		r := record{seq: s.int(), Event: policy.Event{ID: s.text(), Subject: s.text()}}

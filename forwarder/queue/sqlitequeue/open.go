@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"database/sql/driver"
 	_ "embed"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ func (o *Options) complete() {
 		began := o.Now()
 		o.Elapsed = func() time.Duration { return o.Now().Sub(began) }
 	}
+	if o.space == nil {
+		o.space = disk.Space
+	}
 }
 
 // Open opens the store in a file, or makes it. Where it fails it has changed nothing in
@@ -77,33 +81,58 @@ func Open(o Options) (_ *Queue, err error) {
 			err = errors.Join(err, lock.Unlock())
 		}
 	}()
-	q := &Queue{
-		path: path, options: o, now: o.Now, elapsed: o.Elapsed, leases: &leases{byName: make(map[string]*lease)},
-		recent: newRecent(), resealing: make(chan struct{}, 1), release: lock.Unlock,
-	}
-	q.settings.Store(&o.Settings)
-	q.ctx, q.cancel = context.WithCancel(context.Background())
-	q.writer = policy.NewWriter(q)
-	if err := q.prepare(); err != nil {
+	q := newQueue(path, o, lock)
+	removeLeftovers(path)
+	if err := q.attachInRoom(); err != nil {
 		return nil, err
-	}
-	m, err := q.connect()
-	if err != nil {
-		return nil, err
-	}
-	k, err := resolveKeys(path, o.Keys, q.counts().Keys(), true)
-	if err == nil {
-		q.use(k)
-		q.age = queue.NewAgeClock(policy.Time(m.usedAt), q.elapsed())
-		err = q.begun(m)
-	}
-	if err != nil {
-		return nil, errors.Join(err, q.disconnect())
 	}
 	q.writer.Start()
 	q.work.Go(q.reseal)
 	q.work.Go(q.check)
 	return q, nil
+}
+
+func newQueue(path string, o Options, lock *disk.FileLock) *Queue {
+	q := &Queue{
+		path: path, options: o, now: o.Now, elapsed: o.Elapsed, lock: lock, keys: o.Keys, leases: &leases{byName: make(map[string]*lease)},
+		upstreams: newUpstreams(), recent: newRecent(), resealing: make(chan struct{}, 1),
+	}
+	q.room.space = o.space
+	q.settings.Store(&o.Settings)
+	q.current.Store(&policy.Counts{})
+	q.ctx, q.cancel = context.WithCancel(context.Background())
+	q.writer = policy.NewWriter(q)
+	reader := func() (*conn, error) { return openConn(q.path, url.Values{"mode": {"rw"}}, readerPragmas...) }
+	copier := func() (*conn, error) { return openConn(q.path, url.Values{"mode": {"rw"}}, copierPragmas...) }
+	q.readers = &pool{open: reader, reason: q.unusable}
+	q.claims = &pool{open: reader, reason: q.unusable}
+	q.copiers = &pool{open: copier, reason: q.unusable}
+	return q
+}
+
+// attach opens the files.
+func (q *Queue) attach() error {
+	if err := q.prepare(); err != nil {
+		return err
+	}
+	m, err := q.connect()
+	if err != nil {
+		return err
+	}
+	k, err := resolveKeys(q.path, q.keys, m.counts.Keys(), true)
+	if err == nil {
+		err = q.begun(m)
+	}
+	if err != nil {
+		return errors.Join(err, q.detach())
+	}
+	q.use(k)
+	q.wal, q.changed = walState{}, true
+	q.freed = true // as far as is known
+	if q.age == nil {
+		q.age = queue.NewAgeClock(policy.Time(m.usedAt), q.elapsed())
+	}
+	return nil
 }
 
 // prepare looks at the files, makes the database where there is none, and repairs the
@@ -141,7 +170,14 @@ func checkHeader(path string) error {
 	if _, err := io.ReadFull(f, header[:]); err != nil || !bytes.HasPrefix(header[:], []byte("SQLite format 3\x00")) {
 		return fmt.Errorf("opening %s: it is not a SQLite database, or it is damaged at its beginning; give another path, or restore it (what can be read: caddy scribegate export --path %[1]s)", path)
 	}
+	if binary.BigEndian.Uint32(header[68:]) != applicationID {
+		return errForeign(path)
+	}
 	return nil
+}
+
+func errForeign(path string) error {
+	return fmt.Errorf("opening %s: it is the database of another program; give another path (nothing has been changed)", path)
 }
 
 // create makes an empty store. The file appears whole or not at all, and not where
@@ -191,17 +227,18 @@ func newIdentity() []byte {
 	return b
 }
 
-// The settings of connections. The writer never waits for a lock, so that what waits
-// can be told why and it can be closed; SQLite's own checkpoints are of 1,000 pages.
+// The settings of connections. The writer never waits for a lock, so that it can be
+// closed. Nothing but checkpoint.go makes checkpoints.
 var (
 	createPragmas = []string{`PRAGMA page_size=4096`, `PRAGMA auto_vacuum=INCREMENTAL`}
 	writerPragmas = []string{
-		`PRAGMA journal_mode=WAL`, `PRAGMA synchronous=FULL`, `PRAGMA wal_autocheckpoint=1000`, `PRAGMA secure_delete=ON`,
+		`PRAGMA wal_autocheckpoint=0`, `PRAGMA journal_mode=WAL`, `PRAGMA synchronous=FULL`, `PRAGMA secure_delete=ON`,
 		`PRAGMA cache_size=-8192`, `PRAGMA temp_store=MEMORY`, `PRAGMA cell_size_check=ON`, `PRAGMA busy_timeout=0`,
 	}
 	readerPragmas = []string{
 		`PRAGMA query_only=ON`, `PRAGMA cache_size=-2048`, `PRAGMA temp_store=MEMORY`, `PRAGMA cell_size_check=ON`, `PRAGMA busy_timeout=1000`,
 	}
+	copierPragmas = []string{`PRAGMA wal_autocheckpoint=0`, `PRAGMA cache_size=-2048`}
 )
 
 // migrate brings the schema to this version.
@@ -244,7 +281,7 @@ func (q *Queue) connect() (*meta, error) {
 	q.writing = c
 	id, err := c.number(`PRAGMA application_id`)
 	if err == nil && id != applicationID {
-		err = fmt.Errorf("opening %s: it is the database of another program; give another path (nothing has been changed)", q.path)
+		err = errForeign(q.path)
 	}
 	if err == nil {
 		err = migrate(c, q.path)
@@ -254,7 +291,7 @@ func (q *Queue) connect() (*meta, error) {
 		m, err = readMeta(c)
 	}
 	if err == nil {
-		q.upstreams, err = readUpstreams(c)
+		err = q.upstreams.read(c)
 	}
 	if err == nil {
 		err = q.unfiled.read(context.Background(), c, m.filed)
@@ -263,20 +300,18 @@ func (q *Queue) connect() (*meta, error) {
 		err = q.names.read(context.Background(), c)
 	}
 	if err == nil {
-		q.lastSeq, err = c.number(`SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM payload), 0))`)
+		q.lastSeq, err = c.number(`SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM payload), 0), ?)`, q.lastSeq)
 	}
-	reader := func() (*conn, error) { return openConn(q.path, url.Values{"mode": {"rw"}}, readerPragmas...) }
-	if err == nil {
-		q.readers, err = newPool(readerConns, reader)
-	}
-	if err == nil {
-		q.claims, err = newPool(claimConns, reader)
-	}
-	if err == nil {
-		q.copiers, err = newPool(1, func() (*conn, error) { return openConn(q.path, url.Values{"mode": {"rw"}}, `PRAGMA cache_size=-2048`) })
+	for _, p := range []struct {
+		pool *pool
+		n    int
+	}{{q.readers, readerConns}, {q.claims, claimConns}, {q.copiers, 1}} {
+		if err == nil {
+			err = p.pool.connect(p.n)
+		}
 	}
 	if err != nil {
-		return nil, errors.Join(q.explain(err), q.disconnect())
+		return nil, errors.Join(q.explain(err), q.detach())
 	}
 	q.filed, q.filedCounts, q.noted = m.filed, m.counts, m.usedAt
 	counts := m.counts.Plus(nil)
@@ -292,11 +327,16 @@ func (q *Queue) connect() (*meta, error) {
 func (q *Queue) disconnect() error {
 	var errs []error
 	for _, p := range []*pool{q.claims, q.readers, q.copiers} {
-		if p != nil {
-			errs = append(errs, p.close())
-		}
+		errs = append(errs, p.disconnect())
 	}
-	errs = append(errs, q.writing.close())
+	if q.writing != nil {
+		errs = append(errs, q.writing.close())
+		q.writing = nil
+	}
+	if q.files.main != nil {
+		errs = append(errs, q.files.main.Close())
+		q.files.main = nil
+	}
 	return errors.Join(errs...)
 }
 
@@ -335,7 +375,10 @@ func (q *Queue) begun(m *meta) error {
 	if m.path != q.path && q.options.OnCopy != nil && inUse(m.path) {
 		q.options.OnCopy(m.path)
 	}
-	return q.writing.exec(`UPDATE meta SET clean = 0, path = ?`, q.path)
+	if err := q.writing.exec(`UPDATE meta SET clean = 0, path = ?`, q.path); err != nil {
+		return err
+	}
+	return q.watchFiles()
 }
 
 // inUse reports whether another process has the store at the path open.
@@ -350,14 +393,23 @@ func inUse(path string) bool {
 	return errors.Is(err, queue.ErrBusy)
 }
 
-// shut files what is unfiled, writes down the end and closes the connections. The last
-// one takes the WAL to the main file.
+// shut files what is unfiled, notes that the store was closed, and closes the connections. The last one takes
+// the WAL to the main file, except where that is not as it should be.
 func (q *Queue) shut() error {
-	var err error
 	if q.usable() == nil {
-		_, err = q.transact(func(t *tx) (bool, error) {
-			return false, t.exec(`UPDATE meta SET clean = 1, used_at = max(used_at, ?)`, t.age)
-		})
+		if err := q.checkFile(); err != nil {
+			q.lose(err)
+		}
+	}
+	if q.usable() != nil {
+		q.saveDetached()
+		return q.detach()
+	}
+	_, err := q.transact(func(t *tx) (bool, error) {
+		return false, t.exec(`UPDATE meta SET clean = 1, used_at = max(used_at, ?)`, t.age)
+	})
+	if q.checkpoint("TRUNCATE"); q.usable() != nil {
+		return errors.Join(err, q.detach())
 	}
 	return errors.Join(err, q.disconnect())
 }

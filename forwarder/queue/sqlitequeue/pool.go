@@ -3,44 +3,73 @@ package sqlitequeue
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 )
 
-// A pool lends the connections of readers. It has those that were opened with it and
-// no others: opened later, a connection might find another file at the path.
+// A pool lends the connections of readers. It has those that connect opens and no
+// others: opened at another time, a connection might find another file at the path.
 type pool struct {
-	free chan *conn
-	all  []*conn
+	open   func() (*conn, error)
+	reason func() error // why there are no connections
+	conns  atomic.Pointer[connections]
 }
 
-func newPool(n int, open func() (*conn, error)) (*pool, error) {
-	p := &pool{free: make(chan *conn, n)}
+type connections struct {
+	free   chan *conn
+	opened int
+	ctx    context.Context //nolint:containedctx // ends when they are to be closed
+	cancel context.CancelFunc
+}
+
+// connect opens n connections.
+func (p *pool) connect(n int) error {
+	cs := &connections{free: make(chan *conn, n)}
+	cs.ctx, cs.cancel = context.WithCancel(context.Background())
+	p.conns.Store(cs)
 	for range n {
-		c, err := open()
+		c, err := p.open()
 		if err != nil {
-			return nil, errors.Join(err, p.close())
+			return errors.Join(err, p.disconnect())
 		}
-		p.all = append(p.all, c)
-		p.free <- c
+		c.closing = cs.ctx
+		cs.opened++
+		cs.free <- c
 	}
-	return p, nil
+	return nil
 }
 
-// with calls f with a connection, once one is free.
+// with calls f with a connection, once one is free. Queries of a ctx that can end are
+// interrupted by disconnect.
 func (p *pool) with(ctx context.Context, f func(*conn) error) error {
+	cs := p.conns.Load()
+	if cs == nil {
+		return p.reason()
+	}
 	select {
-	case c := <-p.free:
-		defer func() { p.free <- c }()
-		return f(c)
+	case c := <-cs.free:
+		defer func() { cs.free <- c }()
+		err := f(c)
+		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+			return p.reason()
+		}
+		return err
+	case <-cs.ctx.Done():
+		return p.reason()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// close closes all connections, as they come back.
-func (p *pool) close() error {
+// disconnect closes all connections, as they come back.
+func (p *pool) disconnect() error {
+	cs := p.conns.Swap(nil)
+	if cs == nil {
+		return nil
+	}
+	cs.cancel()
 	var errs []error
-	for range p.all {
-		errs = append(errs, (<-p.free).close())
+	for range cs.opened {
+		errs = append(errs, (<-cs.free).close())
 	}
 	return errors.Join(errs...)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 	"github.com/scribegate/scribegate/forwarder/seal"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -45,7 +46,8 @@ type Options struct {
 	// process, with that store's path. Both deliver what waits. It may be nil.
 	OnCopy func(of string)
 
-	fault func(stage string) error // makes changes fail in tests
+	fault func(stage string) error                         // makes changes fail in tests
+	space func(dir string) (free, total uint64, err error) // disk.Space, but in tests
 }
 
 // The stages at which a test can make a change fail.
@@ -67,7 +69,13 @@ type Queue struct {
 	filedCounts policy.Counts // of the events that are filed
 	noted       int64         // the time that was written last
 	freed       bool          // whether payloads were deleted that may still be in the WAL
+	changed     bool          // whether anything was committed since the WAL was inspected
 	steps       housekeeping
+	wal         walState
+	files       files
+	room        room
+	beside      atomic.Int32 // a checkpoint that is not the writer's
+	keys        []seal.Key   // as they were given
 
 	readers *pool // for what takes long, or may
 	claims  *pool // for deliveries
@@ -96,7 +104,7 @@ type Queue struct {
 	work      sync.WaitGroup // of what goes on in the background
 	closeOnce sync.Once
 	closeErr  error
-	release   func() error // unlocks the file
+	lock      *disk.FileLock
 }
 
 // Store implements queue.Queue.
@@ -223,6 +231,14 @@ func (q *Queue) fault(stage string) error {
 	return q.options.fault(stage)
 }
 
+// unusable returns why nothing can be read.
+func (q *Queue) unusable() error {
+	if err := q.usable(); err != nil {
+		return err
+	}
+	return queue.ErrClosed
+}
+
 func (q *Queue) closed() error {
 	if q.ctx.Err() != nil {
 		return queue.ErrClosed
@@ -237,7 +253,7 @@ func (q *Queue) Close() error {
 		err := q.writer.Close()
 		q.work.Wait()
 		err = errors.Join(err, q.shut())
-		q.closeErr = errors.Join(err, q.release())
+		q.closeErr = errors.Join(err, q.lock.Unlock())
 	})
 	return q.closeErr
 }

@@ -218,6 +218,9 @@ func (q *Queue) begin() (*tx, error) {
 	if err := q.usable(); err != nil {
 		return nil, err
 	}
+	if err := q.checkFileNow(); err != nil {
+		return nil, err
+	}
 	if err := q.writing.exec(`BEGIN IMMEDIATE`); err != nil {
 		return nil, fmt.Errorf("beginning a transaction in %s: %w", q.path, err)
 	}
@@ -247,8 +250,11 @@ func (q *Queue) commit(t *tx) error {
 		q.rollback(t)
 		return fmt.Errorf("writing to %s: %w", q.path, err)
 	}
+	q.changed = q.changed || t.written
 	if !t.written {
 		q.rollback(t)
+	} else if err := q.checkFileNow(); err != nil {
+		return err
 	}
 	counts := q.counts().Plus(t.counts)
 	q.current.Store(&counts)

@@ -236,7 +236,9 @@ func scanPayload(row []driver.Value) (*record, []byte, error) {
 
 // read finds the events that were not filed when the process ended.
 func (u *unfiled) read(ctx context.Context, c *conn, filed int64) error {
-	u.records = make(map[int64]*record)
+	u.mu.Lock()
+	u.records, u.seqs = make(map[int64]*record), nil
+	u.mu.Unlock()
 	return c.query(ctx, `SELECT `+payloadColumns+` FROM payload WHERE seq > ? ORDER BY seq`, func(row []driver.Value) error {
 		r, _, err := scanPayload(row)
 		if err == nil {

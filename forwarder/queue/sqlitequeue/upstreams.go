@@ -21,6 +21,10 @@ type upstreams struct {
 	byID   map[int64]string
 }
 
+func newUpstreams() *upstreams {
+	return &upstreams{byName: make(map[string]int64), byID: make(map[int64]string)}
+}
+
 // readUpstreams reads them from their table, or, where that is damaged, from its index,
 // which has all of it.
 func readUpstreams(c *conn) (u *upstreams, err error) {
@@ -33,7 +37,7 @@ func readUpstreams(c *conn) (u *upstreams, err error) {
 }
 
 func readUpstreamsFrom(c *conn, text string) (*upstreams, error) {
-	u := &upstreams{byName: make(map[string]int64), byID: make(map[int64]string)}
+	u := newUpstreams()
 	err := c.query(context.Background(), text, func(row []driver.Value) error {
 		s := scanner{row: row}
 		id, name := s.int(), s.text()
@@ -41,6 +45,18 @@ func readUpstreamsFrom(c *conn, text string) (*upstreams, error) {
 		return s.err()
 	})
 	return u, err
+}
+
+// read replaces all by those of a database.
+func (u *upstreams) read(c *conn) error {
+	n, err := readUpstreams(c)
+	if err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.byName, u.byID = n.byName, n.byID
+	return nil
 }
 
 func (u *upstreams) add(id int64, name string) {

@@ -77,3 +77,13 @@ func PreventCheckpoint(path string) (release func() error, err error) {
 	}
 	return f.Close, nil
 }
+
+// Named reports whether an open file has a name in any directory.
+func Named(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && s.Nlink > 0
+}

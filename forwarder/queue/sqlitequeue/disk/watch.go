@@ -22,6 +22,9 @@ var (
 	ErrReplaced  = errors.New("was replaced while in use")
 	ErrTruncated = errors.New("was truncated while in use")
 
+	// ErrWAL says that it happened to the WAL.
+	ErrWAL = errors.New("the WAL is not as it was left")
+
 	// ErrOverwritten says that the main file has been written to by another
 	// process, such as cp. It wraps ErrReplaced.
 	ErrOverwritten = fmt.Errorf("was written to by another process while in use, and so %w", ErrReplaced)
@@ -187,8 +190,13 @@ func (w *Watch) lost(how error) error {
 }
 
 func (w *Watch) lostWAL(how error) error {
-	return fmt.Errorf("the file %s%s %w; it holds the newest events: no other program may change the files beside the queue file", w.path, walSuffix, how)
+	return walError{fmt.Errorf("the file %s%s %w; it holds the newest events: no other program may change the files beside the queue file", w.path, walSuffix, how)}
 }
+
+// A walError is an error that also is ErrWAL.
+type walError struct{ error }
+
+func (e walError) Unwrap() []error { return []error{e.error, ErrWAL} }
 
 func (w *Watch) unanswered() error {
 	return fmt.Errorf("inspecting the queue file %s: the file system has not answered for %v", w.path, watchWait)

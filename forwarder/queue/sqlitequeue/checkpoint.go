@@ -1,0 +1,152 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+)
+
+const (
+	// walPages is how many pages of the WAL are not in the main file yet when a
+	// checkpoint is due: it takes the writer 6 to 8 ms.
+	walPages = 1000
+	fewPages = 100 // on a disk with a small reserve
+
+	// walLong is how many are too many for the writer: it would take about 40 ms.
+	walLong = 5000
+
+	checkpointPause = time.Second           // between two checkpoints that a reader holds up
+	truncatePause   = 50 * time.Millisecond // between two attempts to empty the WAL
+)
+
+// The WAL's size is known exactly, since nothing else makes checkpoints: SQLite's own
+// are off, so that each change of the main file that is not announced to the watch is
+// another process's.
+type walState struct {
+	log     int64 // frames of its current generation
+	done    int64 // of them, those in the main file
+	tried   int64 // log at the last checkpoint
+	triedAt time.Time
+}
+
+// checkpointIfDue takes the WAL to the main file where it has grown, without shortening
+// it: SQLite overwrites it from its beginning then, and a file that does not grow is
+// cheaper to sync. Where payloads were deleted it empties the WAL, too, within
+// forgetEvery. It returns when it wants to be called again.
+func (q *Queue) checkpointIfDue(now time.Time) time.Duration {
+	if q.beside.CompareAndSwap(ended, none) {
+		q.noteMain()
+		q.changed = true
+	}
+	q.refreshWAL()
+	if q.beside.Load() == running {
+		return checkpointPause
+	}
+	w, s := &q.wal, &q.steps
+	limit := q.walLimit()
+	waiting := w.log - w.done
+	if grown := w.log < w.tried || w.log-w.tried >= limit || now.Sub(w.triedAt) >= checkpointPause; waiting >= limit && grown {
+		w.tried, w.triedAt = w.log, now
+		if waiting >= walLong {
+			q.checkpointBeside()
+			return checkpointPause
+		}
+		q.checkpoint("PASSIVE")
+		waiting = w.log - w.done
+	}
+	if !q.freed {
+		s.forget = now.Add(forgetEvery)
+		return forgetEvery
+	}
+	if !now.Before(s.forget) {
+		s.forget = now.Add(truncatePause)
+		if waiting >= walLong {
+			q.checkpointBeside()
+		} else {
+			q.checkpoint("TRUNCATE")
+		}
+	}
+	return s.forget.Sub(now)
+}
+
+// walLimit returns how many pages may be in the WAL and not in the main file: so few that
+// a checkpoint has room where the reserve is all that is left.
+func (q *Queue) walLimit() int64 {
+	if r := q.room.reserve; r != nil {
+		return min(walPages, max(fewPages, q.room.size/2/pageSize))
+	}
+	return walPages
+}
+
+// checkpoint makes a checkpoint. While a reader holds on to an older state it does what
+// it can.
+func (q *Queue) checkpoint(mode string) {
+	err := q.checkFile()
+	if err == nil {
+		err = q.walHolds(1)
+	}
+	if err != nil {
+		q.lose(err)
+		return
+	}
+	if err := q.roomToCheckpoint(); err != nil {
+		q.Failed(err)
+		return
+	}
+	q.files.watch.Writing()
+	busy := q.inspectWAL(mode)
+	q.noteMain()
+	if mode == "TRUNCATE" && !busy && q.wal.log == 0 {
+		q.freed = false
+	}
+}
+
+// The states of a checkpoint beside the writer.
+const (
+	none int32 = iota
+	running
+	ended
+)
+
+// checkpointBeside makes a checkpoint of a long WAL, such as a reader leaves that took
+// long, on a connection of its own while commits go on. The writer makes the next one,
+// of what is left.
+func (q *Queue) checkpointBeside() {
+	if err := q.roomToCheckpoint(); err != nil {
+		q.Failed(err)
+		return
+	}
+	q.beside.Store(running)
+	q.files.watch.Writing()
+	q.work.Go(func() {
+		err := q.copiers.with(q.ctx, func(c *conn) error {
+			return c.query(q.ctx, `PRAGMA wal_checkpoint(PASSIVE)`, func([]driver.Value) error { return nil })
+		})
+		q.repairIfDamaged(err)
+		q.beside.Store(ended)
+	})
+}
+
+// refreshWAL reads how long the WAL is.
+func (q *Queue) refreshWAL() {
+	if q.changed {
+		q.changed = false
+		q.inspectWAL("NOOP")
+	}
+}
+
+// inspectWAL executes PRAGMA wal_checkpoint, of which NOOP only returns how far the
+// last one came, and reports whether a reader was in its way.
+func (q *Queue) inspectWAL(mode string) (busy bool) {
+	failed := int64(1)
+	err := q.writing.query(context.Background(), `PRAGMA wal_checkpoint(`+mode+`)`, func(row []driver.Value) error {
+		s := scanner{row: row}
+		failed, q.wal.log, q.wal.done = s.int(), s.int(), s.int()
+		return nil
+	})
+	if err != nil {
+		q.Failed(fmt.Errorf("taking the WAL to %s: %w", q.path, err))
+	}
+	return failed != 0
+}

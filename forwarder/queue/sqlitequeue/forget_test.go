@@ -1,0 +1,173 @@
+package sqlitequeue
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/seal"
+)
+
+// pieces returns pieces of the sealed payload of each event. A few of them lie on two
+// pages.
+func pieces(t *testing.T, q *Queue) (all [][]byte) {
+	t.Helper()
+	err := q.readers.with(t.Context(), func(c *conn) error {
+		return c.query(t.Context(), `SELECT sealed FROM payload`, func(row []driver.Value) error {
+			s := scanner{row: row}
+			b := s.blob()
+			for at := 100; at+32 <= len(b); at += 500 {
+				all = append(all, b[at:at+32])
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// found returns those of the pieces that are in any file of the store.
+func found(t *testing.T, path string, pieces [][]byte) (some [][]byte) {
+	t.Helper()
+	names, err := filepath.Glob(path + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		all = append(all, b...)
+	}
+	for _, p := range pieces {
+		if bytes.Contains(all, p) {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+func TestDeletedPayloadsAreInNoFile(t *testing.T) {
+	t.Parallel()
+	newKey := seal.Key(bytes.Repeat([]byte{7}, 32))
+	for _, c := range []struct {
+		name   string
+		size   int
+		number int
+		load   bool
+		delete func(t *testing.T, w *tampered, clock *queuetest.Clock)
+	}{
+		{"delivered", 3000, 200, false, deliverAll},
+		{"delivered under load", 3000, 200, true, deliverAll},
+		{"large, delivered", 100_000, 20, false, deliverAll},
+		{"large, delivered under load", 100_000, 20, true, deliverAll},
+		{"small, delivered", 300, 500, false, deliverAll},
+		{"purged", 3000, 200, false, func(t *testing.T, w *tampered, _ *queuetest.Clock) {
+			if _, err := w.Purge(t.Context(), queue.PurgeSelection{Upstream: "ehr"}); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"after their retention", 3000, 200, false, func(t *testing.T, w *tampered, clock *queuetest.Clock) {
+			w.settleAll(queue.Dead)
+			clock.Advance(queue.DefaultSettings().DeadRetention + time.Minute)
+			sweep(t, w.Queue)
+		}},
+		{"delivered beside a reader", 3000, 200, false, func(t *testing.T, w *tampered, _ *queuetest.Clock) {
+			err := w.readers.with(t.Context(), func(c *conn) error {
+				if err := c.run(`BEGIN; SELECT count(*) FROM payload`); err != nil {
+					return err
+				}
+				w.settleAll(queue.Delivered)
+				w.onWriter(func() { w.checkpoint("TRUNCATE") })
+				return c.run(`COMMIT`)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"delivered before a crash", 3000, 200, false, func(t *testing.T, w *tampered, _ *queuetest.Clock) {
+			w.settleAll(queue.Delivered)
+			dir := t.TempDir()
+			copyStore(t, w.path, filepath.Join(dir, "queue.db"))
+			mustClose(t, w.Queue)
+			copyStore(t, filepath.Join(dir, "queue.db"), w.path)
+			w.open(w.path)
+		}},
+		{"sealed anew", 3000, 200, false, func(t *testing.T, w *tampered, _ *queuetest.Clock) {
+			if err := w.SetKeys([]seal.Key{newKey}); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			clock := queuetest.NewClock()
+			w := &tampered{t: t}
+			path := filepath.Join(t.TempDir(), "queue.db")
+			w.Queue = mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings(), Now: clock.Now, Elapsed: clock.Elapsed})
+			for i := range c.number {
+				if err := w.store(t.Context(), fmt.Sprint("e", i), c.size); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all := pieces(t, w.Queue)
+			// Unless they are found while they are there, that they are not says nothing.
+			some := found(t, path, all)
+			if len(some) < len(all)*9/10 || len(some) < c.number*9/10 {
+				t.Fatalf("%d of %d pieces of the payloads are found", len(some), len(all))
+			}
+			var stop atomic.Bool
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for i := 0; c.load && !stop.Load(); i++ {
+					_, err := w.Store(context.Background(), queue.Item{Event: newEvent(fmt.Sprint("load", i), 3000), Upstreams: []string{"other"}})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}()
+			c.delete(t, w, clock)
+			began := time.Now()
+			eventually(t, "the payloads are in no file", func() bool { return len(found(t, path, some)) == 0 })
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("the payloads were in the files for %v", took)
+			}
+			stop.Store(true)
+			<-ended
+		})
+	}
+}
+
+func deliverAll(_ *testing.T, w *tampered, _ *queuetest.Clock) { w.settleAll(queue.Delivered) }
+
+// settleAll ends all deliveries.
+func (w *tampered) settleAll(state queue.State) {
+	w.t.Helper()
+	for {
+		claimed, err := w.Claim("ehr", time.Now(), queue.Want{First: 50})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(claimed.Deliveries) == 0 {
+			break
+		}
+		for _, d := range claimed.Deliveries {
+			w.Settle(queue.Outcome{Delivery: d, At: time.Now(), Result: queue.Success, Status: 200, Used: true, State: state})
+		}
+	}
+	flush(w.t, w.Queue)
+}

@@ -1,0 +1,164 @@
+package sqlitequeue
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+)
+
+const (
+	// roomEvery is how often the free space is asked for while there is plenty.
+	roomEvery = 100 * time.Millisecond
+	plenty    = 256 << 20
+
+	reserveEvery = time.Second // between two attempts to make the reserve again
+)
+
+// room is what is known of the space on the disk.
+type room struct {
+	space    func(dir string) (free, total uint64, err error)
+	reserve  *disk.Reserve // nil where the free space is not known
+	size     int64         // of the reserve
+	released bool
+	asked    time.Time
+	free     int64
+	tried    time.Time
+}
+
+// attachInRoom is attach, which a full disk prevents only where there is no reserve.
+func (q *Queue) attachInRoom() error {
+	r := &q.room
+	if _, total, err := r.space(filepath.Dir(q.path)); err == nil {
+		r.size = disk.ReserveSize(total)
+		r.reserve = disk.NewReserve(q.path, r.size)
+	}
+	err := q.attach()
+	if isFull(err) && q.releaseReserve() {
+		err = q.attach()
+	}
+	if err == nil && r.reserve != nil && !r.released {
+		r.released = r.reserve.Ensure() != nil
+	}
+	return err
+}
+
+// releaseReserve gives up the reserve, for what makes room, and reports whether there
+// was any.
+func (q *Queue) releaseReserve() bool {
+	r := &q.room
+	if r.reserve == nil {
+		return false
+	}
+	r.released = true
+	return r.reserve.Release()
+}
+
+// ensureReserve makes the reserve again, once there is room.
+func (q *Queue) ensureReserve(now time.Time) {
+	r := &q.room
+	if r.reserve == nil || !r.released && r.reserve.Held() || !due(now, &r.tried, reserveEvery) {
+		return
+	}
+	r.released = r.reserve.Ensure() != nil
+	if !r.released {
+		q.writer.Unpark()
+	}
+}
+
+// roomToStore returns an error while the disk has no room for a batch of events: what is
+// stored must leave enough for the outcomes of deliveries, which make room.
+func (q *Queue) roomToStore(b *policy.Batch) error {
+	r := &q.room
+	if r.reserve == nil {
+		return nil
+	}
+	if now := time.Now(); r.free < plenty || !now.Before(r.asked) {
+		free, _, err := r.space(filepath.Dir(q.path))
+		if err != nil {
+			return nil //nolint:nilerr // SQLite says so where there is no room
+		}
+		r.free, r.asked = int64(min(free, 1<<62)), now.Add(roomEvery) //nolint:gosec // bounded
+	}
+	if !r.released && r.free >= plenty {
+		return nil
+	}
+	needed := int64(1 << 20)
+	for _, s := range b.Stores {
+		needed += 2 * (int64(len(s.Sealed)) + 8*pageSize)
+	}
+	growth, err := q.growth()
+	if err != nil {
+		return err
+	}
+	needed += growth
+	if r.released {
+		return fmt.Errorf("writing to %s: %w: %d bytes are free, and nothing is stored before %s can be made again; make room on the disk", q.path, errNoSpace, r.free, filepath.Base(q.path)+".reserve")
+	}
+	if r.free < needed {
+		return fmt.Errorf("writing to %s: %w: %d bytes are free and %d are needed; make room on the disk", q.path, errNoSpace, r.free, needed)
+	}
+	return nil
+}
+
+var errNoSpace = errors.New("no space left on the disk")
+
+// growth returns by how many bytes the next checkpoint makes the main file grow.
+func (q *Queue) growth() (int64, error) {
+	pages, err := q.writing.number(`PRAGMA page_count`)
+	if err != nil {
+		return 0, err
+	}
+	info, err := q.files.main.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return max(0, pages*pageSize-info.Size()), nil
+}
+
+// roomToCheckpoint returns an error where a checkpoint would fill the disk before it
+// ends: the main file would have taken all of the space then, and nothing could be
+// committed any more.
+func (q *Queue) roomToCheckpoint() error {
+	if q.room.reserve == nil {
+		return nil
+	}
+	growth, err := q.growth()
+	if err != nil || growth == 0 {
+		return err
+	}
+	free, _, err := q.room.space(filepath.Dir(q.path))
+	if err != nil || free >= uint64(growth) {
+		return nil //nolint:nilerr // SQLite says so where there is no room
+	}
+	if q.releaseReserve() {
+		return q.roomToCheckpoint()
+	}
+	return fmt.Errorf("taking the WAL to %s: %w: %d bytes are free and %d are needed; make room on the disk", q.path, errNoSpace, free, growth)
+}
+
+// isFull reports whether an error is that of a full disk.
+func isFull(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code() == sqlite3.SQLITE_FULL || e.Code() == sqlite3.SQLITE_IOERR_WRITE || e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE)
+}
+
+// removeLeftovers removes the temporary files of a process that died.
+func removeLeftovers(path string) {
+	entries, _ := os.ReadDir(filepath.Dir(path)) // what cannot be read stays
+	for _, e := range entries {
+		for _, kind := range []string{".new.", ".copy."} {
+			if strings.HasPrefix(e.Name(), filepath.Base(path)+kind) {
+				_ = os.Remove(filepath.Join(filepath.Dir(path), e.Name()))
+			}
+		}
+	}
+}

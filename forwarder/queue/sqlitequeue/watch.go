@@ -1,0 +1,390 @@
+package sqlitequeue
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/wal"
+)
+
+const (
+	walName = "-wal"
+	shmName = "-shm"
+
+	// checkedWithin is how long ago the files may have been found in order when an event
+	// is acknowledged.
+	checkedWithin = 20 * time.Millisecond
+
+	minSHM = 32 << 10 // bytes of the smallest shared-memory file
+)
+
+// files are the files that are open, as they should be.
+type files struct {
+	watch    *disk.Watch
+	main     *os.File
+	wal      fs.FileInfo // when it was opened
+	metaPage int64       // the page with the row of meta
+	left     mark        // the main file as the last checkpoint left it
+	checked  time.Time
+
+	found fs.FileInfo // at the path, at the last attempt to open it anew
+}
+
+// A mark identifies the content of a main file by the header of the database and by the
+// row that every commit changes. The WAL of a store belongs to the main file that has
+// the mark of its last checkpoint, and to no other.
+type mark [sha256.Size]byte
+
+func (f *files) markOf(main io.ReaderAt) (m mark) {
+	h := sha256.New()
+	for _, page := range []int64{1, f.metaPage} {
+		_, _ = io.Copy(h, io.NewSectionReader(main, (page-1)*pageSize, pageSize)) // what cannot be read has another mark
+	}
+	h.Sum(m[:0])
+	return m
+}
+
+// watchFiles begins to watch the files that have been opened.
+func (q *Queue) watchFiles() (err error) {
+	f := files{checked: time.Now()}
+	if f.metaPage, err = q.writing.number(`SELECT rootpage FROM sqlite_schema WHERE name = 'meta'`); err != nil {
+		return err
+	}
+	if f.wal, err = os.Stat(q.path + walName); err != nil {
+		return err
+	}
+	if f.main, err = os.Open(q.path); err != nil {
+		return err
+	}
+	if f.watch, err = disk.NewWatch(q.path); err != nil {
+		return errors.Join(err, f.main.Close())
+	}
+	f.left = f.markOf(f.main)
+	q.files = f
+	return nil
+}
+
+// noteMain notes the main file after a change of this process's own.
+func (q *Queue) noteMain() {
+	if q.files.watch.Note() == nil {
+		q.files.left = q.files.markOf(q.files.main)
+	} // else the next check finds what is wrong
+}
+
+// watchFile looks whether the files are those that were opened, and as they were left.
+// Where they are not, nothing is committed until they are again, or there is another
+// store at the path.
+func (q *Queue) watchFile() {
+	if err := q.usable(); err != nil {
+		if err := q.resume(); err != nil {
+			q.Failed(err)
+		}
+		return
+	}
+	err := q.checkFile()
+	if err == nil {
+		err = q.walHolds(max(1, q.wal.log/walPages))
+	}
+	if err != nil {
+		q.lose(err)
+	}
+}
+
+// checkFile returns what happened to the files.
+func (q *Queue) checkFile() error {
+	f := &q.files
+	err := f.watch.Check()
+	if errors.Is(err, disk.ErrOverwritten) && f.markOf(f.main) == f.left {
+		q.noteMain() // touch, or a change in the middle, which reading detects
+		err = nil
+	}
+	if err == nil {
+		if info, shmErr := os.Stat(q.path + shmName); shmErr != nil || info.Size() < minSHM {
+			err = fmt.Errorf("the file %s%s %w", q.path, shmName, errSHM)
+		}
+	}
+	f.checked = time.Now()
+	return err
+}
+
+var (
+	errSHM     = errors.New("was removed or truncated while in use")
+	errDamaged = errors.New("is damaged")
+)
+
+// checkFileNow returns an error where a commit goes, or has gone, to files that nobody
+// finds again.
+func (q *Queue) checkFileNow() error {
+	if time.Since(q.files.checked) < checkedWithin {
+		return nil
+	}
+	err := q.checkFile()
+	if err != nil {
+		q.lose(err)
+	}
+	return err
+}
+
+// walHolds returns an error unless the frames of the WAL that are not in the main file
+// yet are those that were written to it, as far as the salts of every so many of them
+// show. A checkpoint would copy anything to the main file. A WAL that was cut off and has
+// grown again has a hole.
+func (q *Queue) walHolds(every int64) error {
+	if q.refreshWAL(); q.wal.log == q.wal.done {
+		return nil
+	}
+	f, err := os.Open(q.path + walName)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var head, frame [24]byte
+	_, err = f.ReadAt(head[:], 0)
+	magic := binary.BigEndian.Uint32(head[:]) &^ 1
+	for i := int64(0); i < q.wal.log; i += every {
+		if err == nil {
+			_, err = f.ReadAt(frame[:], 32+i*(24+pageSize))
+		}
+		if err != nil || magic != 0x377f0682 || !bytes.Equal(frame[8:16], head[16:24]) {
+			return errors.Join(fmt.Errorf("the file %s%s %w from page %d of %d", q.path, walName, errDamaged, i, q.wal.log), err)
+		}
+	}
+	return nil
+}
+
+// lose has nothing committed any more, for a reason that checkFile has returned. What is
+// wrong with a side file is put right at once.
+func (q *Queue) lose(reason error) {
+	q.broken.Store(&reason)
+	q.files.found = nil
+	inMain, sideFile := errors.Is(reason, disk.ErrTruncated) || errors.Is(reason, disk.ErrOverwritten), false
+	switch {
+	case errors.Is(reason, errSHM):
+		sideFile = true
+	case errors.Is(reason, errDamaged), errors.Is(reason, disk.ErrWAL) && inMain:
+		sideFile = true
+		if err := q.detach(); err != nil {
+			q.damaged(err)
+		}
+		reason = q.keepWAL(reason)
+	case errors.Is(reason, disk.ErrWAL):
+		// The WAL that is open has all of it.
+		sideFile = q.takeWAL()
+	case inMain:
+		// No checkpoint may write into it, nor any reader read from it.
+		_ = q.detach()
+	}
+	if sideFile {
+		if n, err := q.reopen(); err == nil {
+			q.damaged(fmt.Errorf("%w; %d events that were missing have been stored again from memory", reason, n))
+			return
+		}
+	}
+	q.Failed(reason)
+}
+
+// takeWAL takes all of the WAL to the main file, and closes the files. What is at the
+// WAL's name then is another program's.
+func (q *Queue) takeWAL() bool {
+	q.files.watch.Writing()
+	for range 100 { // a reader may be in the way
+		if !q.inspectWAL("TRUNCATE") {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if q.wal.done < q.wal.log {
+		return false
+	}
+	_ = q.detach()
+	return q.setAsideWAL() == nil
+}
+
+// walInOrder reports whether the WAL is as it was written, up to its newest commit. Where
+// it is not, what can be read of it is.
+func (q *Queue) walInOrder() bool {
+	r, err := wal.Inspect(q.path + walName)
+	if err != nil || int64(r.Frames) >= q.wal.log {
+		return true
+	}
+	q.lose(fmt.Errorf("the file %s%s %w: %d of its %d pages can be read", q.path, walName, errDamaged, r.Frames, q.wal.log))
+	return false
+}
+
+// keepWAL decides whether a WAL that is damaged or cut off is used: SQLite reads it up
+// to the damage. It must not where the main file has newer pages than those. It returns
+// the reason with what that costs.
+func (q *Queue) keepWAL(reason error) error {
+	r, err := wal.Inspect(q.path + walName)
+	reads := int64(r.Frames)
+	switch w := q.wal; {
+	case err == nil && reads >= w.log && w.log > w.done:
+		return fmt.Errorf("%w; nothing is lost", reason)
+	case w.log == w.done:
+		err = q.setAsideWAL()
+		reason = fmt.Errorf("%w; all of it is in the main file, and nothing is lost", reason)
+	case err == nil && reads >= w.done:
+		reason = fmt.Errorf("%w; events that were stored last are lost where they were not delivered yet, up to %d of %d pages", reason, w.log-reads, w.log)
+	default:
+		err = q.setAsideWAL()
+		reason = fmt.Errorf("%w; events that were stored last are lost where they were not delivered yet, up to %d pages", reason, w.log-w.done)
+	}
+	return errors.Join(reason, err)
+}
+
+// setAsideWAL moves a WAL away that does not belong to the main file.
+func (q *Queue) setAsideWAL() error {
+	info, err := os.Stat(q.path + walName)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil
+	}
+	return os.Rename(q.path+walName, q.path+walName+".old")
+}
+
+// detach closes the files without a checkpoint.
+func (q *Queue) detach() error {
+	release, err := disk.PreventCheckpoint(q.path)
+	if err != nil { // there is no file at the path, and SQLite makes no checkpoint
+		release = func() error { return nil }
+	}
+	return errors.Join(q.disconnect(), release())
+}
+
+// reopen opens the files at the path, and reads anew what is kept in memory of them. It
+// returns how many events it has stored that only memory had.
+func (q *Queue) reopen() (restored int, err error) {
+	_, err = os.Stat(q.path)
+	if err == nil {
+		err = q.detach()
+	}
+	if err == nil {
+		if err = os.Remove(q.path + shmName); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = q.attach()
+	}
+	if err != nil {
+		return 0, err
+	}
+	seqs, events := q.recent.all()
+	q.unreadable.clear(func(seq int64) {
+		for _, l := range q.leases.all() {
+			l.settled(seq)
+		}
+	})
+	q.recent.clear()
+	q.broken.Store(nil)
+	restored = q.restore(seqs, events)
+	q.rereadAll()
+	q.writer.Unpark()
+	if q.options.OnFailure != nil {
+		q.options.OnFailure(nil)
+	}
+	return restored, nil
+}
+
+// rereadAll has what is due read from the file again.
+func (q *Queue) rereadAll() {
+	for _, l := range q.leases.all() {
+		l.reread()
+		q.wakeUp(l.upstream)
+	}
+}
+
+// resume opens the file at the path where that is the one that was open, or another
+// store that is complete. It returns why nothing is committed yet.
+func (q *Queue) resume() error {
+	reason := q.usable()
+	f := &q.files
+	if q.writing != nil && f.watch.Check() == nil && f.markOf(f.main) == f.left {
+		_, err := q.reopen()
+		return err
+	}
+	info, err := os.Stat(q.path)
+	before := f.found
+	f.found = info
+	if err != nil || before == nil || !os.SameFile(info, before) || info.Size() != before.Size() || !info.ModTime().Equal(before.ModTime()) {
+		return reason // nothing there, or still being written
+	}
+	main, err := os.Open(q.path)
+	if err != nil {
+		return reason
+	}
+	ours := f.markOf(main) == f.left
+	unfiled := make(map[int64]*record)
+	for _, r := range q.unfiled.all() {
+		unfiled[r.seq] = r
+	}
+	if err := errors.Join(main.Close(), q.inspect(info.Size())); err != nil {
+		return fmt.Errorf("%w; what is there now cannot be used: %w", reason, err)
+	}
+	var old *conn
+	if !ours {
+		if q.writing != nil {
+			old, q.writing = q.writing, nil
+		}
+		if log, err := os.Stat(q.path + walName); err == nil && os.SameFile(log, f.wal) {
+			if err := q.setAsideWAL(); err != nil {
+				return err
+			}
+		}
+	}
+	restored, err := q.reopen()
+	if err != nil {
+		q.writing = old
+		return fmt.Errorf("%w; what is there now cannot be used: %w", reason, err)
+	}
+	q.replaced(reason, ours, old, unfiled, restored)
+	return nil
+}
+
+// inspect returns an error unless there is a store of this version at the path, in a
+// file that is as long as it has to be. Nothing is changed.
+func (q *Queue) inspect(size int64) error {
+	if err := checkHeader(q.path); err != nil {
+		return err
+	}
+	c, err := openConn(q.path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
+	if err != nil {
+		return err
+	}
+	pages, err := c.number(`PRAGMA page_count`)
+	if err == nil && pages*pageSize > size {
+		err = errors.New("it is shorter than it was")
+	}
+	var m *meta
+	if err == nil {
+		m, err = readMeta(c)
+	}
+	if err == nil {
+		_, err = resolveKeys(q.path, q.keys, m.counts.Keys(), false)
+	}
+	return errors.Join(err, c.close())
+}
+
+// replaced reports that another file is in use than before. Old is open on the file
+// before, where that can be read; unfiled are its events of which memory has the state.
+func (q *Queue) replaced(reason error, same bool, old *conn, unfiled map[int64]*record, restored int) {
+	switch {
+	case same:
+		q.damaged(fmt.Errorf("%w; it is back as it was", reason))
+	case old == nil:
+		q.damaged(fmt.Errorf("%w; the store that is at the path now is used, with %d events from memory: others that are not in it are lost; the WAL of the file before is kept in %s%s.old and can be deleted", reason, restored, q.path, walName))
+	default:
+		q.work.Go(func() {
+			taken, unreadable, err := q.takeOver(old, unfiled)
+			q.damaged(errors.Join(fmt.Errorf("%w; the store that is at the path now is used, with %d events that waited only in the file before; %d more could not be read and are lost", reason, restored+taken, unreadable), err, old.close()))
+		})
+	}
+}
