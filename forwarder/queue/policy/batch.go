@@ -21,8 +21,12 @@ const (
 type Batch struct {
 	Outcomes []*Outcome
 	Stores   []*Store
+	Probe    bool // whether to write as if there were a store, to see that it can be written
 	Task     *Task
 }
+
+// NeedsRoom reports whether there must be room for an event.
+func (b *Batch) NeedsRoom() bool { return len(b.Stores) > 0 || b.Probe }
 
 // A Store is an event that waits to be stored.
 type Store struct {
@@ -37,7 +41,7 @@ type Store struct {
 	ctx   context.Context //nolint:containedctx // it ends the wait, and with it the store
 	cause error           // why it still waits; guarded by the writer's mutex
 	done  chan error      // holds one
-	tried bool            // the writer's: it has failed once
+	asked bool            // the writer's: whether the engine was asked if it is known
 }
 
 // An Outcome is the outcome of an attempt that waits to be recorded.
@@ -58,7 +62,7 @@ type Task struct {
 // no room and make some. A batch that cannot be parted is its only part.
 func (b *Batch) parts(damaged bool) []*Batch {
 	switch {
-	case damaged && len(b.Outcomes)+len(b.Stores) > 1:
+	case damaged && b.size() > 1:
 		var parts []*Batch
 		for _, o := range b.Outcomes {
 			parts = append(parts, &Batch{Outcomes: []*Outcome{o}})
@@ -66,9 +70,12 @@ func (b *Batch) parts(damaged bool) []*Batch {
 		for _, s := range b.Stores {
 			parts = append(parts, &Batch{Stores: []*Store{s}})
 		}
+		if b.Probe {
+			parts = append(parts, &Batch{Probe: true})
+		}
 		return parts
-	case len(b.Outcomes) > 0 && len(b.Stores) > 0:
-		return []*Batch{{Outcomes: b.Outcomes}, {Stores: b.Stores}}
+	case len(b.Outcomes) > 0 && b.NeedsRoom():
+		return []*Batch{{Outcomes: b.Outcomes}, {Stores: b.Stores, Probe: b.Probe}}
 	case len(b.Outcomes) > fewOutcomes: // on a full disk there may be room for fewer
 		half := len(b.Outcomes) / 2
 		return []*Batch{{Outcomes: b.Outcomes[:half:half]}, {Outcomes: b.Outcomes[half:]}}
@@ -79,7 +86,7 @@ func (b *Batch) parts(damaged bool) []*Batch {
 // size is the number of changes in the batch.
 func (b *Batch) size() int {
 	n := len(b.Outcomes) + len(b.Stores)
-	if b.Task != nil {
+	if b.Probe || b.Task != nil {
 		n++
 	}
 	return n

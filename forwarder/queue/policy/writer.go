@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -16,9 +17,9 @@ const (
 	// a transaction with. Losing one costs a duplicate.
 	commitDelay = 10 * time.Millisecond
 
-	// The waits after a failed commit.
-	firstBackoff = 20 * time.Millisecond
-	maxBackoff   = time.Second
+	// The pauses after a failed commit.
+	firstPause = 20 * time.Millisecond
+	maxPause   = time.Second
 )
 
 // ErrDamaged says that what a change needs cannot be read, now or later.
@@ -45,6 +46,10 @@ type Commits interface {
 	// when events can be stored after that.
 	Failed(err error)
 
+	// Relieved is called with each upstream that could claim nothing, since too many
+	// outcomes waited, and can claim again.
+	Relieved(upstream string)
+
 	// Housekeep does what is due beside the changes, in small steps, and returns
 	// how soon it wants to be called again. It is called after each batch, too.
 	Housekeep() time.Duration
@@ -55,7 +60,6 @@ type Commits interface {
 type Writer struct {
 	commits Commits
 	wake    chan struct{} // holds one token when something may wait
-	closing chan struct{}
 	ended   chan struct{}
 
 	mu       sync.Mutex
@@ -65,35 +69,31 @@ type Writer struct {
 	oldest   time.Time // when the first of the outcomes came
 	stores   []*Store
 	parked   []*Store            // stores that wait for room
+	room     bool                // whether there may be room since the stores of a batch were taken
 	starved  map[string]struct{} // upstreams that may claim nothing since too many outcomes wait
 	pressed  bool                // whether outcomes are to be committed without delay
+	failing  bool                // whether it is not known that events can be stored
 
 	// The goroutine's own.
-	failing  bool // whether the last commit of a store failed
-	backoff  time.Duration
-	closeErr error
+	storePause, outcomePause pause
+	closeErr                 error
 }
 
 // NewWriter returns a Writer that has not been started.
 func NewWriter(c Commits) *Writer {
-	return &Writer{
-		commits: c, wake: make(chan struct{}, 1), closing: make(chan struct{}), ended: make(chan struct{}),
-		starved: make(map[string]struct{}),
-	}
+	return &Writer{commits: c, wake: make(chan struct{}, 1), ended: make(chan struct{}), starved: make(map[string]struct{})}
 }
 
 // Start starts the goroutine.
 func (w *Writer) Start() { go w.run() }
 
-// Close commits what waits and ends the goroutine. What cannot be committed is given
-// up, and the reason returned.
+// Close commits what waits and ends the goroutine. What cannot be committed then is
+// given up, and the reason returned.
 func (w *Writer) Close() error {
 	w.mu.Lock()
-	if !w.closed {
-		w.closed = true
-		close(w.closing)
-	}
+	w.closed = true
 	w.mu.Unlock()
+	w.signal()
 	<-w.ended
 	return w.closeErr
 }
@@ -161,7 +161,8 @@ func (w *Writer) Settle(o *Outcome) bool {
 	return true
 }
 
-// Do makes a change in a transaction of its own.
+// Do makes a change in a transaction of its own. It returns when that is made or has
+// failed, also where ctx ends meanwhile.
 func (w *Writer) Do(ctx context.Context, do func(tx any) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -187,8 +188,8 @@ func (w *Writer) Flush(ctx context.Context) error {
 	return w.Do(ctx, nil)
 }
 
-// Crowded reports whether so many outcomes wait that nothing may be claimed, and
-// notes the upstream, which Relieved returns when that is over.
+// Crowded reports whether so many outcomes wait that nothing may be claimed. The
+// upstream is passed to Relieved when that is over.
 func (w *Writer) Crowded(upstream string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -199,31 +200,46 @@ func (w *Writer) Crowded(upstream string) bool {
 	return true
 }
 
-// Relieved returns the upstreams that may claim again.
-func (w *Writer) Relieved() []string {
+// relieve calls Relieved when enough outcomes are gone.
+func (w *Writer) relieve() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.starved) == 0 || len(w.outcomes) > maxOutcomes/2 {
-		return nil
-	}
 	var names []string
-	for name := range w.starved {
-		names = append(names, name)
+	if len(w.outcomes) <= maxOutcomes/2 {
+		for name := range w.starved {
+			names = append(names, name)
+		}
+		clear(w.starved)
 	}
-	clear(w.starved)
-	return names
+	w.mu.Unlock()
+	for _, name := range names {
+		w.commits.Relieved(name)
+	}
 }
 
 // Unpark has the stores that wait for room tried again.
 func (w *Writer) Unpark() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.room = true
+	w.unpark()
+}
+
+// unpark puts the stores that waited for room before the others.
+func (w *Writer) unpark() {
 	if len(w.parked) == 0 {
 		return
 	}
 	w.stores = append(w.parked, w.stores...)
 	w.parked = nil
 	w.signal()
+}
+
+// Failing has the writer find out, and call Failed with nil, when events can be stored
+// again. It is for an engine that found beside the batches that writing fails.
+func (w *Writer) Failing() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failing = true
 }
 
 func (w *Writer) signal() {
@@ -239,65 +255,81 @@ func (w *Writer) run() {
 	defer timer.Stop()
 	for {
 		runtime.Gosched() // those who were answered may have more: the more in one commit, the cheaper
-		b, wait := w.next()
+		b, wait, ended := w.next()
 		switch {
-		case b != nil:
-			w.commit(b)
-		case w.isClosed():
-			w.giveUp(queue.ErrClosed) // stores that wait for room
+		case ended:
 			return
+		case b != nil:
+			var f failed
+			w.commit(b, &f)
+			w.putBack(&f)
+			w.relieve()
+			w.commits.Housekeep()
 		default:
-			wait = min(wait, w.commits.Housekeep())
-			timer.Reset(wait)
+			timer.Reset(min(wait, w.commits.Housekeep()))
 			select {
 			case <-w.wake:
 			case <-timer.C:
-			case <-w.closing:
 			}
-			continue
-		}
-		w.commits.Housekeep()
-		if w.backoff > 0 && !w.wait() {
-			w.giveUp(w.closeErr)
-			return
 		}
 	}
 }
 
-// next returns what is to be committed now, or nil and how long that may take.
-func (w *Writer) next() (*Batch, time.Duration) {
+// next returns what is to be committed now, or nil and how long that may take. At the
+// end of a closed writer it gives up what waits for room.
+func (w *Writer) next() (b *Batch, wait time.Duration, ended bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.tasks) > 0 && (len(w.outcomes) == 0 || !w.pressed) {
-		t := w.tasks[0]
-		w.tasks = slices.Delete(w.tasks, 0, 1)
-		return &Batch{Task: t}, 0
+		return &Batch{Task: take(&w.tasks, 1)[0]}, 0, false
 	}
-	b := &Batch{}
 	w.stores = slices.DeleteFunc(w.stores, (*Store).abandoned)
 	w.parked = slices.DeleteFunc(w.parked, (*Store).abandoned)
-	n, size := 0, 0
-	for n < min(len(w.stores), maxBatchStores) && (n == 0 || size+len(w.stores[n].Sealed) <= maxBatchBytes) {
-		size += len(w.stores[n].Sealed)
-		n++
+	b = &Batch{}
+	storesIn, outcomesIn := w.storePause.left(), w.outcomePause.left()
+	if w.closed { // this is the last try
+		storesIn, outcomesIn = 0, 0
 	}
-	b.Stores = take(&w.stores, n)
-	if len(b.Stores) == 0 && len(w.outcomes) < maxBatchOutcomes && !w.pressed && !w.closed {
-		if len(w.outcomes) == 0 {
-			return nil, time.Hour
+	if storesIn == 0 {
+		b.Stores = take(&w.stores, w.batchOfStores())
+		b.Probe = len(b.Stores) == 0 && w.failing && !w.closed
+		w.room = false
+	}
+	n := min(len(w.outcomes), maxBatchOutcomes)
+	if outcomesIn == 0 && n < maxBatchOutcomes && len(b.Stores) == 0 {
+		outcomesIn = max(0, commitDelay-time.Since(w.oldest))
+	}
+	if outcomesIn == 0 || w.pressed || w.closed {
+		if b.Outcomes = take(&w.outcomes, n); len(w.outcomes) == 0 {
+			w.pressed = false
 		}
-		if wait := commitDelay - time.Since(w.oldest); wait > 0 {
-			return nil, wait
+	}
+	if b.size() > 0 {
+		return b, 0, false
+	}
+	if w.closed {
+		w.giveUp(w.parked, queue.ErrClosed)
+		w.parked = nil
+		return nil, 0, true
+	}
+	wait = time.Hour
+	if len(w.outcomes) > 0 {
+		wait = min(wait, outcomesIn)
+	}
+	if len(w.stores) > 0 || w.failing {
+		wait = min(wait, storesIn)
+	}
+	return nil, wait, false
+}
+
+// batchOfStores returns how many of the stores go into one batch.
+func (w *Writer) batchOfStores() (n int) {
+	for size := 0; n < min(len(w.stores), maxBatchStores); n++ {
+		if size += len(w.stores[n].Sealed); n > 0 && size > maxBatchBytes {
+			break
 		}
 	}
-	b.Outcomes = take(&w.outcomes, min(len(w.outcomes), maxBatchOutcomes))
-	if len(w.outcomes) == 0 {
-		w.pressed = false
-	}
-	if b.size() == 0 {
-		return nil, time.Hour
-	}
-	return b, 0
+	return n
 }
 
 // take takes the first n of a list.
@@ -310,111 +342,149 @@ func take[T any](list *[]T, n int) []T {
 // abandoned reports whether nobody waits for the store any more.
 func (s *Store) abandoned() bool { return s.ctx.Err() != nil }
 
-// commit commits a batch, in parts where that fails. What cannot be committed goes
-// back to wait.
-func (w *Writer) commit(b *Batch) {
-	err := w.commits.Commit(b)
-	if err == nil {
-		w.committed(b)
+// failed is what could not be committed of a batch.
+type failed struct {
+	outcomes             []*Outcome
+	stores               []*Store
+	outcomeErr, storeErr error // the newest
+}
+
+// commit commits a batch, in parts where that fails.
+func (w *Writer) commit(b *Batch, f *failed) {
+	b.Stores = slices.DeleteFunc(b.Stores, (*Store).abandoned) // while another part was committed
+	if b.size() == 0 {
 		return
 	}
+	err := w.commits.Commit(b)
 	if b.Task != nil {
 		b.Task.done <- err
+		return
+	}
+	if err == nil {
+		w.committed(b)
 		return
 	}
 	parts := b.parts(errors.Is(err, ErrDamaged))
 	if len(parts) > 1 {
 		for _, part := range parts {
-			w.commit(part)
+			w.commit(part, f)
 		}
 		return
 	}
+	w.Failing()
 	w.commits.Failed(err)
-	w.failing = w.failing || len(b.Stores) > 0
-	if errors.Is(err, ErrDamaged) && len(b.Outcomes) == 1 {
+	switch {
+	case len(b.Outcomes) == 0:
+		f.stores, f.storeErr = append(f.stores, b.Stores...), err
+	case errors.Is(err, ErrDamaged):
 		w.commits.Lost(b.Outcomes[0], err)
-		b.Outcomes = nil
-	}
-	b.Stores = slices.DeleteFunc(b.Stores, func(s *Store) bool {
-		s.Duplicate = !s.tried && w.commits.Known(s)
-		if s.tried = true; s.Duplicate {
-			s.done <- nil
-		}
-		return s.Duplicate
-	})
-	w.backoff = min(max(firstBackoff, 2*w.backoff), maxBackoff)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.pressed = false // tasks need not wait for what fails
-	w.outcomes = append(b.Outcomes, w.outcomes...)
-	w.stores = append(b.Stores, w.stores...)
-	for _, s := range w.stores { // those that were not tried wait for the same
-		s.cause = err
+	default:
+		f.outcomes, f.outcomeErr = append(f.outcomes, b.Outcomes...), err
 	}
 }
 
 // committed answers those who wait.
 func (w *Writer) committed(b *Batch) {
-	if b.Task != nil {
-		b.Task.done <- nil
-		return
-	}
-	stored := false
+	stored := b.Probe
+	w.mu.Lock()
 	for _, s := range b.Stores {
 		if s.Full {
-			s.Full = false
-			w.mu.Lock()
 			s.cause = queue.ErrFull
 			w.parked = append(w.parked, s)
-			w.mu.Unlock()
 			continue
 		}
 		stored = stored || !s.Duplicate
 		s.done <- nil
 	}
-	w.backoff = 0
-	if stored && w.failing {
-		w.failing = false
+	if w.room { // since the engine looked whether there is
+		w.unpark()
+	}
+	if len(b.Outcomes) > 0 {
+		w.outcomePause = pause{}
+	}
+	if stored {
+		w.storePause = pause{}
+	}
+	over := stored && w.failing
+	w.failing = w.failing && !over
+	w.mu.Unlock()
+	if over {
 		w.commits.Failed(nil)
 	}
 }
 
-// wait waits after a failed commit, longer each time. When the writer is being closed
-// the first failure is the last, and wait returns false.
-func (w *Writer) wait() bool {
-	timer := time.NewTimer(w.backoff)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-w.closing:
+// putBack has what could not be committed wait for the next try, with all that would
+// fail likewise. When the writer is closed that was the last.
+func (w *Writer) putBack(f *failed) {
+	if f.storeErr != nil {
+		w.putBackStores(f)
+	}
+	if f.outcomeErr != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		for _, s := range w.stores {
-			w.closeErr = s.cause
+		w.pressed = false // tasks need not wait for what fails
+		if w.closed {
+			w.closeErr = errors.Join(w.closeErr, fmt.Errorf("the last outcomes could not be recorded, and their events are delivered again: %w", f.outcomeErr))
+			return
 		}
-		if w.closeErr == nil && len(w.outcomes) > 0 {
-			w.closeErr = errors.New("the last outcomes could not be recorded; their events are delivered again")
-		}
-		return w.closeErr == nil
+		w.outcomes = append(f.outcomes, w.outcomes...)
+		w.outcomePause.longer()
 	}
 }
 
-// giveUp answers all that still waits with an error.
-func (w *Writer) giveUp(err error) {
+func (w *Writer) putBackStores(f *failed) {
+	w.mu.Lock()
+	stores := append(f.stores, take(&w.stores, len(w.stores))...)
+	w.mu.Unlock()
+	stores = slices.DeleteFunc(stores, func(s *Store) bool {
+		if s.asked || s.abandoned() {
+			return s.abandoned()
+		}
+		s.asked = true
+		if s.Duplicate = w.commits.Known(s); s.Duplicate {
+			s.done <- nil
+		}
+		return s.Duplicate
+	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range append(w.stores, w.parked...) {
+	if w.closed {
+		if len(stores) > 0 {
+			w.closeErr = errors.Join(w.closeErr, f.storeErr)
+		}
+		w.giveUp(stores, f.storeErr)
+		return
+	}
+	for _, s := range stores {
+		s.cause = f.storeErr
+	}
+	w.stores = append(stores, w.stores...)
+	w.storePause.longer()
+}
+
+// giveUp answers stores with an error.
+func (w *Writer) giveUp(stores []*Store, err error) {
+	for _, s := range stores {
 		s.done <- err
 	}
-	for _, t := range w.tasks {
-		t.done <- err
-	}
-	w.stores, w.parked, w.tasks, w.outcomes = nil, nil, nil, nil
 }
 
-func (w *Writer) isClosed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.closed
+// A pause is the time between two tries of what fails.
+type pause struct {
+	length time.Duration
+	until  time.Time
+}
+
+// longer begins a pause, twice as long as the one before.
+func (p *pause) longer() {
+	p.length = min(max(firstPause, 2*p.length), maxPause)
+	p.until = time.Now().Add(p.length)
+}
+
+// left returns how much is left of the pause.
+func (p *pause) left() time.Duration {
+	if p.length == 0 {
+		return 0
+	}
+	return max(0, time.Until(p.until))
 }

@@ -13,7 +13,7 @@ import (
 // Commit implements policy.Commits.
 func (q *Queue) Commit(b *policy.Batch) error {
 	start := time.Now()
-	if len(b.Stores) > 0 {
+	if b.NeedsRoom() {
 		if err := q.roomToStore(b); err != nil {
 			return err
 		}
@@ -36,9 +36,6 @@ func (q *Queue) Commit(b *policy.Batch) error {
 			q.releaseReserve()
 		}
 		return err
-	}
-	for _, name := range q.writer.Relieved() {
-		q.wakeUp(name)
 	}
 	if q.options.OnCommit != nil {
 		q.options.OnCommit(time.Since(start), len(b.Outcomes)+len(b.Stores)+min(1, len(t.published)))
@@ -67,6 +64,11 @@ func (t *tx) apply(b *policy.Batch) error {
 	}
 	for _, s := range b.Stores {
 		if err := t.store(s); err != nil {
+			return err
+		}
+	}
+	if b.Probe {
+		if err := t.exec(`UPDATE meta SET used_at = max(used_at, ?)`, t.age); err != nil {
 			return err
 		}
 	}
@@ -191,8 +193,14 @@ func (q *Queue) Lost(o *policy.Outcome, err error) {
 	q.foundUnreadable(seqOf(o.Delivery), fmt.Errorf("recording an attempt at event %s: %w", o.Delivery.EventID, err))
 }
 
+// Relieved implements policy.Commits.
+func (q *Queue) Relieved(upstream string) { q.wakeUp(upstream) }
+
 // Failed implements policy.Commits.
 func (q *Queue) Failed(err error) {
+	if err != nil {
+		q.writer.Failing()
+	}
 	if errors.Is(err, policy.ErrDamaged) {
 		q.repairSoon(err)
 	}

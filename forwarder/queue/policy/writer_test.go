@@ -1,0 +1,249 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// What comes while a commit is under way is committed together.
+func TestGroupCommit(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w, f := newWriter(t)
+		first := w.store(t.Context(), "first")
+		time.Sleep(f.took / 2)
+		var rest []<-chan error
+		for i := range 100 {
+			rest = append(rest, w.store(t.Context(), fmt.Sprint(i)))
+			w.Settle(outcomeOf(fmt.Sprint(i)))
+		}
+		must(t, <-first)
+		for _, done := range rest {
+			must(t, <-done)
+		}
+		if want := []string{"0 outcomes, 1 stores", "100 outcomes, 100 stores"}; !slices.Equal(f.batches, want) {
+			t.Errorf("batches %q, want %q", f.batches, want)
+		}
+	})
+}
+
+// A batch is bounded in its changes and its bytes.
+func TestBatchBounds(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w, f := newWriter(t)
+		storeAll := func(n, size int) (batches []string) {
+			f.batches = nil
+			first := w.store(t.Context(), "first")
+			time.Sleep(f.took / 2)
+			var wg sync.WaitGroup
+			for i := range n {
+				wg.Go(func() {
+					s := newStore(fmt.Sprint(size, "-", i))
+					s.Sealed = make([]byte, size)
+					if err := w.Store(t.Context(), s); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			must(t, <-first)
+			wg.Wait()
+			return f.batches[1:]
+		}
+		if got, want := storeAll(600, 1), []string{"0 outcomes, 256 stores", "0 outcomes, 256 stores", "0 outcomes, 88 stores"}; !slices.Equal(got, want) {
+			t.Errorf("batches %q, want %q", got, want)
+		}
+		if got, want := storeAll(7, 5<<20), []string{"0 outcomes, 3 stores", "0 outcomes, 3 stores", "0 outcomes, 1 stores"}; !slices.Equal(got, want) {
+			t.Errorf("batches of bytes %q, want %q", got, want)
+		}
+		if got, want := storeAll(2, 20<<20), []string{"0 outcomes, 1 stores", "0 outcomes, 1 stores"}; !slices.Equal(got, want) {
+			t.Errorf("batches of what is over the bound %q, want %q", got, want)
+		}
+	})
+}
+
+// Outcomes wait for others, but not long, not behind a store, and not where many wait.
+func TestCommitDelay(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w, f := newWriter(t)
+		recordedAfter := func(wait time.Duration, n int) {
+			t.Helper()
+			synctest.Wait()
+			if len(f.recorded) > 0 {
+				t.Fatalf("%d outcomes are recorded at once", len(f.recorded))
+			}
+			time.Sleep(wait)
+			synctest.Wait()
+			if len(f.recorded) != n {
+				t.Fatalf("%d outcomes are recorded after %v, want %d", len(f.recorded), wait, n)
+			}
+			f.recorded = nil
+		}
+		w.Settle(outcomeOf("a"))
+		time.Sleep(commitDelay / 2)
+		w.Settle(outcomeOf("b"))
+		recordedAfter(commitDelay/2+f.took, 2)
+
+		w.Settle(outcomeOf("a"))
+		stored := w.store(t.Context(), "s")
+		recordedAfter(f.took, 1)
+		must(t, <-stored)
+
+		for i := range maxBatchOutcomes {
+			w.Settle(outcomeOf(fmt.Sprint(i)))
+		}
+		recordedAfter(f.took, maxBatchOutcomes)
+
+		w.Settle(outcomeOf("a"))
+		flushed := make(chan error, 1)
+		go func() { flushed <- w.Flush(t.Context()) }()
+		recordedAfter(f.took, 1)
+		must(t, <-flushed)
+	})
+}
+
+// Flush returns behind all outcomes that were settled before, more than a batch of them.
+func TestFlush(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w, f := newWriter(t)
+		for i := range 3 * maxBatchOutcomes {
+			w.Settle(outcomeOf(fmt.Sprint(i)))
+		}
+		must(t, w.Flush(t.Context()))
+		if len(f.recorded) != 3*maxBatchOutcomes {
+			t.Errorf("%d outcomes are recorded", len(f.recorded))
+		}
+		must(t, w.Flush(t.Context())) // with nothing to record
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := w.Flush(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Flush with a context that has ended: %v", err)
+		}
+	})
+}
+
+// Tasks are made one by one, and their errors are their callers'.
+func TestDo(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w, f := newWriter(t)
+		running := 0
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				err := w.Do(t.Context(), func(any) error {
+					running++
+					defer func() { running-- }()
+					if running != 1 {
+						t.Error("two tasks at once")
+					}
+					if i%2 == 0 {
+						return queue.ErrNotFound
+					}
+					return nil
+				})
+				if want := i%2 == 0; errors.Is(err, queue.ErrNotFound) != want {
+					t.Errorf("Do: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if len(f.failed) > 0 {
+			t.Errorf("reported as failures of the storage: %v", f.failed)
+		}
+	})
+}
+
+// A store that finds no room waits until there is some, and holds up no other.
+func TestParkedStores(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w, f := newWriter(t)
+		f.full["big"] = true
+		big := w.store(t.Context(), "big")
+		late := w.store(within(t, time.Second), "big")
+		synctest.Wait()
+		must(t, <-w.store(t.Context(), "small"))
+		if err := <-late; !errors.Is(err, queue.ErrFull) {
+			t.Errorf("a store whose time is over: %v", err)
+		}
+		w.Unpark()
+		time.Sleep(time.Minute)
+		if n := len(f.tries); n > 10 {
+			t.Errorf("a store that finds no room was tried %d times", n)
+		}
+		f.set(func() { delete(f.full, "big") })
+		w.Unpark()
+		must(t, <-big)
+		if f.stored["big"] != 1 || len(f.failed) > 0 {
+			t.Errorf("stored %d times, failures %v", f.stored["big"], f.failed)
+		}
+	})
+}
+
+// Room that is made while a commit finds none is not missed.
+func TestUnparkDuringACommit(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w, f := newWriter(t)
+		f.full["big"] = true
+		f.during = func() { // it has found that there is no room
+			f.set(func() { delete(f.full, "big") })
+			w.Unpark()
+		}
+		must(t, <-w.store(within(t, time.Minute), "big"))
+	})
+}
+
+// So many outcomes wait that nothing may be claimed; those who wanted to are called when
+// that is over.
+func TestCrowded(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w, f := newWriter(t)
+		f.failWith(func(*Batch) error { return errDisk })
+		for i := range maxOutcomes {
+			if w.Crowded("ehr") {
+				t.Fatalf("crowded by %d outcomes", i)
+			}
+			w.Settle(outcomeOf(fmt.Sprint(i)))
+		}
+		time.Sleep(time.Minute)
+		if !w.Crowded("ehr") || !w.Crowded("ehr") || !w.Crowded("lab") || len(f.relieved) > 0 {
+			t.Errorf("it is not crowded, or over for %q", f.relieved)
+		}
+		f.failWith(nil)
+		time.Sleep(time.Minute)
+		slices.Sort(f.relieved)
+		if !slices.Equal(f.relieved, []string{"ehr", "lab"}) || w.Crowded("ehr") {
+			t.Errorf("over for %q", f.relieved)
+		}
+	})
+}
+
+// Outcomes that are lost make room for others as well.
+func TestCrowdedByDamage(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w, f := newWriter(t)
+		f.failWith(func(*Batch) error { return errDisk })
+		for i := range maxOutcomes {
+			w.Settle(outcomeOf(fmt.Sprint(i)))
+		}
+		time.Sleep(time.Minute)
+		if !w.Crowded("ehr") {
+			t.Fatal("it is not crowded")
+		}
+		f.failWith(func(b *Batch) error {
+			if len(b.Outcomes) > 0 {
+				return ErrDamaged
+			}
+			return nil
+		})
+		time.Sleep(time.Minute)
+		if len(f.lost) != maxOutcomes || !slices.Equal(f.relieved, []string{"ehr"}) {
+			t.Errorf("%d outcomes are lost, over for %q", len(f.lost), f.relieved)
+		}
+	})
+}
