@@ -39,6 +39,9 @@ func (q *Queue) checkpointIfDue(now time.Time) time.Duration {
 		q.noteMain()
 		q.changed = true
 	}
+	if q.usable() != nil {
+		return checkpointPause
+	}
 	q.refreshWAL()
 	if q.beside.Load() == running {
 		return checkpointPause
@@ -82,6 +85,9 @@ func (q *Queue) walLimit() int64 {
 // checkpoint makes a checkpoint. While a reader holds on to an older state it does what
 // it can.
 func (q *Queue) checkpoint(mode string) {
+	if q.usable() != nil {
+		return
+	}
 	err := q.checkFile()
 	if err == nil {
 		err = q.walHolds(1)

@@ -50,6 +50,9 @@ func (q *Queue) Housekeep() time.Duration {
 	if q.unfiled.until() == 0 || due(now, &s.note, noteEvery) {
 		q.step(func(*tx) (bool, error) { return false, nil })
 	}
+	if q.usable() != nil { // a step has found that the file is another
+		return watchEvery
+	}
 	if due(now, &s.vacuum, vacuumEvery) {
 		if more := q.vacuumSlice(); more {
 			s.vacuum = now.Add(vacuumPause)
