@@ -142,13 +142,14 @@ func (t *tx) writeNames(stored int) error {
 	if len(some) == 0 {
 		return nil
 	}
+	var rows [][]driver.Value
 	for _, x := range some {
-		if !slices.Contains(n.recent[x.hash], x.seq) {
-			continue // deleted meanwhile
+		if slices.Contains(n.recent[x.hash], x.seq) { // or it was deleted meanwhile
+			rows = append(rows, []driver.Value{x.hash, x.seq})
 		}
-		if err := t.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?)`, x.hash, x.seq); err != nil {
-			return err
-		}
+	}
+	if err := t.insertRows(`INSERT OR IGNORE INTO name (hash, seq)`, rows); err != nil {
+		return err
 	}
 	last := len(some) == len(n.batch)
 	if last {

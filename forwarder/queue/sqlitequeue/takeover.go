@@ -110,7 +110,7 @@ func (t *tx) putBack(r *record, sealed []byte) (stored bool, err error) {
 	if err := t.insertPayload(r, sealed); err != nil {
 		return false, err
 	}
-	if err := t.fileRecord(r); err != nil {
+	if err := t.fileRecords(r); err != nil {
 		return false, err
 	}
 	t.filed, t.lastSeq = filed, max(t.lastSeq, r.seq)

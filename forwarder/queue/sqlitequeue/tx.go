@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -56,6 +58,26 @@ func (t *tx) exec(text string, args ...driver.Value) error {
 	return t.c.exec(text, args...)
 }
 
+// manyRows is how many rows one statement inserts at most.
+const manyRows = 16
+
+// insertRows inserts rows with as few statements as that takes: 16 rows in one cost
+// a third of what they cost in 16.
+func (t *tx) insertRows(into string, rows [][]driver.Value) error {
+	for n := manyRows; len(rows) > 0; {
+		for n > len(rows) {
+			n /= 2
+		}
+		row := `, (` + strings.Repeat(`?, `, len(rows[0])-1) + `?)`
+		text := into + ` VALUES ` + strings.Repeat(row, n)[2:]
+		if err := t.exec(text, slices.Concat(rows[:n]...)...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
 // upstream returns the number of an upstream.
 func (t *tx) upstream(name string) (int64, error) {
 	if id, ok := t.q.upstreams.id(name); ok {
@@ -78,9 +100,11 @@ func (t *tx) upstream(name string) (int64, error) {
 
 // What to insert, behind INSERT or INSERT OR IGNORE.
 const (
-	intoEvent    = ` INTO event (seq, id, provider, type, subject, received_at, state, reason, ended_at, size, key, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	intoPayload  = ` INTO payload (` + payloadColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	intoDelivery = ` INTO delivery (state, due, attempts, used, history, checksum, seq, upstream) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+	rowOfEvent    = ` INTO event (seq, id, provider, type, subject, received_at, state, reason, ended_at, size, key, checksum)`
+	rowOfDelivery = ` INTO delivery (state, due, attempts, used, history, checksum, seq, upstream)`
+	intoEvent     = rowOfEvent + ` VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	intoPayload   = ` INTO payload (` + payloadColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	intoDelivery  = rowOfDelivery + ` VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
 // insert stores a new event and its payload.
@@ -157,12 +181,21 @@ func (t *tx) updateEvent(before, after *record) error {
 
 // putDelivery executes an INSERT or an UPDATE of a delivery's row.
 func (t *tx) putDelivery(text string, seq int64, d *policy.Delivery) error {
-	upstream, err := t.upstream(d.Upstream)
+	row, err := t.deliveryRow(seq, d)
 	if err != nil {
 		return err
 	}
+	return t.exec(text, row...)
+}
+
+// deliveryRow returns the columns of rowOfDelivery.
+func (t *tx) deliveryRow(seq int64, d *policy.Delivery) ([]driver.Value, error) {
+	upstream, err := t.upstream(d.Upstream)
+	if err != nil {
+		return nil, err
+	}
 	state, history := deliveryState(d), policy.AppendHistory([]byte{}, d.History)
-	return t.exec(text, state, d.Due, int64(d.Attempts), int64(d.Used), history, deliveryChecksum(seq, upstream, state, d, history), seq, upstream)
+	return []driver.Value{state, d.Due, int64(d.Attempts), int64(d.Used), history, deliveryChecksum(seq, upstream, state, d, history), seq, upstream}, nil
 }
 
 func (t *tx) deleteDelivery(seq int64, name string) error {

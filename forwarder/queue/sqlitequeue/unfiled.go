@@ -139,15 +139,17 @@ func (t *tx) file(n int) error {
 	if n == 0 {
 		return nil
 	}
+	var records []*record
 	for _, r := range t.q.unfiled.all()[:n] {
 		if changed, ok := t.touched[r.seq]; ok {
 			r = changed
 		}
-		if r != nil {
-			if err := t.fileRecord(r); err != nil {
-				return err
-			}
+		if r != nil { // or it was deleted meanwhile
+			records = append(records, r)
 		}
+	}
+	if err := t.fileRecords(records...); err != nil {
+		return err
 	}
 	through := t.filed
 	t.publish(func() {
@@ -157,29 +159,38 @@ func (t *tx) file(n int) error {
 	return nil
 }
 
-func (t *tx) fileRecord(r *record) error {
-	t.filed = r.seq
-	state := stateOf(&r.Event)
-	err := t.exec(`INSERT`+intoEvent, r.seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, r.Size, keyNumber(r.Key), eventChecksum(r, state))
-	if err == nil && r.Size == 0 {
-		err = t.deletePayload(r.seq)
-	}
-	for i := range r.Deliveries {
-		if err == nil {
-			err = t.putDelivery(`INSERT`+intoDelivery, r.seq, &r.Deliveries[i])
+// fileRecords writes the rows of events whose payloads are stored.
+func (t *tx) fileRecords(records ...*record) error {
+	var events, deliveries [][]driver.Value
+	for _, r := range records {
+		t.filed = r.seq
+		state := stateOf(&r.Event)
+		events = append(events, []driver.Value{
+			r.seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, r.Size, keyNumber(r.Key), eventChecksum(r, state),
+		})
+		for i := range r.Deliveries {
+			d := &r.Deliveries[i]
+			row, err := t.deliveryRow(r.seq, d)
+			if err != nil {
+				return err
+			}
+			deliveries = append(deliveries, row)
+			if d.State == queue.Pending && !d.First() {
+				name := d.Upstream
+				t.publish(func() { t.q.wakeUp(name) }) // Claim could not return when this retry is due
+			}
 		}
+		if r.Size == 0 {
+			if err := t.deletePayload(r.seq); err != nil {
+				return err
+			}
+		}
+		t.filedCounts.Add(&r.Event, 1)
 	}
-	if err != nil {
+	if err := t.insertRows(`INSERT`+rowOfEvent, events); err != nil {
 		return err
 	}
-	t.filedCounts.Add(&r.Event, 1)
-	for i := range r.Deliveries {
-		if d := &r.Deliveries[i]; d.State == queue.Pending && !d.First() {
-			name := d.Upstream
-			t.publish(func() { t.q.wakeUp(name) }) // Claim could not return when this retry is due
-		}
-	}
-	return nil
+	return t.insertRows(`INSERT`+rowOfDelivery, deliveries)
 }
 
 const payloadColumns = `seq, id, provider, type, subject, received_at, state, reason, ended_at, upstreams, checksum, sealed`
