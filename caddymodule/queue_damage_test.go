@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -50,6 +51,39 @@ func TestDamageIsReported(t *testing.T) {
 	}
 	id := accepted(t, a.site, "after it")
 	eventually(t, "an event that comes later", func() bool { return a.ehr.gotEvent(id) })
+}
+
+// A file that is replaced or truncated under the running gateway is named by the
+// log and by the probe, and accepting resumes once the file is back.
+func TestReadyNamesTheFile(t *testing.T) {
+	shorten(t, &storeTimeout, 2*time.Second)
+	a := &adminSite{site: newSite(t), admin: "127.0.0.1:" + freePort(t), ehr: newBackend(t)}
+	path := filepath.Join(a.dir, "queue.db")
+	a.run(upstreams("ehr", a.ehr.URL), soapnoteTo("ehr"))
+	accepted(t, a.site, "before")
+	captured.reset()
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the probe to name the file", func() bool {
+		r := a.ask(http.MethodGet, "/scribegate/health/ready", "")
+		return r.status == http.StatusServiceUnavailable && strings.Contains(r.body, path)
+	})
+	if r := do(t, a.soapnote("/soapnote", note("meanwhile"))); r.status != http.StatusServiceUnavailable {
+		t.Errorf("an event while the file is away: %d %s", r.status, r.body)
+	}
+	if lines := captured.with(t, "the queue cannot be written"); len(lines) == 0 || !strings.Contains(lines[0]["error"].(string), path) {
+		t.Errorf("lines %v, want one that names %s", lines, path)
+	}
+
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the probe to succeed", func() bool {
+		return a.ask(http.MethodGet, "/scribegate/health/ready", "").status == http.StatusOK
+	})
+	id := accepted(t, a.site, "after")
+	eventually(t, "its delivery", func() bool { return a.ehr.gotEvent(id) })
 }
 
 // flipByte changes the byte in the middle of a file.
