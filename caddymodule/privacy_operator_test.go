@@ -84,7 +84,7 @@ func (s *privateSite) typed(seen evidence) {
 		s.t.Fatal(err)
 	}
 	for _, file := range files {
-		seen[filepath.Base(file)+", while the gateway runs"] = []byte(fileText(s.t, file))
+		seen.add("the queue.db, while the gateway runs", fileText(s.t, file))
 	}
 	if !slices.Contains(files, path+"-wal") {
 		s.t.Errorf("the queue's files are %q, want one that ends with -wal among them", files)

@@ -209,17 +209,17 @@ func (s *privateSite) complete(seen evidence) {
 		"the events":     {eventDeadLetter, eventUpstreamPaused, eventUpstreamResumed, eventRejected, soapnoteID(s.patient(1))},
 		"the spans":      {"site", "inner", "scribegate.receive", "scribegate.deliver", "net/http: abort Handler", "signature_mismatch", "connect_error", soapnoteID(s.patient(1))},
 
-		"standard output":                   {"an upstream sent more than its answer"},
-		"the site's metrics":                {"scribegate_delivery_attempts_total", "scribegate_requests_rejected_total"},
-		"the admin API at /config/":         {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
-		"autosave.json":                     {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
-		"sqlite.db":                         {soapnoteID(s.patient(1))},
-		"sqlite.db, while the gateway runs": {soapnoteID(s.patient(1))},
-		"the command send":                  {"200 OK", "400 Bad Request", "401 Unauthorized", "500 Internal", "connection refused"},
-		"the command verify":                {"signature_mismatch", "signature_malformed", "auth_mismatch", "hint"},
-		"the command export":                {soapnoteID(s.patient(1)), "payloads are not handed out"},
-		"the command show":                  {"payload kept", "payloads are not handed out"},
-		"the command export of a file":      {soapnoteID(s.patient(1))},
+		"standard output":                      {"an upstream sent more than its answer"},
+		"the site's metrics":                   {"scribegate_delivery_attempts_total", "scribegate_requests_rejected_total"},
+		"the admin API at /config/":            {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
+		"autosave.json":                        {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
+		"sqlite.db":                            {soapnoteID(s.patient(1))},
+		"the queue.db, while the gateway runs": {soapnoteID(s.patient(1))},
+		"the command send":                     {"200 OK", "400 Bad Request", "401 Unauthorized", "500 Internal", "connection refused"},
+		"the command verify":                   {"signature_mismatch", "signature_malformed", "auth_mismatch", "hint"},
+		"the command export":                   {soapnoteID(s.patient(1)), "payloads are not handed out"},
+		"the command show":                     {"payload kept", "payloads are not handed out"},
+		"the command export of a file":         {soapnoteID(s.patient(1))},
 	})
 }
 
