@@ -101,6 +101,9 @@ func fillForGood(ctx context.Context, e *env, c *cramped) (result, error) {
 	if err := c.send(ctx, steady); err != nil {
 		return result{}, err
 	}
+	if err := eventually(ctx, "events to wait", func() (bool, error) { return c.book.events() >= 800, c.alive() }); err != nil {
+		return result{}, err
+	}
 	waiting := 0
 	for range times {
 		ehr.leave()

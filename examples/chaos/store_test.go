@@ -169,6 +169,9 @@ func TestOnlyStore(t *testing.T) {
 func TestTamperings(t *testing.T) {
 	t.Parallel()
 	for _, how := range tamperings {
+		if how.undo == nil {
+			continue
+		}
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
 			r, db := newStore(t, 20)
@@ -180,7 +183,7 @@ func TestTamperings(t *testing.T) {
 				t.Fatal(err)
 			}
 			tampered := &tampered{rig: r, other: []byte("SQLite format 3"), saved: s}
-			if err := how.do(tampered); err != nil {
+			if err := how.do(t.Context(), tampered); err != nil {
 				t.Fatal(err)
 			}
 			if now, err := r.snapshot(); err == nil && string(now.main) == string(s.main) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -23,18 +24,20 @@ const detectLimit = 6 * time.Second
 // A tampering is what is done to the queue's file, and how it is put back.
 type tampering struct {
 	name string
-	do   func(t *tampered) error
-	undo func(t *tampered) error
+	do   func(ctx context.Context, t *tampered) error
+	undo func(t *tampered) error // nil where the gateway goes on with what is there
 }
 
 // tamperings are all there are. The WAL beside the file stays as it is.
 var tamperings = []tampering{
 	{"emptied", truncate(0), (*tampered).rewrite},
 	{"cut in half", truncate(2), (*tampered).rewrite},
-	{"removed, and moved back", (*tampered).moveAway, (*tampered).moveBack},
-	{"removed, and a copy put there", (*tampered).remove, (*tampered).putCopy},
-	{"replaced by another database", (*tampered).putOther, (*tampered).putCopy},
-	{"replaced by text", (*tampered).putText, (*tampered).putCopy},
+	{"removed, and moved back", moveAway, (*tampered).moveBack},
+	{"removed, and a copy put there", remove, (*tampered).putCopy},
+	{"replaced by another program's database", putDatabase, (*tampered).putCopy},
+	{"replaced by text", putText, (*tampered).putCopy},
+	{"replaced by a backup of it", putBackup, nil},
+	{"replaced by another gateway's", putOther, nil},
 }
 
 // A tampered gateway has events that wait for a retry in an hour: what is in its
@@ -112,14 +115,27 @@ func (e *env) tamper(ctx context.Context, how tampering, other []byte) (row resu
 	}
 	row, err = r.settle(ctx, t.book, patience)
 	row.times, row.recovery = 2*times, t.resumed
-	row.note = fmt.Sprintf("`health ready` says so after at most %.1f s; SIGTERM ends it meanwhile; %s", t.detected.Seconds(), t.book.others())
+	row.note = t.note(how)
 	return row, errors.Join(failure, err, t.book.only("200", duplicate, "503", cut, refused))
+}
+
+func (t *tampered) note(how tampering) string {
+	if how.undo == nil {
+		return "goes on with it; what waited in the file before is in it, too; " + t.book.others()
+	}
+	return fmt.Sprintf("`health ready` says so after at most %.1f s; SIGTERM ends it meanwhile; %s", t.detected.Seconds(), t.book.others())
 }
 
 // rounds tampers with the file and puts it back, under the running gateway and
 // beyond its end by turns.
 func (t *tampered) rounds(ctx context.Context, how tampering, times int) error {
 	for range times {
+		if how.undo == nil {
+			if err := t.replaced(ctx, how); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := t.broken(ctx, how); err != nil {
 			return err
 		}
@@ -146,17 +162,45 @@ func (t *tampered) rounds(ctx context.Context, how tampering, times int) error {
 	return nil
 }
 
+// replaced has another store take the place of the file under load, with which the
+// gateway goes on. Nothing that waited in the file before may be missing, even if the
+// gateway is stopped soon.
+func (t *tampered) replaced(ctx context.Context, how tampering) error {
+	l := t.senders().start(ctx, t.book)
+	err := how.do(ctx, t)
+	l.stop()
+	if err != nil {
+		return err
+	}
+	if err := t.resume(ctx, time.Now()); err != nil {
+		return fmt.Errorf("with another store in the file's place: %w", err)
+	}
+	if err := t.stop(); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := t.start(ctx, t.text); err != nil {
+		return err
+	}
+	return t.resume(ctx, began)
+}
+
+// senders send events, each until it is acknowledged.
+func (t *tampered) senders() fleet {
+	f := t.fleet()
+	f.again, f.rate, f.senders = true, 100, 4
+	return f
+}
+
 // broken tampers with the file, and waits until `health ready` says so. From then on
 // events are refused.
 func (t *tampered) broken(ctx context.Context, how tampering) (err error) {
 	if t.saved, err = t.quietSnapshot(ctx); err != nil {
 		return err
 	}
-	f := t.fleet()
-	f.again, f.rate, f.senders = true, 100, 4
-	l := f.start(ctx, t.book)
+	l := t.senders().start(ctx, t.book)
 	defer l.stop()
-	if err := how.do(t); err != nil {
+	if err := how.do(ctx, t); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -207,14 +251,43 @@ func (t *tampered) resume(ctx context.Context, began time.Time) error {
 }
 
 // truncate leaves the first of so many parts of the file; 0 leaves nothing.
-func truncate(parts int64) func(*tampered) error {
-	return func(t *tampered) error {
+func truncate(parts int64) func(context.Context, *tampered) error {
+	return func(_ context.Context, t *tampered) error {
 		size := int64(0)
 		if parts > 0 {
 			size = int64(len(t.saved.main)) / parts
 		}
 		return os.Truncate(t.queueFile(), size)
 	}
+}
+
+func moveAway(_ context.Context, t *tampered) error { return os.Rename(t.queueFile(), t.away()) }
+
+func remove(_ context.Context, t *tampered) error { return os.Remove(t.queueFile()) }
+
+func putText(_ context.Context, t *tampered) error { return t.put([]byte("this is not a database\n")) }
+
+func putOther(_ context.Context, t *tampered) error { return t.put(t.other) }
+
+// putDatabase has a database take the file's place that is not a gateway's.
+func putDatabase(ctx context.Context, t *tampered) error {
+	db, err := sql.Open("sqlite", t.away())
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "CREATE TABLE event(seq INTEGER PRIMARY KEY); CREATE TABLE meta(id INTEGER PRIMARY KEY)")
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	return t.moveBack()
+}
+
+// putBackup has a backup that is taken now take the file's place.
+func putBackup(ctx context.Context, t *tampered) error {
+	if _, err := t.command(ctx, "backup", t.away()); err != nil {
+		return err
+	}
+	return t.moveBack()
 }
 
 // rewrite writes into the file what was in it.
@@ -229,17 +302,9 @@ func (t *tampered) rewrite() error {
 
 func (t *tampered) away() string { return filepath.Join(t.dir, "away") }
 
-func (t *tampered) moveAway() error { return os.Rename(t.queueFile(), t.away()) }
-
 func (t *tampered) moveBack() error { return os.Rename(t.away(), t.queueFile()) }
 
-func (t *tampered) remove() error { return os.Remove(t.queueFile()) }
-
 func (t *tampered) putCopy() error { return t.put(t.saved.main) }
-
-func (t *tampered) putOther() error { return t.put(t.other) }
-
-func (t *tampered) putText() error { return t.put([]byte("this is not a database\n")) }
 
 // put has another file take the place of the queue's.
 func (t *tampered) put(b []byte) error {
