@@ -123,17 +123,24 @@ func (e *Event) Settle(o *queue.Outcome, now int64, keep time.Duration) bool {
 	return true
 }
 
-// Replay makes the deliveries to the upstreams that are selected due at once, and
-// returns how many. Where the event is set aside it becomes an ordinary one first,
-// with a delivery to each of those in route.
+// Replay makes the deliveries that are selected due at once, and returns how many. An
+// unrouted or unconfirmed event becomes an ordinary one instead, with a delivery to each
+// of the upstreams in route, if there is one. Any other that is set aside stays as it is.
 func (e *Event) Replay(route []string, selected func(*Delivery) bool) (n int) {
-	if e.SetAside != "" {
+	switch e.SetAside {
+	case "":
+	case queue.Unrouted, queue.Unconfirmed:
+		if len(route) == 0 {
+			return 0
+		}
 		e.SetAside, e.Reason = "", ""
 		for _, name := range route {
 			e.Deliveries = append(e.Deliveries, Delivery{Upstream: name, State: queue.Pending})
 		}
 		e.EndedAt = 0
 		return len(route)
+	default:
+		return 0
 	}
 	for i := range e.Deliveries {
 		if d := &e.Deliveries[i]; selected(d) {
