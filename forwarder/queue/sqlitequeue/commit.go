@@ -2,8 +2,11 @@ package sqlitequeue
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -62,10 +65,17 @@ func (t *tx) apply(b *policy.Batch) error {
 			return err
 		}
 	}
+	known, err := t.lookUp(b.Stores)
+	if err != nil {
+		return err
+	}
 	for _, s := range b.Stores {
-		if err := t.store(s); err != nil {
+		if err := t.store(s, known); err != nil {
 			return err
 		}
+	}
+	if err := t.insertRows(`INSERT`+rowOfPayload, t.payloads); err != nil {
+		return err
 	}
 	if b.Probe {
 		if err := t.exec(`UPDATE meta SET used_at = max(used_at, ?)`, t.age); err != nil {
@@ -78,15 +88,37 @@ func (t *tx) apply(b *policy.Batch) error {
 	return t.writeNames(len(t.ids))
 }
 
+// lookUp returns the seqs in table name of the ids of several stores, by their hashes.
+func (t *tx) lookUp(stores []*policy.Store) (map[int64][]int64, error) {
+	known := make(map[int64][]int64)
+	for some := range slices.Chunk(stores, manyRows) {
+		args := make([]driver.Value, manyRows)
+		for i := range args {
+			args[i] = nameHash(anID, some[min(i, len(some)-1)].Event.ID) // the last one fills it up
+		}
+		err := t.c.query(context.Background(), `SELECT hash, seq FROM name WHERE hash IN (`+strings.Repeat(`?, `, manyRows-1)+`?)`, func(row []driver.Value) error {
+			s := scanner{row: row}
+			hash := s.int()
+			known[hash] = append(known[hash], s.int())
+			return nil
+		}, args...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
 // store stores an event, unless it is a duplicate or there is no room.
-func (t *tx) store(s *policy.Store) error {
+func (t *tx) store(s *policy.Store, named map[int64][]int64) error {
 	s.Duplicate, s.Full = false, false
 	e := s.Event
 	if _, added := t.ids[e.ID]; added {
 		s.Duplicate = true
 		return nil
 	}
-	known, err := t.q.findID(context.Background(), t.c, e.ID)
+	hash := nameHash(anID, e.ID)
+	known, err := t.q.withID(context.Background(), t.c, e.ID, append(t.q.names.find(hash), named[hash]...))
 	if err != nil {
 		return err
 	}
@@ -103,11 +135,10 @@ func (t *tx) store(s *policy.Store) error {
 			return err
 		}
 	}
-	sealed := s.Sealed
 	if ring := t.q.ring.Load(); e.Size > 0 && e.Key != ring.Sealer() {
 		// Another key seals since this was sealed, and the older one may be taken
 		// away as soon as nothing in the store needs it.
-		if sealed, err = sealEvent(ring, s.Item.Event); err != nil {
+		if s.Sealed, err = sealEvent(ring, s.Item.Event); err != nil {
 			return err
 		}
 		e.Key = ring.Sealer()
@@ -115,7 +146,7 @@ func (t *tx) store(s *policy.Store) error {
 	if e.EndedAt > 0 {
 		e.EndedAt = max(1, t.now)
 	}
-	if err := t.insert(e, sealed); err != nil {
+	if err := t.insert(e, s.Sealed); err != nil {
 		return err
 	}
 	seq := t.lastSeq

@@ -188,6 +188,11 @@ func (q *Queue) findID(ctx context.Context, c *conn, id string) (*record, error)
 	if err != nil {
 		return nil, err
 	}
+	return q.withID(ctx, c, id, seqs)
+}
+
+// withID returns the one of several events that has the id, or nil.
+func (q *Queue) withID(ctx context.Context, c *conn, id string, seqs []int64) (*record, error) {
 	for _, seq := range seqs {
 		r, err := q.load(ctx, c, seq)
 		if errors.Is(err, policy.ErrDamaged) {

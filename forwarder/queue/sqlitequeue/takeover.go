@@ -107,7 +107,11 @@ func (t *tx) putBack(r *record, sealed []byte) (stored bool, err error) {
 		}
 	}
 	filed := max(t.filed, r.seq)
-	if err := t.insertPayload(r, sealed); err != nil {
+	row, err := payloadRow(r, sealed)
+	if err == nil {
+		err = t.exec(`INSERT`+intoPayload, row...)
+	}
+	if err != nil {
 		return false, err
 	}
 	if err := t.fileRecords(r); err != nil {

@@ -28,6 +28,7 @@ type tx struct {
 	filed       int64             // all events up to this one are filed
 	written     bool              // whether there is anything to be made durable
 	upstreams   map[string]int64  // that the transaction has added
+	payloads    [][]driver.Value  // rows of payload that are to be written
 	ids         map[string]int64  // of the events that it has stored, with their seqs
 	touched     map[int64]*record // the events that it has changed, as they are now; nil where deleted
 	freed       bool              // whether a payload was deleted
@@ -103,17 +104,20 @@ const (
 	rowOfEvent    = ` INTO event (seq, id, provider, type, subject, received_at, state, reason, ended_at, size, key, checksum)`
 	rowOfDelivery = ` INTO delivery (state, due, attempts, used, history, checksum, seq, upstream)`
 	intoEvent     = rowOfEvent + ` VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	intoPayload   = ` INTO payload (` + payloadColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	rowOfPayload  = ` INTO payload (` + payloadColumns + `)`
+	intoPayload   = rowOfPayload + ` VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	intoDelivery  = rowOfDelivery + ` VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// insert stores a new event and its payload.
+// insert stores a new event and its payload, whose row is written with those of others.
 func (t *tx) insert(e *policy.Event, sealed []byte) error {
 	r := &record{seq: max(t.lastSeq+1, e.ReceivedAt/1000), Event: *e}
 	t.lastSeq = r.seq
-	if err := t.insertPayload(r, sealed); err != nil {
+	row, err := payloadRow(r, sealed)
+	if err != nil {
 		return err
 	}
+	t.payloads = append(t.payloads, row)
 	t.addNames(r)
 	t.ids[e.ID] = r.seq
 	t.counts.Add(e, 1)

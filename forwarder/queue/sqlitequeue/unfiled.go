@@ -195,22 +195,24 @@ func (t *tx) fileRecords(records ...*record) error {
 
 const payloadColumns = `seq, id, provider, type, subject, received_at, state, reason, ended_at, upstreams, checksum, sealed`
 
-// insertPayload writes an event as it is stored.
-func (t *tx) insertPayload(r *record, sealed []byte) error {
+// payloadRow returns the columns of rowOfPayload of an event as it is stored.
+func payloadRow(r *record, sealed []byte) ([]driver.Value, error) {
 	names := make([]string, len(r.Deliveries))
 	for i := range r.Deliveries {
 		names[i] = r.Deliveries[i].Upstream
 	}
 	upstreams, err := json.Marshal(names)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if sealed == nil {
 		sealed = []byte{}
 	}
 	state := stateOf(&r.Event)
-	return t.exec(`INSERT`+intoPayload, r.seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, string(upstreams),
-		payloadChecksum(r, state, upstreams), sealed)
+	return []driver.Value{
+		r.seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, string(upstreams),
+		payloadChecksum(r, state, upstreams), sealed,
+	}, nil
 }
 
 // payloadChecksum is the checksum of the other columns of a payload's row but sealed. It
