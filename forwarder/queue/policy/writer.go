@@ -242,6 +242,9 @@ func (w *Writer) Failing() {
 	w.failing = true
 }
 
+// Wake has Housekeep called soon.
+func (w *Writer) Wake() { w.signal() }
+
 func (w *Writer) signal() {
 	select {
 	case w.wake <- struct{}{}:

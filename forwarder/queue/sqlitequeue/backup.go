@@ -68,7 +68,8 @@ func rename(path string) error {
 	if err != nil {
 		return err
 	}
-	err = c.exec(`UPDATE meta SET store = ?, clean = 1`, newIdentity())
+	id := identity{store: newIdentity()}
+	err = c.exec(`UPDATE meta SET store = ?, writes = 0, checksum = ?, clean = 1`, []byte(id.store), id.checksum())
 	if err == nil {
 		err = c.run(`PRAGMA journal_mode=WAL`)
 	}

@@ -122,6 +122,7 @@ func (c *claim) read(k *conn, seq int64) (queue.Delivery, bool) {
 	if err != nil {
 		if errors.Is(err, policy.ErrDamaged) {
 			c.lease.leased[seq] = true
+			c.q.repairIfDamaged(err)
 			c.q.foundUnreadable(seq, fmt.Errorf("claiming a delivery for %s: %w", c.lease.upstream, err))
 		}
 		return queue.Delivery{}, false

@@ -232,9 +232,7 @@ func (q *Queue) Failed(err error) {
 	if err != nil {
 		q.writer.Failing()
 	}
-	if errors.Is(err, policy.ErrDamaged) {
-		q.repairSoon(err)
-	}
+	q.repairIfDamaged(err)
 	if q.options.OnFailure != nil {
 		q.options.OnFailure(err)
 	}
@@ -242,5 +240,7 @@ func (q *Queue) Failed(err error) {
 
 // do makes a change in a transaction of its own.
 func (q *Queue) do(ctx context.Context, change func(t *tx) error) error {
-	return q.writer.Do(ctx, func(t any) error { return change(t.(*tx)) })
+	err := q.writer.Do(ctx, func(t any) error { return change(t.(*tx)) })
+	q.repairIfDamaged(err)
+	return err
 }

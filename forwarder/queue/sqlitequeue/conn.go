@@ -131,7 +131,8 @@ func (k *conn) query(ctx context.Context, text string, each func(row []driver.Va
 			return classify(rows.Close())
 		}
 		if err != nil {
-			return errors.Join(err, classify(rows.Close()))
+			_ = rows.Close() // returns the same error again
+			return err
 		}
 	}
 }
@@ -159,15 +160,19 @@ func (k *conn) close() error {
 	return errors.Join(append(errs, k.c.Close())...)
 }
 
-// classify marks the errors of damaged storage with policy.ErrDamaged.
+// errStructure says that not a row is damaged, but what holds rows. It is a
+// policy.ErrDamaged.
+var errStructure = fmt.Errorf("%w in its structure", policy.ErrDamaged)
+
+// classify marks the errors of damaged storage with errStructure.
 func classify(err error) error {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch e.Code() & 0xff {
 		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH:
-			return fmt.Errorf("%w: %w", policy.ErrDamaged, err)
+			return fmt.Errorf("%w: %w", errStructure, err)
 		case sqlite3.SQLITE_IOERR:
 			if e.Code() == sqlite3.SQLITE_IOERR_SHORT_READ || e.Code() == sqlite3.SQLITE_IOERR_CORRUPTFS || e.Code() == sqlite3.SQLITE_IOERR_DATA {
-				return fmt.Errorf("%w: %w", policy.ErrDamaged, err)
+				return fmt.Errorf("%w: %w", errStructure, err)
 			}
 		}
 	}

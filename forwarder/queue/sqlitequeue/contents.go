@@ -21,11 +21,13 @@ type contents struct {
 	rows  *conn // has the tables event, payload and delivery
 	names *upstreams
 	ring  *seal.Ring // opens payloads; nil: none is opened
-	gaps  int        // pages of table event that cannot be read
 
-	filed  int64 // all events up to this one have a row in table event
-	copied bool  // rows is a database of its own, with page numbers as payloads
-	lost   int   // events of which only deliveries are left
+	filed      int64 // all events up to this one have a row in table event
+	sealedOnly bool  // payloads are opened only where the record is damaged
+	copied     bool  // rows is a database of its own, with page numbers as payloads
+	gaps       int   // pages of table event that cannot be read
+	lost       int   // events that wait, of which too little is left
+	traces     int   // events that have ended, of which too little is left
 }
 
 // A salvaged is an event with what is left of it.
@@ -35,13 +37,14 @@ type salvaged struct {
 	unknown bool // of the record, its state could not
 	sealed  []byte
 	lost    bool         // the payload is kept, and cannot be read
-	locked  bool         // the payload cannot be opened
+	locked  bool         // no key opens the payload
+	keyless bool         // and nothing else says what the event was
 	event   *event.Event // the payload, opened
 }
 
 // readContents finds the events in an image.
-func readContents(ctx context.Context, m *image) (*contents, error) {
-	if err := m.identify(); err != nil {
+func readContents(ctx context.Context, path string, m *image) (*contents, error) {
+	if err := m.identify(path); err != nil {
 		return nil, err
 	}
 	c := &contents{image: m, rows: m.conn}
@@ -50,16 +53,16 @@ func readContents(ctx context.Context, m *image) (*contents, error) {
 		err = nil
 	}
 	if err == nil {
-		c.filed, err = m.conn.number(`SELECT filed FROM meta`)
-	}
-	if errors.Is(err, policy.ErrDamaged) {
-		c.filed, err = math.MaxInt64, nil
+		c.filed, err = filedIn(m.conn)
 	}
 	if err == nil {
 		err = surveyTables(ctx, m.conn)
 	}
-	if errors.Is(err, policy.ErrDamaged) {
+	if errors.Is(err, policy.ErrDamaged) || err == nil && m.walDamaged() {
 		err = c.salvage(ctx)
+	}
+	if err == nil {
+		err = c.countLost(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.close())
@@ -72,6 +75,21 @@ func (c *contents) close() error {
 		return c.rows.close()
 	}
 	return nil
+}
+
+// filedIn returns the seq up to which all events have a row in table event.
+func filedIn(k *conn) (filed int64, err error) {
+	m, err := readMeta(k)
+	if err == nil && m.counts != nil {
+		return m.filed, nil
+	}
+	if err == nil || errors.Is(err, policy.ErrDamaged) {
+		filed, err = k.number(`SELECT max(seq) FROM event`)
+	}
+	if errors.Is(err, policy.ErrDamaged) {
+		return math.MaxInt64, nil
+	}
+	return filed, err
 }
 
 // surveyTables reads the trees of the tables that hold events, without the rows.
@@ -94,6 +112,29 @@ func surveyTables(ctx context.Context, k *conn) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// countLost counts the events of which nothing but deliveries is left.
+func (c *contents) countLost(ctx context.Context) error {
+	err := c.rows.query(ctx, `
+		SELECT pending FROM (SELECT seq, max(state < 2) AS pending FROM delivery NOT INDEXED GROUP BY seq) d
+		WHERE NOT EXISTS (SELECT 1 FROM event WHERE seq = d.seq) AND NOT EXISTS (SELECT 1 FROM payload WHERE seq = d.seq)`, func(row []driver.Value) error {
+		s := scanner{row: row}
+		c.isLost(s.int() == 1)
+		return nil
+	})
+	if errors.Is(err, policy.ErrDamaged) {
+		return nil // each event is read by itself, too
+	}
+	return err
+}
+
+func (c *contents) isLost(pending bool) {
+	if pending {
+		c.lost++
+	} else {
+		c.traces++
+	}
 }
 
 // sealers returns the fingerprints of the keys that sealed the payloads of the events
@@ -122,9 +163,9 @@ func (c *contents) sealers() (all []seal.Fingerprint, err error) {
 	return all, err
 }
 
-// each calls found with each event, newest first.
-func (c *contents) each(ctx context.Context, payloads bool, found func(*salvaged) error) error {
-	return c.rows.query(ctx, `SELECT seq FROM event UNION SELECT seq FROM payload ORDER BY seq DESC`, func(row []driver.Value) error {
+// each calls found with each event, in the order of SQL.
+func (c *contents) each(ctx context.Context, order string, payloads bool, found func(*salvaged) error) error {
+	return c.rows.query(ctx, `SELECT seq FROM event UNION SELECT seq FROM payload ORDER BY seq `+order, func(row []driver.Value) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -153,24 +194,22 @@ func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 		return nil, err
 	}
 	known := state >= 0
-	if payloads && (!known || e.Size > 0) || !known {
+	if payloads && e.Size > 0 || !known {
 		if err := c.readPayload(e, known); err != nil {
 			return nil, err
 		}
 	}
-	if !known {
-		if e.ID == "" {
-			c.gaps++
-			return nil, nil
-		}
-		e.damaged = e.damaged || seq <= c.filed
-	}
-	if !known && seq > c.filed {
+	if !known && seq > c.filed && e.ID != "" {
 		return e, nil // as it was stored: nothing else was written of it
 	}
+	stored := e.Deliveries
 	e.Deliveries = nil
 	if err := c.readDeliveries(e); err != nil {
 		return nil, err
+	}
+	if !known && e.ID == "" {
+		c.isLost(e.Pending())
+		return nil, nil
 	}
 	if known && !e.damaged && !c.copied && stateOf(&e.Event) == state {
 		return e, nil
@@ -178,39 +217,50 @@ func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 	if err := c.findDeliveries(e); err != nil {
 		return nil, err
 	}
-	if e.unknown = stateOf(&e.Event) != state; !known {
-		e.unknown = len(e.Deliveries) == 0
+	if known && stateOf(&e.Event) != state && e.Size > 0 {
+		if r, _, err := c.payload(seq); err == nil && r != nil {
+			stored = r.Deliveries
+		}
 	}
-	e.damaged = e.damaged || e.unknown
+	for _, d := range stored { // where nothing is left of one it may not have been made
+		if e.Delivery(d.Upstream) == nil {
+			e.Deliveries, e.damaged = append(e.Deliveries, d), true
+		}
+	}
+	if len(e.Deliveries) > 0 {
+		e.SetAside, e.Reason = "", ""
+		slices.SortFunc(e.Deliveries, byUpstream)
+	}
+	e.unknown = len(e.Deliveries) == 0 && e.SetAside == "" && state != codeForNoUpstream
+	e.damaged = e.damaged || !known || stateOf(&e.Event) != state
 	return e, nil
 }
 
 // readPayload reads the payload of an event, and, where the row of the event is not
-// known, all that the payload says of it.
+// known, the event as it was stored.
 func (c *contents) readPayload(e *salvaged, known bool) error {
 	stored, sealed, err := c.payload(e.seq)
-	switch {
-	case stored == nil && (err == nil || errors.Is(err, policy.ErrDamaged)):
+	if err != nil && !errors.Is(err, policy.ErrDamaged) {
+		return err
+	}
+	if stored == nil {
 		e.lost = known || err != nil
 		return nil
-	case err != nil && !errors.Is(err, policy.ErrDamaged):
-		return err
 	}
 	e.sealed = sealed
 	if !known {
-		e.record, e.damaged = *stored, err != nil
+		e.record, e.damaged, e.keyless = *stored, err != nil, err != nil
 	}
-	if c.ring == nil || len(sealed) == 0 {
+	if c.ring == nil || len(sealed) == 0 || c.sealedOnly && !e.keyless {
 		return nil
 	}
-	opened, err := openEvent(c.ring, e.ID, sealed)
-	if err != nil {
+	if e.event, err = openEvent(c.ring, e.ID, sealed); err != nil {
 		e.locked = true
 		return nil
 	}
-	e.event = opened
-	if !known {
-		e.Provider, e.Type, e.Subject, e.ReceivedAt = opened.Provider, opened.ShortType(), opened.Subject, policy.Nanos(opened.ReceivedAt)
+	if e.keyless {
+		e.Provider, e.Type, e.Subject, e.ReceivedAt = e.event.Provider, e.event.ShortType(), e.event.Subject, policy.Nanos(e.event.ReceivedAt)
+		e.keyless = false
 	}
 	return nil
 }
@@ -225,8 +275,9 @@ func (c *contents) payload(seq int64) (r *record, sealed []byte, err error) {
 	}
 	err = c.rows.query(context.Background(), text, scan, seq)
 	if c.copied && sealed != nil {
-		if err = c.image.setRoot(binary.BigEndian.Uint32(sealed), rootPayload); err == nil {
-			r, sealed = nil, nil
+		page := binary.BigEndian.Uint32(sealed)
+		r, sealed = nil, nil
+		if err = c.image.setRoot(page, rootPayload); err == nil {
 			err = c.image.conn.query(context.Background(), text, scan, seq)
 		}
 	}
@@ -268,6 +319,5 @@ func (c *contents) findDeliveries(e *salvaged) error {
 			}
 		}
 	}
-	slices.SortFunc(e.Deliveries, byUpstream)
 	return nil
 }

@@ -3,9 +3,11 @@ package sqlitequeue
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
+	"time"
 
-	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/wal"
 )
 
 // unreadable are the events that were found damaged since the store was opened.
@@ -70,33 +72,116 @@ func (q *Queue) damaged(err error) {
 	}
 }
 
-// repairIfDamaged has the store repaired where an error comes of damage.
+// repairIfDamaged has the store repaired where an error comes of damage that is not in a
+// row.
 func (q *Queue) repairIfDamaged(err error) {
-	if errors.Is(err, policy.ErrDamaged) {
+	if errors.Is(err, errStructure) {
 		q.repairSoon(err)
 	}
 }
 
 // repairSoon has the writer repair the store.
-func (q *Queue) repairSoon(error) { q.repairWanted.Store(true) }
-
-// repair builds the indexes anew from their tables.
-func (q *Queue) repair() {
-	err := q.writing.run(`REINDEX`)
-	if err != nil {
-		q.damaged(fmt.Errorf("building the indexes of %s anew: %w", q.path, err))
-		return
-	}
-	q.damaged(fmt.Errorf("%s was damaged; its indexes were built anew from its tables", q.path))
-	for _, l := range q.leases.all() {
-		l.reread()
-		q.wakeUp(l.upstream)
-	}
+func (q *Queue) repairSoon(reason error) {
+	q.repairReason.Store(&reason)
+	q.repairWanted.Store(true)
+	q.writer.Wake()
 }
 
-// check looks through the store in the background, so that damage is known before an
-// event is due.
-func (q *Queue) check() {}
+// indexesSuffice is how long ago the indexes must have been built anew for that to be
+// tried again. Otherwise it did not help.
+const indexesSuffice = time.Hour
 
-// repairWAL repairs the WAL where it is damaged in the middle.
-func (q *Queue) repairWAL() error { return nil }
+// repair builds the indexes anew, or, where that does not help, the whole file.
+func (q *Queue) repair() {
+	reason := *q.repairReason.Load()
+	began := time.Now()
+	if began.Sub(q.steps.reindexed) < indexesSuffice || q.reindex() != nil {
+		q.rebuildNow(reason)
+		return
+	}
+	q.steps.reindexed = began
+	q.damaged(fmt.Errorf("%w; the indexes of %s were built anew from its tables, and nothing is lost", reason, q.path))
+	q.rereadAll()
+}
+
+// reindex builds the indexes anew where the tables are whole.
+func (q *Queue) reindex() error {
+	if err := q.writing.run(`PRAGMA shrink_memory`); err != nil { // what is on the disk counts
+		return err
+	}
+	if err := surveyTables(q.ctx, q.writing); err != nil {
+		return err
+	}
+	q.changed = true
+	return q.writing.run(`REINDEX`)
+}
+
+// rebuildNow rebuilds the file while the queue works: meanwhile nothing can be read or
+// written.
+func (q *Queue) rebuildNow(reason error) {
+	busy := fmt.Errorf("%s is damaged and is being rebuilt (%v)", q.path, reason) //nolint:errorlint // what waits is not damaged
+	q.broken.Store(&busy)
+	q.Failed(busy)
+	err := q.detach()
+	if rebuilt := q.rebuild(reason); rebuilt != nil {
+		q.damaged(errors.Join(rebuilt, err))
+	}
+	restored, err := q.reopen()
+	if err != nil {
+		broken := fmt.Errorf("%s cannot be opened after a repair: %v", q.path, err) //nolint:errorlint // what waits is not damaged
+		q.broken.Store(&broken)
+		q.Failed(broken)
+		return
+	}
+	if restored > 0 {
+		q.damaged(fmt.Errorf("%s has been rebuilt: %d events that were missing in it have been stored again from memory", q.path, restored))
+	}
+	q.work.Go(q.check)
+}
+
+// repairWAL inspects a WAL that was left behind. One of another store, or of another
+// state of this one, is set aside; one that is damaged is repaired.
+func (q *Queue) repairWAL() (err error) {
+	if info, err := os.Stat(q.path + walName); err != nil || info.Size() == 0 {
+		return nil //nolint:nilerr // there is none
+	}
+	m, err := openImage(q.path, true)
+	if err != nil {
+		return err
+	}
+	report, truncated := m.report, m.truncated()
+	continues, err := m.continues()
+	if err := errors.Join(err, m.close()); err != nil {
+		return err
+	}
+	switch {
+	case report.Unreadable:
+		return q.setAside(".damaged-", report.Err())
+	case !continues:
+		return q.setAside(".foreign-", errors.New("it belongs to another store, or to another state of this one, and its events are not taken over"))
+	case report.IsDamaged() && !report.Whole():
+		return q.rebuild(fmt.Errorf("%s%s: %w", q.path, walName, report.Err()))
+	case truncated > 0:
+		return q.rebuild(fmt.Errorf("%s was truncated: %d pages are missing", q.path, truncated))
+	case report.IsDamaged():
+		kept := asideName(q.path + walName + ".damaged-")
+		if err := os.Link(q.path+walName, kept); err != nil {
+			return err
+		}
+		if _, err := wal.Repair(q.path+walName, q.path+walName); err != nil {
+			return err
+		}
+		q.damaged(fmt.Errorf("%s%s: %w; it has been repaired, and the damaged one is kept as %s", q.path, walName, report.Err(), kept))
+	}
+	return nil
+}
+
+// setAside moves a WAL that cannot be used away.
+func (q *Queue) setAside(suffix string, reason error) error {
+	kept := asideName(q.path + walName + suffix)
+	if err := os.Rename(q.path+walName, kept); err != nil {
+		return err
+	}
+	q.damaged(fmt.Errorf("%s%s is not used: %w; events that were stored last may be missing; it is kept as %s", q.path, walName, reason, kept))
+	return nil
+}

@@ -1,28 +1,37 @@
 package sqlitequeue
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/verifier/event"
 )
 
 // A damageable is a closed store, with what is in it, that is damaged in trials.
 type damageable struct {
-	dir  string
-	all  []string // ids, oldest first
-	want map[string]queue.Record
+	dir    string
+	all    []string // ids, oldest first
+	want   map[string]queue.Record
+	events map[string]*event.Event
+
+	running func() // damages the store that try has opened
 }
 
 // newDamageable makes a store of n events in many states.
 func newDamageable(t *testing.T, n int) *damageable {
 	t.Helper()
-	d := &damageable{dir: t.TempDir(), want: make(map[string]queue.Record)}
+	d := &damageable{dir: t.TempDir(), want: make(map[string]queue.Record), events: make(map[string]*event.Event)}
 	q := mustOpen(t, Options{Path: d.path(), Settings: queue.DefaultSettings()})
 	for i := range n {
 		id := fmt.Sprint("note-", i)
@@ -36,7 +45,7 @@ func newDamageable(t *testing.T, n int) *damageable {
 		if _, err := q.Store(t.Context(), it); err != nil {
 			t.Fatal(err)
 		}
-		d.all = append(d.all, id)
+		d.all, d.events[id] = append(d.all, id), it.Event
 	}
 	for _, name := range []string{"ehr", "lab"} {
 		c, err := q.Claim(name, time.Now(), queue.Want{First: n})
@@ -149,8 +158,228 @@ func TestReaderWithoutAPage(t *testing.T) {
 		if tally.Whole() != (missing+partly == 0) || missing > 40 || partly > 100 {
 			t.Errorf("page %d: %d missing, %d in part, %+v", page+1, missing, partly, tally)
 		}
-		if missing+partly > 0 {
+		if testing.Verbose() && missing+partly > 0 {
 			t.Logf("page %d: %d missing, %d in part, %+v", page+1, missing, partly, tally)
 		}
+	}
+}
+
+// An outcome says what became of the events of a damaged store.
+type outcome struct {
+	refused  error // by Open
+	reported []string
+	whole    int            // events that are as they were, and were delivered to those who waited
+	lost     map[string]int // others, by what happened
+}
+
+func (o outcome) total() (n int) {
+	for _, some := range o.lost {
+		n += some
+	}
+	return n
+}
+
+// reports are what OnDamage was called with.
+type reports struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (r *reports) add(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, err.Error())
+}
+
+func (r *reports) get() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.all)
+}
+
+// try opens a damaged store, delivers what waits in it, stores more, closes it, and
+// opens it again.
+func (d *damageable) try(t *testing.T, path string) (o outcome) {
+	t.Helper()
+	var r reports
+	q, err := Open(Options{Path: path, Settings: queue.DefaultSettings(), OnDamage: r.add})
+	if err != nil {
+		return outcome{refused: err}
+	}
+	defer func() {
+		o.reported = r.get()
+		within(t, "Close", func() { _ = q.Close() })
+		if q, err = Open(Options{Path: path, Settings: queue.DefaultSettings()}); err != nil {
+			t.Errorf("the second Open: %v; %q", err, o.reported)
+			return
+		}
+		within(t, "the second Close", func() { _ = q.Close() })
+	}()
+	if d.running != nil {
+		d.running()
+	}
+	checkAll(t, q)
+	due := map[string][]string{}
+	for _, name := range []string{"ehr", "lab"} {
+		for _, delivery := range claimAll(t, q, name, len(d.all)) {
+			e, err := q.Load(delivery)
+			if err != nil {
+				q.Settle(queue.Outcome{Delivery: delivery, State: queue.Dead, At: time.Now(), Result: queue.Failure})
+				continue
+			}
+			if want := d.events[delivery.EventID]; want == nil || !bytes.Equal(e.Body, want.Body) || e.Subject != want.Subject {
+				t.Errorf("delivered %+v, want %+v", e, want)
+			}
+			due[delivery.EventID] = append(due[delivery.EventID], name)
+			q.Settle(queue.Outcome{Delivery: delivery, State: queue.Delivered, At: time.Now(), Result: queue.Success})
+		}
+	}
+	o.lost = make(map[string]int)
+	for _, id := range d.all {
+		var want []string
+		for _, delivery := range d.want[id].Deliveries {
+			if delivery.State == queue.Pending {
+				want = append(want, delivery.Upstream)
+			}
+		}
+		var record queue.Record
+		var err error
+		eventually(t, "an answer, which a repair delays", func() bool {
+			record, err = q.Event(t.Context(), id)
+			return err == nil || errors.Is(err, queue.ErrNotFound)
+		})
+		switch {
+		case errors.Is(err, queue.ErrNotFound) && slices.Equal(due[id], want) && len(want) > 0:
+			o.lost["delivered, and not found"]++
+		case errors.Is(err, queue.ErrNotFound):
+			o.lost["missing"]++
+		case !slices.Equal(due[id], want):
+			o.lost[fmt.Sprintf("%s, delivered to %v instead of %v", record.State, due[id], want)]++
+		case record.State != d.want[id].State && d.want[id].State != queue.Pending && !(len(want) > 0):
+			o.lost[string("it is "+record.State+" and was "+d.want[id].State)]++
+		case record.Subject != d.want[id].Subject || record.Type != d.want[id].Type:
+			t.Errorf("%+v, want %+v", record, d.want[id])
+		default:
+			o.whole++
+		}
+	}
+	again := queuetest.Event("later", time.Now())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := q.Store(ctx, queue.Item{Event: again, Upstreams: []string{"ehr"}}); err != nil {
+		t.Errorf("storing: %v; reported: %q", err, r.get())
+	} else if got := claimAll(t, q, "ehr", 10); len(got) == 0 {
+		t.Errorf("what is stored later is not due: %q", r.get())
+	}
+	return o
+}
+
+// checkAll returns when the whole store has been checked and repaired.
+func checkAll(t *testing.T, q *Queue) {
+	t.Helper()
+	for range 5 {
+		var err error
+		for last := int64(0); ; {
+			var unnamed []name
+			last, unnamed, err = q.checkSome(last)
+			if err == nil && len(unnamed) > 0 {
+				err = q.addMissingNames(unnamed)
+			}
+			if err != nil || last == 0 {
+				break
+			}
+		}
+		if err == nil && !q.repairWanted.Load() && q.usable() == nil {
+			return
+		}
+		q.repairIfDamaged(err)
+		eventually(t, "a repair", func() bool { idle(q); return !q.repairWanted.Load() && q.usable() == nil })
+	}
+	t.Error("a repaired store is damaged")
+}
+
+// claimAll claims all deliveries that are due, once a repair that this asks for is done.
+func claimAll(t *testing.T, q *Queue, upstream string, n int) []queue.Delivery {
+	t.Helper()
+	var all []queue.Delivery
+	for range 20 {
+		c, err := q.Claim(upstream, time.Now().Add(time.Hour), queue.Want{First: n, Retry: n})
+		if err == nil && len(c.Deliveries) == 0 {
+			return all
+		}
+		all = append(all, c.Deliveries...)
+		if err != nil {
+			eventually(t, "a repair", func() bool { idle(q); return !q.repairWanted.Load() && q.usable() == nil })
+		}
+	}
+	t.Errorf("claiming for %s does not end", upstream)
+	return all
+}
+
+// within fails the test where f takes long.
+func within(t *testing.T, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { f(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s has not returned", what)
+	}
+}
+
+// Each page in turn is lost, or damaged, at the start: the store opens, everything that
+// does not lie on the page is delivered as before, and what does is reported.
+func TestDamagedPages(t *testing.T) {
+	t.Parallel()
+	d := newDamageable(t, 120)
+	whole, err := os.ReadFile(d.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func(page []byte, random *rand.Rand){
+		"zeros":    func(page []byte, _ *rand.Rand) { clear(page) },
+		"garbage":  fill,
+		"a byte":   func(page []byte, random *rand.Rand) { page[random.IntN(len(page))] ^= byte(1 + random.IntN(255)) },
+		"a header": func(page []byte, random *rand.Rand) { fill(page[:16], random) },
+		"32 bytes": func(page []byte, random *rand.Rand) { at := random.IntN(len(page) - 32); fill(page[at:at+32], random) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(1, 2))
+			sum := outcome{lost: make(map[string]int)}
+			most := 0
+			for page := range len(whole) / pageSize {
+				path := d.copy(t)
+				b := slices.Clone(whole)
+				damage(b[page*pageSize:(page+1)*pageSize], random)
+				if err := os.WriteFile(path, b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				o := d.try(t, path)
+				if o.refused != nil {
+					t.Errorf("page %d: %v", page+1, o.refused)
+					continue
+				}
+				n := o.total()
+				if n > 0 && len(o.reported) == 0 || n > 40 {
+					t.Errorf("page %d: %v; reported: %q", page+1, o.lost, o.reported)
+				}
+				for what, n := range o.lost {
+					sum.lost[what] += n
+				}
+				most = max(most, n)
+				if testing.Verbose() && n > 0 {
+					t.Logf("page %d: %v; reported: %q", page+1, o.lost, o.reported)
+				}
+			}
+			t.Logf("%d trials with %d events: at most %d not whole in one, in all %v", len(whole)/pageSize, len(d.all), most, sum.lost)
+		})
+	}
+}
+
+func fill(b []byte, random *rand.Rand) {
+	for i := range b {
+		b[i] = byte(random.Uint32())
 	}
 }

@@ -1,6 +1,7 @@
 package sqlitequeue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -25,10 +26,11 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 	var failing atomic.Bool
 	var q *Queue
 	var keys []seal.Key // none: the automatic key
+	var damaged func(error)
 	path := filepath.Join(t.TempDir(), "queue.db")
 	open := func(s queue.Settings) queue.Queue {
 		t.Helper()
-		q = mustOpen(t, Options{Path: path, Keys: keys, Settings: s, Now: clock.Now, Elapsed: clock.Elapsed, fault: func(string) error {
+		q = mustOpen(t, Options{Path: path, Keys: keys, Settings: s, Now: clock.Now, Elapsed: clock.Elapsed, OnDamage: damaged, fault: func(string) error {
 			if failing.Load() {
 				return errors.New("no space left on device")
 			}
@@ -52,6 +54,28 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 			path = dead
 			return open(s)
 		},
+		DamageRecent: func(s queue.Settings, id string) (queue.Queue, func() []error) {
+			t.Helper()
+			failing.Store(true)
+			idle(q)
+			dead := filepath.Join(t.TempDir(), "queue.db")
+			copyStore(t, path, dead)
+			_ = q.Close()
+			failing.Store(false)
+			if record := []byte(id + "soapnoteapi"); !flip(t, dead+walName, record) && !flip(t, dead, record) { // the columns id and provider
+				t.Fatalf("event %s is not in the files", id)
+			}
+			path = dead
+			var r reports
+			damaged = r.add
+			open(s)
+			return q, func() (all []error) {
+				for _, text := range r.get() {
+					all = append(all, errors.New(text))
+				}
+				return all
+			}
+		},
 		FailWrites: failing.Store,
 		Rotate: func() error {
 			next := seal.NewKey()
@@ -62,6 +86,21 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 			return nil
 		},
 	}
+}
+
+// flip changes bytes where the text is in a file last, and reports whether it is.
+func flip(t testing.TB, path string, text []byte) bool {
+	t.Helper()
+	b := readFile(t, path)
+	at := bytes.LastIndex(b, text)
+	if at < 0 {
+		return false
+	}
+	for i := range 40 {
+		b[at+i] ^= 0x55
+	}
+	writeFile(t, path, b)
+	return true
 }
 
 // rotate puts a key first, waits until nothing is sealed with another, and removes the

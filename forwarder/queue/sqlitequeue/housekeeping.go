@@ -6,20 +6,20 @@ import (
 )
 
 const (
-	watchEvery    = time.Second            // the file is looked at
-	forgetEvery   = 3 * time.Second        // deleted payloads leave the WAL
-	noteEvery     = time.Hour              // the time is written, where nothing else is
-	vacuumEvery   = time.Second            // free pages are counted
-	vacuumPages   = 512                    // of one slice
-	vacuumPause   = 100 * time.Millisecond // between two slices
-	enoughFree    = 2000                   // pages that are kept free in any case
-	repairAtLeast = 10 * time.Second       // between two repairs
+	watchEvery  = time.Second            // the file is looked at
+	forgetEvery = 3 * time.Second        // deleted payloads leave the WAL
+	noteEvery   = time.Hour              // the time is written, where nothing else is
+	vacuumEvery = time.Second            // free pages are counted
+	vacuumPages = 512                    // of one slice
+	vacuumPause = 100 * time.Millisecond // between two slices
+	enoughFree  = 2000                   // pages that are kept free in any case
+	repairPause = 10                     // times as long as a repair took, before the next
 )
 
 // housekeeping is when each of the writer's other duties is due.
 type housekeeping struct {
 	watch, sweep, forget, note, vacuum time.Time
-	repaired                           time.Time
+	repair, reindexed                  time.Time
 	vacuuming                          bool // until fewer pages are free
 }
 
@@ -35,11 +35,14 @@ func (q *Queue) Housekeep() time.Duration {
 	}
 	q.ensureReserve(now)
 	q.watchClock()
-	if q.repairWanted.Load() && now.Sub(s.repaired) > repairAtLeast {
+	if q.repairWanted.Load() && now.After(s.repair) {
 		q.repairWanted.Store(false)
-		s.repaired = now
 		if q.walInOrder() {
 			q.repair()
+		}
+		s.repair = time.Now().Add(repairPause * time.Since(now))
+		if q.usable() != nil {
+			return watchEvery
 		}
 	}
 	if due(now, &s.sweep, sweepEvery(*q.settings.Load())) {
@@ -57,6 +60,9 @@ func (q *Queue) Housekeep() time.Duration {
 		if more := q.vacuumSlice(); more {
 			s.vacuum = now.Add(vacuumPause)
 		}
+	}
+	if q.usable() != nil {
+		return watchEvery
 	}
 	wait := min(q.checkpointIfDue(now), s.watch.Sub(now), s.sweep.Sub(now), s.vacuum.Sub(now), q.unfiled.until())
 	return max(time.Millisecond, wait)

@@ -13,6 +13,7 @@ import (
 
 	"modernc.org/sqlite/vfs"
 
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/wal"
 )
 
@@ -31,10 +32,14 @@ const (
 // be replaced in it.
 type image struct {
 	main, log *os.File // nil where the file is missing
+	stored    uint32   // pages in the main file
 	pages     uint32
 	logged    map[uint32]int64 // where in the log the newest content of a page is
+	firstMeta int64            // where in the log the oldest content of table meta is
 	replaced  map[uint32][]byte
+	damaged   [][]byte // pages that are lost in the log, as they are there
 	report    wal.Report
+	grafted   bool   // page 1 is that of a new store
 	temp      string // a directory, for the log
 
 	vfs  *vfs.FS
@@ -73,44 +78,77 @@ func (m *image) readWAL(path string) (err error) {
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return nil
 	}
-	if m.temp, err = os.MkdirTemp("", "scribegate-*"); err != nil {
+	if m.report, err = wal.Inspect(path); err != nil || m.report.Unreadable {
 		return err
 	}
-	repaired := filepath.Join(m.temp, "wal")
-	m.report, err = wal.Repair(path, repaired)
-	if m.report.Unreadable {
-		return nil
+	frames := m.report.End
+	var damaged [][]byte
+	if m.report.IsDamaged() {
+		if damaged, err = damagedFrames(path, &m.report); err != nil {
+			return err
+		}
+		if m.temp, err = os.MkdirTemp("", "scribegate-*"); err != nil {
+			return err
+		}
+		repaired := filepath.Join(m.temp, "wal")
+		if _, err := wal.Repair(path, repaired); err != nil {
+			return err
+		}
+		path = repaired
 	}
-	if err != nil {
-		return err
-	}
-	if m.log, err = os.Open(repaired); err != nil {
+	if m.log, err = os.Open(path); err != nil {
 		return err
 	}
 	const frame = 24 + pageSize
 	var header [8]byte
-	for at := int64(32); ; at += frame {
+	for i := range frames {
+		at := int64(32 + i*frame)
 		if _, err := m.log.ReadAt(header[:], at); errors.Is(err, io.EOF) {
-			return nil
+			break // a repaired one lacks what could not be repaired
 		} else if err != nil {
 			return err
 		}
-		m.logged[binary.BigEndian.Uint32(header[:])] = at + 24
+		page := binary.BigEndian.Uint32(header[:])
+		m.logged[page] = at + 24
+		if page == rootMeta && m.firstMeta == 0 {
+			m.firstMeta = at + 24
+		}
 		if pages := binary.BigEndian.Uint32(header[4:]); pages > 0 {
 			m.pages = pages
 		}
 	}
+	m.damaged = damaged
+	return nil
+}
+
+// damagedFrames returns the pages of the frames that are damaged, and whose pages have an
+// older content in a repaired WAL.
+func damagedFrames(path string, r *wal.Report) (pages [][]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for _, d := range r.Damaged {
+		b := make([]byte, pageSize)
+		if _, err := f.ReadAt(b, d.Offset+24); err != nil {
+			return nil, err
+		}
+		if d.Lost() {
+			pages = append(pages, b)
+		}
+	}
+	return pages, nil
 }
 
 // readHeader finds how many pages there are, and makes page 1 agree with that.
 func (m *image) readHeader() error {
-	var stored uint32
 	if m.main != nil {
 		info, err := m.main.Stat()
 		if err != nil {
 			return err
 		}
-		stored = uint32(min((info.Size()+pageSize-1)/pageSize, math.MaxUint32)) //nolint:gosec // above 0
+		m.stored = uint32(min((info.Size()+pageSize-1)/pageSize, math.MaxUint32)) //nolint:gosec // above 0
 	}
 	first := make([]byte, pageSize)
 	if err := m.read(1, first); err != nil {
@@ -118,8 +156,8 @@ func (m *image) readHeader() error {
 	}
 	if m.pages == 0 {
 		m.pages = binary.BigEndian.Uint32(first[offsetPages:])
-		if valid := string(first[offsetChanges:offsetPages]) == string(first[offsetPagesChanges:offsetPagesChanges+4]); !valid || m.pages == 0 || m.pages > stored {
-			m.pages = stored
+		if valid := string(first[offsetChanges:offsetPages]) == string(first[offsetPagesChanges:offsetPagesChanges+4]); !valid || m.pages == 0 || m.pages > m.stored {
+			m.pages = m.stored
 		}
 	}
 	m.setFirst(first)
@@ -152,6 +190,51 @@ func (m *image) read(page uint32, b []byte) error {
 		clear(b) // a bad sector costs its page
 	}
 	return nil
+}
+
+// continues reports whether the WAL may belong to the main file: it is of the same
+// store, and no write of its row of meta is missing between what the main file has and
+// what the WAL begins with. A main file that has more than the WAL was restored from a newer copy.
+// Where that cannot be read, it may.
+func (m *image) continues() (bool, error) {
+	newest := m.logged[rootMeta]
+	if newest == 0 || m.main == nil {
+		return true, nil
+	}
+	var all [3]identity
+	logged, replaced := m.logged, m.replaced
+	defer func() { m.logged, m.replaced = logged, replaced }()
+	for i, at := range []int64{0, m.firstMeta, newest} {
+		m.logged, m.replaced = map[uint32]int64{rootMeta: at}, map[uint32][]byte{1: replaced[1]}
+		if at == 0 {
+			m.logged = nil
+		}
+		if err := m.conn.run(`PRAGMA shrink_memory`); err != nil {
+			return true, err
+		}
+		var err error
+		if all[i], err = readIdentity(m.conn); errors.Is(err, policy.ErrDamaged) {
+			return true, nil
+		} else if err != nil {
+			return true, err
+		}
+	}
+	main, first, last := all[0], all[1], all[2]
+	lost := int64(len(m.report.Damaged) + m.report.More)
+	return main.store == last.store && first.writes-1-lost <= main.writes && main.writes <= last.writes+lost, m.reopen()
+}
+
+// truncated returns how many pages are missing at the end of the main file.
+func (m *image) truncated() (n int) {
+	if m.main == nil {
+		return 0
+	}
+	for page := m.stored + 1; page <= m.pages; page++ {
+		if m.logged[page] == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // reopen opens a connection that sees the pages as they are now.

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"database/sql/driver"
 	_ "embed"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -116,8 +114,14 @@ func (q *Queue) attach() error {
 		return err
 	}
 	m, err := q.connect()
+	if errors.Is(err, policy.ErrDamaged) {
+		if rebuilt := q.rebuild(err); rebuilt != nil {
+			return errors.Join(q.explain(err), rebuilt)
+		}
+		m, err = q.connect()
+	}
 	if err != nil {
-		return err
+		return q.explain(err)
 	}
 	k, err := resolveKeys(q.path, q.keys, m.counts.Keys(), true)
 	if err == nil {
@@ -153,7 +157,10 @@ func (q *Queue) prepare() error {
 		return fmt.Errorf("opening %s: the file is empty; restore it, or delete it to start anew", q.path)
 	}
 	if err := checkHeader(q.path); err != nil {
-		return err
+		if q.rebuild(err) != nil {
+			return err
+		}
+		return nil
 	}
 	return q.repairWAL()
 }
@@ -203,7 +210,7 @@ func create(path string) (err error) {
 	}
 	err = migrate(c, temp.Name())
 	if err == nil {
-		err = c.exec(`INSERT INTO meta (id, store, path, clean, used_at, named, filed, counts) VALUES (1, ?, ?, 1, 0, 0, 0, '{}')`, newIdentity(), path)
+		err = insertMeta(c, &meta{identity: identity{store: newIdentity()}, path: path})
 	}
 	if err := errors.Join(err, c.close()); err != nil {
 		return err
@@ -221,10 +228,10 @@ func create(path string) (err error) {
 	return disk.SyncDir(dir)
 }
 
-func newIdentity() []byte {
+func newIdentity() string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b) // never fails; a system without randomness ends the process
-	return b
+	return string(b)
 }
 
 // The settings of connections. The writer never waits for a lock, so that it can be
@@ -261,37 +268,26 @@ func migrate(c *conn, path string) error {
 	return nil
 }
 
-// meta is what the store holds about itself.
-type meta struct {
-	store  []byte
-	path   string
-	clean  bool
-	usedAt int64
-	filed  int64
-	counts policy.Counts
-}
-
 // connect opens the connections, checks that the database is one of ours, and reads
 // what is kept in memory.
 func (q *Queue) connect() (*meta, error) {
 	c, err := openConn(q.path, url.Values{"mode": {"rw"}}, writerPragmas...)
 	if err != nil {
-		return nil, q.explain(err)
+		return nil, err
 	}
 	q.writing = c
-	id, err := c.number(`PRAGMA application_id`)
-	if err == nil && id != applicationID {
-		err = errForeign(q.path)
-	}
-	if err == nil {
-		err = migrate(c, q.path)
-	}
+	err = useSchema(c, q.path)
 	var m *meta
 	if err == nil {
 		m, err = readMeta(c)
 	}
 	if err == nil {
 		err = q.upstreams.read(c)
+	}
+	if err == nil && m.counts == nil {
+		if err = m.recount(c, q.upstreams); err == nil {
+			q.damaged(fmt.Errorf("the counts of events in %s were damaged; they were counted anew, and nothing is lost", q.path))
+		}
 	}
 	if err == nil {
 		err = q.unfiled.read(context.Background(), c, m.filed)
@@ -311,9 +307,9 @@ func (q *Queue) connect() (*meta, error) {
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(q.explain(err), q.detach())
+		return nil, errors.Join(err, q.detach())
 	}
-	q.filed, q.filedCounts, q.noted = m.filed, m.counts, m.usedAt
+	q.filed, q.filedCounts, q.noted, q.identity = m.filed, m.counts, m.usedAt, m.identity
 	counts := m.counts.Plus(nil)
 	for _, r := range q.unfiled.all() {
 		counts.Add(&r.Event, 1)
@@ -347,24 +343,6 @@ func (q *Queue) explain(err error) error {
 	return err
 }
 
-func readMeta(c *conn) (*meta, error) {
-	var m *meta
-	var counts string
-	err := c.query(context.Background(), `SELECT store, path, clean, used_at, filed, counts FROM meta`, func(row []driver.Value) error {
-		s := scanner{row: row}
-		m = &meta{store: s.blob(), path: s.text(), clean: s.int() != 0, usedAt: s.int(), filed: s.int()}
-		counts = s.text()
-		return nil
-	})
-	if err == nil && m == nil {
-		err = fmt.Errorf("%w: table meta is empty", policy.ErrDamaged)
-	}
-	if err == nil {
-		err = json.Unmarshal([]byte(counts), &m.counts)
-	}
-	return m, err
-}
-
 // begun notes that the store is in use, and reports what is odd about it.
 func (q *Queue) begun(m *meta) error {
 	if !m.clean {
@@ -375,9 +353,12 @@ func (q *Queue) begun(m *meta) error {
 	if m.path != q.path && q.options.OnCopy != nil && inUse(m.path) {
 		q.options.OnCopy(m.path)
 	}
-	if err := q.writing.exec(`UPDATE meta SET clean = 0, path = ?`, q.path); err != nil {
+	id := q.identity.next()
+	err := q.writing.exec(`UPDATE meta SET clean = 0, path = ?, store = ?, writes = ?, checksum = ?`, q.path, []byte(id.store), id.writes, id.checksum())
+	if err != nil {
 		return err
 	}
+	q.identity = id
 	return q.watchFiles()
 }
 

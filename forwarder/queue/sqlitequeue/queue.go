@@ -65,6 +65,7 @@ type Queue struct {
 	age         *queue.AgeClock
 	doubted     bool          // whether OnClock was called for the jump that there is
 	lastSeq     int64         // of the newest event
+	identity    identity      // as it was written last, or later
 	filed       int64         // all events up to this one are filed
 	filedCounts policy.Counts // of the events that are filed
 	noted       int64         // the time that was written last
@@ -95,6 +96,7 @@ type Queue struct {
 
 	unreadable   unreadable
 	repairWanted atomic.Bool
+	repairReason atomic.Pointer[error]
 	resealing    chan struct{} // holds one token when there may be something to seal anew
 	copying      sync.Mutex    // held by a backup
 	compacting   sync.Mutex

@@ -112,7 +112,7 @@ func (r *Reader) Read(ctx context.Context, f ReadFilter, found func(Found) error
 			err = fmt.Errorf("reading %s: %w", r.path, err)
 		}
 	}()
-	c, err := readContents(ctx, r.image)
+	c, err := readContents(ctx, r.path, r.image)
 	if err != nil {
 		return t, err
 	}
@@ -123,7 +123,7 @@ func (r *Reader) Read(ctx context.Context, f ReadFilter, found func(Found) error
 		}
 	}
 	t.WALDamaged = r.image.walDamaged()
-	err = c.each(ctx, f.Payloads, func(s *salvaged) error {
+	err = c.each(ctx, `DESC`, f.Payloads, func(s *salvaged) error {
 		if s.SetAside == policy.Tombstone || f.State != "" && !s.damaged && !s.Matches(f.State, "") {
 			return nil
 		}
@@ -144,7 +144,9 @@ func (r *Reader) Read(ctx context.Context, f ReadFilter, found func(Found) error
 		}
 		return found(out)
 	})
-	t.Gaps = c.gaps
+	if t.Gaps = c.gaps; c.lost+c.traces > 0 {
+		t.Gaps = max(1, t.Gaps)
+	}
 	return t, err
 }
 

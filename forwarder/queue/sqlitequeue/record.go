@@ -199,6 +199,18 @@ func setAsideOf(code int64) queue.State {
 	return ""
 }
 
+// eventRow are the columns of an event's row.
+func eventRow(r *record) []driver.Value {
+	state := stateOf(&r.Event)
+	return []driver.Value{r.seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, r.Size, keyNumber(r.Key), eventChecksum(r, state)}
+}
+
+// deliveryRow are the columns of a delivery's row, its key last.
+func deliveryRow(seq, upstream int64, d *policy.Delivery) []driver.Value {
+	state, history := deliveryState(d), policy.AppendHistory([]byte{}, d.History)
+	return []driver.Value{state, d.Due, int64(d.Attempts), int64(d.Used), history, deliveryChecksum(seq, upstream, state, d, history), seq, upstream}
+}
+
 // deliveryChecksum is the checksum of all other columns of a delivery's row.
 func deliveryChecksum(seq, upstream, state int64, d *policy.Delivery, history []byte) int64 {
 	b := make([]byte, 0, 256)

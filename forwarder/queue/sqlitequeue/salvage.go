@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"sync"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
@@ -15,6 +16,7 @@ import (
 // The root pages of the tables in every store. Nothing moves them: with auto_vacuum,
 // root pages are in front of all others.
 const (
+	rootMeta     = 3
 	rootEvent    = 6
 	rootPayload  = 7
 	rootDelivery = 8
@@ -28,46 +30,73 @@ const (
 	tableLeaf = 13
 )
 
+// A model is what every new store is like.
+type model struct {
+	schema string
+	first  []byte // page
+}
+
+var newModel = sync.OnceValues(func() (m model, err error) {
+	c, err := openConn(":memory:", url.Values{}, createPragmas...)
+	if err != nil {
+		return m, err
+	}
+	err = migrate(c, "a new store")
+	if err == nil {
+		m.schema, err = schemaOf(c)
+	}
+	if err == nil {
+		err = c.query(context.Background(), `SELECT data FROM sqlite_dbpage WHERE pgno = 1`, func(row []driver.Value) error {
+			s := scanner{row: row}
+			m.first = s.blob()
+			return s.err()
+		})
+	}
+	return m, errors.Join(err, c.close())
+})
+
+// useSchema returns an error unless the database is a store, and brings it to this
+// version. Where all of the schema is as in a new one, neither the mark nor the version
+// can have been changed but by damage.
+func useSchema(c *conn, path string) error {
+	model, err := newModel()
+	if err != nil {
+		return err
+	}
+	got, err := schemaOf(c)
+	if err != nil || got == model.schema {
+		return err
+	}
+	id, err := c.number(`PRAGMA application_id`)
+	if err == nil && id != applicationID {
+		return errForeign(path)
+	}
+	if err == nil {
+		err = migrate(c, path)
+	}
+	if err == nil {
+		got, err = schemaOf(c)
+	}
+	if err == nil && got != model.schema {
+		err = fmt.Errorf("%w: its tables are not those of a store", errStructure)
+	}
+	return err
+}
+
 // identify returns an error unless the image is of a store of this version. Where its
 // first page is damaged, that of a new store replaces it: it says where the tables are,
 // which is the same in each.
-func (m *image) identify() error {
-	model, err := openConn(":memory:", url.Values{}, createPragmas...)
+func (m *image) identify(path string) error {
+	err := useSchema(m.conn, path)
+	if !errors.Is(err, policy.ErrDamaged) {
+		return err
+	}
+	model, err := newModel()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = model.close() }() // it is in memory
-	if err := migrate(model, m.name); err != nil {
-		return err
-	}
-	want, err := schemaOf(model)
-	if err != nil {
-		return err
-	}
-	got, err := schemaOf(m.conn)
-	if err == nil && got == want {
-		return nil
-	}
-	if err == nil {
-		id, _ := m.conn.number(`PRAGMA application_id`)
-		version, _ := m.conn.number(`PRAGMA user_version`)
-		switch {
-		case id != applicationID:
-			return errors.New("it is the database of another program; give another path")
-		case version > int64(len(migrations)):
-			return fmt.Errorf("it is of version %d and this program reads up to %d; use the newer program", version, len(migrations))
-		}
-	}
-	var first []byte
-	err = model.query(context.Background(), `SELECT data FROM sqlite_dbpage WHERE pgno = 1`, func(row []driver.Value) error {
-		s := scanner{row: row}
-		first = s.blob()
-		return s.err()
-	})
-	if err != nil {
-		return err
-	}
-	m.setFirst(first)
+	m.grafted = true
+	m.setFirst(slices.Clone(model.first))
 	return m.reopen()
 }
 
@@ -121,7 +150,16 @@ func (c *contents) salvage(ctx context.Context) (err error) {
 	if err := c.rows.run(schema1 + `; BEGIN`); err != nil {
 		return err
 	}
+	for i, b := range m.damaged { // before older contents of the same pages
+		page := m.pages + 1 + uint32(i) //nolint:gosec // few
+		m.replaced[page] = b
+		if _, err := c.salvagePage(page, b[0]); err != nil {
+			return err
+		}
+	}
 	b := make([]byte, pageSize)
+	var bad []uint32
+	parents := make(map[uint32]bool)
 	for page := uint32(3); page <= m.pages; page++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -133,19 +171,15 @@ func (c *contents) salvage(ctx context.Context) (err error) {
 		if err := m.read(page, b); err != nil {
 			return err
 		}
-		whole := b[0] == tableNode
-		switch b[0] {
-		case tableLeaf:
-			whole, err = c.salvageTable(page)
-		case indexLeaf, indexNode:
-			err = c.salvageDeliveries(page)
-		}
+		whole, err := c.salvagePage(page, b[0])
 		if err != nil {
 			return err
 		}
 		if !whole && m.owner(page) == rootEvent {
-			c.gaps++
+			bad = append(bad, page)
 		}
+		_, parent := m.entry(page)
+		parents[parent] = true
 	}
 	for _, root := range []uint32{rootEvent, rootPayload, rootDelivery} {
 		delete(m.replaced, root)
@@ -153,7 +187,24 @@ func (c *contents) salvage(ctx context.Context) (err error) {
 	if err := m.conn.run(`PRAGMA shrink_memory`); err != nil {
 		return err
 	}
+	for _, page := range bad {
+		if !parents[page] { // it was a leaf
+			c.gaps++
+		}
+	}
 	return c.rows.run(`COMMIT`)
+}
+
+// salvagePage copies the rows of a page of a kind, and reports whether all of its rows in
+// table event could be read.
+func (c *contents) salvagePage(page uint32, kind byte) (whole bool, err error) {
+	switch kind {
+	case tableLeaf:
+		return c.salvageTable(page)
+	case indexLeaf, indexNode:
+		return false, c.salvageDeliveries(page)
+	}
+	return kind == tableNode, nil
 }
 
 // salvageTable copies the rows of a page of table event or payload, and reports whether
@@ -223,19 +274,30 @@ func mapOf(page uint32) uint32 {
 	return (page-2)/(entries+1)*(entries+1) + 2
 }
 
-// owner returns the root of the tree that the page is in, or 0.
+// The kinds of pages in the map that are in trees.
+const (
+	mapRoot = 1
+	mapNode = 5
+)
+
+// entry returns the kind of a page and its parent.
+func (m *image) entry(page uint32) (kind byte, parent uint32) {
+	var b [pageSize]byte
+	if page < 3 || page == mapOf(page) || m.read(mapOf(page), b[:]) != nil {
+		return 0, 0
+	}
+	entry := b[5*(page-mapOf(page)-1):]
+	return entry[0], binary.BigEndian.Uint32(entry[1:])
+}
+
+// owner returns the root of the tree that a page is in, or 0.
 func (m *image) owner(page uint32) uint32 {
-	b := make([]byte, pageSize)
 	for range 20 {
-		if page < 3 || page == mapOf(page) || m.read(mapOf(page), b) != nil {
-			return 0
-		}
-		entry := b[5*(page-mapOf(page)-1):]
-		switch entry[0] {
-		case 1: // a root
+		switch kind, parent := m.entry(page); kind {
+		case mapRoot:
 			return page
-		case 5: // another page of a tree
-			page = binary.BigEndian.Uint32(entry[1:])
+		case mapNode:
+			page = parent
 		default:
 			return 0
 		}

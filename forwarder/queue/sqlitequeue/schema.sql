@@ -6,19 +6,23 @@
 -- One row. counts is derived from table event and its deliveries, as JSON; it is written
 -- with every change of them, by one function, from the rows before and after it.
 CREATE TABLE meta (
-	id      INTEGER PRIMARY KEY CHECK (id = 1),
-	store   BLOB    NOT NULL, -- random; a backup has another one
-	path    TEXT    NOT NULL, -- of the file, where it was opened last
-	clean   INTEGER NOT NULL, -- whether it was closed since
-	used_at INTEGER NOT NULL, -- the newest time that the store has seen
-	named   INTEGER NOT NULL, -- the names of all events up to this seq are in table name
-	filed   INTEGER NOT NULL, -- all events up to this seq are in table event; the others are in payload only
-	counts  TEXT    NOT NULL
+	id              INTEGER PRIMARY KEY CHECK (id = 1),
+	store           BLOB    NOT NULL, -- random; a backup has another one
+	writes          INTEGER NOT NULL, -- of this row: the WAL has them in a row, and begins with the next
+	checksum        INTEGER NOT NULL, -- of these two
+	path            TEXT    NOT NULL, -- of the file, where it was opened last
+	clean           INTEGER NOT NULL, -- whether it was closed since
+	used_at         INTEGER NOT NULL, -- the newest time that the store has seen
+	named           INTEGER NOT NULL, -- the names of all events up to this seq are in table name
+	filed           INTEGER NOT NULL, -- all events up to this seq are in table event; the others are in payload only
+	counts          TEXT    NOT NULL,
+	counts_checksum INTEGER NOT NULL  -- of these two
 ) STRICT;
 
 CREATE TABLE upstream (
-	id   INTEGER PRIMARY KEY,
-	name TEXT    NOT NULL UNIQUE
+	id       INTEGER PRIMARY KEY,
+	name     TEXT    NOT NULL UNIQUE,
+	checksum INTEGER NOT NULL -- never 0
 ) STRICT;
 
 -- seq is the time of receipt in microseconds since 1970, or one more than the newest

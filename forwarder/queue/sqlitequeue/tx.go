@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -87,11 +88,11 @@ func (t *tx) upstream(name string) (int64, error) {
 	if id, ok := t.upstreams[name]; ok {
 		return id, nil
 	}
-	if err := t.exec(`INSERT INTO upstream (name) VALUES (?)`, name); err != nil {
-		return 0, err
+	id := int64(1)
+	for _, used := range slices.Concat(t.q.upstreams.ids(), slices.Collect(maps.Values(t.upstreams))) {
+		id = max(id, used+1)
 	}
-	id, err := t.c.number(`SELECT id FROM upstream WHERE name = ?`, name)
-	if err != nil {
+	if err := t.exec(insertUpstream, upstreamRow(id, name)...); err != nil {
 		return 0, err
 	}
 	t.upstreams[name] = id
@@ -198,8 +199,7 @@ func (t *tx) deliveryRow(seq int64, d *policy.Delivery) ([]driver.Value, error) 
 	if err != nil {
 		return nil, err
 	}
-	state, history := deliveryState(d), policy.AppendHistory([]byte{}, d.History)
-	return []driver.Value{state, d.Due, int64(d.Attempts), int64(d.Used), history, deliveryChecksum(seq, upstream, state, d, history), seq, upstream}, nil
+	return deliveryRow(seq, upstream, d), nil
 }
 
 func (t *tx) deleteDelivery(seq int64, name string) error {
@@ -271,13 +271,15 @@ func (q *Queue) begin() (*tx, error) {
 // commit makes the transaction durable and publishes it. After an error nothing of it
 // remains. What concerns only events that are not filed is in memory.
 func (q *Queue) commit(t *tx) error {
-	filedCounts := q.filedCounts
+	filedCounts, id := q.filedCounts, q.identity
 	err := q.fault(beforeCommit)
 	if len(t.filedCounts) > 0 || t.filed > q.filed || t.age-q.noted > int64(time.Minute) {
 		filedCounts = filedCounts.Plus(t.filedCounts)
+		id = id.next()
 		coded, err2 := json.Marshal(filedCounts)
 		if err = errors.Join(err, err2); err == nil {
-			err = t.exec(`UPDATE meta SET used_at = max(used_at, ?), filed = ?, counts = ?`, t.age, t.filed, string(coded))
+			err = t.exec(`UPDATE meta SET used_at = max(used_at, ?), writes = ?, checksum = ?, filed = ?, counts = ?, counts_checksum = ?`,
+				t.age, id.writes, id.checksum(), t.filed, string(coded), countsChecksum(t.filed, coded))
 		}
 	}
 	if err == nil && t.written {
@@ -287,7 +289,7 @@ func (q *Queue) commit(t *tx) error {
 		q.rollback(t)
 		return fmt.Errorf("writing to %s: %w", q.path, err)
 	}
-	q.changed = q.changed || t.written
+	q.changed, q.identity = q.changed || t.written, id
 	if !t.written {
 		q.rollback(t)
 	} else if err := q.checkFileNow(); err != nil {

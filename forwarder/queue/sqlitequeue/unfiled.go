@@ -164,10 +164,7 @@ func (t *tx) fileRecords(records ...*record) error {
 	var events, deliveries [][]driver.Value
 	for _, r := range records {
 		t.filed = r.seq
-		state := stateOf(&r.Event)
-		events = append(events, []driver.Value{
-			r.seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, r.Size, keyNumber(r.Key), eventChecksum(r, state),
-		})
+		events = append(events, eventRow(r))
 		for i := range r.Deliveries {
 			d := &r.Deliveries[i]
 			row, err := t.deliveryRow(r.seq, d)

@@ -3,7 +3,10 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql/driver"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"strings"
@@ -27,11 +30,10 @@ func newUpstreams() *upstreams {
 
 // readUpstreams reads them from their table, or, where that is damaged, from its index,
 // which has all of it.
-func readUpstreams(c *conn) (u *upstreams, err error) {
-	for _, text := range []string{`SELECT id, name FROM upstream NOT INDEXED`, `SELECT id, name FROM upstream INDEXED BY sqlite_autoindex_upstream_1`} {
-		if u, err = readUpstreamsFrom(c, text); !errors.Is(err, policy.ErrDamaged) {
-			break
-		}
+func readUpstreams(c *conn) (*upstreams, error) {
+	u, err := readUpstreamsFrom(c, `SELECT id, name, checksum FROM upstream NOT INDEXED`)
+	if errors.Is(err, policy.ErrDamaged) {
+		u, err = readUpstreamsFrom(c, `SELECT id, name, 0 FROM upstream INDEXED BY sqlite_autoindex_upstream_1`)
 	}
 	return u, err
 }
@@ -41,10 +43,23 @@ func readUpstreamsFrom(c *conn, text string) (*upstreams, error) {
 	err := c.query(context.Background(), text, func(row []driver.Value) error {
 		s := scanner{row: row}
 		id, name := s.int(), s.text()
+		if sum := s.int(); sum != 0 && sum != upstreamChecksum(id, name) {
+			return fmt.Errorf("%w: the row of an upstream is not as it was written", policy.ErrDamaged)
+		}
 		u.add(id, name)
 		return s.err()
 	})
 	return u, err
+}
+
+const insertUpstream = `INSERT INTO upstream (id, name, checksum) VALUES (?, ?, ?)`
+
+func upstreamRow(id int64, name string) []driver.Value {
+	return []driver.Value{id, name, upstreamChecksum(id, name)}
+}
+
+func upstreamChecksum(id int64, name string) int64 {
+	return 1 + int64(crc32.Checksum(binary.LittleEndian.AppendUint64([]byte(name), uint64(id)), castagnoli)) //nolint:gosec // the same bits
 }
 
 // read replaces all by those of a database.

@@ -1,0 +1,133 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+const (
+	checkStep  = 20 // events that are checked at once, which takes about a millisecond
+	checkPause = 5  // times as long as a step took is slept behind it
+)
+
+// check looks through all events in the background, so that damage is known before an
+// event is due.
+func (q *Queue) check() {
+	for last := int64(0); ; {
+		began := time.Now()
+		next, unnamed, err := q.checkSome(last)
+		if err == nil && len(unnamed) > 0 {
+			err = q.addMissingNames(unnamed)
+		}
+		pause := checkPause * time.Since(began)
+		switch {
+		case errors.Is(err, policy.ErrDamaged):
+			q.repairSoon(err) // which looks at everything
+			return
+		case err != nil:
+			pause = watchEvery
+		case next == 0:
+			return
+		default:
+			last = next
+		}
+		select {
+		case <-q.ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// checkSome checks the events behind a seq, and returns the last, or 0 where there are
+// none, and the names that are missing in table name.
+func (q *Queue) checkSome(last int64) (next int64, unnamed []name, err error) {
+	err = q.readers.with(q.ctx, func(c *conn) (err error) {
+		if err := c.exec(`BEGIN`); err != nil { // one state of the store
+			return err
+		}
+		defer func() { err = errors.Join(err, c.exec(`COMMIT`)) }()
+		var seqs []int64
+		err = c.query(q.ctx, `SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
+			s := scanner{row: row}
+			seqs = append(seqs, s.int())
+			return nil
+		}, last, int64(checkStep))
+		for _, seq := range seqs {
+			if err != nil {
+				return err
+			}
+			var missing []name
+			missing, err = q.checkEvent(c, seq)
+			unnamed, next = append(unnamed, missing...), seq
+		}
+		return err
+	})
+	return next, unnamed, err
+}
+
+// checkEvent checks that an event and its deliveries are as they were written, that its
+// payload is there, and that it is found.
+func (q *Queue) checkEvent(c *conn, seq int64) (unnamed []name, err error) {
+	r, err := load(q.ctx, c, q.upstreams, seq)
+	if err == nil && r.Size > 0 {
+		var there int64
+		if there, err = c.number(`SELECT 1 FROM payload WHERE seq = ?`, seq); err == nil && there == 0 {
+			err = fmt.Errorf("%w: the payload of event %s is missing", policy.ErrDamaged, r.ID)
+		}
+	}
+	if errors.Is(err, policy.ErrDamaged) && !errors.Is(err, errStructure) {
+		q.foundUnreadable(seq, fmt.Errorf("checking the store: %w", err))
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range r.Deliveries {
+		d := &r.Deliveries[i]
+		if d.State != queue.Pending {
+			continue
+		}
+		id, _ := q.upstreams.id(d.Upstream)
+		found, err := c.number(`SELECT 1 FROM delivery INDEXED BY delivery_state WHERE upstream = ? AND state = ? AND seq = ?`, id, deliveryState(d), seq)
+		if err == nil && found == 1 && d.Due > 0 {
+			found, err = c.number(`SELECT 1 FROM delivery INDEXED BY delivery_due WHERE upstream = ? AND state = 1 AND due = ? AND seq = ?`, id, d.Due, seq)
+		}
+		if err == nil && found == 0 {
+			err = fmt.Errorf("%w: a delivery of event %s is not in its index", errStructure, r.ID)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, h := range hashes(&r.Event) {
+		seqs, err := q.named(q.ctx, c, h)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(seqs, seq) {
+			unnamed = append(unnamed, name{h, seq})
+		}
+	}
+	return unnamed, nil
+}
+
+// addMissingNames writes names that damage has taken from table name. One that is
+// superfluous does no harm.
+func (q *Queue) addMissingNames(missing []name) error {
+	return q.do(context.Background(), func(t *tx) error {
+		for _, n := range missing {
+			if err := t.c.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?)`, n.hash, n.seq); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

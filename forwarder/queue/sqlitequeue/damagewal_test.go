@@ -1,0 +1,304 @@
+package sqlitequeue
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+)
+
+// newCrashed makes a store like newDamageable, whose process was killed: its newest
+// changes are in the WAL.
+func newCrashed(t *testing.T, n int, prefix string) *damageable {
+	t.Helper()
+	d := newDamageable(t, n)
+	path := filepath.Join(t.TempDir(), "queue.db")
+	copyStore(t, d.path(), path)
+	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
+	for i := range n {
+		id := fmt.Sprint(prefix, "-", i)
+		it := queue.Item{Event: queuetest.Event(id, time.Now()), Upstreams: []string{"ehr", "lab"}}
+		if _, err := q.Store(t.Context(), it); err != nil {
+			t.Fatal(err)
+		}
+		d.all, d.events[id] = append(d.all, id), it.Event
+		d.want[id] = must(q.Event(t.Context(), id))
+	}
+	flush(t, q)
+	d.dir = t.TempDir()
+	copyStore(t, path, d.path())
+	return d
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeFile(t testing.TB, path string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lastCommits returns where the last n commits of a WAL begin.
+func lastCommits(log []byte, n int) int {
+	const frame = 24 + pageSize
+	var ends []int
+	for at := 32; at+frame <= len(log) && bytes.Equal(log[at+8:at+16], log[16:24]); at += frame {
+		if binary.BigEndian.Uint32(log[at+4:]) != 0 {
+			ends = append(ends, at+frame)
+		}
+	}
+	return ends[len(ends)-1-n]
+}
+
+// Bytes of the WAL of a killed process are damaged: what does not lie on them is
+// delivered as before, and what does is reported.
+func TestDamagedWAL(t *testing.T) {
+	t.Parallel()
+	d := newCrashed(t, 60, "late")
+	log := readFile(t, d.path()+walName)
+	certain := lastCommits(log, 2) // what is behind may be what a power cut has left
+	if o := d.try(t, d.copy(t)); o.whole != len(d.all) || len(o.reported) > 0 {
+		t.Fatalf("without damage: %+v", o)
+	}
+	for name, size := range map[string]int{"a byte": 1, "8 bytes": 8, "100 bytes": 100, "a sector": 512, "two pages": 2 * pageSize} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(3, 4))
+			most, lost, trials := 0, 0, 40
+			for range trials {
+				path, b := d.copy(t), slices.Clone(log)
+				at := random.IntN(len(b) - size)
+				for i := range size {
+					b[at+i] ^= byte(1 + random.IntN(255))
+				}
+				writeFile(t, path+walName, b)
+				o := d.try(t, path)
+				n := o.total()
+				if o.refused != nil || n > 12 || n > 0 && len(o.reported) == 0 && at+size <= certain {
+					t.Errorf("byte %d of %d: %v, %v; reported: %q", at, len(b), o.refused, o.lost, o.reported)
+				}
+				most, lost = max(most, n), lost+n
+			}
+			t.Logf("%d trials with %d events: at most %d not whole in one, %d in all", trials, len(d.all), most, lost)
+		})
+	}
+}
+
+// A WAL that is missing, unreadable, or not that of the main file.
+func TestForeignWAL(t *testing.T) {
+	t.Parallel()
+	d := newCrashed(t, 30, "late")
+	other := newCrashed(t, 20, "other")
+	open := func(t *testing.T, path string) (*Queue, []string) {
+		t.Helper()
+		var r reports
+		q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings(), OnDamage: r.add})
+		checkAll(t, q)
+		return q, r.get()
+	}
+	kept := func(t *testing.T, path, suffix string) {
+		t.Helper()
+		if names, err := filepath.Glob(path + walName + suffix + "*"); err != nil || len(names) != 1 {
+			t.Errorf("kept: %q, %v", names, err)
+		}
+	}
+	reported := func(t *testing.T, all []string, text string) {
+		t.Helper()
+		if !slices.ContainsFunc(all, func(s string) bool { return strings.Contains(s, text) }) {
+			t.Errorf("reported %q, want %q", all, text)
+		}
+	}
+	has := func(t *testing.T, q *Queue, id string, want bool) {
+		t.Helper()
+		if _, err := q.Event(t.Context(), id); (err == nil) != want {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	t.Run("missing", func(t *testing.T) {
+		t.Parallel()
+		path := d.copy(t)
+		if err := os.Remove(path + walName); err != nil {
+			t.Fatal(err)
+		}
+		// The main file is as the run before has left it: closed. So the end is noted
+		// in it as clean, and nothing can be reported.
+		q, _ := open(t, path)
+		has(t, q, "note-0", true)
+	})
+	t.Run("garbage", func(t *testing.T) {
+		t.Parallel()
+		path := d.copy(t)
+		b := readFile(t, path+walName)
+		fill(b, rand.New(rand.NewPCG(1, 1)))
+		writeFile(t, path+walName, b)
+		q, all := open(t, path)
+		has(t, q, "note-0", true)
+		reported(t, all, "is not used")
+		kept(t, path, ".damaged-")
+	})
+	t.Run("of another store", func(t *testing.T) {
+		t.Parallel()
+		path := d.copy(t)
+		copyFile(t, other.path()+walName, path+walName)
+		q, all := open(t, path)
+		has(t, q, "note-29", true)
+		has(t, q, "other-0", false)
+		reported(t, all, "is not used")
+		kept(t, path, ".foreign-")
+	})
+	t.Run("newer than the main file", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "queue.db")
+		copyStore(t, d.path(), path)
+		q, _ := open(t, path)
+		mustClose(t, q) // all is in the main file
+		older := filepath.Join(t.TempDir(), "queue.db")
+		copyStore(t, path, older)
+		q, _ = open(t, path)
+		storeMany(t, q, "mid", 10)
+		mustClose(t, q)
+		q, _ = open(t, path)
+		storeMany(t, q, "new", 10)
+		flush(t, q)
+		copyFile(t, path+walName, older+walName)
+		q, all := open(t, older)
+		has(t, q, "late-0", true)
+		has(t, q, "new-0", false)
+		reported(t, all, "is not used")
+		kept(t, older, ".foreign-")
+	})
+	t.Run("older than the main file", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "queue.db")
+		copyStore(t, d.path(), path)
+		log := readFile(t, path+walName)
+		q, _ := open(t, path)
+		storeMany(t, q, "new", 10)
+		mustClose(t, q)
+		writeFile(t, path+walName, log)
+		q, all := open(t, path)
+		has(t, q, "new-9", true)
+		reported(t, all, "is not used")
+	})
+	t.Run("of the store that a backup was made of", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "queue.db")
+		copyStore(t, d.path(), path)
+		q, _ := open(t, path)
+		f, err := os.Create(path + ".backup")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Backup(t.Context(), f, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		storeMany(t, q, "new", 10)
+		flush(t, q)
+		restored := filepath.Join(t.TempDir(), "queue.db")
+		copyFile(t, path+".backup", restored)
+		copyFile(t, path+walName, restored+walName)
+		copyFile(t, path+".key", restored+".key")
+		q, all := open(t, restored)
+		has(t, q, "late-0", true)
+		has(t, q, "new-0", false)
+		reported(t, all, "is not used")
+		kept(t, restored, ".foreign-")
+	})
+}
+
+func storeMany(t *testing.T, q *Queue, prefix string, n int) {
+	t.Helper()
+	for i := range n {
+		if _, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event(fmt.Sprint(prefix, "-", i), time.Now()), Upstreams: []string{"ehr"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The main file is cut off at some page.
+func TestTruncatedFile(t *testing.T) {
+	t.Parallel()
+	for name, d := range map[string]*damageable{"closed": newDamageable(t, 80), "killed": newCrashed(t, 40, "late")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			main := readFile(t, d.path())
+			lost, most, trials := 0, 0, 0
+			for size := 1; size < len(main); size += len(main)/12 + 700 {
+				trials++
+				path := d.copy(t)
+				writeFile(t, path, main[:size])
+				o := d.try(t, path)
+				if o.total() > 0 && len(o.reported) == 0 {
+					t.Errorf("%d of %d bytes: %v, %v", size, len(main), o.refused, o.lost)
+				}
+				lost, most = lost+o.total(), max(most, o.total())
+				if !testing.Verbose() {
+					continue
+				}
+				t.Logf("%d of %d bytes: %d of %d whole, %v %v; %q", size, len(main), o.whole, len(d.all), o.lost, o.refused, o.reported)
+			}
+			t.Logf("%d trials with %d events: at most %d not whole in one, %d in all", trials, len(d.all), most, lost)
+		})
+	}
+}
+
+// Pages are damaged while the store is open. The first page, and that with the row of
+// meta, are those by which a file that was replaced is recognized.
+func TestDamagedWhileOpen(t *testing.T) {
+	t.Parallel()
+	d := newDamageable(t, 120)
+	pages := len(readFile(t, d.path())) / pageSize
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 40 {
+		page := 3 + random.IntN(pages-3)
+		path := d.copy(t)
+		b := make([]byte, pageSize)
+		fill(b, random)
+		d.running = func() {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt(b, int64(page)*pageSize); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := d.try(t, path)
+		if n := o.total(); o.refused != nil || n > 40 || n > 0 && len(o.reported) == 0 {
+			t.Errorf("page %d: %v, %v; reported: %q", page+1, o.refused, o.lost, o.reported)
+		}
+		if testing.Verbose() {
+			t.Logf("page %d: %v", page+1, o.lost)
+		}
+	}
+}
