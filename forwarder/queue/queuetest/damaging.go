@@ -19,7 +19,13 @@ var damaging = []testCase{
 		})
 	}},
 	{name: "damage: bytes among events that were stored at once cost at most the events on them", test: func(h *harness) {
-		damageOne(h, "e25", func(ids []string) { h.storeMany(ids) })
+		damageOne(h, "e25", func(ids []string) {
+			last := len(ids) - 2 // in commits of their own: damage in the last one looks like a power cut
+			h.storeMany(ids[:last])
+			for _, id := range ids[last:] {
+				h.store(id, "ehr")
+			}
+		})
 	}},
 	{name: "damage: bytes of the newest event cost at most that one", test: func(h *harness) {
 		damageOne(h, newest, func(ids []string) {

@@ -10,11 +10,11 @@ import (
 const (
 	// walPages is how many pages of the WAL are not in the main file yet when a
 	// checkpoint is due: it takes the writer 6 to 8 ms.
-	walPages = 1000
-	fewPages = 100 // on a disk with a small reserve
+	walPages = 500
+	fewPages = 50 // on a disk with a small reserve
 
 	// walLong is how many are too many for the writer: it would take about 40 ms.
-	walLong = 5000
+	walLong = 2500
 
 	checkpointPause = time.Second           // between two checkpoints that a reader holds up
 	truncatePause   = 50 * time.Millisecond // between two attempts to empty the WAL

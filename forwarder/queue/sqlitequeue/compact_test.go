@@ -32,7 +32,7 @@ func TestCompactCountsBytes(t *testing.T) {
 	if _, err := q.Purge(t.Context(), queue.PurgeSelection{Upstream: "old"}); err != nil {
 		t.Fatal(err)
 	}
-	const page = 4096
+	const page = pageSize
 	if out, done, total := compact(); out.After == out.Before || done != total || total%page != 0 || total < out.Before/2 || total > out.Before {
 		t.Errorf("compacted %+v, %d of %d bytes", out, done, total)
 	}

@@ -10,9 +10,9 @@ const (
 	forgetEvery = 3 * time.Second        // deleted payloads leave the WAL
 	noteEvery   = time.Hour              // the time is written, where nothing else is
 	vacuumEvery = time.Second            // free pages are counted
-	vacuumPages = 512                    // of one slice
+	vacuumPages = 256                    // of one slice
 	vacuumPause = 100 * time.Millisecond // between two slices
-	enoughFree  = 2000                   // pages that are kept free in any case
+	enoughFree  = 1000                   // pages that are kept free in any case
 	repairPause = 10                     // times as long as a repair took, before the next
 )
 

@@ -237,7 +237,7 @@ func newIdentity() string {
 // The settings of connections. The writer never waits for a lock, so that it can be
 // closed. Nothing but checkpoint.go makes checkpoints.
 var (
-	createPragmas = []string{`PRAGMA page_size=4096`, `PRAGMA auto_vacuum=INCREMENTAL`}
+	createPragmas = []string{`PRAGMA page_size=` + strconv.Itoa(pageSize), `PRAGMA auto_vacuum=INCREMENTAL`}
 	writerPragmas = []string{
 		`PRAGMA wal_autocheckpoint=0`, `PRAGMA journal_mode=WAL`, `PRAGMA synchronous=FULL`, `PRAGMA secure_delete=ON`,
 		`PRAGMA cache_size=-8192`, `PRAGMA temp_store=MEMORY`, `PRAGMA cell_size_check=ON`, `PRAGMA busy_timeout=0`,
