@@ -25,19 +25,15 @@ func (q *Queue) Commit(b *policy.Batch) error {
 	if err != nil {
 		return err
 	}
-	if err = t.apply(b); err != nil {
+	if err := t.apply(b); err != nil {
 		q.rollback(t)
 		if refusal(err) {
 			return err
 		}
-		err = fmt.Errorf("writing to %s: %w", q.path, err)
-	} else {
-		err = q.commit(t)
+		q.makeRoom(err)
+		return fmt.Errorf("writing to %s: %w", q.path, err)
 	}
-	if err != nil {
-		if isFull(err) {
-			q.releaseReserve()
-		}
+	if err := q.commit(t); err != nil {
 		return err
 	}
 	if q.options.OnCommit != nil {

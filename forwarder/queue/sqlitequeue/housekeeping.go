@@ -98,6 +98,7 @@ func (q *Queue) transact(work func(t *tx) (more bool, err error)) (more bool, er
 	}
 	if err != nil {
 		q.rollback(t)
+		q.makeRoom(err)
 		return false, err
 	}
 	return more, q.commit(t)
@@ -114,26 +115,30 @@ func (q *Queue) watchClock() {
 }
 
 // vacuumSlice gives a slice of the free pages back to the file system where many are
-// free, and reports whether more are.
+// free, or the disk is full, and reports whether more are.
 func (q *Queue) vacuumSlice() (more bool) {
+	s := &q.steps
 	free, err := q.writing.number(`PRAGMA freelist_count`)
-	if err != nil {
+	if err != nil || free == 0 {
+		s.vacuuming = false
 		return false
 	}
-	pages, err := q.writing.number(`PRAGMA page_count`)
-	if err != nil || free < enoughFree || free < pages/8 {
-		q.steps.vacuuming = false
+	pages, slice := int64(0), int64(vacuumPages)
+	if q.room.released || q.room.short {
+		slice = fewPages / 4
+	} else if pages, err = q.writing.number(`PRAGMA page_count`); err != nil || free < enoughFree || free < pages/8 {
+		s.vacuuming = false
 		return false
 	}
-	if !q.steps.vacuuming && free < pages/4 {
+	if !s.vacuuming && free < pages/4 {
 		return false
 	}
-	q.steps.vacuuming = true
-	return q.step(func(t *tx) (bool, error) { return true, t.vacuum() })
+	s.vacuuming = true
+	return q.step(func(t *tx) (bool, error) { return true, t.vacuum(slice) })
 }
 
 // vacuum gives a slice of free pages back.
-func (t *tx) vacuum() error {
+func (t *tx) vacuum(pages int64) error {
 	t.written = true
-	return t.c.run(fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, vacuumPages))
+	return t.c.run(fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, pages))
 }

@@ -20,6 +20,8 @@ const (
 	roomEvery = 100 * time.Millisecond
 	plenty    = 256 << 20
 
+	storeMargin = 1 << 20
+
 	reserveEvery = time.Second // between two attempts to make the reserve again
 )
 
@@ -29,6 +31,7 @@ type room struct {
 	reserve  *disk.Reserve // nil where the free space is not known
 	size     int64         // of the reserve
 	released bool
+	short    bool // whether events could not be stored
 	asked    time.Time
 	free     int64
 	tried    time.Time
@@ -69,14 +72,11 @@ func (q *Queue) ensureReserve(now time.Time) {
 		return
 	}
 	r.released = r.reserve.Ensure() != nil
-	if !r.released {
-		q.writer.Unpark()
-	}
 }
 
 // roomToStore returns an error while the disk has no room for a batch of events: what is
 // stored must leave enough for the outcomes of deliveries, which make room.
-func (q *Queue) roomToStore(b *policy.Batch) error {
+func (q *Queue) roomToStore(b *policy.Batch) (err error) {
 	r := &q.room
 	if r.reserve == nil {
 		return nil
@@ -88,25 +88,28 @@ func (q *Queue) roomToStore(b *policy.Batch) error {
 		}
 		r.free, r.asked = int64(min(free, 1<<62)), now.Add(roomEvery) //nolint:gosec // bounded
 	}
+	r.short = false
 	if !r.released && r.free >= plenty {
 		return nil
 	}
-	needed := int64(1 << 20)
-	for _, s := range b.Stores {
-		needed += 2 * (int64(len(s.Sealed)) + 8*pageSize)
-	}
-	growth, err := q.growth()
+	needed, err := q.growth()
 	if err != nil {
 		return err
 	}
-	needed += growth
-	if r.released {
-		return fmt.Errorf("writing to %s: %w: %d bytes are free, and nothing is stored before %s can be made again; make room on the disk", q.path, errNoSpace, r.free, filepath.Base(q.path)+".reserve")
+	needed += storeMargin
+	for _, s := range b.Stores {
+		needed += 2 * (int64(len(s.Sealed)) + 8*pageSize)
 	}
-	if r.free < needed {
-		return fmt.Errorf("writing to %s: %w: %d bytes are free and %d are needed; make room on the disk", q.path, errNoSpace, r.free, needed)
+	switch {
+	case r.released:
+		err = fmt.Errorf("nothing is stored before there is room for the file %s.reserve", q.path)
+	case r.free < needed:
+		err = fmt.Errorf("%d are needed", needed)
+	default:
+		return nil
 	}
-	return nil
+	r.short = true
+	return fmt.Errorf("writing to %s: %w: %d bytes are free, and %w; make room on the disk", q.path, errNoSpace, r.free, err)
 }
 
 var errNoSpace = errors.New("no space left on the disk")
@@ -143,6 +146,14 @@ func (q *Queue) roomToCheckpoint() error {
 		return q.roomToCheckpoint()
 	}
 	return fmt.Errorf("taking the WAL to %s: %w: %d bytes are free and %d are needed; make room on the disk", q.path, errNoSpace, free, growth)
+}
+
+// makeRoom gives up the reserve where a change has failed on a full disk: what makes room
+// passes then.
+func (q *Queue) makeRoom(err error) {
+	if isFull(err) {
+		q.releaseReserve()
+	}
 }
 
 // isFull reports whether an error is that of a full disk.

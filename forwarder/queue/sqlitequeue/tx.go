@@ -287,6 +287,7 @@ func (q *Queue) commit(t *tx) error {
 	}
 	if err != nil {
 		q.rollback(t)
+		q.makeRoom(err)
 		return fmt.Errorf("writing to %s: %w", q.path, err)
 	}
 	q.changed, q.identity = q.changed || t.written, id

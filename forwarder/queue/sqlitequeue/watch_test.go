@@ -28,6 +28,8 @@ type tampered struct {
 	main   []byte // the main file, as the last checkpoint left it
 	backup []byte // with the older events only
 
+	stored int // events with a numbered id
+
 	mu       sync.Mutex
 	damage   []string
 	failures []string // "" is that all is well

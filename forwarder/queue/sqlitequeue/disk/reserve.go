@@ -15,6 +15,7 @@ const (
 	reserveSuffix = ".reserve"
 	reserveMax    = 8 << 20
 	reservePart   = 16 // at most this part of the file system
+	leastRoom     = 1 << 20
 )
 
 // ErrNoRoom says that there is too little free space for the reserve.
@@ -58,8 +59,8 @@ func ReserveSize(total uint64) int64 {
 	return int64(min(reserveMax, total/reservePart))
 }
 
-// Ensure makes the reserve's file if it is missing and at least as much again
-// stays free. It returns ErrNoRoom if not, and errors.ErrUnsupported where the
+// Ensure makes the reserve's file if it is missing and 1 MiB, or a quarter of its
+// size where that is more, stays free. It returns ErrNoRoom if not, and errors.ErrUnsupported where the
 // free space is not known.
 func (r *Reserve) Ensure() error {
 	r.mu.Lock()
@@ -117,7 +118,7 @@ func (r *Reserve) fill(there bool) (err error) {
 		if err != nil {
 			return err
 		}
-		if free/2 < uint64(r.size) {
+		if free < uint64(r.size)+max(leastRoom, uint64(r.size)/4) {
 			return fmt.Errorf("%w: %d bytes", ErrNoRoom, free)
 		}
 	}

@@ -1,0 +1,180 @@
+package sqlitequeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// onVolume runs the test in a process of its own, with a small file system, whose
+// directory it returns there. It returns "" where the test has been run.
+func onVolume(t *testing.T, mib int) string {
+	t.Helper()
+	if dir := os.Getenv("SCRIBEGATE_TEST_VOLUME"); dir != "" {
+		return dir
+	}
+	script := `mount -t tmpfs -o size="$1" scribegate "$2" && export SCRIBEGATE_TEST_VOLUME="$2" && exec "$3" -test.v -test.run "$4"`
+	c := exec.CommandContext(t.Context(), "unshare", "-rm", "sh", "-c", script, "sh", fmt.Sprintf("%dm", mib), t.TempDir(), os.Args[0], "^"+t.Name()+"$")
+	out, err := c.CombinedOutput()
+	switch {
+	case strings.Contains(string(out), "--- PASS: "+t.Name()):
+	case !strings.Contains(string(out), "=== RUN") && os.Geteuid() != 0:
+		t.Skipf("there can be no mount namespace here (`unshare -rm`): %v: %s", err, out)
+	default:
+		t.Errorf("on a small file system: %v\n%s", err, out)
+	}
+	return ""
+}
+
+// fill takes all the space that is left.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(dir, "filler"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := io.Copy(f, strings.NewReader(strings.Repeat("x", 64<<20))); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+}
+
+// full waits until stores fail.
+func (w *tampered) full() {
+	w.t.Helper()
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		w.stored++
+		id := fmt.Sprint("until-full-", w.stored)
+		err := w.store(ctx, id, 2000)
+		cancel()
+		if err != nil {
+			if !strings.Contains(err.Error(), "no space left") && !strings.Contains(err.Error(), "full") {
+				w.t.Errorf("the error of a full disk: %v", err)
+			}
+			return
+		}
+		w.newer = append(w.newer, id)
+	}
+}
+
+// accepting waits until an event is stored.
+func (w *tampered) accepting() {
+	w.t.Helper()
+	var err error
+	defer func() {
+		if err != nil {
+			w.t.Logf("the last error: %v", err)
+		}
+	}()
+	w.stored++
+	eventually(w.t, "accepting resumes", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		err = w.store(ctx, fmt.Sprint("after-", w.stored), 2000)
+		return err == nil
+	})
+}
+
+// Another file fills the disk and stays. Deliveries go on and make room, in which events
+// are accepted again.
+func TestDiskFullForGood(t *testing.T) {
+	t.Parallel()
+	dir := onVolume(t, 32)
+	if dir == "" {
+		return
+	}
+	w := &tampered{t: t}
+	w.open(filepath.Join(dir, "queue.db"))
+	for round := range 3 {
+		waiting := w.storeMany(fmt.Sprint("waiting-", round, "-"), 2500)
+		fill(t, dir)
+		w.full()
+		w.delivers(append(waiting, w.newer...))
+		w.newer = nil
+		eventually(t, "all is recorded", func() bool {
+			s, err := w.Stats()
+			return err == nil && s.Upstreams["ehr"].Pending == 0
+		})
+		w.accepting()
+		if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the reserve is there", func() bool {
+			_, err := os.Stat(w.path + ".reserve")
+			return err == nil
+		})
+	}
+	mustClose(t, w.Queue)
+}
+
+// The queue itself fills the disk. Deliveries make room.
+func TestDiskFullByItself(t *testing.T) {
+	t.Parallel()
+	dir := onVolume(t, 24)
+	if dir == "" {
+		return
+	}
+	w := &tampered{t: t}
+	w.open(filepath.Join(dir, "queue.db"))
+	for range 2 {
+		w.full()
+		if len(w.newer) < 1000 {
+			t.Errorf("only %d events fit", len(w.newer))
+		}
+		w.delivers(w.newer)
+		w.newer = nil
+		w.accepting()
+	}
+	mustClose(t, w.Queue)
+}
+
+// A process was killed on a full disk, and starts on it.
+func TestOpenOnFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := onVolume(t, 32)
+	if dir == "" {
+		return
+	}
+	w := &tampered{t: t}
+	w.open(filepath.Join(dir, "queue.db"))
+	waiting := w.storeMany("waiting", 2500)
+	aside := t.TempDir()
+	w.onWriter(func() { copyStore(t, w.path, filepath.Join(aside, "queue.db")) })
+	mustClose(t, w.Queue)
+	copyStore(t, filepath.Join(aside, "queue.db"), w.path)
+	fill(t, dir)
+	w.open(w.path)
+	w.delivers(waiting)
+	w.accepting()
+	mustClose(t, w.Queue)
+}
+
+// What the free space is, is given by the test.
+func TestNoRoom(t *testing.T) {
+	t.Parallel()
+	free := uint64(1 << 30)
+	w := &tampered{t: t}
+	w.Queue = mustOpen(t, Options{
+		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(),
+		space: func(string) (uint64, uint64, error) { return free, 1 << 40, nil },
+	})
+	all := w.storeMany("e", 10)
+	w.onWriter(func() { free, w.room.asked = 1<<19, time.Time{} })
+	w.full()
+	w.delivers(all)
+	w.onWriter(func() { free = 1 << 30 })
+	if err := w.store(t.Context(), "after", 2000); err != nil {
+		t.Fatal(err)
+	}
+}
