@@ -13,6 +13,9 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
+// copyMargin is how many bytes a copy leaves free for what is stored meanwhile.
+const copyMargin = 16 << 20
+
 // Backup implements queue.Backuper. SQLite writes the copy into a file beside the
 // store, from one state of it, without holding anything up; then it goes to w.
 func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err error) {
@@ -36,6 +39,9 @@ func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err 
 		err = errors.Join(err, temp.Close(), os.Remove(temp.Name()))
 	}()
 	err = q.copiers.with(ctx, func(c *conn) error {
+		if err := q.roomToCopy(c); err != nil {
+			return err
+		}
 		return c.query(ctx, `VACUUM INTO ?`, func([]driver.Value) error { return nil }, temp.Name())
 	})
 	if err != nil {
@@ -58,6 +64,24 @@ func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err 
 			return err
 		}
 		p.Report(done, info.Size())
+	}
+	return nil
+}
+
+// roomToCopy returns an error where a copy would leave too little room for events.
+func (q *Queue) roomToCopy(c *conn) error {
+	pages, err := c.number(`PRAGMA page_count`)
+	if err != nil {
+		return err
+	}
+	unused, err := c.number(`PRAGMA freelist_count`)
+	if err != nil {
+		return err
+	}
+	needed := uint64((pages-unused)*pageSize) + copyMargin //nolint:gosec // positive
+	free, _, err := q.options.space(filepath.Dir(q.path))
+	if err == nil && free < needed {
+		return fmt.Errorf("%w: the copy is made beside the store, where %d bytes are needed and %d are free; make room there", errNoSpace, needed, free)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ const (
 	watchEvery  = time.Second            // the file is looked at
 	forgetEvery = 3 * time.Second        // deleted payloads leave the WAL
 	noteEvery   = time.Hour              // the time is written, where nothing else is
+	lockEvery   = 10 * time.Second       // the lock is acquired again where its file was removed
 	vacuumEvery = time.Second            // free pages are counted
 	vacuumPages = 256                    // of one slice
 	vacuumPause = 100 * time.Millisecond // between two slices
@@ -18,9 +19,10 @@ const (
 
 // housekeeping is when each of the writer's other duties is due.
 type housekeeping struct {
-	watch, sweep, forget, note, vacuum time.Time
-	repair, reindexed                  time.Time
-	vacuuming                          bool // until fewer pages are free
+	watch, lock, sweep, forget, note, vacuum time.Time
+	repair, reindexed                        time.Time
+	vacuuming                                bool // until fewer pages are free
+	unlocked                                 bool // it has been reported
 }
 
 // Housekeep implements policy.Commits.
@@ -32,6 +34,9 @@ func (q *Queue) Housekeep() time.Duration {
 	}
 	if q.usable() != nil {
 		return max(time.Millisecond, s.watch.Sub(now))
+	}
+	if due(now, &s.lock, lockEvery) {
+		q.renewLock()
 	}
 	q.ensureReserve(now)
 	q.watchClock()
@@ -66,6 +71,16 @@ func (q *Queue) Housekeep() time.Duration {
 	}
 	wait := min(q.checkpointIfDue(now), s.watch.Sub(now), s.sweep.Sub(now), s.vacuum.Sub(now), q.unfiled.until())
 	return max(time.Millisecond, wait)
+}
+
+// renewLock acquires the lock again where its file was removed, and reports when another
+// process was faster.
+func (q *Queue) renewLock() {
+	err := q.lock.Renew()
+	if err != nil && !q.steps.unlocked {
+		q.damaged(fmt.Errorf("%w: both deliver the same events", err))
+	}
+	q.steps.unlocked = err != nil
 }
 
 // due reports whether something is due, and notes when it is again.

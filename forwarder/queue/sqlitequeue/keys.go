@@ -40,7 +40,7 @@ func resolveKeys(path string, given []seal.Key, sealed map[seal.Fingerprint]int6
 		return nil, err
 	case len(given) == 0:
 		if n := total(sealed); n > 0 {
-			return nil, fmt.Errorf("opening %s: %d events in it are sealed, encryption_key is not given and %s is missing; give the key that sealed them or put that file back (nothing has been changed)", path, n, file)
+			return nil, refuse(path, "%d events in it are sealed, encryption_key is not given and %s is missing; give the key that sealed them or put that file back", n, file)
 		}
 		if !create {
 			return nil, fmt.Errorf("opening %s: encryption_key is not given and %s is missing", path, file)
@@ -61,7 +61,7 @@ func resolveKeys(path string, given []seal.Key, sealed map[seal.Fingerprint]int6
 		}
 	}
 	if missing > 0 {
-		return nil, fmt.Errorf("opening %s: %d events in it are sealed with a key that is not among those given; add the older key behind the new one in encryption_key (nothing has been changed)", path, missing)
+		return nil, refuse(path, "%d events in it are sealed with a key that is not among those given; add the older key behind the new one in encryption_key", missing)
 	}
 	return &keyring{ring: ring, file: auto}, nil
 }

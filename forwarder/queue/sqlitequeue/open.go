@@ -113,6 +113,7 @@ func (q *Queue) attach() error {
 	if err := q.prepare(); err != nil {
 		return err
 	}
+	_, walErr := os.Stat(q.path + walName)
 	m, err := q.connect()
 	if errors.Is(err, policy.ErrDamaged) {
 		if rebuilt := q.rebuild(err); rebuilt != nil {
@@ -123,7 +124,10 @@ func (q *Queue) attach() error {
 	if err != nil {
 		return q.explain(err)
 	}
-	k, err := resolveKeys(q.path, q.keys, m.counts.Keys(), true)
+	if q.age == nil && !m.clean && errors.Is(walErr, fs.ErrNotExist) {
+		q.damaged(fmt.Errorf("%s was in use when the process ended, and its WAL (%[1]s%s) is missing: events that were stored last may be missing; restore the WAL where you have it", q.path, walName))
+	}
+	k, err := resolveKeys(q.path, q.keys, q.counts().Keys(), true)
 	if err == nil {
 		err = q.begun(m)
 	}
@@ -146,7 +150,7 @@ func (q *Queue) prepare() error {
 	wal, walErr := os.Stat(q.path + "-wal")
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && walErr == nil && wal.Size() > 0:
-		return fmt.Errorf("opening %s: the file is missing and its WAL is there; restore the file, or, to start anew, delete %[1]s-wal (its last events may be had with: caddy scribegate export --path %[1]s)", q.path)
+		return refuse(q.path, "it is missing, and its WAL is there; restore it, or delete %s%s to start anew", q.path, walName)
 	case errors.Is(err, fs.ErrNotExist):
 		return create(q.path)
 	case err != nil:
@@ -154,13 +158,27 @@ func (q *Queue) prepare() error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("opening %s: it is not a regular file; give another path", q.path)
 	case info.Size() == 0:
-		return fmt.Errorf("opening %s: the file is empty; restore it, or delete it to start anew", q.path)
+		return refuse(q.path, "it is empty; restore it, or delete it to start anew")
 	}
 	if err := checkHeader(q.path); err != nil {
 		if q.rebuild(err) != nil {
 			return err
 		}
 		return nil
+	}
+	for _, name := range []string{q.path, q.path + walName, q.path + shmName} {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		switch {
+		case err == nil:
+			err = f.Close()
+		case errors.Is(err, fs.ErrNotExist):
+			err = nil
+		case errors.Is(err, fs.ErrPermission):
+			err = fmt.Errorf("%w; it may be another user's: give all files of the store to the user of this process (chown)", err)
+		}
+		if err != nil {
+			return fmt.Errorf("opening the store: %w", err)
+		}
 	}
 	return q.repairWAL()
 }
@@ -175,7 +193,7 @@ func checkHeader(path string) error {
 	defer f.Close()
 	var header [100]byte
 	if _, err := io.ReadFull(f, header[:]); err != nil || !bytes.HasPrefix(header[:], []byte("SQLite format 3\x00")) {
-		return fmt.Errorf("opening %s: it is not a SQLite database, or it is damaged at its beginning; give another path, or restore it (what can be read: caddy scribegate export --path %[1]s)", path)
+		return refuse(path, "it is not a SQLite database, or its beginning is damaged; give another path, or restore it")
 	}
 	if binary.BigEndian.Uint32(header[68:]) != applicationID {
 		return errForeign(path)
@@ -184,7 +202,12 @@ func checkHeader(path string) error {
 }
 
 func errForeign(path string) error {
-	return fmt.Errorf("opening %s: it is the database of another program; give another path (nothing has been changed)", path)
+	return refuse(path, "it is the database of another program; give another path")
+}
+
+// refuse returns the error of a file that is not opened, for a reason.
+func refuse(path, reason string, args ...any) error {
+	return fmt.Errorf("opening %s: %w (nothing has been changed; to see what can be read: caddy scribegate export --path %[1]s)", path, fmt.Errorf(reason, args...))
 }
 
 // create makes an empty store. The file appears whole or not at all, and not where
@@ -255,7 +278,7 @@ func migrate(c *conn, path string) error {
 		return err
 	}
 	if version > int64(len(migrations)) {
-		return fmt.Errorf("opening %s: it is of version %d and this program reads up to %d; open it with the newer program (nothing has been changed)", path, version, len(migrations))
+		return refuse(path, "it is of version %d, and this program reads up to %d; open it with the newer program", version, len(migrations))
 	}
 	for _, m := range migrations[version:] {
 		version++
@@ -338,18 +361,13 @@ func (q *Queue) disconnect() error {
 
 func (q *Queue) explain(err error) error {
 	if errors.Is(err, policy.ErrDamaged) {
-		return fmt.Errorf("opening %s: %w; restore it, and see what can be read with: caddy scribegate export --path %[1]s (nothing has been changed)", q.path, err)
+		return refuse(q.path, "%w; restore it", err)
 	}
 	return err
 }
 
 // begun notes that the store is in use, and reports what is odd about it.
 func (q *Queue) begun(m *meta) error {
-	if !m.clean {
-		if _, err := os.Stat(q.path + "-wal"); errors.Is(err, fs.ErrNotExist) {
-			q.damaged(fmt.Errorf("%s was in use when the process ended, and its WAL (%[1]s-wal) is missing: events that were stored last may be missing; restore the WAL where you have it", q.path))
-		}
-	}
 	if m.path != q.path && q.options.OnCopy != nil && inUse(m.path) {
 		q.options.OnCopy(m.path)
 	}

@@ -36,8 +36,8 @@ func onVolume(t *testing.T, mib int) string {
 	return ""
 }
 
-// fill takes all the space that is left.
-func fill(t *testing.T, dir string) {
+// fillDisk takes all the space that is left.
+func fillDisk(t *testing.T, dir string) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(dir, "filler"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -98,7 +98,7 @@ func TestDiskFullForGood(t *testing.T) {
 	w.open(filepath.Join(dir, "queue.db"))
 	for round := range 3 {
 		waiting := w.storeMany(fmt.Sprint("waiting-", round, "-"), 2500)
-		fill(t, dir)
+		fillDisk(t, dir)
 		w.full()
 		w.delivers(append(waiting, w.newer...))
 		w.newer = nil
@@ -153,7 +153,7 @@ func TestOpenOnFullDisk(t *testing.T) {
 	w.onWriter(func() { copyStore(t, w.path, filepath.Join(aside, "queue.db")) })
 	mustClose(t, w.Queue)
 	copyStore(t, filepath.Join(aside, "queue.db"), w.path)
-	fill(t, dir)
+	fillDisk(t, dir)
 	w.open(w.path)
 	w.delivers(waiting)
 	w.accepting()
