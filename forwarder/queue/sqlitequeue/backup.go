@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -38,6 +39,9 @@ func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err 
 	defer func() {
 		err = errors.Join(err, temp.Close(), os.Remove(temp.Name()))
 	}()
+	ended := make(chan struct{})
+	defer close(ended)
+	go syncNowAndThen(temp, ended)
 	err = q.copiers.with(ctx, func(c *conn) error {
 		if err := q.roomToCopy(c); err != nil {
 			return err
@@ -66,6 +70,19 @@ func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err 
 		p.Report(done, info.Size())
 	}
 	return nil
+}
+
+// syncNowAndThen has a file written to the disk while it grows. Written at its end, it
+// would hold up the syncs of the store meanwhile.
+func syncNowAndThen(f *os.File, ended <-chan struct{}) {
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(20 * time.Millisecond):
+			_ = f.Sync() // what fails here fails again where it matters
+		}
+	}
 }
 
 // roomToCopy returns an error where a copy would leave too little room for events.

@@ -40,7 +40,7 @@ func (q *Queue) Compact(ctx context.Context, p queue.Progress) (out queue.Compac
 					return err
 				}
 			}
-			if err := t.vacuum(vacuumPages); err != nil {
+			if err := t.vacuum(vacuumPages / 4); err != nil {
 				return err
 			}
 			if free, err = t.c.number(`PRAGMA freelist_count`); free == 0 {

@@ -152,6 +152,28 @@ func TestDeletedPayloadsAreInNoFile(t *testing.T) {
 	}
 }
 
+// Space that is free goes back to the file system by itself, in slices.
+func TestFreeSpaceGoesBack(t *testing.T) {
+	t.Parallel()
+	w := &tampered{t: t}
+	w.open(filepath.Join(t.TempDir(), "queue.db"))
+	for i := range 1500 {
+		if err := w.store(t.Context(), fmt.Sprint("e", i), 10_000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.onWriter(func() { w.checkpoint("TRUNCATE") })
+	before, err := w.size()
+	if err != nil || before < 1500*10_000 {
+		t.Fatalf("%d bytes, %v", before, err)
+	}
+	w.settleAll(queue.Delivered)
+	eventually(t, "the file is smaller", func() bool {
+		after, err := w.size()
+		return err == nil && after < enoughFree*pageSize+4<<20
+	})
+}
+
 func deliverAll(_ *testing.T, w *tampered, _ *queuetest.Clock) { w.settleAll(queue.Delivered) }
 
 // settleAll ends all deliveries.

@@ -6,23 +6,26 @@ import (
 )
 
 const (
-	watchEvery  = time.Second            // the file is looked at
-	forgetEvery = 3 * time.Second        // deleted payloads leave the WAL
-	noteEvery   = time.Hour              // the time is written, where nothing else is
-	lockEvery   = 10 * time.Second       // the lock is acquired again where its file was removed
-	vacuumEvery = time.Second            // free pages are counted
-	vacuumPages = 256                    // of one slice
-	vacuumPause = 100 * time.Millisecond // between two slices
-	enoughFree  = 1000                   // pages that are kept free in any case
-	repairPause = 10                     // times as long as a repair took, before the next
+	watchEvery  = time.Second           // the file is looked at
+	forgetEvery = 3 * time.Second       // deleted payloads leave the WAL
+	noteEvery   = time.Hour             // the time is written, where nothing else is
+	lockEvery   = 10 * time.Second      // the lock is acquired again where its file was removed
+	vacuumEvery = time.Second           // free pages are counted
+	vacuumPages = 512                   // of one slice, at most
+	leastSlice  = 16                    // at least
+	vacuumTime  = 20 * time.Millisecond // that a slice may take
+	vacuumPause = 4                     // times as long as a slice has taken, between two
+	enoughFree  = 1000                  // pages that are kept free in any case
+	repairPause = 10                    // times as long as a repair took, before the next
 )
 
 // housekeeping is when each of the writer's other duties is due.
 type housekeeping struct {
 	watch, lock, sweep, forget, note, vacuum time.Time
 	repair, reindexed                        time.Time
-	vacuuming                                bool // until fewer pages are free
-	unlocked                                 bool // it has been reported
+	vacuuming                                bool  // until fewer pages are free
+	slice                                    int64 // pages that are given back at once
+	unlocked                                 bool  // it has been reported
 }
 
 // Housekeep implements policy.Commits.
@@ -63,7 +66,7 @@ func (q *Queue) Housekeep() time.Duration {
 	}
 	if due(now, &s.vacuum, vacuumEvery) {
 		if more := q.vacuumSlice(); more {
-			s.vacuum = now.Add(vacuumPause)
+			s.vacuum = time.Now().Add(vacuumPause * time.Since(now))
 		}
 	}
 	if q.usable() != nil {
@@ -138,9 +141,9 @@ func (q *Queue) vacuumSlice() (more bool) {
 		s.vacuuming = false
 		return false
 	}
-	pages, slice := int64(0), int64(vacuumPages)
+	pages, most := int64(0), int64(vacuumPages)
 	if q.room.released || q.room.short {
-		slice = fewPages / 4
+		most = fewPages / 4
 	} else if pages, err = q.writing.number(`PRAGMA page_count`); err != nil || free < enoughFree || free < pages/8 {
 		s.vacuuming = false
 		return false
@@ -149,7 +152,15 @@ func (q *Queue) vacuumSlice() (more bool) {
 		return false
 	}
 	s.vacuuming = true
-	return q.step(func(t *tx) (bool, error) { return true, t.vacuum(slice) })
+	began := time.Now()
+	more = q.step(func(t *tx) (bool, error) { return true, t.vacuum(min(max(s.slice, leastSlice), most)) })
+	if time.Since(began) > vacuumTime {
+		s.slice /= 2
+	} else {
+		s.slice += s.slice / 4
+	}
+	s.slice = min(max(s.slice, leastSlice), vacuumPages)
+	return more
 }
 
 // vacuum gives a slice of free pages back.

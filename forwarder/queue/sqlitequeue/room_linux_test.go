@@ -58,11 +58,15 @@ func (w *tampered) full() {
 		id := fmt.Sprint("until-full-", w.stored)
 		err := w.store(ctx, id, 2000)
 		cancel()
-		if err != nil {
-			if !strings.Contains(err.Error(), "no space left") && !strings.Contains(err.Error(), "full") {
-				w.t.Errorf("the error of a full disk: %v", err)
-			}
+		if err != nil && strings.Contains(err.Error(), "no space left on the disk") {
+			w.t.Logf("full after %d events: %v", len(w.newer), err)
 			return
+		}
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !isFull(err) {
+			w.t.Fatalf("the error of a full disk: %v", err)
+		}
+		if err != nil {
+			continue
 		}
 		w.newer = append(w.newer, id)
 	}
