@@ -56,22 +56,22 @@ var newModel = sync.OnceValues(func() (m model, err error) {
 })
 
 // useSchema returns an error unless the database is a store, and brings it to this
-// version. Where all of the schema is as in a new one, neither the mark nor the version
-// can have been changed but by damage.
+// version. Where all of the schema is as in a new one, the mark cannot have been changed
+// but by damage.
 func useSchema(c *conn, path string) error {
 	model, err := newModel()
 	if err != nil {
 		return err
 	}
 	got, err := schemaOf(c)
-	if err != nil || got == model.schema {
+	if err != nil {
 		return err
 	}
 	id, err := c.number(`PRAGMA application_id`)
-	if err == nil && id != applicationID {
+	if err == nil && id != applicationID && got != model.schema {
 		return errForeign(path)
 	}
-	if err == nil {
+	if err == nil && id == applicationID {
 		err = migrate(c, path)
 	}
 	if err == nil {
