@@ -72,10 +72,10 @@ func (c *claim) takeFirst(want int) error {
 // readFirst reads the next first deliveries from the table.
 func (c *claim) readFirst() error {
 	l := c.lease
+	unfiled := c.q.unfiled.all() // before the tables, to which they may go meanwhile
 	id, _ := c.q.upstreams.id(l.upstream)
-	unfiled := c.q.unfiled.all() // before the table, to which they may go meanwhile
 	var seqs []int64
-	err := c.q.claims.with(c.q.ctx, func(k *conn) error {
+	err := c.q.claims.snapshot(c.q.ctx, func(k *conn) error {
 		err := k.query(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 0 AND seq >= ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
 			s := scanner{row: row}
 			seqs = append(seqs, s.int())
@@ -86,7 +86,11 @@ func (c *claim) readFirst() error {
 		}
 		for _, seq := range seqs {
 			if !l.leased[seq] {
-				if d, ok := c.read(k, seq); ok {
+				d, ok, err := c.read(k, seq)
+				if err != nil {
+					return err
+				}
+				if ok {
 					l.ready = append(l.ready, d)
 				}
 			}
@@ -112,28 +116,29 @@ func (c *claim) readFirst() error {
 	return nil
 }
 
-// read reads a delivery that is pending. One that cannot be read stays leased to the
-// end of the process.
-func (c *claim) read(k *conn, seq int64) (queue.Delivery, bool) {
+// read reads a delivery that is pending, and returns false where it is not any more. One
+// that is damaged stays leased to the end of the process.
+func (c *claim) read(k *conn, seq int64) (out queue.Delivery, ok bool, err error) {
 	r, err := c.q.load(context.Background(), k, seq)
 	if err == nil && (r == nil || r.Delivery(c.lease.upstream) == nil) {
 		err = fmt.Errorf("%w: it is due, and its row is missing", policy.ErrDamaged)
 	}
+	if errors.Is(err, policy.ErrDamaged) {
+		c.lease.leased[seq] = true
+		c.q.repairIfDamaged(err)
+		c.q.foundUnreadable(seq, fmt.Errorf("claiming a delivery for %s: %w", c.lease.upstream, err))
+		return out, false, nil
+	}
 	if err != nil {
-		if errors.Is(err, policy.ErrDamaged) {
-			c.lease.leased[seq] = true
-			c.q.repairIfDamaged(err)
-			c.q.foundUnreadable(seq, fmt.Errorf("claiming a delivery for %s: %w", c.lease.upstream, err))
-		}
-		return queue.Delivery{}, false
+		return out, false, err
 	}
 	d := r.Delivery(c.lease.upstream)
 	if d.State != queue.Pending {
-		return queue.Delivery{}, false
+		return out, false, nil
 	}
-	out := firstDelivery(seq, &r.Event, c.lease.upstream)
+	out = firstDelivery(seq, &r.Event, c.lease.upstream)
 	out.Attempts, out.Used, out.LastEnded = d.Attempts, d.Used, d.LastEnded()
-	return out, true
+	return out, true, nil
 }
 
 // takeRetries takes the retries that are due, those longest due first, and finds when
@@ -144,7 +149,7 @@ func (c *claim) takeRetries(want int) error {
 	if !known || c.counts[policy.Counter{Kind: policy.CountRetry, Name: l.upstream}] == 0 {
 		return nil
 	}
-	return c.q.claims.with(c.q.ctx, func(k *conn) error {
+	return c.q.claims.snapshot(c.q.ctx, func(k *conn) error {
 		var due []int64
 		if want > 0 {
 			err := k.query(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 1 AND due <= ? ORDER BY due, seq`, func(row []driver.Value) error {
@@ -162,7 +167,11 @@ func (c *claim) takeRetries(want int) error {
 			}
 		}
 		for _, seq := range due {
-			if d, ok := c.read(k, seq); ok {
+			d, ok, err := c.read(k, seq)
+			if err != nil {
+				return err
+			}
+			if ok {
 				c.taken = append(c.taken, d)
 			}
 		}

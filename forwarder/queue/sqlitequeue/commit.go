@@ -15,8 +15,20 @@ import (
 
 // Commit implements policy.Commits.
 func (q *Queue) Commit(b *policy.Batch) error {
+	err := q.commitBatch(b)
+	if b.Task == nil && errors.Is(err, errUnfiled) { // which is put off now
+		q.repairIfDamaged(err)
+		err = q.commitBatch(b)
+	}
+	return err
+}
+
+func (q *Queue) commitBatch(b *policy.Batch) error {
 	start := time.Now()
 	if b.NeedsRoom() {
+		if n := q.unfiled.len(); n >= maxUnfiled {
+			return fmt.Errorf("writing to %s: %w, %d of them; see the log for the reason", q.path, errUnfiled, n)
+		}
 		if err := q.roomToStore(b); err != nil {
 			return err
 		}

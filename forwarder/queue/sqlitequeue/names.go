@@ -35,7 +35,8 @@ func hashes(e *policy.Event) []int64 {
 }
 
 const (
-	// manyNames is how many names are collected in memory before they are written.
+	// manyNames is how many names are collected in memory before they are written,
+	// unless a test sets another number.
 	manyNames = 1 << 16
 
 	// namesPerEvent is how many names are written with each event that is stored
@@ -55,6 +56,7 @@ type names struct {
 	recent map[int64][]int64 // the seqs by the hash
 
 	// The writer's own.
+	many    int
 	batch   []name // being written, in the order of the hashes; what is left of it
 	through int64  // all events up to this one are in the batch, or in the table
 	count   int    // of recent
@@ -129,7 +131,7 @@ func (t *tx) writeNames(stored int) error {
 	if stored == 0 {
 		return nil
 	}
-	if len(n.batch) == 0 && n.count >= manyNames {
+	if len(n.batch) == 0 && n.count >= n.many {
 		for h, seqs := range n.recent {
 			for _, seq := range seqs {
 				n.batch = append(n.batch, name{h, seq})

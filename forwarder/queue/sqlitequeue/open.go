@@ -93,7 +93,7 @@ func Open(o Options) (_ *Queue, err error) {
 func newQueue(path string, o Options, lock *disk.FileLock) *Queue {
 	q := &Queue{
 		path: path, options: o, now: o.Now, elapsed: o.Elapsed, lock: lock, keys: o.Keys, leases: &leases{byName: make(map[string]*lease)},
-		upstreams: newUpstreams(), recent: newRecent(), resealing: make(chan struct{}, 1),
+		upstreams: newUpstreams(), recent: newRecent(), names: names{many: manyNames}, resealing: make(chan struct{}, 1),
 	}
 	q.room.space = o.space
 	q.settings.Store(&o.Settings)

@@ -60,6 +60,16 @@ func (p *pool) with(ctx context.Context, f func(*conn) error) error {
 	}
 }
 
+// snapshot is with, and all that f reads is of one state of the store.
+func (p *pool) snapshot(ctx context.Context, f func(*conn) error) error {
+	return p.with(ctx, func(c *conn) error {
+		if err := c.exec(`BEGIN`); err != nil {
+			return err
+		}
+		return errors.Join(f(c), c.exec(`COMMIT`))
+	})
+}
+
 // disconnect closes all connections, as they come back.
 func (p *pool) disconnect() error {
 	cs := p.conns.Swap(nil)

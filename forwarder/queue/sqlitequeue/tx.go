@@ -288,6 +288,9 @@ func (q *Queue) commit(t *tx) error {
 	if err != nil {
 		q.rollback(t)
 		q.makeRoom(err)
+		if t.filed > q.filed {
+			q.unfiled.failed()
+		}
 		return fmt.Errorf("writing to %s: %w", q.path, err)
 	}
 	q.changed, q.identity = q.changed || t.written, id

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -21,7 +22,17 @@ const (
 
 	// fileAfter is how long an event is unfiled at most.
 	fileAfter = 100 * time.Millisecond
+
+	// refileAfter is how long nothing is filed after that has failed.
+	refileAfter = time.Second
+
+	// maxUnfiled is how many may be unfiled where none can be filed. With more, events
+	// are not stored.
+	maxUnfiled = 16_384
 )
+
+// errUnfiled says that events could not be filed.
+var errUnfiled = errors.New("the rows of events that were stored before cannot be written")
 
 // unfiled are the newest events: those that have a row in table payload and no rows in
 // event and delivery yet.
@@ -37,6 +48,7 @@ type unfiled struct {
 	records map[int64]*record
 	seqs    []int64 // in their order
 	oldest  time.Time
+	putOff  time.Time // nothing is filed before, unless it must be
 }
 
 // add adds an event that has just become durable.
@@ -112,12 +124,21 @@ func (u *unfiled) overdue() int {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	switch n := len(u.seqs); {
+	case time.Now().Before(u.putOff):
+		return 0
 	case n >= manyUnfiled:
 		return n / 2
 	case n > 0 && time.Since(u.oldest) >= fileAfter:
 		return n
 	}
 	return 0
+}
+
+// failed puts off the next filing, so that what concerns other events is not held up.
+func (u *unfiled) failed() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.putOff = time.Now().Add(refileAfter)
 }
 
 // until returns how long nothing has to be filed.
@@ -127,7 +148,7 @@ func (u *unfiled) until() time.Duration {
 	if len(u.seqs) == 0 {
 		return time.Hour
 	}
-	return max(0, fileAfter-time.Since(u.oldest))
+	return max(0, fileAfter-time.Since(u.oldest), time.Until(u.putOff))
 }
 
 // fileAll writes the rows of all events that are unfiled, so that the tables have
@@ -149,7 +170,8 @@ func (t *tx) file(n int) error {
 		}
 	}
 	if err := t.fileRecords(records...); err != nil {
-		return err
+		t.q.unfiled.failed()
+		return fmt.Errorf("%w: %w", errUnfiled, err)
 	}
 	through := t.filed
 	t.publish(func() {
