@@ -95,7 +95,7 @@ func (q *Queue) roomToCopy(c *conn) error {
 	if err != nil {
 		return err
 	}
-	needed := uint64((pages-unused)*pageSize) + copyMargin //nolint:gosec // positive
+	needed := uint64((pages-unused)*pageSize) + copyMargin
 	free, _, err := q.options.space(filepath.Dir(q.path))
 	if err == nil && free < needed {
 		return fmt.Errorf("%w: the copy is made beside the store, where %d bytes are needed and %d are free; make room there", errNoSpace, needed, free)

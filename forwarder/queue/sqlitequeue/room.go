@@ -86,7 +86,7 @@ func (q *Queue) roomToStore(b *policy.Batch) (err error) {
 		if err != nil {
 			return nil //nolint:nilerr // SQLite says so where there is no room
 		}
-		r.free, r.asked = int64(min(free, 1<<62)), now.Add(roomEvery) //nolint:gosec // bounded
+		r.free, r.asked = int64(min(free, 1<<62)), now.Add(roomEvery)
 	}
 	r.short = false
 	if !r.released && r.free >= plenty {

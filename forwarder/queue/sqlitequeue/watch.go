@@ -206,7 +206,8 @@ func (q *Queue) takeWAL() bool {
 		return false
 	}
 	_ = q.detach()
-	return q.setAsideWAL() == nil
+	_, err := q.setAsideWAL()
+	return err == nil
 }
 
 // walInOrder reports whether the WAL is as it was written, up to its newest commit. Where
@@ -225,29 +226,31 @@ func (q *Queue) walInOrder() bool {
 // the reason with what that costs.
 func (q *Queue) keepWAL(reason error) error {
 	r, err := wal.Inspect(q.path + walName)
-	reads := int64(r.Frames)
+	reads, kept := int64(r.Frames), ""
 	switch w := q.wal; {
 	case err == nil && reads >= w.log && w.log > w.done:
 		return fmt.Errorf("%w; nothing is lost", reason)
 	case w.log == w.done:
-		err = q.setAsideWAL()
-		reason = fmt.Errorf("%w; all of it is in the main file, and nothing is lost", reason)
+		kept, err = q.setAsideWAL()
+		reason = fmt.Errorf("%w; all of it is in the main file, and nothing is lost%s", reason, kept)
 	case err == nil && reads >= w.done:
 		reason = fmt.Errorf("%w; events that were stored last are lost where they were not delivered yet, up to %d of %d pages", reason, w.log-reads, w.log)
 	default:
-		err = q.setAsideWAL()
-		reason = fmt.Errorf("%w; events that were stored last are lost where they were not delivered yet, up to %d pages", reason, w.log-w.done)
+		kept, err = q.setAsideWAL()
+		reason = fmt.Errorf("%w; events that were stored last are lost where they were not delivered yet, up to %d pages%s", reason, w.log-w.done, kept)
 	}
 	return errors.Join(reason, err)
 }
 
-// setAsideWAL moves a WAL away that does not belong to the main file.
-func (q *Queue) setAsideWAL() error {
+// setAsideWAL moves a WAL away that does not belong to the main file, and returns where to
+// for a report, or "".
+func (q *Queue) setAsideWAL() (kept string, err error) {
 	info, err := os.Stat(q.path + walName)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
-		return nil
+		return "", nil
 	}
-	return os.Rename(q.path+walName, q.path+walName+".old")
+	name := asideName(q.path + walName + ".replaced-")
+	return "; the WAL is kept as " + name + " and can be deleted", os.Rename(q.path+walName, name)
 }
 
 // detach closes the files without a checkpoint.
@@ -335,9 +338,11 @@ func (q *Queue) resume() error {
 			old, q.writing = q.writing, nil
 		}
 		if log, err := os.Stat(q.path + walName); err == nil && os.SameFile(log, f.wal) {
-			if err := q.setAsideWAL(); err != nil {
+			kept, err := q.setAsideWAL()
+			if err != nil {
 				return err
 			}
+			reason = fmt.Errorf("%w%s", reason, kept)
 		}
 	}
 	restored, err := q.reopen()
@@ -380,7 +385,7 @@ func (q *Queue) replaced(reason error, same bool, old *conn, unfiled map[int64]*
 	case same:
 		q.damaged(fmt.Errorf("%w; it is back as it was", reason))
 	case old == nil:
-		q.damaged(fmt.Errorf("%w; the store that is at the path now is used, with %d events from memory: others that are not in it are lost; the WAL of the file before is kept in %s%s.old and can be deleted", reason, restored, q.path, walName))
+		q.damaged(fmt.Errorf("%w; the store that is at the path now is used, with %d events from memory: others that are not in it are lost", reason, restored))
 	default:
 		q.work.Go(func() {
 			taken, unreadable, err := q.takeOver(old, unfiled)

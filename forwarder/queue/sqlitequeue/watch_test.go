@@ -299,13 +299,13 @@ func TestTampered(t *testing.T) {
 			w.failing()
 			w.put(w.path, w.backup)
 			w.working(w.older, w.newer)
-			w.reports("was truncated while in use", "from memory", walName+".old")
+			w.reports("was truncated while in use", "from memory", walName+".replaced-")
 		}},
 		{"overwritten by a backup", func(w *tampered) {
 			w.must(os.WriteFile(w.path, w.backup, 0o600))
 			w.failing()
 			w.working(w.older, w.newer)
-			w.reports("while in use", "from memory", walName+".old")
+			w.reports("while in use", "from memory", walName+".replaced-")
 		}},
 		{"overwritten by text", func(w *tampered) {
 			w.must(os.WriteFile(w.path, []byte("this is not a database\n"), 0o600))
