@@ -114,8 +114,14 @@ func (t *tx) addNames(r *record) {
 	t.publish(func() { t.q.names.add(r.seq, h) })
 }
 
-func (t *tx) deleteNames(r *record) error {
+// deleteNames deletes the names that an event had before a change and has no longer.
+// After is nil where the event is deleted.
+func (t *tx) deleteNames(r, after *record) error {
 	h := hashes(&r.Event)
+	if after != nil {
+		has := hashes(&after.Event)
+		h = slices.DeleteFunc(h, func(hash int64) bool { return slices.Contains(has, hash) })
+	}
 	for _, h := range h {
 		if err := t.exec(`DELETE FROM name WHERE hash = ? AND seq = ?`, h, r.seq); err != nil {
 			return err

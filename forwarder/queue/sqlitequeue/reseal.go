@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/seal"
@@ -21,32 +22,52 @@ type Resealed struct {
 	KeyFile    string // of the automatic key, where it is there and nothing needs it any more; else ""
 }
 
+// The pauses before sealing anew is tried again after an error.
+const (
+	firstResealPause = time.Second
+	maxResealPause   = time.Minute
+)
+
 // reseal seals anew what older keys have sealed, whenever the keys have changed, until
 // the queue is closed.
 func (q *Queue) reseal() {
+	events, pause := 0, firstResealPause
+	var again <-chan time.Time
 	for {
 		select {
 		case <-q.ctx.Done():
 			return
 		case <-q.resealing:
+		case <-again:
 		}
+		again = nil
 		if total(q.counts().Keys()) == q.counts().Keys()[q.ring.Load().Sealer()] {
 			continue
 		}
 		r, err := q.resealAll()
-		switch {
-		case q.ctx.Err() != nil:
+		if q.ctx.Err() != nil {
 			return
-		case err != nil:
+		}
+		events += r.Events
+		if err != nil {
 			q.repairIfDamaged(err)
 			q.Failed(fmt.Errorf("sealing events with the first key: %w", err))
-		case q.options.OnResealed != nil:
+			again = time.After(pause)
+			pause = min(2*pause, maxResealPause)
+			continue
+		}
+		r.Events, events, pause = events, 0, firstResealPause
+		if q.options.OnResealed != nil {
 			q.options.OnResealed(r)
 		}
 	}
 }
 
+// resealAll seals anew what there is. What it returns beside an error was sealed.
 func (q *Queue) resealAll() (out Resealed, err error) {
+	if err := q.do(q.ctx, func(*tx) error { return nil }); err != nil { // so that everything is filed
+		return out, err
+	}
 	for last := int64(0); ; {
 		sealer := keyNumber(q.ring.Load().Sealer())
 		var seqs []int64

@@ -138,6 +138,11 @@ func (t *tx) update(before, after *record) error {
 	}
 	t.filedCounts.Add(&before.Event, -1)
 	t.filedCounts.Add(&after.Event, 1)
+	if before.Subject != after.Subject {
+		if err := t.deleteNames(before, after); err != nil {
+			return err
+		}
+	}
 	for i := range after.Deliveries {
 		d := &after.Deliveries[i]
 		text := `UPDATE delivery SET state = ?, due = ?, attempts = ?, used = ?, history = ?, checksum = ? WHERE seq = ? AND upstream = ?`
@@ -217,7 +222,7 @@ func (t *tx) deletePayload(seq int64) error {
 
 // delete deletes an event, and its id is forgotten.
 func (t *tx) delete(r *record) error {
-	if err := t.deleteNames(r); err != nil {
+	if err := t.deleteNames(r, nil); err != nil {
 		return err
 	}
 	if err := t.deletePayload(r.seq); err != nil {
