@@ -272,7 +272,10 @@ var (
 )
 
 // migrate brings the schema to this version.
-func migrate(c *conn, path string) error {
+func migrate(c *conn, path string) error { return migrateBy(c, path, migrations) }
+
+// migrateBy makes the migrations that are not made yet, each in a transaction.
+func migrateBy(c *conn, path string, migrations []string) error {
 	version, err := c.number(`PRAGMA user_version`)
 	if err != nil {
 		return err

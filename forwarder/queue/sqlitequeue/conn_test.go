@@ -1,0 +1,108 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+func testConn(t *testing.T, path string, pragmas ...string) *conn {
+	t.Helper()
+	c, err := openConn(path, url.Values{}, pragmas...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.close() })
+	return c
+}
+
+// Damage is told apart from what goes by, and from a full disk.
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	c := testConn(t, path, writerPragmas...)
+	if err := c.run(`CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB NOT NULL) STRICT; INSERT INTO t VALUES (1, zeroblob(9000))`); err != nil {
+		t.Fatal(err)
+	}
+	garbage := filepath.Join(t.TempDir(), "b.db")
+	writeFile(t, garbage, []byte(fmt.Sprintf("%4096d", 1)))
+	interrupted, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	none := func([]driver.Value) error { return nil }
+	for name, e := range map[string]struct {
+		err     error
+		damaged bool
+	}{
+		"a row that is there": {c.exec(`INSERT INTO t VALUES (1, x'00')`), true},
+		"another type":        {c.exec(`INSERT INTO t VALUES (2, 'text')`), true},
+		"not a database":      {testConn(t, garbage).run(`SELECT * FROM sqlite_schema`), true},
+		"no such table":       {c.run(`SELECT * FROM missing`), false},
+		"interrupted":         {c.query(interrupted, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n`, none), false},
+		"locked by another":   {lockedBy(t, path, c), false},
+		"full":                {errors.Join(c.run(`PRAGMA max_page_count=5`), c.exec(`INSERT INTO t VALUES (3, zeroblob(99000))`)), false},
+		"any other":           {errors.New("an error"), false},
+	} {
+		if e.err == nil || errors.Is(e.err, policy.ErrDamaged) != e.damaged {
+			t.Errorf("%s: %v; damaged: %t", name, e.err, !e.damaged)
+		}
+	}
+}
+
+// lockedBy returns the error of a write beside another connection's.
+func lockedBy(t *testing.T, path string, c *conn) error {
+	t.Helper()
+	other := testConn(t, path)
+	if err := other.exec(`BEGIN IMMEDIATE`); err != nil {
+		t.Fatal(err)
+	}
+	err := c.exec(`INSERT INTO t VALUES (4, x'00')`)
+	if err := other.exec(`ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	return err
+}
+
+// A query ends early where that is wanted, passes on errors, and can be made again.
+func TestQuery(t *testing.T) {
+	t.Parallel()
+	c := testConn(t, ":memory:")
+	const numbers = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT i, 'x' || i FROM n`
+	failure := errors.New("a failure")
+	for _, stop := range []error{errStop, failure, nil, errStop} {
+		var seen []int64
+		err := c.query(t.Context(), numbers, func(row []driver.Value) error {
+			s := scanner{row: row}
+			n, name := s.int(), s.text()
+			if name != fmt.Sprint("x", n) || s.err() != nil {
+				t.Errorf("row %d is %q", n, name)
+			}
+			if seen = append(seen, n); n == 3 {
+				return stop
+			}
+			return nil
+		}, int64(5))
+		want := 5
+		if stop != nil {
+			want = 3
+		}
+		if len(seen) != want || errors.Is(err, failure) != errors.Is(stop, failure) || err != nil && !errors.Is(stop, failure) {
+			t.Errorf("stopped with %v: %v, %v", stop, seen, err)
+		}
+	}
+	if n, err := c.number(`SELECT 7`); n != 7 || err != nil {
+		t.Errorf("number: %d, %v", n, err)
+	}
+	if n, err := c.number(`SELECT 7 WHERE 1 = 2`); n != 0 || err != nil {
+		t.Errorf("number of no row: %d, %v", n, err)
+	}
+	if err := (&scanner{row: []driver.Value{"text"}}); err.int() != 0 || !errors.Is(err.err(), policy.ErrDamaged) {
+		t.Error("a text is a number")
+	}
+}

@@ -1,0 +1,70 @@
+package sqlitequeue
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+// What is in memory does not grow with what waits.
+func TestMemory(t *testing.T) { // not beside others, whose memory would count
+	q, _ := openNew(t)
+	q.names.many = 1000
+	used := func() int64 {
+		flush(t, q)
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc) //nolint:gosec // far below the limit
+	}
+	n := 0
+	more := func(events int) {
+		t.Helper()
+		for range events / 10_000 {
+			putMany(t, q, time.Now().Format(time.RFC3339Nano), 10_000, "away", "ehr")
+			n += 10_000
+		}
+	}
+	more(50_000) // the caches are full by then
+	before := used()
+	more(150_000)
+	if after := used(); after-before > 4<<20 {
+		t.Errorf("%d bytes with 50,000 waiting events, and %d more with %d", before, after-before, n)
+	}
+	if s, err := q.Stats(); err != nil || s.Upstreams["away"].Pending != int64(n) {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// The cache of events that were just stored keeps to its bound, and forgets what was
+// delivered.
+func TestRecentIsBounded(t *testing.T) {
+	t.Parallel()
+	q, _ := openNew(t)
+	q.recent.max = 20_000
+	size := func() int {
+		q.recent.mu.Lock()
+		defer q.recent.mu.Unlock()
+		return q.recent.bytes
+	}
+	putMany(t, q, "e", 200, "ehr")
+	if n := size(); n > 20_000 || n < 15_000 {
+		t.Errorf("%d bytes are kept", n)
+	}
+	ds := take(t, q, "ehr", 200)
+	kept := 0
+	for _, d := range ds {
+		if q.recent.get(seqOf(d)) != nil {
+			kept++
+		}
+		if e, err := q.Load(d); err != nil || e.ID != d.EventID {
+			t.Errorf("Load(%s): %v", d.EventID, err)
+		}
+		q.Settle(outcomeOf(q, d, "delivered"))
+	}
+	flush(t, q)
+	if n := size(); n != 0 || kept == 0 || kept == len(ds) {
+		t.Errorf("%d bytes are kept of nothing; %d events were", n, kept)
+	}
+}
