@@ -124,7 +124,7 @@ func (q *Queue) checkEvent(c *conn, seq int64) (unnamed []name, err error) {
 func (q *Queue) addMissingNames(missing []name) error {
 	return q.do(context.Background(), func(t *tx) error {
 		for _, n := range missing {
-			if err := t.c.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?)`, n.hash, n.seq); err != nil {
+			if err := t.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?)`, n.hash, n.seq); err != nil {
 				return err
 			}
 		}

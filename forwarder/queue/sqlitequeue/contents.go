@@ -64,6 +64,9 @@ func readContents(ctx context.Context, path string, m *image) (*contents, error)
 	if err == nil {
 		err = c.countLost(ctx)
 	}
+	if err == nil && m.grafted {
+		err = c.isAny()
+	}
 	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -112,6 +115,18 @@ func surveyTables(ctx context.Context, k *conn) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// errNothing says that nothing in a file is of a store, as far as it can be read.
+var errNothing = errors.New("it is not a store, or nothing of it can be read")
+
+// isAny returns errNothing where no event can be read.
+func (c *contents) isAny() error {
+	n, err := c.rows.number(`SELECT EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM payload)`)
+	if err == nil && n == 0 {
+		err = errNothing
+	}
+	return err
 }
 
 // countLost counts the events of which nothing but deliveries is left.

@@ -3,18 +3,21 @@ package sqlitequeue
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/seal"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -381,5 +384,98 @@ func TestDamagedPages(t *testing.T) {
 func fill(b []byte, random *rand.Rand) {
 	for i := range b {
 		b[i] = byte(random.Uint32())
+	}
+}
+
+// A byte is changed in the counts, or in the name of an upstream.
+func TestDamagedValues(t *testing.T) {
+	t.Parallel()
+	d := newDamageable(t, 60)
+	sum := binary.BigEndian.AppendUint32(nil, uint32(upstreamChecksum(2, "lab"))) //nolint:gosec // it has 32 bits, or one more
+	for name, c := range map[string]struct {
+		texts []string // one of which is in the file
+		at    int      // behind its beginning
+	}{
+		"counts":   {[]string{`"dead":{"lab":`}, len(`"dead":{"lab":`)},
+		"upstream": {[]string{"lab" + string(sum), "lab\x00\x00" + string(sum)}, 0},
+		"index":    {[]string{"lab\x02"}, 0}, // of the names of upstreams
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := d.copy(t)
+			b := readFile(t, path)
+			at := -1
+			for _, text := range c.texts {
+				at = max(at, bytes.Index(b, []byte(text)))
+			}
+			if at < 0 {
+				t.Fatalf("%q is not in the file", c.texts)
+			}
+			b[at+c.at] ^= 1
+			writeFile(t, path, b)
+			if o := d.try(t, path); o.refused != nil || o.whole != len(d.all) {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}
+
+// Names that are missing are added, so that events are found again.
+func TestMissingNames(t *testing.T) {
+	t.Parallel()
+	d := newDamageable(t, 20)
+	q := mustOpen(t, Options{Path: d.path(), Settings: queue.DefaultSettings()})
+	err := q.do(t.Context(), func(tx *tx) error {
+		if err := tx.exec(`DELETE FROM name`); err != nil {
+			return err
+		}
+		return tx.exec(`UPDATE meta SET named = (SELECT max(seq) FROM event)`)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, q)
+	q = mustOpen(t, Options{Path: d.path(), Settings: queue.DefaultSettings()})
+	for _, id := range d.all { // the check runs by itself
+		eventually(t, id+" is found", func() bool { _, err := q.Event(t.Context(), id); return err == nil })
+	}
+}
+
+// A rebuilt file has the mode of the damaged one, which is kept, also where the path is a
+// link. Without the key nothing is changed.
+func TestRebuiltFile(t *testing.T) {
+	t.Parallel()
+	d := newDamageable(t, 30)
+	path := d.copy(t)
+	b := readFile(t, path)
+	clear(b[(rootEvent-1)*pageSize : rootEvent*pageSize])
+	writeFile(t, path, b)
+	link := filepath.Join(t.TempDir(), "link.db")
+	if err := errors.Join(os.Chmod(path, 0o640), os.Symlink(path, link), os.Rename(path+".key", path+".away")); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Path: link, Keys: []seal.Key{seal.NewKey()}, Settings: queue.DefaultSettings()}
+	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "not among those given") {
+		t.Errorf("with another key: %v", err)
+	}
+	if !bytes.Equal(readFile(t, path), b) {
+		t.Error("with another key the file was changed")
+	}
+	if err := os.Rename(path+".away", path+".key"); err != nil {
+		t.Fatal(err)
+	}
+	o.Keys = nil
+	mustClose(t, mustOpen(t, o))
+	kept, err := filepath.Glob(path + ".damaged-*")
+	if err != nil || len(kept) != 1 || !bytes.Equal(readFile(t, kept[0]), b) {
+		t.Errorf("kept: %q, %v", kept, err)
+	}
+	for _, name := range []string{path, link} {
+		if info, err := os.Stat(name); err != nil || info.Mode() != 0o640 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+	if target, err := os.Readlink(link); err != nil || target != path {
+		t.Errorf("the link leads to %q, %v", target, err)
 	}
 }

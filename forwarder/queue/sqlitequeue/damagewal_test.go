@@ -3,6 +3,7 @@ package sqlitequeue
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -254,8 +255,12 @@ func TestTruncatedFile(t *testing.T) {
 				trials++
 				path := d.copy(t)
 				writeFile(t, path, main[:size])
+				events, whole := countAll(t, path)
+				if whole && events < len(d.all) {
+					t.Errorf("%d of %d bytes: a reader finds %d events, and says that they are all", size, len(main), events)
+				}
 				o := d.try(t, path)
-				if o.total() > 0 && len(o.reported) == 0 {
+				if o.total() > 0 && len(o.reported) == 0 || o.refused != nil && events > 0 {
 					t.Errorf("%d of %d bytes: %v, %v", size, len(main), o.refused, o.lost)
 				}
 				lost, most = lost+o.total(), max(most, o.total())
@@ -267,6 +272,18 @@ func TestTruncatedFile(t *testing.T) {
 			t.Logf("%d trials with %d events: at most %d not whole in one, %d in all", trials, len(d.all), most, lost)
 		})
 	}
+}
+
+// countAll returns how many events a Reader finds, and whether it says that it has found
+// all.
+func countAll(t *testing.T, path string) (n int, whole bool) {
+	t.Helper()
+	r, err := OpenReader(path, nil)
+	if err != nil {
+		return 0, false
+	}
+	tally, err := r.Read(t.Context(), ReadFilter{}, func(Found) error { n++; return nil })
+	return n, tally.Whole() && errors.Join(err, r.Close()) == nil
 }
 
 // Pages are damaged while the store is open. The first page, and that with the row of

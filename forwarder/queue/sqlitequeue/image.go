@@ -42,6 +42,7 @@ type image struct {
 	damaged   [][]byte // pages that are lost in the log, as they are there
 	report    wal.Report
 	grafted   bool   // page 1 is that of a new store
+	cut       bool   // pages at the end are missing
 	temp      string // a directory, for the log
 
 	vfs  *vfs.FS
@@ -159,6 +160,7 @@ func (m *image) readHeader() error {
 	if m.pages == 0 {
 		m.pages = binary.BigEndian.Uint32(first[offsetPages:])
 		if valid := string(first[offsetChanges:offsetPages]) == string(first[offsetPagesChanges:offsetPagesChanges+4]); !valid || m.pages == 0 || m.pages > m.stored {
+			m.cut = valid && m.pages > m.stored
 			m.pages = m.stored
 		}
 	}

@@ -116,8 +116,8 @@ func (q *Queue) attach() error {
 	_, walErr := os.Stat(q.path + walName)
 	m, err := q.connect()
 	if errors.Is(err, policy.ErrDamaged) {
-		if rebuilt := q.rebuild(err); rebuilt != nil {
-			return errors.Join(q.explain(err), rebuilt)
+		if err := q.rebuildAtStart(err, q.explain(err)); err != nil {
+			return err
 		}
 		m, err = q.connect()
 	}
@@ -161,10 +161,7 @@ func (q *Queue) prepare() error {
 		return refuse(q.path, "it is empty; restore it, or delete it to start anew")
 	}
 	if err := checkHeader(q.path); err != nil {
-		if q.rebuild(err) != nil {
-			return err
-		}
-		return nil
+		return q.rebuildAtStart(fmt.Errorf("%s is damaged at its beginning", q.path), err)
 	}
 	for _, name := range []string{q.path, q.path + walName, q.path + shmName} {
 		f, err := os.OpenFile(name, os.O_RDWR, 0)
@@ -201,8 +198,10 @@ func checkHeader(path string) error {
 	return nil
 }
 
+var errOtherProgram = errors.New("it is the database of another program")
+
 func errForeign(path string) error {
-	return refuse(path, "it is the database of another program; give another path")
+	return refuse(path, "%w; give another path", errOtherProgram)
 }
 
 // refuse returns the error of a file that is not opened, for a reason.

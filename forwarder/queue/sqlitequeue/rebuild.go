@@ -36,9 +36,6 @@ type rebuilding struct {
 	locked   int   // payloads without a record that no key opens, which are lost
 }
 
-// errNothing says that nothing of a store can be read.
-var errNothing = errors.New("nothing of it can be read")
-
 // rebuild puts a new file in the place of a damaged one, with all that can be read of
 // it. The damaged one is kept beside it. No connection is open, and the store is locked.
 func (q *Queue) rebuild(reason error) (err error) {
@@ -81,7 +78,7 @@ func (q *Queue) rebuild(reason error) (err error) {
 			return err
 		}
 	}
-	if r.events == 0 && (m.grafted || r.locked > 0) {
+	if r.events == 0 && r.locked+c.lost+c.traces+c.gaps > 0 {
 		return errNothing
 	}
 	kept, err := q.swap(temp.Name())
@@ -89,6 +86,19 @@ func (q *Queue) rebuild(reason error) (err error) {
 		return err
 	}
 	q.damaged(fmt.Errorf("%w; %s has been rebuilt: %s; the damaged file is kept as %s: delete it when nothing of it is needed any more", reason, q.path, r.result(), kept))
+	return nil
+}
+
+// rebuildAtStart rebuilds a store that cannot be opened for the reason, or returns refusal
+// where nothing of it can be read.
+func (q *Queue) rebuildAtStart(reason, refusal error) error {
+	err := q.rebuild(reason)
+	if errors.Is(err, errNothing) || errors.Is(err, errOtherProgram) {
+		return refusal
+	}
+	if err != nil {
+		return fmt.Errorf("%w; it could not be rebuilt: %w", refusal, err)
+	}
 	return nil
 }
 
@@ -246,8 +256,8 @@ func (q *Queue) swap(file string) (kept string, err error) {
 		err = os.Link(q.path, kept)
 	}
 	if err == nil {
-		if err = os.Link(q.path+walName, kept+walName); errors.Is(err, fs.ErrNotExist) {
-			err = nil
+		if log, logErr := os.Stat(q.path + walName); logErr == nil && log.Size() > 0 {
+			err = os.Link(q.path+walName, kept+walName)
 		}
 	}
 	if err == nil {

@@ -192,6 +192,9 @@ func (c *contents) salvage(ctx context.Context) (err error) {
 			c.gaps++
 		}
 	}
+	if m.cut || m.truncated() > 0 {
+		c.gaps++
+	}
 	return c.rows.run(`COMMIT`)
 }
 
