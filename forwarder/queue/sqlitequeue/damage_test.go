@@ -258,7 +258,7 @@ func (d *damageable) try(t *testing.T, path string) (o outcome) {
 			o.lost["missing"]++
 		case !slices.Equal(due[id], want):
 			o.lost[fmt.Sprintf("%s, delivered to %v instead of %v", record.State, due[id], want)]++
-		case record.State != d.want[id].State && d.want[id].State != queue.Pending && !(len(want) > 0):
+		case record.State != d.want[id].State && d.want[id].State != queue.Pending && len(want) == 0:
 			o.lost[string("it is "+record.State+" and was "+d.want[id].State)]++
 		case record.Subject != d.want[id].Subject || record.Type != d.want[id].Type:
 			t.Errorf("%+v, want %+v", record, d.want[id])
@@ -391,7 +391,7 @@ func fill(b []byte, random *rand.Rand) {
 func TestDamagedValues(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 60)
-	sum := binary.BigEndian.AppendUint32(nil, uint32(upstreamChecksum(2, "lab"))) //nolint:gosec // it has 32 bits, or one more
+	sum := binary.BigEndian.AppendUint32(nil, uint32(upstreamChecksum(2, "lab")))
 	for name, c := range map[string]struct {
 		texts []string // one of which is in the file
 		at    int      // behind its beginning

@@ -99,7 +99,7 @@ func TestDamagedWAL(t *testing.T) {
 				writeFile(t, path+walName, b)
 				o := d.try(t, path)
 				n := o.total()
-				if o.refused != nil || n > 12 || n > 0 && len(o.reported) == 0 && at+size <= certain {
+				if o.refused != nil || n > 24 || n > 0 && len(o.reported) == 0 && at+size <= certain {
 					t.Errorf("byte %d of %d: %v, %v; reported: %q", at, len(b), o.refused, o.lost, o.reported)
 				}
 				most, lost = max(most, n), lost+n

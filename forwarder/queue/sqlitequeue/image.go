@@ -151,7 +151,7 @@ func (m *image) readHeader() error {
 		if err != nil {
 			return err
 		}
-		m.stored = uint32(min((info.Size()+pageSize-1)/pageSize, math.MaxUint32)) //nolint:gosec // above 0
+		m.stored = uint32(min((info.Size()+pageSize-1)/pageSize, math.MaxUint32))
 	}
 	first := make([]byte, pageSize)
 	if err := m.read(1, first); err != nil {
@@ -297,7 +297,7 @@ func (f *imageFile) Seek(offset int64, _ int) (int64, error) {
 
 // Read implements fs.File.
 func (f *imageFile) Read(b []byte) (int, error) {
-	page := uint32(f.at/pageSize) + 1 //nolint:gosec // pages are numbered in 32 bits
+	page := uint32(f.at/pageSize) + 1
 	if page > f.m.pages {
 		return 0, io.EOF
 	}

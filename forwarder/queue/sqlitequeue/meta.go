@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
@@ -32,7 +33,7 @@ type identity struct {
 func (id identity) next() identity { return identity{id.store, id.writes + 1} }
 
 func (id identity) checksum() int64 {
-	return int64(crc32.Checksum(binary.LittleEndian.AppendUint64([]byte(id.store), uint64(id.writes)), castagnoli)) //nolint:gosec // the same bits
+	return int64(crc32.Checksum(binary.LittleEndian.AppendUint64([]byte(id.store), uint64(id.writes)), castagnoli))
 }
 
 // readIdentity returns policy.ErrDamaged where it is not as it was written.
@@ -79,7 +80,7 @@ func readMeta(c *conn) (*meta, error) {
 }
 
 func countsChecksum(filed int64, counts []byte) int64 {
-	return int64(crc32.Checksum(binary.LittleEndian.AppendUint64(counts[:len(counts):len(counts)], uint64(filed)), castagnoli)) //nolint:gosec // the same bits
+	return int64(crc32.Checksum(binary.LittleEndian.AppendUint64(slices.Clip(counts), uint64(filed)), castagnoli))
 }
 
 // insertMeta writes the row of a new store.

@@ -63,7 +63,7 @@ func OpenReader(path string, keys []seal.Key) (_ *Reader, err error) {
 	log, logErr := os.Stat(path + "-wal")
 	logged := logErr == nil && log.Size() > 0
 	switch {
-	case err != nil && !(errors.Is(err, fs.ErrNotExist) && logged):
+	case err != nil && (!logged || !errors.Is(err, fs.ErrNotExist)):
 		return nil, fmt.Errorf("opening the store: %w", err)
 	case err == nil && !info.Mode().IsRegular():
 		return nil, fmt.Errorf("opening the store %s: it is not a regular file", path)

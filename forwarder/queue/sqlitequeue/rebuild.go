@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -104,24 +105,25 @@ func (q *Queue) rebuildAtStart(reason, refusal error) error {
 
 // result describes what was copied and what is lost, in numbers.
 func (r *rebuilding) result() string {
-	s := fmt.Sprintf("%d events are in it", r.events)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d events are in it", r.events)
 	for _, part := range []struct {
 		n    int
 		what string
 	}{
 		{r.unrouted, "of them are unrouted, since their upstreams are not known any more: replay them"},
 		{r.payloads, "of them have lost their payload"},
-		{r.partly, "of them have lost another part of their record"},
+		{r.partly, "of them have lost a part of their record, such as attempts"},
 		{r.locked, "payloads cannot be opened and are lost"},
 		{r.from.lost, "events that waited are lost"},
 		{r.from.traces, "traces of events that had been delivered are lost"},
 		{r.from.gaps, "pages of records could not be read"},
 	} {
 		if part.n > 0 {
-			s += fmt.Sprintf(", %d %s", part.n, part.what)
+			fmt.Fprintf(&b, ", %d %s", part.n, part.what)
 		}
 	}
-	return s
+	return b.String()
 }
 
 // copy copies everything to a new file.

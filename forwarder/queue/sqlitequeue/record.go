@@ -164,12 +164,12 @@ func scanDelivery(seq int64, row []driver.Value, names *upstreams) (policy.Deliv
 
 // keyNumber returns a fingerprint as a column holds it.
 func keyNumber(f seal.Fingerprint) int64 {
-	return int64(binary.BigEndian.Uint64(f[:])) //nolint:gosec // the same bits
+	return int64(binary.BigEndian.Uint64(f[:]))
 }
 
 // fingerprint returns the fingerprint of a key's number.
 func fingerprint(n int64) (f seal.Fingerprint) {
-	binary.BigEndian.PutUint64(f[:], uint64(n)) //nolint:gosec // the same bits
+	binary.BigEndian.PutUint64(f[:], uint64(n))
 	return f
 }
 
@@ -179,7 +179,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func eventChecksum(r *record, state int64) int64 {
 	b := make([]byte, 0, 256)
 	for _, n := range [...]int64{r.seq, r.ReceivedAt, state, r.EndedAt, r.Size, keyNumber(r.Key)} {
-		b = binary.LittleEndian.AppendUint64(b, uint64(n)) //nolint:gosec // the same bits
+		b = binary.LittleEndian.AppendUint64(b, uint64(n))
 	}
 	for _, s := range [...]string{r.ID, r.Provider, r.Type, r.Subject, r.Reason} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
@@ -215,7 +215,7 @@ func deliveryRow(seq, upstream int64, d *policy.Delivery) []driver.Value {
 func deliveryChecksum(seq, upstream, state int64, d *policy.Delivery, history []byte) int64 {
 	b := make([]byte, 0, 256)
 	for _, n := range [...]int64{seq, upstream, state, d.Due, int64(d.Attempts), int64(d.Used)} {
-		b = binary.LittleEndian.AppendUint64(b, uint64(n)) //nolint:gosec // the same bits
+		b = binary.LittleEndian.AppendUint64(b, uint64(n))
 	}
 	return int64(crc32.Checksum(append(b, history...), castagnoli))
 }

@@ -151,7 +151,7 @@ func (c *contents) salvage(ctx context.Context) (err error) {
 		return err
 	}
 	for i, b := range m.damaged { // before older contents of the same pages
-		page := m.pages + 1 + uint32(i) //nolint:gosec // few
+		page := m.pages + 1 + uint32(i)
 		m.replaced[page] = b
 		if _, err := c.salvagePage(page, b[0]); err != nil {
 			return err
