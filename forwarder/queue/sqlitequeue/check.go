@@ -77,6 +77,9 @@ func (q *Queue) checkSome(last int64) (next int64, unnamed []name, err error) {
 // payload is there, and that it is found.
 func (q *Queue) checkEvent(c *conn, seq int64) (unnamed []name, err error) {
 	r, err := load(q.ctx, c, q.upstreams, seq)
+	if err == nil && r == nil {
+		err = fmt.Errorf("%w: an event is not found at its place", errStructure)
+	}
 	if err == nil && r.Size > 0 {
 		var there int64
 		if there, err = c.number(`SELECT 1 FROM payload WHERE seq = ?`, seq); err == nil && there == 0 {
