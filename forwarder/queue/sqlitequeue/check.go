@@ -49,34 +49,64 @@ func (q *Queue) check() {
 // checkSome checks the events behind a seq, and returns the last, or 0 where there are
 // none, and the names that are missing in table name.
 func (q *Queue) checkSome(last int64) (next int64, unnamed []name, err error) {
-	err = q.readers.with(q.ctx, func(c *conn) (err error) {
-		if err := c.exec(`BEGIN`); err != nil { // one state of the store
-			return err
-		}
-		defer func() { err = errors.Join(err, c.exec(`COMMIT`)) }()
+	err = q.readers.snapshot(q.ctx, func(c *conn) error {
 		var seqs []int64
-		err = c.query(q.ctx, `SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
+		err := c.query(q.ctx, `SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
 			s := scanner{row: row}
 			seqs = append(seqs, s.int())
 			return nil
 		}, last, int64(checkStep))
+		if err != nil || len(seqs) == 0 {
+			return err
+		}
+		next = seqs[len(seqs)-1]
+		deliveries, whole := int64(0), true
 		for _, seq := range seqs {
+			r, missing, err := q.checkEvent(c, seq)
 			if err != nil {
 				return err
 			}
-			var missing []name
-			missing, err = q.checkEvent(c, seq)
-			unnamed, next = append(unnamed, missing...), seq
+			if r == nil {
+				whole = false
+				continue
+			}
+			unnamed, deliveries = append(unnamed, missing...), deliveries+int64(len(r.Deliveries))
 		}
-		return err
+		if !whole {
+			return nil
+		}
+		return q.checkDeliveries(c, last, next, deliveries)
 	})
 	return next, unnamed, err
 }
 
+// checkDeliveries checks that the table of deliveries, and the index of their states, have
+// as many rows in a range of seqs as the events in it have deliveries.
+func (q *Queue) checkDeliveries(c *conn, after, through, want int64) error {
+	rows, err := c.number(`SELECT count(*) FROM delivery NOT INDEXED WHERE seq > ? AND seq <= ?`, after, through)
+	if err != nil {
+		return err
+	}
+	indexed := int64(0)
+	for _, id := range q.upstreams.ids() {
+		for code := codeFirst; code <= codeFailed; code++ {
+			n, err := c.number(`SELECT count(*) FROM delivery INDEXED BY delivery_state WHERE upstream = ? AND state = ? AND seq > ? AND seq <= ?`, id, code, after, through)
+			if err != nil {
+				return err
+			}
+			indexed += n
+		}
+	}
+	if rows != want || indexed != want {
+		return fmt.Errorf("%w: of %d deliveries of some events %d are in the table and %d in its index", errStructure, want, rows, indexed)
+	}
+	return nil
+}
+
 // checkEvent checks that an event and its deliveries are as they were written, that its
-// payload is there, and that it is found.
-func (q *Queue) checkEvent(c *conn, seq int64) (unnamed []name, err error) {
-	r, err := load(q.ctx, c, q.upstreams, seq)
+// payload is there, and that it is found. It returns nil for one that is unreadable.
+func (q *Queue) checkEvent(c *conn, seq int64) (r *record, unnamed []name, err error) {
+	r, err = load(q.ctx, c, q.upstreams, seq)
 	if err == nil && r == nil {
 		err = fmt.Errorf("%w: an event is not found at its place", errStructure)
 	}
@@ -87,11 +117,16 @@ func (q *Queue) checkEvent(c *conn, seq int64) (unnamed []name, err error) {
 		}
 	}
 	if errors.Is(err, policy.ErrDamaged) && !errors.Is(err, errStructure) {
+		if r != nil { // its payload is missing
+			if err := q.survey(); err != nil {
+				return nil, nil, err
+			}
+		}
 		q.foundUnreadable(seq, fmt.Errorf("checking the store: %w", err))
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i := range r.Deliveries {
 		d := &r.Deliveries[i]
@@ -107,19 +142,19 @@ func (q *Queue) checkEvent(c *conn, seq int64) (unnamed []name, err error) {
 			err = fmt.Errorf("%w: a delivery of event %s is not in its index", errStructure, r.ID)
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	for _, h := range hashes(&r.Event) {
 		seqs, err := q.named(q.ctx, c, h)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !slices.Contains(seqs, seq) {
 			unnamed = append(unnamed, name{h, seq})
 		}
 	}
-	return unnamed, nil
+	return r, unnamed, nil
 }
 
 // addMissingNames writes names that damage has taken from table name. One that is

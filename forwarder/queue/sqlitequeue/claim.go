@@ -121,7 +121,7 @@ func (c *claim) readFirst() error {
 func (c *claim) read(k *conn, seq int64) (out queue.Delivery, ok bool, err error) {
 	r, err := c.q.load(context.Background(), k, seq)
 	if err == nil && (r == nil || r.Delivery(c.lease.upstream) == nil) {
-		err = fmt.Errorf("%w: it is due, and its row is missing", policy.ErrDamaged)
+		err = fmt.Errorf("%w: it is due, and its row is missing", errStructure)
 	}
 	if errors.Is(err, policy.ErrDamaged) {
 		c.lease.leased[seq] = true
@@ -199,6 +199,9 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 	})
 	switch {
 	case errors.Is(err, policy.ErrDamaged):
+		if err := q.survey(); err != nil {
+			return nil, fmt.Errorf("loading event %s: %w", d.EventID, err)
+		}
 		q.foundUnreadable(seqOf(d), fmt.Errorf("loading event %s: %w", d.EventID, err))
 		return nil, fmt.Errorf("loading event %s: %w: %w", d.EventID, queue.ErrUnreadable, err)
 	case q.ctx.Err() != nil:

@@ -23,7 +23,7 @@ type contents struct {
 	ring  *seal.Ring // opens payloads; nil: none is opened
 
 	filed      int64 // all events up to this one have a row in table event
-	sealedOnly bool  // payloads are opened only where the record is damaged
+	rebuilding bool  // payloads are opened only where the record is damaged, and all deliveries compared with their index
 	copied     bool  // rows is a database of its own, with page numbers as payloads
 	gaps       int   // pages of table event that cannot be read
 	lost       int   // events that wait, of which too little is left
@@ -95,17 +95,21 @@ func filedIn(k *conn) (filed int64, err error) {
 	return filed, err
 }
 
-// surveyTables reads the trees of the tables that hold events, without the rows.
+// surveyTables reads the trees of the tables that hold events, and returns errStructure
+// where their rows are not in their order, or a row is not found by its key. What is in
+// the rows it does not read.
 func surveyTables(ctx context.Context, k *conn) error {
 	for _, text := range []string{
-		`SELECT seq, 0, size FROM event NOT INDEXED`, `SELECT seq, 0 FROM payload`, `SELECT seq, upstream, checksum FROM delivery NOT INDEXED`,
+		`SELECT seq, 0, EXISTS (SELECT 1 FROM event WHERE seq = t.seq), size FROM event t NOT INDEXED`,
+		`SELECT seq, 0, EXISTS (SELECT 1 FROM payload WHERE seq = t.seq) FROM payload t`,
+		`SELECT seq, upstream, EXISTS (SELECT 1 FROM delivery NOT INDEXED WHERE seq = t.seq AND upstream = t.upstream), checksum FROM delivery t NOT INDEXED`,
 	} {
 		last, lastUpstream := int64(math.MinInt64), int64(0)
 		err := k.query(ctx, text, func(row []driver.Value) error {
 			s := scanner{row: row}
-			seq, upstream := s.int(), s.int()
-			if s.failed || seq < last || seq == last && upstream <= lastUpstream {
-				return fmt.Errorf("%w: its rows are not in their order", policy.ErrDamaged)
+			seq, upstream, found := s.int(), s.int(), s.int()
+			if s.failed || seq < last || seq == last && upstream <= lastUpstream || found == 0 {
+				return fmt.Errorf("%w: its rows are not in their order", errStructure)
 			}
 			last, lastUpstream = seq, upstream
 			return nil
@@ -226,7 +230,7 @@ func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 		c.isLost(e.Pending())
 		return nil, nil
 	}
-	if known && !e.damaged && !c.copied && stateOf(&e.Event) == state {
+	if known && !e.damaged && !c.copied && !c.rebuilding && stateOf(&e.Event) == state {
 		return e, nil
 	}
 	if err := c.findDeliveries(e); err != nil {
@@ -266,7 +270,7 @@ func (c *contents) readPayload(e *salvaged, known bool) error {
 	if !known {
 		e.record, e.damaged, e.keyless = *stored, err != nil, err != nil
 	}
-	if c.ring == nil || len(sealed) == 0 || c.sealedOnly && !e.keyless {
+	if c.ring == nil || len(sealed) == 0 || c.rebuilding && !e.keyless {
 		return nil
 	}
 	if e.event, err = openEvent(c.ring, e.ID, sealed); err != nil {

@@ -58,11 +58,22 @@ func (u *unreadable) count() int64 {
 	return int64(len(u.seqs))
 }
 
-// foundUnreadable counts an event that cannot be read, and reports it once.
+// foundUnreadable counts an event that cannot be read, and reports it once. Where more is
+// damaged than rows it may be readable once the store has been repaired, and is not
+// reported yet.
 func (q *Queue) foundUnreadable(seq int64, err error) {
-	if q.unreadable.add(seq) {
+	if q.unreadable.add(seq) && q.survey() == nil {
 		q.damaged(fmt.Errorf("%w; the event is kept and not delivered: see what can be read of it with `caddy scribegate export --path %s` while the server is stopped, and restore a backup where there is one", err, q.path))
 	}
+}
+
+// forgetUnreadable has events that could not be read tried again.
+func (q *Queue) forgetUnreadable() {
+	q.unreadable.clear(func(seq int64) {
+		for _, l := range q.leases.all() {
+			l.settled(seq)
+		}
+	})
 }
 
 // damaged reports damage.
@@ -78,6 +89,28 @@ func (q *Queue) repairIfDamaged(err error) {
 	if errors.Is(err, errStructure) {
 		q.repairSoon(err)
 	}
+}
+
+// surveyAgain is how long it is known that the tables are whole.
+const surveyAgain = 10 * time.Minute
+
+// survey returns an error where more is damaged than rows: then one that is not found, or
+// cannot be read, may be there, and is once the store has been repaired.
+func (q *Queue) survey() error {
+	q.surveying.Lock()
+	defer q.surveying.Unlock()
+	if !q.surveyed.IsZero() && time.Since(q.surveyed) < surveyAgain {
+		return nil
+	}
+	err := q.surveyor.with(q.ctx, func(c *conn) error { return surveyTables(q.ctx, c) })
+	if errors.Is(err, errStructure) {
+		q.repairSoon(err)
+		err = fmt.Errorf("%s is damaged and is to be repaired (%v)", q.path, err) //nolint:errorlint // what waits is not damaged
+	}
+	if err == nil {
+		q.surveyed = time.Now()
+	}
+	return err
 }
 
 // repairSoon has the writer repair the store.
@@ -101,6 +134,7 @@ func (q *Queue) repair() {
 	}
 	q.steps.reindexed = began
 	q.damaged(fmt.Errorf("%w; the indexes of %s were built anew from its tables, and nothing is lost", reason, q.path))
+	q.forgetUnreadable()
 	q.rereadAll()
 }
 
@@ -111,6 +145,17 @@ func (q *Queue) reindex() error {
 	}
 	if err := surveyTables(q.ctx, q.writing); err != nil {
 		return err
+	}
+	lost, err := q.writing.number(`
+		SELECT EXISTS (
+			SELECT 1 FROM delivery i INDEXED BY delivery_state
+			WHERE EXISTS (SELECT 1 FROM event WHERE seq = i.seq)
+			AND NOT EXISTS (SELECT 1 FROM delivery d NOT INDEXED WHERE d.seq = i.seq AND d.upstream = i.upstream))`)
+	if err != nil {
+		return err
+	}
+	if lost > 0 {
+		return fmt.Errorf("%w: a row of a delivery is missing that its index has", errStructure)
 	}
 	q.changed = true
 	return q.writing.run(`REINDEX`)

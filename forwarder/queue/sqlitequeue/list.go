@@ -265,6 +265,9 @@ func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
 	})
 	switch {
 	case errors.Is(err, policy.ErrDamaged):
+		if err := q.survey(); err != nil {
+			return nil, fmt.Errorf("reading event %s: %w", id, err)
+		}
 		q.foundUnreadable(r.seq, err)
 		return nil, fmt.Errorf("reading event %s: %w: %w", id, queue.ErrUnreadable, err)
 	case err != nil:

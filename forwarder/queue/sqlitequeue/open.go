@@ -105,6 +105,7 @@ func newQueue(path string, o Options, lock *disk.FileLock) *Queue {
 	q.readers = &pool{open: reader, reason: q.unusable}
 	q.claims = &pool{open: reader, reason: q.unusable}
 	q.copiers = &pool{open: copier, reason: q.unusable}
+	q.surveyor = &pool{open: reader, reason: q.unusable}
 	return q
 }
 
@@ -326,7 +327,7 @@ func (q *Queue) connect() (*meta, error) {
 	for _, p := range []struct {
 		pool *pool
 		n    int
-	}{{q.readers, readerConns}, {q.claims, claimConns}, {q.copiers, 1}} {
+	}{{q.readers, readerConns}, {q.claims, claimConns}, {q.copiers, 1}, {q.surveyor, 1}} {
 		if err == nil {
 			err = p.pool.connect(p.n)
 		}
@@ -347,7 +348,7 @@ func (q *Queue) connect() (*meta, error) {
 // disconnect closes the connections.
 func (q *Queue) disconnect() error {
 	var errs []error
-	for _, p := range []*pool{q.claims, q.readers, q.copiers} {
+	for _, p := range []*pool{q.surveyor, q.claims, q.readers, q.copiers} { // those who wait for a survey have a connection
 		errs = append(errs, p.disconnect())
 	}
 	if q.writing != nil {

@@ -78,9 +78,10 @@ type Queue struct {
 	beside      atomic.Int32 // a checkpoint that is not the writer's
 	keys        []seal.Key   // as they were given
 
-	readers *pool // for what takes long, or may
-	claims  *pool // for deliveries
-	copiers *pool // for backups
+	readers  *pool // for what takes long, or may
+	claims   *pool // for deliveries
+	copiers  *pool // for backups
+	surveyor *pool // for surveys, which a reader may ask for
 
 	upstreams *upstreams
 	unfiled   unfiled
@@ -97,6 +98,8 @@ type Queue struct {
 	unreadable   unreadable
 	repairWanted atomic.Bool
 	repairReason atomic.Pointer[error]
+	surveying    sync.Mutex
+	surveyed     time.Time     // when the tables were whole
 	resealing    chan struct{} // holds one token when there may be something to seal anew
 	copying      sync.Mutex    // held by a backup
 	compacting   sync.Mutex

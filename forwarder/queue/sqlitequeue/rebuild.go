@@ -55,7 +55,7 @@ func (q *Queue) rebuild(reason error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	c.sealedOnly = true
+	c.rebuilding = true
 	keys := slices.Clone(q.keys)
 	if own, err := seal.ReadFile(keyFile(q.path)); err == nil {
 		keys = append(keys, own)

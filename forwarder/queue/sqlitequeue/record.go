@@ -24,7 +24,7 @@ const eventColumns = `e.seq, e.id, e.provider, e.type, e.subject, e.received_at,
 
 // selectRecord returns one row for each delivery of the event.
 const selectRecord = `
-	SELECT ` + eventColumns + `, d.upstream, d.state, d.due, d.attempts, d.used, d.history, d.checksum
+	SELECT ` + eventColumns + `, d.seq, d.upstream, d.state, d.due, d.attempts, d.used, d.history, d.checksum
 	FROM event e LEFT JOIN delivery d ON d.seq = e.seq
 	WHERE e.seq = ?`
 
@@ -51,7 +51,10 @@ func load(ctx context.Context, c *conn, names *upstreams, seq int64) (*record, e
 		if row[12] == nil {
 			return nil
 		}
-		d, err := scanDelivery(seq, row[12:], names)
+		if row[12] != seq { // SQLite does not compare it: it relies on the order of the rows
+			return fmt.Errorf("%w: the rows of deliveries are not in their order", errStructure)
+		}
+		d, err := scanDelivery(seq, row[13:], names)
 		if err != nil {
 			return fmt.Errorf("event %s: %w", r.ID, err)
 		}

@@ -281,11 +281,7 @@ func (q *Queue) reopen() (restored int, err error) {
 		return 0, err
 	}
 	seqs, events := q.recent.all()
-	q.unreadable.clear(func(seq int64) {
-		for _, l := range q.leases.all() {
-			l.settled(seq)
-		}
-	})
+	q.forgetUnreadable()
 	q.recent.clear()
 	q.broken.Store(nil)
 	restored = q.restore(seqs, events)
