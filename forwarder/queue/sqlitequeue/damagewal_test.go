@@ -283,7 +283,8 @@ func countAll(t *testing.T, path string) (n int, whole bool) {
 		return 0, false
 	}
 	tally, err := r.Read(t.Context(), ReadFilter{}, func(Found) error { n++; return nil })
-	return n, tally.Whole() && errors.Join(err, r.Close()) == nil
+	err = errors.Join(err, r.Close())
+	return n, err == nil && tally.Whole()
 }
 
 // Pages are damaged while the store is open. The first page, and that with the row of
