@@ -7,7 +7,7 @@
 // It needs the gateway's binary, which `make build` makes, and says so where
 // something else is missing; it leaves nothing out silently:
 //
-//	go run ./examples/chaos                        # small: about a minute
+//	go run ./examples/chaos                        # small: about five minutes
 //	go run ./examples/chaos -size large            # the full numbers
 //	go run ./examples/chaos -list                  # the names of the scenarios
 //	go run ./examples/chaos -only kill,compact -markdown
