@@ -7,21 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
-var damageScenario = scenario{
-	name: "damage",
-	text: "an index is damaged while the gateway is stopped; a byte of the WAL is flipped after kill -9",
-	run:  runDamage,
-}
-
-func runDamage(ctx context.Context, e *env) ([]result, error) {
-	indexes, err := e.damageIndexes(ctx)
-	wal, walErr := e.damageWAL(ctx)
-	return []result{indexes, wal}, errors.Join(err, walErr)
+var damageIndexScenario = scenario{
+	name: "index",
+	text: "an index of the queue's file is damaged while the gateway is stopped",
+	run:  runDamageIndex,
 }
 
 // A page is one of a database file's.
@@ -30,56 +27,115 @@ type page struct {
 	number int64
 }
 
-// damageIndexes damages one index after the other while events wait.
-func (e *env) damageIndexes(ctx context.Context) (row result, err error) {
-	row.fault = "index damaged while stopped"
+// runDamageIndex damages each index, in each of two ways, of a gateway of its own.
+func runDamageIndex(ctx context.Context, e *env) ([]result, error) {
+	names, err := e.indexNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	row := result{fault: "index damaged while stopped", note: "reported, rebuilt while the gateway works, and nothing is missing"}
+	var mu sync.Mutex
+	var errs []error
+	var work errgroup.Group
+	work.SetLimit(4)
+	for range e.pick(1, 10) {
+		for n := range 2 * len(names) {
+			name, whole := names[n/2], n%2 == 0
+			work.Go(func() error {
+				one, err := e.damageIndex(ctx, name, whole)
+				mu.Lock()
+				defer mu.Unlock()
+				row.times++
+				row.acknowledged, row.delivered, row.lost = row.acknowledged+one.acknowledged, row.delivered+one.delivered, row.lost+one.lost
+				row.duplicated, row.recovery = row.duplicated+one.duplicated, max(row.recovery, one.recovery)
+				if err != nil {
+					errs = append(errs, fmt.Errorf("with the index %s damaged (all of a page: %v): %w", name, whole, err))
+				}
+				return nil
+			})
+		}
+	}
+	_ = work.Wait() // the errors are in errs
+	if len(errs) > 0 {
+		row.note = fmt.Sprintf("FAILED: %d of %d", len(errs), row.times)
+	}
+	return []result{row}, errors.Join(errs...)
+}
+
+// indexNames are the names of the indexes that have entries after some events.
+func (e *env) indexNames(ctx context.Context) (names []string, err error) {
+	d, err := e.newDamaged(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer d.closeInto(&err)
+	pages, err := d.indexes(ctx)
+	for _, p := range pages {
+		names = append(names, p.index)
+	}
+	return names, err
+}
+
+// A damaged gateway was stopped while events waited for ehr; audit has taken them.
+type damaged struct {
+	*rig
+	text string
+	book *book
+}
+
+// newDamaged makes one whose file is not damaged yet.
+func (e *env) newDamaged(ctx context.Context) (_ *damaged, err error) {
 	r, err := e.newRig(ctx, "ehr", "audit")
+	if err != nil {
+		return nil, err
+	}
+	d := &damaged{rig: r, text: r.caddyfile(options{}), book: newBook()}
+	defer func() {
+		if err != nil {
+			r.closeInto(&err)
+		}
+	}()
+	if err := r.start(ctx, d.text); err != nil {
+		return nil, err
+	}
+	ehr, audit := r.ledger.backend("ehr"), r.ledger.backend("audit")
+	audit.behave(manner{refuseFirst: 1})
+	f := r.fleet()
+	f.limit = e.pick(50, 1000)
+	f.start(ctx, d.book).done() // all of these are delivered
+	if err := eventually(ctx, "the first deliveries", func() (bool, error) { return ehr.events() == f.limit, nil }); err != nil {
+		return nil, err
+	}
+	ehr.leave()
+	f.limit *= 2
+	f.start(ctx, d.book).done()
+	if err := eventually(ctx, "the deliveries to the other upstream", func() (bool, error) { return audit.events() == d.book.events(), nil }); err != nil {
+		return nil, err
+	}
+	return d, r.stop()
+}
+
+func (e *env) damageIndex(ctx context.Context, name string, whole bool) (row result, err error) {
+	d, err := e.newDamaged(ctx)
 	if err != nil {
 		return row, err
 	}
-	defer r.closeInto(&err)
-	text := r.caddyfile(options{})
-	if err := r.start(ctx, text); err != nil {
+	defer d.closeInto(&err)
+	pages, err := d.indexes(ctx)
+	if err != nil {
 		return row, err
 	}
-	b := newBook()
-	ehr, audit := r.ledger.backend("ehr"), r.ledger.backend("audit")
-	audit.behave(manner{refuseFirst: 1})
-	number := e.pick(100, 2000)
-	for range e.pick(1, 10) {
-		for n := 0; ; n++ {
-			ehr.leave() // what waits is for it
-			f := r.fleet()
-			f.limit = number
-			f.start(ctx, b).done()
-			if err := r.stop(); err != nil {
-				return row, err
-			}
-			pages, err := r.indexes(ctx)
-			if err != nil {
-				return row, err
-			}
-			if n == len(pages) {
-				if err := errors.Join(ehr.come(ctx), r.start(ctx, text)); err != nil {
-					return row, err
-				}
-				break
-			}
-			if err := r.damagePage(pages[n].number, n%2 == 0); err != nil {
-				return row, err
-			}
-			took, err := r.outlivesDamage(ctx, text, b)
-			if err != nil {
-				return row, fmt.Errorf("with the index %s damaged: %w", pages[n].index, err)
-			}
-			row.times++
-			row.recovery = max(row.recovery, took)
-		}
+	at := slices.IndexFunc(pages, func(p page) bool { return p.index == name })
+	if at < 0 {
+		return row, errors.New("it has no entry")
 	}
-	row2, err := r.settle(ctx, b, longestPause)
-	row2.fault, row2.times, row2.recovery = row.fault, row.times, row.recovery
-	row2.note = "reported, rebuilt while the gateway works, and nothing is missing"
-	return row2, err
+	if err := d.damagePage(pages[at].number, whole); err != nil {
+		return row, err
+	}
+	took, failure := d.outlives(ctx)
+	row, err = d.settle(ctx, d.book, patience)
+	row.recovery = took
+	return row, errors.Join(failure, err)
 }
 
 // indexes are the root pages of the indexes that have any entries, sorted by name.
@@ -108,8 +164,8 @@ func (r *rig) indexes(ctx context.Context) (pages []page, err error) {
 // pageSize is that of the queue's file.
 const pageSize = 4096
 
-// damagePage fills a page of the main file with zeros, or turns the bits of its last
-// byte, where SQLite puts its first entry.
+// damagePage fills a page of an index with zeros, or turns the bits of the last byte of
+// its first entry.
 func (r *rig) damagePage(number int64, whole bool) error {
 	f, err := os.OpenFile(r.queueFile(), os.O_RDWR, 0)
 	if err != nil {
@@ -118,10 +174,10 @@ func (r *rig) damagePage(number int64, whole bool) error {
 	b := make([]byte, pageSize)
 	at := (number - 1) * pageSize
 	_, err = f.ReadAt(b, at)
-	if whole {
+	if err == nil && whole {
 		clear(b)
-	} else {
-		b[pageSize-1] ^= 0xff
+	} else if err == nil {
+		b[lastByte(b)] ^= 0xff
 	}
 	if err == nil {
 		_, err = f.WriteAt(b, at)
@@ -129,55 +185,68 @@ func (r *rig) damagePage(number int64, whole bool) error {
 	return errors.Join(err, f.Close())
 }
 
-// outlivesDamage starts the gateway on a damaged file, has all that waits delivered,
-// and returns how long after the start the first delivery came. The damage must be
-// in the log, and gone when the gateway has ended.
-func (r *rig) outlivesDamage(ctx context.Context, text string, b *book) (took time.Duration, err error) {
-	if err := r.ledger.backend("ehr").come(ctx); err != nil {
+// lastByte is where the first entry of an index's page ends. Entries are short here.
+func lastByte(page []byte) int {
+	const leaf = 0x0a
+	pointers, child := 8, 0
+	if page[0] != leaf {
+		pointers, child = 12, 4
+	}
+	entry := int(binary.BigEndian.Uint16(page[pointers:])) + child
+	size, n := binary.Uvarint(page[entry : entry+1]) // below 128 it is as SQLite writes it
+	return entry + n + int(size) - 1                 //nolint:gosec // below 128
+}
+
+// outlives starts the gateway on the damaged file, has all that waits delivered, and
+// returns how long after the start the first delivery came. The damage must be in the
+// log, and gone after a while.
+func (d *damaged) outlives(ctx context.Context) (took time.Duration, err error) {
+	if err := d.ledger.backend("ehr").come(ctx); err != nil {
 		return 0, err
 	}
-	w := r.ledger.watch(b)
+	w := d.ledger.watch(d.book)
 	defer w.end()
-	if err := r.start(ctx, text); err != nil {
+	if err := d.start(ctx, d.text); err != nil {
 		return 0, err
 	}
-	if took, err = r.after(ctx, w.first, "the first delivery of an event that waited"); err != nil {
+	if took, err = d.after(ctx, w.first, "the first delivery of an event that waited"); err != nil {
 		return took, err
 	}
-	if err := w.wait(ctx, patience, r.proc.ended); err != nil {
+	if err := w.wait(ctx, patience, d.proc.ended); err != nil {
 		return took, err
 	}
 	if n := w.left(); n > 0 {
-		return took, fmt.Errorf("%d of %d deliveries are missing; the gateway printed last:\n%s", n, w.number, r.proc.tail(10))
+		return took, fmt.Errorf("%d of %d deliveries are missing; the gateway printed last:\n%s", n, w.number, d.proc.tail(10))
 	}
 	if err := eventually(ctx, "the damage to be reported", func() (bool, error) {
-		log, err := os.ReadFile(r.proc.log)
+		log, err := os.ReadFile(d.proc.log)
 		return strings.Contains(string(log), `"level":"error"`), err
 	}); err != nil {
 		return took, err
 	}
-	s, err := r.status(ctx)
-	if err != nil {
-		return took, err
+	unreadable := 0
+	if err := eventually(ctx, "no event to count as unreadable", func() (bool, error) {
+		s, err := d.status(ctx)
+		if errors.As(err, new(adminStatus)) {
+			return false, nil // it is being rebuilt
+		}
+		unreadable = s.Queue.Unreadable
+		return unreadable == 0, err
+	}); err != nil {
+		return took, fmt.Errorf("%d events count as unreadable, though only an index was damaged: %w; the gateway printed last:\n%s", unreadable, err, d.proc.tail(10))
 	}
-	if s.Queue.Unreadable > 0 {
-		return took, fmt.Errorf("%d events count as unreadable, though only an index was damaged", s.Queue.Unreadable)
-	}
-	if err := r.rebuilt(ctx); err != nil {
-		return took, err
-	}
-	return took, r.start(ctx, text)
+	return took, d.rebuilt(ctx)
 }
 
-// rebuilt waits until a copy of the store is sound, and stops the gateway.
-func (r *rig) rebuilt(ctx context.Context) error {
+// rebuilt waits until a copy of the store is sound.
+func (d *damaged) rebuilt(ctx context.Context) error {
 	var unsound error
-	if err := eventually(ctx, "the damage to be repaired", func() (bool, error) {
-		s, err := r.quietSnapshot(ctx)
+	err := eventually(ctx, "the damage to be repaired", func() (bool, error) {
+		s, err := d.quietSnapshot(ctx)
 		if err != nil {
 			return false, err
 		}
-		dir, err := os.MkdirTemp(r.dir, "copy-")
+		dir, err := os.MkdirTemp(d.dir, "copy-")
 		if err != nil {
 			return false, err
 		}
@@ -187,11 +256,9 @@ func (r *rig) rebuilt(ctx context.Context) error {
 		}
 		unsound = intact(ctx, file)
 		return unsound == nil, os.RemoveAll(dir)
-	}); err != nil {
+	})
+	if err != nil {
 		return errors.Join(err, unsound)
 	}
-	if err := r.stop(); err != nil {
-		return err
-	}
-	return intact(ctx, filepath.Clean(r.queueFile()))
+	return nil
 }

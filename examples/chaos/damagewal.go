@@ -22,11 +22,17 @@ const (
 // mostOnAPage is more events than can lie on one page of the queue's file.
 const mostOnAPage = 128
 
-// damageWAL kills the gateway while events wait, flips a byte in its WAL and starts
+var damageWALScenario = scenario{
+	name: "wal",
+	text: "a byte of the write-ahead log is flipped after kill -9",
+	run:  runDamageWAL,
+}
+
+// runDamageWAL kills the gateway while events wait, flips a byte in its WAL and starts
 // it again. That may cost the events that lie on the byte's page, with an error in
 // the log, and nothing else: not those in the frames behind it.
-func (e *env) damageWAL(ctx context.Context) (row result, err error) {
-	row.fault = "byte of the WAL flipped after kill -9"
+func runDamageWAL(ctx context.Context, e *env) (rows []result, err error) {
+	row := result{fault: "byte of the WAL flipped after kill -9"}
 	times := e.pick(8, 100)
 	reported, most := 0, 0
 	for n := range times {
@@ -40,7 +46,7 @@ func (e *env) damageWAL(ctx context.Context) (row result, err error) {
 		}
 	}
 	row.note = fmt.Sprintf("%d events lay on the flipped bytes, %d at most on one, each of them reported", reported, most)
-	return row, err
+	return []result{row}, err
 }
 
 // flip does it once. Events that are missing and were reported are not
