@@ -150,7 +150,7 @@ func (r *rig) indexes(ctx context.Context) (pages []page, err error) {
 			return err
 		}
 		const cells = 3 // where a page has the number of its entries
-		if binary.BigEndian.Uint16(file[(p.number-1)*pageSize+cells:]) > 0 {
+		if binary.BigEndian.Uint16(file[(p.number-1)*pageSize(file)+cells:]) > 0 {
 			pages = append(pages, p)
 		}
 		return nil
@@ -161,28 +161,23 @@ func (r *rig) indexes(ctx context.Context) (pages []page, err error) {
 	return pages, err
 }
 
-// pageSize is that of the queue's file.
-const pageSize = 4096
+// pageSize is that of a database file, as its header has it.
+func pageSize(file []byte) int64 { return int64(binary.BigEndian.Uint16(file[16:])) }
 
 // damagePage fills a page of an index with zeros, or turns the bits of the last byte of
 // its first entry.
 func (r *rig) damagePage(number int64, whole bool) error {
-	f, err := os.OpenFile(r.queueFile(), os.O_RDWR, 0)
+	file, err := os.ReadFile(r.queueFile())
 	if err != nil {
 		return err
 	}
-	b := make([]byte, pageSize)
-	at := (number - 1) * pageSize
-	_, err = f.ReadAt(b, at)
-	if err == nil && whole {
-		clear(b)
-	} else if err == nil {
-		b[lastByte(b)] ^= 0xff
+	page := file[(number-1)*pageSize(file):][:pageSize(file)]
+	if whole {
+		clear(page)
+	} else {
+		page[lastByte(page)] ^= 0xff
 	}
-	if err == nil {
-		_, err = f.WriteAt(b, at)
-	}
-	return errors.Join(err, f.Close())
+	return os.WriteFile(r.queueFile(), file, 0o600)
 }
 
 // lastByte is where the first entry of an index's page ends. Entries are short here.

@@ -13,10 +13,10 @@ import (
 // present generation: frames with others are left from an earlier one.
 const (
 	walHeader   = 32
+	walPageSize = 8  // in the header
 	walSalts    = 16 // in the header, 8 of them
 	frameHeader = 24
 	frameSalts  = 8 // in the frame's header
-	frameSize   = frameHeader + pageSize
 )
 
 // mostOnAPage is more events than can lie on one page of the queue's file.
@@ -114,12 +114,12 @@ func (r *rig) flipInWAL(n int) (where string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("flipping a byte of the WAL: %w", err)
 	}
-	frames := walFrames(content)
+	frames, size := walFrames(content)
 	if frames == 0 {
 		return "", errors.New("flipping a byte of the WAL: it has no frames; accept more events")
 	}
 	frame := random(frames)
-	at := walHeader + frame*frameSize
+	at := walHeader + frame*(frameHeader+size)
 	page := binary.BigEndian.Uint32(content[at:])
 	switch n % 8 {
 	case 0:
@@ -127,21 +127,22 @@ func (r *rig) flipInWAL(n int) (where string, err error) {
 	case 1:
 		at, where = at+random(frameHeader), fmt.Sprintf("the header of frame %d of %d, of page %d", frame, frames, page)
 	default:
-		at, where = at+frameHeader+random(pageSize), fmt.Sprintf("frame %d of %d, of page %d", frame, frames, page)
+		at, where = at+frameHeader+random(size), fmt.Sprintf("frame %d of %d, of page %d", frame, frames, page)
 	}
 	_, err = f.WriteAt([]byte{content[at] ^ byte(1+random(255))}, int64(at))
 	return where, err
 }
 
-// walFrames counts the frames of a WAL's present generation.
-func walFrames(wal []byte) int {
+// walFrames counts the frames of a WAL's present generation, and returns how many bytes
+// of a page each has behind its header.
+func walFrames(wal []byte) (n, size int) {
 	if len(wal) < walHeader {
-		return 0
+		return 0, 0
 	}
+	size = int(binary.BigEndian.Uint32(wal[walPageSize:]))
 	salts := string(wal[walSalts : walSalts+8])
-	n := 0
-	for at := walHeader; at+frameSize <= len(wal) && string(wal[at+frameSalts:at+frameSalts+8]) == salts; at += frameSize {
+	for at := walHeader; at+frameHeader+size <= len(wal) && string(wal[at+frameSalts:at+frameSalts+8]) == salts; at += frameHeader + size {
 		n++
 	}
-	return n
+	return n, size
 }

@@ -135,15 +135,15 @@ func TestWALFrames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := (len(wal) - walHeader) / frameSize
-	if n := walFrames(wal); n != all || n < 5 {
-		t.Errorf("walFrames() = %d, want all %d", n, all)
+	n, size := walFrames(wal)
+	if all := (len(wal) - walHeader) / (frameHeader + size); n != all || n < 5 || size != 4096 {
+		t.Errorf("walFrames() = %d of %d bytes, want all %d", n, size, all)
 	}
-	wal[walHeader+3*frameSize+frameSalts]++ // from there on they are of an earlier generation
-	if n := walFrames(wal); n != 3 {
+	wal[walHeader+3*(frameHeader+size)+frameSalts]++ // from there on they are of an earlier generation
+	if n, _ := walFrames(wal); n != 3 {
 		t.Errorf("walFrames() = %d, want 3", n)
 	}
-	if n := walFrames(nil); n != 0 {
+	if n, _ := walFrames(nil); n != 0 {
 		t.Errorf("walFrames() = %d for no WAL", n)
 	}
 }
