@@ -93,7 +93,7 @@ func fillBesides(ctx context.Context, e *env, c *cramped) (result, error) {
 }
 
 // fillForGood has another file take all the space while events wait, and stay. The
-// deliveries go on, and make the room in which accepting resumes.
+// deliveries go on, and make the room in which accepting resumes, until that is used up.
 func fillForGood(ctx context.Context, e *env, c *cramped) (result, error) {
 	times := e.pick(2, 5)
 	ehr := c.ledger.backend("ehr")
@@ -104,20 +104,19 @@ func fillForGood(ctx context.Context, e *env, c *cramped) (result, error) {
 	if err := eventually(ctx, "events to wait", func() (bool, error) { return c.book.events() >= 800, c.alive() }); err != nil {
 		return result{}, err
 	}
+	if _, err := c.volume.fill(); err != nil {
+		return result{}, err
+	}
 	waiting := 0
 	for range times {
-		ehr.leave()
-		if _, err := c.volume.fill(); err != nil {
-			return result{}, err
-		}
 		if err := c.stalled(ctx); err != nil {
 			return result{}, err
 		}
 		w := c.ledger.watch(c.book)
+		began := time.Now()
 		if err := ehr.come(ctx); err != nil {
 			return result{}, err
 		}
-		began := time.Now()
 		err := w.wait(ctx, longestPause, c.proc.ended)
 		left := w.left()
 		w.end()
@@ -129,8 +128,9 @@ func fillForGood(ctx context.Context, e *env, c *cramped) (result, error) {
 		}
 		waiting += w.number
 		if err := c.resumed(ctx, began); err != nil {
-			return result{}, fmt.Errorf("with all that waited delivered, on the full disk: %w", err)
+			return result{}, fmt.Errorf("with all %d that waited delivered, on the full disk: %w", w.number, err)
 		}
+		ehr.leave()
 	}
 	return c.finish(ctx, times, fmt.Sprintf("%s deliveries on the full disk made room, and accepting resumed by itself", thousands(waiting)))
 }

@@ -35,7 +35,12 @@ type moment struct {
 // slowly is how a backend answers where some events must be on their way.
 const slowly = 15 * time.Millisecond
 
-var slow = map[string]manner{"ehr": {delay: slowly}, "audit": {delay: slowly}}
+var (
+	slow = map[string]manner{"ehr": {delay: slowly}, "audit": {delay: slowly}}
+
+	// slower is where work beside the load slows the load down.
+	slower = map[string]manner{"ehr": {delay: 4 * slowly}, "audit": {delay: slowly}}
+)
 
 // moments are 20 kills at small size and 500 at large.
 var moments = []moment{
@@ -53,8 +58,8 @@ var moments = []moment{
 		finish: allExpired,
 	},
 	{name: "reloading", small: 2, large: 60, rate: 1000, manners: slow, work: reload, worked: "reloads"},
-	{name: "compacting", small: 2, large: 60, rate: 1000, manners: slow, work: compactAgain, worked: "compactions"},
-	{name: "backing up", small: 2, large: 40, rate: 1000, manners: slow, work: backUpAgain, worked: "backups"},
+	{name: "compacting", small: 2, large: 60, rate: 1000, manners: slower, work: compactAgain, worked: "compactions"},
+	{name: "backing up", small: 2, large: 40, rate: 1000, manners: slower, work: backUpAgain, worked: "backups"},
 	{name: "starting", small: 2, large: 40, rate: 150, manners: map[string]manner{"ehr": {delay: 10 * slowly}, "audit": {delay: slowly}}, early: true},
 }
 

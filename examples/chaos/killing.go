@@ -111,6 +111,10 @@ func (k *killing) cycle(ctx context.Context, times int) error {
 			return err
 		}
 	}
+	// A backend may be about to take what the killed gateway sent.
+	if err := sleep(ctx, k.slowestBackend()+10*time.Millisecond); err != nil {
+		return err
+	}
 	w := k.rig.ledger.watch(k.book)
 	defer w.end()
 	if err := k.rig.start(ctx, k.text); err != nil {
@@ -120,6 +124,14 @@ func (k *killing) cycle(ctx context.Context, times int) error {
 		return err
 	}
 	return errors.Join(k.rig.onlyStore(), k.recall(ctx))
+}
+
+// slowestBackend is the longest time that one of the backends takes to answer.
+func (k *killing) slowestBackend() (longest time.Duration) {
+	for _, m := range k.moment.manners {
+		longest = max(longest, m.delay)
+	}
+	return longest
 }
 
 // killUnderLoad kills the gateway at a random moment, with the moment's work
