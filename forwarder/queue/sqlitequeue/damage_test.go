@@ -356,8 +356,12 @@ func TestDamagedPages(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(1, 2))
 			sum := outcome{lost: make(map[string]int)}
-			most := 0
+			most, trials := 0, 0
 			for page := range len(whole) / pageSize {
+				if name != "zeros" && page >= 16 && page%3 != 0 {
+					continue // there are enough of its kind
+				}
+				trials++
 				path := d.copy(t)
 				b := slices.Clone(whole)
 				damage(b[page*pageSize:(page+1)*pageSize], random)
@@ -381,7 +385,7 @@ func TestDamagedPages(t *testing.T) {
 					t.Logf("page %d: %v; reported: %q", page+1, o.lost, o.reported)
 				}
 			}
-			t.Logf("%d trials with %d events: at most %d not whole in one, in all %v", len(whole)/pageSize, len(d.all), most, sum.lost)
+			t.Logf("%d trials with %d events: at most %d not whole in one, in all %v", trials, len(d.all), most, sum.lost)
 		})
 	}
 }

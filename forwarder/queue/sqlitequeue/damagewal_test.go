@@ -89,7 +89,7 @@ func TestDamagedWAL(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(3, 4))
-			most, lost, trials := 0, 0, 40
+			most, lost, trials := 0, 0, 24
 			for range trials {
 				path, b := d.copy(t), slices.Clone(log)
 				at := random.IntN(len(b) - size)
