@@ -102,6 +102,7 @@ func (q *Queue) checkpoint(mode string) {
 	}
 	q.files.watch.Writing()
 	busy := q.inspectWAL(mode)
+	q.files.elsewhere = false
 	q.noteMain()
 	if mode == "TRUNCATE" && !busy && q.wal.log == 0 {
 		q.freed = false

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/wal"
 )
 
@@ -189,6 +190,9 @@ func (q *Queue) rebuildNow(reason error) {
 func (q *Queue) repairWAL() (err error) {
 	if info, err := os.Stat(q.path + walName); err != nil || info.Size() == 0 {
 		return nil //nolint:nilerr // there is none
+	}
+	if used, err := disk.InUse(q.path); used || err != nil {
+		return err // what another program reads and writes is not for us to repair
 	}
 	m, err := openImage(q.path, true)
 	if err != nil {

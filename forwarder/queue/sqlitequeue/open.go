@@ -359,6 +359,10 @@ func (q *Queue) disconnect() error {
 		errs = append(errs, q.files.main.Close())
 		q.files.main = nil
 	}
+	if q.files.shm != nil {
+		errs = append(errs, q.files.shm.Close())
+		q.files.shm = nil
+	}
 	return errors.Join(errs...)
 }
 

@@ -45,6 +45,9 @@ func (q *Queue) rebuild(reason error) (err error) {
 			err = fmt.Errorf("rebuilding %s: %w", q.path, err)
 		}
 	}()
+	if err := q.notShared(); err != nil {
+		return err
+	}
 	m, err := openImage(q.path, true)
 	if err != nil {
 		return err

@@ -100,9 +100,12 @@ func (m *image) identify(path string) error {
 	return m.reopen()
 }
 
-// schemaOf returns all of the schema.
+// schemaOf returns all of the schema, but for the tables that Litestream adds. The indexes
+// of a copy are behind those, so their pages are others there.
 func schemaOf(k *conn) (all string, err error) {
-	err = k.query(context.Background(), `SELECT type, name, rootpage, sql FROM sqlite_schema`, func(row []driver.Value) error {
+	err = k.query(context.Background(), `
+		SELECT type, name, CASE type WHEN 'table' THEN rootpage END, sql FROM sqlite_schema
+		WHERE name NOT IN ('_litestream_seq', '_litestream_lock')`, func(row []driver.Value) error {
 		all += fmt.Sprint(row)
 		return nil
 	})

@@ -11,8 +11,16 @@ import (
 	"strings"
 	"time"
 
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+const (
+	lockedWait  = 500 * time.Millisecond // for another process that writes
+	lockedPause = time.Millisecond
 )
 
 // A tx is one transaction of the writer, and what is to be done in memory when it is
@@ -263,7 +271,7 @@ func (q *Queue) begin() (*tx, error) {
 	if err := q.checkFileNow(); err != nil {
 		return nil, err
 	}
-	if err := q.writing.exec(`BEGIN IMMEDIATE`); err != nil {
+	if err := q.beginImmediate(); err != nil {
 		return nil, fmt.Errorf("beginning a transaction in %s: %w", q.path, err)
 	}
 	age, now := q.age.Now(q.now(), q.elapsed())
@@ -271,6 +279,17 @@ func (q *Queue) begin() (*tx, error) {
 		q: q, c: q.writing, now: policy.Nanos(now), age: policy.Nanos(age), settings: *q.settings.Load(),
 		counts: make(policy.Counts), filedCounts: make(policy.Counts), lastSeq: q.lastSeq, filed: q.filed, upstreams: make(map[string]int64), ids: make(map[string]int64), touched: make(map[int64]*record),
 	}, nil
+}
+
+// beginImmediate waits a moment where another process writes, as one does that replicates
+// the store.
+func (q *Queue) beginImmediate() error {
+	for end := time.Now().Add(lockedWait); ; time.Sleep(lockedPause) {
+		err := q.writing.exec(`BEGIN IMMEDIATE`)
+		if e, ok := errors.AsType[*sqlite.Error](err); !ok || e.Code()&0xff != sqlite3.SQLITE_BUSY || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // commit makes the transaction durable and publishes it. After an error nothing of it
@@ -299,6 +318,7 @@ func (q *Queue) commit(t *tx) error {
 		return fmt.Errorf("writing to %s: %w", q.path, err)
 	}
 	q.changed, q.identity = q.changed || t.written, id
+	q.files.committed = q.files.committed || t.written
 	if !t.written {
 		q.rollback(t)
 	} else if err := q.checkFileNow(); err != nil {

@@ -29,12 +29,16 @@ const (
 
 // files are the files that are open, as they should be.
 type files struct {
-	watch    *disk.Watch
-	main     *os.File
-	wal      fs.FileInfo // when it was opened
-	metaPage int64       // the page with the row of meta
-	left     mark        // the main file as the last checkpoint left it
-	checked  time.Time
+	watch     *disk.Watch
+	main      *os.File
+	shm       *os.File    // closed after the connections: SQLite loses its locks on it then
+	wal       fs.FileInfo // when it was opened
+	metaPage  int64       // the page with the row of meta
+	left      mark        // the main file as the last checkpoint left it
+	index     wal.Index   // what checkpoints had done before left was read
+	committed bool        // whether there was a commit since index was read
+	elsewhere bool        // whether another process makes a checkpoint
+	checked   time.Time
 
 	found fs.FileInfo // at the path, at the last attempt to open it anew
 }
@@ -65,8 +69,15 @@ func (q *Queue) watchFiles() (err error) {
 	if f.main, err = os.Open(q.path); err != nil {
 		return err
 	}
-	if f.watch, err = disk.NewWatch(q.path); err != nil {
+	if f.shm, err = os.Open(q.path + shmName); err != nil {
 		return errors.Join(err, f.main.Close())
+	}
+	q.files = f
+	if f.index, err = wal.ReadIndex(f.shm); err != nil {
+		return err
+	}
+	if f.watch, err = disk.NewWatch(q.path); err != nil {
+		return err
 	}
 	f.left = f.markOf(f.main)
 	q.files = f
@@ -75,9 +86,43 @@ func (q *Queue) watchFiles() (err error) {
 
 // noteMain notes the main file after a change of this process's own.
 func (q *Queue) noteMain() {
+	if x, err := wal.ReadIndex(q.files.shm); err == nil {
+		q.files.index, q.files.committed = x, false
+	}
 	if q.files.watch.Note() == nil {
 		q.files.left = q.files.markOf(q.files.main)
 	} // else the next check finds what is wrong
+}
+
+// checkpointElsewhere reports whether a change of the files can be a checkpoint of
+// another process. SQLite's own account of the WAL is in the shared-memory file, and no
+// program changes that by copying or truncating a file. While such a checkpoint runs the
+// files are not compared.
+func (q *Queue) checkpointElsewhere(change error) bool {
+	f := &q.files
+	x, err := wal.ReadIndex(f.shm)
+	switch {
+	case err != nil || !x.CheckpointSince(f.index, f.committed):
+		return false
+	case x.Attempted > x.Copied:
+		f.watch.Writing()
+		f.elsewhere = true
+		return true
+	}
+	q.changed = true
+	if errors.Is(change, disk.ErrWAL) {
+		log, err := os.Stat(q.path + walName)
+		return err == nil && os.SameFile(log, f.wal) && log.Size() >= wal.Size(x.Frames, pageSize)
+	}
+	return q.mainIsWhole()
+}
+
+// mainIsWhole reports whether the main file is as long as its header says.
+func (q *Queue) mainIsWhole() bool {
+	var pages [4]byte
+	_, err := q.files.main.ReadAt(pages[:], offsetPages)
+	info, err2 := q.files.main.Stat()
+	return err == nil && err2 == nil && info.Size() >= int64(binary.BigEndian.Uint32(pages[:]))*pageSize
 }
 
 // watchFile looks whether the files are those that were opened, and as they were left.
@@ -103,13 +148,31 @@ func (q *Queue) watchFile() {
 func (q *Queue) checkFile() error {
 	f := &q.files
 	err := f.watch.Check()
-	if errors.Is(err, disk.ErrOverwritten) && f.markOf(f.main) == f.left {
+	inMain := errors.Is(err, disk.ErrOverwritten) || errors.Is(err, disk.ErrTruncated)
+	switch {
+	case errors.Is(err, disk.ErrOverwritten) && f.markOf(f.main) == f.left:
 		q.noteMain() // touch, or a change in the middle, which reading detects
 		err = nil
+	case inMain && q.checkpointElsewhere(err):
+		if !f.elsewhere {
+			q.noteMain()
+		}
+		err = nil
+	case err == nil && f.elsewhere:
+		if x, shmErr := wal.ReadIndex(f.shm); shmErr == nil && x.Attempted == x.Copied && q.mainIsWhole() {
+			f.elsewhere = false
+			q.changed = true
+			q.noteMain()
+		}
 	}
 	if err == nil {
 		if info, shmErr := os.Stat(q.path + shmName); shmErr != nil || info.Size() < minSHM {
 			err = fmt.Errorf("the file %s%s %w", q.path, shmName, errSHM)
+		} else if x, err := wal.ReadIndex(f.shm); err == nil {
+			if x.Generation == f.index.Generation {
+				f.index.Frames = x.Frames
+			}
+			f.committed = false
 		}
 	}
 	f.checked = time.Now()
@@ -139,6 +202,23 @@ func (q *Queue) checkFileNow() error {
 // show. A checkpoint would copy anything to the main file. A WAL that was cut off and has
 // grown again has a hole.
 func (q *Queue) walHolds(every int64) error {
+	for {
+		before, err := wal.ReadIndex(q.files.shm)
+		if err != nil {
+			return fmt.Errorf("the file %s%s %w: %w", q.path, shmName, errSHM, err)
+		}
+		if err = q.framesHold(every); err == nil {
+			return nil
+		}
+		after, err2 := wal.ReadIndex(q.files.shm)
+		if err2 != nil || after.Generation == before.Generation {
+			return err
+		}
+		q.changed = true // another process has begun the WAL anew meanwhile
+	}
+}
+
+func (q *Queue) framesHold(every int64) error {
 	if q.refreshWAL(); q.wal.log == q.wal.done {
 		return nil
 	}
@@ -213,6 +293,7 @@ func (q *Queue) takeWAL() bool {
 // walInOrder reports whether the WAL is as it was written, up to its newest commit. Where
 // it is not, what can be read of it is.
 func (q *Queue) walInOrder() bool {
+	q.inspectWAL("NOOP")
 	r, err := wal.Inspect(q.path + walName)
 	if err != nil || int64(r.Frames) >= q.wal.log {
 		return true
@@ -270,6 +351,9 @@ func (q *Queue) reopen() (restored int, err error) {
 		err = q.detach()
 	}
 	if err == nil {
+		err = q.notShared()
+	}
+	if err == nil {
 		if err = os.Remove(q.path + shmName); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
@@ -291,6 +375,19 @@ func (q *Queue) reopen() (restored int, err error) {
 		q.options.OnFailure(nil)
 	}
 	return restored, nil
+}
+
+// notShared returns an error where another program has the file open. With a file, a WAL or
+// a shared-memory file of its own, it would ruin the store.
+func (q *Queue) notShared() error {
+	used, err := disk.InUse(q.path)
+	if used {
+		return fmt.Errorf("another program has %s open: end it", q.path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // rereadAll has what is due read from the file again.

@@ -78,6 +78,25 @@ func PreventCheckpoint(path string) (release func() error, err error) {
 	return f.Close, nil
 }
 
+// InUse reports whether another open file has a lock on the database, as each SQLite
+// connection has until it is closed.
+func InUse(path string) (bool, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	l := syscall.Flock_t{Type: syscall.F_WRLCK, Start: sharedFirst, Len: sharedSize}
+	err = syscall.FcntlFlock(f.Fd(), setOFDLock, &l)
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+		return true, nil
+	}
+	if err != nil {
+		return false, &os.PathError{Op: "lock", Path: path, Err: err}
+	}
+	return false, nil
+}
+
 // Named reports whether an open file has a name in any directory.
 func Named(f *os.File) bool {
 	info, err := f.Stat()

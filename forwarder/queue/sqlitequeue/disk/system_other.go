@@ -17,5 +17,8 @@ func allocate(*os.File, int64) error { return errors.ErrUnsupported }
 // PreventCheckpoint returns an error: it needs locks that belong to an open file.
 func PreventCheckpoint(string) (release func() error, err error) { return nil, errors.ErrUnsupported }
 
+// InUse reports whether another open file has a lock on the database, as far as is known.
+func InUse(string) (bool, error) { return false, nil }
+
 // Named reports whether an open file has a name in any directory, as far as is known.
 func Named(*os.File) bool { return false }

@@ -1,0 +1,116 @@
+package sqlitequeue
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+)
+
+// openElsewhere opens the store as another program does: the store knows nothing of it.
+func openElsewhere(t *testing.T, path string) *conn {
+	t.Helper()
+	c, err := openConn(path, url.Values{"mode": {"rw"}}, `PRAGMA busy_timeout=2000`, `PRAGMA wal_autocheckpoint=0`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.close() })
+	return c
+}
+
+// A program that replicates the store, or somebody with a SQLite shell, makes
+// checkpoints and writes tables of its own.
+func TestAnotherProgramUsesTheStore(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"PASSIVE", "FULL", "RESTART", "TRUNCATE"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			w := newTampered(t)
+			other := openElsewhere(t, w.path)
+			w.must(other.run(`CREATE TABLE other (n INTEGER)`))
+			stop, ended := make(chan struct{}), make(chan error, 1)
+			go func() {
+				for {
+					for _, text := range []string{`INSERT INTO other VALUES (1)`, `PRAGMA wal_checkpoint(` + mode + `)`, `BEGIN; SELECT count(*) FROM other`, `COMMIT`} {
+						if err := other.run(text); err != nil && !strings.Contains(err.Error(), "locked") {
+							ended <- fmt.Errorf("%s: %w", text, err)
+							return
+						}
+					}
+					select {
+					case <-stop:
+						ended <- nil
+						return
+					default:
+					}
+				}
+			}()
+			stored := w.storeMany("meanwhile", 1000)
+			close(stop)
+			w.must(<-ended)
+			w.mu.Lock()
+			if len(w.failures) > 0 || len(w.damage) > 0 {
+				t.Errorf("reported: %q, %q", w.failures, w.damage)
+			}
+			w.mu.Unlock()
+			w.must(other.close())
+			w.working(w.older, w.newer, stored)
+		})
+	}
+}
+
+// A file that is overwritten is not taken for another program's checkpoint because there
+// was one before.
+func TestOverwrittenAfterACheckpointElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newTampered(t)
+	other := openElsewhere(t, w.path)
+	w.must(other.run(`PRAGMA wal_checkpoint(PASSIVE)`))
+	w.must(other.close())
+	w.storeMany("noticed", 1)
+	w.waitChecked()
+	w.overwrite(w.path, w.backup)
+	w.failing()
+	w.working(w.older)
+}
+
+// Two shared-memory files would ruin the store, so it is not opened anew while another
+// program has it open.
+func TestDamageWhileAnotherProgramUsesTheStore(t *testing.T) {
+	t.Parallel()
+	w := newTampered(t)
+	other := openElsewhere(t, w.path)
+	w.must(other.run(`BEGIN; SELECT count(*) FROM event`))
+	w.must(other.run(`COMMIT`))
+	w.must(os.Remove(w.path + shmName))
+	w.failing()
+	eventually(t, "the failure says that another program has it open", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return strings.Contains(w.failures[len(w.failures)-1], "another program has "+w.path+" open")
+	})
+	w.must(other.close())
+	w.working(w.older, w.newer)
+}
+
+// The tables that Litestream adds are neither damage nor in the way of a backup.
+func TestLitestreamsTables(t *testing.T) {
+	t.Parallel()
+	w := newTampered(t)
+	other := openElsewhere(t, w.path)
+	w.must(other.run(`CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER); CREATE TABLE _litestream_lock (id INTEGER)`))
+	var b bytes.Buffer
+	w.must(w.Backup(t.Context(), &b, nil))
+	mustClose(t, w.Queue)
+	w.open(w.path) // beside the other program
+	mustClose(t, w.Queue)
+	w.must(other.close())
+	w.put(w.path, b.Bytes())
+	w.open(w.path)
+	if found := w.reported(); len(found) > 0 {
+		t.Errorf("reported: %q", found)
+	}
+	w.working(w.older, w.newer)
+}
