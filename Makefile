@@ -11,6 +11,9 @@ SOAK     ?= 1h
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 
+LITESTREAM_VERSION := v0.5.18
+LITESTREAM         := $(TOOLS)/litestream-$(LITESTREAM_VERSION)
+
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
@@ -77,10 +80,11 @@ soak: build ## Run under load with faults at random for SOAK (1h)
 	@$(GO) build -o bin/chaos ./examples/chaos
 	@bin/chaos -caddy bin/caddy -only soak -soak $(SOAK)
 
-test-examples: build ## Run the examples and their real backends
+test-examples: build $(LITESTREAM) ## Run the examples and their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/monitoring/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/operations/
+	LITESTREAM=$(LITESTREAM) $(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/litestream/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/bench/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/internal/powercut/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
@@ -95,3 +99,7 @@ clean: ## Delete what was built
 $(GOLANGCI):
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(TOOLS)/golangci-lint $@
+
+$(LITESTREAM):
+	GOBIN=$(TOOLS) $(GO) install github.com/benbjohnson/litestream/cmd/litestream@$(LITESTREAM_VERSION)
+	mv $(TOOLS)/litestream $@
