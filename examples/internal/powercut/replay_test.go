@@ -209,7 +209,7 @@ func TestReplayFindsNothing(t *testing.T) {
 func TestReplayFinds(t *testing.T) {
 	t.Parallel()
 	lost := []string{"was acknowledged and is gone"}
-	orWorse := append([]string{"the database is not sound", "events acknowledged"}, lost...)
+	orWorse := append([]string{"the database is not sound", "events acknowledged", "the queue reports damage"}, lost...)
 	tests := map[string]struct {
 		spoil   func(l *life)
 		ignores func(l *life) func(Sync) bool // which syncs do nothing
@@ -219,7 +219,7 @@ func TestReplayFinds(t *testing.T) {
 			ignores: func(*life) func(Sync) bool { return func(Sync) bool { return true } }, says: orWorse,
 		},
 		"a WAL that is not synced": {
-			ignores: func(l *life) func(Sync) bool { return l.rec.SyncsOf(walFile) }, says: lost,
+			ignores: func(l *life) func(Sync) bool { return l.rec.SyncsOf(walFile) }, says: orWorse,
 		},
 		"a main file that is not synced before the WAL begins anew": {
 			ignores: func(l *life) func(Sync) bool { return l.rec.SyncsOf(mainFile) },
@@ -272,6 +272,9 @@ func TestReplayFinds(t *testing.T) {
 				counts = func(s Sync) bool { return !ignored(s) }
 			}
 			found := l.replay(150, counts)
+			if tt.ignores != nil && found.Lost == 0 {
+				t.Errorf("of %d cuts none lost an event", found.Cuts)
+			}
 			reports := strings.Join(found.Reports, "\n")
 			if found.Failed == 0 || !slices.ContainsFunc(tt.says, func(s string) bool { return strings.Contains(reports, s) }) {
 				t.Errorf("of %d cuts %d failed, %d events were lost, and nothing says any of %q:\n%s", found.Cuts, found.Failed, found.Lost, tt.says, reports)
