@@ -102,6 +102,7 @@ func (c Counts) Stats() queue.Stats {
 				s.Unrouted = n
 			case queue.Unconfirmed:
 				s.Unconfirmed = n
+			default:
 			}
 			continue
 		case CountFirst, CountRetry:

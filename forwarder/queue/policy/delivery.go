@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -11,7 +12,7 @@ import (
 //
 // Its state machine:
 //
-//	             Settle(Pending)          Settle(Pending)
+//	             Settle(Pending)
 //	pending  ──────────────────▶ pending ─────────┐
 //	(first)                      (retry) ◀────────┘
 //	   │ Settle(Delivered), Settle(Dead)  │
@@ -44,7 +45,7 @@ func (d *Delivery) settle(o *queue.Outcome) {
 		d.Used++
 	}
 	history := d.History[max(0, len(d.History)+1-queue.MaxHistory):]
-	d.History = append(history[:len(history):len(history)], queue.Attempt{
+	d.History = append(slices.Clip(history), queue.Attempt{
 		Number: d.Attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status, Used: o.Used,
 	})
 	d.State, d.Due = o.State, 0

@@ -150,8 +150,15 @@ func TestMatchesUpstream(t *testing.T) {
 		upstream string
 		want     bool
 	}{
-		{"", "", true}, {"", "a", true}, {"", "b", true}, {"", "c", false},
-		{queue.Delivered, "a", true}, {queue.Delivered, "b", false}, {queue.Dead, "b", true}, {queue.Dead, "a", false}, {queue.Dead, "c", false},
+		{"", "", true},
+		{"", "a", true},
+		{"", "b", true},
+		{"", "c", false},
+		{queue.Delivered, "a", true},
+		{queue.Delivered, "b", false},
+		{queue.Dead, "b", true},
+		{queue.Dead, "a", false},
+		{queue.Dead, "c", false},
 	} {
 		if got := e.Matches(c.state, c.upstream); got != c.want {
 			t.Errorf("%q, %q: %t", c.state, c.upstream, got)

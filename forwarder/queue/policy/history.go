@@ -16,16 +16,16 @@ var errHistory = errors.New("decoding a delivery's history: it is damaged, or of
 // duration, result with the mark of whether it counts, and status, as varints.
 func AppendHistory(b []byte, history []queue.Attempt) []byte {
 	for _, a := range history {
-		b = binary.AppendUvarint(b, uint64(a.Number))   //nolint:gosec // from 1
+		b = binary.AppendUvarint(b, uint64(a.Number))
 		b = binary.AppendVarint(b, Nanos(a.At))         // 0 is none
 		b = binary.AppendVarint(b, int64(a.Duration))   // a clock set back makes it negative
 		result := slices.Index(queue.Results, a.Result) // -1 where there is none
-		code := uint64(result+1) << 1                   //nolint:gosec // from 0
+		code := uint64(result+1) << 1
 		if a.Used {
 			code |= 1
 		}
 		b = binary.AppendUvarint(b, code)
-		b = binary.AppendUvarint(b, uint64(max(0, a.Status))) //nolint:gosec // from 0
+		b = binary.AppendUvarint(b, uint64(max(0, a.Status)))
 	}
 	return b
 }
@@ -35,7 +35,7 @@ func DecodeHistory(b []byte) ([]queue.Attempt, error) {
 	var history []queue.Attempt
 	d := decoder{b: b}
 	for len(d.b) > 0 && !d.failed {
-		a := queue.Attempt{Number: int(d.uvarint()), At: Time(d.varint()), Duration: time.Duration(d.varint())} //nolint:gosec // what was coded
+		a := queue.Attempt{Number: int(d.uvarint()), At: Time(d.varint()), Duration: time.Duration(d.varint())}
 		code := d.uvarint()
 		a.Used = code&1 != 0
 		if result := code >> 1; result > uint64(len(queue.Results)) {
@@ -43,7 +43,7 @@ func DecodeHistory(b []byte) ([]queue.Attempt, error) {
 		} else if result > 0 {
 			a.Result = queue.Results[result-1]
 		}
-		a.Status = int(d.uvarint()) //nolint:gosec // what was coded
+		a.Status = int(d.uvarint())
 		history = append(history, a)
 	}
 	if d.failed || len(history) > queue.MaxHistory {

@@ -13,8 +13,9 @@ func Retention(state queue.State, s queue.Settings) time.Duration {
 		return max(s.HistoryRetention, s.KeepDelivered)
 	case Tombstone:
 		return s.DedupeWindow
+	default:
+		return s.DeadRetention
 	}
-	return s.DeadRetention
 }
 
 // Duplicate reports whether the same event, received again at now, is a duplicate of

@@ -58,6 +58,7 @@ func TestClose(t *testing.T) {
 
 // While commits fail Close tries once more, and returns the reason.
 func TestCloseWhileFailing(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		fail     func(*Batch) error
 		recorded int

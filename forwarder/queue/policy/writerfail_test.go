@@ -90,9 +90,9 @@ func TestPauses(t *testing.T) {
 		for i := range len(f.tries) - 1 {
 			pauses = append(pauses, f.tries[i+1].Sub(f.tries[i]))
 		}
-		want := []time.Duration{20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000}
-		for i := range want {
-			want[i] *= time.Millisecond
+		var want []time.Duration
+		for _, ms := range []int{20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000} {
+			want = append(want, time.Duration(ms)*time.Millisecond)
 		}
 		if !slices.Equal(pauses, want) {
 			t.Errorf("pauses %v, want %v", pauses, want)
@@ -108,6 +108,7 @@ func TestPauses(t *testing.T) {
 
 // That events can be stored again is found although none comes, after any failure.
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	for name, begin := range map[string]func(w *Writer){
 		"a store":            func(w *Writer) { _ = w.Store(context.Background(), newStore("known")) },
 		"an outcome":         func(w *Writer) { w.Settle(outcomeOf("a")) },
@@ -221,6 +222,7 @@ func TestAbandonedBetweenParts(t *testing.T) {
 // Whatever fails, a store that returned nil is stored once, and one that returned an
 // error is not, unless its context ended during the commit.
 func TestStoresWhileCommitsFail(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			inBubble(t, func(t *testing.T) { storesWhileCommitsFail(t, rand.New(rand.NewPCG(seed, 1))) })

@@ -16,8 +16,8 @@ const (
 	// walLong is how many are too many for the writer: it would take about 40 ms.
 	walLong = 2500
 
-	checkpointPause = time.Second           // between two checkpoints that a reader holds up
-	truncatePause   = 50 * time.Millisecond // between two attempts to empty the WAL
+	checkpointPause = time.Second            // between two checkpoints that a reader holds up
+	truncatePause   = 250 * time.Millisecond // between two attempts to empty the WAL
 )
 
 // The WAL's size is known exactly, since nothing else makes checkpoints: SQLite's own

@@ -178,7 +178,7 @@ func (q *Queue) stored(seq int64, s *policy.Store) {
 // firstDelivery returns the delivery of an event that was not attempted yet.
 func firstDelivery(seq int64, e *policy.Event, upstream string) queue.Delivery {
 	return queue.Delivery{
-		Seq: uint64(seq), EventID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject, //nolint:gosec // above 0
+		Seq: uint64(seq), EventID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject,
 		Upstream: upstream, Size: e.Size, ReceivedAt: policy.Time(e.ReceivedAt),
 	}
 }

@@ -162,6 +162,7 @@ func (l *listing) deliveries() (sources []*source) {
 		}
 	case queue.Dead:
 		codes = codes[3:]
+	default:
 	}
 	for _, id := range ids {
 		for _, code := range codes {

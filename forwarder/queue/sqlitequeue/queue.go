@@ -264,7 +264,7 @@ func (q *Queue) Close() error {
 }
 
 // seqOf returns the place of a delivery's event.
-func seqOf(d queue.Delivery) int64 { return int64(d.Seq) } //nolint:gosec // it was one
+func seqOf(d queue.Delivery) int64 { return int64(d.Seq) }
 
 // Interface guards
 var (

@@ -109,6 +109,7 @@ func stateOf(e *policy.Event) int64 {
 		return codePending
 	case queue.Dead:
 		return codeDead
+	default:
 	}
 	if len(e.Deliveries) == 0 {
 		return codeForNoUpstream

@@ -239,7 +239,7 @@ func payloadRow(r *record, sealed []byte) ([]driver.Value, error) {
 func payloadChecksum(r *record, state int64, upstreams []byte) int64 {
 	plain := *r
 	plain.Size, plain.Key = 0, seal.Fingerprint{}
-	return int64(crc32.Update(uint32(eventChecksum(&plain, state)), castagnoli, upstreams)) //nolint:gosec // it was one of 32 bits
+	return int64(crc32.Update(uint32(eventChecksum(&plain, state)), castagnoli, upstreams))
 }
 
 // scanPayload returns the event of a row of payloadColumns, as it was stored, and its

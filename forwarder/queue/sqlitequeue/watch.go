@@ -307,7 +307,8 @@ func (q *Queue) walInOrder() bool {
 // the reason with what that costs.
 func (q *Queue) keepWAL(reason error) error {
 	r, err := wal.Inspect(q.path + walName)
-	reads, kept := int64(r.Frames), ""
+	var kept string
+	reads := int64(r.Frames)
 	switch w := q.wal; {
 	case err == nil && reads >= w.log && w.log > w.done:
 		return fmt.Errorf("%w; nothing is lost", reason)
