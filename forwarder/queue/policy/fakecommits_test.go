@@ -146,6 +146,12 @@ func inBubble(t *testing.T, test func(t *testing.T)) {
 	synctest.Test(t, test)
 }
 
+// pass lets time pass, and returns when all that happens by then has happened.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // must fails the test where an error came.
 func must(t *testing.T, err error) {
 	t.Helper()

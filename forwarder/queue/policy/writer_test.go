@@ -18,7 +18,7 @@ func TestGroupCommit(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
 		first := w.store(t.Context(), "first")
-		time.Sleep(f.took / 2)
+		pass(f.took / 2)
 		var rest []<-chan error
 		for i := range 100 {
 			rest = append(rest, w.store(t.Context(), fmt.Sprint(i)))
@@ -41,7 +41,7 @@ func TestBatchBounds(t *testing.T) {
 		storeAll := func(n, size int) (batches []string) {
 			f.batches = nil
 			first := w.store(t.Context(), "first")
-			time.Sleep(f.took / 2)
+			pass(f.took / 2)
 			var wg sync.WaitGroup
 			for i := range n {
 				wg.Go(func() {
@@ -75,10 +75,12 @@ func TestCommitDelay(t *testing.T) {
 		recordedAfter := func(wait time.Duration, n int) {
 			t.Helper()
 			synctest.Wait()
-			if len(f.recorded) > 0 {
-				t.Fatalf("%d outcomes are recorded at once", len(f.recorded))
+			var recorded int
+			f.set(func() { recorded = len(f.recorded) })
+			if recorded > 0 {
+				t.Fatalf("%d outcomes are recorded at once", recorded)
 			}
-			time.Sleep(wait)
+			pass(wait)
 			synctest.Wait()
 			if len(f.recorded) != n {
 				t.Fatalf("%d outcomes are recorded after %v, want %d", len(f.recorded), wait, n)
@@ -86,7 +88,7 @@ func TestCommitDelay(t *testing.T) {
 			f.recorded = nil
 		}
 		w.Settle(outcomeOf("a"))
-		time.Sleep(commitDelay / 2)
+		pass(commitDelay / 2)
 		w.Settle(outcomeOf("b"))
 		recordedAfter(commitDelay/2+f.took, 2)
 
@@ -172,7 +174,7 @@ func TestParkedStores(t *testing.T) {
 			t.Errorf("a store whose time is over: %v", err)
 		}
 		w.Unpark()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n := len(f.tries); n > 10 {
 			t.Errorf("a store that finds no room was tried %d times", n)
 		}
@@ -210,13 +212,13 @@ func TestCrowded(t *testing.T) {
 			}
 			w.Settle(outcomeOf(fmt.Sprint(i)))
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		again := w.Crowded("ehr")
 		if !again || !w.Crowded("ehr") || !w.Crowded("lab") || len(f.relieved) > 0 {
 			t.Errorf("it is not crowded, or over for %q", f.relieved)
 		}
 		f.failWith(nil)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		slices.Sort(f.relieved)
 		if !slices.Equal(f.relieved, []string{"ehr", "lab"}) || w.Crowded("ehr") {
 			t.Errorf("over for %q", f.relieved)
@@ -232,7 +234,7 @@ func TestCrowdedByDamage(t *testing.T) {
 		for i := range maxOutcomes {
 			w.Settle(outcomeOf(fmt.Sprint(i)))
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if !w.Crowded("ehr") {
 			t.Fatal("it is not crowded")
 		}
@@ -242,7 +244,7 @@ func TestCrowdedByDamage(t *testing.T) {
 			}
 			return nil
 		})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if len(f.lost) != maxOutcomes || !slices.Equal(f.relieved, []string{"ehr"}) {
 			t.Errorf("%d outcomes are lost, over for %q", len(f.lost), f.relieved)
 		}

@@ -18,7 +18,7 @@ func TestClose(t *testing.T) {
 		w, f := newWriter(t)
 		f.full["big"] = true
 		parked := w.store(t.Context(), "big")
-		time.Sleep(time.Second)
+		pass(time.Second)
 		var stores []<-chan error
 		for i := range 2 * maxBatchStores {
 			stores = append(stores, w.store(t.Context(), fmt.Sprint(i)))
@@ -73,7 +73,7 @@ func TestCloseWhileFailing(t *testing.T) {
 				w, f := newWriter(t)
 				f.failWith(c.fail)
 				store := w.store(t.Context(), "a")
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				for i := range 1000 {
 					w.Settle(outcomeOf(fmt.Sprint(i)))
 				}
@@ -110,7 +110,7 @@ func TestCloseAfterAFailure(t *testing.T) {
 		f.failWith(func(*Batch) error { return errDisk })
 		store := w.store(t.Context(), "a")
 		w.Settle(outcomeOf("b"))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		f.failWith(nil)
 		must(t, w.Close())
 		must(t, <-store)

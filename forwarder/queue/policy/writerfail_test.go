@@ -58,10 +58,10 @@ func TestOutcomesOnAFullDisk(t *testing.T) {
 			return nil
 		})
 		refused := w.store(within(t, 8*time.Second), "refused")
-		time.Sleep(5 * time.Second) // the pauses are long by now
+		pass(5 * time.Second) // the pauses are long by now
 		for i := range 10 {
 			w.Settle(outcomeOf(fmt.Sprint(i)))
-			time.Sleep(2 * commitDelay)
+			pass(2 * commitDelay)
 			if len(f.recorded) != i+1 {
 				t.Errorf("%d outcomes are recorded, want %d", len(f.recorded), i+1)
 			}
@@ -85,7 +85,7 @@ func TestPauses(t *testing.T) {
 		f.took = 0
 		f.failWith(func(*Batch) error { return errDisk })
 		done := w.store(t.Context(), "a")
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		var pauses []time.Duration
 		for i := range len(f.tries) - 1 {
 			pauses = append(pauses, f.tries[i+1].Sub(f.tries[i]))
@@ -120,17 +120,17 @@ func TestProbe(t *testing.T) {
 				f.known["known"] = true
 				f.failWith(func(*Batch) error { return errDisk })
 				begin(w)
-				time.Sleep(10 * time.Second)
+				pass(10 * time.Second)
 				if len(f.failed) == 0 || f.hasRecovered() {
 					t.Fatalf("failures %v", f.failed)
 				}
 				f.failWith(nil)
-				time.Sleep(2 * maxPause)
+				pass(2 * maxPause)
 				if !f.hasRecovered() {
 					t.Error("it was not reported that events can be stored")
 				}
 				n := len(f.tries)
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				if len(f.tries) != n {
 					t.Errorf("%d tries though all is well", len(f.tries)-n)
 				}
@@ -150,7 +150,7 @@ func TestDuplicateWhileFailing(t *testing.T) {
 		for i := range 3 * maxBatchStores {
 			w.store(ctx, fmt.Sprint(i))
 		}
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		s := newStore("known")
 		must(t, w.Store(within(t, 2*maxPause), s))
 		if !s.Duplicate {
@@ -172,7 +172,7 @@ func TestTasksWhileOutcomesFail(t *testing.T) {
 		for i := range 1000 {
 			w.Settle(outcomeOf(fmt.Sprint(i)))
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		began := time.Now()
 		for range 100 {
 			must(t, w.Do(t.Context(), func(any) error { return nil }))
@@ -212,7 +212,7 @@ func TestAbandonedBetweenParts(t *testing.T) {
 				n++
 			}
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n == 0 || n == 10 || len(f.stored) > n+1 {
 			t.Errorf("%d stores succeeded and %d events are stored; at most one may have been in a commit", n, len(f.stored))
 		}
@@ -235,8 +235,9 @@ func storesWhileCommitsFail(t *testing.T, r *rand.Rand) {
 	w, f := newWriter(t)
 	f.took = 3 * time.Millisecond
 	began := make(map[string]time.Time) // the first commit that has the event and succeeds
-	f.fail = func(b *Batch) error {
-		switch r.IntN(5) {
+	failures := rand.New(rand.NewPCG(r.Uint64(), 2))
+	f.failWith(func(b *Batch) error {
+		switch failures.IntN(8) {
 		case 0:
 			return errDisk
 		case 1:
@@ -246,7 +247,7 @@ func storesWhileCommitsFail(t *testing.T, r *rand.Rand) {
 			began[s.Event.ID] = time.Now().Add(-f.took)
 		}
 		return nil
-	}
+	})
 	var mu sync.Mutex
 	results := make(map[string]error)
 	ended := make(map[string]time.Time)
@@ -267,7 +268,7 @@ func storesWhileCommitsFail(t *testing.T, r *rand.Rand) {
 	}
 	wg.Wait()
 	f.failWith(nil)
-	time.Sleep(2 * maxPause)
+	pass(2 * maxPause)
 	must(t, w.Close())
 	failed := 0
 	for id, err := range results {

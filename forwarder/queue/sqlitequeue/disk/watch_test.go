@@ -201,9 +201,11 @@ func TestWatchHangs(t *testing.T) {
 		if err := errors.Join(w.Check(), w.Note()); err == nil || time.Since(began) != watchWait {
 			t.Errorf("a check after that: %v after %v", err, time.Since(began)) // does not wait again
 		}
+		mu.Lock()
 		if calls != 1 {
 			t.Errorf("%d calls hang", calls)
 		}
+		mu.Unlock()
 		close(hang)
 		synctest.Wait()
 		mustNot(t, w.Check())
