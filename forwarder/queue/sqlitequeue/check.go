@@ -23,6 +23,9 @@ func (q *Queue) check() {
 	for last := int64(0); ; {
 		began := time.Now()
 		next, unnamed, err := q.checkSome(last)
+		if err == nil && last == 0 {
+			err = q.checkUpstreams()
+		}
 		if err == nil && len(unnamed) > 0 {
 			err = q.addMissingNames(unnamed)
 		}
@@ -80,6 +83,49 @@ func (q *Queue) checkSome(last int64) (next int64, unnamed []name, err error) {
 	return next, unnamed, err
 }
 
+// checkUpstreams checks that the upstreams are found by their names.
+func (q *Queue) checkUpstreams() error {
+	return q.readers.with(q.ctx, func(c *conn) error {
+		for _, id := range q.upstreams.ids() {
+			name, _ := q.upstreams.name(id)
+			found, err := c.number(`SELECT id FROM upstream INDEXED BY sqlite_autoindex_upstream_1 WHERE name = ?`, name)
+			if err == nil && found != id {
+				err = fmt.Errorf("%w: upstream %q is not in its index", errStructure, name)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// checkIndexes checks that an event is in the indexes of its table.
+func checkIndexes(c *conn, r *record) error {
+	state := stateOf(&r.Event)
+	probe := func(index, where string, args ...driver.Value) error {
+		found, err := c.number(`SELECT 1 FROM event INDEXED BY `+index+` WHERE `+where+` AND seq = ?`, append(args, r.seq)...)
+		if err == nil && found == 0 {
+			err = fmt.Errorf("%w: event %s is not in index %s", errStructure, r.ID, index)
+		}
+		return err
+	}
+	var errs []error
+	if r.EndedAt > 0 {
+		errs = append(errs, probe(`event_ended`, `state = ? AND ended_at = ? AND ended_at > 0`, state, r.EndedAt))
+	}
+	if state >= codeQuarantined && state <= codeForNoUpstream {
+		errs = append(errs, probe(`event_set_aside`, `state = ? AND state BETWEEN 3 AND 6`, state))
+	}
+	if state == codeDelivered && r.Size > 0 {
+		errs = append(errs, probe(`event_kept`, `state = 1 AND size > 0 AND ended_at = ?`, r.EndedAt))
+	}
+	if r.Type != "note.generated" && r.Type != "transcription.completed" {
+		errs = append(errs, probe(`event_type`, `type = ? AND type NOT IN ('note.generated', 'transcription.completed')`, r.Type))
+	}
+	return errors.Join(errs...)
+}
+
 // checkDeliveries checks that the table of deliveries, and the index of their states, have
 // as many rows in a range of seqs as the events in it have deliveries.
 func (q *Queue) checkDeliveries(c *conn, after, through, want int64) error {
@@ -126,6 +172,9 @@ func (q *Queue) checkEvent(c *conn, seq int64) (r *record, unnamed []name, err e
 		return nil, nil, nil
 	}
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkIndexes(c, r); err != nil {
 		return nil, nil, err
 	}
 	for i := range r.Deliveries {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // openElsewhere opens the store as another program does: the store knows nothing of it.
@@ -43,11 +44,11 @@ func TestAnotherProgramUsesTheStore(t *testing.T) {
 					case <-stop:
 						ended <- nil
 						return
-					default:
+					case <-time.After(2 * time.Millisecond): // or nobody else ever got the lock
 					}
 				}
 			}()
-			stored := w.storeMany("meanwhile", 1000)
+			stored := w.storeMany("meanwhile", 500)
 			close(stop)
 			w.must(<-ended)
 			w.mu.Lock()

@@ -10,7 +10,7 @@ import (
 
 // maxRecent bounds the events that are kept in memory, in bytes of their sealed
 // payloads.
-const maxRecent = 16 << 20
+const maxRecent = 4 << 20
 
 // recent keeps the events that were just stored, so that they are delivered without
 // being read and opened. It holds nothing that the table has not.

@@ -307,6 +307,9 @@ func (q *Queue) commit(t *tx) error {
 		}
 	}
 	if err == nil && t.written {
+		for name, id := range t.upstreams { // readers may see its rows before this returns
+			q.upstreams.expect(id, name)
+		}
 		err = t.c.exec(`COMMIT`)
 	}
 	if err != nil {

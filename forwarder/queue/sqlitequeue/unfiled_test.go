@@ -183,8 +183,13 @@ func TestFilingIsPutOff(t *testing.T) {
 	failures := make(chan error, 10_000)
 	d := &failingDisk{}
 	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), fault: d.fault, OnFailure: func(err error) { failures <- err }})
-	put(t, q, "a", "ehr")
-	d.Store(true)
+	for n := 0; ; n++ {
+		put(t, q, fmt.Sprint("a", n), "ehr")
+		if d.Store(true); q.unfiled.len() > 0 { // or it was filed in between
+			break
+		}
+		d.Store(false)
+	}
 	time.Sleep(fileAfter + 2*refileAfter)
 	if n := len(failures); n == 0 || n > 50 {
 		t.Errorf("it failed %d times", n)

@@ -80,6 +80,13 @@ func (u *upstreams) add(id int64, name string) {
 	u.byName[name], u.byID[id] = id, name
 }
 
+// expect makes the name of a number known that is about to be committed.
+func (u *upstreams) expect(id int64, name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.byID[id] = name
+}
+
 // id returns the number of a name, and false where it has none yet.
 func (u *upstreams) id(name string) (int64, bool) {
 	u.mu.RLock()

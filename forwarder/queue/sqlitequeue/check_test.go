@@ -1,0 +1,45 @@
+package sqlitequeue
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+)
+
+// Every event of a store that is whole is in all of its indexes.
+func TestCheckOfAWholeStore(t *testing.T) {
+	t.Parallel()
+	s := queue.DefaultSettings()
+	s.KeepDelivered = time.Hour
+	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: s})
+	for i, it := range []queue.Item{
+		{Upstreams: []string{"ehr"}}, {Upstreams: []string{"ehr", "lab"}}, {}, {State: queue.Unrouted}, {State: queue.Quarantined, Reason: "x"},
+	} {
+		it.Event = queuetest.Event(string(rune('a'+i)), time.Now())
+		if i == 1 {
+			it.Event.Type = "com.soapnoteapi.note.failed"
+		}
+		if _, err := q.Store(t.Context(), it); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := q.Claim("ehr", time.Now(), queue.Want{First: 1})
+	if err != nil || len(c.Deliveries) != 1 {
+		t.Fatal(c, err)
+	}
+	q.Settle(queue.Outcome{Delivery: c.Deliveries[0], At: time.Now(), State: queue.Delivered, Result: queue.Success, Status: 200})
+	if err := q.writer.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	next, unnamed, err := q.checkSome(0)
+	if err != nil || next == 0 || len(unnamed) > 0 || q.unreadable.count() > 0 {
+		t.Errorf("checkSome: %d, %v, %v, %d unreadable", next, unnamed, err, q.unreadable.count())
+	}
+	if err := q.checkUpstreams(); err != nil {
+		t.Error(err)
+	}
+}
