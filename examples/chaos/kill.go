@@ -32,15 +32,11 @@ type moment struct {
 	early   bool                                        // two kills of three are while it starts
 }
 
-// slowly is how a backend answers where some events must be on their way.
-const slowly = 15 * time.Millisecond
+// slowly is how a backend answers where some events have to wait: an upstream takes
+// fewer than 1,000 of them a second then.
+const slowly = 40 * time.Millisecond
 
-var (
-	slow = map[string]manner{"ehr": {delay: slowly}, "audit": {delay: slowly}}
-
-	// slower is where work beside the load slows the load down.
-	slower = map[string]manner{"ehr": {delay: 4 * slowly}, "audit": {delay: slowly}}
-)
+var slow = map[string]manner{"ehr": {delay: slowly}, "audit": {delay: slowly}}
 
 // moments are 20 kills at small size and 500 at large.
 var moments = []moment{
@@ -58,9 +54,9 @@ var moments = []moment{
 		finish: allExpired,
 	},
 	{name: "reloading", small: 2, large: 60, rate: 1000, manners: slow, work: reload, worked: "reloads"},
-	{name: "compacting", small: 2, large: 60, rate: 1000, manners: slower, work: compactAgain, worked: "compactions"},
-	{name: "backing up", small: 2, large: 40, rate: 1000, manners: slower, work: backUpAgain, worked: "backups"},
-	{name: "starting", small: 2, large: 40, rate: 150, manners: map[string]manner{"ehr": {delay: 10 * slowly}, "audit": {delay: slowly}}, early: true},
+	{name: "compacting", small: 2, large: 60, rate: 1000, manners: slow, work: compactAgain, worked: "compactions"},
+	{name: "backing up", small: 2, large: 40, rate: 1000, manners: slow, work: backUpAgain, worked: "backups"},
+	{name: "starting", small: 2, large: 40, rate: 150, manners: map[string]manner{"ehr": {delay: 4 * slowly}, "audit": {delay: slowly}}, early: true},
 }
 
 func runKill(ctx context.Context, e *env) (rows []result, err error) {

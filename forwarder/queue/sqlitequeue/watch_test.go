@@ -108,7 +108,7 @@ func newEvent(id string, size int) *event.Event {
 // eventually polls.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("waited too long: " + what)
 		}
@@ -183,7 +183,7 @@ func (w *tampered) delivers(want []string) {
 	for _, id := range want {
 		missing[id] = true
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for len(missing) > 0 && time.Now().Before(deadline) {
 		if !w.deliverSome(missing) {
 			time.Sleep(5 * time.Millisecond)
