@@ -85,9 +85,18 @@ func (q *Queue) checkSome(last int64) (next int64, unnamed []name, err error) {
 
 // checkUpstreams checks that the upstreams are found by their names.
 func (q *Queue) checkUpstreams() error {
-	return q.readers.with(q.ctx, func(c *conn) error {
-		for _, id := range q.upstreams.ids() {
-			name, _ := q.upstreams.name(id)
+	return q.readers.snapshot(q.ctx, func(c *conn) error {
+		names := make(map[int64]string)
+		err := c.query(q.ctx, `SELECT id, name FROM upstream NOT INDEXED`, func(row []driver.Value) error {
+			s := scanner{row: row}
+			id, name := s.int(), s.text()
+			names[id] = name
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for id, name := range names {
 			found, err := c.number(`SELECT id FROM upstream INDEXED BY sqlite_autoindex_upstream_1 WHERE name = ?`, name)
 			if err == nil && found != id {
 				err = fmt.Errorf("%w: upstream %q is not in its index", errStructure, name)

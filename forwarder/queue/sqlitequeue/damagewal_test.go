@@ -99,7 +99,7 @@ func TestDamagedWAL(t *testing.T) {
 				writeFile(t, path+walName, b)
 				o := d.try(t, path)
 				n := o.total()
-				if o.refused != nil || n > 24 || n > 0 && len(o.reported) == 0 && at+size <= certain {
+				if o.refused != nil || n > 48 || n > 0 && len(o.reported) == 0 && at+size <= certain {
 					t.Errorf("byte %d of %d: %v, %v; reported: %q", at, len(b), o.refused, o.lost, o.reported)
 				}
 				most, lost = max(most, n), lost+n
@@ -312,7 +312,7 @@ func TestDamagedWhileOpen(t *testing.T) {
 			}
 		}
 		o := d.try(t, path)
-		if n := o.total(); o.refused != nil || n > 40 || n > 0 && len(o.reported) == 0 {
+		if n := o.total(); o.refused != nil || n > 80 || n > 0 && len(o.reported) == 0 {
 			t.Errorf("page %d: %v, %v; reported: %q", page+1, o.refused, o.lost, o.reported)
 		}
 		if testing.Verbose() {

@@ -71,6 +71,8 @@ func TestOverwrittenAfterACheckpointElsewhere(t *testing.T) {
 	w.must(other.run(`PRAGMA wal_checkpoint(PASSIVE)`))
 	w.must(other.close())
 	w.storeMany("noticed", 1)
+	eventually(t, "the event is filed", func() bool { return w.unfiled.len() == 0 })
+	time.Sleep(100 * time.Millisecond) // within a moment of a commit it would not be noticed
 	w.waitChecked()
 	w.overwrite(w.path, w.backup)
 	w.failing()
