@@ -40,7 +40,7 @@ var slow = map[string]manner{"ehr": {delay: slowly}, "audit": {delay: slowly}}
 
 // moments are 20 kills at small size and 500 at large.
 var moments = []moment{
-	{name: "accepting", small: 3, large: 70, manners: map[string]manner{"audit": {delay: slowly}}},
+	{name: "accepting", small: 3, large: 70, manners: map[string]manner{"audit": {delay: slowly / 4}}},
 	{name: "delivering", small: 3, large: 60, rate: 1200, manners: slow},
 	{name: "retrying", small: 2, large: 60, manners: map[string]manner{"ehr": {refuseFirst: 2}, "audit": {refuseFirst: 1}}, rate: 400, finish: someRefused},
 	{name: "paused", small: 2, large: 50, upstreams: []string{"ehr"}, rate: 500, prepare: pauseUpstream, restore: healUpstream},
