@@ -44,7 +44,7 @@ func (w woken) wait(next time.Time, over <-chan struct{}) bool {
 	return true
 }
 
-// Every event is claimed, in the order of arrival, by whoever waits for wake alone, while
+// Every event is claimed, in the order of arrival, by a caller that waits for wake alone, while
 // bursts of others are stored and filed: more than wait in memory.
 func TestEveryEventIsClaimedInOrder(t *testing.T) {
 	t.Parallel()

@@ -23,7 +23,7 @@ func testConn(t *testing.T, path string, pragmas ...string) *conn {
 	return c
 }
 
-// Damage is told apart from what goes by, and from a full disk.
+// Damage is distinguished from a passing error and from a full disk.
 func TestClassify(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a.db")

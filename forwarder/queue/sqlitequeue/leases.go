@@ -44,8 +44,8 @@ func (ls *leases) all() []*lease {
 // that come next.
 //
 // Claim holds the mutex from before it reads until it has noted what it leased, and a
-// lease ends under the mutex after the outcome is durable. So whoever sees that a lease
-// has ended also sees its outcome, and a settled delivery is never leased again from
+// lease ends under the mutex after the outcome is durable. So a caller that sees
+// that a lease has ended also sees its outcome, and a settled delivery is never leased again from
 // an older state of the table.
 type lease struct {
 	upstream string

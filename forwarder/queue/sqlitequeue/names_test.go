@@ -12,7 +12,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
 )
 
-// Names with one hash are told apart, in memory and in the table.
+// Names with one hash are distinguished, in memory and in the table.
 func TestNamesWithOneHash(t *testing.T) {
 	t.Parallel()
 	q, _ := openNew(t)
