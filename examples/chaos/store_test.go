@@ -114,8 +114,8 @@ func TestFlipInWAL(t *testing.T) {
 	if err := os.Truncate(r.walFile(), walHeader); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.flipInWAL(0); err == nil || !strings.Contains(err.Error(), "no frames") {
-		t.Errorf("flipInWAL() = %v for a WAL without frames", err)
+	if _, err := r.flipInWAL(0); !errors.Is(err, errFewCommits) {
+		t.Errorf("flipInWAL() = %v for a WAL without frames, want %v", err, errFewCommits)
 	}
 }
 
