@@ -13,7 +13,7 @@ const (
 	maxBatchStores   = 256
 	maxBatchBytes    = 16 << 20 // of sealed payloads
 	maxOutcomes      = 4096     // waiting; with more nothing is claimed
-	fewOutcomes      = 32       // are not parted
+	fewOutcomes      = 32       // are not parted where there is no room
 )
 
 // A Batch is what a Writer has its engine commit in one transaction: outcomes and
@@ -59,8 +59,9 @@ type Task struct {
 // parts returns the parts in which a batch that failed is tried again. Where the
 // storage is damaged every change is tried by itself, so that it costs only what
 // touches the damage. Otherwise outcomes are tried apart from stores, since they need
-// no room and make some. A batch that cannot be parted is its only part.
-func (b *Batch) parts(damaged bool) []*Batch {
+// no room and make some, and where there is too little room for all, there may be enough
+// for the older half. A batch that cannot be parted is its only part.
+func (b *Batch) parts(damaged, noRoom bool) []*Batch {
 	switch {
 	case damaged && b.size() > 1:
 		var parts []*Batch
@@ -76,9 +77,12 @@ func (b *Batch) parts(damaged bool) []*Batch {
 		return parts
 	case len(b.Outcomes) > 0 && b.NeedsRoom():
 		return []*Batch{{Outcomes: b.Outcomes}, {Stores: b.Stores, Probe: b.Probe}}
-	case len(b.Outcomes) > fewOutcomes: // on a full disk there may be room for fewer
+	case noRoom && len(b.Outcomes) > fewOutcomes:
 		half := len(b.Outcomes) / 2
 		return []*Batch{{Outcomes: b.Outcomes[:half:half]}, {Outcomes: b.Outcomes[half:]}}
+	case noRoom && len(b.Stores) > 1:
+		half := len(b.Stores) / 2
+		return []*Batch{{Stores: b.Stores[:half:half]}, {Stores: b.Stores[half:], Probe: b.Probe}}
 	}
 	return []*Batch{b}
 }

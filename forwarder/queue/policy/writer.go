@@ -25,6 +25,10 @@ const (
 // ErrDamaged says that what a change needs cannot be read, now or later.
 var ErrDamaged = errors.New("the storage is damaged")
 
+// ErrNoRoom says that there is too little space for a change, and may be enough for a
+// smaller one.
+var ErrNoRoom = errors.New("no space left on the disk")
+
 // Commits are what a Writer needs of its engine. All of it is called by the writer's
 // goroutine.
 type Commits interface {
@@ -367,7 +371,7 @@ func (w *Writer) commit(b *Batch, f *failed) {
 		w.committed(b)
 		return
 	}
-	parts := b.parts(errors.Is(err, ErrDamaged))
+	parts := b.parts(errors.Is(err, ErrDamaged), errors.Is(err, ErrNoRoom))
 	if len(parts) > 1 {
 		for _, part := range parts {
 			w.commit(part, f)

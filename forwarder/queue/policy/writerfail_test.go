@@ -289,3 +289,31 @@ func storesWhileCommitsFail(t *testing.T, r *rand.Rand) {
 		t.Errorf("%d outcomes are recorded or lost", n)
 	}
 }
+
+// Where there is too little room for all that waits, as many of the oldest are stored as
+// there is room for.
+func TestPartsWithoutRoom(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ outcomes, stores, parts int }{{0, 1, 1}, {0, 2, 2}, {0, 9, 2}, {fewOutcomes, 0, 1}, {fewOutcomes + 1, 0, 2}, {3, 3, 2}} {
+		b := &Batch{Outcomes: make([]*Outcome, c.outcomes), Stores: make([]*Store, c.stores), Probe: true}
+		for i := range b.Stores {
+			b.Stores[i] = &Store{}
+		}
+		parts := b.parts(false, true)
+		if c.stores == 0 {
+			b.Probe = false
+			parts = b.parts(false, true)
+		}
+		var outcomes []*Outcome
+		var stores []*Store
+		for _, p := range parts {
+			outcomes, stores = append(outcomes, p.Outcomes...), append(stores, p.Stores...)
+		}
+		if len(parts) != c.parts || len(outcomes) != c.outcomes || !slices.Equal(stores, b.Stores) || parts[len(parts)-1].Probe != b.Probe {
+			t.Errorf("%+v: %d parts with %d outcomes and %d stores", c, len(parts), len(outcomes), len(stores))
+		}
+		if alone := b.parts(false, false); c.outcomes == 0 && len(alone) != 1 {
+			t.Errorf("%+v: %d parts where there is room", c, len(alone))
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
 // copyMargin is how many bytes a copy leaves free for what is stored meanwhile.
@@ -98,7 +99,7 @@ func (q *Queue) roomToCopy(c *conn) error {
 	needed := uint64((pages-unused)*pageSize) + copyMargin
 	free, _, err := q.options.space(filepath.Dir(q.path))
 	if err == nil && free < needed {
-		return fmt.Errorf("%w: the copy is made beside the store, where %d bytes are needed and %d are free; make room there", errNoSpace, needed, free)
+		return fmt.Errorf("%w: the copy is made beside the store, where %d bytes are needed and %d are free; make room there", policy.ErrNoRoom, needed, free)
 	}
 	return nil
 }

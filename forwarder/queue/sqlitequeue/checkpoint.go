@@ -11,7 +11,7 @@ const (
 	// walPages is how many pages of the WAL are not in the main file yet when a
 	// checkpoint is due: it takes the writer 6 to 8 ms.
 	walPages = 500
-	fewPages = 50 // on a disk with a small reserve
+	fewPages = 25 // on a full disk
 
 	// walLong is how many are too many for the writer: it would take about 40 ms.
 	walLong = 2500
@@ -76,8 +76,11 @@ func (q *Queue) checkpointIfDue(now time.Time) time.Duration {
 // walLimit returns how many pages may be in the WAL and not in the main file: so few that
 // a checkpoint has room where the reserve is all that is left.
 func (q *Queue) walLimit() int64 {
-	if r := q.room.reserve; r != nil {
-		return min(walPages, max(fewPages, q.room.size/2/pageSize))
+	switch r := &q.room; {
+	case r.short, r.released:
+		return fewPages
+	case r.reserve != nil:
+		return min(walPages, max(fewPages, r.size/2/pageSize))
 	}
 	return walPages
 }

@@ -42,8 +42,7 @@ func (q *Queue) commitBatch(b *policy.Batch) error {
 		if refusal(err) {
 			return err
 		}
-		q.makeRoom(err)
-		return fmt.Errorf("writing to %s: %w", q.path, err)
+		return fmt.Errorf("writing to %s: %w", q.path, q.makeRoom(err))
 	}
 	if err := q.commit(t); err != nil {
 		return err

@@ -116,8 +116,7 @@ func (q *Queue) transact(work func(t *tx) (more bool, err error)) (more bool, er
 	}
 	if err != nil {
 		q.rollback(t)
-		q.makeRoom(err)
-		return false, err
+		return false, q.makeRoom(err)
 	}
 	return more, q.commit(t)
 }
@@ -143,7 +142,7 @@ func (q *Queue) vacuumSlice() (more bool) {
 	}
 	pages, most := int64(0), int64(vacuumPages)
 	if q.room.released || q.room.short {
-		most = fewPages / 4
+		most = leastSlice
 	} else if pages, err = q.writing.number(`PRAGMA page_count`); err != nil || free < enoughFree || free < pages/8 {
 		s.vacuuming = false
 		return false

@@ -409,6 +409,8 @@ func (q *Queue) shut() error {
 	}
 	if q.usable() != nil {
 		q.saveDetached()
+	}
+	if q.usable() != nil {
 		return q.detach()
 	}
 	_, err := q.transact(func(t *tx) (bool, error) {

@@ -20,7 +20,7 @@ const (
 	roomEvery = 100 * time.Millisecond
 	plenty    = 256 << 20
 
-	storeMargin = 1 << 20
+	storeMargin = 64 << 10 // that stores leave free; for outcomes there is the reserve
 
 	reserveEvery = time.Second // between two attempts to make the reserve again
 )
@@ -76,43 +76,69 @@ func (q *Queue) ensureReserve(now time.Time) {
 
 // roomToStore returns an error while the disk has no room for a batch of events: what is
 // stored must leave enough for the outcomes of deliveries, which make room.
-func (q *Queue) roomToStore(b *policy.Batch) (err error) {
+func (q *Queue) roomToStore(b *policy.Batch) error {
 	r := &q.room
-	if r.reserve == nil {
+	now := time.Now()
+	if r.reserve == nil || !r.released && r.free >= plenty && now.Before(r.asked) {
 		return nil
 	}
-	if now := time.Now(); r.free < plenty || !now.Before(r.asked) {
-		free, _, err := r.space(filepath.Dir(q.path))
-		if err != nil {
-			return nil //nolint:nilerr // SQLite says so where there is no room
-		}
-		r.free, r.asked = int64(min(free, 1<<62)), now.Add(roomEvery)
+	needed, usable, err := q.needs(b)
+	if err == nil && usable < needed && q.walIsLong() {
+		q.checkpoint("TRUNCATE")
+		needed, usable, err = q.needs(b)
 	}
-	r.short = false
-	if !r.released && r.free >= plenty {
-		return nil
-	}
-	needed, err := q.growth()
-	if err != nil {
-		return err
-	}
-	needed += storeMargin
-	for _, s := range b.Stores {
-		needed += 2 * (int64(len(s.Sealed)) + 8*pageSize)
-	}
+	r.asked, r.short = now.Add(roomEvery), false
 	switch {
+	case err != nil:
+		return err
 	case r.released:
 		err = fmt.Errorf("nothing is stored before there is room for the file %s.reserve", q.path)
-	case r.free < needed:
-		err = fmt.Errorf("%d are needed", needed)
+	case usable < needed:
+		err = fmt.Errorf("%d bytes can be used and %d are needed", usable, needed)
 	default:
 		return nil
 	}
 	r.short = true
-	return fmt.Errorf("writing to %s: %w: %d bytes are free, and %w; make room on the disk", q.path, errNoSpace, r.free, err)
+	return fmt.Errorf("writing to %s: %w: %w; make room on the disk", q.path, policy.ErrNoRoom, err)
 }
 
-var errNoSpace = errors.New("no space left on the disk")
+// needs returns how many bytes a batch needs, and how many can be used. Neither changes
+// with what the WAL and the free pages take up now, so that no room is found where a
+// checkpoint or a vacuum has only moved it.
+func (q *Queue) needs(b *policy.Batch) (needed, usable int64, err error) {
+	if err := q.usable(); err != nil {
+		return 0, 0, err
+	}
+	if needed, err = q.growth(); err != nil {
+		return 0, 0, err
+	}
+	unused, err := q.writing.number(`PRAGMA freelist_count`)
+	if err != nil {
+		return 0, 0, err
+	}
+	free, _, err := q.room.space(filepath.Dir(q.path))
+	if err != nil {
+		free = plenty // SQLite says so where there is no room
+	}
+	q.room.free = int64(min(free, 1<<62))
+	needed += storeMargin + max(0, fewPages*pageSize-q.walSize())
+	for _, s := range b.Stores { // in the WAL, and then in the main file
+		needed += 2 * (int64(len(s.Sealed)) + pageSize)
+	}
+	return needed, q.room.free + unused*pageSize, nil
+}
+
+// walSize returns the size of the WAL's file.
+func (q *Queue) walSize() int64 {
+	info, err := os.Stat(q.path + walName)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// walIsLong reports whether the WAL's file is longer than it has to be.
+func (q *Queue) walIsLong() bool { return q.walSize() > 2*fewPages*pageSize }
 
 // growth returns by how many bytes the next checkpoint makes the main file grow.
 func (q *Queue) growth() (int64, error) {
@@ -145,15 +171,17 @@ func (q *Queue) roomToCheckpoint() error {
 	if q.releaseReserve() {
 		return q.roomToCheckpoint()
 	}
-	return fmt.Errorf("taking the WAL to %s: %w: %d bytes are free and %d are needed; make room on the disk", q.path, errNoSpace, free, growth)
+	return fmt.Errorf("taking the WAL to %s: %w: %d bytes are free and %d are needed; make room on the disk", q.path, policy.ErrNoRoom, free, growth)
 }
 
 // makeRoom gives up the reserve where a change has failed on a full disk: what makes room
-// passes then.
-func (q *Queue) makeRoom(err error) {
-	if isFull(err) {
-		q.releaseReserve()
+// passes then. It returns the error of the change.
+func (q *Queue) makeRoom(err error) error {
+	if !isFull(err) {
+		return err
 	}
+	q.releaseReserve()
+	return fmt.Errorf("%w: %w", policy.ErrNoRoom, err)
 }
 
 // isFull reports whether an error is that of a full disk.

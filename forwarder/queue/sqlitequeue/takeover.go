@@ -5,7 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
+	"os"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -13,8 +13,13 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 )
 
-// saveWait is how long closing waits for a copy of a file without a name.
-const saveWait = 3 * time.Second
+const (
+	// saveWait is how long closing waits for what is only in a file without a name.
+	saveWait = 3 * time.Second
+
+	// takeOverNow is how long the writer takes events over before it goes on with others.
+	takeOverNow = time.Second
+)
 
 // selectWaiting returns the events that wait for an upstream, or are set aside.
 const selectWaiting = `
@@ -31,53 +36,78 @@ func waiting(c *conn) (seqs []int64, err error) {
 	return seqs, err
 }
 
-// takeOver stores the events that wait in the file that was open before and are not in
-// the one that is open now. Unfiled are those that the file before has without what
-// became of them. It returns how many, and how many it could not read.
-func (q *Queue) takeOver(old *conn, unfiled map[int64]*record) (taken, unreadable int, err error) {
-	names, err := readUpstreams(old)
-	if err != nil {
-		return 0, 0, err
-	}
-	seqs, err := waiting(old)
-	if err != nil {
-		return 0, 0, err
-	}
-	for some := range slices.Chunk(seqs, step) {
-		n, lost := 0, 0
-		err := q.do(q.ctx, func(t *tx) error {
-			n, lost = 0, 0
-			for _, seq := range some {
-				stored, err := t.takeOver(old, names, unfiled, seq)
-				switch {
-				case errors.Is(err, policy.ErrDamaged):
-					lost++
-				case err != nil:
-					return err
-				case stored:
-					n++
-				}
-			}
-			t.publish(q.rereadAll)
-			return nil
-		})
-		if err != nil {
-			return taken, len(seqs) - taken, err
-		}
-		taken, unreadable = taken+n, unreadable+lost
-	}
-	return taken, unreadable, nil
+// A takeOver stores the events that wait in the file that was open before and are not in
+// the one that is open now.
+type takeOver struct {
+	q       *Queue
+	reason  error
+	old     *conn // on the file before
+	names   *upstreams
+	unfiled map[int64]*record // events of which only memory has the state
+	left    []int64
+
+	taken, unreadable int
 }
 
-func (t *tx) takeOver(old *conn, names *upstreams, unfiled map[int64]*record, seq int64) (stored bool, err error) {
-	r := unfiled[seq]
+// takeOver takes over what waits in the file before. The writer does what it can in a
+// moment, and the rest follows in the background.
+func (q *Queue) takeOver(m *takeOver) {
+	var err error
+	if m.names, err = readUpstreams(m.old); err == nil {
+		m.left, err = waiting(m.old)
+	}
+	limit := takeOverNow
+	if q.ctx.Err() != nil {
+		limit = saveWait
+	}
+	for began := time.Now(); err == nil && len(m.left) > 0 && time.Since(began) < limit; {
+		_, err = q.transact(func(t *tx) (bool, error) { return false, m.some(t) })
+	}
+	if err != nil || len(m.left) == 0 || q.ctx.Err() != nil {
+		m.end(err)
+		return
+	}
+	q.work.Go(func() {
+		var err error
+		for err == nil && len(m.left) > 0 {
+			err = q.do(q.ctx, m.some)
+		}
+		m.end(err)
+	})
+}
+
+// some takes over the next events.
+func (m *takeOver) some(t *tx) error {
+	seqs := m.left[:min(step, len(m.left))]
+	taken, unreadable := 0, 0
+	for _, seq := range seqs {
+		stored, err := m.one(t, seq)
+		switch {
+		case errors.Is(err, policy.ErrDamaged):
+			unreadable++
+		case err != nil:
+			return err
+		case stored:
+			taken++
+		}
+	}
+	t.publish(func() {
+		m.left = m.left[len(seqs):]
+		m.taken, m.unreadable = m.taken+taken, m.unreadable+unreadable
+		m.q.rereadAll()
+	})
+	return nil
+}
+
+func (m *takeOver) one(t *tx, seq int64) (stored bool, err error) {
+	r := m.unfiled[seq]
 	if r == nil {
-		r, err = load(context.Background(), old, names, seq)
+		r, err = load(context.Background(), m.old, m.names, seq)
 	}
 	if err != nil || r == nil {
 		return false, err
 	}
-	sealed, err := payload(context.Background(), old, seq)
+	sealed, err := payload(context.Background(), m.old, seq)
 	if err == nil && r.Size > 0 && len(sealed) == 0 {
 		err = fmt.Errorf("%w: the payload of event %s is missing", policy.ErrDamaged, r.ID)
 	}
@@ -85,6 +115,15 @@ func (t *tx) takeOver(old *conn, names *upstreams, unfiled map[int64]*record, se
 		return false, err
 	}
 	return t.putBack(&record{seq: seq, Event: *r.Clone()}, sealed)
+}
+
+// end reports what was taken over, and saves the rest, where there is any.
+func (m *takeOver) end(err error) {
+	rest := ""
+	if err != nil || len(m.left) > 0 {
+		rest = "; " + m.q.save(m.old, len(m.left))
+	}
+	m.q.damaged(errors.Join(fmt.Errorf("%w; the store that is at the path now is used, with %d events that waited only in the file before; %d more could not be read and are lost%s", m.reason, m.taken, m.unreadable, rest), err, m.old.close()))
 }
 
 // putBack stores an event of a file before, with the seq that it had there, and reports
@@ -149,23 +188,33 @@ func (q *Queue) restore(seqs []int64, events []recentEvent) (n int) {
 	return n
 }
 
-// saveDetached copies what is in a file without a name to one that has a name, where
-// events wait in it.
+// save copies a file without a name to one that has a name, and returns what to do with
+// it.
+func (q *Queue) save(c *conn, events int) string {
+	to := asideName(q.path + ".saved-")
+	ctx, cancel := context.WithTimeout(context.Background(), saveWait)
+	defer cancel()
+	if err := c.query(ctx, `VACUUM INTO ?`, func([]driver.Value) error { return nil }, to); err != nil {
+		return fmt.Sprintf("%d events that waited only in it are lost, since it could not be copied: %v", events, err)
+	}
+	return fmt.Sprintf("%d events wait in a copy of it, %s: move that to %s before the next start, or delete it", events, to, q.path)
+}
+
+// saveDetached sees to it that what waits in a file without a name is kept when the queue
+// is closed: in the store that is at the path now, or in a copy.
 func (q *Queue) saveDetached() {
+	if _, err := os.Stat(q.path); err == nil {
+		for range 3 { // it must not change between two looks
+			if q.resume() == nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
 	if q.writing == nil || disk.Named(q.files.main) {
 		return
 	}
-	seqs, err := waiting(q.writing)
-	if len(seqs) == 0 && err == nil {
-		return
+	if seqs, err := waiting(q.writing); len(seqs) > 0 || err != nil {
+		q.damaged(fmt.Errorf("%w; %s", q.usable(), q.save(q.writing, len(seqs))))
 	}
-	to := q.path + ".saved-" + q.now().UTC().Format("20060102T150405Z")
-	ctx, cancel := context.WithTimeout(context.Background(), saveWait)
-	defer cancel()
-	err = errors.Join(err, q.writing.query(ctx, `VACUUM INTO ?`, func([]driver.Value) error { return nil }, to))
-	if err != nil {
-		q.damaged(fmt.Errorf("%w; %d events that waited only in it are lost, since they could not be copied: %w", q.usable(), len(seqs), err))
-		return
-	}
-	q.damaged(fmt.Errorf("%w; %d events wait in a copy of it, %s: move that to %s before the next start, or delete it", q.usable(), len(seqs), to, q.path))
 }

@@ -314,11 +314,10 @@ func (q *Queue) commit(t *tx) error {
 	}
 	if err != nil {
 		q.rollback(t)
-		q.makeRoom(err)
 		if t.filed > q.filed {
 			q.unfiled.failed()
 		}
-		return fmt.Errorf("writing to %s: %w", q.path, err)
+		return fmt.Errorf("writing to %s: %w", q.path, q.makeRoom(err))
 	}
 	q.changed, q.identity = q.changed || t.written, id
 	q.files.committed = q.files.committed || t.written

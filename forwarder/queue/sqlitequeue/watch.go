@@ -481,9 +481,6 @@ func (q *Queue) replaced(reason error, same bool, old *conn, unfiled map[int64]*
 	case old == nil:
 		q.damaged(fmt.Errorf("%w; the store that is at the path now is used, with %d events from memory: others that are not in it are lost", reason, restored))
 	default:
-		q.work.Go(func() {
-			taken, unreadable, err := q.takeOver(old, unfiled)
-			q.damaged(errors.Join(fmt.Errorf("%w; the store that is at the path now is used, with %d events that waited only in the file before; %d more could not be read and are lost", reason, restored+taken, unreadable), err, old.close()))
-		})
+		q.takeOver(&takeOver{q: q, reason: reason, old: old, unfiled: unfiled, taken: restored})
 	}
 }

@@ -332,6 +332,16 @@ func TestTampered(t *testing.T) {
 			w.working(w.older, w.newer)
 			w.reports("was replaced while in use", "events that waited only in the file before")
 		}},
+		{"replaced by a backup, and closed at once", func(w *tampered) {
+			w.put(w.path, w.backup)
+			began := time.Now()
+			w.must(w.Close())
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("Close took %v", took)
+			}
+			w.open(w.path)
+			w.working(w.older, w.newer)
+		}},
 		{"replaced by text, and moved back", func(w *tampered) {
 			w.must(os.Rename(w.path, w.path+".away"))
 			w.put(w.path, []byte("this is not a database\n"))

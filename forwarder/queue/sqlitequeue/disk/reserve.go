@@ -15,7 +15,7 @@ const (
 	reserveSuffix = ".reserve"
 	reserveMax    = 8 << 20
 	reservePart   = 16 // at most this part of the file system
-	leastRoom     = 1 << 20
+	leastRoom     = 256 << 10
 )
 
 // ErrNoRoom says that there is too little free space for the reserve.
@@ -59,8 +59,8 @@ func ReserveSize(total uint64) int64 {
 	return int64(min(reserveMax, total/reservePart))
 }
 
-// Ensure makes the reserve's file if it is missing and 1 MiB, or a quarter of its
-// size where that is more, stays free. It returns ErrNoRoom if not, and errors.ErrUnsupported where the
+// Ensure makes the reserve's file if it is missing and a quarter as much again
+// stays free. It returns ErrNoRoom if not, and errors.ErrUnsupported where the
 // free space is not known.
 func (r *Reserve) Ensure() error {
 	r.mu.Lock()

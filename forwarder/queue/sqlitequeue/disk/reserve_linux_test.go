@@ -30,7 +30,7 @@ func blocks(t *testing.T, name string) int64 {
 
 func TestReserve(t *testing.T) {
 	t.Parallel()
-	r := newTestReserve(t, 2*testReserve)
+	r := newTestReserve(t, testReserve*5/4)
 	if r.Held() || r.Release() {
 		t.Fatal("there is a reserve before it was made")
 	}
@@ -60,7 +60,7 @@ func TestReserve(t *testing.T) {
 
 func TestReserveLeavesRoom(t *testing.T) {
 	t.Parallel()
-	r := newTestReserve(t, 2*testReserve-1)
+	r := newTestReserve(t, testReserve*5/4-1)
 	if err := r.Ensure(); !errors.Is(err, ErrNoRoom) || r.Held() {
 		t.Errorf("ensure with too little room: %v, held %t", err, r.Held())
 	}
