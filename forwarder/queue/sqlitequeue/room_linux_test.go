@@ -174,7 +174,7 @@ func TestNoRoom(t *testing.T) {
 		space: func(string) (uint64, uint64, error) { return free, 1 << 40, nil },
 	})
 	all := w.storeMany("e", 10)
-	w.onWriter(func() { free, w.room.asked = 1<<19, time.Time{} })
+	w.onWriter(func() { free, w.room.asked = 1<<12, time.Time{} })
 	w.full()
 	w.delivers(all)
 	w.onWriter(func() { free = 1 << 30 })
