@@ -16,15 +16,13 @@ import (
 // secretPrefix is what SOAPNoteAPI's secrets begin with.
 const secretPrefix = "whsec_"
 
-// Diagnose says why a captured request's signature does not match, by trying
-// the usual mistakes: a secret that is written down or read otherwise, a
-// timestamp that is written otherwise, a body that is not the bytes that were
-// sent. It returns
-// hints in plain words, which hold nothing of the secrets, the signature and
-// the body, or none where the signature matches.
+// Diagnose returns hints why a captured request's signature does not match, by
+// trying the usual mistakes: a secret or a timestamp in another notation, a body
+// that is not the bytes that were sent. The hints contain nothing of the secrets,
+// the signature and the body. It returns none if the signature matches.
 //
-// It takes a hash of the body for each combination of mistakes, and not in
-// constant time: it is for the one who holds the secret.
+// It hashes the body for each combination of mistakes, and not in constant time:
+// it is for the owner of the secret.
 func (s SOAPNoteAPI) Diagnose(signature, timestamp string, body []byte) []string {
 	want, hint := readSignature(signature)
 	if want == nil {
@@ -52,7 +50,7 @@ func (s SOAPNoteAPI) Diagnose(signature, timestamp string, body []byte) []string
 		slipped = append(slipped, says...)
 	}
 	if !usable {
-		return append(hints, "there is no secret to verify with: it is unset or empty")
+		return append(hints, "the secret is unset or empty, so nothing can be verified")
 	}
 	return append(append(hints, slipped...), "none of the usual mistakes explains the signature: the secret is most likely that of another environment, "+
 		"or an older one that was rotated; or the body is not the bytes that were received, or the timestamp that of another request")
@@ -69,8 +67,8 @@ func sayings(subject string, slips []*slip) []string {
 	return hints
 }
 
-// explain returns the hints for the mistakes with which a secret makes the
-// signature, and whether any do. Without a mistake there is no hint.
+// explain returns the hints for the mistakes with which a secret yields the
+// signature, and whether any combination does. Without a mistake, hints is empty.
 func explain(want []byte, secret, timestamp string, bodies []variant[[]byte]) (hints []string, ok bool) {
 	for _, key := range keyVariants(secret) {
 		for _, head := range headVariants(timestamp) {
@@ -84,9 +82,9 @@ func explain(want []byte, secret, timestamp string, bodies []variant[[]byte]) (h
 	return nil, false
 }
 
-// A variant is one reading of a part of the request, and what is to be said
-// where it is the one that was signed. The first of a list is the right one and
-// has no hint.
+// A variant is one reading of a part of the request, with the hint to return if it
+// is the reading that was signed. The first of a list is the right one and has no
+// hint.
 type variant[T any] struct {
 	value T
 	hint  string
@@ -108,8 +106,8 @@ func matches(want, key []byte, head string, body []byte) bool {
 	return hmac.Equal(mac.Sum(nil), want)
 }
 
-// readSignature reads a signature in the forms in which other providers write
-// theirs. The hint says what is wrong with its form.
+// readSignature reads a signature, also in the forms of other providers. The hint
+// describes what is wrong with its form.
 func readSignature(s string) (mac []byte, hint string) {
 	if mac, err := hex.DecodeString(s); err == nil && len(mac) == sha256.Size {
 		return mac, ""
@@ -120,7 +118,7 @@ func readSignature(s string) (mac []byte, hint string) {
 		bare = strings.TrimPrefix(bare, prefix)
 	}
 	if mac, err := hex.DecodeString(bare); err == nil && len(mac) == sha256.Size {
-		return mac, form + ": leave out what stands around them"
+		return mac, form + ": remove the text around them"
 	}
 	if mac, err := base64.StdEncoding.DecodeString(bare); err == nil && len(mac) == sha256.Size {
 		return mac, form + ": this one is base64"

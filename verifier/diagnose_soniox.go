@@ -24,7 +24,7 @@ func (s Soniox) Diagnose(got string) []string {
 		slipped = append(slipped, sayings(secretGiven, slips)...)
 	}
 	if !usable {
-		return []string{"there is no secret to verify with: it is unset or empty"}
+		return []string{"the secret is unset or empty, so nothing can be verified"}
 	}
 	_, sent := meantSecret(got)
 	slipped = append(slipped, sayings(headerSent, sent)...)

@@ -51,8 +51,8 @@ func TestDiagnose(t *testing.T) {
 		{"milliseconds signed", secret, mac(secret, nowText+"412."+body), nowText + "412", body, nil},
 		{"milliseconds signed, seconds sent", secret, mac(secret, nowText+"000."+body), nowText, body, []string{"in milliseconds: the timestamp is in seconds"}},
 		{"milliseconds here", secret, good, nowText + "412", body, []string{"here is in milliseconds"}},
-		{"prefixed", secret, "sha256=" + good, nowText, body, []string{"leave out what stands around"}},
-		{"white space around", secret, good + "\n", nowText, body, []string{"leave out what stands around"}},
+		{"prefixed", secret, "sha256=" + good, nowText, body, []string{"remove the text around"}},
+		{"white space around", secret, good + "\n", nowText, body, []string{"remove the text around"}},
 		{"base64", secret, base64.StdEncoding.EncodeToString(raw), nowText, body, []string{"base64"}},
 		{"cut", secret, good[:60], nowText, body, []string{"64 hexadecimal digits"}},
 		{"empty", secret, "", nowText, body, []string{"64 hexadecimal digits"}},
@@ -84,7 +84,7 @@ func TestDiagnose(t *testing.T) {
 				}
 				for _, private := range []string{bare, good, "é", string(decoded)} {
 					if strings.Contains(strings.ToLower(hint), strings.ToLower(private)) {
-						t.Errorf("hint %d tells what it must not: %q", i, hint)
+						t.Errorf("hint %d contains a secret: %q", i, hint)
 					}
 				}
 			}

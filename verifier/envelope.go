@@ -17,13 +17,13 @@ const maxDepth = 10_000
 
 // An envelope reads the members of a payload's outermost object, in one pass.
 //
-// It is strict where two readers could read two different events out of one
-// body: UTF-8, the whole of the body, names compared as they decode and never
-// repeated. What stands inside of the members' values need only be JSON:
-// repeated names and halves of surrogate pairs pass there, since a text that
-// was cut in the middle of an emoji must not cost a patient's note.
+// It is strict where two parsers could read two different events from one body:
+// the body must be UTF-8 and have nothing behind the object, and names, compared
+// as they decode, must not be repeated. The members' values only have to be JSON:
+// repeated names and halves of surrogate pairs are allowed there, so that a text
+// that was cut in the middle of an emoji does not cost a patient's note.
 //
-// Its errors are of type *PayloadError and made of fixed phrases.
+// Its errors are of type *PayloadError and consist of fixed phrases.
 type envelope struct {
 	body []byte
 	src  bytes.Buffer // the body, for the decoder
@@ -31,14 +31,14 @@ type envelope struct {
 	seen names
 }
 
-// envelopes are those that were closed, whose room is used again.
+// envelopes holds closed envelopes for reuse.
 var envelopes = sync.Pool{New: func() any { return new(envelope) }}
 
-// lenient says what may stand inside of the members' values.
+// lenient is what is allowed inside the members' values.
 var lenient = []jsontext.Options{jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)}
 
-// openEnvelope begins to read body. Whoever opens an envelope closes it, and
-// keeps nothing of what it returned but strings and spans.
+// openEnvelope returns an envelope of body. The caller closes it, and keeps only
+// strings and spans that it returned.
 func openEnvelope(body []byte) (*envelope, error) {
 	if !utf8.Valid(body) {
 		return nil, invalid("not valid UTF-8")
@@ -61,7 +61,7 @@ func (e *envelope) open(body []byte) {
 	e.dec.Reset(&e.src, lenient...)
 }
 
-// close ends the reading. Nothing of the body stays in the envelope.
+// close releases the envelope, which keeps nothing of the body.
 func (e *envelope) close() {
 	e.open(nil)
 	envelopes.Put(e)
@@ -69,9 +69,9 @@ func (e *envelope) close() {
 
 const jsonSpace = " \t\r\n"
 
-// next reads the name of the next member, which is valid until the next call;
-// its value must then be read. After the last member it returns ok as false,
-// and the whole of the body has been judged.
+// next returns the name of the next member, which is valid until the next call.
+// The caller must read its value next. After the last member ok is false, and all
+// of the body has been checked.
 func (e *envelope) next() (name []byte, ok bool, err error) {
 	if e.dec.PeekKind() == '}' {
 		if _, err := e.dec.ReadToken(); err != nil {
@@ -96,7 +96,7 @@ func (e *envelope) next() (name []byte, ok bool, err error) {
 	return name, true, nil
 }
 
-// value reads the value of a member and tells where it stands in the body.
+// value reads the value of a member and returns its place in the body.
 func (e *envelope) value() (event.Span, error) {
 	v, err := e.dec.ReadValue()
 	if err != nil {
@@ -106,8 +106,8 @@ func (e *envelope) value() (event.Span, error) {
 	return event.Span{Start: end - len(v), End: end}, nil
 }
 
-// text reads the value of the member called name, which must be a string that
-// is not empty.
+// text returns the value of the member called name, which must be a non-empty
+// string.
 func (e *envelope) text(name string) (string, error) {
 	v, err := e.dec.ReadValue()
 	if err != nil {
@@ -126,9 +126,9 @@ func (e *envelope) text(name string) (string, error) {
 	return string(s), nil
 }
 
-// object reads the value of a member as value does. Where that is an object it
-// returns, beside, the first of the values of the object's member called name
-// that is a string and accepted, and whether the value is an object at all.
+// object reads the value of a member as value does, and reports whether it is an
+// object. Of an object it also returns the first member called name whose value is
+// a string that accept accepts.
 func (e *envelope) object(name string, accept func(string) bool) (at event.Span, found string, isObject bool, err error) {
 	if e.dec.PeekKind() != '{' {
 		at, err = e.value()
@@ -165,8 +165,8 @@ func (e *envelope) object(name string, accept func(string) bool) (at event.Span,
 	return at, found, true, nil
 }
 
-// syntax tells what is wrong with JSON that the decoder refuses. The decoder's
-// own words quote the body.
+// syntax returns the error for JSON that the decoder rejects. The decoder's own
+// error quotes the body.
 func (e *envelope) syntax(err error) error {
 	if s, ok := errors.AsType[*jsontext.SyntacticError](err); ok && e.opens(s.ByteOffset) && e.depth(s.ByteOffset) >= maxDepth {
 		return invalid("nested too deeply")
@@ -179,8 +179,8 @@ func (e *envelope) opens(offset int64) bool {
 	return offset < int64(len(e.body)) && (e.body[offset] == '{' || e.body[offset] == '[')
 }
 
-// depth is how many arrays and objects are open at an offset of the body, where
-// the body is JSON up to there.
+// depth returns how many arrays and objects are open at an offset of the body,
+// which must be JSON up to there.
 func (e *envelope) depth(offset int64) int {
 	depth, inString := 0, false
 	for i := 0; i < len(e.body) && int64(i) < offset; i++ {
@@ -199,8 +199,8 @@ func (e *envelope) depth(offset int64) int {
 	return depth
 }
 
-// unquote decodes a JSON string, and returns an error where the string holds
-// half a surrogate pair. The result may be a part of quoted.
+// unquote decodes a JSON string. Half of a surrogate pair in it is an error. The
+// result may be a part of quoted.
 func unquote(quoted []byte) ([]byte, error) {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1], nil

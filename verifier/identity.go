@@ -7,23 +7,23 @@ import (
 	"github.com/scribegate/scribegate/verifier/digest"
 )
 
-// idDigits is how many hexadecimal digits of a hash make an event's id: 128
-// bits, so that two announcements never share one by chance.
+// idDigits is the number of hexadecimal digits of the hash in an event's id: 128
+// bits, so that two announcements never share an id by chance.
 const idDigits = 32
 
-// eventID names an announcement, so that the same one sent again gets the same
-// id: the provider's name and a hash of the source, a zero byte and what tells
-// the announcement from others.
-func eventID(provider, source string, what []byte) string {
-	sum := digest.SHA256(source+"\x00", what)
+// eventID returns the id of an announcement: the provider's name, and a hash of
+// the source, a zero byte and the bytes that identify the announcement. The same
+// announcement, sent again, gets the same id.
+func eventID(provider, source string, identifying []byte) string {
+	sum := digest.SHA256(source+"\x00", identifying)
 	var digits [idDigits]byte
 	hex.Encode(digits[:], sum[:hex.DecodedLen(idDigits)])
 	return provider + "-" + string(digits[:])
 }
 
-// isWord reports whether s is 1 to limit bytes of letters and digits of ASCII
-// and of the punctuation given, so that it may stand in an attribute, a header
-// or a URL.
+// isWord reports whether s has 1 to limit bytes, all of them ASCII letters, ASCII
+// digits or one of the punctuation. Such a word is safe in an attribute, a header
+// and a URL.
 func isWord(s string, limit int, punctuation string) bool {
 	if s == "" || len(s) > limit {
 		return false

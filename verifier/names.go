@@ -2,8 +2,8 @@ package verifier
 
 import "bytes"
 
-// names is a set of member names. The few that a payload usually has are kept
-// in place; many are indexed, since their number is the sender's choice.
+// names is a set of member names. A few, as payloads usually have, are kept in an
+// array; more are kept in a map, since their number is the sender's choice.
 type names struct {
 	few  [12][]byte
 	n    int

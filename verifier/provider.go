@@ -7,29 +7,28 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// A Provider knows how one sender proves its requests and what they say. Its
-// methods are called in the order in which they stand here, and from many
-// goroutines at once.
+// A Provider verifies and reads the requests of one sender. Its methods are called
+// in the order in which they are declared, by many goroutines at once.
 type Provider interface {
-	// Name is the provider's name, as it stands in the Caddyfile, in event ids
-	// and in metrics.
+	// Name returns the provider's name, as in the Caddyfile, in event ids and in
+	// metrics.
 	Name() string
 
-	// Defaults are the settings that a handler takes unless it is told others.
+	// Defaults returns the settings of a handler that sets no others.
 	Defaults() Defaults
 
-	// CheckHeader judges what the header alone can tell, before a byte of the
-	// body is read: presence and form of the proof, freshness against now. It
-	// returns a *Rejection or the proof that the body has yet to match.
+	// CheckHeader checks all that the header alone decides, before a byte of the
+	// body is read: that the proof is there, its form, and its age at now. It
+	// returns a *Rejection, or the proof that the body must match.
 	CheckHeader(h http.Header, now time.Time) (Proof, error)
 
-	// Event reads a body that is proved genuine. It returns a *PayloadError
-	// where the body is not the provider's JSON.
+	// Event returns the event in a body that was verified, or a *PayloadError if
+	// the body is not the provider's JSON.
 	Event(r Request) (*event.Event, error)
 
-	// Quarantine makes the event that keeps the bytes of a genuine request
-	// whose payload is invalid, or returns nil where the provider will send
-	// them again and nothing need be kept.
+	// Quarantine returns the event that keeps the bytes of a genuine request with
+	// an invalid payload. It returns nil if the provider sends them again, so
+	// that nothing has to be kept.
 	Quarantine(r Request) *event.Event
 }
 
@@ -37,21 +36,21 @@ type Provider interface {
 // a configuration is checked against the types only where they are known.
 type EventTyper interface {
 	// EventTypes returns the short types of the events that the provider sends
-	// today. Events of other types are accepted all the same: the provider may
-	// add some. It is called on a zero value too.
+	// today. Events of other types are accepted too, since the provider may add
+	// some. It is also called on a zero value.
 	EventTypes() []string
 }
 
-// Defaults are a provider's settings where the user gives none.
+// Defaults are a provider's settings if the user sets none.
 type Defaults struct {
 	Source  string // the events' source, a URI
 	MaxBody int64  // bytes
 }
 
-// A Proof is what a request's header claims about its body.
+// A Proof is the evidence in a request's header that its body is genuine.
 type Proof interface {
-	// Verify tells which secret proves the body, 0 being the first of the
-	// list, or returns a *Rejection.
+	// Verify returns the index of the secret that verifies the body, 0 for the
+	// first of the list, or a *Rejection.
 	Verify(body []byte) (secret int, err error)
 }
 
@@ -60,7 +59,7 @@ type Request struct {
 	Source     string   // the event's source, a URI
 	Keep       []string // names of the query parameters to keep as metadata; nil is all
 	Header     http.Header
-	Query      string // the query string as it came, without "?"
+	Query      string // the query string as received, without "?"
 	Body       []byte
 	ReceivedAt time.Time
 }

@@ -1,10 +1,10 @@
 package verifier
 
-// A Reason is the cause of a rejected request. The set is closed; logs, metrics
-// and tests share it. A provider's answer never tells it.
+// A Reason is why a request was rejected. The set is closed; logs, metrics and
+// tests share it. The answer to the provider never contains it.
 type Reason string
 
-// The reasons, in the order in which a request is judged.
+// The reasons, in the order in which a request is checked.
 const (
 	Method             Reason = "method"
 	Encoding           Reason = "encoding"
@@ -40,7 +40,7 @@ type Rejection struct {
 func (r *Rejection) Error() string { return "request rejected: " + string(r.Reason) }
 
 // A PayloadError is the error of a genuine request whose body is not the
-// provider's JSON. What says what is wrong and quotes nothing of the body.
+// provider's JSON. What describes the mistake and quotes nothing of the body.
 type PayloadError struct {
 	What string
 }

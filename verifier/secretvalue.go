@@ -45,10 +45,10 @@ const byteOrderMark = "\uFEFF"
 type slip struct {
 	says string // what is wrong and what to do; its subject is the value
 
-	// repair returns the value as it may have been meant, or the value itself
-	// where it has not the slip. Nil where only the user knows what was meant.
+	// repair returns the value as it may have been meant, or the value itself if
+	// it does not have the slip. It is nil if only the user knows what was meant.
 	repair func(value string) string
-	// found reports whether the value has the slip. Nil where repair says so.
+	// found reports whether the value has the slip. It is nil if repair shows that.
 	found func(value string) bool
 }
 
@@ -93,8 +93,8 @@ func (s *slip) find(value string) (meant string, found bool) {
 	return meant, meant != value
 }
 
-// findSlip returns the first slip in a value, or in what stands behind its scheme,
-// and the value without it. Without a slip s is nil.
+// findSlip returns the first slip in a value, or in the part behind its scheme, and
+// the value without the slip. Without a slip s is nil.
 func findSlip(value string) (s *slip, meant string) {
 	bare := WithoutScheme(value)
 	scheme := value[:len(value)-len(bare)]
@@ -109,7 +109,7 @@ func findSlip(value string) (s *slip, meant string) {
 	return nil, value
 }
 
-// meantSecret returns a value without its slips, and what they are. Each slip may
+// meantSecret returns a value without its slips, and the slips. Each of them may
 // have hidden the next.
 func meantSecret(value string) (meant string, found []*slip) {
 	for {
@@ -125,8 +125,8 @@ func meantSecret(value string) (meant string, found []*slip) {
 	}
 }
 
-// fromUTF16 reads a value that holds NUL bytes as what a file in UTF-16 holds,
-// without one line end.
+// fromUTF16 decodes a value with NUL bytes as the content of a file in UTF-16,
+// without one line end at its end.
 func fromUTF16(v string) string {
 	if !strings.Contains(v, "\x00") {
 		return v

@@ -18,14 +18,13 @@ const (
 	TimestampHeader = "X-SoapNoteAPI-Timestamp"
 )
 
-// The same, as they stand in an http.Header.
+// The keys of these headers in an http.Header.
 var (
 	signatureKey = textproto.CanonicalMIMEHeaderKey(SignatureHeader)
 	timestampKey = textproto.CanonicalMIMEHeaderKey(TimestampHeader)
 )
 
-// DefaultTolerance is how far a timestamp may be from now where the user does
-// not say.
+// DefaultTolerance is the tolerance if the user sets none.
 const DefaultTolerance = 5 * time.Minute
 
 // maxTimestamp is the length in bytes of the longest timestamp, which lasts
@@ -36,9 +35,9 @@ const maxTimestamp = 11
 // HMAC-SHA256 over its timestamp, a period and its raw body; the key is the
 // whole secret string, "whsec_" included and nothing decoded.
 type SOAPNoteAPI struct {
-	// Secrets returns the secrets of which any verifies a request now, in the
-	// order in which they are configured. Empty ones never verify, and without
-	// any other no request does.
+	// Secrets returns the present secrets in the order of the configuration; a
+	// request is genuine if any of them verifies it. An empty secret verifies
+	// nothing.
 	Secrets func() []string
 
 	// Tolerance is how far a timestamp may be from now, in both directions and
@@ -46,21 +45,21 @@ type SOAPNoteAPI struct {
 	Tolerance time.Duration
 }
 
-// Name is "soapnoteapi".
+// Name returns "soapnoteapi".
 func (SOAPNoteAPI) Name() string { return "soapnoteapi" }
 
-// Defaults are the provider's site as source, and 10 MiB.
+// Defaults returns the provider's site as source, and 10 MiB.
 func (SOAPNoteAPI) Defaults() Defaults {
 	return Defaults{Source: "https://soapnoteapi.com", MaxBody: 10 << 20}
 }
 
-// EventTypes are note.generated, note.failed and test.
+// EventTypes returns note.generated, note.failed and test.
 func (SOAPNoteAPI) EventTypes() []string {
 	return []string{noteGenerated, noteFailed, event.Test}
 }
 
-// CheckHeader judges presence, form and freshness of the signature and the
-// timestamp.
+// CheckHeader checks that signature and timestamp are there, their form, and the
+// timestamp's age.
 func (s SOAPNoteAPI) CheckHeader(h http.Header, now time.Time) (Proof, error) {
 	signatures, timestamps := h[signatureKey], h[timestampKey]
 	if len(signatures) > 1 || len(timestamps) > 1 {
@@ -94,7 +93,7 @@ func (s SOAPNoteAPI) CheckHeader(h http.Header, now time.Time) (Proof, error) {
 	return p, nil
 }
 
-// only is the value of a header that is there once at most.
+// only returns the value of a header that occurs at most once.
 func only(values []string) string {
 	if len(values) == 0 {
 		return ""
@@ -102,9 +101,9 @@ func only(values []string) string {
 	return values[0]
 }
 
-// parseTimestamp reads Unix seconds of 1 to 11 digits, the first of them not
-// zero. Whatever else were taken as a number would let the boundary between
-// timestamp and body move under one signature.
+// parseTimestamp reads Unix seconds: 1 to 11 digits, the first of them not zero.
+// Any other form would let the boundary between timestamp and body move under the
+// same signature.
 func parseTimestamp(s string) (second int64, ok bool) {
 	if len(s) == 0 || len(s) > maxTimestamp || s[0] == '0' {
 		return 0, false
@@ -125,8 +124,8 @@ type signatureProof struct {
 	signature [digest.Size]byte
 }
 
-// Verify compares the signature with the one of every secret. How long that
-// takes depends on the body and the secrets alone.
+// Verify compares the signature with that of every secret. The time that it takes
+// depends on the body and the secrets only.
 func (p *signatureProof) Verify(body []byte) (int, error) {
 	match := -1
 	for i, secret := range values(p.secrets) {
@@ -141,8 +140,8 @@ func (p *signatureProof) Verify(body []byte) (int, error) {
 	return match, nil
 }
 
-// Sign returns the signature that SOAPNoteAPI gives a body sent at a timestamp
-// in Unix seconds: 64 lower-case hexadecimal digits.
+// Sign returns SOAPNoteAPI's signature of a body that is sent at a timestamp in Unix
+// seconds: 64 lower-case hexadecimal digits.
 func Sign(secret, timestamp string, body []byte) string {
 	mac := signature(secret, timestamp, body)
 	return hex.EncodeToString(mac[:])
@@ -152,7 +151,7 @@ func signature(secret, timestamp string, body []byte) [digest.Size]byte {
 	return digest.HMAC(secret, timestamp+".", body)
 }
 
-// values are what a configured list holds now; none where there is no list.
+// values returns the present values of a configured list; none if it is nil.
 func values(list func() []string) []string {
 	if list == nil {
 		return nil

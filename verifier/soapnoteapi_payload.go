@@ -4,13 +4,13 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// The events of SOAPNoteAPI that are known; the provider may add others.
+// The known events of SOAPNoteAPI; the provider may add others.
 const (
 	noteGenerated = "note.generated"
 	noteFailed    = "note.failed"
 )
 
-// The statuses of an event that the gateway gives itself.
+// The statuses that the gateway sets.
 const (
 	statusCompleted = "completed"
 	statusFailed    = "failed"
@@ -18,7 +18,7 @@ const (
 	statusOther     = "other"
 )
 
-// A notePayload is what is read of a body of SOAPNoteAPI.
+// A notePayload is the part of a body of SOAPNoteAPI that the gateway reads.
 type notePayload struct {
 	event, noteID, status, createdAt string
 
@@ -27,10 +27,9 @@ type notePayload struct {
 	expiresAt string // data's expires_at where it is RFC 3339
 }
 
-// Event reads a body of SOAPNoteAPI: a JSON object with event, note_id, status
-// and created_at as strings that are not empty and, for note.generated, data as
-// an object. An event of another name is taken too, and carries the payload as
-// raw.
+// Event reads a body of SOAPNoteAPI: a JSON object with the non-empty strings
+// event, note_id, status and created_at and, for note.generated, the object data.
+// An event of another name is accepted too, and carries the payload as raw.
 func (s SOAPNoteAPI) Event(r Request) (*event.Event, error) {
 	p, err := parseNote(r.Body)
 	if err != nil {
@@ -70,8 +69,8 @@ func (s SOAPNoteAPI) Event(r Request) (*event.Event, error) {
 	return e, nil
 }
 
-// Quarantine makes an event that says nothing but keeps the bytes: SOAPNoteAPI
-// sends a request once only.
+// Quarantine returns an event without content that keeps the bytes: SOAPNoteAPI
+// never retries a failed delivery.
 func (s SOAPNoteAPI) Quarantine(r Request) *event.Event {
 	e := s.blank(r, event.Other)
 	e.Status = statusOther
@@ -79,8 +78,8 @@ func (s SOAPNoteAPI) Quarantine(r Request) *event.Event {
 	return e
 }
 
-// blank is an event of a request with what the payload has no part in but its
-// short type: without status and time.
+// blank returns an event of a request with everything that does not come from the
+// payload, and the short type. Status and time are not set.
 func (s SOAPNoteAPI) blank(r Request, short string) *event.Event {
 	return &event.Event{
 		ID:          eventID(s.Name(), r.Source, r.Body),
@@ -134,7 +133,7 @@ func parseNote(body []byte) (p notePayload, err error) {
 	}
 }
 
-// check judges a payload that is read to its end. A member that was read is not
+// check checks a payload that was read to its end. A member that was read is not
 // empty.
 func (p *notePayload) check() error {
 	switch {

@@ -15,37 +15,36 @@ const (
 	sonioxError     = "error"
 )
 
-// typeTranscription begins the short types of Soniox; the status is the rest.
+// typeTranscription is the prefix of Soniox's short types; the status follows.
 const typeTranscription = "transcription."
 
-// Soniox verifies the webhooks of Soniox. Nothing is signed: the only proof is
-// a header whose name and value were given when the transcription was created,
-// so what an event says is a hint, to be confirmed over the provider's REST
-// API.
+// Soniox verifies the webhooks of Soniox. Nothing is signed: the only proof is a
+// header whose name and value were set when the transcription was created. So the
+// content of an event is a hint, to be confirmed over the provider's REST API.
 type Soniox struct {
 	// Header is the name of the header.
 	Header string
 
-	// Values returns the header's values of which any proves a request now, in
-	// the order in which they are configured. Empty ones never do, and without
-	// any other no request is genuine.
+	// Values returns the header's present values in the order of the
+	// configuration; a request is genuine if it has any of them. An empty value
+	// proves nothing.
 	Values func() []string
 }
 
-// Name is "soniox".
+// Name returns "soniox".
 func (Soniox) Name() string { return "soniox" }
 
-// Defaults are the provider's site as source, and 64 KiB.
+// Defaults returns the provider's site as source, and 64 KiB.
 func (Soniox) Defaults() Defaults {
 	return Defaults{Source: "https://soniox.com", MaxBody: 64 << 10}
 }
 
-// EventTypes are transcription.completed and transcription.error.
+// EventTypes returns transcription.completed and transcription.error.
 func (Soniox) EventTypes() []string {
 	return []string{typeTranscription + sonioxCompleted, typeTranscription + sonioxError}
 }
 
-// CheckHeader judges the whole proof, which is in the header alone. The proof
+// CheckHeader checks the whole proof, which is in the header alone. The Proof that
 // it returns verifies any body.
 func (s Soniox) CheckHeader(h http.Header, _ time.Time) (Proof, error) {
 	if len(h.Values(s.Header)) > 1 {
@@ -55,8 +54,8 @@ func (s Soniox) CheckHeader(h http.Header, _ time.Time) (Proof, error) {
 	if got == "" {
 		return nil, &Rejection{AuthMissing}
 	}
-	// Hashes have one length, so the time that the comparison takes tells
-	// neither the length of a value nor how much of it was right.
+	// Hashes have one length, so the time of the comparison reveals neither the
+	// length of a value nor how much of it was right.
 	digest := sha256.Sum256([]byte(got))
 	match := -1
 	for i, value := range values(s.Values) {
@@ -71,10 +70,10 @@ func (s Soniox) CheckHeader(h http.Header, _ time.Time) (Proof, error) {
 	return headerProof(match), nil
 }
 
-// A headerProof is the index of the value that has proved a request.
+// A headerProof is the index of the value that a request has.
 type headerProof int
 
-// Verify returns the index: the body has no part in the proof.
+// Verify returns the index. The body is not part of the proof.
 func (p headerProof) Verify([]byte) (int, error) { return int(p), nil }
 
 // Event reads a body of Soniox: a JSON object whose id is 1 to 128 letters,
@@ -108,8 +107,8 @@ func (s Soniox) Event(r Request) (*event.Event, error) {
 	return e, nil
 }
 
-// Quarantine returns nil: Soniox sends a request again that was not accepted,
-// and its result stays where it is.
+// Quarantine returns nil: Soniox retries a request that was not accepted, and the
+// transcription stays available.
 func (Soniox) Quarantine(Request) *event.Event { return nil }
 
 func parseTranscription(body []byte) (id, status string, err error) {
@@ -140,8 +139,8 @@ func parseTranscription(body []byte) (id, status string, err error) {
 	}
 }
 
-// checkTranscription judges a payload that is read to its end. A member that
-// was read is not empty.
+// checkTranscription checks a payload that was read to its end. A member that was
+// read is not empty.
 func checkTranscription(id, status string) error {
 	switch {
 	case id == "":

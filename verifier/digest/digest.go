@@ -1,6 +1,6 @@
-// Package digest computes SHA-256 and HMAC-SHA256 of what every event is hashed
-// for: to be verified, named and signed. It keeps what it computes with for the
-// next time, the HMAC of a key with the key's blocks hashed already.
+// Package digest computes SHA-256 and HMAC-SHA256, which every event needs to be
+// verified, named and signed. It reuses the state of earlier computations: for an
+// HMAC, that in which the key's blocks are hashed already.
 package digest
 
 import (
@@ -13,7 +13,7 @@ import (
 // Size is the length of every digest, in bytes.
 const Size = sha256.Size
 
-// SHA256 returns the SHA-256 of a prefix and a body, one behind the other.
+// SHA256 returns the SHA-256 of a prefix followed by a body.
 func SHA256[P string | []byte](prefix P, body []byte) [Size]byte {
 	w := pool.Get().(*workspace)
 	defer pool.Put(w)
@@ -21,19 +21,19 @@ func SHA256[P string | []byte](prefix P, body []byte) [Size]byte {
 	return sum(w, w.plain, prefix, body)
 }
 
-// HMAC returns the HMAC-SHA256 of a prefix and a body, one behind the other.
+// HMAC returns the HMAC-SHA256 of a prefix followed by a body.
 func HMAC[K, P string | []byte](key K, prefix P, body []byte) [Size]byte {
 	w := pool.Get().(*workspace)
 	defer pool.Put(w)
 	return sum(w, keyed(w, key), prefix, body)
 }
 
-// maxKeys is how many keys a workspace keeps. Whoever has more is no slower than
-// without it.
+// maxKeys is how many keys a workspace keeps. With more keys, computing is as slow
+// as without a workspace.
 const maxKeys = 64
 
-// A workspace is what one computation needs. A key that is not used any more
-// stays in it until it has too many, or until the collector takes it away.
+// A workspace holds the state of one computation at a time. A key that is no longer
+// used stays in it until there are too many keys, or until it is garbage collected.
 type workspace struct {
 	plain hash.Hash
 	byKey map[string]hash.Hash
@@ -44,7 +44,7 @@ var pool = sync.Pool{New: func() any {
 	return &workspace{plain: sha256.New(), byKey: make(map[string]hash.Hash)}
 }}
 
-// keyed returns the HMAC of a key, at its beginning.
+// keyed returns the HMAC of a key in its initial state.
 func keyed[K string | []byte](w *workspace, key K) hash.Hash {
 	if h := w.byKey[string(key)]; h != nil {
 		h.Reset()

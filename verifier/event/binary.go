@@ -15,9 +15,9 @@ import (
 //	fields    each string as a uvarint length and its bytes, numbers as varints
 //	body      to the end
 //
-// An event has exactly one coding, so that whatever Decode takes is what
-// AppendBinary made. A change to the fields needs another version, and Decode
-// must go on to read this one: events of the last release wait in queues.
+// An event has exactly one coding: Decode accepts only what AppendBinary returns. A
+// change of the fields needs a new version, and Decode must still read this one,
+// since events of the last release wait in queues.
 const (
 	binaryVersion = 1
 	binaryHeader  = 1 + 4 + 4
@@ -29,10 +29,9 @@ const (
 	maxSecond = 253402300799 // 9999-12-31T23:59:59Z
 )
 
-// AppendBinary appends the event in its durable coding, from which Decode makes
-// it again, ReceivedAt as UTC. It returns an error, and dst as it was, where
-// the event cannot be coded: a Note outside of Body, a ReceivedAt outside the
-// years 0 to 9999, or 4 GiB.
+// AppendBinary appends the event in its durable coding, which Decode reads; ReceivedAt
+// becomes UTC. If the event cannot be coded it returns dst and an error: for a Note
+// outside of Body, a ReceivedAt outside the years 0 to 9999, or more than 4 GiB.
 func (e *Event) AppendBinary(dst []byte) ([]byte, error) {
 	second := e.ReceivedAt.Unix()
 	note := e.Note
@@ -87,7 +86,7 @@ func (e *Event) AppendBinary(dst []byte) ([]byte, error) {
 	return append(b, e.Body...), nil
 }
 
-// BinarySize is the room in bytes that the durable coding takes, or a little more.
+// BinarySize returns the size of the durable coding in bytes, or a little more.
 func (e *Event) BinarySize() int {
 	const number = 3 // bytes of the length of what is shorter than 2 MiB
 	size := binaryHeader + 32 + len(e.Body)
@@ -106,7 +105,7 @@ func (e *Event) BinarySize() int {
 	return size
 }
 
-// strings are the event's plain strings in the order of the coding.
+// strings returns the event's plain strings in the order of the coding.
 func (e *Event) strings() [15]*string {
 	return [...]*string{
 		&e.ID, &e.Source, &e.Type, &e.Subject, &e.Time, &e.ExpiryTime, &e.TraceParent, &e.TraceState,

@@ -31,8 +31,8 @@ func (e *Event) AppendStructured(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// AppendData appends the event's data object. The note and the raw payload in
-// it are the provider's bytes, untouched.
+// AppendData appends the event's data object. The note and the raw payload in it
+// are the provider's bytes, unchanged.
 func (e *Event) AppendData(dst []byte) []byte {
 	dst = slices.Grow(dst, e.dataSize())
 	dst = append(dst, '{')
@@ -59,13 +59,13 @@ func (e *Event) AppendData(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// Attributes are the event's CloudEvents attributes as the headers of binary
-// mode carry them, in a fixed order: those that are not empty, without the
-// prefix "ce-", and without datacontenttype, which is Content-Type there.
+// Attributes returns the event's CloudEvents attributes as the headers of binary
+// mode carry them, in a fixed order: those that are not empty, without the prefix
+// "ce-", and without datacontenttype, which is Content-Type there.
 //
-// Values are percent-encoded as section 3.1.3.2 of the CloudEvents HTTP
-// protocol binding says: what is outside U+0021 to U+007E, the double quote
-// and the percent sign.
+// Values are percent-encoded as in section 3.1.3.2 of the CloudEvents HTTP protocol
+// binding: characters outside U+0021 to U+007E, the double quote and the percent
+// sign.
 func (e *Event) Attributes() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for name, value := range e.attributes() {
@@ -76,7 +76,7 @@ func (e *Event) Attributes() iter.Seq2[string, string] {
 	}
 }
 
-// attributes are the attributes that are not empty, with their own values.
+// attributes returns the attributes that are not empty, with unencoded values.
 func (e *Event) attributes() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for _, a := range [...]struct{ name, value string }{
@@ -97,8 +97,7 @@ func (e *Event) attributes() iter.Seq2[string, string] {
 	}
 }
 
-// dataSize is the length of the data object in bytes, but for what has to be
-// escaped.
+// dataSize returns the length of the data object in bytes, without escapes.
 func (e *Event) dataSize() int {
 	size := len(`{"received_at":"2006-01-02T15:04:05.000Z","note":,"metadata":{},"raw":}`) + e.Note.End - e.Note.Start +
 		quoted("provider", e.Provider) + quoted("kind", e.Kind) + quoted("id", e.ObjectID) + quoted("status", e.Status) +
@@ -115,7 +114,7 @@ func (e *Event) dataSize() int {
 	return size
 }
 
-// quoted is the length of a member and the comma behind it.
+// quoted returns the length of a member and the comma behind it.
 func quoted(name, value string) int { return len(`"":"",`) + len(name) + len(value) }
 
 func appendMetadata(dst []byte, params []Param) []byte {
@@ -144,14 +143,14 @@ func appendMember(dst []byte, name, value string) []byte {
 	return appendQuote(dst, value)
 }
 
-// appendQuote appends s as a JSON string. What is not UTF-8 in it becomes
-// U+FFFD, which is all that the error would say.
+// appendQuote appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD; the
+// error says no more than that they were there.
 func appendQuote(dst []byte, s string) []byte {
 	dst, _ = jsontext.AppendQuote(dst, s)
 	return dst
 }
 
-// percentEncode makes a value safe to stand in a header.
+// percentEncode returns a value that is safe in a header.
 func percentEncode(s string) string {
 	safe := true
 	for i := range len(s) {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Decode reads an event from its durable coding. The event's Body is a part of
-// b, which must not be changed after. It returns an error, which holds nothing
-// of b, where b is anything but the whole output of AppendBinary.
+// Decode returns the event of a durable coding. The event's Body is a part of b,
+// which must not be changed afterwards. If b is not the whole output of AppendBinary,
+// Decode returns an error, which contains nothing of b.
 func Decode(b []byte) (*Event, error) {
 	if len(b) == 0 {
 		return nil, errors.New("decoding an event: it is empty")
@@ -46,8 +46,8 @@ func Decode(b []byte) (*Event, error) {
 
 var errDamaged = errors.New("decoding an event: it is damaged")
 
-// A reader takes the fields off a coding. After the first that is damaged it
-// returns zero values only.
+// A reader reads the fields of a coding one by one. After the first damaged field it
+// returns zero values.
 type reader struct {
 	rest    string
 	damaged bool

@@ -1,8 +1,8 @@
-// Package event is the one form in which Scribegate speaks of what a provider
-// announced: a CloudEvents 1.0 event whose data names the finished note or
-// transcription, beside the provider's bytes as they came.
+// Package event defines the normalized event: a CloudEvents 1.0 event whose data
+// describes the finished note or transcription, together with the provider's bytes
+// as they were received.
 //
-// Both halves of the gateway use it: the verifier makes events out of genuine
-// requests, the forwarder renders them for the upstreams. It imports nothing
-// else of this module, and knows neither HTTP nor storage.
+// The verifier makes events from genuine requests, the queue stores them, and the
+// forwarder renders them for the upstreams. This package imports nothing else of
+// this module, and knows neither HTTP nor storage.
 package event

@@ -5,22 +5,21 @@ import (
 	"time"
 )
 
-// The kinds of thing that an event speaks of.
+// The kinds of objects that an event announces.
 const (
 	KindNote          = "note"
 	KindTranscription = "transcription"
 )
 
-// Other is the short type of an event whose name the provider made up of
-// something else than letters, digits, dots, underscores and hyphens, and of a
-// quarantined one.
+// Other is the short type of a quarantined event, and of an event whose name has
+// other characters than letters, digits, dots, underscores and hyphens.
 const Other = "other"
 
-// Test is the short type of an event that a provider sends to try an endpoint
-// out. It goes only to the upstreams that ask for it.
+// Test is the short type of an event that a provider sends to test an endpoint. It
+// goes only to upstreams that list it.
 const Test = "test"
 
-// An Event is what one genuine request says, and the bytes that said it.
+// An Event is the content of one genuine request, with the request's bytes.
 //
 // The fields down to TraceState become CloudEvents attributes and never hold
 // patient data; the others become the event's data. Body is kept once: the
@@ -43,13 +42,13 @@ type Event struct {
 	OccurredAt string // RFC 3339 as the provider wrote it, may be empty
 	ReceivedAt time.Time
 	Metadata   []Param // the query parameters that are kept, in order
-	Note       Span    // where the provider's data object stands in Body
+	Note       Span    // the place of the provider's data object in Body
 	WithRaw    bool    // whether the data object carries all of Body as "raw"
 
-	Body        []byte  // the request's body as it came
-	ContentType string  // the request's Content-Type as it came, may be empty
+	Body        []byte  // the request's body as received
+	ContentType string  // the request's Content-Type as received, may be empty
 	Proof       []Field // the headers that proved it, for the format raw
-	Query       string  // the request's query string as it came, without "?"
+	Query       string  // the request's query string as received, without "?"
 }
 
 // A Param is a query parameter: its name, and its values in order.
@@ -58,25 +57,25 @@ type Param struct {
 	Values []string
 }
 
-// A Field is a header field. A field that proves a request by being secret is
-// kept with an empty Value: the value is filled in from the configuration when
-// the event is delivered, and never stored.
+// A Field is a header field. A field whose value is a secret is kept with an empty
+// Value, which is filled in from the configuration when the event is delivered: the
+// secret is never stored.
 type Field struct {
 	Name  string
 	Value string
 }
 
-// A Span is a part of Body, from Start up to and without End. The zero Span is
-// no part at all.
+// A Span is the part of Body from Start up to, but not including, End. The zero Span
+// is empty.
 type Span struct {
 	Start, End int
 }
 
-// Empty reports whether the span is no part at all.
+// Empty reports whether the span is empty.
 func (s Span) Empty() bool { return s.End <= s.Start }
 
-// ShortType is the event's type without the provider's prefix, as `events`
-// filters and metrics use it: "note.generated", "transcription.error".
+// ShortType returns the event's type without the provider's prefix, as the option
+// `events` and metrics use it: "note.generated", "transcription.error".
 func (e *Event) ShortType() string {
 	return strings.TrimPrefix(e.Type, TypePrefix(e.Provider))
 }
@@ -84,8 +83,8 @@ func (e *Event) ShortType() string {
 // maxShortType is the length of the longest short type.
 const maxShortType = 64
 
-// IsShortType reports whether events can have s for their short type: 1 to 64
-// letters, digits, dots, underscores and hyphens of ASCII.
+// IsShortType reports whether s can be the short type of an event: 1 to 64 ASCII
+// letters, digits, dots, underscores and hyphens.
 func IsShortType(s string) bool {
 	if s == "" || len(s) > maxShortType {
 		return false
@@ -100,5 +99,5 @@ func IsShortType(s string) bool {
 	return true
 }
 
-// TypePrefix is what the type of each of a provider's events begins with.
+// TypePrefix returns the prefix of the types of a provider's events.
 func TypePrefix(provider string) string { return "com." + provider + "." }

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// ParseQuery reads the parameters of a query string, in the order in which
-// their names first appear, each with its values in order. Where keep is not
-// nil, only the parameters that it names are returned.
+// ParseQuery returns the parameters of a query string, in the order in which their
+// names first appear, each with its values in order. If keep is not nil, it returns
+// only the parameters named in keep.
 //
-// Names and values are decoded as an HTML form's are, "+" being a space. A
-// query is never refused for what is in it: an escape that is none stays as it
-// came, and what is not UTF-8 becomes U+FFFD.
+// Names and values are decoded like those of an HTML form, with "+" for a space. No
+// query is rejected: an invalid escape stays as it is, and bytes that are not UTF-8
+// become U+FFFD.
 func ParseQuery(raw string, keep []string) []Param {
 	var params []Param
 	places := placesByName{}
@@ -33,15 +33,15 @@ func ParseQuery(raw string, keep []string) []Param {
 	return params
 }
 
-// placesByName tells where in a list of parameters a name stands. A list of
-// the usual length is searched; a longer one is indexed, since its length is
-// the sender's choice.
+// placesByName finds the place of a name in a list of parameters. A list of the
+// usual length is searched; a longer one is indexed, since its length is the
+// sender's choice.
 type placesByName struct {
 	index map[string]int
 }
 
-// of returns the place of name in params, or len(params), where it then must
-// be put.
+// of returns the index of name in params, or len(params) if it is not there; the
+// caller then appends it.
 func (p *placesByName) of(params []Param, name string) int {
 	const searched = 16
 	if len(params) < searched {
@@ -64,7 +64,7 @@ func (p *placesByName) of(params []Param, name string) int {
 	return i
 }
 
-// unescape undoes percent-encoding as far as it is well-formed.
+// unescape decodes percent-encoding as far as it is well-formed.
 func unescape(s string) string {
 	if !strings.ContainsAny(s, "%+") {
 		return strings.ToValidUTF8(s, "\uFFFD")

@@ -5,15 +5,15 @@ import "time"
 // maxTimeLength bounds a provider's time, whose decimals RFC 3339 does not.
 const maxTimeLength = 64
 
-// FormatTime writes a time of ours as the events carry it: RFC 3339, in UTC,
-// with exactly three decimals, what is finer cut off.
+// FormatTime returns a time of the gateway's own in the form that events have: RFC
+// 3339, in UTC, cut off after exactly three decimals.
 func FormatTime(t time.Time) string {
 	var room [len("2006-01-02T15:04:05.000Z")]byte
 	return string(appendTime(room[:0], t))
 }
 
-// appendTime appends what FormatTime returns. Package time is quick with RFC 3339
-// as it stands, without decimals here, and not with a layout of somebody's own.
+// appendTime appends what FormatTime returns. Package time is fast with its own
+// layout RFC3339, and not with any other, so the decimals are added here.
 func appendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	dst = t.AppendFormat(dst, time.RFC3339)
@@ -21,11 +21,11 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return append(dst[:len(dst)-len("Z")], '.', digit(milli/100), digit(milli/10), digit(milli), 'Z')
 }
 
-// digit is the last digit of n.
+// digit returns the last digit of n.
 func digit(n int) byte { return '0' + byte(n%10) }
 
 // IsRFC3339 reports whether s is a date-time of RFC 3339, section 5.6, of at
-// most 64 bytes, in the strict form that every reader takes: an upper-case T
+// most 64 bytes, in the strict form that every parser accepts: an upper-case T
 // and Z, two digits for the hour, a period before the decimals, an offset below
 // 24:00, a day that exists and no leap second.
 func IsRFC3339(s string) bool {
