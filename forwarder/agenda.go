@@ -3,9 +3,9 @@ package forwarder
 import "time"
 
 const (
-	// The queue is asked again after a while although nothing was announced:
-	// soon after an outcome, since what it put off is seen only once the queue
-	// has written it down, then less and less often.
+	// The queue is asked again after a while although nothing woke the agenda: soon
+	// after an outcome, since the next attempt is visible only once the queue has
+	// recorded the outcome, and then less and less often.
 	minCheck = 100 * time.Millisecond
 	maxCheck = 30 * time.Second
 
@@ -13,11 +13,11 @@ const (
 	queueBackoff = time.Second
 )
 
-// An agenda says when it is worth asking the queue for an upstream's
-// deliveries. It is pure data; the zero value asks at once.
+// An agenda decides when to ask the queue for an upstream's deliveries. It is pure
+// data; the zero value asks at once.
 type agenda struct {
 	idle    bool      // the queue has been asked and had no more
-	next    time.Time // when something will be due; zero if nothing is known to be
+	next    time.Time // when the next delivery is due; zero if that is not known
 	check   time.Time // when to ask in any case
 	putOff  time.Time // when a delivery was last put off
 	blocked time.Time // not before, after an error
@@ -31,18 +31,18 @@ func (a *agenda) ready(now time.Time) (ready bool, at time.Time) {
 	if !a.idle {
 		return true, time.Time{}
 	}
-	// Each is looked at by itself: only check is by a clock that nobody sets.
+	// Both are checked: next depends on a clock that can be set, check does not.
 	if !now.Before(a.check) || !a.next.IsZero() && !now.Before(a.next) {
 		return true, time.Time{}
 	}
 	return false, earlier(a.next, a.check)
 }
 
-// wake takes in that something may have become due.
+// wake records that a delivery may have become due.
 func (a *agenda) wake() { a.idle = false }
 
-// asking takes in that the queue is about to be asked. It is told before, so
-// that whatever wakes the agenda meanwhile is not lost.
+// asking records that the queue is about to be asked. It is called before that, so
+// that a wake in the meantime is not lost.
 func (a *agenda) asking(now time.Time) {
 	a.idle = true
 	if !now.Before(a.next) {
@@ -50,26 +50,26 @@ func (a *agenda) asking(now time.Time) {
 	}
 }
 
-// asked takes in the queue's answer: whether there may be more, and when the
-// next delivery will be due.
+// asked records the queue's answer: whether there may be more, and when the next
+// delivery is due.
 func (a *agenda) asked(now time.Time, more bool, next time.Time) {
 	if more {
 		a.idle = false
 	}
 	if !next.IsZero() && !next.After(now) {
-		next = now.Add(minCheck) // it was not to be had, so asking on would spin
+		next = now.Add(minCheck) // it could not be claimed, so asking again at once would spin
 	}
 	a.expect(next)
 	a.check = now.Add(min(max(now.Sub(a.putOff), minCheck), maxCheck))
 }
 
-// failed takes in that the queue could not do what it was asked.
+// failed records an error of the queue.
 func (a *agenda) failed(now time.Time) {
 	a.idle = false
 	a.blocked = now.Add(queueBackoff)
 }
 
-// postpone takes in that a delivery was given to the queue to be due at next.
+// postpone records that the queue was given a delivery that is due at next.
 func (a *agenda) postpone(now, next time.Time) {
 	a.expect(next)
 	a.putOff = now
@@ -78,7 +78,7 @@ func (a *agenda) postpone(now, next time.Time) {
 	}
 }
 
-// expect takes in that something will be due at next, or nothing if it is zero.
+// expect records that a delivery is due at next; a zero next is ignored.
 func (a *agenda) expect(next time.Time) {
 	if !next.IsZero() && (a.next.IsZero() || next.Before(a.next)) {
 		a.next = next

@@ -2,16 +2,16 @@ package forwarder
 
 import "time"
 
-// problemInterval is the least time between two reports of what goes on failing.
+// problemInterval is the least time between two reports of a problem that persists.
 const problemInterval = time.Minute
 
-// announceStep is how much longer an upstream must ask to be left alone for that
-// to be announced again: attempts that were under way together ask one after another.
+// announceStep is by how much an upstream must extend a pause that it asked for, for
+// that to be announced again: several attempts in flight may each extend it a little.
 const announceStep = time.Minute
 
-// announce notifies the observer when the upstream has been paused or resumed, and
-// when the end of a pause has become another. Only the loop does, so that a pause
-// is announced before its end.
+// announce notifies the observer when the upstream is paused or resumed, and when
+// the end of a pause has moved. Only the loop calls it, so that a pause is announced
+// before its end.
 func (r *runner) announce(now time.Time) {
 	r.mu.Lock()
 	until, paused := r.pause.paused(now)
@@ -22,15 +22,15 @@ func (r *runner) announce(now time.Time) {
 	}
 	r.announced, r.until = paused, until
 	if paused {
-		r.dispatcher.tell().Paused(r.name, until, cause)
+		r.dispatcher.notify().Paused(r.name, until, cause)
 		return
 	}
-	r.dispatcher.tell().Resumed(r.name)
+	r.dispatcher.notify().Resumed(r.name)
 }
 
 func (r *runner) announceEnd() {
 	if r.announced {
-		r.dispatcher.tell().Resumed(r.name)
+		r.dispatcher.notify().Resumed(r.name)
 	}
 }
 
@@ -43,6 +43,6 @@ func (r *runner) problem(now time.Time, err error) {
 	}
 	r.mu.Unlock()
 	if !known {
-		r.dispatcher.tell().Problem(r.name, err)
+		r.dispatcher.notify().Problem(r.name, err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// An attempt is one try at a claimed delivery, by the settings that were in
-// force when it began.
+// An attempt is one try at a claimed delivery, with the settings that were current
+// when it began.
 type attempt struct {
 	runner   *runner
 	settings *settings
@@ -59,8 +59,8 @@ func (a *attempt) run() {
 	a.report(o, err, ended)
 }
 
-// send renders the event and has it sent. A panic on the way is a failure like
-// any other; what it says is not repeated, since it could quote anything.
+// send renders the event and sends it. A panic is a failure like any other; its text
+// is not repeated, since it could quote anything.
 func (a *attempt) send(parent context.Context, e *event.Event, proof []event.Field, now time.Time) (answer Answer, err error) {
 	ctx, cancel := context.WithTimeoutCause(parent, a.settings.Timeout, a.settings.timedOut)
 	defer cancel()
@@ -95,10 +95,10 @@ func (a *attempt) send(parent context.Context, e *event.Event, proof []event.Fie
 
 var errPanic = fmt.Errorf("%w: a panic while sending", ErrInternal)
 
-// unloaded ends an attempt whose event could not be read. An event that cannot
-// be opened, now or later, is dead; so is what is left of one that was purged
-// meanwhile, lest it be claimed for ever. Any other error passes: the delivery
-// keeps its slot for a moment, and no other, and goes back to the queue.
+// unloaded ends an attempt whose event could not be loaded. An event that can never
+// be opened is dead. So is one that was purged meanwhile, or it would be claimed
+// again and again. Any other error may pass: the delivery keeps its slot for a moment
+// and is released to the queue.
 func (a *attempt) unloaded(err error) {
 	d := a.runner.dispatcher
 	now := d.options.Now()
@@ -123,10 +123,10 @@ func (a *attempt) report(o queue.Outcome, err error, now time.Time) {
 	if o.State == queue.Delivered {
 		r.Lag = max(0, now.Sub(o.Delivery.ReceivedAt)) // the clock may have been set back
 	}
-	a.runner.dispatcher.tell().Attempted(r)
+	a.runner.dispatcher.notify().Attempted(r)
 }
 
-// cause says in words why an attempt failed; nil if it did not.
+// cause returns why an attempt failed, in words; nil if it did not fail.
 func cause(v verdict, answer Answer, err error) error {
 	if err != nil || v.result == queue.Success {
 		return err

@@ -12,8 +12,8 @@ const (
 	copiesHeld = 2
 )
 
-// footprint returns how many bytes an attempt holds of an event, given the size
-// of its sealed record.
+// footprint returns how many bytes of an event an attempt holds in memory, given the
+// size of its sealed record.
 func footprint(size int64) int64 { return copiesHeld * size }
 
 // A budget bounds the bytes that attempts hold at once. It is divided into

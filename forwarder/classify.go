@@ -11,10 +11,10 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// maxHold is the longest that an upstream's Retry-After is obeyed.
+// maxHold bounds the wait that an upstream's Retry-After can ask for.
 const maxHold = 24 * time.Hour
 
-// A verdict is what an attempt's end means.
+// A verdict is the meaning of an attempt's result.
 type verdict struct {
 	result queue.Result
 	used   bool // the attempt counts against the event's budget
@@ -22,14 +22,14 @@ type verdict struct {
 	upstreamFault bool // the failure is the upstream's and not the event's alone
 	internal      bool // the failure is the gateway's, and says nothing about the upstream
 	dead          bool // the event is not to be tried again
-	unreached     bool // nobody was there: the event has not been tried
+	unreached     bool // there was no connection: the upstream has not seen the event
 
 	hold time.Time // until when the upstream asks for no attempts; zero if it does not
 }
 
-// classify returns what an attempt's end means: an answer of the upstream, or an
-// error instead. alive says that the upstream has answered another event since this
-// one's previous attempt.
+// classify returns the verdict on an attempt that ended with an answer of the
+// upstream, or with an error. alive reports whether the upstream has answered another
+// event since this one's previous attempt.
 func classify(a Answer, err error, alive bool, now time.Time) verdict {
 	if err != nil {
 		return classifyError(err, alive)
@@ -52,9 +52,9 @@ func classify(a Answer, err error, alive bool, now time.Time) verdict {
 	}
 }
 
-// classifyError is classify for an attempt without an answer. Where nobody was there,
-// the event has not been tried. Where a connection ended unanswered that is so too,
-// unless the upstream is alive: then the event may be what it fails at.
+// classifyError is classify for an attempt without an answer. Without a connection
+// the event has not been tried. A connection that ended unanswered counts the same,
+// unless the upstream is alive: then the event itself may make it fail.
 func classifyError(err error, alive bool) verdict {
 	switch {
 	case errors.Is(err, ErrConnect), errors.Is(err, ErrUnanswered) && !alive:
@@ -68,9 +68,9 @@ func classifyError(err error, alive bool) verdict {
 	return verdict{result: queue.Failure, used: true, upstreamFault: true}
 }
 
-// retryAfter reads a Retry-After header, in seconds or as a date (RFC 9110,
-// section 10.2.3). What lies further ahead than maxHold is cut to it; a time that
-// is not ahead, or is none, counts as no header and gives the zero time.
+// retryAfter returns the time in a Retry-After header, which has seconds or a date
+// (RFC 9110, section 10.2.3), at most maxHold from now. A header that is invalid, or
+// is not in the future, yields the zero time.
 func retryAfter(header string, now time.Time) time.Time {
 	wait, ok := retryDelay(strings.TrimSpace(header), now)
 	if !ok || wait <= 0 {

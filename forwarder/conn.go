@@ -19,7 +19,7 @@ import (
 type Conn struct {
 	net.Conn
 
-	cut      atomic.Bool // the upstream takes no more bytes
+	cut      atomic.Bool // the upstream accepts no more bytes
 	ended    atomic.Bool // by the upstream, while this side still read
 	answered atomic.Bool // a request on it was answered
 }
@@ -64,7 +64,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// connOf returns the Conn beneath c, which may be encrypted; nil where there is
+// connOf returns the Conn beneath c, which may be a TLS connection; nil if there is
 // none.
 func connOf(c net.Conn) *Conn {
 	if over, ok := c.(interface{ NetConn() net.Conn }); ok {

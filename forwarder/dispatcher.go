@@ -21,22 +21,22 @@ var errClosing = errors.New("the dispatcher is closing")
 // ErrStuck says that attempts went on although they were cancelled.
 var ErrStuck = errors.New("closing the dispatcher: attempts did not end when cancelled; their events stay in the queue")
 
-// Options are what varies about a Dispatcher.
+// Options are the parameters of New.
 type Options struct {
 	Now     func() time.Time // default: time.Now
 	Rand    func() float64   // in [0, 1), for the jitter; default: math/rand/v2
 	Version string           // of Scribegate, for the User-Agent
 }
 
-// A Config says where a Dispatcher delivers to, and who is told of it.
+// A Config has the upstreams of a Dispatcher, and its Observer.
 type Config struct {
 	Upstreams []Upstream   // with distinct names
 	Observer  Observer     // may be nil
 	Tracer    trace.Tracer // makes a span of each attempt at an event whose receipt was traced; may be nil
 }
 
-// A Dispatcher takes events from a queue to their upstreams. Each upstream has
-// a loop and slots of its own, so that none delays another.
+// A Dispatcher delivers events from a queue to their upstreams. Each upstream has a
+// loop and slots of its own: a slow upstream never delays another.
 type Dispatcher struct {
 	queue    queue.Queue
 	options  Options
@@ -55,7 +55,7 @@ type Dispatcher struct {
 	runners []*runner // in the order of the configuration
 }
 
-// New makes a Dispatcher that takes deliveries from q, and makes its Wake the
+// New returns a Dispatcher that claims deliveries from q. Its Wake becomes the
 // queue's wake function. It delivers nothing before Apply.
 func New(q queue.Queue, o Options) *Dispatcher {
 	if o.Now == nil {
@@ -71,10 +71,10 @@ func New(q queue.Queue, o Options) *Dispatcher {
 	return d
 }
 
-// Apply replaces the configuration as a whole. It interrupts nothing: attempts
-// under way end by themselves, by the settings they began with. Upstreams that
-// are no longer named are attempted no more; one whose name and Identity stay
-// keeps what is known of it. After Close it does nothing.
+// Apply replaces the whole configuration. It interrupts nothing: attempts in flight
+// end by themselves, with the settings that they began with. No attempt begins at an
+// upstream that is not in the new configuration. An upstream with the same name and
+// Identity keeps its state, such as a pause. After Close, Apply does nothing.
 func (d *Dispatcher) Apply(c Config) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -105,7 +105,7 @@ func (d *Dispatcher) Apply(c Config) {
 	}
 }
 
-// start runs an upstream's loop, after the one that it takes the place of.
+// start runs an upstream's loop, once its predecessor's has ended.
 func (d *Dispatcher) start(s *settings, predecessor *runner) *runner {
 	r := newRunner(d, s)
 	d.work.Go(func() {
@@ -117,8 +117,8 @@ func (d *Dispatcher) start(s *settings, predecessor *runner) *runner {
 	return r
 }
 
-// Wake says that something may have become due for an upstream. It does not
-// block.
+// Wake has an upstream's loop ask the queue, since a delivery may have become due. It
+// does not block.
 func (d *Dispatcher) Wake(upstream string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -129,9 +129,9 @@ func (d *Dispatcher) Wake(upstream string) {
 	}
 }
 
-// Probe has an upstream probed at once, if it is paused, with the next event that
-// is due. It ends a pause that the upstream asked for itself. "" is every
-// upstream. It does not block.
+// Probe probes a paused upstream at once, with the next event that is due. It also
+// ends a pause that the upstream asked for with Retry-After. "" is every upstream. It
+// does not block.
 func (d *Dispatcher) Probe(upstream string) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -143,10 +143,9 @@ func (d *Dispatcher) Probe(upstream string) {
 	}
 }
 
-// Close stops taking deliveries and waits for the attempts under way. When ctx
-// ends before they do it cancels them and gives their deliveries back to the
-// queue, as if they had not been tried. It returns ErrStuck where a Sender does
-// not heed that.
+// Close stops claiming deliveries and waits for the attempts in flight. When ctx ends
+// first, it cancels them and releases their deliveries, as if they had not been
+// tried. It returns ErrStuck if a Sender ignores the cancellation.
 func (d *Dispatcher) Close(ctx context.Context) error {
 	d.mu.Lock()
 	d.closed = true
@@ -182,12 +181,13 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 
 func (d *Dispatcher) observe(o Observer) {
 	if o == nil {
-		o = nobody{}
+		o = noObserver{}
 	}
 	d.observer.Store(&o)
 }
 
-func (d *Dispatcher) tell() Observer { return *d.observer.Load() }
+// notify returns the observer to notify.
+func (d *Dispatcher) notify() Observer { return *d.observer.Load() }
 
 func (d *Dispatcher) traceWith(t trace.Tracer) {
 	if t == nil {

@@ -1,7 +1,11 @@
-// Package forwarder takes events from a queue to the upstreams until they have
-// them: attempts, retries, pauses, formats and signatures.
+// Package forwarder delivers events from a queue to the upstreams: attempts, retries,
+// pauses, formats and signatures.
 //
-// It does not know Caddy. What varies is handed in: the queue, the clock, the
-// randomness, the tracer, and the Sender that carries a request to an upstream. It
-// imports packages event and queue and nothing else of this module.
+// A Dispatcher has a loop for each upstream. The loop claims deliveries from the
+// queue and starts an attempt at each; the attempt loads the event, renders it as a
+// Message, sends that with the upstream's Sender, and settles the outcome.
+//
+// The package does not know Caddy. The queue, the clock, the randomness, the tracer
+// and the Senders are parameters. Of this module it imports packages queue, event and
+// digest only.
 package forwarder

@@ -10,19 +10,19 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// AllEvents in a Filter stands for every type, event.Test included.
+// AllEvents in a Filter selects every type, event.Test included.
 const AllEvents = "*"
 
-// A Filter picks the events that an upstream receives, by their short types. An
-// empty one picks all but event.Test.
+// A Filter selects the events that an upstream receives, by their short types. An
+// empty one selects all but event.Test.
 type Filter []string
 
-// quotable is a word that an error may quote: a type with a slip in it. Anything
-// else could be a secret in the wrong place.
+// quotable matches a word that an error may quote: a type with a slip in it. Any
+// other text could be a secret in the wrong place.
 var quotable = regexp.MustCompile(`^[A-Za-z0-9._*,;:?{}$ -]{1,80}$`)
 
-// Validate returns an error, which says what to write instead, where a word of the
-// filter can be no event's type and is not AllEvents.
+// Validate returns an error if a word of the filter can be no event's type and is not
+// AllEvents. The error says what to write instead.
 func (f Filter) Validate() error {
 	for _, word := range f {
 		if word == AllEvents || event.IsShortType(word) {
@@ -51,7 +51,7 @@ func describeWord(word string) string {
 	return subject + ": a type has 1 to 64 letters, digits, dots, underscores or hyphens; write one such as note.generated, or * for all events"
 }
 
-// Match reports whether events of the short type are picked.
+// Match reports whether events of the short type are selected.
 func (f Filter) Match(shortType string) bool {
 	if len(f) == 0 {
 		return shortType != event.Test

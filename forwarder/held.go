@@ -10,27 +10,26 @@ import (
 )
 
 const (
-	// credentialCheck is the time between two looks for a credential that
-	// deliveries wait for.
+	// credentialCheck is how often a credential that deliveries wait for is looked up.
 	credentialCheck = time.Second
 
-	// heldRenewal is the time after which deliveries that still wait go back to
-	// the queue, which hands out again those whose events were not purged.
+	// heldRenewal is after how long deliveries that still wait are released to the
+	// queue. Those whose events were not purged are claimed again.
 	heldRenewal = time.Minute
 
 	// maxHeld is how many deliveries of an upstream wait for a credential in
-	// memory. Further ones go back to the queue, due after postponed.
+	// memory. Further ones are settled as pending, due after postponed.
 	maxHeld   = 10_000
 	postponed = 10 * time.Minute
 )
 
-// A credential names the header that proves a provider's requests by being
-// secret, as the handler with that source is configured.
+// A credential identifies the secret header that proves a provider's requests, by the
+// handler with that source.
 type credential struct{ provider, source, header string }
 
-// proof returns the headers that prove an event's provider, for the format raw.
-// Where one of them is a secret that is not to be had now, ok is false and
-// missing names it.
+// proof returns the headers that prove an event to come from its provider, for the
+// format raw. If one of them is a secret that is not available now, ok is false and
+// missing identifies it.
 func (s *settings) proof(e *event.Event) (fields []event.Field, missing credential, ok bool) {
 	if s.Format != Raw {
 		return nil, credential{}, true
@@ -56,14 +55,13 @@ func (s *settings) value(c credential) (string, bool) {
 	return value, ok && value != ""
 }
 
-// held are an upstream's deliveries that wait for a credential. They stay
-// claimed, so that the queue hands out others, and have no slot. Nothing is
-// recorded of them: no attempt is made.
+// held has an upstream's deliveries that wait for a credential. They stay claimed, so
+// that others can be claimed, and use no slot. No attempt is made or recorded.
 type held struct {
 	deliveries map[credential][]queue.Delivery
 	count      int
 	check      time.Time // when to look for the credentials
-	renewal    time.Time // when to give everything back
+	renewal    time.Time // when to release all of them
 }
 
 // hold frees the slot of an attempt whose credential is missing, and keeps its
@@ -80,7 +78,7 @@ func (r *runner) hold(a *attempt, missing credential, now time.Time) {
 		r.held.count++
 	}
 	retired := r.retired
-	r.limiter.AllowN(now, -1) // gives back what the attempt took
+	r.limiter.AllowN(now, -1) // returns the attempt's token
 	r.mu.Unlock()
 	switch {
 	case keep:
@@ -94,8 +92,8 @@ func (r *runner) hold(a *attempt, missing credential, now time.Time) {
 	r.abandon(a)
 }
 
-// resume gives deliveries whose credential is there back to the queue, once it
-// is time to look.
+// resume releases the deliveries whose credential is available, when it is time to
+// check.
 func (r *runner) resume(now time.Time) {
 	r.mu.Lock()
 	if r.held.count == 0 || now.Before(r.held.check) {
@@ -119,7 +117,7 @@ func (r *runner) resume(now time.Time) {
 	}
 }
 
-// release gives the deliveries that wait for a credential back to the queue.
+// release releases the deliveries that wait for a credential to the queue.
 func (r *runner) release(c credential) {
 	r.mu.Lock()
 	deliveries := r.held.deliveries[c]
@@ -131,7 +129,7 @@ func (r *runner) release(c credential) {
 	}
 }
 
-// releaseAll gives everything that waits for a credential back to the queue.
+// releaseAll releases all deliveries that wait for a credential to the queue.
 func (r *runner) releaseAll() {
 	r.mu.Lock()
 	waiting := slices.Collect(maps.Keys(r.held.deliveries))

@@ -35,10 +35,10 @@ const (
 	binaryHeaders = 16
 )
 
-// RenderOptions say how an event is put into a message.
+// RenderOptions are the parameters of Render.
 type RenderOptions struct {
 	Format  Format
-	Attempt int       // the attempt of the event's budget that this is, from 1
+	Attempt int       // the number of the attempt in the event's budget, from 1
 	Now     time.Time // becomes the webhook-timestamp
 	Version string    // of Scribegate, for the User-Agent
 	Keys    []SigningKey
@@ -48,13 +48,12 @@ type RenderOptions struct {
 	Proof []event.Field
 }
 
-// Render puts an event into a message: its body in the format asked for, and
-// the headers of a delivery, with one signature for each key over the exact
-// bytes of the body. A format that is none of the three is taken for Structured.
-// An event whose receipt was traced has that span for its traceparent, in every
-// format: no provider's proof covers a header more.
+// Render returns the message of an event: the body in the requested format, and the
+// headers of a delivery, with one signature for each key over the exact bytes of the
+// body. An unknown format means Structured. If the event's receipt was traced, that
+// span is the traceparent, in every format: no provider's signature covers it.
 //
-// The message shares its body with the event where the format is Raw.
+// In the format Raw the message shares its body with the event.
 func Render(e *event.Event, o RenderOptions) *Message {
 	room := usualHeaders
 	if o.Format == Binary {
@@ -64,7 +63,7 @@ func Render(e *event.Event, o RenderOptions) *Message {
 	return RenderInto(h, e, o)
 }
 
-// RenderInto is Render with the header given, which should be empty.
+// RenderInto is Render with a given header, which should be empty.
 func RenderInto(h http.Header, e *event.Event, o RenderOptions) *Message {
 	m := &Message{Header: h}
 	switch o.Format {
@@ -93,8 +92,8 @@ func (m *Message) binary(e *event.Event) {
 	m.Body = e.AppendData(nil)
 }
 
-// raw sets what the provider sent. Where it sent no Content-Type the header is
-// there without a value, which keeps anybody behind from making one up.
+// raw sets what the provider sent. Without a Content-Type of the provider, the header
+// has no value, which keeps net/http and proxies from adding one.
 func (m *Message) raw(e *event.Event, o RenderOptions) {
 	for _, field := range o.Proof {
 		m.Header.Add(field.Name, field.Value)
@@ -108,10 +107,10 @@ func (m *Message) raw(e *event.Event, o RenderOptions) {
 	m.Query = strings.ReplaceAll(e.Query, " ", "%20")
 }
 
-// sign sets the headers that every delivery has. They come last, so that no
-// header of the provider's takes their place.
+// sign sets the headers that every delivery has. They are set last, so that none of
+// the provider's headers replaces them.
 func (m *Message) sign(id string, o RenderOptions) {
-	values := [...]string{ // in one piece of memory
+	values := [...]string{ // one allocation for all
 		id,
 		strconv.FormatInt(o.Now.Unix(), 10),
 		strconv.Itoa(o.Attempt),

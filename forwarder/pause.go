@@ -6,24 +6,23 @@ import (
 )
 
 const (
-	// failureLimit is how many failures in a row that are the upstream's pause it.
+	// failureLimit is how many consecutive failures of the upstream's own pause it.
 	failureLimit = 5
 
-	// The waits before a paused upstream is probed: the first one, and the
-	// longest that doubling leads to.
+	// The first and the longest wait before a paused upstream is probed. The wait
+	// doubles with each probe that fails.
 	minProbeDelay = time.Second
 	maxProbeDelay = time.Minute
 )
 
-// A pause is what an upstream's answers say about the upstream itself: whether
-// attempts may begin. It is pure data; the zero value is an upstream of which
-// nothing bad is known.
+// A pause decides from an upstream's answers whether attempts may begin. It is pure
+// data; the zero value is an upstream without failures.
 type pause struct {
 	failures int // the upstream's, in a row
 	epoch    int // how many pauses have ended
 
-	probing  bool // paused by failures until a probe gets through
-	underWay bool // a probe is
+	probing  bool // paused by failures until a probe succeeds
+	underWay bool // whether a probe is in flight
 	delay    time.Duration
 	probeAt  time.Time
 
@@ -31,14 +30,14 @@ type pause struct {
 	cause error     // of the newest failure or hold
 }
 
-// A ticket is an attempt as its upstream's pause knows it.
+// A ticket identifies an attempt to its upstream's pause.
 type ticket struct {
 	epoch int
 	probe bool
 }
 
-// room says how many attempts may begin now. Where none may, at is when to ask
-// again, and zero where that is after the end of the probe under way.
+// room returns how many attempts may begin now. If none may, at is when to ask again;
+// it is zero if that is when the probe in flight ends.
 func (p *pause) room(now time.Time) (n int, at time.Time) {
 	if now.Before(p.hold) {
 		return 0, p.hold
@@ -55,7 +54,7 @@ func (p *pause) room(now time.Time) (n int, at time.Time) {
 	return 1, time.Time{}
 }
 
-// begin lets an attempt begin, or not.
+// begin returns the ticket of an attempt, and whether it may begin.
 func (p *pause) begin(now time.Time) (ticket, bool) {
 	if n, _ := p.room(now); n == 0 {
 		return ticket{}, false
@@ -64,11 +63,11 @@ func (p *pause) begin(now time.Time) (ticket, bool) {
 	return ticket{epoch: p.epoch, probe: p.probing}, true
 }
 
-// end records how an attempt ended. Any answer that is not the upstream's failure
-// shows that the upstream is there, whenever the attempt began. A failure counts only
-// where the attempt began in the present state: one that began before a pause neither
-// lengthens the pause nor counts after it. An internal failure changes nothing: the
-// next probe is due at once.
+// end records the verdict on an attempt. Any answer that is not a failure of the
+// upstream ends the pause, whenever the attempt began. A failure counts only if the
+// attempt began in the present state: one that began before a pause neither extends
+// the pause nor counts after it. An internal failure changes nothing, and the next
+// probe is due at once.
 func (p *pause) end(t ticket, v verdict, cause error, now time.Time) {
 	p.abandon(t)
 	if v.internal {
@@ -95,8 +94,9 @@ func (p *pause) end(t ticket, v verdict, cause error, now time.Time) {
 	}
 }
 
-// probeNow has a probe of a paused upstream due at once, whatever it asked for:
-// somebody knows that it is back. What the probe meets decides how it goes on.
+// probeNow makes a probe of a paused upstream due at once, also if the upstream asked
+// for a pause: an operator knows that it is back. The probe's result decides whether
+// the pause ends.
 func (p *pause) probeNow(now time.Time) {
 	if _, paused := p.paused(now); !paused {
 		return
@@ -124,8 +124,8 @@ func (p *pause) resume() {
 	p.probing, p.underWay, p.delay, p.probeAt = false, false, 0, time.Time{}
 }
 
-// paused reports whether attempts are held back, and until when at least. Until is
-// zero where that is when a probe gets through.
+// paused reports whether attempts are paused, and until when at least. until is zero
+// if the pause ends when a probe succeeds.
 func (p *pause) paused(now time.Time) (until time.Time, paused bool) {
 	if now.Before(p.hold) {
 		return p.hold, true

@@ -12,8 +12,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// A runner is one upstream's loop: it decides when to ask the queue, for how
-// many deliveries, and starts an attempt at each.
+// A runner is one upstream's loop: it decides when to claim deliveries and how many,
+// and starts an attempt at each.
 type runner struct {
 	dispatcher *Dispatcher
 	name       string
@@ -22,7 +22,7 @@ type runner struct {
 	stop   chan struct{} // closed when the runner is retired
 	ended  chan struct{} // closed when the loop has ended
 
-	mu          sync.Mutex // held for no more than a look or a change
+	mu          sync.Mutex // never held while anything blocks
 	settings    *settings
 	limiter     *rate.Limiter
 	agenda      agenda
@@ -35,15 +35,15 @@ type runner struct {
 	lastAnswer  time.Time // of any status
 	lastProblem time.Time
 
-	share *share // of what all attempts may hold
+	share *share // of the bytes that all attempts may hold
 
 	// The loop's own.
-	slots     int             // taken so far
-	kept      *queue.Delivery // claimed, and waits for its payload to find room
-	ask       int             // how many deliveries to claim at most, so that few of them find no room
+	slots     int             // used so far
+	kept      *queue.Delivery // claimed, and waits for room for its payload
+	ask       int             // how many deliveries to claim at most, so that there is room for nearly all
 	probed    string          // the id of the event of the newest attempt, where that is a probe; else ""
 	announced bool            // the observer has been notified that the upstream is paused
-	until     time.Time       // and until then, or where it is zero until a probe gets through
+	until     time.Time       // and until then; zero: until a probe succeeds
 }
 
 func newRunner(d *Dispatcher, s *settings) *runner {
@@ -61,7 +61,7 @@ func newRunner(d *Dispatcher, s *settings) *runner {
 	return r
 }
 
-// run is the loop. One timer stands for whatever comes next.
+// run is the loop. One timer covers all that is due next.
 func (r *runner) run() {
 	defer close(r.ended)
 	defer r.announceEnd()
@@ -81,7 +81,7 @@ func (r *runner) run() {
 	}
 }
 
-// pass starts whatever may start now and returns how long to wait for more.
+// pass starts all attempts that may start now, and returns how long to wait.
 func (r *runner) pass() time.Duration {
 	for {
 		now := r.dispatcher.options.Now()
@@ -102,8 +102,8 @@ func (r *runner) pass() time.Duration {
 	}
 }
 
-// plan says how many deliveries to ask the queue for now, and where none, when
-// to look again unless something happens before.
+// plan returns how many deliveries to claim now. If none, at is when to plan again,
+// unless the loop is woken before.
 func (r *runner) plan(now time.Time) (n int, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,14 +136,14 @@ func (r *runner) plan(now time.Time) (n int, at time.Time) {
 	return int(min(float64(n), tokens)), time.Time{}
 }
 
-// claim asks the queue for n deliveries and starts an attempt at each.
+// claim claims n deliveries and starts an attempt at each.
 func (r *runner) claim(now time.Time, n int) {
 	r.mu.Lock()
 	r.agenda.asking(now)
 	r.mu.Unlock()
 
 	n = min(n, r.ask)
-	deliveries, next, err := r.take(now, n)
+	deliveries, next, err := r.next(now, n)
 	started := r.start(now, deliveries)
 	if r.kept != nil {
 		r.ask = started + 1
@@ -184,8 +184,8 @@ func (r *runner) done(a *attempt, v verdict, cause error, o queue.Outcome, now t
 	r.nudge()
 }
 
-// answeredSince reports whether the upstream has answered an event since t. It has
-// not as far as is known where t is zero.
+// answeredSince reports whether the upstream is known to have answered an event since
+// t. With a zero t it is not.
 func (r *runner) answeredSince(t time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -231,12 +231,12 @@ func (r *runner) configure(s *settings) {
 		r.limiter = s.newLimiter()
 	}
 	r.settings = s
-	r.held.check = time.Time{} // it may have what deliveries wait for
+	r.held.check = time.Time{} // the credentials that deliveries wait for may be there now
 	r.mu.Unlock()
 	r.nudge()
 }
 
-// retire has the loop end. What is under way goes on to its end.
+// retire ends the loop. Attempts in flight end by themselves.
 func (r *runner) retire() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -253,7 +253,7 @@ func (r *runner) wake() {
 	r.nudge()
 }
 
-// probe has an upstream that is paused probed at once.
+// probe probes a paused upstream at once.
 func (r *runner) probe(now time.Time) {
 	r.mu.Lock()
 	r.pause.probeNow(now)
@@ -269,7 +269,7 @@ func (r *runner) nudge() {
 	}
 }
 
-// earlier is the earlier of two times, of which a zero a is none.
+// earlier returns the earlier of two times; a zero a is ignored.
 func earlier(a, b time.Time) time.Time {
 	if !a.IsZero() && a.Before(b) {
 		return a

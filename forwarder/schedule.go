@@ -7,22 +7,22 @@ import (
 )
 
 const (
-	// jitter is the part of a wait by which it is made longer or shorter.
+	// jitter is the fraction of a wait by which it is extended or shortened at most.
 	jitter = 0.1
 
-	// maxUnreachedWait bounds the wait after an attempt that reached nobody.
-	// The upstream's pause is what spaces such attempts; the event's own wait is
-	// no longer than the shortest pause, so that after an outage, or a restart
-	// during one, nothing but the upstream is waited for.
+	// maxUnreachedWait bounds the wait after an attempt without a connection. The
+	// upstream's pause spaces such attempts. The event's own wait is no longer than
+	// the shortest pause, so that after an outage, or a restart during one, delivery
+	// goes on as soon as the upstream is back.
 	maxUnreachedWait = minProbeDelay
 )
 
-// A schedule is the waits between an event's attempts: n waits make n+1 of them.
+// A schedule has the waits between an event's attempts: n waits for n+1 attempts.
 type schedule []time.Duration
 
-// after says what becomes of a delivery of which used attempts had counted
-// against its budget before the one that ended now with v, and when it is to be
-// tried again. random is in [0, 1).
+// after returns the state of a delivery after an attempt that ended now with v, and
+// when the next attempt is due. used is how many earlier attempts count against the
+// event's budget. random is in [0, 1).
 func (s schedule) after(v verdict, used int, now time.Time, random float64) (queue.State, time.Time) {
 	if v.result == queue.Success {
 		return queue.Delivered, time.Time{}
@@ -40,8 +40,8 @@ func (s schedule) after(v verdict, used int, now time.Time, random float64) (que
 	return queue.Pending, next
 }
 
-// wait is the schedule's present step, jittered. An attempt that used nothing
-// waits as if it had, and beyond the last step as the last one says.
+// wait returns the schedule's present step, with jitter. An attempt that does not
+// count waits as if it did. Beyond the last step, the last one applies.
 func (s schedule) wait(v verdict, used int, random float64) time.Duration {
 	step := DefaultRetry[0]
 	if len(s) > 0 {

@@ -31,7 +31,8 @@ const (
 	answered                // the first byte of its answer is there
 )
 
-// A Progress is how far a Sender's request got. The zero value got nowhere.
+// A Progress records how far a Sender's request got. The zero value is a request that
+// was not sent.
 type Progress struct {
 	mu    sync.Mutex
 	stage stage

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// settings are an upstream's, with the defaults filled in. They never change.
+// settings are those of an upstream, with defaults. They never change.
 type settings struct {
 	Upstream
 
-	timedOut error // the cause of an attempt's end when Timeout is over
+	timedOut error // the cause when an attempt exceeds Timeout
 }
 
 func newSettings(up Upstream) *settings {
@@ -34,8 +34,8 @@ func newSettings(up Upstream) *settings {
 	}
 }
 
-// newLimiter admits as many attempts per second as RateLimit says, and at once
-// about a hundredth of them, so that a high rate needs no finer timer.
+// newLimiter returns a limiter that admits RateLimit attempts per second, and bursts
+// of a hundredth of that, so that a high rate needs no finer timer.
 func (s *settings) newLimiter() *rate.Limiter {
 	if s.RateLimit <= 0 {
 		return rate.NewLimiter(rate.Inf, math.MaxInt)

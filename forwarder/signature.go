@@ -13,15 +13,15 @@ import (
 // A SigningKey is the key of a Standard Webhooks signing secret.
 type SigningKey []byte
 
-// ErrSigningSecret says that a signing secret is not one of Standard Webhooks.
-// Its text never quotes the secret.
+// ErrSigningSecret is the error of a signing secret that is not one of Standard
+// Webhooks. Its text never quotes the secret.
 var ErrSigningSecret = errors.New(
 	`reading a signing secret: it must be "whsec_" followed by the key in base64; "caddy scribegate keygen" makes one`)
 
 const signingSecretPrefix = "whsec_"
 
-// ParseSigningSecret reads a signing secret of Standard Webhooks 1.0: "whsec_"
-// and the key in standard base64, whose padding may be missing. It returns
+// ParseSigningSecret returns the key of a signing secret of Standard Webhooks 1.0:
+// "whsec_" and the key in standard base64, with or without padding. It returns
 // ErrSigningSecret for anything else.
 func ParseSigningSecret(s string) (SigningKey, error) {
 	encoded, found := strings.CutPrefix(s, signingSecretPrefix)
@@ -37,8 +37,8 @@ func ParseSigningSecret(s string) (SigningKey, error) {
 
 // Sign returns the webhook-signature of a message, as Standard Webhooks 1.0
 // defines it: one "v1,<base64 of HMAC-SHA256>" for each key, in order, separated
-// by spaces. The timestamp counts in whole seconds. Without keys the signature
-// is empty.
+// by spaces. The timestamp is cut to whole seconds. Without keys the signature is
+// empty.
 func Sign(keys []SigningKey, id string, timestamp time.Time, body []byte) string {
 	if len(keys) == 0 {
 		return ""

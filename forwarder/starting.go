@@ -7,9 +7,9 @@ import (
 )
 
 // start begins an attempt at each delivery that there is room for, and returns how
-// many. The first that finds no room is kept, so that it is the next to begin, and
-// those behind it go back to the queue; so do those that may not begin after all,
-// since the upstream was paused or retired meanwhile.
+// many. The first without room is kept, to be the next that begins, and those behind
+// it are released to the queue. So are those that may not begin, since the upstream
+// was paused or retired meanwhile.
 func (r *runner) start(now time.Time, deliveries []queue.Delivery) (started int) {
 	for i, d := range deliveries {
 		if !r.share.acquire(footprint(d.Size)) {
@@ -38,7 +38,7 @@ func (r *runner) startKept(now time.Time) bool {
 	return true
 }
 
-// releaseKept gives the delivery that is kept back to the queue.
+// releaseKept releases the delivery that is kept to the queue.
 func (r *runner) releaseKept() {
 	if r.kept != nil {
 		r.dispatcher.queue.Release(*r.kept)

@@ -9,20 +9,20 @@ import (
 // An UpstreamStatus is the state of an upstream.
 type UpstreamStatus struct {
 	Name     string
-	InFlight int // attempts under way
+	InFlight int // attempts
 
-	// Paused reports whether attempts are held back. PausedUntil is when they go on
-	// or, after failures, when the next probe is due: where that has come, the probe
-	// is under way, or waits for an event that is due.
+	// Paused reports whether attempts are paused. PausedUntil is when they go on or,
+	// after failures, when the next probe is due. If that time has passed, the probe
+	// is in flight, or waits for an event that is due.
 	Paused      bool
-	PauseReason PauseReason // "" where it is not paused
+	PauseReason PauseReason // "" if it is not paused
 	PausedUntil time.Time
 
 	LastSuccess time.Time // since the process's start; zero if there was none
 	LastFailure Failure   // likewise
 }
 
-// A PauseReason is why attempts at an upstream are held back. The set is closed.
+// A PauseReason is why attempts at an upstream are paused. The set is closed.
 type PauseReason string
 
 // The reasons for a pause.
@@ -59,7 +59,7 @@ func (r *runner) status(now time.Time) UpstreamStatus {
 	return s
 }
 
-// reason returns why attempts are held back, and until when. If an upstream that is
+// reason returns why attempts are paused, and until when. If an upstream that is
 // probed has also requested a pause, it returns the one that ends later.
 func (p *pause) reason(now time.Time) (PauseReason, time.Time) {
 	held := now.Before(p.hold)

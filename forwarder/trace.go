@@ -12,7 +12,7 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// spanName is what the span of an attempt is called.
+// spanName is the name of an attempt's span.
 const spanName = "scribegate.deliver"
 
 // The attributes of an attempt's span, beside OpenTelemetry's own for a status.
@@ -24,16 +24,14 @@ const (
 	attributeStatus   = attribute.Key("http.response.status_code")
 )
 
-// startSpan begins the span of an attempt at an event whose receipt was traced,
-// and returns the context that the attempt belongs to. Of any other event there
-// is no span.
+// startSpan starts the span of an attempt at an event whose receipt was traced, and
+// returns the context of the attempt. For any other event it starts no span.
 //
-// The span is a child of the receipt's, however long ago that was and whatever
-// process it was in. OpenTelemetry's messaging conventions ask for links where
-// one span takes up many messages, and allow a parent where it takes up one, as
-// here; so an event is one trace from the provider to its backends. The kind is
-// client, since the upstream's answer is waited for, and since the context that
-// the event was created in is the receipt's.
+// The span is a child of the receipt's, however long ago that was and in whatever
+// process. OpenTelemetry's messaging conventions ask for links if one span processes
+// many messages, and allow a parent if it processes one, as here. So an event is one
+// trace from the provider to its backends. The kind is client, since the attempt
+// waits for the upstream's answer.
 func (a *attempt) startSpan(ctx context.Context, e *event.Event) (context.Context, trace.Span) {
 	if e.TraceParent == "" {
 		return ctx, trace.SpanFromContext(ctx) // one that does nothing
@@ -52,8 +50,8 @@ func (a *attempt) startSpan(ctx context.Context, e *event.Event) (context.Contex
 	))
 }
 
-// endSpan ends the span of an attempt. It says no more of a failure than its
-// result: the words of an error could hold anything.
+// endSpan ends the span of an attempt. Of a failure it records the result only: the
+// text of an error could contain anything.
 func endSpan(span trace.Span, o queue.Outcome) {
 	defer span.End()
 	if !span.IsRecording() {
@@ -68,14 +66,14 @@ func endSpan(span trace.Span, o queue.Outcome) {
 	}
 }
 
-// cutSpan ends the span of an attempt that was given up with the process.
+// cutSpan ends the span of an attempt that was cancelled as the dispatcher closed.
 func cutSpan(span trace.Span) {
-	span.SetStatus(codes.Error, "given up: the dispatcher is closing")
+	span.SetStatus(codes.Error, "cancelled: the dispatcher is closing")
 	span.End()
 }
 
-// trace sets the headers of W3C Trace Context to the span that the event was
-// received in, as a gateway that makes no spans passes them on.
+// trace sets the headers of W3C Trace Context to the span in which the event was
+// received, as a gateway without tracing passes them on.
 func (m *Message) trace(e *event.Event) {
 	if e.TraceParent == "" {
 		return
@@ -86,7 +84,7 @@ func (m *Message) trace(e *event.Event) {
 	}
 }
 
-// traceSpan sets them to the span of an attempt.
+// traceSpan sets these headers to the span of an attempt.
 func (m *Message) traceSpan(ctx context.Context) {
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(m.Header))
 }

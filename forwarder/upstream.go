@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A Format is how a request carries an event.
+// A Format is the form of an event in a request.
 type Format string
 
 // The formats of a delivery.
@@ -17,13 +17,13 @@ const (
 	Raw        Format = "raw"        // the provider's bytes, query and proof
 )
 
-// The settings of an upstream that names none.
+// The defaults of an upstream's settings.
 const (
 	DefaultTimeout     = 30 * time.Second
 	DefaultConcurrency = 32
 )
 
-// DefaultRetry are the waits between attempts: n waits make n+1 attempts.
+// DefaultRetry has the waits between attempts: n waits for n+1 attempts.
 var DefaultRetry = []time.Duration{
 	5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute,
 	time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour,
@@ -34,13 +34,12 @@ type Upstream struct {
 	Name        string
 	Format      Format
 	Timeout     time.Duration   // for one attempt, up to the final status
-	Concurrency int             // attempts under way at once
+	Concurrency int             // attempts in flight at once
 	Retry       []time.Duration // waits between attempts
-	RateLimit   float64         // deliveries per second; 0 is no limit
+	RateLimit   float64         // deliveries per second; 0 is unlimited
 	Sender      Sender
 
-	// SigningKeys returns the keys that sign each delivery now, in order; it
-	// may return none.
+	// SigningKeys returns the present signing keys, in order; it may return none.
 	SigningKeys func() []SigningKey
 
 	// Credential returns the current value of a provider's secret header, for

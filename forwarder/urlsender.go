@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// Of an answer at most 64 KiB are read: its header, and what of its body
-	// comes soon enough that reading it is cheaper than a new connection.
+	// Of an answer at most 64 KiB are read: its header, and as much of its body as
+	// arrives soon enough that reading it is cheaper than a new connection.
 	maxAnswerHeader = 32 << 10
 	maxAnswerBody   = 32 << 10
 	drainGrace      = time.Second
@@ -28,14 +28,14 @@ const (
 type URLSender struct {
 	url        *url.URL        // without userinfo and fragment
 	basicAuth  string          // the Authorization that the URL's userinfo makes; may be empty
-	template   *http.Transport // is never used itself
+	template   *http.Transport // never used itself
 	transports Transports      // copies of the template
 	draining   chan struct{}   // holds a token for each body being read
 }
 
-// NewURLSender makes a Sender that calls u as it is written; userinfo becomes
-// basic authentication, unless the message brings an Authorization of its own.
-// It keeps up to concurrency idle connections.
+// NewURLSender returns a Sender for the URL u. Userinfo in it becomes basic
+// authentication, unless the message has an Authorization header of its own. The
+// Sender keeps up to concurrency idle connections.
 func NewURLSender(u *url.URL, concurrency int) *URLSender {
 	if concurrency <= 0 {
 		concurrency = DefaultConcurrency
@@ -46,7 +46,7 @@ func NewURLSender(u *url.URL, concurrency int) *URLSender {
 		url:      &target,
 		draining: make(chan struct{}, concurrency),
 		template: &http.Transport{
-			Proxy:                  nil, // a clinical payload takes no detour that nobody configured here
+			Proxy:                  nil, // a clinical payload goes through no proxy that is not configured here
 			DialContext:            DialConn((&net.Dialer{Timeout: dialTimeout}).DialContext),
 			TLSHandshakeTimeout:    dialTimeout,
 			ForceAttemptHTTP2:      true,
@@ -71,8 +71,9 @@ func NewURLSender(u *url.URL, concurrency int) *URLSender {
 	return s
 }
 
-// Send posts the message. It returns as soon as the final status is known; what
-// follows is read on the side. Its errors hold nothing of the URL but the host.
+// Send posts the message. It returns as soon as the final status is known; the rest
+// of the answer is read in the background. Its errors contain nothing of the URL but
+// the host.
 func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
 	// The request has a context of its own, since it may outlive the call.
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -86,7 +87,7 @@ func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
 		return Answer{}, err
 	}
 	t := s.transports.Use(m.Probe)
-	resp, err := t.RoundTrip(req) //nolint:bodyclose // dispose closes it, in its own time
+	resp, err := t.RoundTrip(req) //nolint:bodyclose // dispose closes it
 	if err != nil {
 		cancel(nil)
 		s.transports.Done(t)
@@ -96,13 +97,13 @@ func (s *URLSender) Send(ctx context.Context, m *Message) (Answer, error) {
 	return Answer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}, nil
 }
 
-// Close gives up the idle connections. What is under way goes on, and gives up
-// its own at its end.
+// Close closes the idle connections. Requests in flight end normally, and then their
+// connections are closed too.
 func (s *URLSender) Close() { s.transports.Close() }
 
 func (s *URLSender) request(ctx context.Context, m *Message) (*http.Request, error) {
-	// A bytes.Reader makes net/http set GetBody, by which it can send the
-	// request once more where a kept connection turns out to be closed.
+	// With a bytes.Reader net/http sets GetBody, and can send the request again if a
+	// kept connection turns out to be closed.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(m.Body))
 	if err != nil {
 		return nil, errRequest
@@ -117,8 +118,8 @@ func (s *URLSender) request(ctx context.Context, m *Message) (*http.Request, err
 		req.URL = &u
 	}
 	req.Header = m.Header
-	// net/http does that only for a request that is idempotent, as ours is by
-	// its webhook-id, and takes this header without a value for that, unsent.
+	// net/http does so only for idempotent requests. This one is, by its webhook-id.
+	// The header, without a value, marks it so and is not sent.
 	req.Header["Idempotency-Key"] = nil
 	if s.basicAuth != "" && req.Header.Get("Authorization") == "" {
 		req.Header["Authorization"] = []string{s.basicAuth}
@@ -126,14 +127,13 @@ func (s *URLSender) request(ctx context.Context, m *Message) (*http.Request, err
 	return req, nil
 }
 
-// dispose reads a little of the answer's body, so that the connection can be
-// used again, and closes it. Whatever the upstream makes of that, it costs no
-// more than a second, maxAnswerBody bytes and one of a bounded number of
-// goroutines.
+// dispose reads a little of the answer's body, so that the connection can be reused,
+// and closes it. Whatever the upstream sends, that takes at most a second,
+// maxAnswerBody bytes and one of a bounded number of goroutines.
 func (s *URLSender) dispose(resp *http.Response, t *http.Transport, cancel context.CancelCauseFunc) {
 	body := resp.Body
 	end := func() {
-		_ = body.Close() // the answer is known; how its body ends changes nothing
+		_ = body.Close() // the status is known; an error changes nothing
 		cancel(nil)
 		s.transports.Done(t)
 	}

@@ -5,29 +5,28 @@ import (
 	"time"
 )
 
-// workerIdle is how long a goroutine is kept that has nothing to do.
+// workerIdle is how long an idle goroutine is kept.
 const workerIdle = 5 * time.Second
 
-// Workers run functions, each at once and on a goroutine that no other has
-// meanwhile. The goroutines are kept for a while: sending a request takes a deep
-// stack, which a new one would have to grow first. The zero Workers are not ready;
-// NewWorkers makes them.
+// Workers run each function at once, on a goroutine of its own. Goroutines are kept
+// for a while: sending a request needs a deep stack, which a new goroutine would have
+// to grow first. Use NewWorkers; the zero value is not usable.
 type Workers struct {
 	idle   chan func()
 	closed chan struct{}
 	close  sync.Once
 }
 
-// NewWorkers makes Workers that have no goroutine yet.
+// NewWorkers returns Workers without goroutines.
 func NewWorkers() *Workers {
 	return &Workers{idle: make(chan func()), closed: make(chan struct{})}
 }
 
-// Close has no goroutine kept any more. Without it each ends a while after its
-// last function.
+// Close ends idle goroutines, and others after their function. Without it each ends a
+// while after its last function.
 func (w *Workers) Close() { w.close.Do(func() { close(w.closed) }) }
 
-// Go has a function run, and does not wait for it.
+// Go runs a function, and does not wait for it.
 func (w *Workers) Go(f func()) {
 	select {
 	case w.idle <- f:

@@ -64,7 +64,7 @@ func TestTake(t *testing.T) {
 			for i := range tt.firsts + tt.retries {
 				q.add("u", i >= tt.firsts)
 			}
-			got, _, err := take(q, "u", noon, tt.n, tt.taken)
+			got, _, err := claimNext(q, "u", noon, tt.n, tt.taken)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +93,7 @@ func TestTakeGivesOneSlotInTenToRetries(t *testing.T) {
 	}
 	var retried []int
 	for slot := range 100 {
-		got, _, err := take(q, "u", noon, 1, slot)
+		got, _, err := claimNext(q, "u", noon, 1, slot)
 		if err != nil || len(got) != 1 {
 			t.Fatalf("slot %d: %v, %v", slot, got, err)
 		}
@@ -113,7 +113,7 @@ func TestTakeError(t *testing.T) {
 		t.Parallel()
 		q := newMemQueue()
 		q.failClaims(0, broken)
-		if got, _, err := take(q, "u", noon, 5, 0); !errors.Is(err, broken) || len(got) != 0 {
+		if got, _, err := claimNext(q, "u", noon, 5, 0); !errors.Is(err, broken) || len(got) != 0 {
 			t.Errorf("take = %v, %v", got, err)
 		}
 	})
@@ -122,7 +122,7 @@ func TestTakeError(t *testing.T) {
 		q := newMemQueue()
 		q.add("u", false)
 		q.failClaims(1, broken)
-		if got, _, err := take(q, "u", noon, 5, 0); !errors.Is(err, broken) || len(got) != 1 {
+		if got, _, err := claimNext(q, "u", noon, 5, 0); !errors.Is(err, broken) || len(got) != 1 {
 			t.Errorf("take = %v, %v: what was claimed is lost", got, err)
 		}
 	})
@@ -133,7 +133,7 @@ func TestTakeTellsWhenTheNextIsDue(t *testing.T) {
 	q := newMemQueue()
 	item := q.add("u", true)
 	item.next = noon.Add(time.Minute)
-	_, next, err := take(q, "u", noon, 5, 0)
+	_, next, err := claimNext(q, "u", noon, 5, 0)
 	if err != nil || !next.Equal(noon.Add(time.Minute)) {
 		t.Errorf("take: next = %v, %v", next, err)
 	}
