@@ -66,18 +66,18 @@ tables: ## Print what the long comparisons run, and each faulty configuration an
 	@sed -n 's/^ *[a-z0-9_]*_test\.go:[0-9]*: //p' .tables; rm -f .tables
 
 bench: build ## Measure the gateway beside bare Caddy; tables in bin/bench.md, a plot in bin/bench.svg (takes 20 minutes; AGAINST=<binary>: in turn with another gateway)
-	@$(GO) build -o bin/bench ./examples/bench
+	@$(GO) build -o bin/bench ./examples/proof/bench
 	@bin/bench -caddy bin/caddy -all -rounds 3 -slice 2s -markdown bin/bench.md -svg bin/bench.svg $(if $(AGAINST),-against $(AGAINST))
 
 microbench: ## Run the Go benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...
 
 chaos: build ## Break everything for real and print what came of it (CHAOS=small: minutes; needs strace)
-	@$(GO) build -o bin/chaos ./examples/chaos
+	@$(GO) build -o bin/chaos ./examples/proof/chaos
 	@bin/chaos -caddy bin/caddy -size $(CHAOS)
 
 soak: build ## Run under load with faults at random for SOAK (1h)
-	@$(GO) build -o bin/chaos ./examples/chaos
+	@$(GO) build -o bin/chaos ./examples/proof/chaos
 	@bin/chaos -caddy bin/caddy -only soak -soak $(SOAK)
 
 test-examples: build $(LITESTREAM) ## Run the examples and their real backends
@@ -85,8 +85,8 @@ test-examples: build $(LITESTREAM) ## Run the examples and their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/monitoring/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/operations/
 	LITESTREAM=$(LITESTREAM) $(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/litestream/
-	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/bench/
-	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/internal/powercut/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/bench/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/internal/powercut/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
 
 xcaddy: ## Build bin/caddy with xcaddy, where it is on PATH

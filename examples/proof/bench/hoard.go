@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/scribegate/scribegate/examples/internal/pagecache"
 	"github.com/scribegate/scribegate/examples/internal/stage"
+	"github.com/scribegate/scribegate/examples/proof/internal/pagecache"
 )
 
 // backlog is how many events wait while an upstream hangs.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/scribegate/scribegate/examples/internal/powercut"
+	"github.com/scribegate/scribegate/examples/proof/internal/powercut"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 

@@ -19,7 +19,7 @@ import (
 // count adds up is checked by the run itself, which fails where one does not; how
 // fast anything is, is not tested.
 func TestQuick(t *testing.T) {
-	binary, err := stage.Caddy(filepath.Join("..", "..", "bin", "caddy"))
+	binary, err := stage.Caddy(filepath.Join("..", "..", "..", "bin", "caddy"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/scribegate/scribegate/examples/internal/powercut"
+	"github.com/scribegate/scribegate/examples/proof/internal/powercut"
 )
 
 func TestPowercutNeedsStrace(t *testing.T) {

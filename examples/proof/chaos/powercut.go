@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/scribegate/scribegate/examples/internal/powercut"
+	"github.com/scribegate/scribegate/examples/proof/internal/powercut"
 )
 
 var powercutScenario = scenario{

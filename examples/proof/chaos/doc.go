@@ -7,11 +7,11 @@
 // It needs the gateway's binary, which `make build` makes, and says so where
 // something else is missing; it leaves nothing out silently:
 //
-//	go run ./examples/chaos                        # small: about five minutes
-//	go run ./examples/chaos -size large            # the full numbers
-//	go run ./examples/chaos -list                  # the names of the scenarios
-//	go run ./examples/chaos -only kill,compact -markdown
-//	go run ./examples/chaos -only soak -soak 1h    # faults at random
+//	go run ./examples/proof/chaos                        # small: about five minutes
+//	go run ./examples/proof/chaos -size large            # the full numbers
+//	go run ./examples/proof/chaos -list                  # the names of the scenarios
+//	go run ./examples/proof/chaos -only kill,compact -markdown
+//	go run ./examples/proof/chaos -only soak -soak 1h    # faults at random
 //
 // # Adding a scenario
 //

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/scribegate/scribegate/examples/internal/powercut"
+	"github.com/scribegate/scribegate/examples/proof/internal/powercut"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/forwarder/seal"

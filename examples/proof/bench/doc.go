@@ -6,15 +6,15 @@
 //
 // It needs the gateway's binary, which `make build` makes, and Linux:
 //
-//	go run ./examples/bench                     # the table: about half an hour
-//	go run ./examples/bench -quick              # the same, roughly: half a minute
-//	go run ./examples/bench -list               # the names of the lines
-//	go run ./examples/bench -lines 'verify|forged' -rounds 10
-//	go run ./examples/bench -grid               # bodies, connections and protocols
-//	go run ./examples/bench -growth             # what costs grow with
-//	go run ./examples/bench -all -markdown BENCHMARK.md -svg benchmark.svg
-//	go run ./examples/bench -lines accept -rounds 1 -profile profiles
-//	go run ./examples/bench -against old/caddy  # two binaries in turn, a table of each
+//	go run ./examples/proof/bench                     # the table: about half an hour
+//	go run ./examples/proof/bench -quick              # the same, roughly: half a minute
+//	go run ./examples/proof/bench -list               # the names of the lines
+//	go run ./examples/proof/bench -lines 'verify|forged' -rounds 10
+//	go run ./examples/proof/bench -grid               # bodies, connections and protocols
+//	go run ./examples/proof/bench -growth             # what costs grow with
+//	go run ./examples/proof/bench -all -markdown BENCHMARK.md -svg benchmark.svg
+//	go run ./examples/proof/bench -lines accept -rounds 1 -profile profiles
+//	go run ./examples/proof/bench -against old/caddy  # two binaries in turn, a table of each
 //
 // # How it measures
 //

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/scribegate/scribegate/examples/internal/pagecache"
+	"github.com/scribegate/scribegate/examples/proof/internal/pagecache"
 )
 
 var backlogScenario = scenario{
