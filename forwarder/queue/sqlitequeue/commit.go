@@ -5,8 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -98,12 +96,12 @@ func (t *tx) apply(b *policy.Batch) error {
 // lookUp returns the seqs in table name of the ids of several stores, by their hashes.
 func (t *tx) lookUp(stores []*policy.Store) (map[int64][]int64, error) {
 	known := make(map[int64][]int64)
-	for some := range slices.Chunk(stores, manyRows) {
-		args := make([]driver.Value, manyRows)
-		for i := range args {
-			args[i] = nameHash(anID, some[min(i, len(some)-1)].Event.ID) // the last one fills it up
+	for some := range portions(stores) {
+		args := make([]driver.Value, len(some))
+		for i, s := range some {
+			args[i] = nameHash(anID, s.Event.ID)
 		}
-		err := t.c.query(context.Background(), `SELECT hash, seq FROM name WHERE hash IN (`+strings.Repeat(`?, `, manyRows-1)+`?)`, func(row []driver.Value) error {
+		err := t.c.query(context.Background(), `WITH wanted (h) AS (`+values(len(some), 1)+`) SELECT hash, seq FROM wanted CROSS JOIN name ON hash = h`, func(row []driver.Value) error {
 			s := scanner{row: row}
 			hash := s.int()
 			known[hash] = append(known[hash], s.int())

@@ -199,17 +199,34 @@ func (t *tx) fileRecords(records ...*record) error {
 				t.publish(func() { t.q.wakeUp(name) }) // Claim could not return when this retry is due
 			}
 		}
-		if r.Size == 0 {
-			if err := t.deletePayload(r.seq); err != nil {
-				return err
-			}
-		}
 		t.filedCounts.Add(&r.Event, 1)
+	}
+	if err := t.deletePayloads(records); err != nil {
+		return err
 	}
 	if err := t.insertRows(`INSERT`+rowOfEvent, events); err != nil {
 		return err
 	}
 	return t.insertRows(`INSERT`+rowOfDelivery, deliveries)
+}
+
+// deletePayloads deletes the payloads that are not kept of events that follow each other:
+// those between two that are kept with one statement.
+func (t *tx) deletePayloads(records []*record) error {
+	for i := 0; i < len(records); i++ {
+		first := i
+		for i < len(records) && records[i].Size == 0 {
+			i++
+		}
+		if first == i {
+			continue
+		}
+		t.freed = true
+		if err := t.exec(`DELETE FROM payload WHERE seq BETWEEN ? AND ?`, records[first].seq, records[i-1].seq); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const payloadColumns = `seq, id, provider, type, subject, received_at, state, reason, ended_at, upstreams, checksum, sealed`
