@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -26,7 +26,7 @@ func (x *exporter) fromFile(ctx context.Context, path string, given []string) er
 		}
 		keys = append(keys, key)
 	}
-	r, err := sqlitequeue.OpenReader(path, keys)
+	r, err := salvage.OpenReader(path, keys)
 	if err != nil {
 		if errors.Is(err, queue.ErrBusy) {
 			return fmt.Errorf("%s is in use by a running Caddy; leave --path out to ask that Caddy, or stop it", path)
@@ -34,8 +34,8 @@ func (x *exporter) fromFile(ctx context.Context, path string, given []string) er
 		return err
 	}
 	defer func() { _ = r.Close() }() // it was opened for reading only
-	filter := sqlitequeue.ReadFilter{State: queue.State(x.state), Payloads: x.payloads}
-	tally, err := r.Read(ctx, filter, func(f sqlitequeue.Found) error {
+	filter := salvage.ReadFilter{State: queue.State(x.state), Payloads: x.payloads}
+	tally, err := r.Read(ctx, filter, func(f salvage.Found) error {
 		return x.print(newExportedEvent(f))
 	})
 	if err != nil {
@@ -47,7 +47,7 @@ func (x *exporter) fromFile(ctx context.Context, path string, given []string) er
 	return nil
 }
 
-func newExportedEvent(f sqlitequeue.Found) exportedEvent {
+func newExportedEvent(f salvage.Found) exportedEvent {
 	line := exportedEvent{eventRecord: newEventRecord(f.Record, true)}
 	if f.RecordDamaged {
 		line.Damaged = append(line.Damaged, "record")
@@ -66,7 +66,7 @@ func newExportedEvent(f sqlitequeue.Found) exportedEvent {
 }
 
 // summary describes what could not be read of a file, and what to do.
-func summary(t sqlitequeue.Tally, path string) string {
+func summary(t salvage.Tally, path string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "exported %s", counted(t.Events, "event"))
 	if t.Partly > 0 {

@@ -18,7 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -266,7 +266,7 @@ func TestExportMistakes(t *testing.T) {
 // An export says what is missing, and what can be done about it.
 func TestExportSummary(t *testing.T) {
 	t.Parallel()
-	for want, tally := range map[string]sqlitequeue.Tally{
+	for want, tally := range map[string]salvage.Tally{
 		"exported 1 event; 2 payloads cannot be opened: damaged, or sealed with a key that was not given with --encryption-key": {Events: 1, Locked: 2},
 		"exported 1,997 events, 2 of them in part: `damaged` in a line says what is missing":                                    {Events: 1997, Partly: 2},
 		"exported 0 events; 1 part of q.db cannot be read, and more events may be missing: a backup may have them":              {Gaps: 1},
@@ -323,7 +323,7 @@ func TestExportIntoAClosedPipe(t *testing.T) {
 		t.Errorf("ended with %v and said %q", err, errOut.String())
 	}
 	x := exporter{out: failingWriter{}}
-	if err := x.print(newExportedEvent(sqlitequeue.Found{})); err == nil || x.events != 0 {
+	if err := x.print(newExportedEvent(salvage.Found{})); err == nil || x.events != 0 {
 		t.Error("an event that was not printed counts")
 	}
 	_ = w.Close()

@@ -17,13 +17,13 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// python is Debian's Python, for which Flask is a Debian package.
+// python is Debian's, whose Flask is a package of the system.
 const python = "/usr/bin/python3"
 
-// An arrival is one line that an example backend prints about an event.
+// An arrival is the line that every example backend prints about an event.
 type arrival struct {
 	word    string // received or duplicate
-	event   string // the type, or in the format raw the provider's own name of it
+	event   string // the type, or in the format raw the provider's word for it
 	id      string
 	attempt int
 }
@@ -39,7 +39,7 @@ type backend struct {
 	url string
 }
 
-// arrivals returns the arrivals that the backend has printed so far.
+// arrivals returns what the backend has handled or recognized so far.
 func (b *backend) arrivals() []arrival {
 	var all []arrival
 	for _, line := range b.Lines() {
@@ -50,7 +50,7 @@ func (b *backend) arrivals() []arrival {
 	return all
 }
 
-// wait waits until the backend has printed an arrival with this word and id.
+// wait returns when the backend has printed this about an event.
 func (b *backend) wait(ctx context.Context, word, id string) error {
 	_, err := b.WaitLine(ctx, word+" "+id, func(line string) bool {
 		a, ok := parseArrival(line)
@@ -59,13 +59,13 @@ func (b *backend) wait(ctx context.Context, word, id string) error {
 	return err
 }
 
-// A kit has what is needed to run the backend of one folder.
+// A kit says how to run the backends of one folder.
 type kit struct {
 	args []string
 	dir  string
 }
 
-// start starts a backend on a free port and waits until it listens.
+// start starts a backend on a free port of its own.
 func (k kit) start(ctx context.Context, t *testing.T, env ...string) *backend {
 	t.Helper()
 	p, err := k.launch(t, env...)
@@ -93,8 +93,8 @@ func (k kit) launch(t *testing.T, env ...string) (*stage.Process, error) {
 	return p, nil
 }
 
-// prepare returns the kit of a folder below backends. It builds the backend, or
-// installs its dependencies.
+// prepare makes the kit of a folder below backends: it builds, or installs, what
+// the folder asks for.
 func prepare(ctx context.Context, t *testing.T, folder string) kit {
 	t.Helper()
 	source := filepath.Join("backends", folder)
@@ -127,12 +127,13 @@ func prepare(ctx context.Context, t *testing.T, folder string) kit {
 		}
 		return kit{dir: dir, args: []string{python, "-B", "app.py"}}
 	default:
-		t.Fatalf("this test does not know how to run %s", source)
+		t.Fatalf("nothing is known about running %s", source)
 		return kit{}
 	}
 }
 
-// need fails the test if a program is missing, with the command that installs it.
+// need fails the test where a program is missing, with the command that installs
+// it.
 func need(t *testing.T, program, install string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
@@ -140,7 +141,7 @@ func need(t *testing.T, program, install string) {
 	}
 }
 
-// run runs a command and returns its output.
+// run runs a command to its end.
 func run(ctx context.Context, t *testing.T, dir string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -164,7 +165,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// bounded returns a context with a time limit, so that a test that hangs fails.
+// bounded is a context that ends before anybody would wait in vain.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Minute, errors.New("three minutes are over"))
@@ -192,8 +193,8 @@ func ports(ctx context.Context, t *testing.T, n int) []string {
 	return free
 }
 
-// startGateway starts the gateway with a configuration file and a free address for
-// its admin endpoint.
+// startGateway starts the gateway with a configuration file and an admin
+// endpoint of its own.
 func startGateway(ctx context.Context, t *testing.T, config string, env ...string) *stage.Gateway {
 	t.Helper()
 	config, err := filepath.Abs(config)

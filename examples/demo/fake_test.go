@@ -27,21 +27,22 @@ const (
 	signingSecret  = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 )
 
-// A fake is a minimal gateway for the steps. It makes the mistakes that a test selects.
+// A fake is as much of a gateway as the steps ask for, and does wrong what a
+// test tells it to.
 type fake struct {
 	t        *testing.T
 	backends http.Handler
 	signing  string
-	ids      []string // of the accepted events
+	seen     []string
 
-	acceptForged   bool
-	noDuplicates   bool // does not detect duplicates
-	noDeliveries   bool
-	deliverTwice   bool
-	deliverTestAll bool // delivers test events to both upstreams
+	believes   bool // takes what is not genuine
+	forgets    bool // knows no duplicate
+	loses      bool // delivers nothing
+	repeats    bool // delivers everything twice
+	everything bool // delivers test events to everybody
 }
 
-// scene starts the fake and returns a scene with it.
+// scene starts the fake and makes a scene of it.
 func (f *fake) scene(t *testing.T, out io.Writer) scene {
 	t.Helper()
 	f.t = t
@@ -67,22 +68,22 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		f.t.Error(err)
 	}
-	if !f.genuine(r, body) && !f.acceptForged {
+	if !f.genuine(r, body) && !f.believes {
 		w.WriteHeader(http.StatusUnauthorized)
 		io.WriteString(w, `{"error":"unauthorized"}`)
 		return
 	}
 	sum := sha256.Sum256(body)
 	id := hex.EncodeToString(sum[:8])
-	if slices.Contains(f.ids, id) && !f.noDuplicates {
+	if slices.Contains(f.seen, id) && !f.forgets {
 		fmt.Fprintf(w, `{"received":true,"id":%q,"duplicate":true}`, id)
 		return
 	}
-	f.ids = append(f.ids, id)
-	if !f.noDeliveries {
+	f.seen = append(f.seen, id)
+	if !f.loses {
 		f.deliver(id, bytes.Contains(body, []byte(`"event":"test"`)))
 	}
-	if f.deliverTwice {
+	if f.repeats {
 		f.deliver(id, false)
 	}
 	fmt.Fprintf(w, `{"received":true,"id":%q}`, id)
@@ -102,7 +103,7 @@ func (f *fake) genuine(r *http.Request, body []byte) bool {
 // event, to ehr in the structured one.
 func (f *fake) deliver(id string, test bool) {
 	f.post(audit, id, `{}`, map[string]string{"Content-Type": "application/json", "ce-id": id, "ce-type": "com.example.binary"})
-	if !test || f.deliverTestAll {
+	if !test || f.everything {
 		f.post(ehr, id, fmt.Sprintf(`{"id":%q,"type":"com.example.structured","data":{}}`, id),
 			map[string]string{"Content-Type": "application/cloudevents+json"})
 	}

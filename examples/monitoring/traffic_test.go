@@ -13,14 +13,15 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// traffic sends requests of every kind. Two rounds share no event, so that both change
-// the counters in the same way.
+// traffic makes requests of every kind. Two rounds share no event, so that each
+// counts what the other has counted.
 type traffic struct {
 	site  *site
 	round string
 }
 
-// send sends genuine and forged requests, and checks the status of each answer.
+// send plays the providers and those who pretend to be them, and sees that each
+// request is answered as it should be.
 func (tr traffic) send(ctx context.Context, t *testing.T) {
 	t.Helper()
 	now := time.Now()
@@ -52,13 +53,13 @@ func (tr traffic) send(ctx context.Context, t *testing.T) {
 	tr.transcription(ctx, t, "", sender.Transcription("forged", "completed"), http.StatusUnauthorized)
 }
 
-// note sends a request as SOAPNoteAPI does, signed with secret at the time at.
+// note sends a request as SOAPNoteAPI does, signed with a secret at a time.
 func (tr traffic) note(ctx context.Context, t *testing.T, secret string, body []byte, at time.Time, want int) {
 	t.Helper()
 	tr.noteTo(ctx, t, "/soapnote", secret, body, at, want)
 }
 
-// noteTo sends such a request to another handler.
+// noteTo sends a request to another handler.
 func (tr traffic) noteTo(ctx context.Context, t *testing.T, path, secret string, body []byte, at time.Time, want int) {
 	t.Helper()
 	request, err := sender.SOAPNoteAPI(ctx, tr.site.url+path, secret, body, at)

@@ -260,9 +260,8 @@ func (w *Writer) run() {
 	defer close(w.ended)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var kept bool          // whether housekeeping was done since something happened
-	var keep time.Duration // until it is due again
 	for {
+		runtime.Gosched() // those who were answered may have more: the more in one commit, the cheaper
 		b, wait, ended := w.next()
 		switch {
 		case ended:
@@ -272,17 +271,13 @@ func (w *Writer) run() {
 			w.commit(b, &f)
 			w.putBack(&f)
 			w.relieve()
-			runtime.Gosched() // those who were answered go first, and may have more: the more in one commit, the cheaper
-			keep, kept = w.commits.Housekeep(), true
-		case !kept:
-			keep, kept = w.commits.Housekeep(), true
+			w.commits.Housekeep()
 		default:
-			timer.Reset(min(wait, keep))
+			timer.Reset(min(wait, w.commits.Housekeep()))
 			select {
 			case <-w.wake:
 			case <-timer.C:
 			}
-			kept = false
 		}
 	}
 }

@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // copyMargin is how many bytes a copy leaves free for what is stored meanwhile.
@@ -33,7 +34,7 @@ func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err 
 			err = fmt.Errorf("copying %s: %w", q.path, err)
 		}
 	}()
-	temp, err := os.CreateTemp(filepath.Dir(q.path), filepath.Base(q.path)+".copy.*") // mode 0600
+	temp, err := disk.CreateTemp(q.path, disk.Copy)
 	if err != nil {
 		return err
 	}
@@ -43,16 +44,16 @@ func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err 
 	ended := make(chan struct{})
 	defer close(ended)
 	go syncNowAndThen(temp, ended)
-	err = q.copiers.with(ctx, func(c *conn) error {
+	err = q.copiers.With(ctx, func(c *tables.Conn) error {
 		if err := q.roomToCopy(c); err != nil {
 			return err
 		}
-		return c.query(ctx, `VACUUM INTO ?`, func([]driver.Value) error { return nil }, temp.Name())
+		return c.Query(ctx, `VACUUM INTO ?`, func([]driver.Value) error { return nil }, temp.Name())
 	})
 	if err != nil {
 		return err
 	}
-	if err := rename(temp.Name()); err != nil {
+	if err := tables.MakeDistinct(temp.Name()); err != nil {
 		return err
 	}
 	info, err := temp.Stat()
@@ -87,33 +88,19 @@ func syncNowAndThen(f *os.File, ended <-chan struct{}) {
 }
 
 // roomToCopy returns an error where a copy would leave too little room for events.
-func (q *Queue) roomToCopy(c *conn) error {
-	pages, err := c.number(`PRAGMA page_count`)
+func (q *Queue) roomToCopy(c *tables.Conn) error {
+	pages, err := c.Number(`PRAGMA page_count`)
 	if err != nil {
 		return err
 	}
-	unused, err := c.number(`PRAGMA freelist_count`)
+	unused, err := c.Number(`PRAGMA freelist_count`)
 	if err != nil {
 		return err
 	}
-	needed := uint64((pages-unused)*pageSize) + copyMargin
+	needed := uint64((pages-unused)*tables.PageSize) + copyMargin
 	free, _, err := q.options.space(filepath.Dir(q.path))
 	if err == nil && free < needed {
 		return fmt.Errorf("%w: the copy is made beside the store, where %d bytes are needed and %d are free; make room there", policy.ErrNoRoom, needed, free)
 	}
 	return nil
-}
-
-// rename gives a copy an identity of its own.
-func rename(path string) error {
-	c, err := openConn(path, url.Values{"mode": {"rw"}}, `PRAGMA journal_mode=DELETE`)
-	if err != nil {
-		return err
-	}
-	id := identity{store: newIdentity()}
-	err = c.exec(`UPDATE meta SET store = ?, writes = 0, checksum = ?, clean = 1`, []byte(id.store), id.checksum())
-	if err == nil {
-		err = c.run(`PRAGMA journal_mode=WAL`)
-	}
-	return errors.Join(err, c.close())
 }

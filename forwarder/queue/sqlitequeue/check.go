@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 const (
@@ -24,7 +24,7 @@ func (q *Queue) check() {
 		began := time.Now()
 		next, unnamed, err := q.checkSome(last)
 		if err == nil && last == 0 {
-			err = q.checkUpstreams()
+			err = q.readers.Snapshot(q.ctx, func(c *tables.Conn) error { return tables.CheckUpstreams(q.ctx, c) })
 		}
 		if err == nil && len(unnamed) > 0 {
 			err = q.addMissingNames(unnamed)
@@ -51,12 +51,12 @@ func (q *Queue) check() {
 
 // checkSome checks the events behind a seq, and returns the last, or 0 where there are
 // none, and the names that are missing in table name.
-func (q *Queue) checkSome(last int64) (next int64, unnamed []name, err error) {
-	err = q.readers.snapshot(q.ctx, func(c *conn) error {
+func (q *Queue) checkSome(last int64) (next int64, unnamed []tables.Name, err error) {
+	err = q.readers.Snapshot(q.ctx, func(c *tables.Conn) error {
 		var seqs []int64
-		err := c.query(q.ctx, `SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
-			s := scanner{row: row}
-			seqs = append(seqs, s.int())
+		err := c.Query(q.ctx, `SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
+			s := tables.Scanner{Row: row}
+			seqs = append(seqs, s.Int())
 			return nil
 		}, last, int64(checkStep))
 		if err != nil || len(seqs) == 0 {
@@ -78,100 +78,25 @@ func (q *Queue) checkSome(last int64) (next int64, unnamed []name, err error) {
 		if !whole {
 			return nil
 		}
-		return q.checkDeliveries(c, last, next, deliveries)
+		return tables.CheckDeliveries(c, q.upstreams, last, next, deliveries)
 	})
 	return next, unnamed, err
 }
 
-// checkUpstreams checks that the upstreams are found by their names.
-func (q *Queue) checkUpstreams() error {
-	return q.readers.snapshot(q.ctx, func(c *conn) error {
-		names := make(map[int64]string)
-		err := c.query(q.ctx, `SELECT id, name FROM upstream NOT INDEXED`, func(row []driver.Value) error {
-			s := scanner{row: row}
-			id, name := s.int(), s.text()
-			names[id] = name
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for id, name := range names {
-			found, err := c.number(`SELECT id FROM upstream INDEXED BY sqlite_autoindex_upstream_1 WHERE name = ?`, name)
-			if err == nil && found != id {
-				err = fmt.Errorf("%w: upstream %q is not in its index", errStructure, name)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// checkIndexes checks that an event is in the indexes of its table.
-func checkIndexes(c *conn, r *record) error {
-	state := stateOf(&r.Event)
-	probe := func(index, where string, args ...driver.Value) error {
-		found, err := c.number(`SELECT 1 FROM event INDEXED BY `+index+` WHERE `+where+` AND seq = ?`, append(args, r.seq)...)
-		if err == nil && found == 0 {
-			err = fmt.Errorf("%w: event %s is not in index %s", errStructure, r.ID, index)
-		}
-		return err
-	}
-	var errs []error
-	if r.EndedAt > 0 {
-		errs = append(errs, probe(`event_ended`, `state = ? AND ended_at = ? AND ended_at > 0`, state, r.EndedAt))
-	}
-	if state >= codeQuarantined && state <= codeForNoUpstream {
-		errs = append(errs, probe(`event_set_aside`, `state = ? AND state BETWEEN 3 AND 6`, state))
-	}
-	if state == codeDelivered && r.Size > 0 {
-		errs = append(errs, probe(`event_kept`, `state = 1 AND size > 0 AND ended_at = ?`, r.EndedAt))
-	}
-	if r.Type != "note.generated" && r.Type != "transcription.completed" {
-		errs = append(errs, probe(`event_type`, `type = ? AND type NOT IN ('note.generated', 'transcription.completed')`, r.Type))
-	}
-	return errors.Join(errs...)
-}
-
-// checkDeliveries checks that the table of deliveries, and the index of their states, have
-// as many rows in a range of seqs as the events in it have deliveries.
-func (q *Queue) checkDeliveries(c *conn, after, through, want int64) error {
-	rows, err := c.number(`SELECT count(*) FROM delivery NOT INDEXED WHERE seq > ? AND seq <= ?`, after, through)
-	if err != nil {
-		return err
-	}
-	indexed := int64(0)
-	for _, id := range q.upstreams.ids() {
-		for code := codeFirst; code <= codeFailed; code++ {
-			n, err := c.number(`SELECT count(*) FROM delivery INDEXED BY delivery_state WHERE upstream = ? AND state = ? AND seq > ? AND seq <= ?`, id, code, after, through)
-			if err != nil {
-				return err
-			}
-			indexed += n
-		}
-	}
-	if rows != want || indexed != want {
-		return fmt.Errorf("%w: of %d deliveries of some events %d are in the table and %d in its index", errStructure, want, rows, indexed)
-	}
-	return nil
-}
-
 // checkEvent checks that an event and its deliveries are as they were written, that its
 // payload is there, and that it is found. It returns nil for one that is unreadable.
-func (q *Queue) checkEvent(c *conn, seq int64) (r *record, unnamed []name, err error) {
-	r, err = load(q.ctx, c, q.upstreams, seq)
+func (q *Queue) checkEvent(c *tables.Conn, seq int64) (r *tables.Record, unnamed []tables.Name, err error) {
+	r, err = tables.Load(q.ctx, c, q.upstreams, seq)
 	if err == nil && r == nil {
-		err = fmt.Errorf("%w: an event is not found at its place", errStructure)
+		err = fmt.Errorf("%w: an event is not found at its place", tables.ErrStructure)
 	}
 	if err == nil && r.Size > 0 {
 		var there int64
-		if there, err = c.number(`SELECT 1 FROM payload WHERE seq = ?`, seq); err == nil && there == 0 {
+		if there, err = c.Number(`SELECT 1 FROM payload WHERE seq = ?`, seq); err == nil && there == 0 {
 			err = fmt.Errorf("%w: the payload of event %s is missing", policy.ErrDamaged, r.ID)
 		}
 	}
-	if errors.Is(err, policy.ErrDamaged) && !errors.Is(err, errStructure) {
+	if errors.Is(err, policy.ErrDamaged) && !errors.Is(err, tables.ErrStructure) {
 		if r != nil { // its payload is missing
 			if err := q.survey(); err != nil {
 				return nil, nil, err
@@ -183,33 +108,16 @@ func (q *Queue) checkEvent(c *conn, seq int64) (r *record, unnamed []name, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkIndexes(c, r); err != nil {
+	if err := tables.CheckIndexes(c, r, q.upstreams); err != nil {
 		return nil, nil, err
 	}
-	for i := range r.Deliveries {
-		d := &r.Deliveries[i]
-		if d.State != queue.Pending {
-			continue
-		}
-		id, _ := q.upstreams.id(d.Upstream)
-		found, err := c.number(`SELECT 1 FROM delivery INDEXED BY delivery_state WHERE upstream = ? AND state = ? AND seq = ?`, id, deliveryState(d), seq)
-		if err == nil && found == 1 && d.Due > 0 {
-			found, err = c.number(`SELECT 1 FROM delivery INDEXED BY delivery_due WHERE upstream = ? AND state = 1 AND due = ? AND seq = ?`, id, d.Due, seq)
-		}
-		if err == nil && found == 0 {
-			err = fmt.Errorf("%w: a delivery of event %s is not in its index", errStructure, r.ID)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	for _, h := range hashes(&r.Event) {
-		seqs, err := q.named(q.ctx, c, h)
+	for _, n := range tables.NamesOf(r) {
+		seqs, err := q.named(q.ctx, c, n.Hash)
 		if err != nil {
 			return nil, nil, err
 		}
 		if !slices.Contains(seqs, seq) {
-			unnamed = append(unnamed, name{h, seq})
+			unnamed = append(unnamed, n)
 		}
 	}
 	return r, unnamed, nil
@@ -217,13 +125,8 @@ func (q *Queue) checkEvent(c *conn, seq int64) (r *record, unnamed []name, err e
 
 // addMissingNames writes names that damage has taken from table name. One that is
 // superfluous does no harm.
-func (q *Queue) addMissingNames(missing []name) error {
+func (q *Queue) addMissingNames(missing []tables.Name) error {
 	return q.do(context.Background(), func(t *tx) error {
-		for _, n := range missing {
-			if err := t.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?)`, n.hash, n.seq); err != nil {
-				return err
-			}
-		}
-		return nil
+		return t.insert(`INSERT OR IGNORE`+tables.IntoName, rowsOf(missing)...)
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // Every event of a store that is whole is in all of its indexes.
@@ -39,7 +40,7 @@ func TestCheckOfAWholeStore(t *testing.T) {
 	if err != nil || next == 0 || len(unnamed) > 0 || q.unreadable.count() > 0 {
 		t.Errorf("checkSome: %d, %v, %v, %d unreadable", next, unnamed, err, q.unreadable.count())
 	}
-	if err := q.checkUpstreams(); err != nil {
+	if err := q.readers.Snapshot(t.Context(), func(c *tables.Conn) error { return tables.CheckUpstreams(t.Context(), c) }); err != nil {
 		t.Error(err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 const (
@@ -80,7 +82,7 @@ func (q *Queue) walLimit() int64 {
 	case r.short, r.released:
 		return fewPages
 	case r.reserve != nil:
-		return min(walPages, max(fewPages, r.size/2/pageSize))
+		return min(walPages, max(fewPages, r.size/2/tables.PageSize))
 	}
 	return walPages
 }
@@ -130,8 +132,8 @@ func (q *Queue) checkpointBeside() {
 	q.beside.Store(running)
 	q.files.watch.Writing()
 	q.work.Go(func() {
-		err := q.copiers.with(q.ctx, func(c *conn) error {
-			return c.query(q.ctx, `PRAGMA wal_checkpoint(PASSIVE)`, func([]driver.Value) error { return nil })
+		err := q.copiers.With(q.ctx, func(c *tables.Conn) error {
+			return c.Query(q.ctx, `PRAGMA wal_checkpoint(PASSIVE)`, func([]driver.Value) error { return nil })
 		})
 		q.repairIfDamaged(err)
 		q.beside.Store(ended)
@@ -150,9 +152,9 @@ func (q *Queue) refreshWAL() {
 // last one came, and reports whether a reader was in its way.
 func (q *Queue) inspectWAL(mode string) (busy bool) {
 	failed := int64(1)
-	err := q.writing.query(context.Background(), `PRAGMA wal_checkpoint(`+mode+`)`, func(row []driver.Value) error {
-		s := scanner{row: row}
-		failed, q.wal.log, q.wal.done = s.int(), s.int(), s.int()
+	err := q.writing.Query(context.Background(), `PRAGMA wal_checkpoint(`+mode+`)`, func(row []driver.Value) error {
+		s := tables.Scanner{Row: row}
+		failed, q.wal.log, q.wal.done = s.Int(), s.Int(), s.Int()
 		return nil
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -73,12 +74,12 @@ func (c *claim) takeFirst(want int) error {
 func (c *claim) readFirst() error {
 	l := c.lease
 	unfiled := c.q.unfiled.all() // before the tables, to which they may go meanwhile
-	id, _ := c.q.upstreams.id(l.upstream)
+	id, _ := c.q.upstreams.ID(l.upstream)
 	var seqs []int64
-	err := c.q.claims.snapshot(c.q.ctx, func(k *conn) error {
-		err := k.query(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 0 AND seq >= ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
-			s := scanner{row: row}
-			seqs = append(seqs, s.int())
+	err := c.q.claims.Snapshot(c.q.ctx, func(k *tables.Conn) error {
+		err := k.Query(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 0 AND seq >= ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
+			s := tables.Scanner{Row: row}
+			seqs = append(seqs, s.Int())
 			return nil
 		}, id, l.from, int64(readAhead))
 		if err != nil {
@@ -107,21 +108,21 @@ func (c *claim) readFirst() error {
 	l.complete = true
 	for _, r := range unfiled {
 		d := r.Delivery(l.upstream)
-		if r.seq < l.from || d == nil || !d.First() || l.leased[r.seq] {
+		if r.Seq < l.from || d == nil || !d.First() || l.leased[r.Seq] {
 			continue
 		}
-		l.ready = append(l.ready, firstDelivery(r.seq, &r.Event, l.upstream))
-		l.from = r.seq + 1
+		l.ready = append(l.ready, firstDelivery(r.Seq, &r.Event, l.upstream))
+		l.from = r.Seq + 1
 	}
 	return nil
 }
 
 // read reads a delivery that is pending, and returns false where it is not any more. One
 // that is damaged stays leased to the end of the process.
-func (c *claim) read(k *conn, seq int64) (out queue.Delivery, ok bool, err error) {
+func (c *claim) read(k *tables.Conn, seq int64) (out queue.Delivery, ok bool, err error) {
 	r, err := c.q.load(context.Background(), k, seq)
 	if err == nil && (r == nil || r.Delivery(c.lease.upstream) == nil) {
-		err = fmt.Errorf("%w: it is due, and its row is missing", errStructure)
+		err = fmt.Errorf("%w: it is due, and its row is missing", tables.ErrStructure)
 	}
 	if errors.Is(err, policy.ErrDamaged) {
 		c.lease.leased[seq] = true
@@ -145,20 +146,20 @@ func (c *claim) read(k *conn, seq int64) (out queue.Delivery, ok bool, err error
 // the next one is.
 func (c *claim) takeRetries(want int) error {
 	l := c.lease
-	id, known := c.q.upstreams.id(l.upstream)
+	id, known := c.q.upstreams.ID(l.upstream)
 	if !known || c.counts[policy.Counter{Kind: policy.CountRetry, Name: l.upstream}] == 0 {
 		return nil
 	}
-	return c.q.claims.snapshot(c.q.ctx, func(k *conn) error {
+	return c.q.claims.Snapshot(c.q.ctx, func(k *tables.Conn) error {
 		var due []int64
 		if want > 0 {
-			err := k.query(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 1 AND due <= ? ORDER BY due, seq`, func(row []driver.Value) error {
-				s := scanner{row: row}
-				if seq := s.int(); !l.leased[seq] {
+			err := k.Query(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 1 AND due <= ? ORDER BY due, seq`, func(row []driver.Value) error {
+				s := tables.Scanner{Row: row}
+				if seq := s.Int(); !l.leased[seq] {
 					due = append(due, seq)
 				}
 				if len(due) == want {
-					return errStop
+					return tables.ErrStop
 				}
 				return nil
 			}, id, c.now)
@@ -175,14 +176,14 @@ func (c *claim) takeRetries(want int) error {
 				c.taken = append(c.taken, d)
 			}
 		}
-		return k.query(context.Background(), `SELECT seq, due FROM delivery WHERE upstream = ? AND state = 1 AND due > ? ORDER BY due, seq`, func(row []driver.Value) error {
-			s := scanner{row: row}
-			seq, at := s.int(), s.int()
+		return k.Query(context.Background(), `SELECT seq, due FROM delivery WHERE upstream = ? AND state = 1 AND due > ? ORDER BY due, seq`, func(row []driver.Value) error {
+			s := tables.Scanner{Row: row}
+			seq, at := s.Int(), s.Int()
 			if l.leased[seq] {
 				return nil
 			}
 			c.next = at
-			return errStop
+			return tables.ErrStop
 		}, id, c.now)
 	})
 }
@@ -193,7 +194,7 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 		return e, nil
 	}
 	var sealed []byte
-	err := q.claims.with(q.ctx, func(c *conn) (err error) {
+	err := q.claims.With(q.ctx, func(c *tables.Conn) (err error) {
 		sealed, err = q.readPayload(c, d)
 		return err
 	})
@@ -209,7 +210,7 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 	case err != nil:
 		return nil, fmt.Errorf("loading event %s: %w", d.EventID, err)
 	}
-	e, err := openEvent(q.ring.Load(), d.EventID, sealed)
+	e, err := tables.OpenEvent(q.ring.Load(), d.EventID, sealed)
 	if err != nil {
 		q.foundUnreadable(seqOf(d), err)
 	}
@@ -217,19 +218,19 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 }
 
 // readPayload returns the sealed payload of a delivery that is still in the store.
-func (q *Queue) readPayload(c *conn, d queue.Delivery) (sealed []byte, err error) {
+func (q *Queue) readPayload(c *tables.Conn, d queue.Delivery) (sealed []byte, err error) {
 	if r := q.unfiled.get(seqOf(d)); r != nil && r.Delivery(d.Upstream) != nil {
-		if sealed, err = payload(context.Background(), c, r.seq); err != nil || len(sealed) > 0 {
+		if sealed, err = tables.LoadPayload(context.Background(), c, r.Seq); err != nil || len(sealed) > 0 {
 			return sealed, err
 		}
 	}
-	id, _ := q.upstreams.id(d.Upstream)
+	id, _ := q.upstreams.ID(d.Upstream)
 	found := false
-	err = c.query(context.Background(), `
+	err = c.Query(context.Background(), `
 		SELECT p.sealed FROM delivery d LEFT JOIN payload p ON p.seq = d.seq
 		WHERE d.seq = ? AND d.upstream = ?`, func(row []driver.Value) error {
-		s := scanner{row: row}
-		found, sealed = true, s.blob()
+		s := tables.Scanner{Row: row}
+		found, sealed = true, s.Blob()
 		return nil
 	}, seqOf(d), id)
 	switch {

@@ -5,10 +5,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // Commit implements policy.Commits.
@@ -79,7 +82,7 @@ func (t *tx) apply(b *policy.Batch) error {
 			return err
 		}
 	}
-	if err := t.insertRows(`INSERT`+rowOfPayload, t.payloads); err != nil {
+	if err := t.insert(`INSERT`+tables.IntoPayload, t.payloads...); err != nil {
 		return err
 	}
 	if b.Probe {
@@ -96,15 +99,15 @@ func (t *tx) apply(b *policy.Batch) error {
 // lookUp returns the seqs in table name of the ids of several stores, by their hashes.
 func (t *tx) lookUp(stores []*policy.Store) (map[int64][]int64, error) {
 	known := make(map[int64][]int64)
-	for some := range portions(stores) {
-		args := make([]driver.Value, len(some))
-		for i, s := range some {
-			args[i] = nameHash(anID, s.Event.ID)
+	for some := range slices.Chunk(stores, tables.ManyRows) {
+		args := make([]driver.Value, tables.ManyRows)
+		for i := range args {
+			args[i] = tables.HashOfID(some[min(i, len(some)-1)].Event.ID) // the last one fills it up
 		}
-		err := t.c.query(context.Background(), `WITH wanted (h) AS (`+values(len(some), 1)+`) SELECT hash, seq FROM wanted CROSS JOIN name ON hash = h`, func(row []driver.Value) error {
-			s := scanner{row: row}
-			hash := s.int()
-			known[hash] = append(known[hash], s.int())
+		err := t.c.Query(context.Background(), `SELECT hash, seq FROM name WHERE hash IN (`+strings.Repeat(`?, `, tables.ManyRows-1)+`?)`, func(row []driver.Value) error {
+			s := tables.Scanner{Row: row}
+			hash := s.Int()
+			known[hash] = append(known[hash], s.Int())
 			return nil
 		}, args...)
 		if err != nil {
@@ -122,7 +125,7 @@ func (t *tx) store(s *policy.Store, named map[int64][]int64) error {
 		s.Duplicate = true
 		return nil
 	}
-	hash := nameHash(anID, e.ID)
+	hash := tables.HashOfID(e.ID)
 	known, err := t.q.withID(context.Background(), t.c, e.ID, append(t.q.names.find(hash), named[hash]...))
 	if err != nil {
 		return err
@@ -143,7 +146,7 @@ func (t *tx) store(s *policy.Store, named map[int64][]int64) error {
 	if ring := t.q.ring.Load(); e.Size > 0 && e.Key != ring.Sealer() {
 		// Another key seals since this was sealed, and the older one may be taken
 		// away as soon as nothing in the store needs it.
-		if s.Sealed, err = sealEvent(ring, s.Item.Event); err != nil {
+		if s.Sealed, err = tables.SealEvent(ring, s.Item.Event); err != nil {
 			return err
 		}
 		e.Key = ring.Sealer()
@@ -151,7 +154,7 @@ func (t *tx) store(s *policy.Store, named map[int64][]int64) error {
 	if e.EndedAt > 0 {
 		e.EndedAt = max(1, t.now)
 	}
-	if err := t.insert(e, s.Sealed); err != nil {
+	if err := t.add(e, s.Sealed); err != nil {
 		return err
 	}
 	seq := t.lastSeq
@@ -185,7 +188,7 @@ func firstDelivery(seq int64, e *policy.Event, upstream string) queue.Delivery {
 func (t *tx) settle(o *policy.Outcome) error {
 	seq, name := seqOf(o.Delivery), o.Delivery.Upstream
 	var pending, settled, payload bool
-	err := t.change(seq, func(r *record) bool {
+	err := t.change(seq, func(r *tables.Record) bool {
 		if r.ID == o.Delivery.EventID {
 			settled = r.Settle(&o.Outcome, t.now, t.settings.KeepDelivered)
 			pending, payload = o.State == queue.Pending, r.Pending()

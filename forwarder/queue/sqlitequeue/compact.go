@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // Compact implements queue.Compacter. It gives all free pages back, a slice at a time.
@@ -36,14 +38,14 @@ func (q *Queue) Compact(ctx context.Context, p queue.Progress) (out queue.Compac
 	for free > 0 {
 		err := q.do(ctx, func(t *tx) (err error) {
 			if total < 0 {
-				if total, err = t.c.number(`PRAGMA freelist_count`); err != nil {
+				if total, err = t.c.Number(`PRAGMA freelist_count`); err != nil {
 					return err
 				}
 			}
 			if err := t.vacuum(vacuumPages / 4); err != nil {
 				return err
 			}
-			if free, err = t.c.number(`PRAGMA freelist_count`); free == 0 {
+			if free, err = t.c.Number(`PRAGMA freelist_count`); free == 0 {
 				t.publish(func() { q.checkpoint("TRUNCATE") })
 			}
 			return err
@@ -51,9 +53,9 @@ func (q *Queue) Compact(ctx context.Context, p queue.Progress) (out queue.Compac
 		if err != nil {
 			return out, err
 		}
-		p.Report(max(0, total-free)*pageSize, total*pageSize)
+		p.Report(max(0, total-free)*tables.PageSize, total*tables.PageSize)
 	}
-	p.Report(total*pageSize, total*pageSize)
+	p.Report(total*tables.PageSize, total*tables.PageSize)
 	out.After, err = q.size()
 	return out, err
 }
@@ -64,7 +66,7 @@ func (q *Queue) size() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	wal, err := os.Stat(q.path + "-wal")
+	wal, err := os.Stat(q.path + disk.WAL)
 	if err != nil {
 		return 0, err
 	}

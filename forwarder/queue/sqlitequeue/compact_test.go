@@ -8,6 +8,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // Compact counts the whole storage, in bytes, and so does its progress.
@@ -32,7 +33,7 @@ func TestCompactCountsBytes(t *testing.T) {
 	if _, err := q.Purge(t.Context(), queue.PurgeSelection{Upstream: "old"}); err != nil {
 		t.Fatal(err)
 	}
-	const page = pageSize
+	const page = tables.PageSize
 	if out, done, total := compact(); out.After == out.Before || done != total || total%page != 0 || total < out.Before/2 || total > out.Before {
 		t.Errorf("compacted %+v, %d of %d bytes", out, done, total)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // A failingDisk makes the commits of a store fail.
@@ -108,9 +109,9 @@ func wantCounts(t testing.TB, q *Queue) {
 	anew := make(policy.Counts)
 	err := q.do(context.Background(), func(t *tx) error {
 		var seqs []int64
-		err := t.c.query(context.Background(), `SELECT seq FROM event`, func(row []driver.Value) error {
-			s := scanner{row: row}
-			seqs = append(seqs, s.int())
+		err := t.c.Query(context.Background(), `SELECT seq FROM event`, func(row []driver.Value) error {
+			s := tables.Scanner{Row: row}
+			seqs = append(seqs, s.Int())
 			return nil
 		})
 		for _, seq := range seqs {

@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/wal"
+	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
 // unreadable are the events that were found damaged since the store was opened.
@@ -87,7 +90,7 @@ func (q *Queue) damaged(err error) {
 // repairIfDamaged has the store repaired where an error comes of damage that is not in a
 // row.
 func (q *Queue) repairIfDamaged(err error) {
-	if errors.Is(err, errStructure) {
+	if errors.Is(err, tables.ErrStructure) {
 		q.repairSoon(err)
 	}
 }
@@ -103,8 +106,8 @@ func (q *Queue) survey() error {
 	if !q.surveyed.IsZero() && time.Since(q.surveyed) < surveyAgain {
 		return nil
 	}
-	err := q.surveyor.with(q.ctx, func(c *conn) error { return surveyTables(q.ctx, c) })
-	if errors.Is(err, errStructure) {
+	err := q.surveyor.With(q.ctx, func(c *tables.Conn) error { return tables.CheckTables(q.ctx, c) })
+	if errors.Is(err, tables.ErrStructure) {
 		q.repairSoon(err)
 		err = fmt.Errorf("%s is damaged and is to be repaired (%v)", q.path, err) //nolint:errorlint // what waits is not damaged
 	}
@@ -141,13 +144,13 @@ func (q *Queue) repair() {
 
 // reindex builds the indexes anew where the tables are whole.
 func (q *Queue) reindex() error {
-	if err := q.writing.run(`PRAGMA shrink_memory`); err != nil { // what is on the disk counts
+	if err := q.writing.Run(`PRAGMA shrink_memory`); err != nil { // what is on the disk counts
 		return err
 	}
-	if err := surveyTables(q.ctx, q.writing); err != nil {
+	if err := tables.CheckTables(q.ctx, q.writing); err != nil {
 		return err
 	}
-	lost, err := q.writing.number(`
+	lost, err := q.writing.Number(`
 		SELECT EXISTS (
 			SELECT 1 FROM delivery i INDEXED BY delivery_state
 			WHERE EXISTS (SELECT 1 FROM event WHERE seq = i.seq)
@@ -156,10 +159,10 @@ func (q *Queue) reindex() error {
 		return err
 	}
 	if lost > 0 {
-		return fmt.Errorf("%w: a row of a delivery is missing that its index has", errStructure)
+		return fmt.Errorf("%w: a row of a delivery is missing that its index has", tables.ErrStructure)
 	}
 	q.changed = true
-	return q.writing.run(`REINDEX`)
+	return q.writing.Run(`REINDEX`)
 }
 
 // rebuildNow rebuilds the file while the queue works: meanwhile nothing can be read or
@@ -187,50 +190,75 @@ func (q *Queue) rebuildNow(reason error) {
 
 // repairWAL inspects a WAL that was left behind. One of another store, or of another
 // state of this one, is set aside; one that is damaged is repaired.
-func (q *Queue) repairWAL() (err error) {
-	if info, err := os.Stat(q.path + walName); err != nil || info.Size() == 0 {
+func (q *Queue) repairWAL() error {
+	if info, err := os.Stat(q.path + disk.WAL); err != nil || info.Size() == 0 {
 		return nil //nolint:nilerr // there is none
 	}
 	if used, err := disk.InUse(q.path); used || err != nil {
 		return err // what another program reads and writes is not for us to repair
 	}
-	m, err := openImage(q.path, true)
+	state, reason, err := salvage.InspectWAL(q.path)
 	if err != nil {
 		return err
 	}
-	report, truncated := m.report, m.truncated()
-	continues, err := m.continues()
-	if err := errors.Join(err, m.close()); err != nil {
-		return err
-	}
-	switch {
-	case report.Unreadable:
-		return q.setAside(".damaged-", report.Err())
-	case !continues:
-		return q.setAside(".foreign-", errors.New("it belongs to another store, or to another state of this one, and its events are not taken over"))
-	case report.IsDamaged() && !report.Whole():
-		return q.rebuild(fmt.Errorf("%s%s: %w", q.path, walName, report.Err()))
-	case truncated > 0:
-		return q.rebuild(fmt.Errorf("%s was truncated: %d pages are missing", q.path, truncated))
-	case report.IsDamaged():
-		kept := asideName(q.path + walName + ".damaged-")
-		if err := os.Link(q.path+walName, kept); err != nil {
+	switch state {
+	case salvage.Unreadable:
+		return q.setAside(".damaged-", reason)
+	case salvage.Foreign:
+		return q.setAside(".foreign-", reason)
+	case salvage.Incomplete:
+		return q.rebuild(reason)
+	case salvage.Repairable:
+		kept := disk.UnusedName(q.path + disk.WAL + ".damaged-")
+		if err := os.Link(q.path+disk.WAL, kept); err != nil {
 			return err
 		}
-		if _, err := wal.Repair(q.path+walName, q.path+walName); err != nil {
+		if _, err := wal.Repair(q.path+disk.WAL, q.path+disk.WAL); err != nil {
 			return err
 		}
-		q.damaged(fmt.Errorf("%s%s: %w; it has been repaired, and the damaged one is kept as %s", q.path, walName, report.Err(), kept))
+		q.damaged(fmt.Errorf("%s%s: %w; it has been repaired, and the damaged one is kept as %s", q.path, disk.WAL, reason, kept))
+	case salvage.Usable:
 	}
 	return nil
 }
 
 // setAside moves a WAL that cannot be used away.
 func (q *Queue) setAside(suffix string, reason error) error {
-	kept := asideName(q.path + walName + suffix)
-	if err := os.Rename(q.path+walName, kept); err != nil {
+	kept := disk.UnusedName(q.path + disk.WAL + suffix)
+	if err := os.Rename(q.path+disk.WAL, kept); err != nil {
 		return err
 	}
-	q.damaged(fmt.Errorf("%s%s is not used: %w; events that were stored last may be missing; it is kept as %s", q.path, walName, reason, kept))
+	q.damaged(fmt.Errorf("%s%s is not used: %w; events that were stored last may be missing; it is kept as %s", q.path, disk.WAL, reason, kept))
+	return nil
+}
+
+// rebuildAtStart rebuilds a store that cannot be opened for the reason, or returns refusal
+// where nothing of it can be read.
+func (q *Queue) rebuildAtStart(reason, refusal error) error {
+	err := q.rebuild(reason)
+	if errors.Is(err, salvage.ErrNothing) || errors.Is(err, tables.ErrOtherProgram) {
+		return refusal
+	}
+	if err != nil {
+		return fmt.Errorf("%w; it could not be rebuilt: %w", refusal, err)
+	}
+	return nil
+}
+
+// rebuild puts a new file in the place of a damaged one, with all that can be read of it,
+// and reports what that is. No connection is open, and the store is locked.
+func (q *Queue) rebuild(reason error) error {
+	err := q.notShared()
+	var r *salvage.Rebuilt
+	if err == nil {
+		r, err = salvage.Rebuild(q.ctx, q.path, q.keys, q.now(), func(sealed map[seal.Fingerprint]int64) error {
+			_, err := resolveKeys(q.path, q.keys, sealed, false)
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("rebuilding %s: %w", q.path, err)
+	}
+	q.damaged(fmt.Errorf("%w; %s has been rebuilt: %s; the damaged file is kept as %s: delete it when nothing of it is needed any more", reason, q.path, r, r.Kept))
 	return nil
 }

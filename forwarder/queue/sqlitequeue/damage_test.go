@@ -17,6 +17,8 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -94,14 +96,14 @@ func (d *damageable) copy(t *testing.T) string {
 }
 
 // readAll reads a store that is not in use.
-func readAll(t *testing.T, path string) (map[string]Found, Tally) {
+func readAll(t *testing.T, path string) (map[string]salvage.Found, salvage.Tally) {
 	t.Helper()
-	r, err := OpenReader(path, nil)
+	r, err := salvage.OpenReader(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := make(map[string]Found)
-	tally, err := r.Read(t.Context(), ReadFilter{Payloads: true}, func(f Found) error {
+	all := make(map[string]salvage.Found)
+	tally, err := r.Read(t.Context(), salvage.ReadFilter{Payloads: true}, func(f salvage.Found) error {
 		if _, twice := all[f.Record.ID]; twice {
 			t.Errorf("%s was found twice", f.Record.ID)
 		}
@@ -138,9 +140,9 @@ func TestReaderWithoutAPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for page := range len(whole) / pageSize {
+	for page := range len(whole) / tables.PageSize {
 		b := append([]byte(nil), whole...)
-		clear(b[page*pageSize : (page+1)*pageSize])
+		clear(b[page*tables.PageSize : (page+1)*tables.PageSize])
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -288,7 +290,7 @@ func checkAll(t *testing.T, q *Queue) {
 	for range 5 {
 		var err error
 		for last := int64(0); ; {
-			var unnamed []name
+			var unnamed []tables.Name
 			last, unnamed, err = q.checkSome(last)
 			if err == nil && len(unnamed) > 0 {
 				err = q.addMissingNames(unnamed)
@@ -357,14 +359,14 @@ func TestDamagedPages(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, 2))
 			sum := outcome{lost: make(map[string]int)}
 			most, trials := 0, 0
-			for page := range len(whole) / pageSize {
+			for page := range len(whole) / tables.PageSize {
 				if name != "zeros" && page >= 16 && page%3 != 0 {
 					continue // there are enough of its kind
 				}
 				trials++
 				path := d.copy(t)
 				b := slices.Clone(whole)
-				damage(b[page*pageSize:(page+1)*pageSize], random)
+				damage(b[page*tables.PageSize:(page+1)*tables.PageSize], random)
 				if err := os.WriteFile(path, b, 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -400,7 +402,7 @@ func fill(b []byte, random *rand.Rand) {
 func TestDamagedValues(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 60)
-	sum := binary.BigEndian.AppendUint32(nil, uint32(upstreamChecksum(2, "lab")))
+	sum := binary.BigEndian.AppendUint32(nil, uint32(tables.UpstreamRow(2, "lab")[2].(int64)))
 	for name, c := range map[string]struct {
 		texts []string // one of which is in the file
 		at    int      // behind its beginning
@@ -457,7 +459,7 @@ func TestRebuiltFile(t *testing.T) {
 	d := newDamageable(t, 30)
 	path := d.copy(t)
 	b := readFile(t, path)
-	clear(b[(rootEvent-1)*pageSize : rootEvent*pageSize])
+	clear(b[(tables.RootEvent-1)*tables.PageSize : tables.RootEvent*tables.PageSize])
 	writeFile(t, path, b)
 	link := filepath.Join(t.TempDir(), "link.db")
 	if err := errors.Join(os.Chmod(path, 0o640), os.Symlink(path, link), os.Rename(path+".key", path+".away")); err != nil {
@@ -500,12 +502,12 @@ func TestFlippedBits(t *testing.T) {
 	lost := 0
 	for i := range trials {
 		page := 2 + i%14 // the roots of all tables and indexes, but of the schema
-		at := random.IntN(pageSize)
-		for whole[page*pageSize+at] == 0 && random.IntN(10) > 0 { // what is in use, mostly
-			at = random.IntN(pageSize)
+		at := random.IntN(tables.PageSize)
+		for whole[page*tables.PageSize+at] == 0 && random.IntN(10) > 0 { // what is in use, mostly
+			at = random.IntN(tables.PageSize)
 		}
 		path, b := d.copy(t), slices.Clone(whole)
-		b[page*pageSize+at] ^= 1 << random.IntN(8)
+		b[page*tables.PageSize+at] ^= 1 << random.IntN(8)
 		writeFile(t, path, b)
 		o := d.try(t, path)
 		if n := o.total(); o.refused != nil || n > 1 || n > 0 && len(o.reported) == 0 {

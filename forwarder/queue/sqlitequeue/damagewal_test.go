@@ -15,6 +15,9 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // newCrashed makes a store like newDamageable, whose process was killed: its newest
@@ -65,7 +68,7 @@ func writeFile(t testing.TB, path string, b []byte) {
 
 // lastCommits returns where the last n commits of a WAL begin.
 func lastCommits(log []byte, n int) int {
-	const frame = 24 + pageSize
+	const frame = 24 + tables.PageSize
 	var ends []int
 	for at := 32; at+frame <= len(log) && bytes.Equal(log[at+8:at+16], log[16:24]); at += frame {
 		if binary.BigEndian.Uint32(log[at+4:]) != 0 {
@@ -80,12 +83,12 @@ func lastCommits(log []byte, n int) int {
 func TestDamagedWAL(t *testing.T) {
 	t.Parallel()
 	d := newCrashed(t, 60, "late")
-	log := readFile(t, d.path()+walName)
+	log := readFile(t, d.path()+disk.WAL)
 	certain := lastCommits(log, 2) // what is behind may be what a power cut has left
 	if o := d.try(t, d.copy(t)); o.whole != len(d.all) || len(o.reported) > 0 {
 		t.Fatalf("without damage: %+v", o)
 	}
-	for name, size := range map[string]int{"a byte": 1, "8 bytes": 8, "100 bytes": 100, "a sector": 512, "two pages": 2 * pageSize} {
+	for name, size := range map[string]int{"a byte": 1, "8 bytes": 8, "100 bytes": 100, "a sector": 512, "two pages": 2 * tables.PageSize} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(3, 4))
@@ -96,7 +99,7 @@ func TestDamagedWAL(t *testing.T) {
 				for i := range size {
 					b[at+i] ^= byte(1 + random.IntN(255))
 				}
-				writeFile(t, path+walName, b)
+				writeFile(t, path+disk.WAL, b)
 				o := d.try(t, path)
 				n := o.total()
 				if o.refused != nil || n > 48 || n > 0 && len(o.reported) == 0 && at+size <= certain {
@@ -123,7 +126,7 @@ func TestForeignWAL(t *testing.T) {
 	}
 	kept := func(t *testing.T, path, suffix string) {
 		t.Helper()
-		if names, err := filepath.Glob(path + walName + suffix + "*"); err != nil || len(names) != 1 {
+		if names, err := filepath.Glob(path + disk.WAL + suffix + "*"); err != nil || len(names) != 1 {
 			t.Errorf("kept: %q, %v", names, err)
 		}
 	}
@@ -142,7 +145,7 @@ func TestForeignWAL(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		t.Parallel()
 		path := d.copy(t)
-		if err := os.Remove(path + walName); err != nil {
+		if err := os.Remove(path + disk.WAL); err != nil {
 			t.Fatal(err)
 		}
 		// The main file is as the run before has left it: closed. So the end is noted
@@ -153,9 +156,9 @@ func TestForeignWAL(t *testing.T) {
 	t.Run("garbage", func(t *testing.T) {
 		t.Parallel()
 		path := d.copy(t)
-		b := readFile(t, path+walName)
+		b := readFile(t, path+disk.WAL)
 		fill(b, rand.New(rand.NewPCG(1, 1)))
-		writeFile(t, path+walName, b)
+		writeFile(t, path+disk.WAL, b)
 		q, all := open(t, path)
 		has(t, q, "note-0", true)
 		reported(t, all, "is not used")
@@ -164,7 +167,7 @@ func TestForeignWAL(t *testing.T) {
 	t.Run("of another store", func(t *testing.T) {
 		t.Parallel()
 		path := d.copy(t)
-		copyFile(t, other.path()+walName, path+walName)
+		copyFile(t, other.path()+disk.WAL, path+disk.WAL)
 		q, all := open(t, path)
 		has(t, q, "note-29", true)
 		has(t, q, "other-0", false)
@@ -185,7 +188,7 @@ func TestForeignWAL(t *testing.T) {
 		q, _ = open(t, path)
 		storeMany(t, q, "new", 10)
 		flush(t, q)
-		copyFile(t, path+walName, older+walName)
+		copyFile(t, path+disk.WAL, older+disk.WAL)
 		q, all := open(t, older)
 		has(t, q, "late-0", true)
 		has(t, q, "new-0", false)
@@ -196,11 +199,11 @@ func TestForeignWAL(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "queue.db")
 		copyStore(t, d.path(), path)
-		log := readFile(t, path+walName)
+		log := readFile(t, path+disk.WAL)
 		q, _ := open(t, path)
 		storeMany(t, q, "new", 10)
 		mustClose(t, q)
-		writeFile(t, path+walName, log)
+		writeFile(t, path+disk.WAL, log)
 		q, all := open(t, path)
 		has(t, q, "new-9", true)
 		reported(t, all, "is not used")
@@ -224,7 +227,7 @@ func TestForeignWAL(t *testing.T) {
 		flush(t, q)
 		restored := filepath.Join(t.TempDir(), "queue.db")
 		copyFile(t, path+".backup", restored)
-		copyFile(t, path+walName, restored+walName)
+		copyFile(t, path+disk.WAL, restored+disk.WAL)
 		copyFile(t, path+".key", restored+".key")
 		q, all := open(t, restored)
 		has(t, q, "late-0", true)
@@ -278,11 +281,11 @@ func TestTruncatedFile(t *testing.T) {
 // all.
 func countAll(t *testing.T, path string) (n int, whole bool) {
 	t.Helper()
-	r, err := OpenReader(path, nil)
+	r, err := salvage.OpenReader(path, nil)
 	if err != nil {
 		return 0, false
 	}
-	tally, err := r.Read(t.Context(), ReadFilter{}, func(Found) error { n++; return nil })
+	tally, err := r.Read(t.Context(), salvage.ReadFilter{}, func(salvage.Found) error { n++; return nil })
 	err = errors.Join(err, r.Close())
 	return n, err == nil && tally.Whole()
 }
@@ -292,19 +295,19 @@ func countAll(t *testing.T, path string) (n int, whole bool) {
 func TestDamagedWhileOpen(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 120)
-	pages := len(readFile(t, d.path())) / pageSize
+	pages := len(readFile(t, d.path())) / tables.PageSize
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 40 {
 		page := 3 + random.IntN(pages-3)
 		path := d.copy(t)
-		b := make([]byte, pageSize)
+		b := make([]byte, tables.PageSize)
 		fill(b, random)
 		d.running = func() {
 			f, err := os.OpenFile(path, os.O_WRONLY, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := f.WriteAt(b, int64(page)*pageSize); err != nil {
+			if _, err := f.WriteAt(b, int64(page)*tables.PageSize); err != nil {
 				t.Fatal(err)
 			}
 			if err := f.Close(); err != nil {

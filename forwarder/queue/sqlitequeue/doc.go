@@ -6,5 +6,6 @@
 // database is leases, a read-ahead of what is due, and a cache of the events that
 // were just stored; all of it can be lost.
 //
-// It imports packages queue, policy, event and seal, and modernc.org/sqlite.
+// It imports packages queue, policy, event and seal, and its own: tables for the rows and
+// the connections, salvage for what is damaged, wal and disk for the files.
 package sqlitequeue

@@ -8,16 +8,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // openElsewhere opens the store as another program does: the store knows nothing of it.
-func openElsewhere(t *testing.T, path string) *conn {
+func openElsewhere(t *testing.T, path string) *tables.Conn {
 	t.Helper()
-	c, err := openConn(path, url.Values{"mode": {"rw"}}, `PRAGMA busy_timeout=2000`, `PRAGMA wal_autocheckpoint=0`)
+	c, err := tables.Open(path, url.Values{"mode": {"rw"}}, `PRAGMA busy_timeout=2000`, `PRAGMA wal_autocheckpoint=0`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.close() })
+	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
@@ -30,12 +33,12 @@ func TestAnotherProgramUsesTheStore(t *testing.T) {
 			t.Parallel()
 			w := newTampered(t)
 			other := openElsewhere(t, w.path)
-			w.must(other.run(`CREATE TABLE other (n INTEGER)`))
+			w.must(other.Run(`CREATE TABLE other (n INTEGER)`))
 			stop, ended := make(chan struct{}), make(chan error, 1)
 			go func() {
 				for {
 					for _, text := range []string{`INSERT INTO other VALUES (1)`, `PRAGMA wal_checkpoint(` + mode + `)`, `BEGIN; SELECT count(*) FROM other`, `COMMIT`} {
-						if err := other.run(text); err != nil && !strings.Contains(err.Error(), "locked") {
+						if err := other.Run(text); err != nil && !strings.Contains(err.Error(), "locked") {
 							ended <- fmt.Errorf("%s: %w", text, err)
 							return
 						}
@@ -56,7 +59,7 @@ func TestAnotherProgramUsesTheStore(t *testing.T) {
 				t.Errorf("reported: %q, %q", w.failures, w.damage)
 			}
 			w.mu.Unlock()
-			w.must(other.close())
+			w.must(other.Close())
 			w.working(w.older, w.newer, stored)
 		})
 	}
@@ -68,8 +71,8 @@ func TestOverwrittenAfterACheckpointElsewhere(t *testing.T) {
 	t.Parallel()
 	w := newTampered(t)
 	other := openElsewhere(t, w.path)
-	w.must(other.run(`PRAGMA wal_checkpoint(PASSIVE)`))
-	w.must(other.close())
+	w.must(other.Run(`PRAGMA wal_checkpoint(PASSIVE)`))
+	w.must(other.Close())
 	w.storeMany("noticed", 1)
 	eventually(t, "the event is filed", func() bool { return w.unfiled.len() == 0 })
 	time.Sleep(100 * time.Millisecond) // within a moment of a commit it would not be noticed
@@ -85,16 +88,16 @@ func TestDamageWhileAnotherProgramUsesTheStore(t *testing.T) {
 	t.Parallel()
 	w := newTampered(t)
 	other := openElsewhere(t, w.path)
-	w.must(other.run(`BEGIN; SELECT count(*) FROM event`))
-	w.must(other.run(`COMMIT`))
-	w.must(os.Remove(w.path + shmName))
+	w.must(other.Run(`BEGIN; SELECT count(*) FROM event`))
+	w.must(other.Run(`COMMIT`))
+	w.must(os.Remove(w.path + disk.SHM))
 	w.failing()
 	eventually(t, "the failure says that another program has it open", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return strings.Contains(w.failures[len(w.failures)-1], "another program has "+w.path+" open")
 	})
-	w.must(other.close())
+	w.must(other.Close())
 	w.working(w.older, w.newer)
 }
 
@@ -103,13 +106,13 @@ func TestLitestreamsTables(t *testing.T) {
 	t.Parallel()
 	w := newTampered(t)
 	other := openElsewhere(t, w.path)
-	w.must(other.run(`CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER); CREATE TABLE _litestream_lock (id INTEGER)`))
+	w.must(other.Run(`CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER); CREATE TABLE _litestream_lock (id INTEGER)`))
 	var b bytes.Buffer
 	w.must(w.Backup(t.Context(), &b, nil))
 	mustClose(t, w.Queue)
 	w.open(w.path) // beside the other program
 	mustClose(t, w.Queue)
-	w.must(other.close())
+	w.must(other.Close())
 	w.put(w.path, b.Bytes())
 	w.open(w.path)
 	if found := w.reported(); len(found) > 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -62,7 +63,7 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 			copyStore(t, path, dead)
 			_ = q.Close()
 			failing.Store(false)
-			if record := []byte(id + "soapnoteapi"); !flip(t, dead+walName, record) && !flip(t, dead, record) { // the columns id and provider
+			if record := []byte(id + "soapnoteapi"); !flip(t, dead+disk.WAL, record) && !flip(t, dead, record) { // the columns id and provider
 				t.Fatalf("event %s is not in the files", id)
 			}
 			path = dead
@@ -115,7 +116,7 @@ func rotate(q *Queue, next seal.Key, older []seal.Key) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if err := os.Remove(keyFile(q.path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(q.path + disk.Key); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return q.SetKeys([]seal.Key{next})

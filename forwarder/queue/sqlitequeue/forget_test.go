@@ -13,6 +13,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -20,10 +21,10 @@ import (
 // pages.
 func pieces(t *testing.T, q *Queue) (all [][]byte) {
 	t.Helper()
-	err := q.readers.with(t.Context(), func(c *conn) error {
-		return c.query(t.Context(), `SELECT sealed FROM payload`, func(row []driver.Value) error {
-			s := scanner{row: row}
-			b := s.blob()
+	err := q.readers.With(t.Context(), func(c *tables.Conn) error {
+		return c.Query(t.Context(), `SELECT sealed FROM payload`, func(row []driver.Value) error {
+			s := tables.Scanner{Row: row}
+			b := s.Blob()
 			for at := 100; at+32 <= len(b); at += max(1000, len(b)/10) {
 				all = append(all, b[at:at+32])
 			}
@@ -85,13 +86,13 @@ func TestDeletedPayloadsAreInNoFile(t *testing.T) {
 			sweep(t, w.Queue)
 		}},
 		{"delivered beside a reader", 3000, 200, false, func(t *testing.T, w *tampered, _ *queuetest.Clock) {
-			err := w.readers.with(t.Context(), func(c *conn) error {
-				if err := c.run(`BEGIN; SELECT count(*) FROM payload`); err != nil {
+			err := w.readers.With(t.Context(), func(c *tables.Conn) error {
+				if err := c.Run(`BEGIN; SELECT count(*) FROM payload`); err != nil {
 					return err
 				}
 				w.settleAll(queue.Delivered)
 				w.onWriter(func() { w.checkpoint("TRUNCATE") })
-				return c.run(`COMMIT`)
+				return c.Run(`COMMIT`)
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -170,7 +171,7 @@ func TestFreeSpaceGoesBack(t *testing.T) {
 	w.settleAll(queue.Delivered)
 	eventually(t, "the file is smaller", func() bool {
 		after, err := w.size()
-		return err == nil && after < enoughFree*pageSize+4<<20
+		return err == nil && after < enoughFree*tables.PageSize+4<<20
 	})
 }
 

@@ -135,7 +135,7 @@ func (q *Queue) watchClock() {
 // free, or the disk is full, and reports whether more are.
 func (q *Queue) vacuumSlice() (more bool) {
 	s := &q.steps
-	free, err := q.writing.number(`PRAGMA freelist_count`)
+	free, err := q.writing.Number(`PRAGMA freelist_count`)
 	if err != nil || free == 0 {
 		s.vacuuming = false
 		return false
@@ -143,7 +143,7 @@ func (q *Queue) vacuumSlice() (more bool) {
 	pages, most := int64(0), int64(vacuumPages)
 	if q.room.released || q.room.short {
 		most = leastSlice
-	} else if pages, err = q.writing.number(`PRAGMA page_count`); err != nil || free < enoughFree || free < pages/8 {
+	} else if pages, err = q.writing.Number(`PRAGMA page_count`); err != nil || free < enoughFree || free < pages/8 {
 		s.vacuuming = false
 		return false
 	}
@@ -165,5 +165,5 @@ func (q *Queue) vacuumSlice() (more bool) {
 // vacuum gives a slice of free pages back.
 func (t *tx) vacuum(pages int64) error {
 	t.written = true
-	return t.c.run(fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, pages))
+	return t.c.Run(fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, pages))
 }

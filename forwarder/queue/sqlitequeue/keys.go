@@ -7,11 +7,10 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
-
-// keyFile returns the path of the automatic key.
-func keyFile(path string) string { return path + ".key" }
 
 // A keyring is a ring and where the key that seals is kept.
 type keyring struct {
@@ -25,7 +24,7 @@ type keyring struct {
 // their keys. A ring that cannot open all of them is an error, and then nothing is
 // written.
 func resolveKeys(path string, given []seal.Key, sealed map[seal.Fingerprint]int64, create bool) (*keyring, error) {
-	file, auto := keyFile(path), ""
+	file, auto := path+disk.Key, ""
 	own, err := seal.ReadFile(file)
 	keys := slices.Clone(given)
 	switch {
@@ -40,7 +39,7 @@ func resolveKeys(path string, given []seal.Key, sealed map[seal.Fingerprint]int6
 		return nil, err
 	case len(given) == 0:
 		if n := total(sealed); n > 0 {
-			return nil, refuse(path, "%d events in it are sealed, encryption_key is not given and %s is missing; give the key that sealed them or put that file back", n, file)
+			return nil, tables.Refuse(path, "%d events in it are sealed, encryption_key is not given and %s is missing; give the key that sealed them or put that file back", n, file)
 		}
 		if !create {
 			return nil, fmt.Errorf("opening %s: encryption_key is not given and %s is missing", path, file)
@@ -61,7 +60,7 @@ func resolveKeys(path string, given []seal.Key, sealed map[seal.Fingerprint]int6
 		}
 	}
 	if missing > 0 {
-		return nil, refuse(path, "%d events in it are sealed with a key that is not among those given; add the older key behind the new one in encryption_key", missing)
+		return nil, tables.Refuse(path, "%d events in it are sealed with a key that is not among those given; add the older key behind the new one in encryption_key", missing)
 	}
 	return &keyring{ring: ring, file: auto}, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -62,14 +63,14 @@ func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := make(map[string]string)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || slices.Contains([]string{".lock", ".reserve", ".db" + shmName}, filepath.Ext(path)) {
+		if err != nil || d.IsDir() || slices.Contains([]string{".lock", ".reserve", ".db" + disk.SHM}, filepath.Ext(path)) {
 			return err
 		}
 		info, err := d.Info()
 		if err != nil {
 			return err
 		}
-		if info.Size() == 0 && strings.HasSuffix(path, walName) {
+		if info.Size() == 0 && strings.HasSuffix(path, disk.WAL) {
 			return nil
 		}
 		b, err := os.ReadFile(path)
@@ -143,7 +144,7 @@ func TestAutomaticKey(t *testing.T) {
 	t.Parallel()
 	o := optionsOf(t)
 	q := mustOpen(t, o)
-	if q.KeyFile() != keyFile(q.path) {
+	if q.KeyFile() != q.path+disk.Key {
 		t.Fatalf("KeyFile is %q", q.KeyFile())
 	}
 	put(t, q, "a", "ehr")
@@ -157,15 +158,15 @@ func TestAutomaticKey(t *testing.T) {
 	}
 	put(t, q, "b", "ehr")
 	wantPayloads(t, q, "a", "b")
-	wantResealed(t, resealed, Resealed{Events: 1, KeyFile: keyFile(q.path)})
+	wantResealed(t, resealed, Resealed{Events: 1, KeyFile: q.path + disk.Key})
 	mustClose(t, q)
 
 	// Now the automatic key is not enough, and where it is lost no new one is made.
 	wantRefused(t, o, "2 events", o.Path)
-	if err := os.Remove(keyFile(o.Path)); err != nil {
+	if err := os.Remove(o.Path + disk.Key); err != nil {
 		t.Fatal(err)
 	}
-	wantRefused(t, o, "2 events", o.Path, keyFile(o.Path))
+	wantRefused(t, o, "2 events", o.Path, o.Path+disk.Key)
 	wantPayloads(t, mustOpen(t, given), "a", "b")
 }
 
@@ -176,10 +177,10 @@ func TestDamagedKeyFile(t *testing.T) {
 	q := mustOpen(t, o)
 	put(t, q, "a", "ehr")
 	mustClose(t, q)
-	writeFile(t, keyFile(o.Path), []byte("damaged"))
-	wantRefused(t, o, keyFile(o.Path))
+	writeFile(t, o.Path+disk.Key, []byte("damaged"))
+	wantRefused(t, o, o.Path+disk.Key)
 	o.Keys = []seal.Key{keyOf(1)}
-	wantRefused(t, o, keyFile(o.Path))
+	wantRefused(t, o, o.Path+disk.Key)
 }
 
 func TestWrongKey(t *testing.T) {
@@ -188,14 +189,14 @@ func TestWrongKey(t *testing.T) {
 	q := mustOpen(t, o)
 	put(t, q, "a", "ehr")
 	mustClose(t, q)
-	if _, err := os.Stat(keyFile(o.Path)); err == nil {
+	if _, err := os.Stat(o.Path + disk.Key); err == nil {
 		t.Fatal("a key was made though one is given")
 	}
 	wrong := o
 	wrong.Keys = []seal.Key{keyOf(2)}
 	wantRefused(t, wrong, o.Path, "1 events", "encryption_key")
 	wrong.Keys = nil
-	wantRefused(t, wrong, o.Path, "1 events", keyFile(o.Path))
+	wantRefused(t, wrong, o.Path, "1 events", o.Path+disk.Key)
 
 	q = mustOpen(t, o)
 	q.Settle(outcomeOf(q, take(t, q, "ehr", 1)[0], queue.Delivered))

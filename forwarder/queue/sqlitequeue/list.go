@@ -11,6 +11,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -33,7 +34,7 @@ func (q *Queue) Events(ctx context.Context, f queue.Filter) (page queue.Page, er
 			return page, fmt.Errorf("%w: the cursor is not one of a listing", queue.ErrInvalid)
 		}
 	}
-	err = q.readers.with(ctx, func(c *conn) error {
+	err = q.readers.With(ctx, func(c *tables.Conn) error {
 		l := listing{ctx: ctx, c: c, q: q, f: f, before: before, since: policy.Nanos(f.Since)}
 		var err error
 		page, err = l.page()
@@ -46,7 +47,7 @@ func (q *Queue) Events(ctx context.Context, f queue.Filter) (page queue.Page, er
 // A listing is one call of Events.
 type listing struct {
 	ctx    context.Context //nolint:containedctx // of the call
-	c      *conn
+	c      *tables.Conn
 	q      *Queue
 	f      queue.Filter
 	before int64
@@ -86,7 +87,7 @@ func (l *listing) page() (page queue.Page, err error) {
 	}
 }
 
-func (l *listing) matches(r *record) bool {
+func (l *listing) matches(r *tables.Record) bool {
 	f := &l.f
 	return r.SetAside != policy.Tombstone && r.Matches(f.State, f.Upstream) && (f.Subject == "" || r.Subject == f.Subject) &&
 		(f.Type == "" || r.Type == f.Type) && r.ReceivedAt >= l.since
@@ -96,14 +97,14 @@ func (l *listing) matches(r *record) bool {
 func (l *listing) sources() ([]*source, error) {
 	switch f := &l.f; {
 	case f.Subject != "":
-		seqs, err := l.q.named(l.ctx, l.c, nameHash(aSubject, f.Subject))
+		seqs, err := l.q.named(l.ctx, l.c, tables.HashOfSubject(f.Subject))
 		i := slices.IndexFunc(seqs, func(seq int64) bool { return seq < l.before })
 		if i < 0 {
 			i = len(seqs)
 		}
 		return []*source{{seqs: seqs[i:], ended: true}}, err
 	case f.State.SetAside():
-		return []*source{l.setAside(setAsideCodes[f.State])}, nil
+		return []*source{l.setAside(tables.SetAsideCodes[f.State])}, nil
 	case f.State != "" || f.Upstream != "":
 		return l.deliveries(), nil
 	case f.Type != "":
@@ -116,8 +117,8 @@ func (l *listing) sources() ([]*source, error) {
 func (l *listing) unfiled() *source {
 	s := &source{ended: true}
 	for _, r := range slices.Backward(l.q.unfiled.all()) {
-		if r.seq < l.before {
-			s.seqs = append(s.seqs, r.seq)
+		if r.Seq < l.before {
+			s.seqs = append(s.seqs, r.Seq)
 		}
 	}
 	return s
@@ -143,22 +144,22 @@ func (l *listing) setAside(code int64) *source {
 // deliveries are the sources of the events that have a delivery in the state, to the
 // upstream.
 func (l *listing) deliveries() (sources []*source) {
-	ids := l.q.upstreams.ids()
+	ids := l.q.upstreams.IDs()
 	if l.f.Upstream != "" {
-		id, known := l.q.upstreams.id(l.f.Upstream)
+		id, known := l.q.upstreams.ID(l.f.Upstream)
 		ids = []int64{id}
 		if !known {
 			ids = nil
 		}
 	}
-	codes := []int64{codeFirst, codeRetry, codeDone, codeFailed}
+	codes := []int64{tables.DeliveryFirst, tables.DeliveryRetry, tables.DeliveryDone, tables.DeliveryDead}
 	switch l.f.State {
 	case queue.Pending:
 		codes = codes[:2]
 	case queue.Delivered:
 		codes = codes[2:3]
 		if l.f.Upstream == "" {
-			sources = append(sources, l.setAside(codeForNoUpstream))
+			sources = append(sources, l.setAside(tables.EventForNoUpstream))
 		}
 	case queue.Dead:
 		codes = codes[3:]
@@ -210,7 +211,7 @@ func (s *source) more(l *listing) error {
 	if s.read > 0 {
 		before = s.read
 	}
-	err := l.c.query(l.ctx, s.text, func(row []driver.Value) error {
+	err := l.c.Query(l.ctx, s.text, func(row []driver.Value) error {
 		seq, _ := row[0].(int64)
 		s.seqs = append(s.seqs, seq)
 		return nil
@@ -232,11 +233,11 @@ func (q *Queue) Event(ctx context.Context, id string) (queue.Record, error) {
 }
 
 // find returns the event with the id, or ErrNotFound.
-func (q *Queue) find(ctx context.Context, id string) (r *record, err error) {
+func (q *Queue) find(ctx context.Context, id string) (r *tables.Record, err error) {
 	if err := q.closed(); err != nil {
 		return nil, err
 	}
-	err = q.readers.with(ctx, func(c *conn) (err error) {
+	err = q.readers.With(ctx, func(c *tables.Conn) (err error) {
 		r, err = q.findID(ctx, c, id)
 		return err
 	})
@@ -260,8 +261,8 @@ func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
 		return nil, fmt.Errorf("reading event %s: %w", id, queue.ErrNoPayload)
 	}
 	var sealed []byte
-	err = q.readers.with(ctx, func(c *conn) (err error) {
-		sealed, err = payload(ctx, c, r.seq)
+	err = q.readers.With(ctx, func(c *tables.Conn) (err error) {
+		sealed, err = tables.LoadPayload(ctx, c, r.Seq)
 		return err
 	})
 	switch {
@@ -269,24 +270,14 @@ func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
 		if err := q.survey(); err != nil {
 			return nil, fmt.Errorf("reading event %s: %w", id, err)
 		}
-		q.foundUnreadable(r.seq, err)
+		q.foundUnreadable(r.Seq, err)
 		return nil, fmt.Errorf("reading event %s: %w: %w", id, queue.ErrUnreadable, err)
 	case err != nil:
 		return nil, fmt.Errorf("reading event %s: %w", id, err)
 	case sealed == nil: // deleted meanwhile
 		return nil, fmt.Errorf("reading event %s: %w", id, queue.ErrNoPayload)
 	}
-	return openEvent(q.ring.Load(), id, sealed)
-}
-
-// payload returns the sealed payload of the event with the seq, or nil.
-func payload(ctx context.Context, c *conn, seq int64) (sealed []byte, err error) {
-	err = c.query(ctx, `SELECT sealed FROM payload WHERE seq = ?`, func(row []driver.Value) error {
-		s := scanner{row: row}
-		sealed = s.blob()
-		return nil
-	}, seq)
-	return sealed, err
+	return tables.OpenEvent(q.ring.Load(), id, sealed)
 }
 
 // Stats implements queue.Queue.
@@ -298,11 +289,11 @@ func (q *Queue) Stats() (queue.Stats, error) {
 	s.MaxBytes = q.settings.Load().MaxSize
 	s.Unreadable = q.unreadable.count()
 	unfiled := q.unfiled.all()
-	err := q.claims.with(q.ctx, func(c *conn) error {
+	err := q.claims.With(q.ctx, func(c *tables.Conn) error {
 		for name, u := range s.Upstreams {
 			u.InFlight = int64(min(q.leases.of(name).count(), int(u.Pending)))
-			id, _ := q.upstreams.id(name)
-			oldest, err := c.number(`
+			id, _ := q.upstreams.ID(name)
+			oldest, err := c.Number(`
 				SELECT received_at FROM event WHERE seq = (
 					SELECT min(seq) FROM (
 						SELECT min(seq) AS seq FROM delivery WHERE upstream = ?1 AND state = 0 UNION ALL

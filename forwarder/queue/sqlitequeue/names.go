@@ -1,38 +1,15 @@
 package sqlitequeue
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"database/sql/driver"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
-
-// nameHash returns the hash by which an id, or a subject, is found.
-func nameHash(kind byte, name string) int64 {
-	h := sha256.Sum256(append([]byte{kind}, name...))
-	return int64(binary.BigEndian.Uint64(h[:]))
-}
-
-// The kinds of names.
-const (
-	anID     = 'i'
-	aSubject = 's'
-)
-
-// hashes returns the hashes under which an event is found.
-func hashes(e *policy.Event) []int64 {
-	h := []int64{nameHash(anID, e.ID)}
-	if e.Subject != "" {
-		h = append(h, nameHash(aSubject, e.Subject))
-	}
-	return h
-}
 
 const (
 	// manyNames is how many names are collected in memory before they are written,
@@ -57,47 +34,41 @@ type names struct {
 
 	// The writer's own.
 	many    int
-	batch   []name // being written, in the order of the hashes; what is left of it
-	through int64  // all events up to this one are in the batch, or in the table
-	count   int    // of recent
-}
-
-// A name is a row of table name.
-type name struct {
-	hash, seq int64
+	batch   []tables.Name // being written, in the order of the hashes; what is left of it
+	through int64         // all events up to this one are in the batch, or in the table
+	count   int           // of recent
 }
 
 // read replaces all by the names that are not in a database's table.
-func (n *names) read(ctx context.Context, c *conn) error {
+func (n *names) read(ctx context.Context, c *tables.Conn) error {
 	n.mu.Lock()
 	n.recent, n.batch, n.through, n.count = make(map[int64][]int64), nil, 0, 0
 	n.mu.Unlock()
-	return c.query(ctx, `SELECT seq, id, subject FROM event WHERE seq > (SELECT named FROM meta) ORDER BY seq`, func(row []driver.Value) error {
-		s := scanner{row: row}
-		r := record{seq: s.int(), Event: policy.Event{ID: s.text(), Subject: s.text()}}
-		n.add(r.seq, hashes(&r.Event))
+	return c.Query(ctx, `SELECT seq, id, subject FROM event WHERE seq > (SELECT named FROM meta) ORDER BY seq`, func(row []driver.Value) error {
+		s := tables.Scanner{Row: row}
+		n.add(tables.NamesOf(&tables.Record{Seq: s.Int(), Event: policy.Event{ID: s.Text(), Subject: s.Text()}})...)
 		return nil
 	})
 }
 
 // add adds the names of an event. Only the writer changes what is there.
-func (n *names) add(seq int64, hashes []int64) {
+func (n *names) add(names ...tables.Name) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, h := range hashes {
-		n.recent[h] = append(n.recent[h], seq)
+	for _, x := range names {
+		n.recent[x.Hash] = append(n.recent[x.Hash], x.Seq)
 		n.count++
 	}
 }
 
-func (n *names) drop(seq int64, hashes []int64) {
+func (n *names) drop(names ...tables.Name) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, h := range hashes {
-		seqs := slices.DeleteFunc(slices.Clone(n.recent[h]), func(s int64) bool { return s == seq })
-		n.count -= len(n.recent[h]) - len(seqs)
-		if n.recent[h] = seqs; len(seqs) == 0 {
-			delete(n.recent, h)
+	for _, x := range names {
+		seqs := slices.DeleteFunc(slices.Clone(n.recent[x.Hash]), func(seq int64) bool { return seq == x.Seq })
+		n.count -= len(n.recent[x.Hash]) - len(seqs)
+		if n.recent[x.Hash] = seqs; len(seqs) == 0 {
+			delete(n.recent, x.Hash)
 		}
 	}
 }
@@ -109,26 +80,33 @@ func (n *names) find(hash int64) []int64 {
 	return slices.Clone(n.recent[hash])
 }
 
-func (t *tx) addNames(r *record) {
-	h := hashes(&r.Event)
-	t.publish(func() { t.q.names.add(r.seq, h) })
+func (t *tx) addNames(r *tables.Record) {
+	names := tables.NamesOf(r)
+	t.publish(func() { t.q.names.add(names...) })
 }
 
 // deleteNames deletes the names that an event had before a change and has no longer.
 // After is nil where the event is deleted.
-func (t *tx) deleteNames(r, after *record) error {
-	h := hashes(&r.Event)
+func (t *tx) deleteNames(before, after *tables.Record) error {
+	names := tables.NamesOf(before)
 	if after != nil {
-		has := hashes(&after.Event)
-		h = slices.DeleteFunc(h, func(hash int64) bool { return slices.Contains(has, hash) })
+		has := tables.NamesOf(after)
+		names = slices.DeleteFunc(names, func(n tables.Name) bool { return slices.Contains(has, n) })
 	}
-	for _, h := range h {
-		if err := t.exec(`DELETE FROM name WHERE hash = ? AND seq = ?`, h, r.seq); err != nil {
+	for _, n := range names {
+		if err := t.exec(`DELETE FROM name WHERE hash = ? AND seq = ?`, n.Row()...); err != nil {
 			return err
 		}
 	}
-	t.publish(func() { t.q.names.drop(r.seq, h) })
+	t.publish(func() { t.q.names.drop(names...) })
 	return nil
+}
+
+func rowsOf(names []tables.Name) (rows [][]driver.Value) {
+	for _, n := range names {
+		rows = append(rows, n.Row())
+	}
+	return rows
 }
 
 // writeNames writes some of the names that are due.
@@ -140,23 +118,18 @@ func (t *tx) writeNames(stored int) error {
 	if len(n.batch) == 0 && n.count >= n.many {
 		for h, seqs := range n.recent {
 			for _, seq := range seqs {
-				n.batch = append(n.batch, name{h, seq})
+				n.batch = append(n.batch, tables.Name{Hash: h, Seq: seq})
 			}
 		}
-		slices.SortFunc(n.batch, func(a, b name) int { return cmp.Compare(a.hash, b.hash) })
+		slices.SortFunc(n.batch, tables.CompareNames)
 		n.through = t.q.lastSeq
 	}
 	some := n.batch[:min(len(n.batch), stored*namesPerEvent)]
 	if len(some) == 0 {
 		return nil
 	}
-	var rows [][]driver.Value
-	for _, x := range some {
-		if slices.Contains(n.recent[x.hash], x.seq) { // or it was deleted meanwhile
-			rows = append(rows, []driver.Value{x.hash, x.seq})
-		}
-	}
-	if err := t.insertRows(`INSERT OR IGNORE INTO name (hash, seq)`, rows); err != nil {
+	kept := slices.DeleteFunc(slices.Clone(some), func(x tables.Name) bool { return !slices.Contains(n.recent[x.Hash], x.Seq) }) // deleted meanwhile
+	if err := t.insert(`INSERT OR IGNORE`+tables.IntoName, rowsOf(kept)...); err != nil {
 		return err
 	}
 	last := len(some) == len(n.batch)
@@ -166,9 +139,7 @@ func (t *tx) writeNames(stored int) error {
 		}
 	}
 	t.publish(func() {
-		for _, x := range some {
-			n.drop(x.seq, []int64{x.hash})
-		}
+		n.drop(some...)
 		if n.batch = n.batch[len(some):]; last {
 			n.batch = nil
 		}
@@ -177,11 +148,11 @@ func (t *tx) writeNames(stored int) error {
 }
 
 // named returns the seqs of the events that may have the name, newest first.
-func (q *Queue) named(ctx context.Context, c *conn, hash int64) ([]int64, error) {
+func (q *Queue) named(ctx context.Context, c *tables.Conn, hash int64) ([]int64, error) {
 	seqs := q.names.find(hash) // before the table, which they may go to meanwhile
-	err := c.query(ctx, `SELECT seq FROM name WHERE hash = ?`, func(row []driver.Value) error {
-		s := scanner{row: row}
-		seqs = append(seqs, s.int())
+	err := c.Query(ctx, `SELECT seq FROM name WHERE hash = ?`, func(row []driver.Value) error {
+		s := tables.Scanner{Row: row}
+		seqs = append(seqs, s.Int())
 		return nil
 	}, hash)
 	slices.Sort(seqs)
@@ -191,8 +162,8 @@ func (q *Queue) named(ctx context.Context, c *conn, hash int64) ([]int64, error)
 }
 
 // findID returns the event with the id, or nil.
-func (q *Queue) findID(ctx context.Context, c *conn, id string) (*record, error) {
-	seqs, err := q.named(ctx, c, nameHash(anID, id))
+func (q *Queue) findID(ctx context.Context, c *tables.Conn, id string) (*tables.Record, error) {
+	seqs, err := q.named(ctx, c, tables.HashOfID(id))
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +171,7 @@ func (q *Queue) findID(ctx context.Context, c *conn, id string) (*record, error)
 }
 
 // withID returns the one of several events that has the id, or nil.
-func (q *Queue) withID(ctx context.Context, c *conn, id string, seqs []int64) (*record, error) {
+func (q *Queue) withID(ctx context.Context, c *tables.Conn, id string, seqs []int64) (*tables.Record, error) {
 	for _, seq := range seqs {
 		r, err := q.load(ctx, c, seq)
 		if errors.Is(err, policy.ErrDamaged) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // Names with one hash are distinguished, in memory and in the table.
@@ -19,7 +20,7 @@ func TestNamesWithOneHash(t *testing.T) {
 	for _, id := range []string{"a", "b", "c"} {
 		put(t, q, id, "ehr")
 	}
-	a, b := nameHash(anID, "a"), nameHash(anID, "new")
+	a, b := tables.HashOfID("a"), tables.HashOfID("new")
 	err := q.do(t.Context(), func(tx *tx) error {
 		for _, hash := range []int64{a, b} {
 			for _, d := range take(t, q, "ehr", 10) { // of each event, and of one that is gone
@@ -35,7 +36,9 @@ func TestNamesWithOneHash(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range take(t, q, "ehr", 10) {
-		q.names.add(seqOf(d), []int64{a, b, nameHash(aSubject, "subject-a"), nameHash(aSubject, "subject-new")})
+		for _, hash := range []int64{a, b, tables.HashOfSubject("subject-a"), tables.HashOfSubject("subject-new")} {
+			q.names.add(tables.Name{Hash: hash, Seq: seqOf(d)})
+		}
 		q.Release(d)
 	}
 	for _, id := range []string{"a", "b", "c"} {
@@ -69,8 +72,8 @@ func TestNamesAreTakenToTheirTable(t *testing.T) {
 	var ids, gone []string
 	copies := 0
 	inTable := func() (n int64) {
-		err := q.readers.with(t.Context(), func(c *conn) (err error) {
-			n, err = c.number(`SELECT count(*) FROM name`)
+		err := q.readers.With(t.Context(), func(c *tables.Conn) (err error) {
+			n, err = c.Number(`SELECT count(*) FROM name`)
 			return err
 		})
 		if err != nil {
@@ -139,7 +142,7 @@ func TestNamesGo(t *testing.T) {
 				t.Helper()
 				flush(t, q)
 				err := q.do(t.Context(), func(tx *tx) (err error) {
-					n, err = tx.c.number(`SELECT count(*) FROM name`)
+					n, err = tx.c.Number(`SELECT count(*) FROM name`)
 					n += int64(q.names.count)
 					return err
 				})

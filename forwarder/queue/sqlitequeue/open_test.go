@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -27,11 +29,11 @@ func stopped(t *testing.T) string {
 // command executes SQL on a file that is not open.
 func command(t *testing.T, path string, texts ...string) {
 	t.Helper()
-	c, err := openConn(path, url.Values{}, texts...)
+	c, err := tables.Open(path, url.Values{}, texts...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.close(); err != nil {
+	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -60,17 +62,17 @@ func TestStartRefused(t *testing.T) {
 		}, nil, []string{"not a SQLite database"}},
 		{"newer", func(t *testing.T, path string) { command(t, path, `PRAGMA user_version=99`) }, nil, []string{"it is of version 99, and this program reads up to 1; open it with the newer program"}},
 		{"missing beside a WAL", func(t *testing.T, path string) {
-			if err := errors.Join(os.Remove(path), os.WriteFile(path+walName, []byte("log"), 0o600)); err != nil {
+			if err := errors.Join(os.Remove(path), os.WriteFile(path+disk.WAL, []byte("log"), 0o600)); err != nil {
 				t.Fatal(err)
 			}
 		}, nil, []string{"it is missing, and its WAL is there; restore it, or delete ", "-wal to start anew"}},
 		{"another key", func(t *testing.T, path string) {
-			if err := os.Remove(keyFile(path)); err != nil {
+			if err := os.Remove(path + disk.Key); err != nil {
 				t.Fatal(err)
 			}
 		}, []seal.Key{seal.Key(bytes.Repeat([]byte{9}, 32))}, []string{"20 events in it are sealed with a key that is not among those given; add the older key behind the new one in encryption_key"}},
 		{"without its key", func(t *testing.T, path string) {
-			if err := os.Remove(keyFile(path)); err != nil {
+			if err := os.Remove(path + disk.Key); err != nil {
 				t.Fatal(err)
 			}
 		}, nil, []string{"20 events in it are sealed, encryption_key is not given and ", ".key is missing"}},
@@ -114,19 +116,19 @@ func TestWrongKeyBesideWAL(t *testing.T) {
 	w := newTampered(t)
 	path := filepath.Join(t.TempDir(), "queue.db")
 	w.onWriter(func() { copyStore(t, w.path, path) })
-	if err := os.Rename(keyFile(path), keyFile(path)+".away"); err != nil {
+	if err := os.Rename(path+disk.Key, path+disk.Key+".away"); err != nil {
 		t.Fatal(err)
 	}
-	main, log := read(t, path), read(t, path+walName)
+	main, log := read(t, path), read(t, path+disk.WAL)
 	q, err := Open(Options{Path: path, Keys: []seal.Key{seal.Key(bytes.Repeat([]byte{9}, 32))}, Settings: queue.DefaultSettings()})
 	if err == nil {
 		_ = q.Close()
 		t.Fatal("it is opened")
 	}
-	if !bytes.Equal(main, read(t, path)) || !bytes.Equal(log, read(t, path+walName)) {
+	if !bytes.Equal(main, read(t, path)) || !bytes.Equal(log, read(t, path+disk.WAL)) {
 		t.Error("the files were changed")
 	}
-	if err := os.Rename(keyFile(path)+".away", keyFile(path)); err != nil {
+	if err := os.Rename(path+disk.Key+".away", path+disk.Key); err != nil {
 		t.Fatal(err)
 	}
 	w2 := &tampered{t: t}
@@ -140,7 +142,7 @@ func TestStartWithoutWAL(t *testing.T) {
 	w := newTampered(t)
 	path := filepath.Join(t.TempDir(), "queue.db")
 	w.onWriter(func() { copyStore(t, w.path, path) })
-	if err := os.Remove(path + walName); err != nil {
+	if err := os.Remove(path + disk.WAL); err != nil {
 		t.Fatal(err)
 	}
 	w2 := &tampered{t: t}
@@ -192,7 +194,7 @@ func TestOpenLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := mustOpen(t, Options{Path: link, Settings: queue.DefaultSettings()})
-	if q.KeyFile() != keyFile(target) {
+	if q.KeyFile() != target+disk.Key {
 		t.Errorf("the key is in %s", q.KeyFile())
 	}
 	if _, err := Open(Options{Path: target, Settings: queue.DefaultSettings()}); !errors.Is(err, queue.ErrBusy) || !strings.Contains(err.Error(), target+" is in use by another process; stop that one or give this one another path") {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // Purge implements queue.Queue.
@@ -34,7 +35,7 @@ func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) 
 	selections := q.inState(s.State)
 	if s.Upstream != "" {
 		selections = nil
-		if id, known := q.upstreams.id(s.Upstream); known {
+		if id, known := q.upstreams.ID(s.Upstream); known {
 			selections = ofUpstream(id, queue.Pending, queue.Dead)
 		}
 	}
@@ -96,11 +97,11 @@ func (t *tx) purgeIDs(s queue.PurgeSelection) (int, error) {
 
 // purge deletes what the selection has of an event, and reports whether that is
 // anything.
-func (t *tx) purge(r *record, s queue.PurgeSelection) (done bool, err error) {
+func (t *tx) purge(r *tables.Record, s queue.PurgeSelection) (done bool, err error) {
 	if !s.Before.IsZero() && r.ReceivedAt >= policy.Nanos(s.Before) {
 		return false, nil
 	}
-	before := &record{seq: r.seq, Event: *r.Clone()}
+	before := &tables.Record{Seq: r.Seq, Event: *r.Clone()}
 	whole := s.State.SetAside() && r.SetAside == s.State
 	dropped := r.Drop(t.now, t.settings.KeepDelivered, func(d *policy.Delivery) bool {
 		return s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered
@@ -121,16 +122,16 @@ func (t *tx) purge(r *record, s queue.PurgeSelection) (done bool, err error) {
 
 // purged has what is in memory of the deliveries that were deleted dropped. After is
 // what remains of the event, or nil.
-func (t *tx) purged(before, after *record) {
+func (t *tx) purged(before, after *tables.Record) {
 	t.publish(func() {
-		t.q.recent.drop(before.seq)
+		t.q.recent.drop(before.Seq)
 		if after == nil {
-			t.q.unreadable.drop(before.seq)
+			t.q.unreadable.drop(before.Seq)
 		}
 		for i := range before.Deliveries {
 			name := before.Deliveries[i].Upstream
 			if after == nil || after.Delivery(name) == nil {
-				t.q.leases.of(name).purged(before.seq)
+				t.q.leases.of(name).purged(before.Seq)
 			}
 		}
 	})

@@ -11,8 +11,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
-	"github.com/scribegate/scribegate/verifier/event"
 )
 
 // Options are what Open needs.
@@ -60,17 +60,17 @@ type Queue struct {
 	now     func() time.Time
 	elapsed func() time.Duration
 
-	writing     *conn // the writer's, as is all of this block
+	writing     *tables.Conn // the writer's, as is all of this block
 	writer      *policy.Writer
 	age         *queue.AgeClock
-	doubted     bool          // whether OnClock was called for the jump that there is
-	lastSeq     int64         // of the newest event
-	identity    identity      // as it was written last, or later
-	filed       int64         // all events up to this one are filed
-	filedCounts policy.Counts // of the events that are filed
-	noted       int64         // the time that was written last
-	freed       bool          // whether payloads were deleted that may still be in the WAL
-	changed     bool          // whether anything was committed since the WAL was inspected
+	doubted     bool            // whether OnClock was called for the jump that there is
+	lastSeq     int64           // of the newest event
+	identity    tables.Identity // as it was written last, or later
+	filed       int64           // all events up to this one are filed
+	filedCounts policy.Counts   // of the events that are filed
+	noted       int64           // the time that was written last
+	freed       bool            // whether payloads were deleted that may still be in the WAL
+	changed     bool            // whether anything was committed since the WAL was inspected
 	steps       housekeeping
 	wal         walState
 	files       files
@@ -78,12 +78,12 @@ type Queue struct {
 	beside      atomic.Int32 // a checkpoint that is not the writer's
 	keys        []seal.Key   // as they were given
 
-	readers  *pool // for what takes long, or may
-	claims   *pool // for deliveries
-	copiers  *pool // for backups
-	surveyor *pool // for surveys, which a reader may ask for
+	readers  *tables.Pool // for what takes long, or may
+	claims   *tables.Pool // for deliveries
+	copiers  *tables.Pool // for backups
+	surveyor *tables.Pool // for surveys, which a reader may ask for
 
-	upstreams *upstreams
+	upstreams *tables.Upstreams
 	unfiled   unfiled
 	names     names
 	leases    *leases
@@ -135,34 +135,13 @@ func (q *Queue) newStore(it queue.Item) (*policy.Store, error) {
 		return s, nil
 	}
 	ring := q.ring.Load()
-	sealed, err := sealEvent(ring, it.Event)
+	sealed, err := tables.SealEvent(ring, it.Event)
 	if err != nil {
 		return nil, err
 	}
 	s.Sealed = sealed
 	s.Event = policy.New(it, ring.Sealer(), int64(len(sealed)), policy.Nanos(q.now()))
 	return s, nil
-}
-
-func sealEvent(ring *seal.Ring, e *event.Event) ([]byte, error) {
-	coded, err := e.AppendBinary(make([]byte, seal.Header, seal.Header+e.BinarySize()+seal.Overhead))
-	if err != nil {
-		return nil, err
-	}
-	return ring.Seal(e.ID, coded)
-}
-
-// openEvent returns a sealed event, or queue.ErrUnreadable.
-func openEvent(ring *seal.Ring, id string, sealed []byte) (*event.Event, error) {
-	coded, err := ring.Open(id, sealed)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", queue.ErrUnreadable, err)
-	}
-	e, err := event.Decode(coded)
-	if err != nil {
-		return nil, fmt.Errorf("opening event %s: %w: its coding is not known to this version", id, queue.ErrUnreadable)
-	}
-	return e, nil
 }
 
 // The longest names in bytes.

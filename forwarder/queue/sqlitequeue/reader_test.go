@@ -10,6 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
 )
 
 // A copy that is made right after events were stored has their payloads, although
@@ -37,12 +38,12 @@ func TestReaderOpensEventsThatWereJustStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := func() (opened int, err error) {
-		r, err := OpenReader(copied, nil)
+		r, err := salvage.OpenReader(copied, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		_, err = r.Read(t.Context(), ReadFilter{Payloads: true}, func(f Found) error {
+		_, err = r.Read(t.Context(), salvage.ReadFilter{Payloads: true}, func(f salvage.Found) error {
 			if f.Event != nil {
 				opened++
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // Replay implements queue.Queue.
@@ -78,7 +79,7 @@ func (t *tx) selects(s queue.ReplaySelection, seq int64) func(*policy.Delivery) 
 }
 
 // covers reports whether any delivery of the event is in the selection, leased or not.
-func covers(s queue.ReplaySelection, r *record) bool {
+func covers(s queue.ReplaySelection, r *tables.Record) bool {
 	return slices.ContainsFunc(r.Deliveries, func(d policy.Delivery) bool {
 		return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State == "" || s.State == d.State)
 	})
@@ -150,9 +151,9 @@ func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) 
 }
 
 // replayRecord replays an event and makes its deliveries due.
-func (t *tx) replayRecord(r *record, route []string, s queue.ReplaySelection, out *queue.Replayed) error {
-	before := &record{seq: r.seq, Event: *r.Clone()}
-	n := r.Replay(route, t.selects(s, r.seq))
+func (t *tx) replayRecord(r *tables.Record, route []string, s queue.ReplaySelection, out *queue.Replayed) error {
+	before := &tables.Record{Seq: r.Seq, Event: *r.Clone()}
+	n := r.Replay(route, t.selects(s, r.Seq))
 	if n == 0 {
 		return nil
 	}
@@ -172,17 +173,17 @@ func (t *tx) replayRecord(r *record, route []string, s queue.ReplaySelection, ou
 
 // route returns the upstreams of the selection that an event that is set aside goes to
 // now.
-func (t *tx) route(r *record, s queue.ReplaySelection) ([]string, error) {
+func (t *tx) route(r *tables.Record, s queue.ReplaySelection) ([]string, error) {
 	if s.Route == nil {
 		return nil, nil
 	}
-	sealed, err := payload(context.Background(), t.c, r.seq)
+	sealed, err := tables.LoadPayload(context.Background(), t.c, r.Seq)
 	if err != nil {
 		return nil, err
 	}
-	e, err := openEvent(t.q.ring.Load(), r.ID, sealed)
+	e, err := tables.OpenEvent(t.q.ring.Load(), r.ID, sealed)
 	if err != nil {
-		t.q.foundUnreadable(r.seq, err)
+		t.q.foundUnreadable(r.Seq, err)
 		return nil, err
 	}
 	route := slices.Compact(slices.Sorted(slices.Values(s.Route(e))))

@@ -25,7 +25,7 @@ func TestReplayOfAnUnreadableUnroutedEvent(t *testing.T) {
 		}
 	}
 	err := q.do(t.Context(), func(t *tx) error {
-		return t.c.exec(`UPDATE payload SET sealed = zeroblob(length(sealed)) WHERE id = 'damaged'`)
+		return t.c.Exec(`UPDATE payload SET sealed = zeroblob(length(sealed)) WHERE id = 'damaged'`)
 	})
 	if err != nil {
 		t.Fatal(err)

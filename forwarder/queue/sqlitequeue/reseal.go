@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -69,10 +71,10 @@ func (q *Queue) resealAll() (out Resealed, err error) {
 		return out, err
 	}
 	for last := int64(0); ; {
-		sealer := keyNumber(q.ring.Load().Sealer())
+		sealer := tables.KeyNumber(q.ring.Load().Sealer())
 		var seqs []int64
-		err := q.readers.with(q.ctx, func(c *conn) error {
-			return c.query(q.ctx, `SELECT seq FROM event WHERE seq > ? AND size > 0 AND key <> ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
+		err := q.readers.With(q.ctx, func(c *tables.Conn) error {
+			return c.Query(q.ctx, `SELECT seq FROM event WHERE seq > ? AND size > 0 AND key <> ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
 				seq, _ := row[0].(int64)
 				seqs = append(seqs, seq)
 				return nil
@@ -95,8 +97,8 @@ func (q *Queue) resealAll() (out Resealed, err error) {
 		out.Unreadable += len(seqs) - done
 		last = seqs[len(seqs)-1]
 	}
-	if key, err := seal.ReadFile(keyFile(q.path)); err == nil && q.KeyFile() == "" && q.counts().Keys()[key.Fingerprint()] == 0 {
-		out.KeyFile = keyFile(q.path)
+	if key, err := seal.ReadFile(q.path + disk.Key); err == nil && q.KeyFile() == "" && q.counts().Keys()[key.Fingerprint()] == 0 {
+		out.KeyFile = q.path + disk.Key
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return out, err
 	}
@@ -129,7 +131,7 @@ func (t *tx) resealOne(seq int64) (opened bool, err error) {
 	if before == nil || before.Size == 0 || before.Key == ring.Sealer() {
 		return true, nil // deleted or sealed anew meanwhile
 	}
-	sealed, err := payload(context.Background(), t.c, seq)
+	sealed, err := tables.LoadPayload(context.Background(), t.c, seq)
 	if err != nil {
 		return false, err
 	}
@@ -139,7 +141,7 @@ func (t *tx) resealOne(seq int64) (opened bool, err error) {
 	if err := t.exec(`UPDATE payload SET sealed = ? WHERE seq = ?`, sealed, seq); err != nil {
 		return false, err
 	}
-	after := &record{seq: seq, Event: *before.Clone()}
+	after := &tables.Record{Seq: seq, Event: *before.Clone()}
 	after.Key, after.Size = ring.Sealer(), int64(len(sealed))
 	t.freed = true // the record before may be in the WAL still
 	return true, t.update(before, after)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -46,7 +47,7 @@ func TestReseal(t *testing.T) {
 	alone.Keys, none.Keys = []seal.Key{keyOf(2)}, nil
 	events := fmt.Sprint(len(ids), " events")
 	wantRefused(t, alone, o.Path, events, "encryption_key")
-	wantRefused(t, none, o.Path, events, keyFile(o.Path))
+	wantRefused(t, none, o.Path, events, o.Path+disk.Key)
 
 	both, resealed := withKeys(o, keyOf(2), keyOf(1))
 	q := mustOpen(t, both)

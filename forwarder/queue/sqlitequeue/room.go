@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"modernc.org/sqlite"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 
 	storeMargin = 64 << 10 // that stores leave free; for outcomes there is the reserve
 
-	reserveEvery = time.Second // between two looks whether there is the reserve
+	reserveEvery = time.Second // between two attempts to make the reserve again
 )
 
 // room is what is known of the space on the disk.
@@ -68,9 +68,10 @@ func (q *Queue) releaseReserve() bool {
 // ensureReserve makes the reserve again, once there is room.
 func (q *Queue) ensureReserve(now time.Time) {
 	r := &q.room
-	if r.reserve != nil && due(now, &r.tried, reserveEvery) && (r.released || !r.reserve.Held()) {
-		r.released = r.reserve.Ensure() != nil
+	if r.reserve == nil || !r.released && r.reserve.Held() || !due(now, &r.tried, reserveEvery) {
+		return
 	}
+	r.released = r.reserve.Ensure() != nil
 }
 
 // roomToStore returns an error while the disk has no room for a batch of events: what is
@@ -111,7 +112,7 @@ func (q *Queue) needs(b *policy.Batch) (needed, usable int64, err error) {
 	if needed, err = q.growth(); err != nil {
 		return 0, 0, err
 	}
-	unused, err := q.writing.number(`PRAGMA freelist_count`)
+	unused, err := q.writing.Number(`PRAGMA freelist_count`)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -120,16 +121,16 @@ func (q *Queue) needs(b *policy.Batch) (needed, usable int64, err error) {
 		free = plenty // SQLite says so where there is no room
 	}
 	q.room.free = int64(min(free, 1<<62))
-	needed += storeMargin + max(0, fewPages*pageSize-q.walSize())
+	needed += storeMargin + max(0, fewPages*tables.PageSize-q.walSize())
 	for _, s := range b.Stores { // in the WAL, and then in the main file
-		needed += 2 * (int64(len(s.Sealed)) + pageSize)
+		needed += 2 * (int64(len(s.Sealed)) + tables.PageSize)
 	}
-	return needed, q.room.free + unused*pageSize, nil
+	return needed, q.room.free + unused*tables.PageSize, nil
 }
 
 // walSize returns the size of the WAL's file.
 func (q *Queue) walSize() int64 {
-	info, err := os.Stat(q.path + walName)
+	info, err := os.Stat(q.path + disk.WAL)
 	if err != nil {
 		return 0
 	}
@@ -137,11 +138,11 @@ func (q *Queue) walSize() int64 {
 }
 
 // walIsLong reports whether the WAL's file is longer than it has to be.
-func (q *Queue) walIsLong() bool { return q.walSize() > 2*fewPages*pageSize }
+func (q *Queue) walIsLong() bool { return q.walSize() > 2*fewPages*tables.PageSize }
 
 // growth returns by how many bytes the next checkpoint makes the main file grow.
 func (q *Queue) growth() (int64, error) {
-	pages, err := q.writing.number(`PRAGMA page_count`)
+	pages, err := q.writing.Number(`PRAGMA page_count`)
 	if err != nil {
 		return 0, err
 	}
@@ -149,7 +150,7 @@ func (q *Queue) growth() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return max(0, pages*pageSize-info.Size()), nil
+	return max(0, pages*tables.PageSize-info.Size()), nil
 }
 
 // roomToCheckpoint returns an error where a checkpoint would fill the disk before it
@@ -187,16 +188,4 @@ func (q *Queue) makeRoom(err error) error {
 func isFull(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	return ok && (e.Code() == sqlite3.SQLITE_FULL || e.Code() == sqlite3.SQLITE_IOERR_WRITE || e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE)
-}
-
-// removeLeftovers removes the temporary files of a process that died.
-func removeLeftovers(path string) {
-	entries, _ := os.ReadDir(filepath.Dir(path)) // what cannot be read stays
-	for _, e := range entries {
-		for _, kind := range []string{".new.", ".copy."} {
-			if strings.HasPrefix(e.Name(), filepath.Base(path)+kind) {
-				_ = os.Remove(filepath.Join(filepath.Dir(path), e.Name()))
-			}
-		}
-	}
 }

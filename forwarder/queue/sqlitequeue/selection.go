@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // step is how many events one transaction of a replay, a purge or a sweep changes at
@@ -25,10 +27,10 @@ type selection struct {
 // it.
 func (q *Queue) inState(s queue.State) []selection {
 	if s.SetAside() {
-		return []selection{{text: `SELECT seq FROM event WHERE state = ` + strconv.FormatInt(setAsideCodes[s], 10)}}
+		return []selection{{text: `SELECT seq FROM event WHERE state = ` + strconv.FormatInt(tables.SetAsideCodes[s], 10)}}
 	}
 	var all []selection
-	for _, id := range q.upstreams.ids() {
+	for _, id := range q.upstreams.IDs() {
 		all = append(all, ofUpstream(id, s)...)
 	}
 	return all
@@ -37,7 +39,7 @@ func (q *Queue) inState(s queue.State) []selection {
 // ofUpstream selects the events that have a delivery to the upstream in one of the
 // states.
 func ofUpstream(id int64, states ...queue.State) (all []selection) {
-	codes := map[queue.State][]int64{queue.Pending: {codeFirst, codeRetry}, queue.Dead: {codeFailed}}
+	codes := map[queue.State][]int64{queue.Pending: {tables.DeliveryFirst, tables.DeliveryRetry}, queue.Dead: {tables.DeliveryDead}}
 	for _, s := range states {
 		for _, code := range codes[s] {
 			all = append(all, selection{`SELECT seq FROM delivery WHERE upstream = ? AND state = ?`, []driver.Value{id, code}})
@@ -51,9 +53,9 @@ func ofUpstream(id int64, states ...queue.State) (all []selection) {
 // 8 bytes an event. Change returns how many of the events are gone meanwhile.
 func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Progress, change func(seqs []int64) (gone int, err error)) error {
 	var seqs []int64
-	err := q.readers.with(ctx, func(c *conn) error {
+	err := q.readers.With(ctx, func(c *tables.Conn) error {
 		for _, s := range selections {
-			err := c.query(ctx, s.text, func(row []driver.Value) error {
+			err := c.Query(ctx, s.text, func(row []driver.Value) error {
 				seq, _ := row[0].(int64)
 				seqs = append(seqs, seq)
 				return nil
@@ -89,8 +91,8 @@ func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Pro
 }
 
 // findAll returns the events with the ids, each once, or ErrNotFound.
-func (t *tx) findAll(ids []string) ([]*record, error) {
-	var all []*record
+func (t *tx) findAll(ids []string) ([]*tables.Record, error) {
+	var all []*tables.Record
 	seen := make(map[string]bool)
 	for _, id := range ids {
 		if seen[id] {
@@ -107,4 +109,16 @@ func (t *tx) findAll(ids []string) ([]*record, error) {
 		all = append(all, r)
 	}
 	return all, nil
+}
+
+// upstreamsOf returns the names of an event's upstreams whose deliveries are in a state,
+// or of all with "", for an error.
+func upstreamsOf(r *tables.Record, state queue.State) string {
+	var names []string
+	for _, d := range r.Deliveries {
+		if state == "" || d.State == state {
+			names = append(names, d.Upstream)
+		}
+	}
+	return strings.Join(names, ", ")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // sweepEvery returns how often events whose retention has ended are looked for.
@@ -24,7 +25,7 @@ func sweepEvery(s queue.Settings) time.Duration {
 // more.
 func (t *tx) sweep() (more bool, err error) {
 	budget := step
-	for code := codeDelivered; code <= codeTombstone; code++ {
+	for code := tables.EventDelivered; code <= tables.EventTombstone; code++ {
 		seqs, err := t.endedBefore(`SELECT seq FROM event WHERE state = ? AND ended_at > 0 AND ended_at <= ? ORDER BY ended_at`, budget,
 			code, t.age-int64(policy.Retention(stateNames[code], t.settings)))
 		if err != nil {
@@ -43,7 +44,7 @@ func (t *tx) sweep() (more bool, err error) {
 		return false, err
 	}
 	for _, seq := range seqs {
-		err := t.changeReadable(seq, func(r *record) bool {
+		err := t.changeReadable(seq, func(r *tables.Record) bool {
 			r.DropPayload()
 			return true
 		})
@@ -56,8 +57,8 @@ func (t *tx) sweep() (more bool, err error) {
 
 // stateNames are the states whose retention events of the codes have.
 var stateNames = map[int64]queue.State{
-	codeDelivered: queue.Delivered, codeDead: queue.Dead, codeQuarantined: queue.Quarantined, codeUnrouted: queue.Unrouted,
-	codeUnconfirmed: queue.Unconfirmed, codeForNoUpstream: queue.Delivered, codeTombstone: policy.Tombstone,
+	tables.EventDelivered: queue.Delivered, tables.EventDead: queue.Dead, tables.EventQuarantined: queue.Quarantined, tables.EventUnrouted: queue.Unrouted,
+	tables.EventUnconfirmed: queue.Unconfirmed, tables.EventForNoUpstream: queue.Delivered, tables.EventTombstone: policy.Tombstone,
 }
 
 // endedBefore returns up to limit seqs, without those that cannot be read.
@@ -65,12 +66,12 @@ func (t *tx) endedBefore(text string, limit int, args ...driver.Value) (seqs []i
 	if limit <= 0 {
 		return nil, nil
 	}
-	err = t.c.query(context.Background(), text, func(row []driver.Value) error {
+	err = t.c.Query(context.Background(), text, func(row []driver.Value) error {
 		if seq, _ := row[0].(int64); !t.q.unreadable.has(seq) {
 			seqs = append(seqs, seq)
 		}
 		if len(seqs) == limit {
-			return errStop
+			return tables.ErrStop
 		}
 		return nil
 	}, args...)
@@ -79,13 +80,13 @@ func (t *tx) endedBefore(text string, limit int, args ...driver.Value) (seqs []i
 
 // expire takes an event out of the store, or leaves a tombstone.
 func (t *tx) expire(seq int64) error {
-	return t.changeReadable(seq, func(r *record) bool {
+	return t.changeReadable(seq, func(r *tables.Record) bool {
 		return r.Expire(t.age, t.settings)
 	})
 }
 
 // changeReadable changes an event, and leaves one that cannot be read as it is.
-func (t *tx) changeReadable(seq int64, change func(*record) bool) error {
+func (t *tx) changeReadable(seq int64, change func(*tables.Record) bool) error {
 	err := t.change(seq, change)
 	if errors.Is(err, policy.ErrDamaged) {
 		t.q.foundUnreadable(seq, fmt.Errorf("looking for events whose retention has ended: %w", err))

@@ -11,6 +11,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 const (
@@ -27,11 +28,11 @@ const selectWaiting = `
 	UNION SELECT seq FROM event WHERE state BETWEEN 3 AND 5
 	UNION SELECT seq FROM payload WHERE seq > (SELECT filed FROM meta)`
 
-func waiting(c *conn) (seqs []int64, err error) {
-	err = c.query(context.Background(), selectWaiting, func(row []driver.Value) error {
-		s := scanner{row: row}
-		seqs = append(seqs, s.int())
-		return s.err()
+func waiting(c *tables.Conn) (seqs []int64, err error) {
+	err = c.Query(context.Background(), selectWaiting, func(row []driver.Value) error {
+		s := tables.Scanner{Row: row}
+		seqs = append(seqs, s.Int())
+		return s.Err()
 	})
 	return seqs, err
 }
@@ -41,9 +42,9 @@ func waiting(c *conn) (seqs []int64, err error) {
 type takeOver struct {
 	q       *Queue
 	reason  error
-	old     *conn // on the file before
-	names   *upstreams
-	unfiled map[int64]*record // events of which only memory has the state
+	old     *tables.Conn // on the file before
+	names   *tables.Upstreams
+	unfiled map[int64]*tables.Record // events of which only memory has the state
 	left    []int64
 
 	taken, unreadable int
@@ -53,7 +54,7 @@ type takeOver struct {
 // moment, and the rest follows in the background.
 func (q *Queue) takeOver(m *takeOver) {
 	var err error
-	if m.names, err = readUpstreams(m.old); err == nil {
+	if m.names, err = tables.ReadUpstreams(m.old); err == nil {
 		m.left, err = waiting(m.old)
 	}
 	limit := takeOverNow
@@ -102,19 +103,19 @@ func (m *takeOver) some(t *tx) error {
 func (m *takeOver) one(t *tx, seq int64) (stored bool, err error) {
 	r := m.unfiled[seq]
 	if r == nil {
-		r, err = load(context.Background(), m.old, m.names, seq)
+		r, err = tables.Load(context.Background(), m.old, m.names, seq)
 	}
 	if err != nil || r == nil {
 		return false, err
 	}
-	sealed, err := payload(context.Background(), m.old, seq)
+	sealed, err := tables.LoadPayload(context.Background(), m.old, seq)
 	if err == nil && r.Size > 0 && len(sealed) == 0 {
 		err = fmt.Errorf("%w: the payload of event %s is missing", policy.ErrDamaged, r.ID)
 	}
 	if err != nil {
 		return false, err
 	}
-	return t.putBack(&record{seq: seq, Event: *r.Clone()}, sealed)
+	return t.putBack(&tables.Record{Seq: seq, Event: *r.Clone()}, sealed)
 }
 
 // end reports what was taken over, and saves the rest, where there is any.
@@ -123,32 +124,31 @@ func (m *takeOver) end(err error) {
 	if err != nil || len(m.left) > 0 {
 		rest = "; " + m.q.save(m.old, len(m.left))
 	}
-	m.q.damaged(errors.Join(fmt.Errorf("%w; the store that is at the path now is used, with %d events that waited only in the file before; %d more could not be read and are lost%s", m.reason, m.taken, m.unreadable, rest), err, m.old.close()))
+	m.q.damaged(errors.Join(fmt.Errorf("%w; the store that is at the path now is used, with %d events that waited only in the file before; %d more could not be read and are lost%s", m.reason, m.taken, m.unreadable, rest), err, m.old.Close()))
 }
 
 // putBack stores an event of a file before, with the seq that it had there, and reports
 // whether it was missing. All events of the store are filed.
-func (t *tx) putBack(r *record, sealed []byte) (stored bool, err error) {
+func (t *tx) putBack(r *tables.Record, sealed []byte) (stored bool, err error) {
 	known, err := t.q.findID(context.Background(), t.c, r.ID)
 	if err != nil || known != nil {
 		return false, err
 	}
-	other, err := t.c.number(`SELECT count(*) FROM event WHERE seq = ?`, r.seq)
+	other, err := t.c.Number(`SELECT count(*) FROM event WHERE seq = ?`, r.Seq)
 	if err != nil {
 		return false, err
 	}
 	if other > 0 {
-		r.seq = t.lastSeq + 1
+		r.Seq = t.lastSeq + 1
 	}
-	for _, h := range hashes(&r.Event) { // those in memory are read from events that are newer
-		if err := t.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?)`, h, r.seq); err != nil {
-			return false, err
-		}
+	// Those in memory are read from events that are newer.
+	if err := t.insert(`INSERT OR IGNORE`+tables.IntoName, rowsOf(tables.NamesOf(r))...); err != nil {
+		return false, err
 	}
-	filed := max(t.filed, r.seq)
-	row, err := payloadRow(r, sealed)
+	filed := max(t.filed, r.Seq)
+	row, err := tables.PayloadRow(r, sealed)
 	if err == nil {
-		err = t.exec(`INSERT`+intoPayload, row...)
+		err = t.insert(`INSERT`+tables.IntoPayload, row)
 	}
 	if err != nil {
 		return false, err
@@ -156,8 +156,8 @@ func (t *tx) putBack(r *record, sealed []byte) (stored bool, err error) {
 	if err := t.fileRecords(r); err != nil {
 		return false, err
 	}
-	t.filed, t.lastSeq = filed, max(t.lastSeq, r.seq)
-	t.touched[r.seq] = r
+	t.filed, t.lastSeq = filed, max(t.lastSeq, r.Seq)
+	t.touched[r.Seq] = r
 	t.addNames(r)
 	t.counts.Add(&r.Event, 1)
 	t.publish(func() { t.q.filed = filed })
@@ -170,12 +170,12 @@ func (q *Queue) restore(seqs []int64, events []recentEvent) (n int) {
 	q.step(func(t *tx) (bool, error) {
 		ring := q.ring.Load()
 		for i, e := range events {
-			sealed, err := sealEvent(ring, e.event)
+			sealed, err := tables.SealEvent(ring, e.event)
 			if err != nil {
 				return false, err
 			}
 			it := queue.Item{Event: e.event, Upstreams: e.upstreams}
-			stored, err := t.putBack(&record{seq: seqs[i], Event: *policy.New(it, ring.Sealer(), int64(len(sealed)), t.now)}, sealed)
+			stored, err := t.putBack(&tables.Record{Seq: seqs[i], Event: *policy.New(it, ring.Sealer(), int64(len(sealed)), t.now)}, sealed)
 			if err != nil {
 				return false, err
 			}
@@ -190,11 +190,11 @@ func (q *Queue) restore(seqs []int64, events []recentEvent) (n int) {
 
 // save copies a file without a name to one that has a name, and returns what to do with
 // it.
-func (q *Queue) save(c *conn, events int) string {
-	to := asideName(q.path + ".saved-")
+func (q *Queue) save(c *tables.Conn, events int) string {
+	to := disk.UnusedName(q.path + ".saved-")
 	ctx, cancel := context.WithTimeout(context.Background(), saveWait)
 	defer cancel()
-	if err := c.query(ctx, `VACUUM INTO ?`, func([]driver.Value) error { return nil }, to); err != nil {
+	if err := c.Query(ctx, `VACUUM INTO ?`, func([]driver.Value) error { return nil }, to); err != nil {
 		return fmt.Sprintf("%d events that waited only in it are lost, since it could not be copied: %v", events, err)
 	}
 	return fmt.Sprintf("%d events wait in a copy of it, %s: move that to %s before the next start, or delete it", events, to, q.path)

@@ -3,17 +3,14 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql/driver"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/policy"
-	"github.com/scribegate/scribegate/forwarder/seal"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 const (
@@ -45,29 +42,29 @@ var errUnfiled = errors.New("the rows of events that were stored before cannot b
 // Only the writer changes it. The records in it are never changed.
 type unfiled struct {
 	mu      sync.RWMutex
-	records map[int64]*record
+	records map[int64]*tables.Record
 	seqs    []int64 // in their order
 	oldest  time.Time
 	putOff  time.Time // nothing is filed before, unless it must be
 }
 
 // add adds an event that has just become durable.
-func (u *unfiled) add(r *record) {
+func (u *unfiled) add(r *tables.Record) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if len(u.seqs) == 0 {
 		u.oldest = time.Now()
 	}
-	u.records[r.seq] = r
-	u.seqs = append(u.seqs, r.seq)
+	u.records[r.Seq] = r
+	u.seqs = append(u.seqs, r.Seq)
 }
 
 // change puts an event's new state in place of the old one.
-func (u *unfiled) change(r *record) {
+func (u *unfiled) change(r *tables.Record) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.records[r.seq] != nil {
-		u.records[r.seq] = r
+	if u.records[r.Seq] != nil {
+		u.records[r.Seq] = r
 	}
 }
 
@@ -95,17 +92,17 @@ func (u *unfiled) filed(seq int64) {
 }
 
 // get returns the event with the seq, or nil.
-func (u *unfiled) get(seq int64) *record {
+func (u *unfiled) get(seq int64) *tables.Record {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	return u.records[seq]
 }
 
 // all returns all of them, oldest first.
-func (u *unfiled) all() []*record {
+func (u *unfiled) all() []*tables.Record {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
-	all := make([]*record, len(u.seqs))
+	all := make([]*tables.Record, len(u.seqs))
 	for i, seq := range u.seqs {
 		all[i] = u.records[seq]
 	}
@@ -160,9 +157,9 @@ func (t *tx) file(n int) error {
 	if n == 0 {
 		return nil
 	}
-	var records []*record
+	var records []*tables.Record
 	for _, r := range t.q.unfiled.all()[:n] {
-		if changed, ok := t.touched[r.seq]; ok {
+		if changed, ok := t.touched[r.Seq]; ok {
 			r = changed
 		}
 		if r != nil { // or it was deleted meanwhile
@@ -182,14 +179,14 @@ func (t *tx) file(n int) error {
 }
 
 // fileRecords writes the rows of events whose payloads are stored.
-func (t *tx) fileRecords(records ...*record) error {
+func (t *tx) fileRecords(records ...*tables.Record) error {
 	var events, deliveries [][]driver.Value
 	for _, r := range records {
-		t.filed = r.seq
-		events = append(events, eventRow(r))
+		t.filed = r.Seq
+		events = append(events, tables.EventRow(r))
 		for i := range r.Deliveries {
 			d := &r.Deliveries[i]
-			row, err := t.deliveryRow(r.seq, d)
+			row, err := t.deliveryRow(r.Seq, d)
 			if err != nil {
 				return err
 			}
@@ -199,100 +196,38 @@ func (t *tx) fileRecords(records ...*record) error {
 				t.publish(func() { t.q.wakeUp(name) }) // Claim could not return when this retry is due
 			}
 		}
+		if r.Size == 0 {
+			if err := t.deletePayload(r.Seq); err != nil {
+				return err
+			}
+		}
 		t.filedCounts.Add(&r.Event, 1)
 	}
-	if err := t.deletePayloads(records); err != nil {
+	if err := t.insert(`INSERT`+tables.IntoEvent, events...); err != nil {
 		return err
 	}
-	if err := t.insertRows(`INSERT`+rowOfEvent, events); err != nil {
-		return err
-	}
-	return t.insertRows(`INSERT`+rowOfDelivery, deliveries)
-}
-
-// deletePayloads deletes the payloads that are not kept of events that follow each other:
-// those between two that are kept with one statement.
-func (t *tx) deletePayloads(records []*record) error {
-	for i := 0; i < len(records); i++ {
-		first := i
-		for i < len(records) && records[i].Size == 0 {
-			i++
-		}
-		if first == i {
-			continue
-		}
-		t.freed = true
-		if err := t.exec(`DELETE FROM payload WHERE seq BETWEEN ? AND ?`, records[first].seq, records[i-1].seq); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-const payloadColumns = `seq, id, provider, type, subject, received_at, state, reason, ended_at, upstreams, checksum, sealed`
-
-// payloadRow returns the columns of rowOfPayload of an event as it is stored.
-func payloadRow(r *record, sealed []byte) ([]driver.Value, error) {
-	names := make([]string, len(r.Deliveries))
-	for i := range r.Deliveries {
-		names[i] = r.Deliveries[i].Upstream
-	}
-	upstreams, err := json.Marshal(names)
-	if err != nil {
-		return nil, err
-	}
-	if sealed == nil {
-		sealed = []byte{}
-	}
-	state := stateOf(&r.Event)
-	return []driver.Value{
-		r.seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, string(upstreams),
-		payloadChecksum(r, state, upstreams), sealed,
-	}, nil
-}
-
-// payloadChecksum is the checksum of the other columns of a payload's row but sealed. It
-// does not depend on the size and the key, which change when it is sealed anew.
-func payloadChecksum(r *record, state int64, upstreams []byte) int64 {
-	plain := *r
-	plain.Size, plain.Key = 0, seal.Fingerprint{}
-	return int64(crc32.Update(uint32(eventChecksum(&plain, state)), castagnoli, upstreams))
-}
-
-// scanPayload returns the event of a row of payloadColumns, as it was stored, and its
-// sealed payload.
-func scanPayload(row []driver.Value) (*record, []byte, error) {
-	s := scanner{row: row}
-	r := &record{seq: s.int(), Event: policy.Event{ID: s.text(), Provider: s.text(), Type: s.text(), Subject: s.text(), ReceivedAt: s.int()}}
-	state := s.int()
-	r.Reason, r.EndedAt = s.text(), s.int()
-	upstreams := []byte(s.text())
-	sum, sealed := s.int(), s.blob()
-	r.SetAside = setAsideOf(state)
-	var names []string
-	err := json.Unmarshal(upstreams, &names)
-	wrong := s.failed || err != nil || sum != payloadChecksum(r, state, upstreams)
-	r.Size = int64(len(sealed))
-	r.Key, _ = seal.KeyOf(sealed)
-	if wrong {
-		return r, sealed, fmt.Errorf("%w: the row of event %q is not as it was written", policy.ErrDamaged, r.ID)
-	}
-	for _, name := range names {
-		r.Deliveries = append(r.Deliveries, policy.Delivery{Upstream: name, State: queue.Pending})
-	}
-	return r, sealed, nil
+	return t.insert(`INSERT`+tables.IntoDelivery, deliveries...)
 }
 
 // read finds the events that were not filed when the process ended.
-func (u *unfiled) read(ctx context.Context, c *conn, filed int64) error {
+func (u *unfiled) read(ctx context.Context, c *tables.Conn, filed int64) error {
 	u.mu.Lock()
-	u.records, u.seqs = make(map[int64]*record), nil
+	u.records, u.seqs = make(map[int64]*tables.Record), nil
 	u.mu.Unlock()
-	return c.query(ctx, `SELECT `+payloadColumns+` FROM payload WHERE seq > ? ORDER BY seq`, func(row []driver.Value) error {
-		r, _, err := scanPayload(row)
+	return c.Query(ctx, `SELECT `+tables.PayloadColumns+` FROM payload WHERE seq > ? ORDER BY seq`, func(row []driver.Value) error {
+		r, _, err := tables.ScanPayload(row)
 		if err == nil {
 			u.add(r)
 		}
 		return err
 	}, filed)
+}
+
+// load returns the event with the seq, nil where there is none, and
+// policy.ErrDamaged where it cannot be read.
+func (q *Queue) load(ctx context.Context, c *tables.Conn, seq int64) (*tables.Record, error) {
+	if r := q.unfiled.get(seq); r != nil {
+		return r, nil
+	}
+	return tables.Load(ctx, c, q.upstreams, seq)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // Killed before they were filed, events are as they were stored.
@@ -45,15 +45,15 @@ func TestCrashBeforeFiling(t *testing.T) {
 	}
 	path := crash(t, q, d)
 
-	c, err := openConn(path, url.Values{}, readerPragmas...)
+	c, err := tables.OpenReader(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := readMeta(c)
-	if err != nil || !maps.Equal(m.counts, filed) {
-		t.Errorf("on disk the counts are %v, %v; want those of the filed event, %v", m.counts, err, filed)
+	m, err := tables.ReadMeta(c)
+	if err != nil || !maps.Equal(m.Counts, filed) {
+		t.Errorf("on disk the counts are %v, %v; want those of the filed event, %v", m.Counts, err, filed)
 	}
-	if err := c.close(); err != nil {
+	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
 	q2 := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
@@ -130,7 +130,7 @@ func TestFilingFails(t *testing.T) {
 		Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(),
 		fault: func(string) error {
 			if s := statement.Swap(nil); s != nil {
-				return q.writing.run(*s)
+				return q.writing.Run(*s)
 			}
 			return nil
 		},

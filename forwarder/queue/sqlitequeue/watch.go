@@ -13,13 +13,11 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/wal"
 )
 
 const (
-	walName = "-wal"
-	shmName = "-shm"
-
 	// checkedWithin is how long ago the files may have been found in order when an event
 	// is acknowledged.
 	checkedWithin = 20 * time.Millisecond
@@ -51,7 +49,7 @@ type mark [sha256.Size]byte
 func (f *files) markOf(main io.ReaderAt) (m mark) {
 	h := sha256.New()
 	for _, page := range []int64{1, f.metaPage} {
-		_, _ = io.Copy(h, io.NewSectionReader(main, (page-1)*pageSize, pageSize)) // what cannot be read has another mark
+		_, _ = io.Copy(h, io.NewSectionReader(main, (page-1)*tables.PageSize, tables.PageSize)) // what cannot be read has another mark
 	}
 	h.Sum(m[:0])
 	return m
@@ -60,16 +58,16 @@ func (f *files) markOf(main io.ReaderAt) (m mark) {
 // watchFiles begins to watch the files that have been opened.
 func (q *Queue) watchFiles() (err error) {
 	f := files{checked: time.Now()}
-	if f.metaPage, err = q.writing.number(`SELECT rootpage FROM sqlite_schema WHERE name = 'meta'`); err != nil {
+	if f.metaPage, err = q.writing.Number(`SELECT rootpage FROM sqlite_schema WHERE name = 'meta'`); err != nil {
 		return err
 	}
-	if f.wal, err = os.Stat(q.path + walName); err != nil {
+	if f.wal, err = os.Stat(q.path + disk.WAL); err != nil {
 		return err
 	}
 	if f.main, err = os.Open(q.path); err != nil {
 		return err
 	}
-	if f.shm, err = os.Open(q.path + shmName); err != nil {
+	if f.shm, err = os.Open(q.path + disk.SHM); err != nil {
 		return errors.Join(err, f.main.Close())
 	}
 	q.files = f
@@ -111,18 +109,17 @@ func (q *Queue) checkpointElsewhere(change error) bool {
 	}
 	q.changed = true
 	if errors.Is(change, disk.ErrWAL) {
-		log, err := os.Stat(q.path + walName)
-		return err == nil && os.SameFile(log, f.wal) && log.Size() >= wal.Size(x.Frames, pageSize)
+		log, err := os.Stat(q.path + disk.WAL)
+		return err == nil && os.SameFile(log, f.wal) && log.Size() >= wal.Size(x.Frames, tables.PageSize)
 	}
 	return q.mainIsWhole()
 }
 
 // mainIsWhole reports whether the main file is as long as its header says.
 func (q *Queue) mainIsWhole() bool {
-	var pages [4]byte
-	_, err := q.files.main.ReadAt(pages[:], offsetPages)
+	pages, err := tables.PageCount(q.files.main)
 	info, err2 := q.files.main.Stat()
-	return err == nil && err2 == nil && info.Size() >= int64(binary.BigEndian.Uint32(pages[:]))*pageSize
+	return err == nil && err2 == nil && info.Size() >= pages*tables.PageSize
 }
 
 // watchFile looks whether the files are those that were opened, and as they were left.
@@ -166,8 +163,8 @@ func (q *Queue) checkFile() error {
 		}
 	}
 	if err == nil {
-		if info, shmErr := os.Stat(q.path + shmName); shmErr != nil || info.Size() < minSHM {
-			err = fmt.Errorf("the file %s%s %w", q.path, shmName, errSHM)
+		if info, shmErr := os.Stat(q.path + disk.SHM); shmErr != nil || info.Size() < minSHM {
+			err = fmt.Errorf("the file %s%s %w", q.path, disk.SHM, errSHM)
 		} else if x, err := wal.ReadIndex(f.shm); err == nil {
 			if x.Generation == f.index.Generation {
 				f.index.Frames = x.Frames
@@ -205,7 +202,7 @@ func (q *Queue) walHolds(every int64) error {
 	for {
 		before, err := wal.ReadIndex(q.files.shm)
 		if err != nil {
-			return fmt.Errorf("the file %s%s %w: %w", q.path, shmName, errSHM, err)
+			return fmt.Errorf("the file %s%s %w: %w", q.path, disk.SHM, errSHM, err)
 		}
 		if err = q.framesHold(every); err == nil {
 			return nil
@@ -222,7 +219,7 @@ func (q *Queue) framesHold(every int64) error {
 	if q.refreshWAL(); q.wal.log == q.wal.done {
 		return nil
 	}
-	f, err := os.Open(q.path + walName)
+	f, err := os.Open(q.path + disk.WAL)
 	if err != nil {
 		return err
 	}
@@ -232,10 +229,10 @@ func (q *Queue) framesHold(every int64) error {
 	magic := binary.BigEndian.Uint32(head[:]) &^ 1
 	for i := int64(0); i < q.wal.log; i += every {
 		if err == nil {
-			_, err = f.ReadAt(frame[:], 32+i*(24+pageSize))
+			_, err = f.ReadAt(frame[:], 32+i*(24+tables.PageSize))
 		}
 		if err != nil || magic != 0x377f0682 || !bytes.Equal(frame[8:16], head[16:24]) {
-			return errors.Join(fmt.Errorf("the file %s%s %w from page %d of %d", q.path, walName, errDamaged, i, q.wal.log), err)
+			return errors.Join(fmt.Errorf("the file %s%s %w from page %d of %d", q.path, disk.WAL, errDamaged, i, q.wal.log), err)
 		}
 	}
 	return nil
@@ -294,11 +291,11 @@ func (q *Queue) takeWAL() bool {
 // it is not, what can be read of it is.
 func (q *Queue) walInOrder() bool {
 	q.inspectWAL("NOOP")
-	r, err := wal.Inspect(q.path + walName)
+	r, err := wal.Inspect(q.path + disk.WAL)
 	if err != nil || int64(r.Frames) >= q.wal.log {
 		return true
 	}
-	q.lose(fmt.Errorf("the file %s%s %w: %d of its %d pages can be read", q.path, walName, errDamaged, r.Frames, q.wal.log))
+	q.lose(fmt.Errorf("the file %s%s %w: %d of its %d pages can be read", q.path, disk.WAL, errDamaged, r.Frames, q.wal.log))
 	return false
 }
 
@@ -306,7 +303,7 @@ func (q *Queue) walInOrder() bool {
 // to the damage. It must not where the main file has newer pages than those. It returns
 // the reason with what that costs.
 func (q *Queue) keepWAL(reason error) error {
-	r, err := wal.Inspect(q.path + walName)
+	r, err := wal.Inspect(q.path + disk.WAL)
 	var kept string
 	reads := int64(r.Frames)
 	switch w := q.wal; {
@@ -327,12 +324,12 @@ func (q *Queue) keepWAL(reason error) error {
 // setAsideWAL moves a WAL away that does not belong to the main file, and returns where to
 // for a report, or "".
 func (q *Queue) setAsideWAL() (kept string, err error) {
-	info, err := os.Stat(q.path + walName)
+	info, err := os.Stat(q.path + disk.WAL)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return "", nil
 	}
-	name := asideName(q.path + walName + ".replaced-")
-	return "; the WAL is kept as " + name + " and can be deleted", os.Rename(q.path+walName, name)
+	name := disk.UnusedName(q.path + disk.WAL + ".replaced-")
+	return "; the WAL is kept as " + name + " and can be deleted", os.Rename(q.path+disk.WAL, name)
 }
 
 // detach closes the files without a checkpoint.
@@ -355,7 +352,7 @@ func (q *Queue) reopen() (restored int, err error) {
 		err = q.notShared()
 	}
 	if err == nil {
-		if err = os.Remove(q.path + shmName); errors.Is(err, fs.ErrNotExist) {
+		if err = os.Remove(q.path + disk.SHM); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 	}
@@ -419,19 +416,19 @@ func (q *Queue) resume() error {
 		return reason
 	}
 	ours := f.markOf(main) == f.left
-	unfiled := make(map[int64]*record)
+	unfiled := make(map[int64]*tables.Record)
 	for _, r := range q.unfiled.all() {
-		unfiled[r.seq] = r
+		unfiled[r.Seq] = r
 	}
 	if err := errors.Join(main.Close(), q.inspect(info.Size())); err != nil {
 		return fmt.Errorf("%w; what is there now cannot be used: %w", reason, err)
 	}
-	var old *conn
+	var old *tables.Conn
 	if !ours {
 		if q.writing != nil {
 			old, q.writing = q.writing, nil
 		}
-		if log, err := os.Stat(q.path + walName); err == nil && os.SameFile(log, f.wal) {
+		if log, err := os.Stat(q.path + disk.WAL); err == nil && os.SameFile(log, f.wal) {
 			kept, err := q.setAsideWAL()
 			if err != nil {
 				return err
@@ -451,30 +448,30 @@ func (q *Queue) resume() error {
 // inspect returns an error unless there is a store of this version at the path, in a
 // file that is as long as it has to be. Nothing is changed.
 func (q *Queue) inspect(size int64) error {
-	if err := checkHeader(q.path); err != nil {
+	if err := tables.CheckHeader(q.path); err != nil {
 		return err
 	}
-	c, err := openConn(q.path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
+	c, err := tables.Open(q.path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
 	if err != nil {
 		return err
 	}
-	pages, err := c.number(`PRAGMA page_count`)
-	if err == nil && pages*pageSize > size {
+	pages, err := c.Number(`PRAGMA page_count`)
+	if err == nil && pages*tables.PageSize > size {
 		err = errors.New("it is shorter than it was")
 	}
-	var m *meta
+	var m *tables.Meta
 	if err == nil {
-		m, err = readMeta(c)
+		m, err = tables.ReadMeta(c)
 	}
 	if err == nil {
-		_, err = resolveKeys(q.path, q.keys, m.counts.Keys(), false)
+		_, err = resolveKeys(q.path, q.keys, m.Counts.Keys(), false)
 	}
-	return errors.Join(err, c.close())
+	return errors.Join(err, c.Close())
 }
 
 // replaced reports that another file is in use than before. Old is open on the file
 // before, where that can be read; unfiled are its events of which memory has the state.
-func (q *Queue) replaced(reason error, same bool, old *conn, unfiled map[int64]*record, restored int) {
+func (q *Queue) replaced(reason error, same bool, old *tables.Conn, unfiled map[int64]*tables.Record, restored int) {
 	switch {
 	case same:
 		q.damaged(fmt.Errorf("%w; it is back as it was", reason))

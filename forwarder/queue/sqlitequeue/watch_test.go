@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -163,8 +165,8 @@ func (w *tampered) working(want ...[]string) {
 	if s, err := w.Stats(); err != nil || s.Upstreams["ehr"].Pending > 0 {
 		w.t.Errorf("after a restart: %+v, %v", s, err)
 	}
-	err := w.readers.with(w.t.Context(), func(c *conn) error {
-		return c.query(w.t.Context(), `PRAGMA integrity_check`, func(row []driver.Value) error {
+	err := w.readers.With(w.t.Context(), func(c *tables.Conn) error {
+		return c.Query(w.t.Context(), `PRAGMA integrity_check`, func(row []driver.Value) error {
 			if row[0] != "ok" {
 				w.t.Errorf("integrity_check: %v", row[0])
 			}
@@ -299,13 +301,13 @@ func TestTampered(t *testing.T) {
 			w.failing()
 			w.put(w.path, w.backup)
 			w.working(w.older, w.newer)
-			w.reports("was truncated while in use", "from memory", walName+".replaced-")
+			w.reports("was truncated while in use", "from memory", disk.WAL+".replaced-")
 		}},
 		{"overwritten by a backup", func(w *tampered) {
 			w.must(os.WriteFile(w.path, w.backup, 0o600))
 			w.failing()
 			w.working(w.older, w.newer)
-			w.reports("while in use", "from memory", walName+".replaced-")
+			w.reports("while in use", "from memory", disk.WAL+".replaced-")
 		}},
 		{"overwritten by text", func(w *tampered) {
 			w.must(os.WriteFile(w.path, []byte("this is not a database\n"), 0o600))
@@ -369,7 +371,7 @@ func TestTampered(t *testing.T) {
 			if err != nil || len(saved) != 1 {
 				w.t.Fatal(saved, err)
 			}
-			w.must(os.Remove(w.path + walName))
+			w.must(os.Remove(w.path + disk.WAL))
 			w.must(os.Rename(saved[0], w.path))
 			w.open(w.path)
 			w.working(w.older, w.newer)
@@ -387,36 +389,36 @@ func TestTampered(t *testing.T) {
 			w.working(w.older, w.newer)
 		}},
 		{"WAL removed", func(w *tampered) {
-			w.must(os.Remove(w.path + walName))
+			w.must(os.Remove(w.path + disk.WAL))
 			w.reports("queue.db-wal was removed while in use")
 			w.working(w.older, w.newer)
 		}},
 		{"WAL replaced", func(w *tampered) {
-			w.put(w.path+walName, bytes.Repeat([]byte("garbage "), 10000))
+			w.put(w.path+disk.WAL, bytes.Repeat([]byte("garbage "), 10000))
 			w.reports("queue.db-wal was replaced while in use")
 			w.working(w.older, w.newer)
 		}},
 		{"WAL emptied", func(w *tampered) {
-			w.must(os.Truncate(w.path+walName, 0))
+			w.must(os.Truncate(w.path+disk.WAL, 0))
 			w.reports("queue.db-wal ", "from memory")
 			w.working(w.older, w.newer)
 		}},
 		{"WAL cut in half", func(w *tampered) {
-			info, err := os.Stat(w.path + walName)
+			info, err := os.Stat(w.path + disk.WAL)
 			w.must(err)
-			w.must(os.Truncate(w.path+walName, info.Size()/2))
+			w.must(os.Truncate(w.path+disk.WAL, info.Size()/2))
 			w.reports("queue.db-wal ", "from memory")
 			w.working(w.older, w.newer)
 		}},
 		{"WAL emptied, all of it being in the main file", func(w *tampered) {
 			w.onWriter(func() { w.checkpoint("PASSIVE") })
-			w.must(os.Truncate(w.path+walName, 0))
+			w.must(os.Truncate(w.path+disk.WAL, 0))
 			w.reports("queue.db-wal was truncated while in use", "nothing is lost")
 			w.working(w.older, w.newer)
 		}},
 		{"WAL emptied, and written to before that was found", func(w *tampered) {
 			w.onWriter(func() {
-				w.must(os.Truncate(w.path+walName, 0))
+				w.must(os.Truncate(w.path+disk.WAL, 0))
 				w.files.checked = time.Now().Add(time.Second)
 			})
 			w.must(w.store(w.t.Context(), "more", 2000))
@@ -425,17 +427,17 @@ func TestTampered(t *testing.T) {
 			w.working(w.older, w.newer, []string{"more"})
 		}},
 		{"WAL overwritten", func(w *tampered) {
-			w.overwrite(w.path+walName, bytes.Repeat([]byte("garbage "), len(read(w.t, w.path+walName))/8))
+			w.overwrite(w.path+disk.WAL, bytes.Repeat([]byte("garbage "), len(read(w.t, w.path+disk.WAL))/8))
 			w.reports("queue.db-wal is damaged", "from memory")
 			w.working(w.older, w.newer)
 		}},
 		{"shared memory removed", func(w *tampered) {
-			w.must(os.Remove(w.path + shmName))
+			w.must(os.Remove(w.path + disk.SHM))
 			w.reports("queue.db-shm was removed")
 			w.working(w.older, w.newer)
 		}},
 		{"shared memory truncated", func(w *tampered) {
-			w.must(os.Truncate(w.path+shmName, 0))
+			w.must(os.Truncate(w.path+disk.SHM, 0))
 			w.reports("queue.db-shm was removed or truncated")
 			w.working(w.older, w.newer)
 		}},

@@ -40,7 +40,7 @@ func TestPreventCheckpoint(t *testing.T) {
 			run(conns[1], "SELECT count(*) FROM event")
 			backup, err := os.ReadFile(path + ".backup")
 			mustNot(t, err)
-			wal, err := os.ReadFile(path + walSuffix)
+			wal, err := os.ReadFile(path + WAL)
 			mustNot(t, err)
 
 			mustNot(t, os.WriteFile(path, backup, 0o600)) // as cp does
@@ -56,7 +56,7 @@ func TestPreventCheckpoint(t *testing.T) {
 			if same := bytes.Equal(after, backup); same != prevent {
 				t.Errorf("the restored file is unchanged: %t", same)
 			}
-			walAfter, err := os.ReadFile(path + walSuffix)
+			walAfter, err := os.ReadFile(path + WAL)
 			if same := err == nil && bytes.Equal(walAfter, wal); same != prevent {
 				t.Errorf("the WAL is unchanged: %t (%v)", same, err)
 			}

@@ -9,12 +9,8 @@ import (
 	"time"
 )
 
-const (
-	walSuffix = "-wal"
-
-	// watchWait is how long a check waits for the file system.
-	watchWait = 2 * time.Second
-)
+// watchWait is how long a check waits for the file system.
+const watchWait = 2 * time.Second
 
 // The ways in which a file can change under the process that has it open.
 var (
@@ -190,7 +186,7 @@ func (w *Watch) lost(how error) error {
 }
 
 func (w *Watch) lostWAL(how error) error {
-	return walError{fmt.Errorf("the file %s%s %w; it holds the newest events: no other program may change the files beside the queue file", w.path, walSuffix, how)}
+	return walError{fmt.Errorf("the file %s%s %w; it holds the newest events: no other program may change the files beside the queue file", w.path, WAL, how)}
 }
 
 // A walError is an error that also is ErrWAL.
@@ -233,7 +229,7 @@ func (w *Watch) begin() (l *look, mine bool) {
 	w.running = l
 	go func() {
 		l.main, l.mainErr = w.stat(w.path)
-		l.wal, l.walErr = w.stat(w.path + walSuffix)
+		l.wal, l.walErr = w.stat(w.path + WAL)
 		w.mu.Lock()
 		w.running = nil
 		w.mu.Unlock()

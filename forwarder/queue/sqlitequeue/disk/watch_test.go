@@ -22,7 +22,7 @@ var past = time.Date(2020, 1, 2, 3, 4, 5, 6, time.UTC)
 func newTestWatch(t *testing.T) *Watch {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "queue.db")
-	for _, name := range []string{path, path + walSuffix} {
+	for _, name := range []string{path, path + WAL} {
 		writeFile(t, name, strings.Repeat("x", 100))
 		mustNot(t, os.Chtimes(name, past, past))
 	}
@@ -61,7 +61,7 @@ func TestWatch(t *testing.T) {
 		{"overwritten", func(t *testing.T, p string) { writeFile(t, p, strings.Repeat("y", 100)) }, ErrOverwritten, nil},
 		{"overwritten by a longer one", func(t *testing.T, p string) { writeFile(t, p, strings.Repeat("y", 200)) }, ErrOverwritten, nil},
 	} {
-		for _, suffix := range []string{"", walSuffix} {
+		for _, suffix := range []string{"", WAL} {
 			want := c.main
 			if suffix != "" {
 				want = c.wal
@@ -101,7 +101,7 @@ func TestWatchNote(t *testing.T) {
 	w := newTestWatch(t)
 	checkpoint := func() {
 		mustNot(t, os.WriteFile(w.path, make([]byte, 300), 0o600))
-		mustNot(t, os.Truncate(w.path+walSuffix, 0))
+		mustNot(t, os.Truncate(w.path+WAL, 0))
 	}
 	w.Writing()
 	checkpoint()
@@ -136,16 +136,16 @@ func TestWatchGrowingWAL(t *testing.T) {
 	mustNot(t, err)
 	mustNot(t, w.Check())
 	for _, size := range []int64{0, 100, 200} {
-		f, err := os.OpenFile(path+walSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := os.OpenFile(path+WAL, os.O_RDWR|os.O_CREATE, 0o600)
 		mustNot(t, err)
 		mustNot(t, errors.Join(f.Truncate(size), f.Close()))
 		mustNot(t, w.Check())
 	}
-	mustNot(t, os.Truncate(path+walSuffix, 150))
+	mustNot(t, os.Truncate(path+WAL, 150))
 	if err := w.Check(); !errors.Is(err, ErrTruncated) {
 		t.Errorf("cut short after growing: %v", err)
 	}
-	mustNot(t, os.Remove(path+walSuffix))
+	mustNot(t, os.Remove(path+WAL))
 	if err := w.Check(); !errors.Is(err, ErrRemoved) {
 		t.Errorf("removed after growing: %v", err)
 	}
@@ -157,7 +157,7 @@ func TestWatchWithoutFile(t *testing.T) {
 		t.Errorf("NewWatch = %v, %v", w, err)
 	}
 	w := newTestWatch(t)
-	for _, suffix := range []string{"", walSuffix} {
+	for _, suffix := range []string{"", WAL} {
 		w.stat = func(name string) (fs.FileInfo, error) {
 			if name == w.path+suffix {
 				return nil, fs.ErrPermission
@@ -236,7 +236,7 @@ func TestWatchBesideEngine(t *testing.T) {
 	for i := range 50 {
 		w.Writing()
 		writeFile(t, w.path, strings.Repeat("x", 1+i%7*100))
-		mustNot(t, os.Truncate(w.path+walSuffix, int64(i%5*100)))
+		mustNot(t, os.Truncate(w.path+WAL, int64(i%5*100)))
 		mustNot(t, w.Note())
 	}
 	close(stop)

@@ -80,8 +80,8 @@ CREATE TABLE name (
 	PRIMARY KEY (hash, seq)
 ) STRICT, WITHOUT ROWID;
 
--- Indexes are behind the tables, so that VACUUM INTO gives a copy the same root pages: see
--- image.identify.
+-- Indexes are behind the tables, so that VACUUM INTO gives a copy the same root pages: package
+-- salvage relies on that.
 CREATE INDEX event_type ON event (type) WHERE type NOT IN ('note.generated', 'transcription.completed'); -- those are found by going through the events
 CREATE INDEX event_set_aside ON event (state) WHERE state BETWEEN 3 AND 6;
 CREATE INDEX event_ended ON event (state, ended_at) WHERE ended_at > 0;

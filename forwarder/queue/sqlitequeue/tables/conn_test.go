@@ -1,4 +1,4 @@
-package sqlitequeue
+package tables
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,13 +14,13 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-func testConn(t *testing.T, path string, pragmas ...string) *conn {
+func testConn(t *testing.T, path string, pragmas ...string) *Conn {
 	t.Helper()
-	c, err := openConn(path, url.Values{}, pragmas...)
+	c, err := Open(path, url.Values{}, pragmas...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.close() })
+	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
@@ -28,11 +29,13 @@ func TestClassify(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a.db")
 	c := testConn(t, path, writerPragmas...)
-	if err := c.run(`CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB NOT NULL) STRICT; INSERT INTO t VALUES (1, zeroblob(9000))`); err != nil {
+	if err := c.Run(`CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB NOT NULL) STRICT; INSERT INTO t VALUES (1, zeroblob(9000))`); err != nil {
 		t.Fatal(err)
 	}
 	garbage := filepath.Join(t.TempDir(), "b.db")
-	writeFile(t, garbage, []byte(fmt.Sprintf("%4096d", 1)))
+	if err := os.WriteFile(garbage, fmt.Appendf(nil, "%4096d", 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	interrupted, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	none := func([]driver.Value) error { return nil }
@@ -40,13 +43,13 @@ func TestClassify(t *testing.T) {
 		err     error
 		damaged bool
 	}{
-		"a row that is there": {c.exec(`INSERT INTO t VALUES (1, x'00')`), true},
-		"another type":        {c.exec(`INSERT INTO t VALUES (2, 'text')`), true},
-		"not a database":      {testConn(t, garbage).run(`SELECT * FROM sqlite_schema`), true},
-		"no such table":       {c.run(`SELECT * FROM missing`), false},
-		"interrupted":         {c.query(interrupted, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n`, none), false},
+		"a row that is there": {c.Exec(`INSERT INTO t VALUES (1, x'00')`), true},
+		"another type":        {c.Exec(`INSERT INTO t VALUES (2, 'text')`), true},
+		"not a database":      {testConn(t, garbage).Run(`SELECT * FROM sqlite_schema`), true},
+		"no such table":       {c.Run(`SELECT * FROM missing`), false},
+		"interrupted":         {c.Query(interrupted, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n`, none), false},
 		"locked by another":   {lockedBy(t, path, c), false},
-		"full":                {errors.Join(c.run(`PRAGMA max_page_count=5`), c.exec(`INSERT INTO t VALUES (3, zeroblob(99000))`)), false},
+		"full":                {errors.Join(c.Run(`PRAGMA max_page_count=5`), c.Exec(`INSERT INTO t VALUES (3, zeroblob(99000))`)), false},
 		"any other":           {errors.New("an error"), false},
 	} {
 		if e.err == nil || errors.Is(e.err, policy.ErrDamaged) != e.damaged {
@@ -56,14 +59,14 @@ func TestClassify(t *testing.T) {
 }
 
 // lockedBy returns the error of a write beside another connection's.
-func lockedBy(t *testing.T, path string, c *conn) error {
+func lockedBy(t *testing.T, path string, c *Conn) error {
 	t.Helper()
 	other := testConn(t, path)
-	if err := other.exec(`BEGIN IMMEDIATE`); err != nil {
+	if err := other.Exec(`BEGIN IMMEDIATE`); err != nil {
 		t.Fatal(err)
 	}
-	err := c.exec(`INSERT INTO t VALUES (4, x'00')`)
-	if err := other.exec(`ROLLBACK`); err != nil {
+	err := c.Exec(`INSERT INTO t VALUES (4, x'00')`)
+	if err := other.Exec(`ROLLBACK`); err != nil {
 		t.Fatal(err)
 	}
 	return err
@@ -75,12 +78,12 @@ func TestQuery(t *testing.T) {
 	c := testConn(t, ":memory:")
 	const numbers = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT i, 'x' || i FROM n`
 	failure := errors.New("a failure")
-	for _, stop := range []error{errStop, failure, nil, errStop} {
+	for _, stop := range []error{ErrStop, failure, nil, ErrStop} {
 		var seen []int64
-		err := c.query(t.Context(), numbers, func(row []driver.Value) error {
-			s := scanner{row: row}
-			n, name := s.int(), s.text()
-			if name != fmt.Sprint("x", n) || s.err() != nil {
+		err := c.Query(t.Context(), numbers, func(row []driver.Value) error {
+			s := Scanner{Row: row}
+			n, name := s.Int(), s.Text()
+			if name != fmt.Sprint("x", n) || s.Err() != nil {
 				t.Errorf("row %d is %q", n, name)
 			}
 			if seen = append(seen, n); n == 3 {
@@ -96,13 +99,13 @@ func TestQuery(t *testing.T) {
 			t.Errorf("stopped with %v: %v, %v", stop, seen, err)
 		}
 	}
-	if n, err := c.number(`SELECT 7`); n != 7 || err != nil {
+	if n, err := c.Number(`SELECT 7`); n != 7 || err != nil {
 		t.Errorf("number: %d, %v", n, err)
 	}
-	if n, err := c.number(`SELECT 7 WHERE 1 = 2`); n != 0 || err != nil {
+	if n, err := c.Number(`SELECT 7 WHERE 1 = 2`); n != 0 || err != nil {
 		t.Errorf("number of no row: %d, %v", n, err)
 	}
-	if err := (&scanner{row: []driver.Value{"text"}}); err.int() != 0 || !errors.Is(err.err(), policy.ErrDamaged) {
+	if err := (&Scanner{Row: []driver.Value{"text"}}); err.Int() != 0 || !errors.Is(err.Err(), policy.ErrDamaged) {
 		t.Error("a text is a number")
 	}
 }

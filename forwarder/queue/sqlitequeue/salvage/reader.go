@@ -1,4 +1,4 @@
-package sqlitequeue
+package salvage
 
 import (
 	"context"
@@ -60,7 +60,7 @@ func OpenReader(path string, keys []seal.Key) (_ *Reader, err error) {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	info, err := os.Stat(path)
-	log, logErr := os.Stat(path + "-wal")
+	log, logErr := os.Stat(path + disk.WAL)
 	logged := logErr == nil && log.Size() > 0
 	switch {
 	case err != nil && (!logged || !errors.Is(err, fs.ErrNotExist)):
@@ -76,11 +76,11 @@ func OpenReader(path string, keys []seal.Key) (_ *Reader, err error) {
 		err = nil
 	}
 	if err == nil {
-		r.image, err = openImage(path, true)
+		r.image, err = openImage(path)
 	}
 	if err == nil {
 		var own seal.Key
-		if own, err = seal.ReadFile(keyFile(path)); err == nil {
+		if own, err = seal.ReadFile(path + disk.Key); err == nil {
 			r.keys = append(r.keys, own)
 		} else if errors.Is(err, fs.ErrNotExist) {
 			err = nil
@@ -127,7 +127,7 @@ func (r *Reader) Read(ctx context.Context, f ReadFilter, found func(Found) error
 		if s.SetAside == policy.Tombstone || f.State != "" && !s.damaged && !s.Matches(f.State, "") {
 			return nil
 		}
-		out := Found{Record: s.Record(), RecordDamaged: s.damaged, PayloadDamaged: s.lost}
+		out := Found{Record: s.Event.Record(), RecordDamaged: s.damaged, PayloadDamaged: s.lost}
 		if s.unknown {
 			out.Record.State = ""
 		}
@@ -158,7 +158,7 @@ func (r *Reader) ring(c *contents) (*seal.Ring, error) {
 	}
 	const what = "give the key that sealed the payloads with --encryption-key, or leave --payloads out"
 	if len(r.keys) == 0 {
-		return nil, fmt.Errorf("no key is given, and %s is missing; %s", keyFile(r.path), what)
+		return nil, fmt.Errorf("no key is given, and %s is missing; %s", r.path+disk.Key, what)
 	}
 	ring, err := seal.NewRing(r.keys)
 	if err == nil && !slices.ContainsFunc(sealed, ring.Opens) {

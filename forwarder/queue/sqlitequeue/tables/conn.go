@@ -1,4 +1,4 @@
-package sqlitequeue
+package tables
 
 import (
 	"context"
@@ -7,18 +7,16 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strconv"
 	"sync"
 
 	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
-
-	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// A conn is one connection to the database, for one goroutine at a time. It goes past
+// A Conn is one connection to the database, for one goroutine at a time. It goes past
 // database/sql, whose pool would open the file again by its name at any time, and
 // costs more.
-type conn struct {
+type Conn struct {
 	c       driver.Conn
 	stmts   map[string]*stmt
 	closing context.Context //nolint:containedctx // interrupts queries where it ends; may be nil
@@ -44,8 +42,8 @@ var setUp = sync.OnceValue(func() error {
 	return nil
 })
 
-// openConn opens a connection and executes pragmas on it.
-func openConn(path string, query url.Values, pragmas ...string) (*conn, error) {
+// Open opens a connection and executes pragmas on it.
+func Open(path string, query url.Values, pragmas ...string) (*Conn, error) {
 	if err := setUp(); err != nil {
 		return nil, err
 	}
@@ -54,17 +52,42 @@ func openConn(path string, query url.Values, pragmas ...string) (*conn, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	k := &conn{c: c, stmts: make(map[string]*stmt)}
+	k := &Conn{c: c, stmts: make(map[string]*stmt)}
 	for _, p := range pragmas {
-		if err := k.run(p); err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", p, err), k.close())
+		if err := k.Run(p); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", p, err), k.Close())
 		}
 	}
 	return k, nil
 }
 
+// The settings of connections. The writer never waits for a lock, so that it can be
+// closed. None makes a checkpoint by itself.
+var (
+	createPragmas = []string{`PRAGMA page_size=` + strconv.Itoa(PageSize), `PRAGMA auto_vacuum=INCREMENTAL`}
+	writerPragmas = []string{
+		`PRAGMA wal_autocheckpoint=0`, `PRAGMA journal_mode=WAL`, `PRAGMA synchronous=FULL`, `PRAGMA secure_delete=ON`,
+		`PRAGMA cache_size=-8192`, `PRAGMA temp_store=MEMORY`, `PRAGMA cell_size_check=ON`, `PRAGMA busy_timeout=0`,
+	}
+	readerPragmas = []string{
+		`PRAGMA query_only=ON`, `PRAGMA cache_size=-2048`, `PRAGMA temp_store=MEMORY`, `PRAGMA cell_size_check=ON`, `PRAGMA busy_timeout=1000`,
+	}
+	copierPragmas = []string{`PRAGMA wal_autocheckpoint=0`, `PRAGMA cache_size=-2048`}
+
+	existing = url.Values{"mode": {"rw"}}
+)
+
+// OpenWriter opens the connection that makes all changes.
+func OpenWriter(path string) (*Conn, error) { return Open(path, existing, writerPragmas...) }
+
+// OpenReader opens a connection for reading.
+func OpenReader(path string) (*Conn, error) { return Open(path, existing, readerPragmas...) }
+
+// OpenCopier opens a connection for copies and checkpoints.
+func OpenCopier(path string) (*Conn, error) { return Open(path, existing, copierPragmas...) }
+
 // prepare returns the statement of a text, which is prepared once.
-func (k *conn) prepare(text string) (*stmt, error) {
+func (k *Conn) prepare(text string) (*stmt, error) {
 	if s := k.stmts[text]; s != nil {
 		return s, nil
 	}
@@ -85,8 +108,8 @@ func (s *stmt) bind(args []driver.Value) []driver.NamedValue {
 	return s.args
 }
 
-// exec executes a statement that returns no rows.
-func (k *conn) exec(text string, args ...driver.Value) error {
+// Exec executes a statement that returns no rows.
+func (k *Conn) Exec(text string, args ...driver.Value) error {
 	s, err := k.prepare(text)
 	if err != nil {
 		return err
@@ -95,13 +118,13 @@ func (k *conn) exec(text string, args ...driver.Value) error {
 	return classify(err)
 }
 
-// errStop has query end early.
-var errStop = errors.New("no more rows are wanted")
+// ErrStop has query end early.
+var ErrStop = errors.New("no more rows are wanted")
 
-// query executes a statement and calls each with every row, until it returns errStop.
+// Query executes a statement and calls each with every row, until it returns ErrStop.
 // The row is valid until each returns, but its blobs and strings are copies. Where ctx
 // ends, the statement is interrupted.
-func (k *conn) query(ctx context.Context, text string, each func(row []driver.Value) error, args ...driver.Value) error {
+func (k *Conn) Query(ctx context.Context, text string, each func(row []driver.Value) error, args ...driver.Value) error {
 	s, err := k.prepare(text)
 	if err != nil {
 		return err
@@ -127,7 +150,7 @@ func (k *conn) query(ctx context.Context, text string, each func(row []driver.Va
 		if err = classify(err); err == nil {
 			err = each(s.row)
 		}
-		if errors.Is(err, errStop) {
+		if errors.Is(err, ErrStop) {
 			return classify(rows.Close())
 		}
 		if err != nil {
@@ -137,44 +160,26 @@ func (k *conn) query(ctx context.Context, text string, each func(row []driver.Va
 	}
 }
 
-// number returns the first column of the first row, or 0.
-func (k *conn) number(text string, args ...driver.Value) (n int64, err error) {
-	err = k.query(context.Background(), text, func(row []driver.Value) error {
+// Number returns the first column of the first row, or 0.
+func (k *Conn) Number(text string, args ...driver.Value) (n int64, err error) {
+	err = k.Query(context.Background(), text, func(row []driver.Value) error {
 		n, _ = row[0].(int64)
-		return errStop
+		return ErrStop
 	}, args...)
 	return n, err
 }
 
-// run executes a text that is not kept as a prepared statement.
-func (k *conn) run(text string) error {
+// Run executes a text that is not kept as a prepared statement.
+func (k *Conn) Run(text string) error {
 	_, err := k.c.(driver.ExecerContext).ExecContext(context.Background(), text, nil)
 	return classify(err)
 }
 
-func (k *conn) close() error {
+// Close closes the connection and its statements.
+func (k *Conn) Close() error {
 	var errs []error
 	for _, s := range k.stmts {
 		errs = append(errs, s.s.Close())
 	}
 	return errors.Join(append(errs, k.c.Close())...)
-}
-
-// errStructure says that not a row is damaged, but what holds rows. It is a
-// policy.ErrDamaged.
-var errStructure = fmt.Errorf("%w in its structure", policy.ErrDamaged)
-
-// classify marks the errors of damaged storage with errStructure.
-func classify(err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch e.Code() & 0xff {
-		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
-			return fmt.Errorf("%w: %w", errStructure, err)
-		case sqlite3.SQLITE_IOERR:
-			if e.Code() == sqlite3.SQLITE_IOERR_SHORT_READ || e.Code() == sqlite3.SQLITE_IOERR_CORRUPTFS || e.Code() == sqlite3.SQLITE_IOERR_DATA {
-				return fmt.Errorf("%w: %w", errStructure, err)
-			}
-		}
-	}
-	return err
 }

@@ -1,26 +1,31 @@
-package sqlitequeue
+package tables
 
 import (
-	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
 // A migration is made once, wholly or not at all, and keeps what is stored.
 func TestMigrations(t *testing.T) {
 	t.Parallel()
-	o := optionsOf(t)
-	q := mustOpen(t, o)
-	put(t, q, "a", "ehr")
-	mustClose(t, q)
-	c, err := openConn(o.Path, url.Values{"mode": {"rw"}}, writerPragmas...)
+	path := filepath.Join(t.TempDir(), "queue.db")
+	if err := Create(path); err != nil {
+		t.Fatal(err)
+	}
+	c, err := OpenWriter(path)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Insert(`INSERT`+IntoEvent, EventRow(&Record{Seq: 1, Event: policy.Event{ID: "a"}})); err != nil {
 		t.Fatal(err)
 	}
 	version := func() int64 {
 		t.Helper()
-		n, err := c.number(`PRAGMA user_version`)
+		n, err := c.Number(`PRAGMA user_version`)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +33,7 @@ func TestMigrations(t *testing.T) {
 	}
 	has := func(name string) bool {
 		t.Helper()
-		n, err := c.number(`SELECT count(*) FROM sqlite_schema WHERE name = ?`, name)
+		n, err := c.Number(`SELECT count(*) FROM sqlite_schema WHERE name = ?`, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,25 +43,27 @@ func TestMigrations(t *testing.T) {
 	bad := `CREATE TABLE half (id INTEGER PRIMARY KEY) STRICT; INSERT INTO missing VALUES (1);`
 	with := func(more ...string) []string { return slices.Concat(migrations, more) }
 
-	if err := migrateBy(c, o.Path, with(good, bad)); err == nil || !strings.Contains(err.Error(), "to version 3") || !strings.Contains(err.Error(), o.Path) {
+	if err := migrateBy(c, path, with(good, bad)); err == nil || !strings.Contains(err.Error(), "to version 3") || !strings.Contains(err.Error(), path) {
 		t.Errorf("a migration that fails: %v", err)
 	}
 	if version() != 2 || !has("further") || has("half") {
 		t.Errorf("version %d, the first made %t, something of the second %t", version(), has("further"), has("half"))
 	}
 	for range 2 { // the second time there is nothing to do
-		if err := migrateBy(c, o.Path, with(good)); err != nil {
+		if err := migrateBy(c, path, with(good)); err != nil {
 			t.Errorf("%v", err)
 		}
 	}
-	if n, err := c.number(`SELECT count(*) FROM further`); n != 1 || err != nil {
+	if n, err := c.Number(`SELECT count(*) FROM further`); n != 1 || err != nil {
 		t.Errorf("it was made of %d events, %v", n, err)
 	}
-	if id, err := c.number(`PRAGMA application_id`); id != applicationID || err != nil {
+	if id, err := c.Number(`PRAGMA application_id`); id != applicationID || err != nil {
 		t.Errorf("application id %d, %v", id, err)
 	}
-	if err := c.close(); err != nil {
+	if err := UseSchema(c, path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "version 2") || !strings.Contains(err.Error(), "newer program") {
+		t.Errorf("a newer version: %v", err)
+	}
+	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantRefused(t, o, o.Path, "version 2", "newer program")
 }

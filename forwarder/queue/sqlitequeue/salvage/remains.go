@@ -1,0 +1,169 @@
+package salvage
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// A salvaged is an event with what is left of it.
+type salvaged struct {
+	tables.Record
+	damaged bool // not all of the record could be read
+	unknown bool // of the record, its state could not
+	sealed  []byte
+	lost    bool         // the payload is kept, and cannot be read
+	locked  bool         // no key opens the payload
+	keyless bool         // and nothing else says what the event was
+	event   *event.Event // the payload, opened
+}
+
+// read returns the event with the seq, as far as it can be read, or nil where nothing
+// says what it was.
+func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
+	e := &salvaged{Record: tables.Record{Seq: seq}}
+	state := int64(-1)
+	err := c.rows.Query(context.Background(), `SELECT `+tables.EventColumns+` FROM event e WHERE e.seq = ?`, func(row []driver.Value) error {
+		r, code, err := tables.ScanEvent(row)
+		if err == nil {
+			e.Record, state = *r, code
+		}
+		return err
+	}, seq)
+	if err != nil && !errors.Is(err, policy.ErrDamaged) {
+		return nil, err
+	}
+	known := state >= 0
+	if payloads && e.Size > 0 || !known {
+		if err := c.readPayload(e, known); err != nil {
+			return nil, err
+		}
+	}
+	if !known && seq > c.filed && e.ID != "" {
+		return e, nil // as it was stored: nothing else was written of it
+	}
+	stored := e.Deliveries
+	e.Deliveries = nil
+	if err := c.readDeliveries(e); err != nil {
+		return nil, err
+	}
+	if !known && e.ID == "" {
+		c.isLost(e.Pending())
+		return nil, nil
+	}
+	if known && !e.damaged && !c.copied && !c.rebuilding && tables.StateOf(&e.Event) == state {
+		return e, nil
+	}
+	if err := c.findDeliveries(e); err != nil {
+		return nil, err
+	}
+	if known && tables.StateOf(&e.Event) != state && e.Size > 0 {
+		if r, _, err := c.payload(seq); err == nil && r != nil {
+			stored = r.Deliveries
+		}
+	}
+	for _, d := range stored { // where nothing is left of one it may not have been made
+		if e.Delivery(d.Upstream) == nil {
+			e.Deliveries, e.damaged = append(e.Deliveries, d), true
+		}
+	}
+	if len(e.Deliveries) > 0 {
+		e.SetAside, e.Reason = "", ""
+		slices.SortFunc(e.Deliveries, tables.ByUpstream)
+	}
+	e.unknown = len(e.Deliveries) == 0 && e.SetAside == "" && state != tables.EventForNoUpstream
+	e.damaged = e.damaged || !known || tables.StateOf(&e.Event) != state
+	return e, nil
+}
+
+// readPayload reads the payload of an event, and, where the row of the event is not
+// known, the event as it was stored.
+func (c *contents) readPayload(e *salvaged, known bool) error {
+	stored, sealed, err := c.payload(e.Seq)
+	if err != nil && !errors.Is(err, policy.ErrDamaged) {
+		return err
+	}
+	if stored == nil {
+		e.lost = known || err != nil
+		return nil
+	}
+	e.sealed = sealed
+	if !known {
+		e.Record, e.damaged, e.keyless = *stored, err != nil, err != nil
+	}
+	if c.ring == nil || len(sealed) == 0 || c.rebuilding && !e.keyless {
+		return nil
+	}
+	if e.event, err = tables.OpenEvent(c.ring, e.ID, sealed); err != nil {
+		e.locked = true
+		return nil
+	}
+	if e.keyless {
+		e.Provider, e.Type, e.Subject, e.ReceivedAt = e.event.Provider, e.event.ShortType(), e.event.Subject, policy.Nanos(e.event.ReceivedAt)
+		e.keyless = false
+	}
+	return nil
+}
+
+// payload returns an event as it was stored, and its sealed payload, or nil. Beside
+// policy.ErrDamaged it is what could be read of the row.
+func (c *contents) payload(seq int64) (r *tables.Record, sealed []byte, err error) {
+	const text = `SELECT ` + tables.PayloadColumns + ` FROM payload WHERE seq = ?`
+	scan := func(row []driver.Value) (err error) {
+		r, sealed, err = tables.ScanPayload(row)
+		return err
+	}
+	err = c.rows.Query(context.Background(), text, scan, seq)
+	if c.copied && sealed != nil {
+		page := binary.BigEndian.Uint32(sealed)
+		r, sealed = nil, nil
+		if err = c.image.setRoot(page, tables.RootPayload); err == nil {
+			err = c.image.conn.Query(context.Background(), text, scan, seq)
+		}
+	}
+	return r, sealed, err
+}
+
+// readDeliveries reads the deliveries of an event.
+func (c *contents) readDeliveries(e *salvaged) error {
+	err := c.rows.Query(context.Background(), `SELECT upstream, state, due, attempts, used, history, checksum FROM delivery NOT INDEXED WHERE seq = ?`, func(row []driver.Value) error {
+		if d, err := tables.ScanDelivery(e.Seq, row, c.names); err == nil {
+			e.Deliveries = append(e.Deliveries, d)
+		} else {
+			e.damaged = true
+		}
+		return nil
+	}, e.Seq)
+	if errors.Is(err, policy.ErrDamaged) {
+		return nil
+	}
+	return err
+}
+
+// findDeliveries finds the deliveries of an event whose rows are lost in the index of
+// their states.
+func (c *contents) findDeliveries(e *salvaged) error {
+	for _, id := range c.names.IDs() {
+		name, _ := c.names.Name(id)
+		for code := tables.DeliveryFirst; code <= tables.DeliveryDead && e.Delivery(name) == nil; code++ {
+			err := c.image.conn.Query(context.Background(), `SELECT seq FROM delivery INDEXED BY delivery_state WHERE upstream = ? AND state = ? AND seq = ?`, func([]driver.Value) error {
+				d := policy.Delivery{Upstream: name, State: tables.DeliveryStates[code]}
+				if code == tables.DeliveryRetry {
+					d.Due = 1
+				}
+				e.Deliveries, e.damaged = append(e.Deliveries, d), true
+				return nil
+			}, id, code, e.Seq)
+			if err != nil && !errors.Is(err, policy.ErrDamaged) {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package tables
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"slices"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/seal"
+)
+
+// A Record is an event with its sequence number.
+type Record struct {
+	Seq int64
+	policy.Event
+}
+
+// EventColumns are the columns of ScanEvent, of a table with the alias e.
+const EventColumns = `e.seq, e.id, e.provider, e.type, e.subject, e.received_at, e.state, e.reason, e.ended_at, e.size, e.key, e.checksum`
+
+// selectRecord returns one row for each delivery of the event.
+const selectRecord = `
+	SELECT ` + EventColumns + `, d.seq, d.upstream, d.state, d.due, d.attempts, d.used, d.history, d.checksum
+	FROM event e LEFT JOIN delivery d ON d.seq = e.seq
+	WHERE e.seq = ?`
+
+// Load returns the event with the seq from its rows, nil where there is none, and
+// policy.ErrDamaged where they are not as they were written.
+func Load(ctx context.Context, c *Conn, names *Upstreams, seq int64) (*Record, error) {
+	var r *Record
+	var state int64
+	err := c.Query(ctx, selectRecord, func(row []driver.Value) error {
+		if r == nil {
+			var err error
+			if r, state, err = ScanEvent(row); err != nil {
+				return err
+			}
+		}
+		if row[12] == nil {
+			return nil
+		}
+		if row[12] != seq { // SQLite does not compare it: it relies on the order of the rows
+			return fmt.Errorf("%w: the rows of deliveries are not in their order", ErrStructure)
+		}
+		d, err := ScanDelivery(seq, row[13:], names)
+		if err != nil {
+			return fmt.Errorf("event %s: %w", r.ID, err)
+		}
+		r.Deliveries = append(r.Deliveries, d)
+		return nil
+	}, seq)
+	if err != nil {
+		return nil, err
+	}
+	if r != nil {
+		if StateOf(&r.Event) != state {
+			return nil, fmt.Errorf("%w: the row of event %s and those of its deliveries do not agree", policy.ErrDamaged, r.ID)
+		}
+		slices.SortFunc(r.Deliveries, ByUpstream)
+	}
+	return r, nil
+}
+
+// The codes of an event's state, as in schema.sql.
+const (
+	EventPending int64 = iota
+	EventDelivered
+	EventDead
+	EventQuarantined
+	EventUnrouted
+	EventUnconfirmed
+	EventForNoUpstream
+	EventTombstone
+)
+
+// SetAsideCodes are the codes of the states of events without deliveries.
+var SetAsideCodes = map[queue.State]int64{
+	queue.Quarantined: EventQuarantined, queue.Unrouted: EventUnrouted, queue.Unconfirmed: EventUnconfirmed, policy.Tombstone: EventTombstone,
+}
+
+// StateOf returns the code of an event's state.
+func StateOf(e *policy.Event) int64 {
+	if e.SetAside != "" {
+		return SetAsideCodes[e.SetAside]
+	}
+	switch e.State() {
+	case queue.Pending:
+		return EventPending
+	case queue.Dead:
+		return EventDead
+	default:
+	}
+	if len(e.Deliveries) == 0 {
+		return EventForNoUpstream
+	}
+	return EventDelivered
+}
+
+// ScanEvent returns the event of a row of EventColumns, without its deliveries, and
+// the code of its state.
+func ScanEvent(row []driver.Value) (*Record, int64, error) {
+	s := Scanner{Row: row}
+	r := &Record{Seq: s.Int(), Event: policy.Event{ID: s.Text(), Provider: s.Text(), Type: s.Text(), Subject: s.Text(), ReceivedAt: s.Int()}}
+	state := s.Int()
+	r.Reason, r.EndedAt, r.Size = s.Text(), s.Int(), s.Int()
+	r.Key = Fingerprint(s.Int())
+	r.SetAside = setAsideOf(state)
+	if sum := s.Int(); s.failed || sum != eventChecksum(r, state) {
+		return nil, 0, fmt.Errorf("%w: the row of event %q is not as it was written", policy.ErrDamaged, r.ID)
+	}
+	return r, state, nil
+}
+
+// KeyNumber returns a fingerprint as a column holds it.
+func KeyNumber(f seal.Fingerprint) int64 {
+	return int64(binary.BigEndian.Uint64(f[:]))
+}
+
+// Fingerprint returns the fingerprint that a column holds as the number.
+func Fingerprint(n int64) (f seal.Fingerprint) {
+	binary.BigEndian.PutUint64(f[:], uint64(n))
+	return f
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// eventChecksum is the checksum of all other columns of an event's row.
+func eventChecksum(r *Record, state int64) int64 {
+	b := make([]byte, 0, 256)
+	for _, n := range [...]int64{r.Seq, r.ReceivedAt, state, r.EndedAt, r.Size, KeyNumber(r.Key)} {
+		b = binary.LittleEndian.AppendUint64(b, uint64(n))
+	}
+	for _, s := range [...]string{r.ID, r.Provider, r.Type, r.Subject, r.Reason} {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	return int64(crc32.Checksum(b, castagnoli))
+}
+
+// setAsideOf returns the state of an event without deliveries that the code stands for,
+// or "".
+func setAsideOf(code int64) queue.State {
+	for name, c := range SetAsideCodes {
+		if c == code {
+			return name
+		}
+	}
+	return ""
+}
+
+// EventRow returns the columns of IntoEvent.
+func EventRow(r *Record) []driver.Value {
+	state := StateOf(&r.Event)
+	return []driver.Value{r.Seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, r.Size, KeyNumber(r.Key), eventChecksum(r, state)}
+}
+
+// UpdateOfEvent returns a statement that writes what has changed of an event's row, and its
+// arguments, or "". Type and subject change only where a tombstone is left: to write them
+// costs an index.
+func UpdateOfEvent(before, after *Record) (text string, args []driver.Value) {
+	state := StateOf(&after.Event)
+	args = []driver.Value{state, after.EndedAt, after.Size, KeyNumber(after.Key), eventChecksum(after, state), after.Seq}
+	switch {
+	case before.Type != after.Type || before.Subject != after.Subject || before.Reason != after.Reason:
+		return `UPDATE event SET type = ?, subject = ?, reason = ?, state = ?, ended_at = ?, size = ?, key = ?, checksum = ? WHERE seq = ?`,
+			append([]driver.Value{after.Type, after.Subject, after.Reason}, args...)
+	case StateOf(&before.Event) != state || before.EndedAt != after.EndedAt || before.Size != after.Size || before.Key != after.Key:
+		return `UPDATE event SET state = ?, ended_at = ?, size = ?, key = ?, checksum = ? WHERE seq = ?`, args
+	}
+	return "", nil
+}

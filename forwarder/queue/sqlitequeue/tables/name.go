@@ -1,0 +1,41 @@
+package tables
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"database/sql/driver"
+	"encoding/binary"
+)
+
+// HashOfID returns the hash by which an event is found that has the id.
+func HashOfID(id string) int64 { return hashOf('i', id) }
+
+// HashOfSubject returns the hash by which events are found that have the subject.
+func HashOfSubject(subject string) int64 { return hashOf('s', subject) }
+
+func hashOf(kind byte, name string) int64 {
+	h := sha256.Sum256(append([]byte{kind}, name...))
+	return int64(binary.BigEndian.Uint64(h[:]))
+}
+
+// A Name is a row of table name: the hash of an event's id, or of its subject.
+type Name struct {
+	Hash, Seq int64
+}
+
+// NamesOf returns the names of an event.
+func NamesOf(r *Record) []Name {
+	names := []Name{{HashOfID(r.ID), r.Seq}}
+	if r.Subject != "" {
+		names = append(names, Name{HashOfSubject(r.Subject), r.Seq})
+	}
+	return names
+}
+
+// CompareNames orders names as their table does.
+func CompareNames(a, b Name) int {
+	return cmp.Or(cmp.Compare(a.Hash, b.Hash), cmp.Compare(a.Seq, b.Seq))
+}
+
+// Row returns the columns of IntoName.
+func (n Name) Row() []driver.Value { return []driver.Value{n.Hash, n.Seq} }

@@ -1,0 +1,101 @@
+package tables
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/seal"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// PayloadColumns are the columns of ScanPayload.
+const PayloadColumns = `seq, id, provider, type, subject, received_at, state, reason, ended_at, upstreams, checksum, sealed`
+
+// PayloadRow returns the columns of intoPayload of an event as it is stored.
+func PayloadRow(r *Record, sealed []byte) ([]driver.Value, error) {
+	names := make([]string, len(r.Deliveries))
+	for i := range r.Deliveries {
+		names[i] = r.Deliveries[i].Upstream
+	}
+	upstreams, err := json.Marshal(names)
+	if err != nil {
+		return nil, err
+	}
+	if sealed == nil {
+		sealed = []byte{}
+	}
+	state := StateOf(&r.Event)
+	return []driver.Value{
+		r.Seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, string(upstreams),
+		payloadChecksum(r, state, upstreams), sealed,
+	}, nil
+}
+
+// payloadChecksum is the checksum of the other columns of a payload's row but sealed. It
+// does not depend on the size and the key, which change when it is sealed anew.
+func payloadChecksum(r *Record, state int64, upstreams []byte) int64 {
+	plain := *r
+	plain.Size, plain.Key = 0, seal.Fingerprint{}
+	return int64(crc32.Update(uint32(eventChecksum(&plain, state)), castagnoli, upstreams))
+}
+
+// ScanPayload returns the event of a row of payloadColumns, as it was stored, and its
+// sealed payload.
+func ScanPayload(row []driver.Value) (*Record, []byte, error) {
+	s := Scanner{Row: row}
+	r := &Record{Seq: s.Int(), Event: policy.Event{ID: s.Text(), Provider: s.Text(), Type: s.Text(), Subject: s.Text(), ReceivedAt: s.Int()}}
+	state := s.Int()
+	r.Reason, r.EndedAt = s.Text(), s.Int()
+	upstreams := []byte(s.Text())
+	sum, sealed := s.Int(), s.Blob()
+	r.SetAside = setAsideOf(state)
+	var names []string
+	err := json.Unmarshal(upstreams, &names)
+	wrong := s.failed || err != nil || sum != payloadChecksum(r, state, upstreams)
+	r.Size = int64(len(sealed))
+	r.Key, _ = seal.KeyOf(sealed)
+	if wrong {
+		return r, sealed, fmt.Errorf("%w: the row of event %q is not as it was written", policy.ErrDamaged, r.ID)
+	}
+	for _, name := range names {
+		r.Deliveries = append(r.Deliveries, policy.Delivery{Upstream: name, State: queue.Pending})
+	}
+	return r, sealed, nil
+}
+
+// SealEvent returns an event as a payload.
+func SealEvent(ring *seal.Ring, e *event.Event) ([]byte, error) {
+	coded, err := e.AppendBinary(make([]byte, seal.Header, seal.Header+e.BinarySize()+seal.Overhead))
+	if err != nil {
+		return nil, err
+	}
+	return ring.Seal(e.ID, coded)
+}
+
+// OpenEvent returns a sealed event, or queue.ErrUnreadable.
+func OpenEvent(ring *seal.Ring, id string, sealed []byte) (*event.Event, error) {
+	coded, err := ring.Open(id, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", queue.ErrUnreadable, err)
+	}
+	e, err := event.Decode(coded)
+	if err != nil {
+		return nil, fmt.Errorf("opening event %s: %w: its coding is not known to this version", id, queue.ErrUnreadable)
+	}
+	return e, nil
+}
+
+// LoadPayload returns the sealed payload of the event with the seq, or nil.
+func LoadPayload(ctx context.Context, c *Conn, seq int64) (sealed []byte, err error) {
+	err = c.Query(ctx, `SELECT sealed FROM payload WHERE seq = ?`, func(row []driver.Value) error {
+		s := Scanner{Row: row}
+		sealed = s.Blob()
+		return nil
+	}, seq)
+	return sealed, err
+}
