@@ -17,13 +17,13 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// python is Debian's, whose Flask is a package of the system.
+// python is Debian's Python, for which Flask is a Debian package.
 const python = "/usr/bin/python3"
 
-// An arrival is the line that every example backend prints about an event.
+// An arrival is one line that an example backend prints about an event.
 type arrival struct {
 	word    string // received or duplicate
-	event   string // the type, or in the format raw the provider's word for it
+	event   string // the type, or in the format raw the provider's own name of it
 	id      string
 	attempt int
 }
@@ -39,7 +39,7 @@ type backend struct {
 	url string
 }
 
-// arrivals returns what the backend has handled or recognized so far.
+// arrivals returns the arrivals that the backend has printed so far.
 func (b *backend) arrivals() []arrival {
 	var all []arrival
 	for _, line := range b.Lines() {
@@ -50,7 +50,7 @@ func (b *backend) arrivals() []arrival {
 	return all
 }
 
-// wait returns when the backend has printed this about an event.
+// wait waits until the backend has printed an arrival with this word and id.
 func (b *backend) wait(ctx context.Context, word, id string) error {
 	_, err := b.WaitLine(ctx, word+" "+id, func(line string) bool {
 		a, ok := parseArrival(line)
@@ -59,13 +59,13 @@ func (b *backend) wait(ctx context.Context, word, id string) error {
 	return err
 }
 
-// A kit says how to run the backends of one folder.
+// A kit has what is needed to run the backend of one folder.
 type kit struct {
 	args []string
 	dir  string
 }
 
-// start starts a backend on a free port of its own.
+// start starts a backend on a free port and waits until it listens.
 func (k kit) start(ctx context.Context, t *testing.T, env ...string) *backend {
 	t.Helper()
 	p, err := k.launch(t, env...)
@@ -93,8 +93,8 @@ func (k kit) launch(t *testing.T, env ...string) (*stage.Process, error) {
 	return p, nil
 }
 
-// prepare makes the kit of a folder below backends: it builds, or installs, what
-// the folder asks for.
+// prepare returns the kit of a folder below backends. It builds the backend, or
+// installs its dependencies.
 func prepare(ctx context.Context, t *testing.T, folder string) kit {
 	t.Helper()
 	source := filepath.Join("backends", folder)
@@ -127,13 +127,12 @@ func prepare(ctx context.Context, t *testing.T, folder string) kit {
 		}
 		return kit{dir: dir, args: []string{python, "-B", "app.py"}}
 	default:
-		t.Fatalf("nothing is known about running %s", source)
+		t.Fatalf("this test does not know how to run %s", source)
 		return kit{}
 	}
 }
 
-// need fails the test where a program is missing, with the command that installs
-// it.
+// need fails the test if a program is missing, with the command that installs it.
 func need(t *testing.T, program, install string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
@@ -141,7 +140,7 @@ func need(t *testing.T, program, install string) {
 	}
 }
 
-// run runs a command to its end.
+// run runs a command and returns its output.
 func run(ctx context.Context, t *testing.T, dir string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -165,7 +164,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// bounded is a context that ends before anybody would wait in vain.
+// bounded returns a context with a time limit, so that a test that hangs fails.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Minute, errors.New("three minutes are over"))
@@ -193,8 +192,8 @@ func ports(ctx context.Context, t *testing.T, n int) []string {
 	return free
 }
 
-// startGateway starts the gateway with a configuration file and an admin
-// endpoint of its own.
+// startGateway starts the gateway with a configuration file and a free address for
+// its admin endpoint.
 func startGateway(ctx context.Context, t *testing.T, config string, env ...string) *stage.Gateway {
 	t.Helper()
 	config, err := filepath.Abs(config)

@@ -15,8 +15,8 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// checkDirect speaks to a backend past the gateway: forged deliveries are
-// refused, and one that was handled is answered and not handled again.
+// checkDirect sends requests to a backend without the gateway: the backend must
+// reject forged deliveries, and must answer a repeated one without handling it again.
 func checkDirect(ctx context.Context, t *testing.T, b *backend, format, id string) {
 	t.Helper()
 	if got := get(ctx, t, b.url+"/healthz"); got != http.StatusOK {
@@ -40,7 +40,7 @@ func checkDirect(ctx context.Context, t *testing.T, b *backend, format, id strin
 		{name: "another event's", secret: signingSecret, at: now, header: func(h http.Header) { h.Set("webhook-id", "direct-1") }, want: 401},
 		{name: "captured an hour ago", secret: signingSecret, at: now.Add(-time.Hour), want: 401},
 		{name: "from a clock far ahead", secret: signingSecret, at: now.Add(time.Hour), want: 401},
-		{name: "no CloudEvent", secret: signingSecret, at: now, header: func(h http.Header) { h.Del("Content-Type") }, want: 400},
+		{name: "not a CloudEvent", secret: signingSecret, at: now, header: func(h http.Header) { h.Del("Content-Type") }, want: 400},
 		{name: "delivered again", secret: signingSecret, at: now, want: 204},
 		{name: "signed with two secrets", secret: signingSecret, at: now, header: func(h http.Header) {
 			h.Set("webhook-signature", "v1,AAAA "+h.Get("webhook-signature"))
@@ -55,13 +55,13 @@ func checkDirect(ctx context.Context, t *testing.T, b *backend, format, id strin
 	}
 }
 
-// eventOf is a structured delivery's body.
+// eventOf returns the body of a structured delivery.
 func eventOf(id string) []byte {
 	return fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"https://soapnoteapi.com","type":"com.soapnoteapi.note.generated","data":{}}`, id)
 }
 
-// structured makes a structured delivery's header, signed by the Standard
-// Webhooks project's own library.
+// structured returns the header of a structured delivery. The library of the
+// Standard Webhooks project signs it.
 func structured(t *testing.T, id, secret string, at time.Time, change func(http.Header)) http.Header {
 	t.Helper()
 	webhook, err := standardwebhooks.NewWebhook(secret)
@@ -97,12 +97,12 @@ func checkDirectRaw(ctx context.Context, t *testing.T, b *backend, id string) {
 	}{
 		{name: "forged", secret: otherSecret, at: now, id: id, want: 401},
 		{name: "unsigned", secret: soapnoteSecret, at: now, id: id, header: func(h http.Header) { h.Del("X-SoapNoteAPI-Signature") }, want: 401},
-		{name: "a cut signature", secret: soapnoteSecret, at: now, id: id, header: func(h http.Header) { h.Set("X-SoapNoteAPI-Signature", "3faeecba") }, want: 401},
+		{name: "a truncated signature", secret: soapnoteSecret, at: now, id: id, header: func(h http.Header) { h.Set("X-SoapNoteAPI-Signature", "3faeecba") }, want: 401},
 		{name: "another timestamp", secret: soapnoteSecret, at: now, id: id, header: func(h http.Header) { h.Set("X-SoapNoteAPI-Timestamp", "1773934200") }, want: 401},
 		{name: "a timestamp that ends in the body", secret: soapnoteSecret, at: now, id: id, header: func(h http.Header) { h.Set("X-SoapNoteAPI-Timestamp", "1773934200.1") }, want: 401},
-		{name: "past the gateway, without its id", secret: soapnoteSecret, at: now, want: 400},
+		{name: "without the gateway's id", secret: soapnoteSecret, at: now, want: 400},
 		{name: "delivered again", secret: soapnoteSecret, at: now, id: id, want: 204},
-		{name: "tried for hours until the backend came back", secret: soapnoteSecret, at: now.Add(-16 * time.Hour), id: "direct-late", want: 204},
+		{name: "retried for hours until the backend came back", secret: soapnoteSecret, at: now.Add(-16 * time.Hour), id: "direct-late", want: 204},
 	} {
 		body := sender.NoteFailed("note-3", tt.at)
 		request, err := sender.SOAPNoteAPI(ctx, b.url, tt.secret, body, tt.at)
@@ -126,7 +126,7 @@ func checkDirectRaw(ctx context.Context, t *testing.T, b *backend, id string) {
 	}
 }
 
-// post sends a request to a backend and returns the status.
+// post sends a request to a backend and returns the status of the answer.
 func post(ctx context.Context, t *testing.T, url string, header http.Header, body []byte) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/events", bytes.NewReader(body))

@@ -1,3 +1,3 @@
-// Package examples holds Caddyfiles and backends that run. Its tests, behind the
-// build tag examples, start them all for real and send events through them.
+// Package examples contains Caddyfiles and backends that run. Its tests, with the
+// build tag examples, start all of them and send events through them.
 package examples

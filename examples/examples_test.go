@@ -18,7 +18,7 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// Secrets of these tests, which open nothing.
+// Synthetic secrets, used only in these tests.
 const (
 	soapnoteSecret = "whsec_c3ludGhldGljLXNvYXBub3RlLXNlY3JldA"
 	sonioxSecret   = "synthetic-soniox-secret"
@@ -26,15 +26,14 @@ const (
 	otherSecret    = "whsec_c3ludGhldGljLXNpZ25pbmctc2VjcmV0LTAy"
 )
 
-// secrets are the variables that the example configurations and backends name.
+// secrets are the environment variables of the example configurations and backends.
 var secrets = []string{
 	"SOAPNOTE_SECRET=" + soapnoteSecret,
 	"SONIOX_WEBHOOK_SECRET=" + sonioxSecret,
 	"SCRIBEGATE_SIGNING_SECRET=" + signingSecret,
 }
 
-// receivers are the example backends, each as an upstream of the one gateway of
-// TestBackends.
+// receivers are the example backends as upstreams of the gateway in TestBackends.
 var receivers = []struct {
 	name, folder, format string
 }{
@@ -48,8 +47,8 @@ var receivers = []struct {
 	{"flask-soapnoteapi", "flask-soapnoteapi", "raw"},
 }
 
-// TestBackends sends events through one gateway to every example backend at
-// once, and then speaks to each backend past the gateway, as a forger would.
+// TestBackends sends events through one gateway to all example backends, and then
+// sends requests to each backend without the gateway, as a forger would.
 func TestBackends(t *testing.T) {
 	ctx := bounded(t)
 	kits := make(map[string]kit)
@@ -83,7 +82,7 @@ func TestBackends(t *testing.T) {
 				}
 			}
 			checkDirect(ctx, t, b, r.format, expected[0].id)
-			if err := b.Stop(); err != nil { // from here on all its lines are read
+			if err := b.Stop(); err != nil { // after Stop, all its lines have been read
 				t.Fatal(err)
 			}
 
@@ -92,13 +91,13 @@ func TestBackends(t *testing.T) {
 				times := count(got, "received", want.id)
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", r.name, r.format, want.event, want.id, want.attempt, times)
 				if times != 1 || !slices.Contains(got, want) {
-					t.Errorf("%+v was handled %d times, want once and so; it printed:\n%s", want, times, b.Tail(50))
+					t.Errorf("%+v was handled %d times, want exactly this once; the backend printed:\n%s", want, times, b.Tail(50))
 				}
 			}
-			// Beside the events there are checkDirect's own lines, and no others.
+			// The only other lines are those of checkDirect.
 			received := slices.DeleteFunc(got, func(a arrival) bool { return a.word != "received" || strings.HasPrefix(a.id, "direct-") })
 			if len(received) != len(expected) {
-				t.Errorf("%d events were handled, want %d; it printed:\n%s", len(received), len(expected), b.Tail(50))
+				t.Errorf("%d events were handled, want %d; the backend printed:\n%s", len(received), len(expected), b.Tail(50))
 			}
 		})
 	}
@@ -106,8 +105,8 @@ func TestBackends(t *testing.T) {
 	t.Logf("what each backend received\n%s", table.String())
 }
 
-// gatewayFor writes a Caddyfile with every backend as an upstream. Soniox's
-// events go to those that do not verify SOAPNoteAPI's own signature.
+// gatewayFor returns a Caddyfile with every backend as an upstream. Soniox's events
+// go to the backends that do not verify SOAPNoteAPI's own signature.
 func gatewayFor(port string, backends map[string]*backend) string {
 	var upstreams, all, normalized strings.Builder
 	for _, r := range receivers {
@@ -172,8 +171,8 @@ func accepted(t *testing.T, request *http.Request, err error) string {
 	return answer.ID
 }
 
-// expect says what a backend should print about the events: the test event goes
-// to nobody, since nobody named it, and Soniox's not to the raw ones.
+// expect returns what a backend should print about the events. The test event goes
+// to no upstream, since none has it in `events`; Soniox's event goes to no raw one.
 func expect(ids map[string]string, format string) []arrival {
 	if format == "raw" {
 		return []arrival{
@@ -198,7 +197,7 @@ func count(all []arrival, word, id string) int {
 	return n
 }
 
-// TestBackendsRefuseToStartWithoutASecret sees that none believes everybody.
+// TestBackendsRefuseToStartWithoutASecret checks that no backend accepts unsigned requests.
 func TestBackendsRefuseToStartWithoutASecret(t *testing.T) {
 	ctx := bounded(t)
 	folders, err := os.ReadDir("backends")
@@ -218,7 +217,7 @@ func TestBackendsRefuseToStartWithoutASecret(t *testing.T) {
 			if url, err := p.WaitURL(ctx); err == nil {
 				t.Errorf("it listens on %s", url)
 			} else if !strings.Contains(err.Error(), variable) || !strings.Contains(err.Error(), "exit status 1") {
-				t.Errorf("it says %v, want exit status 1 and the name %s", err, variable)
+				t.Errorf("error %v, want exit status 1 and the name %s", err, variable)
 			}
 		})
 	}

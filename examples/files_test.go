@@ -19,12 +19,12 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// An exampleFile is a configuration, and what should become of a note, a test
-// and a transcription that are sent to it.
+// An exampleFile is a configuration, and how it should handle a note, a test event
+// and a transcription.
 type exampleFile struct {
 	name         string
 	soapnotePath string
-	sonioxHeader string // "" where it receives nothing of Soniox
+	sonioxHeader string // "" if it receives nothing from Soniox
 	sonioxScheme string // before the secret
 	answer       int    // to a genuine request
 	backends     []exampleBackend
@@ -32,9 +32,9 @@ type exampleFile struct {
 
 // An exampleBackend is a Go backend that a configuration delivers to.
 type exampleBackend struct {
-	port   string // the variable that the configuration has the port from
-	secret string // the variable that the configuration has the signing secret from
-	value  string // of the signing secret
+	port   string // the variable with the port
+	secret string // the variable with the signing secret
+	value  string // the signing secret
 	events []string
 }
 
@@ -73,17 +73,17 @@ var exampleFiles = []exampleFile{
 	},
 }
 
-// A played exampleFile is one that runs.
-type played struct {
+// A running is an exampleFile whose gateway and backends run.
+type running struct {
 	exampleFile
 	gateway  string // URL
 	backends []*backend
-	logs     func() string // stops everything and returns all that the gateway has logged
+	logs     func() string // stops everything and returns the gateway's whole log
 }
 
-// start runs a configuration, as change makes it out of the file's text, in
-// front of its backends.
-func (f exampleFile) start(ctx context.Context, t *testing.T, goKit kit, change func(string) string) played {
+// start starts the backends, and a gateway with the text that change returns for the
+// text of the configuration file.
+func (f exampleFile) start(ctx context.Context, t *testing.T, goKit kit, change func(string) string) running {
 	t.Helper()
 	port, dir := ports(ctx, t, 2), t.TempDir()
 	access := filepath.Join(dir, "access.log")
@@ -91,7 +91,7 @@ func (f exampleFile) start(ctx context.Context, t *testing.T, goKit kit, change 
 		"PORT="+port[0], "W2_PORT="+port[1], "QUEUE="+filepath.Join(dir, "queue.db"), "ACCESS_LOG="+access,
 		"SCRIBEGATE_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 		"SOAPNOTE_SECRET="+soapnoteSecret, "SONIOX_WEBHOOK_SECRET="+sonioxSecret)
-	p := played{exampleFile: f, gateway: "http://127.0.0.1:" + port[0]}
+	p := running{exampleFile: f, gateway: "http://127.0.0.1:" + port[0]}
 	addresses := append(make([]string, 0, 2+2*len(f.backends)), "127.0.0.1:8080", "127.0.0.1:"+port[0]) // JSON has no {$PORT}
 	for _, eb := range f.backends {
 		b := goKit.start(ctx, t, "SCRIBEGATE_SIGNING_SECRET="+eb.value)
@@ -136,11 +136,11 @@ func (f exampleFile) start(ctx context.Context, t *testing.T, goKit kit, change 
 	return p
 }
 
-// query is a query string that no log should hold.
+// query is a query string that must not be in a log.
 const query = "?clinic=query-of-a-patient&user_id=query-of-a-patient"
 
-// play sends the requests and waits until the backends have what they should.
-func (p played) play(ctx context.Context, t *testing.T) {
+// play sends the requests and waits until the backends have received their events.
+func (p running) play(ctx context.Context, t *testing.T) {
 	t.Helper()
 	now := time.Now()
 	for _, body := range [][]byte{sender.NoteGenerated("note-1", now), sender.NoteTest(now)} {
@@ -156,7 +156,7 @@ func (p played) play(ctx context.Context, t *testing.T) {
 		request, err = sender.Soniox(ctx, p.gateway+"/soniox"+query, p.sonioxHeader, p.sonioxScheme+"guessed", body)
 		p.expect(t, request, err, http.StatusUnauthorized)
 		if got := get(ctx, t, p.gateway+"/soapnot"); got != http.StatusNotFound {
-			t.Errorf("a path that is no webhook's is answered %d, want 404", got)
+			t.Errorf("a path without a webhook is answered %d, want 404", got)
 		}
 	} else if got := get(ctx, t, p.gateway+"/healthz"); got != http.StatusOK {
 		t.Errorf("the backend's own path is answered %d, want 200 from the backend", got)
@@ -171,7 +171,7 @@ func (p played) play(ctx context.Context, t *testing.T) {
 	}
 }
 
-func (p played) expect(t *testing.T, request *http.Request, err error, status int) {
+func (p running) expect(t *testing.T, request *http.Request, err error, status int) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -203,15 +203,15 @@ func get(ctx context.Context, t *testing.T, target string) int {
 	return resp.StatusCode
 }
 
-func asItIs(text string) string { return text }
+func unchanged(text string) string { return text }
 
-// TestFiles runs every example configuration as it stands here.
+// TestFiles runs every example configuration without changes.
 func TestFiles(t *testing.T) {
 	ctx := bounded(t)
 	goKit := prepare(ctx, t, "go")
 	for _, f := range exampleFiles {
 		t.Run(f.name, func(t *testing.T) {
-			p := f.start(ctx, t, goKit, asItIs)
+			p := f.start(ctx, t, goKit, unchanged)
 			p.play(ctx, t)
 			checkLogs(t, p.logs())
 			for i, eb := range f.backends {
@@ -229,14 +229,14 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestLogsWithDebugAndTrace runs the configurations with everything logged that
-// Caddy can log, and looks for what their filters should take out.
+// TestLogsWithDebugAndTrace runs the configurations with all logging that Caddy has,
+// and checks that their filters remove what must not be logged.
 func TestLogsWithDebugAndTrace(t *testing.T) {
 	ctx := bounded(t)
 	goKit := prepare(ctx, t, "go")
 	for _, f := range exampleFiles {
 		if filepath.Ext(f.name) == ".json" {
-			continue // it is the same as minimal.caddyfile, which TestJSONIsMinimal sees
+			continue // it is equal to minimal.caddyfile, see TestJSONIsMinimal
 		}
 		t.Run(f.name, func(t *testing.T) {
 			p := f.start(ctx, t, goKit, func(text string) string {
@@ -246,18 +246,18 @@ func TestLogsWithDebugAndTrace(t *testing.T) {
 			logs := p.logs()
 			checkLogs(t, logs)
 			if !strings.Contains(logs, `"level":"debug"`) {
-				t.Error("nothing was logged at the level debug, so that nothing was tested")
+				t.Error("nothing was logged at the level debug, so nothing was tested")
 			}
 		})
 	}
 }
 
-// checkLogs looks for secrets, signatures, query strings and payloads in what
-// was logged, and for the access log without which there would be none.
+// checkLogs fails the test if the log contains a secret, a signature, a query string
+// or a payload, or if it contains no access log.
 func checkLogs(t *testing.T, logs string) {
 	t.Helper()
 	if !strings.Contains(logs, "handled request") {
-		t.Error("no request was logged, so that nothing was tested")
+		t.Error("no request was logged, so nothing was tested")
 	}
 	for _, secret := range []string{
 		strings.TrimPrefix(soapnoteSecret, "whsec_"), sonioxSecret, "guessed",
@@ -273,7 +273,7 @@ func checkLogs(t *testing.T, logs string) {
 	}
 }
 
-// TestJSONIsMinimal sees that config.json says what minimal.caddyfile does.
+// TestJSONIsMinimal checks that config.json is equal to the adapted minimal.caddyfile.
 func TestJSONIsMinimal(t *testing.T) {
 	ctx := bounded(t)
 	text, err := os.ReadFile("config.json")
@@ -289,11 +289,11 @@ func TestJSONIsMinimal(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("config.json is not what minimal.caddyfile adapts to:\n%s", adapted)
+		t.Errorf("config.json differs from the adapted minimal.caddyfile:\n%s", adapted)
 	}
 }
 
-// TestFormat sees that the Caddyfiles are as `caddy fmt` writes them.
+// TestFormat checks that the Caddyfiles are formatted with `caddy fmt`.
 func TestFormat(t *testing.T) {
 	ctx := bounded(t)
 	files, err := filepath.Glob("*.caddyfile")
@@ -301,6 +301,6 @@ func TestFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range append(files, filepath.Join("demo", "demo.caddyfile")) {
-		run(ctx, t, ".", caddy(t), "fmt", file) // exits with 1 where it would change something
+		run(ctx, t, ".", caddy(t), "fmt", file) // exits with 1 if it would change something
 	}
 }

@@ -1,11 +1,11 @@
 #!/bin/sh
-# What `make run` does once everything is built: the gateway with the root
-# Caddyfile, and a backend that takes its deliveries. Ctrl-C ends both. The
-# variables that the Caddyfile documents hold here too.
+# Runs the gateway with the root Caddyfile, and a backend that receives its
+# deliveries. `make run` builds both first. Ctrl-C ends both. The variables in the
+# comment of the Caddyfile work here too.
 set -eu
 
-# Sets gateway, admin, backend and events, or ends here: where something listens
-# already, and where the configuration is wrong.
+# Sets gateway, admin, backend and events. Exits if another program already listens
+# on an address, or if the configuration is invalid.
 config=$(bin/caddy adapt --config Caddyfile --adapter caddyfile)
 plan=$(printf '%s' "$config" | bin/preflight)
 eval "$plan"
@@ -36,7 +36,7 @@ cat <<TEXT
 TEXT
 if [ "$admin" != off ]; then
 	cat <<TEXT
-  and see what became of the events:
+  and list the events and their state:
 
     bin/caddy scribegate events${admin:+ --address $admin}
     bin/caddy scribegate status${admin:+ --address $admin}

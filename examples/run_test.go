@@ -14,7 +14,7 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// A checkout is a folder with what run.sh needs, built.
+// A checkout is a folder with everything that run.sh needs.
 type checkout struct{ dir string }
 
 func newCheckout(ctx context.Context, t *testing.T) checkout {
@@ -39,7 +39,7 @@ func newCheckout(ctx context.Context, t *testing.T) checkout {
 	return c
 }
 
-// start runs run.sh and returns once the gateway serves.
+// start starts run.sh and waits until the gateway serves.
 func (c checkout) start(ctx context.Context, t *testing.T, env ...string) *stage.Process {
 	t.Helper()
 	p, err := stage.Start(stage.Command{
@@ -60,7 +60,7 @@ func (c checkout) start(ctx context.Context, t *testing.T, env ...string) *stage
 	return p
 }
 
-// sh runs a command line as a user would.
+// sh runs a command line in the checkout, as a user would, and returns its output.
 func (c checkout) sh(ctx context.Context, line string, env ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "sh", "-c", line)
 	cmd.Dir, cmd.Env = c.dir, append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "PWD=" + c.dir}, env...)
@@ -68,12 +68,12 @@ func (c checkout) sh(ctx context.Context, line string, env ...string) (string, e
 	return string(out), err
 }
 
-// suggested is the command that a second gateway is to be run with.
+// suggested matches the command that run.sh prints for a second gateway.
 var suggested = regexp.MustCompile(`(?m)^  (.*) make run$`)
 
-// TestRun starts what `make run` starts, on ports of the variables that the root
-// Caddyfile documents, types what it says, and runs it once more: at first the
-// same, which is refused, and then as that says, beside the first.
+// TestRun starts run.sh on free ports and runs the commands that it prints. Then it
+// starts a second gateway: with the same ports, which must fail, and with the command
+// that the error prints, which must work beside the first.
 func TestRun(t *testing.T) {
 	ctx, c := bounded(t), newCheckout(bounded(t), t)
 	free := ports(ctx, t, 3)
@@ -81,19 +81,19 @@ func TestRun(t *testing.T) {
 	first := c.start(ctx, t, env...)
 	c.typeAll(ctx, t, first)
 
-	// The second has no backend of the user's own to find.
+	// Without SCRIBEGATE_UPSTREAM: the second has no backend of the user.
 	out, err := c.sh(ctx, "sh examples/run.sh", env[0], env[1])
 	if err == nil || !strings.Contains(out, "Another program already listens") || strings.Contains(out, "serving initial configuration") {
-		t.Fatalf("error %v from the same once more, which says\n%s", err, out)
+		t.Fatalf("a second run.sh with the same ports ends with %v and prints\n%s", err, out)
 	}
 	for _, want := range []string{"127.0.0.1:" + free[0] + "  the site", "Caddy", "localhost:" + free[1] + "  the admin API", "a Scribegate"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("run.sh does not print %q:\n%s", want, out)
 		}
 	}
 	command := suggested.FindStringSubmatch(out)
 	if command == nil {
-		t.Fatalf("it names no command:\n%s", out)
+		t.Fatalf("run.sh prints no command:\n%s", out)
 	}
 	values, err := c.sh(ctx, "env -i PWD=\"$PWD\" "+command[1]+" env")
 	if err != nil {
@@ -106,8 +106,8 @@ func TestRun(t *testing.T) {
 	c.typeAll(ctx, t, c.start(ctx, t, other...))
 }
 
-// typeAll runs the commands that run.sh prints, and sees that the gateway and the
-// backend that it started are the ones that they reach.
+// typeAll runs the commands that run.sh printed, and checks that they reach the
+// gateway and the backend that it started.
 func (c checkout) typeAll(ctx context.Context, t *testing.T, p *stage.Process) {
 	t.Helper()
 	typed := 0
@@ -128,7 +128,7 @@ func (c checkout) typeAll(ctx context.Context, t *testing.T, p *stage.Process) {
 				t.Fatal(err)
 			}
 		case !strings.Contains(out, "backend"):
-			t.Errorf("%s does not know the backend:\n%s", line, out)
+			t.Errorf("%s does not print the upstream backend:\n%s", line, out)
 		}
 	}
 	if typed != 4 {

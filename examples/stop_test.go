@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// TestBackendsStopBesideAnOpenConnection stops each backend while a connection
-// is open on which nothing was sent yet, as a client that keeps one in hand has
-// it: the backend must not wait for it.
+// TestBackendsStopBesideAnOpenConnection stops each backend while an idle connection
+// is open: the backend must not wait for it.
 func TestBackendsStopBesideAnOpenConnection(t *testing.T) {
 	ctx := bounded(t)
 	for _, folder := range []string{"go", "express", "express-soapnoteapi", "flask", "flask-soapnoteapi"} {

@@ -27,22 +27,21 @@ const (
 	signingSecret  = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 )
 
-// A fake is as much of a gateway as the steps ask for, and does wrong what a
-// test tells it to.
+// A fake is a minimal gateway for the steps. It makes the mistakes that a test selects.
 type fake struct {
 	t        *testing.T
 	backends http.Handler
 	signing  string
-	seen     []string
+	ids      []string // of the accepted events
 
-	believes   bool // takes what is not genuine
-	forgets    bool // knows no duplicate
-	loses      bool // delivers nothing
-	repeats    bool // delivers everything twice
-	everything bool // delivers test events to everybody
+	acceptForged   bool
+	noDuplicates   bool // does not detect duplicates
+	noDeliveries   bool
+	deliverTwice   bool
+	deliverTestAll bool // delivers test events to both upstreams
 }
 
-// scene starts the fake and makes a scene of it.
+// scene starts the fake and returns a scene with it.
 func (f *fake) scene(t *testing.T, out io.Writer) scene {
 	t.Helper()
 	f.t = t
@@ -68,22 +67,22 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		f.t.Error(err)
 	}
-	if !f.genuine(r, body) && !f.believes {
+	if !f.genuine(r, body) && !f.acceptForged {
 		w.WriteHeader(http.StatusUnauthorized)
 		io.WriteString(w, `{"error":"unauthorized"}`)
 		return
 	}
 	sum := sha256.Sum256(body)
 	id := hex.EncodeToString(sum[:8])
-	if slices.Contains(f.seen, id) && !f.forgets {
+	if slices.Contains(f.ids, id) && !f.noDuplicates {
 		fmt.Fprintf(w, `{"received":true,"id":%q,"duplicate":true}`, id)
 		return
 	}
-	f.seen = append(f.seen, id)
-	if !f.loses {
+	f.ids = append(f.ids, id)
+	if !f.noDeliveries {
 		f.deliver(id, bytes.Contains(body, []byte(`"event":"test"`)))
 	}
-	if f.repeats {
+	if f.deliverTwice {
 		f.deliver(id, false)
 	}
 	fmt.Fprintf(w, `{"received":true,"id":%q}`, id)
@@ -103,7 +102,7 @@ func (f *fake) genuine(r *http.Request, body []byte) bool {
 // event, to ehr in the structured one.
 func (f *fake) deliver(id string, test bool) {
 	f.post(audit, id, `{}`, map[string]string{"Content-Type": "application/json", "ce-id": id, "ce-type": "com.example.binary"})
-	if !test || f.everything {
+	if !test || f.deliverTestAll {
 		f.post(ehr, id, fmt.Sprintf(`{"id":%q,"type":"com.example.structured","data":{}}`, id),
 			map[string]string{"Content-Type": "application/cloudevents+json"})
 	}

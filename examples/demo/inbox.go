@@ -12,38 +12,38 @@ import (
 	"github.com/scribegate/scribegate/examples/backends/go/receive"
 )
 
-// A target is an event on its way to an upstream.
-type target struct {
+// A delivery is an event and the upstream that it is sent to.
+type delivery struct {
 	upstream string
 	id       string
 }
 
-func (t target) String() string { return t.upstream + " was sent " + t.id }
+func (d delivery) String() string { return d.upstream + " was sent " + d.id }
 
-// An inbox is the backends of the demonstration: what each upstream was sent,
-// and what its backend has verified and handled.
+// An inbox is the backends of the demonstration. It records what each upstream was
+// sent, and what its backend has verified and handled.
 type inbox struct {
-	mu      sync.Mutex
-	sent    map[target][]string // the format of each request
-	handled map[target]receive.Delivery
-	refused []string
-	changed chan struct{} // closed, and made anew, when something is handled
+	mu       sync.Mutex
+	sent     map[delivery][]string // the format of each request
+	handled  map[delivery]receive.Delivery
+	rejected []string
+	changed  chan struct{} // closed and replaced when an event is handled
 }
 
 func newInbox() *inbox {
-	return &inbox{sent: make(map[target][]string), handled: make(map[target]receive.Delivery), changed: make(chan struct{})}
+	return &inbox{sent: make(map[delivery][]string), handled: make(map[delivery]receive.Delivery), changed: make(chan struct{})}
 }
 
-// handler receives for every upstream, at a path of its name.
+// handler returns a handler that receives for each upstream, at the path /<upstream>.
 func (in *inbox) handler(key receive.Key, upstreams ...string) http.Handler {
 	mux := http.NewServeMux()
 	for _, upstream := range upstreams {
-		receiver := receive.New(key, refusals{in, upstream}, func(d receive.Delivery) error {
-			in.handle(target{upstream, d.ID}, d)
+		receiver := receive.New(key, rejections{in, upstream}, func(d receive.Delivery) error {
+			in.handle(delivery{upstream, d.ID}, d)
 			return nil
 		})
 		mux.HandleFunc("/"+upstream, func(w http.ResponseWriter, r *http.Request) {
-			in.note(target{upstream, r.Header.Get("Webhook-Id")}, format(r.Header))
+			in.record(delivery{upstream, r.Header.Get("Webhook-Id")}, format(r.Header))
 			receiver.ServeHTTP(w, r)
 		})
 	}
@@ -57,73 +57,72 @@ func format(h http.Header) string {
 	return "structured"
 }
 
-func (in *inbox) note(t target, format string) {
+func (in *inbox) record(d delivery, format string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.sent[t] = append(in.sent[t], format)
+	in.sent[d] = append(in.sent[d], format)
 }
 
-func (in *inbox) handle(t target, d receive.Delivery) {
+func (in *inbox) handle(d delivery, event receive.Delivery) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.handled[t] = d
+	in.handled[d] = event
 	close(in.changed)
 	in.changed = make(chan struct{})
 }
 
-// wait returns an event, and the format it came in, once its backend has handled
-// it.
-func (in *inbox) wait(ctx context.Context, t target) (d receive.Delivery, format string, err error) {
+// wait waits until the backend has handled a delivery, and returns its event and format.
+func (in *inbox) wait(ctx context.Context, d delivery) (event receive.Delivery, format string, err error) {
 	for {
 		in.mu.Lock()
-		d, ok := in.handled[t]
-		sent, changed := in.sent[t], in.changed
+		event, ok := in.handled[d]
+		sent, changed := in.sent[d], in.changed
 		in.mu.Unlock()
 		if ok {
-			return d, sent[len(sent)-1], nil
+			return event, sent[len(sent)-1], nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return d, "", fmt.Errorf("waiting for the event at %s: %w", t.upstream, context.Cause(ctx))
+			return event, "", fmt.Errorf("waiting for the event at %s: %w", d.upstream, context.Cause(ctx))
 		}
 	}
 }
 
-// check compares all that was sent with what should have been, each once, and
-// returns what is wrong.
-func (in *inbox) check(want []target) []string {
+// check returns the rejected deliveries, and those that were sent but are not in want,
+// or are in want but were not sent exactly once.
+func (in *inbox) check(want []delivery) []string {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	problems := slices.Clone(in.refused)
-	for _, t := range want {
-		if n := len(in.sent[t]); n != 1 {
-			problems = append(problems, fmt.Sprintf("%s %d times, not once", t, n))
+	problems := slices.Clone(in.rejected)
+	for _, d := range want {
+		if n := len(in.sent[d]); n != 1 {
+			problems = append(problems, fmt.Sprintf("%s %d times, not once", d, n))
 		}
 	}
-	for t := range in.sent {
-		if !slices.Contains(want, t) {
-			problems = append(problems, fmt.Sprintf("%s and should not have been", t))
+	for d := range in.sent {
+		if !slices.Contains(want, d) {
+			problems = append(problems, fmt.Sprintf("%s and should not have been", d))
 		}
 	}
 	slices.Sort(problems)
 	return problems
 }
 
-// refusals keeps the lines in which a receiver says what it refuses.
-type refusals struct {
+// rejections is a receiver's output. It keeps the lines about rejected deliveries.
+type rejections struct {
 	in       *inbox
 	upstream string
 }
 
-func (r refusals) Write(line []byte) (int, error) {
+func (r rejections) Write(line []byte) (int, error) {
 	if text := string(line); strings.HasPrefix(text, "refused") {
 		r.in.mu.Lock()
 		defer r.in.mu.Unlock()
-		r.in.refused = append(r.in.refused, r.upstream+" "+strings.TrimSpace(text))
+		r.in.rejected = append(r.in.rejected, r.upstream+" "+strings.TrimSpace(text))
 	}
 	return len(line), nil
 }
 
 // Interface guards
-var _ io.Writer = refusals{}
+var _ io.Writer = rejections{}

@@ -1,6 +1,6 @@
-// Command demo plays both providers through a real gateway, to backends of its
-// own that verify what arrives, and shows each request, answer and event. It
-// exits with status 0 only if all of it went as it should.
+// Command demo plays both providers through a real gateway, with its own backends that
+// verify the deliveries, and shows each request, answer and event. It exits with status
+// 0 only if everything was as expected.
 //
 // It needs the gateway's binary, which `make build` makes:
 //
@@ -31,8 +31,8 @@ import (
 var caddyfile []byte
 
 func main() {
-	// SIGPIPE comes where the output is cut off, as by head, and would end the
-	// program before it has ended the gateway.
+	// SIGPIPE comes if the reader of the output ends first, such as head, and would end
+	// the program before it has stopped the gateway.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	if err := run(ctx, os.Args[1:], newPrinter(os.Stdout)); err != nil {
@@ -42,7 +42,7 @@ func main() {
 	}
 }
 
-// run starts gateway and backends, plays the steps and ends both.
+// run starts the gateway and the backends, plays the steps and stops both.
 func run(ctx context.Context, args []string, out printer) (err error) {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	caddy := flags.String("caddy", filepath.Join("bin", "caddy"), "`path` of the gateway's binary")
@@ -96,7 +96,7 @@ func run(ctx context.Context, args []string, out printer) (err error) {
 	return nil
 }
 
-// serve runs the backends on a free port, which it returns.
+// serve runs the backends on a free port and returns the port.
 func serve(ctx context.Context, in *inbox, signingSecret string) (port string, closeAll func(), err error) {
 	key, err := receive.ParseSecret(signingSecret)
 	if err != nil {
@@ -115,8 +115,8 @@ func serve(ctx context.Context, in *inbox, signingSecret string) (port string, c
 	return port, func() { _ = server.Close() }, nil
 }
 
-// newSecret makes a secret in the form that SOAPNoteAPI and Standard Webhooks
-// share, though they use it differently.
+// newSecret returns a random secret in the form of both SOAPNoteAPI and Standard
+// Webhooks, which use it differently.
 func newSecret() string {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // it never fails

@@ -11,21 +11,21 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// A scene is what the steps are played on.
+// A scene is the gateway and the backends of the demonstration.
 type scene struct {
 	gateway  string // URL
 	inbox    *inbox
-	patience time.Duration               // how long an event may take to a backend
-	idle     func(context.Context) error // returns when nothing is on its way
+	patience time.Duration               // maximum time until a backend has received an event
+	idle     func(context.Context) error // waits until no delivery is pending
 	out      printer
 }
 
-// play plays the steps in order and returns an error where anything did not go
-// as it should. It prints all of it.
+// play plays and prints the steps in order. It returns an error if a request, an answer
+// or a delivery was not as expected.
 func (sc scene) play(ctx context.Context, steps []step) error {
 	wrong := 0
 	var ids []string
-	var sent []target
+	var sent []delivery
 	for i, s := range steps {
 		sc.out.step(i+1, s)
 		answer, err := sc.send(ctx, s)
@@ -35,7 +35,7 @@ func (sc scene) play(ctx context.Context, steps []step) error {
 		if err == nil {
 			ids = append(ids, answer.ID)
 			for _, upstream := range s.upstreams {
-				sent = append(sent, target{upstream, answer.ID})
+				sent = append(sent, delivery{upstream, answer.ID})
 			}
 			err = sc.arrive(ctx, s, answer.ID)
 		}
@@ -45,7 +45,7 @@ func (sc scene) play(ctx context.Context, steps []step) error {
 		sc.out.verdict(err)
 	}
 
-	// What should not have been sent can only be seen once nothing is on its way.
+	// Unexpected deliveries are complete only when no delivery is pending.
 	if err := sc.idle(ctx); err != nil {
 		sc.out.problem(err.Error())
 		wrong++
@@ -55,7 +55,7 @@ func (sc scene) play(ctx context.Context, steps []step) error {
 		sc.out.problem(problem)
 	}
 	if wrong+len(problems) > 0 {
-		return errors.New("the demonstration did not go as it should; what is wrong stands above")
+		return errors.New("the demonstration was not as expected: see the lines with WRONG above")
 	}
 	sc.out.done(len(steps), len(sent))
 	return nil
@@ -74,9 +74,9 @@ func (sc scene) send(ctx context.Context, s step) (sender.Answer, error) {
 	return answer, err
 }
 
-// arrive waits for a step's event at its backends.
+// arrive waits until the backends have received the step's event.
 func (sc scene) arrive(ctx context.Context, s step, id string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, sc.patience, fmt.Errorf("it did not come within %s", sc.patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, sc.patience, fmt.Errorf("it was not delivered within %s", sc.patience))
 	defer cancel()
 	if len(s.upstreams) == 0 {
 		sc.out.nothing(s.status == http.StatusOK)
@@ -86,7 +86,7 @@ func (sc scene) arrive(ctx context.Context, s step, id string) error {
 	for _, upstream := range s.upstreams {
 		var format string
 		var err error
-		if d, format, err = sc.inbox.wait(ctx, target{upstream, id}); err != nil {
+		if d, format, err = sc.inbox.wait(ctx, delivery{upstream, id}); err != nil {
 			return err
 		}
 		sc.out.event(upstream, format, d)

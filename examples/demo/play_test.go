@@ -27,17 +27,17 @@ func TestPlay(t *testing.T) {
 		"1  SOAPNoteAPI sends note.generated",
 		"POST /soapnote?clinic=7",
 		"401, error \"unauthorized\"",
-		"200, received already as " + f.seen[0],
+		"200, duplicate of " + f.ids[0],
 		"com.example.structured, structured, attempt 1, signature verified",
 		"com.example.binary, binary, attempt 1, signature verified",
-		"All 7 requests were answered as they should be, and 7 deliveries arrived, each once.",
+		"All 7 requests were answered as expected, and 7 deliveries arrived, each once.",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
 	}
-	if n := strings.Count(out.String(), "as it should\n"); n != 7 {
-		t.Errorf("%d steps went as they should, want 7", n)
+	if n := strings.Count(out.String(), "as expected\n"); n != 7 {
+		t.Errorf("%d steps were as expected, want 7", n)
 	}
 }
 
@@ -47,12 +47,12 @@ func TestPlayFindsWhatIsWrong(t *testing.T) {
 		fake fake
 		want string
 	}{
-		"forged requests are taken":         {fake: fake{believes: true}, want: "the gateway should have answered 401"},
-		"a duplicate is not recognized":     {fake: fake{forgets: true}, want: "duplicate should have been true"},
-		"events are lost":                   {fake: fake{loses: true}, want: "it did not come within"},
-		"events are delivered twice":        {fake: fake{repeats: true}, want: "2 times, not once"},
-		"test events go to everybody":       {fake: fake{everything: true}, want: "and should not have been"},
-		"deliveries are signed by somebody": {fake: fake{signing: "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, want: "ehr refused 401"},
+		"forged requests are accepted":      {fake: fake{acceptForged: true}, want: "the gateway should have answered 401"},
+		"a duplicate is not detected":       {fake: fake{noDuplicates: true}, want: "duplicate should have been true"},
+		"events are lost":                   {fake: fake{noDeliveries: true}, want: "it was not delivered within"},
+		"events are delivered twice":        {fake: fake{deliverTwice: true}, want: "2 times, not once"},
+		"test events go to both upstreams":  {fake: fake{deliverTestAll: true}, want: "and should not have been"},
+		"deliveries have a wrong signature": {fake: fake{signing: "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, want: "ehr refused 401"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestPlayFindsWhatIsWrong(t *testing.T) {
 				t.Errorf("%q is not in\n%s", tt.want, out.String())
 			}
 			if strings.Contains(out.String(), "All 7") {
-				t.Error("it says that all went as it should")
+				t.Error("it prints that everything was as expected")
 			}
 		})
 	}
@@ -90,18 +90,18 @@ func TestCheck(t *testing.T) {
 		answer sender.Answer
 		good   bool
 	}{
-		"taken":                     {step: accepted, answer: sender.Answer{Status: 200, Received: true, ID: "new"}, good: true},
-		"refused":                   {step: step{status: 401}, answer: sender.Answer{Status: 401, Error: "unauthorized"}, good: true},
-		"a duplicate":               {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "old", Duplicate: true}, good: true},
-		"taken, though refused":     {step: step{status: 401}, answer: sender.Answer{Status: 401, Received: true}},
-		"without an id":             {step: accepted, answer: sender.Answer{Status: 200, Received: true}},
-		"an empty answer":           {step: accepted, answer: sender.Answer{Status: 200}},
-		"new, with an old id":       {step: accepted, answer: sender.Answer{Status: 200, Received: true, ID: "old"}},
-		"new, called a duplicate":   {step: accepted, answer: sender.Answer{Status: 200, Received: true, ID: "new", Duplicate: true}},
-		"a duplicate, with new id":  {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "new", Duplicate: true}},
-		"a duplicate, called new":   {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "old"}},
-		"unavailable":               {step: accepted, answer: sender.Answer{Status: 503, Error: "temporarily unavailable"}},
-		"a forged one, answered so": {step: step{status: 401}, answer: sender.Answer{Status: 200}},
+		"accepted":                 {step: accepted, answer: sender.Answer{Status: 200, Received: true, ID: "new"}, good: true},
+		"rejected":                 {step: step{status: 401}, answer: sender.Answer{Status: 401, Error: "unauthorized"}, good: true},
+		"a duplicate":              {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "old", Duplicate: true}, good: true},
+		"accepted, status 401":     {step: step{status: 401}, answer: sender.Answer{Status: 401, Received: true}},
+		"without an id":            {step: accepted, answer: sender.Answer{Status: 200, Received: true}},
+		"an empty answer":          {step: accepted, answer: sender.Answer{Status: 200}},
+		"new, with an old id":      {step: accepted, answer: sender.Answer{Status: 200, Received: true, ID: "old"}},
+		"new, called a duplicate":  {step: accepted, answer: sender.Answer{Status: 200, Received: true, ID: "new", Duplicate: true}},
+		"a duplicate, with new id": {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "new", Duplicate: true}},
+		"a duplicate, called new":  {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "old"}},
+		"unavailable":              {step: accepted, answer: sender.Answer{Status: 503, Error: "temporarily unavailable"}},
+		"a forged one accepted":    {step: step{status: 401}, answer: sender.Answer{Status: 200}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestPrinterCutsData(t *testing.T) {
+func TestPrinterTruncatesData(t *testing.T) {
 	t.Parallel()
 	whole := strings.Repeat("ä", dataLines*dataWidth)
 	for name, tt := range map[string]struct {
@@ -134,7 +134,7 @@ func TestPrinterCutsData(t *testing.T) {
 				t.Errorf("%d characters, want %d", n, dataLines*dataWidth)
 			}
 			if got := strings.HasSuffix(out.String(), " ...\n"); got != tt.cut {
-				t.Errorf("says that it is cut: %v, want %v", got, tt.cut)
+				t.Errorf("marked as truncated: %v, want %v", got, tt.cut)
 			}
 		})
 	}
@@ -157,7 +157,7 @@ func TestPrinterColours(t *testing.T) {
 	}
 	defer file.Close()
 	if newPrinter(file).colour {
-		t.Error("a file is taken for a terminal")
+		t.Error("a file gets colours")
 	}
 }
 

@@ -10,19 +10,19 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// An event's data is printed in so many lines of so many characters at most.
+// The maximum number of lines for an event's data, and of characters per line.
 const (
 	dataLines = 3
 	dataWidth = 96
 )
 
-// A printer writes the demonstration for people, in colours where they are seen.
+// A printer prints the demonstration, with colours on a terminal.
 type printer struct {
 	w      io.Writer
 	colour bool
 }
 
-// newPrinter uses colours on a terminal, unless NO_COLOR is set.
+// newPrinter returns a printer that uses colours on a terminal, unless NO_COLOR is set.
 func newPrinter(f *os.File) printer {
 	info, err := f.Stat()
 	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
@@ -51,8 +51,8 @@ func (p printer) row(label, format string, args ...any) {
 func (p printer) title(gateway, backend string) {
 	fmt.Fprintln(p.w, p.paint(bold, "Scribegate: what providers send, and what backends receive"))
 	p.row("gateway", "%s", gateway)
-	p.row("backends", "%s/%s and /%s, which verify webhook-signature and take each webhook-id once", backend, ehr, audit)
-	p.row("contents", "synthetic; secrets are made up anew each time")
+	p.row("backends", "%s/%s and /%s, which verify webhook-signature and handle each webhook-id once", backend, ehr, audit)
+	p.row("contents", "synthetic; the secrets are random")
 }
 
 func (p printer) step(n int, s step) {
@@ -68,7 +68,7 @@ func (p printer) answer(a sender.Answer) {
 	case a.Error != "":
 		p.row("answer", "%d, error %q", a.Status, a.Error)
 	case a.Duplicate:
-		p.row("answer", "%d, received already as %s", a.Status, a.ID)
+		p.row("answer", "%d, duplicate of %s", a.Status, a.ID)
 	default:
 		p.row("answer", "%d, received as %s", a.Status, a.ID)
 	}
@@ -94,10 +94,10 @@ func (p printer) data(d receive.Delivery) {
 
 func (p printer) nothing(accepted bool) {
 	if accepted {
-		p.row("->", "nobody, for the second time")
+		p.row("->", "no upstream, since it was delivered before")
 		return
 	}
-	p.row("->", "nobody")
+	p.row("->", "no upstream")
 }
 
 func (p printer) verdict(err error) {
@@ -105,7 +105,7 @@ func (p printer) verdict(err error) {
 		p.problem(err.Error())
 		return
 	}
-	p.row("", "%s", p.paint(green, "as it should"))
+	p.row("", "%s", p.paint(green, "as expected"))
 }
 
 func (p printer) problem(what string) {
@@ -113,5 +113,5 @@ func (p printer) problem(what string) {
 }
 
 func (p printer) done(steps, deliveries int) {
-	fmt.Fprintf(p.w, "\n%s\n", p.paint(green, fmt.Sprintf("All %d requests were answered as they should be, and %d deliveries arrived, each once.", steps, deliveries)))
+	fmt.Fprintf(p.w, "\n%s\n", p.paint(green, fmt.Sprintf("All %d requests were answered as expected, and %d deliveries arrived, each once.", steps, deliveries)))
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// The upstreams of demo.caddyfile: the first takes all but test events, the
-// second all.
+// The upstreams of demo.caddyfile: ehr receives all events except test events, audit
+// receives all.
 const (
 	ehr   = "ehr"
 	audit = "audit"
 )
 
-// A step is a request of a provider and what should come of it.
+// A step is a request of a provider, and the expected answer and deliveries.
 type step struct {
 	provider  string
 	what      string
@@ -26,11 +26,11 @@ type step struct {
 	body      []byte
 	sign      signer
 	status    int
-	duplicate bool     // whether it announces what an earlier one did
-	upstreams []string // whose backends should receive the event, by this step
+	duplicate bool     // whether it repeats an earlier request
+	upstreams []string // that should receive the event because of this step
 }
 
-// A signer makes a provider's request out of its body.
+// A signer returns a provider's request with a body.
 type signer func(ctx context.Context, url string, body []byte) (*http.Request, error)
 
 func soapnoteapi(secret string, at time.Time) signer {
@@ -45,7 +45,7 @@ func soniox(secret string) signer {
 	}
 }
 
-// steps are the demonstration, with the secrets that the providers hold.
+// steps returns the steps of the demonstration. The secrets are those of the providers.
 func steps(soapnoteSecret, sonioxSecret string, now time.Time) []step {
 	genuine, forged := soapnoteapi(soapnoteSecret, now), soapnoteapi("whsec_of_somebody_else", now)
 	note := sender.NoteGenerated("demo-note-1", now)
@@ -56,15 +56,15 @@ func steps(soapnoteSecret, sonioxSecret string, now time.Time) []step {
 			path: "/soapnote?clinic=7", body: note, sign: genuine, status: 200, upstreams: both,
 		},
 		{
-			provider: "SOAPNoteAPI", what: "note.failed, a note that could not be made",
+			provider: "SOAPNoteAPI", what: "note.failed, a note that could not be generated",
 			path: "/soapnote?clinic=7", body: sender.NoteFailed("demo-note-2", now), sign: genuine, status: 200, upstreams: both,
 		},
 		{
-			provider: "SOAPNoteAPI", what: "test, from its dashboard's button; only " + audit + " asks for those",
+			provider: "SOAPNoteAPI", what: "test, from the button in its dashboard; only " + audit + " receives these",
 			path: "/soapnote", body: sender.NoteTest(now), sign: genuine, status: 200, upstreams: []string{audit},
 		},
 		{
-			provider: "Soniox", what: "transcription.completed, with what the job was given to bring back",
+			provider: "Soniox", what: "transcription.completed, with the job's own query parameters",
 			path: "/soniox?user_id=123&order_id=456", body: sender.Transcription("73d4357d-cad2-4338-a60d-ec6f2044f721", "completed"),
 			sign: soniox(sonioxSecret), status: 200, upstreams: both,
 		},
@@ -78,28 +78,28 @@ func steps(soapnoteSecret, sonioxSecret string, now time.Time) []step {
 			sign: soniox("guessed"), status: 401,
 		},
 		{
-			provider: "a replayer", what: "the first request once more, byte for byte",
+			provider: "somebody", what: "the first request once more, byte for byte",
 			path: "/soapnote?clinic=7", body: note, sign: genuine, status: 200, duplicate: true,
 		},
 	}
 }
 
-// check says what is wrong with an answer. ids are those of the events that were
-// taken before.
+// check returns an error if an answer is not as expected. ids are the ids of the events
+// that were accepted before.
 func (s step) check(a sender.Answer, ids []string) error {
 	switch {
 	case a.Status != s.status:
 		return fmt.Errorf("the gateway should have answered %d", s.status)
 	case s.status != http.StatusOK && (a.Received || a.ID != ""):
-		return errors.New("the gateway should not have taken it")
+		return errors.New("the gateway should not have accepted it")
 	case s.status != http.StatusOK:
 		return nil
 	case !a.Received || a.ID == "":
-		return errors.New("the gateway should have told the event's id")
+		return errors.New("the gateway should have returned the event's id")
 	case a.Duplicate != s.duplicate:
 		return fmt.Errorf("duplicate should have been %v", s.duplicate)
 	case slices.Contains(ids, a.ID) != s.duplicate:
-		return fmt.Errorf("whether the id was there before should have been %v", s.duplicate)
+		return fmt.Errorf("whether the id was used before should have been %v", s.duplicate)
 	}
 	return nil
 }

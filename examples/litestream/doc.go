@@ -1,4 +1,4 @@
-// Package litestream runs what the README says about replicating the queue with
-// Litestream. Its tests, behind the build tag examples, run the gateway and Litestream
-// for real.
+// Package litestream tests what the README says about replicating the queue with
+// Litestream. The tests, with the build tag examples, run a real gateway and a real
+// Litestream.
 package litestream

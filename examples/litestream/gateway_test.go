@@ -19,18 +19,18 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// secret is of these tests and opens nothing.
+// secret is synthetic, used only in these tests.
 const secret = "whsec_c3ludGhldGljLXNvYXBub3RlLXNlY3JldA"
 
-// A gateway has a queue in the file dir/queue.db and two upstreams.
+// A gateway is a gateway with its queue in dir/queue.db, and its two backends.
 type gateway struct {
 	*stage.Gateway
 	queue, url, config, dir string
 	ehr, warehouse          *backend
 }
 
-// newGateway configures a gateway. Nobody listens at its upstream warehouse unless that
-// is open.
+// newGateway writes the configuration of a gateway. Unless open is set, no backend
+// listens at its upstream warehouse.
 func newGateway(ctx context.Context, t *testing.T, dir string, open bool) *gateway {
 	t.Helper()
 	ports, err := stage.Ports(ctx, 3)
@@ -104,8 +104,8 @@ func (g *gateway) noErrors(t *testing.T) {
 	}
 }
 
-// send sends notes from many connections, and returns the ids of their events. All must be
-// accepted.
+// send sends notes over many connections, and returns the ids of their events. It fails
+// the test if one is not accepted.
 func (g *gateway) send(ctx context.Context, t *testing.T, path, name string, n int) (ids []string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -122,7 +122,7 @@ func (g *gateway) send(ctx context.Context, t *testing.T, path, name string, n i
 				}
 				answer, err := sender.Send(request)
 				if err != nil || answer.Status != http.StatusOK {
-					t.Errorf("a note is answered %+v, %v", answer, err)
+					t.Errorf("a note is answered %+v, %v, want 200", answer, err)
 					continue
 				}
 				mu.Lock()

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// TestReplicateAndRestore replicates a queue under load and over a restart of the gateway,
-// kills everything, and restores the replica for another gateway.
+// TestReplicateAndRestore replicates a queue under load, with a restart of the gateway
+// in between, kills both processes, and restores the replica for another gateway.
 func TestReplicateAndRestore(t *testing.T) {
 	ctx := bounded(t)
 	dir := t.TempDir()
@@ -52,7 +52,7 @@ func TestReplicateAndRestore(t *testing.T) {
 	other.start(ctx, t)
 	must(t, other.WaitIdle(ctx))
 	if lines := other.errors(); len(lines) != 1 || !strings.Contains(lines[0], "queue.db-wal) is missing: events that were stored last may be missing") {
-		t.Errorf("the other gateway logged %q", lines) // README.md has that one
+		t.Errorf("the other gateway logged %q, want the one error that README.md documents", lines)
 	}
 
 	other.warehouse.mu.Lock()
@@ -67,8 +67,8 @@ func TestReplicateAndRestore(t *testing.T) {
 	}
 }
 
-// TestDeletedPayloadsWhileItReplicates shows why deleted payloads stay in the WAL while
-// Litestream runs, and that they leave it afterwards.
+// TestDeletedPayloadsWhileItReplicates checks that the WAL, and with it deleted payloads,
+// is kept while Litestream runs, and is truncated afterwards.
 func TestDeletedPayloadsWhileItReplicates(t *testing.T) {
 	ctx := bounded(t)
 	dir := t.TempDir()
@@ -84,7 +84,7 @@ func TestDeletedPayloadsWhileItReplicates(t *testing.T) {
 		t.Error("the WAL is empty although Litestream reads it")
 	}
 	must(t, l.Stop())
-	eventually(ctx, t, "the WAL is empty", func() bool {
+	eventually(ctx, t, "an empty WAL", func() bool {
 		log, err := os.Stat(g.queue + "-wal")
 		return err == nil && log.Size() == 0
 	})
@@ -102,7 +102,7 @@ func (g *gateway) waiting(t *testing.T, upstream string) (n int) {
 	for _, state := range []string{"pending", "in_flight"} {
 		found := regexp.MustCompile(`(?m)^scribegate_queue_events\{.*state="` + state + `".*upstream="` + upstream + `".*\} (\d+)`).FindSubmatch(text)
 		if found == nil {
-			t.Fatalf("no metric of what is %s at %s", state, upstream)
+			t.Fatalf("there is no metric scribegate_queue_events for %s and %s", state, upstream)
 		}
 		value, err := strconv.Atoi(string(found[1]))
 		must(t, err)

@@ -16,7 +16,7 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// bounded is the context of one test, with a limit.
+// bounded returns a context with a time limit, so that a test that hangs fails.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Minute, errors.New("3 minutes are over"))
@@ -31,7 +31,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// A litestream is Litestream with the README's configuration.
+// A litestream is a Litestream process with the README's configuration.
 type litestream struct {
 	binary, config, queue, socket string
 	*stage.Process
@@ -50,7 +50,7 @@ func newLitestream(t *testing.T, queue, dir string) *litestream {
 	must(t, err)
 	found := readmeConfig.FindStringSubmatch(string(readme))
 	if found == nil {
-		t.Fatal("README.md has no configuration of Litestream")
+		t.Fatal("README.md has no configuration for Litestream")
 	}
 	l := &litestream{binary: binary, queue: queue, config: filepath.Join(dir, "litestream.yml"), socket: filepath.Join(dir, "litestream.sock")}
 	config := found[1]
@@ -66,7 +66,7 @@ func newLitestream(t *testing.T, queue, dir string) *litestream {
 	return l
 }
 
-// start starts replicating.
+// start starts the replication and waits until it has synced once.
 func (l *litestream) start(ctx context.Context, t *testing.T) {
 	t.Helper()
 	p, err := stage.Start(stage.Command{Name: "Litestream", Args: []string{l.binary, "replicate", "-config", l.config, "-log-level", "debug"}})
@@ -84,7 +84,7 @@ func (l *litestream) start(ctx context.Context, t *testing.T) {
 	})
 }
 
-// run runs one of Litestream's commands to its end.
+// run runs a command of Litestream.
 func (l *litestream) run(ctx context.Context, t *testing.T, args ...string) {
 	t.Helper()
 	if out, err := exec.CommandContext(ctx, l.binary, args...).CombinedOutput(); err != nil {

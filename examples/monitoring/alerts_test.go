@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// A rule is one as Prometheus has loaded it.
+// A rule is a rule that Prometheus has loaded.
 type rule struct {
 	Name, Health, LastError string
 }
@@ -37,18 +37,18 @@ func checkRules(ctx context.Context, t *testing.T, p *prometheus) {
 	t.Logf("%d rules", len(loaded))
 }
 
-// An alert is one that is pending or firing.
+// An alert is an alert that is pending or firing.
 type alert struct {
 	State               string
 	Labels, Annotations map[string]string
 }
 
-// about names the alert and what it is about.
+// about returns the alert's name with its provider or upstream.
 func (a alert) about() string {
 	return strings.TrimSpace(a.Labels["alertname"] + " " + a.Labels["provider"] + a.Labels["upstream"])
 }
 
-// firing returns the alerts that fire, by what they are about.
+// firing returns the firing alerts by their name with provider or upstream.
 func firing(ctx context.Context, t *testing.T, p *prometheus) map[string]alert {
 	t.Helper()
 	var data struct{ Alerts []alert }
@@ -62,8 +62,8 @@ func firing(ctx context.Context, t *testing.T, p *prometheus) map[string]alert {
 	return found
 }
 
-// checkAlerts waits for the alerts that the traffic sets off, and sees that no
-// other fires.
+// checkAlerts waits until the alerts that the traffic should fire are firing, and
+// checks that no other alert is.
 func checkAlerts(ctx context.Context, t *testing.T, p *prometheus) {
 	t.Helper()
 	want := []string{
@@ -85,30 +85,30 @@ func checkAlerts(ctx context.Context, t *testing.T, p *prometheus) {
 		got = slices.Sorted(maps.Keys(firing(ctx, t, p)))
 		for _, name := range want {
 			if !slices.Contains(got, name) {
-				return fmt.Sprintf("%s does not fire; there are %q", name, got)
+				return fmt.Sprintf("%s does not fire; firing are %q", name, got)
 			}
 		}
 		return ""
 	})
 	for _, name := range got {
-		// How often archive was probed is a matter of time.
+		// This alert depends on how often archive was probed until now.
 		if !slices.Contains(want, name) && name != "ScribegateDeliveriesFailing archive" {
-			t.Errorf("%s fires", name)
+			t.Errorf("%s fires and should not", name)
 		}
 	}
 	t.Logf("firing: %s", strings.Join(got, ", "))
 }
 
-// runCommands runs every command that a firing alert tells to run, and sees
-// that the one about dead events repairs what it is about.
+// runCommands runs every command in the descriptions of the firing alerts, and checks
+// that the command of ScribegateDeadLetters ends that alert.
 func runCommands(ctx context.Context, t *testing.T, p *prometheus, s *site) {
 	t.Helper()
-	s.mended.Store(true)
+	s.repaired.Store(true)
 	ran := 0
 	for name, a := range firing(ctx, t, p) {
 		for _, args := range commands(a.Annotations["description"]) {
 			if strings.Contains(strings.Join(args, " "), "<") {
-				continue // the user is to fill something in
+				continue // it has a part that the user fills in
 			}
 			t.Logf("%s: caddy %s", name, strings.Join(args, " "))
 			run(ctx, t, s.binary, append(args, "--address", s.admin())...)
@@ -116,11 +116,11 @@ func runCommands(ctx context.Context, t *testing.T, p *prometheus, s *site) {
 		}
 	}
 	if ran == 0 {
-		t.Error("no alert tells a command")
+		t.Error("no alert has a command")
 	}
-	eventually(ctx, t, "the replayed events to be taken", func() string {
+	eventually(ctx, t, "the delivery of the replayed events", func() string {
 		if a, ok := firing(ctx, t, p)["ScribegateDeadLetters lab"]; ok {
-			return fmt.Sprintf("there is still %+v", a)
+			return fmt.Sprintf("still firing: %+v", a)
 		}
 		return ""
 	})

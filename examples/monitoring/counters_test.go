@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// counted returns the present value of every counter, by its name and labels.
+// counted returns the current value of every counter, by its name and labels.
 func counted(ctx context.Context, t *testing.T, p *prometheus) map[string]float64 {
 	t.Helper()
 	all := make(map[string]float64)
@@ -21,19 +21,19 @@ func counted(ctx context.Context, t *testing.T, p *prometheus) map[string]float6
 	return all
 }
 
-// checkCounters sees that no counter was reset, and that those of received
-// requests, of which there were none since, are what they were.
+// checkCounters checks that no counter was reset. The counters of received requests
+// must be unchanged, since no request was sent in between.
 func checkCounters(ctx context.Context, t *testing.T, p *prometheus, before map[string]float64) {
 	t.Helper()
 	if len(before) == 0 {
-		t.Fatal("nothing was counted")
+		t.Fatal("there are no counters")
 	}
 	after := counted(ctx, t, p)
 	for name, was := range before {
 		is, ok := after[name]
 		still := strings.Contains(name, "_received_total") || strings.Contains(name, "_rejected_total") || strings.Contains(name, "_matched_total")
 		if !ok || is < was || still && is != was {
-			t.Errorf("%s is %v (there: %v), and was %v", name, is, ok, was)
+			t.Errorf("%s is %v (exported: %v), and was %v", name, is, ok, was)
 		}
 	}
 	for _, name := range counters() {
@@ -43,5 +43,5 @@ func checkCounters(ctx context.Context, t *testing.T, p *prometheus, before map[
 			}
 		}
 	}
-	t.Logf("%d counters went on", len(before))
+	t.Logf("%d counters continued", len(before))
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A dashboard is what the tests need of Grafana's schema.
+// A dashboard is the part of Grafana's schema that the tests need.
 type dashboard struct {
 	UID           string  `json:"uid"`
 	Title         string  `json:"title"`
@@ -70,26 +70,26 @@ func readDashboard(t *testing.T) dashboard {
 	return d
 }
 
-// ours is the data source that the user chooses.
-var ours = datasource{Type: "prometheus", UID: "${datasource}"}
+// chosen is the data source that the user chooses.
+var chosen = datasource{Type: "prometheus", UID: "${datasource}"}
 
 func TestDashboard(t *testing.T) {
 	d := readDashboard(t)
 	if d.UID != "scribegate" || d.Title == "" || d.ID != nil || d.SchemaVersion < 39 {
-		t.Errorf("uid %q, title %q, id %v, schema %d: the uid is fixed, the id is each Grafana's own", d.UID, d.Title, d.ID, d.SchemaVersion)
+		t.Errorf("uid %q, title %q, id %v, schema %d: the uid must be fixed, and the id missing, since each Grafana sets it", d.UID, d.Title, d.ID, d.SchemaVersion)
 	}
 	if v := d.Templating.List[0]; v.Name != "datasource" || v.Type != "datasource" {
-		t.Errorf("the first variable is %+v; the others need the data source", v)
+		t.Errorf("the first variable is %+v, want the data source, which the others need", v)
 	}
 	for _, v := range d.Templating.List[1:] {
-		if v.Datasource != ours {
+		if v.Datasource != chosen {
 			t.Errorf("the variable %s has the data source %+v", v.Name, v.Datasource)
 		}
 	}
 	ids := make(map[int]string)
 	for _, p := range d.Panels {
 		if other, ok := ids[p.ID]; ok || p.ID < 1 {
-			t.Errorf("%q has the id %d, which %q has", p.Title, p.ID, other)
+			t.Errorf("%q has the id %d, which is invalid or the id of %q", p.Title, p.ID, other)
 		}
 		ids[p.ID] = p.Title
 		if p.Title == "" {
@@ -106,44 +106,44 @@ func (p panel) check(t *testing.T) {
 	if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 {
 		t.Errorf("%q: description %q, unit %q, %d queries", p.Title, p.Description, p.FieldConfig.Defaults.Unit, len(p.Targets))
 	}
-	if p.Datasource != ours {
+	if p.Datasource != chosen {
 		t.Errorf("%q has the data source %+v", p.Title, p.Datasource)
 	}
 	refs := make(map[string]bool)
 	for _, q := range p.Targets {
-		if q.Expr == "" || q.LegendFormat == "" || q.Instant == q.Range || q.Datasource != ours || q.RefID == "" || refs[q.RefID] {
+		if q.Expr == "" || q.LegendFormat == "" || q.Instant == q.Range || q.Datasource != chosen || q.RefID == "" || refs[q.RefID] {
 			t.Errorf("%q: a query is incomplete: %+v", p.Title, q)
 		}
 		refs[q.RefID] = true
 	}
 }
 
-// TestPanelsDoNotOverlap sees that the panels lie within Grafana's 24 columns,
-// and none over another.
+// TestPanelsDoNotOverlap checks that the panels are within Grafana's 24 columns and do
+// not overlap.
 func TestPanelsDoNotOverlap(t *testing.T) {
-	taken := make(map[[2]int]string)
+	cells := make(map[[2]int]string)
 	for _, p := range readDashboard(t).Panels {
 		g := p.GridPos
 		if g.X < 0 || g.Y < 0 || g.W < 1 || g.H < 1 || g.X+g.W > 24 {
-			t.Errorf("%q lies at %+v", p.Title, g)
+			t.Errorf("%q is at %+v, outside of the 24 columns", p.Title, g)
 			continue
 		}
 		overlapped := make(map[string]bool)
 		for x := g.X; x < g.X+g.W; x++ {
 			for y := g.Y; y < g.Y+g.H; y++ {
-				if other, ok := taken[[2]int{x, y}]; ok {
+				if other, ok := cells[[2]int{x, y}]; ok {
 					overlapped[other] = true
 				}
-				taken[[2]int{x, y}] = p.Title
+				cells[[2]int{x, y}] = p.Title
 			}
 		}
 		for other := range overlapped {
-			t.Errorf("%q lies over %q", p.Title, other)
+			t.Errorf("%q overlaps %q", p.Title, other)
 		}
 	}
 }
 
-// TestEveryMetricIsShown sees that nothing is measured that the dashboard hides.
+// TestEveryMetricIsShown checks that a panel shows each metric.
 func TestEveryMetricIsShown(t *testing.T) {
 	var queries strings.Builder
 	for _, p := range readDashboard(t).Panels {

@@ -1,3 +1,4 @@
-// Package monitoring holds what watches Scribegate with Prometheus and Grafana.
-// Its tests, behind the build tag examples, run all of it for real.
+// Package monitoring contains alert rules for Prometheus and a dashboard for Grafana.
+// Its tests, with the build tag examples, run them with a real Prometheus and a real
+// gateway.
 package monitoring

@@ -18,7 +18,7 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// Secrets of these tests, which open nothing.
+// Synthetic secrets, used only in these tests.
 const (
 	newSecret    = "whsec_c3ludGhldGljLXNvYXBub3RlLW5ldw"
 	oldSecret    = "whsec_c3ludGhldGljLXNvYXBub3RlLW9sZA"
@@ -26,24 +26,24 @@ const (
 	sonioxSecret = "synthetic-soniox-secret"
 )
 
-// upstreams are those of the tests' gateway: ehr takes everything, lab answers
-// 410 until it is mended, warehouse refuses, archive does not answer in time,
-// and nobody listens at away.
+// upstreams are the upstreams of the tests' gateway: ehr accepts everything, lab
+// answers 410 until it is repaired, warehouse rejects everything, archive does not
+// answer in time, and no program listens at away.
 var upstreams = []string{"archive", "away", "ehr", "lab", "warehouse"}
 
 // A site is a running gateway with upstreams of every kind.
 type site struct {
-	gateway *stage.Gateway
-	binary  string
-	url     string // where the providers POST
-	metrics string // host and port of the site that the README gives the metrics
-	mended  atomic.Bool
+	gateway  *stage.Gateway
+	binary   string
+	url      string // where the providers POST
+	metrics  string // host and port of the README's site for the metrics
+	repaired atomic.Bool
 
 	dir, backends string
 	ports         []string
 }
 
-// queueOf is the app's option for the queue: the default, or one that is full.
+// The option for the queue in the Caddyfile: the default, or a queue that is full.
 const (
 	defaultQueue = ""
 	fullQueue    = "queue sqlite {\n\t\t\tmax_size 1KiB\n\t\t}"
@@ -78,20 +78,20 @@ func startSite(ctx context.Context, t *testing.T) *site {
 	return s
 }
 
-// admin is the host and port of the admin endpoint.
+// admin returns the host and port of the admin endpoint.
 func (s *site) admin() string { return "127.0.0.1:" + s.ports[0] }
 
 func (s *site) backend() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ehr", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("/lab", func(w http.ResponseWriter, _ *http.Request) {
-		if !s.mended.Load() {
+		if !s.repaired.Load() {
 			w.WriteHeader(http.StatusGone)
 		}
 	})
 	mux.HandleFunc("/warehouse", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) })
 	mux.HandleFunc("/archive", func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // the server sees the client go only behind the body
+		_, _ = io.Copy(io.Discard, r.Body) // the server notices a closed connection only after the body is read
 		<-r.Context().Done()
 	})
 	return mux
@@ -100,7 +100,7 @@ func (s *site) backend() http.Handler {
 var readmeSite = regexp.MustCompile("(?s)```caddyfile\n(:2020 .*?)```")
 
 // caddyfile writes the gateway's configuration, with the README's site for the
-// metrics.
+// metrics, and returns the path.
 func (s *site) caddyfile(t *testing.T, queue string) string {
 	t.Helper()
 	found := readmeSite.FindStringSubmatch(read(t, "README.md"))
@@ -158,13 +158,13 @@ func (s *site) caddyfile(t *testing.T, queue string) string {
 %[9]s`, s.admin(), queue, s.backends, s.ports[3], s.ports[1], newSecret, oldSecret, sonioxSecret, metricsSite))
 }
 
-// reload has the gateway take on another queue option.
+// reload reloads the gateway with another queue option.
 func (s *site) reload(ctx context.Context, t *testing.T, queue string) {
 	t.Helper()
 	run(ctx, t, s.binary, "reload", "--config", s.caddyfile(t, queue), "--adapter", "caddyfile", "--address", s.admin())
 }
 
-// A status is what is needed of GET /scribegate/status.
+// A status is the part of GET /scribegate/status that the tests need.
 type status struct {
 	Queue struct {
 		MaxBytes float64 `json:"max_bytes"`

@@ -15,16 +15,16 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// TestLive has a real Prometheus scrape a real gateway to which everything
-// happens that a metric tells of, and then looks at all of it through that
-// Prometheus: the metrics, the rules, the alerts and the dashboard.
+// TestLive runs a real Prometheus and a real gateway, sends requests that change every
+// metric, and then checks the metrics, the rules, the alerts and the dashboard through
+// that Prometheus.
 func TestLive(t *testing.T) {
 	need(t, "prometheus")
 	ctx := bounded(t)
 	s := startSite(ctx, t)
 	p := startPrometheus(ctx, t, s.admin())
 	traffic{s, "first"}.send(ctx, t)
-	eventually(ctx, t, "the upstreams to fail as they do", func() string { return s.unsettled(ctx, t) })
+	eventually(ctx, t, "the failures of the upstreams", func() string { return s.unsettled(ctx, t) })
 	p.scraped(ctx, t)
 
 	t.Run("counters survive a reload", func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestLive(t *testing.T) {
 	t.Run("the queue's size in rules.yml is the default", func(t *testing.T) {
 		got := p.query(ctx, t, "scribegate:queue_max_bytes")
 		if want := s.status(ctx, t).Queue.MaxBytes; len(got) != 1 || got[0].values[0] != want {
-			t.Errorf("rules.yml has %+v, the gateway %v", got, want)
+			t.Errorf("scribegate:queue_max_bytes is %+v, want the gateway's max_size %v", got, want)
 		}
 	})
 	t.Run("commands", func(t *testing.T) { runCommands(ctx, t, p, s) })
@@ -59,7 +59,7 @@ func TestLive(t *testing.T) {
 	})
 }
 
-// unsettled tells what an upstream has yet to do, of all that it does.
+// unsettled returns an upstream that has not yet behaved as startSite configures it, or "".
 func (s *site) unsettled(ctx context.Context, t *testing.T) string {
 	for _, u := range s.status(ctx, t).Upstreams {
 		done := false
@@ -80,8 +80,8 @@ func (s *site) unsettled(ctx context.Context, t *testing.T) string {
 	return ""
 }
 
-// refuseEvents sends two events to a queue that is full, some scrapes apart. An
-// answer takes the 8 s for which the gateway waits for space.
+// refuseEvents sends two events to a queue that is full, with some scrapes in between.
+// An answer takes 8 s, since the gateway waits that long for space.
 func refuseEvents(ctx context.Context, t *testing.T, s *site) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -104,7 +104,7 @@ func refuseEvents(ctx context.Context, t *testing.T, s *site) {
 	}
 }
 
-// fetch returns what a URL answers.
+// fetch returns the body that a URL answers.
 func fetch(ctx context.Context, t *testing.T, from string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// A metric is one that the gateway promises: its labels, and of those with a
-// closed set of values the ones that the tests' traffic must bring about.
+// A metric is a documented metric of the gateway, with its labels. For a label with a
+// closed set of values, these are the values that the tests' traffic must produce.
 type metric struct {
 	name, kind string
 	labels     map[string][]string
@@ -50,7 +50,7 @@ var metrics = []metric{
 	{"scribegate_upstream_paused", "gauge", map[string][]string{"upstream": upstreams}},
 }
 
-// counters are the names of all series that only ever rise.
+// counters returns the names of all series that never decrease.
 func counters() (names []string) {
 	for _, m := range metrics {
 		switch m.kind {
@@ -63,15 +63,15 @@ func counters() (names []string) {
 	return names
 }
 
-// checkMetrics holds all that Prometheus has of the gateway against what is
-// promised: the names and no other, their types, their labels and no other.
+// checkMetrics checks that Prometheus has exactly the documented metrics of the
+// gateway, with their types, and with exactly their labels.
 func checkMetrics(ctx context.Context, t *testing.T, p *prometheus) {
 	t.Helper()
 	var all []map[string]string
 	p.get(ctx, t, "/api/v1/series", url.Values{"match[]": {`{__name__=~"scribegate_.+"}`}}, &all)
-	promised := make(map[string]metric)
+	documented := make(map[string]metric)
 	for _, m := range metrics {
-		promised[m.name] = m
+		documented[m.name] = m
 	}
 	values := make(map[string]map[string][]string) // by name and label
 	for _, series := range all {
@@ -79,13 +79,13 @@ func checkMetrics(ctx context.Context, t *testing.T, p *prometheus) {
 		for _, suffix := range []string{"_bucket", "_count", "_sum"} {
 			name = strings.TrimSuffix(name, suffix)
 		}
-		m, ok := promised[name]
+		m, ok := documented[name]
 		if !ok {
-			t.Errorf("%s is exported and not promised", name)
+			t.Errorf("%s is exported but not documented", name)
 			continue
 		}
-		for _, own := range []string{"__name__", "job", "instance", "le"} {
-			delete(series, own)
+		for _, added := range []string{"__name__", "job", "instance", "le"} {
+			delete(series, added)
 		}
 		if got, want := slices.Sorted(maps.Keys(series)), slices.Sorted(maps.Keys(m.labels)); !slices.Equal(got, want) {
 			t.Errorf("%s has the labels %q, want %q", name, got, want)
@@ -105,7 +105,7 @@ func checkMetrics(ctx context.Context, t *testing.T, p *prometheus) {
 			got := values[m.name][label]
 			slices.Sort(got)
 			if got = slices.Compact(got); !slices.Equal(got, want) {
-				t.Errorf("%s has the values %q of %s, want %q", m.name, got, label, want)
+				t.Errorf("%s has the values %q for %s, want %q", m.name, got, label, want)
 			}
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 var legend = regexp.MustCompile(`{{(\w+)}}`)
 
-// checkDashboard runs every query of the dashboard.
+// checkDashboard checks that every query of the dashboard returns data.
 func checkDashboard(ctx context.Context, t *testing.T, p *prometheus) {
 	t.Helper()
 	d := readDashboard(t)
@@ -55,13 +55,13 @@ func checkDashboard(ctx context.Context, t *testing.T, p *prometheus) {
 
 var labelValues = regexp.MustCompile(`^label_values\((.+), (\w+)\)$`)
 
-// variableValues returns all values of a dashboard's variable as Grafana puts
-// them into a query.
+// variableValues returns all values of a dashboard's variable in the form in which
+// Grafana writes them into a query.
 func variableValues(ctx context.Context, t *testing.T, p *prometheus, v variable, known *strings.Replacer) string {
 	t.Helper()
 	parts := labelValues.FindStringSubmatch(known.Replace(v.Definition))
 	if parts == nil {
-		t.Fatalf("the variable %s is %s", v.Name, v.Definition)
+		t.Fatalf("the definition of the variable %s is %s, want label_values(...)", v.Name, v.Definition)
 	}
 	var values []string
 	p.get(ctx, t, "/api/v1/label/"+parts[2]+"/values", url.Values{"match[]": {parts[1]}}, &values)

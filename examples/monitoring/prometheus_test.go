@@ -18,21 +18,21 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// A prometheus is a running one.
+// A prometheus is a running Prometheus.
 type prometheus struct {
 	*stage.Process
 	url string
 }
 
-// startPrometheus runs Prometheus with the files of this folder, save that it
-// scrapes every second, and at the address given.
+// startPrometheus runs Prometheus with the files of this folder. It changes only the
+// intervals, to one second, and the address of the gateway, to target.
 func startPrometheus(ctx context.Context, t *testing.T, target string) *prometheus {
 	t.Helper()
 	dir := t.TempDir()
 	shipped := read(t, "prometheus.yml")
 	config := strings.NewReplacer("interval: 10s", "interval: 1s", "localhost:2019", target).Replace(shipped)
 	if strings.Count(config, "interval: 1s") != 2 || strings.Count(config, target) != 1 {
-		t.Fatalf("prometheus.yml is not as this test knows it:\n%s", shipped)
+		t.Fatalf("prometheus.yml does not have the intervals and the address that this test replaces:\n%s", shipped)
 	}
 	write(t, filepath.Join(dir, "rules.yml"), read(t, "rules.yml"))
 	ports, err := stage.Ports(ctx, 1)
@@ -60,7 +60,7 @@ func startPrometheus(ctx context.Context, t *testing.T, target string) *promethe
 	return &prometheus{Process: p, url: "http://" + address}
 }
 
-// get asks Prometheus's HTTP API.
+// get decodes an answer of Prometheus's HTTP API into data.
 func (p *prometheus) get(ctx context.Context, t *testing.T, path string, params url.Values, data any) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path+"?"+params.Encode(), nil)
@@ -84,13 +84,13 @@ func (p *prometheus) get(ctx context.Context, t *testing.T, path string, params 
 	}
 }
 
-// A series is one of those that a query returns, with its values in time.
+// A series is one series of a query's result, with its values in order of time.
 type series struct {
 	labels map[string]string
 	values []float64
 }
 
-// finite reports whether there is a value that can be drawn.
+// finite reports whether a graph can draw at least one value.
 func (s series) finite() bool {
 	for _, v := range s.values {
 		if !math.IsNaN(v) && !math.IsInf(v, 0) {
@@ -100,7 +100,7 @@ func (s series) finite() bool {
 	return false
 }
 
-// query runs a query at the present time.
+// query runs a query at the current time.
 func (p *prometheus) query(ctx context.Context, t *testing.T, expr string) []series {
 	t.Helper()
 	return p.run(ctx, t, "/api/v1/query", url.Values{"query": {expr}})
@@ -147,7 +147,7 @@ func (p *prometheus) run(ctx context.Context, t *testing.T, path string, params 
 	return found
 }
 
-// scraped returns when Prometheus has scraped what there is now.
+// scraped waits until Prometheus has scraped the gateway once more.
 func (p *prometheus) scraped(ctx context.Context, t *testing.T) {
 	t.Helper()
 	now := float64(time.Now().UnixNano()) / 1e9
@@ -156,6 +156,6 @@ func (p *prometheus) scraped(ctx context.Context, t *testing.T) {
 		if len(up) == 1 && up[0].values[0] > now {
 			return ""
 		}
-		return fmt.Sprintf("the last is %+v; Prometheus printed:\n%s", up, p.Tail(5))
+		return fmt.Sprintf("the last scrape is %+v; Prometheus printed:\n%s", up, p.Tail(5))
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestPromtool has Prometheus's own tool judge the files.
+// TestPromtool checks the files with Prometheus's own tool.
 func TestPromtool(t *testing.T) {
 	need(t, "promtool")
 	ctx := bounded(t)
@@ -26,7 +26,7 @@ func TestPromtool(t *testing.T) {
 
 var alertName = regexp.MustCompile(`(?m)^      - alert: (\S+)$`)
 
-// alertNames are those of rules.yml.
+// alertNames returns the names of the alerts in rules.yml.
 func alertNames(t *testing.T) []string {
 	t.Helper()
 	var names []string
@@ -39,8 +39,8 @@ func alertNames(t *testing.T) []string {
 	return names
 }
 
-// TestEveryAlertIsTested sees that rules_test.yml has each alert firing and not
-// firing, and that the README has them all.
+// TestEveryAlertIsTested checks that rules_test.yml has each alert firing and not
+// firing, and that the README documents each alert.
 func TestEveryAlertIsTested(t *testing.T) {
 	names := alertNames(t)
 	tests, readme := read(t, "rules_test.yml"), read(t, "README.md")
@@ -53,18 +53,18 @@ func TestEveryAlertIsTested(t *testing.T) {
 			t.Errorf("rules_test.yml never has %s not firing", name)
 		}
 		if !strings.Contains(readme, "`"+name+"`") {
-			t.Errorf("the README does not tell what %s means", name)
+			t.Errorf("the README does not document %s", name)
 		}
 	}
 	for _, found := range regexp.MustCompile("`(Scribegate[A-Za-z]+)`").FindAllStringSubmatch(readme, -1) {
 		if !slices.Contains(names, found[1]) {
-			t.Errorf("the README tells of %s, which rules.yml does not have", found[1])
+			t.Errorf("the README documents %s, which rules.yml does not have", found[1])
 		}
 	}
 }
 
-// TestAlertsAreComplete sees that each alert says how bad it is, what it is and
-// what to do.
+// TestAlertsAreComplete checks that each alert has a condition, a severity, a summary
+// and a description.
 func TestAlertsAreComplete(t *testing.T) {
 	rules := read(t, "rules.yml")
 	for _, rule := range alertName.Split(rules, -1)[1:] {
@@ -81,7 +81,7 @@ func TestAlertsAreComplete(t *testing.T) {
 
 var command = regexp.MustCompile("`caddy scribegate ([^`]+)`")
 
-// commands finds the commands that a text tells to type, without their caddy.
+// commands returns the arguments of the `caddy scribegate` commands in a text.
 func commands(text string) (found [][]string) {
 	for _, c := range command.FindAllStringSubmatch(strings.Join(strings.Fields(text), " "), -1) {
 		found = append(found, strings.Fields("scribegate "+c[1]))
@@ -89,15 +89,15 @@ func commands(text string) (found [][]string) {
 	return found
 }
 
-// TestCommandsExist sees that every command in these files is one of the
-// gateway's, with flags that it has.
+// TestCommandsExist checks that the gateway has every command in these files, with its
+// flags.
 func TestCommandsExist(t *testing.T) {
 	ctx, binary := bounded(t), caddy(t)
 	help := make(map[string]string)
 	for _, file := range []string{"rules.yml", "dashboard.json", "README.md"} {
 		found := commands(read(t, file))
 		if len(found) == 0 {
-			t.Errorf("%s tells no command", file)
+			t.Errorf("%s has no command", file)
 		}
 		for _, args := range found {
 			name := args[1]

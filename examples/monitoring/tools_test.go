@@ -14,7 +14,7 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// bounded is the context of one test: whatever hangs ends with it.
+// bounded returns a context with a time limit, so that a test that hangs fails.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 4*time.Minute, errors.New("4 minutes are over"))
@@ -22,7 +22,7 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-// need fails the test where a program of Debian's package prometheus is missing.
+// need fails the test if a program of Debian's package prometheus is missing.
 func need(t *testing.T, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
@@ -40,7 +40,7 @@ func caddy(t *testing.T) string {
 	return binary
 }
 
-// run runs a program to its end, and returns what it printed.
+// run runs a program and returns its output.
 func run(ctx context.Context, t *testing.T, program string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
@@ -67,8 +67,8 @@ func write(t *testing.T, file, content string) string {
 	return file
 }
 
-// eventually waits until cond holds, and tells what was missing where it does
-// not.
+// eventually waits until cond returns "". After a minute it fails the test with what
+// cond has returned last.
 func eventually(ctx context.Context, t *testing.T, what string, cond func() (missing string)) {
 	t.Helper()
 	tick := time.NewTicker(250 * time.Millisecond)

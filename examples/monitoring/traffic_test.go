@@ -13,15 +13,14 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// traffic makes requests of every kind. Two rounds share no event, so that each
-// counts what the other has counted.
+// traffic sends requests of every kind. Two rounds share no event, so that both change
+// the counters in the same way.
 type traffic struct {
 	site  *site
 	round string
 }
 
-// send plays the providers and those who pretend to be them, and sees that each
-// request is answered as it should be.
+// send sends genuine and forged requests, and checks the status of each answer.
 func (tr traffic) send(ctx context.Context, t *testing.T) {
 	t.Helper()
 	now := time.Now()
@@ -53,13 +52,13 @@ func (tr traffic) send(ctx context.Context, t *testing.T) {
 	tr.transcription(ctx, t, "", sender.Transcription("forged", "completed"), http.StatusUnauthorized)
 }
 
-// note sends a request as SOAPNoteAPI does, signed with a secret at a time.
+// note sends a request as SOAPNoteAPI does, signed with secret at the time at.
 func (tr traffic) note(ctx context.Context, t *testing.T, secret string, body []byte, at time.Time, want int) {
 	t.Helper()
 	tr.noteTo(ctx, t, "/soapnote", secret, body, at, want)
 }
 
-// noteTo sends a request to another handler.
+// noteTo sends such a request to another handler.
 func (tr traffic) noteTo(ctx context.Context, t *testing.T, path, secret string, body []byte, at time.Time, want int) {
 	t.Helper()
 	request, err := sender.SOAPNoteAPI(ctx, tr.site.url+path, secret, body, at)

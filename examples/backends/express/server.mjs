@@ -1,6 +1,6 @@
-// A backend in Express that receives Scribegate's deliveries, structured or
-// binary: it verifies webhook-signature over the raw body, handles each event
-// once by webhook-id, answers 204 and prints one line per event.
+// An Express backend that receives Scribegate's deliveries in the formats
+// structured and binary. It verifies webhook-signature over the raw body, handles
+// each event once by webhook-id, answers 204 and prints one line per event.
 //
 //   npm install --no-package-lock
 //   SCRIBEGATE_SIGNING_SECRET=whsec_... PORT=9000 npm start
@@ -10,7 +10,7 @@ import express from 'express';
 const TOLERANCE = 5 * 60; // seconds
 const MAX_BODY = 32 * 1024 * 1024; // bytes
 
-// Without a key every caller would have to be believed, so it does not start.
+// Without a key the backend could not reject anybody, so it does not start.
 const secret = process.env.SCRIBEGATE_SIGNING_SECRET ?? '';
 const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
 if (!secret.startsWith('whsec_') || key.length === 0) {
@@ -18,7 +18,7 @@ if (!secret.startsWith('whsec_') || key.length === 0) {
   process.exit(1);
 }
 
-// verify follows Standard Webhooks 1.0 and returns why a delivery is refused.
+// verify returns why a delivery is rejected, or null. It follows Standard Webhooks 1.0.
 function verify(req, body) {
   const id = req.get('webhook-id');
   const timestamp = req.get('webhook-timestamp');
@@ -28,18 +28,18 @@ function verify(req, body) {
     return 'webhook-timestamp is not within five minutes of now';
   }
   const want = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest();
-  // One good signature of several is enough: while the secret is being changed
-  // the gateway signs with both.
-  const good = signatures.split(' ').some((signature) => {
+  // One valid signature is enough: while the secret is rotated, the gateway signs
+  // with the old and the new one.
+  const valid = signatures.split(' ').some((signature) => {
     if (!signature.startsWith('v1,')) return false;
     const got = Buffer.from(signature.slice('v1,'.length), 'base64');
-    return got.length === want.length && timingSafeEqual(got, want); // it throws where the lengths differ
+    return got.length === want.length && timingSafeEqual(got, want); // it throws if the lengths differ
   });
-  return good ? null : 'no webhook-signature matches';
+  return valid ? null : 'no webhook-signature matches';
 }
 
-// parse reads a verified delivery. In the binary format the type is a header,
-// which is not signed: what a decision hangs on should be read from data.
+// parse returns the event of a verified delivery, or null. In the binary format
+// the type is a header, and the signature does not cover it: decide by data.
 function parse(req, body) {
   const id = req.get('webhook-id');
   try {
@@ -49,18 +49,18 @@ function parse(req, body) {
       : { id: req.get('ce-id'), type: req.get('ce-type'), data: json };
     return event.type && event.id === id ? event : null;
   } catch {
-    return null; // the error's own text is left out: it can quote the body
+    return null; // do not log the error: its text can quote the body
   }
 }
 
-// In memory the ids are gone with the process. In production, insert the id into
-// a table where it is unique, in the same database transaction as what the event
-// changes: then both happen or neither does.
+// The ids in memory are lost when the process ends. In production, insert the id
+// into a table with a unique key, in the same database transaction as the changes
+// that the event makes: then both happen or neither does.
 const handled = new Set();
 
 function handle(event) {
-  // The backend's own work with event.data goes here; it should be quick, since
-  // the gateway waits 30 s for an answer unless told otherwise.
+  // Your own work with event.data goes here. Keep it short: the gateway waits 30 s
+  // for an answer, unless `timeout` is set.
 }
 
 const app = express();
@@ -68,13 +68,13 @@ app.disable('x-powered-by');
 
 app.get('/healthz', (req, res) => res.send('ok\n'));
 
-// The signature covers the bytes as they came, so no body parser may have
-// touched them: raw for every content type, and nothing is inflated.
+// The signature covers the bytes as they were sent, so no body parser may change
+// them: read the raw body of every content type, without decompression.
 app.post('/{*path}', express.raw({ type: () => true, limit: MAX_BODY, inflate: false }), (req, res) => {
   const body = Buffer.isBuffer(req.body) ? req.body : Buffer.alloc(0);
-  const refused = verify(req, body);
-  if (refused) {
-    console.log(`refused 401 ${refused}`);
+  const reason = verify(req, body);
+  if (reason) {
+    console.log(`refused 401 ${reason}`);
     return res.sendStatus(401);
   }
   const event = parse(req, body);
@@ -94,8 +94,8 @@ app.post('/{*path}', express.raw({ type: () => true, limit: MAX_BODY, inflate: f
   res.sendStatus(204);
 });
 
-// An error is answered with its status alone, and tried again by the gateway:
-// Express's own answer holds a stack, and its log line may hold more.
+// On an error, answer with the status only, and the gateway retries. Express's
+// default answer contains a stack trace, and its log line can contain more.
 app.use((err, req, res, next) => {
   console.log(`failed ${err.status ?? 500}`);
   res.sendStatus(err.status ?? 500);
@@ -109,7 +109,7 @@ const server = app.listen(Number(process.env.PORT ?? 9000), '127.0.0.1', (err) =
   console.log(`listening on http://127.0.0.1:${server.address().port}`);
 });
 
-// A delivery that is cut off here is tried again.
+// The gateway retries a delivery that is interrupted here.
 process.on('SIGTERM', () => {
   server.close(() => process.exit(0));
   setTimeout(() => server.closeAllConnections(), 1000);

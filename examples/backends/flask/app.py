@@ -1,4 +1,4 @@
-"""A backend in Flask that receives Scribegate's deliveries, structured or binary.
+"""A Flask backend that receives Scribegate's deliveries, structured and binary.
 
 It verifies webhook-signature over the raw body, handles each event once by
 webhook-id, answers 204 and prints one line per event.
@@ -28,17 +28,17 @@ MAX_BODY = 32 * 1024 * 1024  # bytes
 app = Flask(__name__)
 app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
 
-# In memory the ids are gone with the process. In production, insert the id into
-# a table where it is unique, in the same database transaction as what the event
-# changes: then both happen or neither does.
+# The ids in memory are lost when the process ends. In production, insert the id
+# into a table with a unique key, in the same database transaction as the changes
+# that the event makes: then both happen or neither does.
 handled = set()
 lock = threading.Lock()
 
 
 def key_from(secret):
-    """Return the key inside a signing secret, or end the program.
+    """Return the key in a signing secret, or end the program.
 
-    Without a key every caller would have to be believed, so it does not start.
+    Without a key the backend could not reject anybody, so it does not start.
     """
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
@@ -53,7 +53,7 @@ KEY = key_from(os.environ.get("SCRIBEGATE_SIGNING_SECRET", ""))
 
 
 def verify(headers, body):
-    """Return why a delivery is refused, or None, as Standard Webhooks 1.0 says."""
+    """Return why a delivery is rejected, or None. Follows Standard Webhooks 1.0."""
     event_id = headers.get("webhook-id", "")
     timestamp = headers.get("webhook-timestamp", "")
     signatures = headers.get("webhook-signature", "")
@@ -63,8 +63,8 @@ def verify(headers, body):
         return "webhook-timestamp is not within five minutes of now"
     signed = f"{event_id}.{timestamp}.".encode() + body
     want = b"v1," + base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest())
-    # One good signature of several is enough: while the secret is being changed
-    # the gateway signs with both.
+    # One valid signature is enough: while the secret is rotated, the gateway signs
+    # with the old and the new one.
     if not any(hmac.compare_digest(got.encode(), want) for got in signatures.split(" ")):
         return "no webhook-signature matches"
     return None
@@ -73,8 +73,8 @@ def verify(headers, body):
 def parse(headers, content_type, body):
     """Return a verified delivery's id, type and data, or None.
 
-    In the binary format the type is a header, which is not signed: what a
-    decision hangs on should be read from the data.
+    In the binary format the type is a header, and the signature does not cover
+    it: decide by the data.
     """
     try:
         document = json.loads(body)
@@ -88,14 +88,14 @@ def parse(headers, content_type, body):
 
 
 def handle(data):
-    """Do the backend's own work with an event's data.
+    """Do your own work with an event's data.
 
-    It should be quick: the gateway waits 30 s for an answer unless told otherwise.
+    Keep it short: the gateway waits 30 s for an answer, unless `timeout` is set.
     """
 
 
-def say(line):
-    """Print one line at once; nothing of an event's data is ever in it."""
+def print_line(line):
+    """Print one line and flush. It never contains an event's data."""
     print(line, flush=True)
 
 
@@ -107,16 +107,16 @@ def healthz():
 @app.post("/")
 @app.post("/<path:path>")
 def receive(path=""):
-    # The signature covers the bytes as they came: request.json would give
-    # others back.
+    # The signature covers the bytes as they were sent: do not use request.json,
+    # which does not return them.
     body = request.get_data()
-    refused = verify(request.headers, body)
-    if refused:
-        say(f"refused 401 {refused}")
+    reason = verify(request.headers, body)
+    if reason:
+        print_line(f"refused 401 {reason}")
         return "unauthorized\n", 401
     event = parse(request.headers, request.mimetype, body)
     if event is None:
-        say("refused 400 the body is neither a structured nor a binary CloudEvent")
+        print_line("refused 400 the body is neither a structured nor a binary CloudEvent")
         return "bad request\n", 400
 
     event_id, event_type, data = event
@@ -126,14 +126,14 @@ def receive(path=""):
         if first:
             handle(data)
             handled.add(event_id)
-    say(f"{'received' if first else 'duplicate'} {event_type} {event_id} attempt {attempt}")
+    print_line(f"{'received' if first else 'duplicate'} {event_type} {event_id} attempt {attempt}")
     return "", 204
 
 
 if __name__ == "__main__":
-    # Flask's own server is enough for an example; in production put a WSGI
-    # server such as gunicorn here. Its access log would print query strings.
+    # Flask's own server is enough for an example. In production use a WSGI server
+    # such as gunicorn. The access log is off, since it prints query strings.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", int(os.environ.get("PORT", "9000")), app, threaded=True)
-    say(f"listening on http://127.0.0.1:{server.port}")
+    print_line(f"listening on http://127.0.0.1:{server.port}")
     server.serve_forever()

@@ -1,7 +1,7 @@
-// Command go is a backend that receives Scribegate's deliveries with the
-// standard library alone: it verifies webhook-signature, handles each event once
-// by webhook-id, answers 204 and prints one line per event. Package receive,
-// beside it, is the part to copy.
+// Command go is a backend that receives Scribegate's deliveries. It uses only the
+// standard library. It verifies webhook-signature, handles each event once by
+// webhook-id, answers 204 and prints one line per event. Package receive is the
+// part to copy.
 //
 // It needs the upstream's signing secret:
 //
@@ -33,11 +33,11 @@ func main() {
 	}
 }
 
-// run serves until ctx ends. Without a secret it does not begin.
+// run serves until ctx ends. Without a secret it returns an error.
 func run(ctx context.Context, args []string, secret string, out io.Writer) error {
 	flags := flag.NewFlagSet("backend", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:9000", "`address` to listen on")
-	show := flags.Bool("show", false, "print each event's data: notes are patients' own, so with synthetic data only")
+	show := flags.Bool("show", false, "print each event's data: use it with synthetic data only, since notes are confidential")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, secret string, out io.Writer) error
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 	}
-	// A delivery that is cut off here is tried again.
+	// The gateway retries a delivery that is interrupted here.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := server.Shutdown(grace); errors.Is(err, context.DeadlineExceeded) {
@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string, secret string, out io.Writer) error
 	return nil
 }
 
-// handler is where a backend does its own work with an event.
+// handler returns the function that handles an event: a real backend does its own work there.
 func handler(out io.Writer, show bool) func(receive.Delivery) error {
 	return func(d receive.Delivery) error {
 		if show {

@@ -27,7 +27,7 @@ func TestRunServesUntilItIsStopped(t *testing.T) {
 
 	lines := bufio.NewScanner(r)
 	if !lines.Scan() {
-		t.Fatal("it ended without a line:", <-ended)
+		t.Fatal("run() ended without printing a line:", <-ended)
 	}
 	url, ok := strings.CutPrefix(lines.Text(), "listening on ")
 	if !ok {
@@ -52,16 +52,16 @@ func TestRunServesUntilItIsStopped(t *testing.T) {
 	}
 }
 
-func TestRunRefusesToBegin(t *testing.T) {
+func TestRunRejects(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		args   []string
 		secret string
 		want   string
 	}{
-		"without a secret":             {secret: "", want: "SCRIBEGATE_SIGNING_SECRET"},
-		"with an empty key":            {secret: "whsec_", want: "keygen"},
-		"with an address that is none": {args: []string{"-listen", "127.0.0.1:port"}, secret: secret, want: "-listen"},
+		"without a secret":        {secret: "", want: "SCRIBEGATE_SIGNING_SECRET"},
+		"with an empty key":       {secret: "whsec_", want: "keygen"},
+		"with an invalid address": {args: []string{"-listen", "127.0.0.1:port"}, secret: secret, want: "-listen"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

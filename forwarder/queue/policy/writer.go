@@ -260,8 +260,9 @@ func (w *Writer) run() {
 	defer close(w.ended)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var kept bool          // whether housekeeping was done since something happened
+	var keep time.Duration // until it is due again
 	for {
-		runtime.Gosched() // those who were answered may have more: the more in one commit, the cheaper
 		b, wait, ended := w.next()
 		switch {
 		case ended:
@@ -271,13 +272,17 @@ func (w *Writer) run() {
 			w.commit(b, &f)
 			w.putBack(&f)
 			w.relieve()
-			w.commits.Housekeep()
+			runtime.Gosched() // those who were answered go first, and may have more: the more in one commit, the cheaper
+			keep, kept = w.commits.Housekeep(), true
+		case !kept:
+			keep, kept = w.commits.Housekeep(), true
 		default:
-			timer.Reset(min(wait, w.commits.Housekeep()))
+			timer.Reset(min(wait, keep))
 			select {
 			case <-w.wake:
 			case <-timer.C:
 			}
+			kept = false
 		}
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -99,12 +97,12 @@ func (t *tx) apply(b *policy.Batch) error {
 // lookUp returns the seqs in table name of the ids of several stores, by their hashes.
 func (t *tx) lookUp(stores []*policy.Store) (map[int64][]int64, error) {
 	known := make(map[int64][]int64)
-	for some := range slices.Chunk(stores, tables.ManyRows) {
-		args := make([]driver.Value, tables.ManyRows)
-		for i := range args {
-			args[i] = tables.HashOfID(some[min(i, len(some)-1)].Event.ID) // the last one fills it up
+	for some := range tables.Portions(stores) {
+		args := make([]driver.Value, len(some))
+		for i, s := range some {
+			args[i] = tables.HashOfID(s.Event.ID)
 		}
-		err := t.c.Query(context.Background(), `SELECT hash, seq FROM name WHERE hash IN (`+strings.Repeat(`?, `, tables.ManyRows-1)+`?)`, func(row []driver.Value) error {
+		err := t.c.Query(context.Background(), `WITH wanted (h) AS (`+tables.Values(len(some), 1)+`) SELECT hash, seq FROM wanted CROSS JOIN name ON hash = h`, func(row []driver.Value) error {
 			s := tables.Scanner{Row: row}
 			hash := s.Int()
 			known[hash] = append(known[hash], s.Int())

@@ -22,7 +22,7 @@ const (
 
 	storeMargin = 64 << 10 // that stores leave free; for outcomes there is the reserve
 
-	reserveEvery = time.Second // between two attempts to make the reserve again
+	reserveEvery = time.Second // between two looks whether there is the reserve
 )
 
 // room is what is known of the space on the disk.
@@ -68,10 +68,9 @@ func (q *Queue) releaseReserve() bool {
 // ensureReserve makes the reserve again, once there is room.
 func (q *Queue) ensureReserve(now time.Time) {
 	r := &q.room
-	if r.reserve == nil || !r.released && r.reserve.Held() || !due(now, &r.tried, reserveEvery) {
-		return
+	if r.reserve != nil && due(now, &r.tried, reserveEvery) && (r.released || !r.reserve.Held()) {
+		r.released = r.reserve.Ensure() != nil
 	}
-	r.released = r.reserve.Ensure() != nil
 }
 
 // roomToStore returns an error while the disk has no room for a batch of events: what is

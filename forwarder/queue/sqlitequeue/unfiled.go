@@ -196,17 +196,34 @@ func (t *tx) fileRecords(records ...*tables.Record) error {
 				t.publish(func() { t.q.wakeUp(name) }) // Claim could not return when this retry is due
 			}
 		}
-		if r.Size == 0 {
-			if err := t.deletePayload(r.Seq); err != nil {
-				return err
-			}
-		}
 		t.filedCounts.Add(&r.Event, 1)
+	}
+	if err := t.deletePayloads(records); err != nil {
+		return err
 	}
 	if err := t.insert(`INSERT`+tables.IntoEvent, events...); err != nil {
 		return err
 	}
 	return t.insert(`INSERT`+tables.IntoDelivery, deliveries...)
+}
+
+// deletePayloads deletes the payloads that are not kept of events that follow each other:
+// those between two that are kept with one statement.
+func (t *tx) deletePayloads(records []*tables.Record) error {
+	for i := 0; i < len(records); i++ {
+		first := i
+		for i < len(records) && records[i].Size == 0 {
+			i++
+		}
+		if first == i {
+			continue
+		}
+		t.freed = true
+		if err := t.exec(`DELETE FROM payload WHERE seq BETWEEN ? AND ?`, records[first].Seq, records[i-1].Seq); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // read finds the events that were not filed when the process ended.

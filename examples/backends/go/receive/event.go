@@ -7,21 +7,20 @@ import (
 	"net/http"
 )
 
-// ErrFormat is the error of a verified delivery that is no CloudEvent.
+// ErrFormat is returned for a verified delivery that is not a CloudEvent.
 var ErrFormat = errors.New("the body is neither a structured nor a binary CloudEvent: set `format structured` or `format binary` for this upstream")
 
-// An Event is what a delivery says.
+// An Event is the content of a delivery.
 type Event struct {
 	ID   string          // the delivery's webhook-id
-	Type string          // "com.soapnoteapi.note.generated", say
-	Data json.RawMessage // provider, kind, id, status, metadata and, where there is one, the note
+	Type string          // such as "com.soapnoteapi.note.generated"
+	Data json.RawMessage // provider, kind, id, status, metadata and, if there is one, the note
 }
 
-// ParseEvent reads a verified delivery in either format.
+// ParseEvent returns the event of a verified delivery, in either format.
 //
 // The signature covers webhook-id, webhook-timestamp and the body. In the binary
-// format the type is a header, which is outside of it: what a decision hangs on
-// should be read from Data.
+// format the type is a header, and the signature does not cover it: decide by Data.
 func ParseEvent(h http.Header, body []byte) (Event, error) {
 	id := h.Get("Webhook-Id")
 	mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type"))
@@ -41,7 +40,7 @@ func ParseEvent(h http.Header, body []byte) (Event, error) {
 		Type string          `json:"type"`
 		Data json.RawMessage `json:"data"`
 	}
-	// The decoder's own error is left out: it can quote the body.
+	// Do not return the decoder's error: its text can quote the body.
 	if err := json.Unmarshal(body, &e); err != nil || e.Type == "" || e.ID != id {
 		return Event{}, ErrFormat
 	}

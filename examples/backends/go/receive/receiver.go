@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// MaxBody is the largest delivery that is read, in bytes. A provider's body is
-// at most 10 MiB unless `max_body` says otherwise, and an unknown event's is
-// delivered twice over, as data and as raw.
+// MaxBody is the maximum size of a delivery in bytes. A provider's body has at most
+// 10 MiB, unless `max_body` is set. The delivery of an unknown event contains it
+// twice, in data.note and in data.raw.
 const MaxBody = 32 << 20
 
-// A Delivery is one request of the gateway, proved to be its own.
+// A Delivery is one verified request of the gateway.
 type Delivery struct {
 	Event
-	Attempt int // from 1, or 0 where the request does not tell
+	Attempt int // from 1; 0 if the request has no number
 }
 
-// A Receiver is an http.Handler that answers deliveries: 204 for a handled one
-// and for one that was handled before, 401 for one that is not the gateway's,
-// 500 where the handling failed, so that the gateway tries again.
+// A Receiver is an http.Handler that answers deliveries. It answers 204 for an
+// event that is handled now or was handled before, 401 for a request that is not
+// from the gateway, and 500 if the handling failed, so that the gateway retries.
 type Receiver struct {
 	key    Key
 	handle func(Delivery) error
@@ -34,9 +34,9 @@ type Receiver struct {
 	handled map[string]struct{}
 }
 
-// New makes a Receiver that gives each event to handle once and writes one line
-// about each request to out, without anything of the event's data. The handling
-// should be quick: the gateway waits 30 s for an answer unless told otherwise.
+// New returns a Receiver that calls handle once for each event, and writes one line
+// about each request to out, without the event's data. handle should be fast: the
+// gateway waits 30 s for an answer, unless `timeout` is set.
 func New(key Key, out io.Writer, handle func(Delivery) error) *Receiver {
 	return &Receiver{key: key, handle: handle, out: out, now: time.Now, handled: map[string]struct{}{}}
 }
@@ -49,16 +49,16 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err != nil {
-		rc.refuse(w, bodyStatus(err), "the body is too large or did not arrive whole")
+		rc.reject(w, bodyStatus(err), "the body is too large or incomplete")
 		return
 	}
 	if err := rc.key.Verify(r.Header, body, rc.now()); err != nil {
-		rc.refuse(w, http.StatusUnauthorized, err.Error())
+		rc.reject(w, http.StatusUnauthorized, err.Error())
 		return
 	}
 	event, err := ParseEvent(r.Header, body)
 	if err != nil {
-		rc.refuse(w, http.StatusBadRequest, err.Error())
+		rc.reject(w, http.StatusBadRequest, err.Error())
 		return
 	}
 
@@ -73,12 +73,12 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// once handles a delivery unless its id was handled before.
+// once handles a delivery, unless its id was handled before.
 //
-// In memory the ids are gone with the process. In production, insert the id into
-// a table where it is unique, in the same database transaction as what the event
-// changes: then both happen or neither does, and of two deliveries at the same
-// moment one waits for the other.
+// The ids in memory are lost when the process ends. In production, insert the id
+// into a table with a unique key, in the same database transaction as the changes
+// that the event makes: then both happen or neither does, and of two deliveries at
+// the same time one waits for the other.
 func (rc *Receiver) once(d Delivery) (word string, err error) {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
@@ -92,8 +92,8 @@ func (rc *Receiver) once(d Delivery) (word string, err error) {
 	return "received", nil
 }
 
-func (rc *Receiver) refuse(w http.ResponseWriter, status int, why string) {
-	fmt.Fprintf(rc.out, "refused %d %s\n", status, why)
+func (rc *Receiver) reject(w http.ResponseWriter, status int, reason string) {
+	fmt.Fprintf(rc.out, "refused %d %s\n", status, reason)
 	http.Error(w, http.StatusText(status), status)
 }
 

@@ -24,8 +24,8 @@ const (
 	structured = `{"specversion":"1.0","id":"` + id + `","source":"https://soapnoteapi.com","type":"` + noteType + `","datacontenttype":"application/json","data":` + data + `}`
 )
 
-// delivery makes a signed request, in the structured format unless header says
-// otherwise.
+// delivery returns a signed request, in the structured format unless header changes
+// that.
 func delivery(t *testing.T, body string, header map[string]string) *http.Request {
 	t.Helper()
 	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
@@ -51,7 +51,7 @@ func TestReceiver(t *testing.T) {
 		request func(*testing.T) *http.Request
 		status  int
 		line    string
-		data    string // what is handled; "" is nothing
+		data    string // that is handled; "" if none is
 	}{
 		"structured": {
 			request: func(t *testing.T) *http.Request { return delivery(t, structured, nil) },
@@ -103,7 +103,7 @@ func TestReceiver(t *testing.T) {
 		},
 		"too large": {
 			request: func(t *testing.T) *http.Request { return delivery(t, strings.Repeat(" ", MaxBody+1), nil) },
-			status:  413, line: "refused 413 the body is too large or did not arrive whole\n",
+			status:  413, line: "refused 413 the body is too large or incomplete\n",
 		},
 	}
 	for name, tt := range tests {
@@ -134,7 +134,7 @@ func TestReceiverHandlesAnEventOnce(t *testing.T) {
 	fail := true
 	rc := New(vectorKey(t), &out, func(Delivery) error {
 		if fail {
-			return errors.New("the database is away")
+			return errors.New("the database is down")
 		}
 		handled++
 		return nil
@@ -150,8 +150,8 @@ func TestReceiverHandlesAnEventOnce(t *testing.T) {
 	if handled != 1 {
 		t.Errorf("handled %d times, want 1", handled)
 	}
-	about := " " + noteType + " " + id + " attempt 3\n"
-	if want := "failed" + about + "received" + about + "duplicate" + about; out.String() != want {
+	rest := " " + noteType + " " + id + " attempt 3\n"
+	if want := "failed" + rest + "received" + rest + "duplicate" + rest; out.String() != want {
 		t.Errorf("printed %q, want %q", out.String(), want)
 	}
 }

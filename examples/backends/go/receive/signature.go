@@ -12,41 +12,42 @@ import (
 	"time"
 )
 
-// Tolerance is how far a delivery's timestamp may be from now, in both
-// directions. Every attempt is signed anew, so late retries are within it.
+// Tolerance is the maximum difference between a delivery's timestamp and now, in
+// both directions. The gateway signs every attempt again, so late retries pass.
 const Tolerance = 5 * time.Minute
 
-// The reasons for which a delivery is refused.
+// The reasons why Verify rejects a delivery.
 var (
 	ErrMissing  = errors.New("webhook-id, webhook-timestamp or webhook-signature is missing")
-	ErrTime     = errors.New("webhook-timestamp is not within five minutes of now: compare the clocks of gateway and backend")
+	ErrTime     = errors.New("webhook-timestamp is not within five minutes of now: compare the clocks of the gateway and the backend")
 	ErrMismatch = errors.New("no webhook-signature matches: compare signing_secret with SCRIBEGATE_SIGNING_SECRET")
 )
 
-// A Key is the key inside a signing secret.
+// A Key is the key in a signing secret.
 type Key []byte
 
-// ParseSecret takes a signing secret as `caddy scribegate keygen` prints it:
-// whsec_ and then base64. An empty one is an error, since a backend without a
-// key would have to believe everybody.
+// ParseSecret returns the key in a signing secret as `caddy scribegate keygen`
+// prints it: whsec_ and then base64. An empty secret is an error, since a backend
+// without a key could not reject anybody.
 func ParseSecret(secret string) (Key, error) {
 	encoded, ok := strings.CutPrefix(secret, "whsec_")
 	if !ok {
-		return nil, errors.New("reading the signing secret: it must begin with whsec_; set SCRIBEGATE_SIGNING_SECRET to the gateway's signing_secret")
+		return nil, errors.New("reading the signing secret: it must start with whsec_; set SCRIBEGATE_SIGNING_SECRET to the gateway's signing_secret")
 	}
 	key, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
-		return nil, errors.New("reading the signing secret: what follows whsec_ must be base64; copy the gateway's signing_secret whole")
+		return nil, errors.New("reading the signing secret: the part after whsec_ must be base64; copy the whole signing_secret of the gateway")
 	}
 	if len(key) == 0 {
-		return nil, errors.New("reading the signing secret: nothing follows whsec_; make one with `caddy scribegate keygen`")
+		return nil, errors.New("reading the signing secret: it is empty after whsec_; make a new one with `caddy scribegate keygen`")
 	}
 	return key, nil
 }
 
-// Verify tells whether a delivery is from the gateway, over the exact bytes of
-// the body, as Standard Webhooks 1.0 says. One good signature of several is
-// enough: while the secret is being changed the gateway signs with both.
+// Verify returns nil if a delivery is from the gateway, and ErrMissing, ErrTime or
+// ErrMismatch otherwise. It follows Standard Webhooks 1.0; body must be the exact
+// bytes of the request. One valid signature is enough: while the secret is rotated,
+// the gateway signs with the old and the new one.
 func (k Key) Verify(h http.Header, body []byte, now time.Time) error {
 	id, timestamp, signatures := h.Get("Webhook-Id"), h.Get("Webhook-Timestamp"), h.Get("Webhook-Signature")
 	if id == "" || timestamp == "" || signatures == "" {
@@ -71,7 +72,7 @@ func (k Key) Verify(h http.Header, body []byte, now time.Time) error {
 			continue
 		}
 		got, err := base64.StdEncoding.DecodeString(encoded)
-		if err == nil && hmac.Equal(got, want) { // hmac.Equal takes the same time wherever they differ
+		if err == nil && hmac.Equal(got, want) { // hmac.Equal is a constant-time comparison
 			return nil
 		}
 	}

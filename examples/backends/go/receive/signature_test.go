@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The example of the Standard Webhooks specification.
+// The example in the Standard Webhooks specification.
 const (
 	vectorSecret    = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	vectorID        = "msg_p5jXN8AQM9LWM0D4loKWxJek"
@@ -44,13 +44,13 @@ func TestVerify(t *testing.T) {
 		age    time.Duration
 		want   error
 	}{
-		"as the specification has it":       {},
+		"as in the specification":           {},
 		"at the end of the tolerance":       {age: 5 * time.Minute},
-		"a clock behind, just within":       {age: -5 * time.Minute},
+		"a clock behind, just inside":       {age: -5 * time.Minute},
 		"a second too old":                  {age: 5*time.Minute + time.Second, want: ErrTime},
 		"a second too new":                  {age: -5*time.Minute - time.Second, want: ErrTime},
 		"a changed body":                    {body: `{"test": 2432232315}`, want: ErrMismatch},
-		"a body serialized again":           {body: `{"test":2432232314}`, want: ErrMismatch},
+		"a reserialized body":               {body: `{"test":2432232314}`, want: ErrMismatch},
 		"no id":                             {change: func(h http.Header) { h.Del("webhook-id") }, want: ErrMissing},
 		"no timestamp":                      {change: func(h http.Header) { h.Del("webhook-timestamp") }, want: ErrMissing},
 		"no signature":                      {change: func(h http.Header) { h.Del("webhook-signature") }, want: ErrMissing},
@@ -63,8 +63,8 @@ func TestVerify(t *testing.T) {
 		"two wrong signatures":              {change: func(h http.Header) { h.Set("webhook-signature", wrong+" "+wrong) }, want: ErrMismatch},
 		"another version's signature":       {change: func(h http.Header) { h.Set("webhook-signature", "v1a"+vectorSignature[2:]) }, want: ErrMismatch},
 		"a signature without its version":   {change: func(h http.Header) { h.Set("webhook-signature", vectorSignature[3:]) }, want: ErrMismatch},
-		"a signature that is cut":           {change: func(h http.Header) { h.Set("webhook-signature", vectorSignature[:20]) }, want: ErrMismatch},
-		"a signature of nothing":            {change: func(h http.Header) { h.Set("webhook-signature", "v1,") }, want: ErrMismatch},
+		"a truncated signature":             {change: func(h http.Header) { h.Set("webhook-signature", vectorSignature[:20]) }, want: ErrMismatch},
+		"an empty v1 signature":             {change: func(h http.Header) { h.Set("webhook-signature", "v1,") }, want: ErrMismatch},
 		"a signature that is not in base64": {change: func(h http.Header) { h.Set("webhook-signature", "v1,!") }, want: ErrMismatch},
 	}
 	for name, tt := range tests {
@@ -96,7 +96,7 @@ func TestVerifyWithAnotherKey(t *testing.T) {
 	}
 }
 
-func TestParseSecretRefuses(t *testing.T) {
+func TestParseSecretRejects(t *testing.T) {
 	t.Parallel()
 	tests := map[string]string{
 		"nothing":       "",

@@ -2,6 +2,7 @@ package tables
 
 import (
 	"database/sql/driver"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -16,21 +17,37 @@ const (
 	IntoName     = ` INTO name (hash, seq)`
 )
 
-// ManyRows is how many rows one statement inserts at most.
-const ManyRows = 16
+// manyRows is how many rows one statement inserts, or looks up, at most.
+const manyRows = 16
+
+// Portions parts a list so that statements for 16, 8, 4, 2 and 1 of them do for all.
+func Portions[T any](list []T) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		for n := manyRows; len(list) > 0; {
+			for n > len(list) {
+				n /= 2
+			}
+			if !yield(list[:n]) {
+				return
+			}
+			list = list[n:]
+		}
+	}
+}
+
+// Values returns n rows of parameters behind VALUES.
+func Values(n, columns int) string {
+	row := `, (` + strings.Repeat(`?, `, columns-1) + `?)`
+	return ` VALUES ` + strings.Repeat(row, n)[2:]
+}
 
 // Insert inserts rows with as few statements as that takes: 16 rows in one cost a third
 // of what they cost in 16.
 func (k *Conn) Insert(into string, rows ...[]driver.Value) error {
-	for n := ManyRows; len(rows) > 0; {
-		for n > len(rows) {
-			n /= 2
-		}
-		row := `, (` + strings.Repeat(`?, `, len(rows[0])-1) + `?)`
-		if err := k.Exec(into+` VALUES `+strings.Repeat(row, n)[2:], slices.Concat(rows[:n]...)...); err != nil {
+	for some := range Portions(rows) {
+		if err := k.Exec(into+Values(len(some), len(some[0])), slices.Concat(some...)...); err != nil {
 			return err
 		}
-		rows = rows[n:]
 	}
 	return nil
 }
