@@ -7,11 +7,11 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// logFile is where the gateway's log is, for whoever is on call.
+// logFile is the gateway's log, as the README names it.
 const logFile = "/var/log/caddy/caddy.log"
 
-// away: the upstream goes away in the night, and comes back.
-func (s *site) away(ctx context.Context) (seen sighting, err error) {
+// away stages an upstream that goes down and comes back.
+func (s *site) away(ctx context.Context) (seen incident, err error) {
 	if _, err = s.provider.accepted(ctx, 1, sender.NoteGenerated); err != nil {
 		return seen, err
 	}
@@ -24,7 +24,7 @@ func (s *site) away(ctx context.Context) (seen sighting, err error) {
 	if err != nil {
 		return seen, err
 	}
-	seen = sighting{fault: "an upstream went away", alert: "ScribegateUpstreamPaused"}
+	seen = incident{fault: "an upstream went away", alert: "ScribegateUpstreamPaused"}
 	if err = s.watchPause(ctx, begin, "connection refused", &seen); err != nil {
 		return seen, err
 	}
@@ -44,16 +44,16 @@ func (s *site) away(ctx context.Context) (seen sighting, err error) {
 	if err = s.gateway.WaitIdle(ctx); err != nil {
 		return seen, err
 	}
-	seen.over = time.Since(begin)
-	if err = s.backend.check(ids, "1"); err != nil { // the attempts that could not connect have used up none
+	seen.repair = time.Since(begin)
+	if err = s.backend.check(ids, "1"); err != nil { // attempts that could not connect do not count
 		return seen, err
 	}
 	return seen, s.run(ctx, "away, over", command{line: "grep 'no longer paused' " + logFile + " | tail -1"}, command{line: "caddy scribegate status"})
 }
 
-// watchPause measures how long after a time the upstream's failures and its pause
-// are to be seen. word is in the line of a failed attempt.
-func (s *site) watchPause(ctx context.Context, after time.Time, word string, seen *sighting) (err error) {
+// watchPause sets in seen how long after a time the upstream's failures and its pause were
+// visible. word is a part of the log line of a failed attempt.
+func (s *site) watchPause(ctx context.Context, after time.Time, word string, seen *incident) (err error) {
 	if seen.status, err = waitStatus(ctx, s.gateway, after, func(u upstreamStatus) bool { return u.Paused }); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (s *site) watchPause(ctx context.Context, after time.Time, word string, see
 	if seen.event, err = waitLog(ctx, s.gateway, after, "scribegate.upstream_paused"); err != nil {
 		return err
 	}
-	// It is waited for, so that it stands in the log when that is looked through.
-	seen.ripe, err = waitLog(ctx, s.gateway, after, "an upstream is paused")
+	// Wait for this line: the commands of the incident search for it in the log.
+	seen.condition, err = waitLog(ctx, s.gateway, after, "an upstream is paused")
 	return err
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// deliver has a backend take a delivery, and returns its answer.
+// deliver sends a delivery to a backend and returns the status of the answer.
 func deliver(b *backend, id, eventType, attempt string) int {
 	r := httptest.NewRequest(http.MethodPost, "/events", strings.NewReader(`{"id":"`+id+`","type":"`+eventType+`"}`))
 	r.Header.Set("Scribegate-Attempt", attempt)
@@ -16,17 +16,17 @@ func deliver(b *backend, id, eventType, attempt string) int {
 	return w.Code
 }
 
-func TestBackendBreaksAndMends(t *testing.T) {
+func TestBackendFailsAndIsRepaired(t *testing.T) {
 	t.Parallel()
-	b := &backend{taken: make(map[string][]string)}
+	b := &backend{accepted: make(map[string][]string)}
 	for _, step := range []struct {
 		change          func()
-		generated, fail int // what is answered
+		generated, fail int // the answers to the two types
 	}{
 		{func() {}, 200, 200},
-		{func() { b.breaks(400, "note.generated") }, 400, 200},
-		{func() { b.breaks(500, "") }, 500, 500},
-		{b.mend, 200, 200},
+		{func() { b.fail(400, "note.generated") }, 400, 200},
+		{func() { b.fail(500, "") }, 500, 500},
+		{b.repair, 200, 200},
 	} {
 		step.change()
 		if got := deliver(b, "a", "note.generated", "1"); got != step.generated {
@@ -36,19 +36,19 @@ func TestBackendBreaksAndMends(t *testing.T) {
 			t.Errorf("note.failed is answered %d, want %d", got, step.fail)
 		}
 	}
-	if len(b.taken["a"]) != 2 || len(b.taken["b"]) != 3 {
-		t.Errorf("taken = %v: what was answered with an error is not", b.taken)
+	if len(b.accepted["a"]) != 2 || len(b.accepted["b"]) != 3 {
+		t.Errorf("accepted = %v, want only events that were answered 200", b.accepted)
 	}
 	r := httptest.NewRequest(http.MethodPost, "/events", strings.NewReader("no JSON"))
 	w := httptest.NewRecorder()
 	if b.ServeHTTP(w, r); w.Code == http.StatusOK {
-		t.Error("what is no event is taken")
+		t.Error("a body that is not an event is accepted")
 	}
 }
 
 func TestBackendCheck(t *testing.T) {
 	t.Parallel()
-	b := &backend{taken: make(map[string][]string)}
+	b := &backend{accepted: make(map[string][]string)}
 	deliver(b, "once", "note.generated", "1")
 	deliver(b, "late", "note.generated", "2")
 	deliver(b, "twice", "note.generated", "1")
@@ -67,13 +67,13 @@ func TestBackendLeavesAndComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.leave()
-	b.leave() // it is away already
+	b.leave() // it is down already
 	if err := b.arrive(t.Context()); err != nil {
 		t.Error(err)
 	}
 	b.leave()
 	b.address = "127.0.0.1:no-port"
 	if err := b.arrive(t.Context()); err == nil {
-		t.Error("a backend listens nowhere")
+		t.Error("arrive() with an invalid address = nil")
 	}
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// broken: a deploy has the backend answer 500 to everything.
-func (s *site) broken(ctx context.Context) (seen sighting, err error) {
-	s.backend.breaks(http.StatusInternalServerError, "")
+// broken stages a deploy after which the backend answers 500 to everything.
+func (s *site) broken(ctx context.Context) (seen incident, err error) {
+	s.backend.fail(http.StatusInternalServerError, "")
 	begin := time.Now()
 	ids, err := s.provider.accepted(ctx, 6, sender.NoteGenerated)
 	if err != nil {
 		return seen, err
 	}
-	seen = sighting{fault: "a deploy answers 500", alert: "ScribegateUpstreamPaused"}
+	seen = incident{fault: "a deploy answers 500", alert: "ScribegateUpstreamPaused"}
 	if err = s.watchPause(ctx, begin, `"status":500`, &seen); err != nil {
 		return seen, err
 	}
@@ -26,24 +26,24 @@ func (s *site) broken(ctx context.Context) (seen sighting, err error) {
 	if err = s.run(ctx, "broken", command{line: `grep '"status":500' ` + logFile + " | tail -1"}); err != nil {
 		return seen, err
 	}
-	s.backend.mend()
+	s.backend.repair()
 	err = s.run(ctx, "broken, over",
-		command{line: "caddy scribegate replay --since 1h --upstream ehr", then: measured(&seen.over, s.gateway.WaitIdle)},
+		command{line: "caddy scribegate replay --since 1h --upstream ehr", then: measured(&seen.repair, s.gateway.WaitIdle)},
 		command{line: "caddy scribegate status"},
 	)
 	if err != nil {
 		return seen, err
 	}
-	return seen, s.backend.check(ids, "1") // a replay gives a fresh budget
+	return seen, s.backend.check(ids, "1") // a replay starts again with attempt 1
 }
 
-// dead: a deploy has the backend refuse notes, which pauses nothing, until they
-// have no attempts left.
-func (s *site) dead(ctx context.Context) (seen sighting, err error) {
-	if err = s.retry(ctx, hastyRetry); err != nil {
+// dead stages a deploy after which the backend rejects notes until they have no attempts
+// left. This does not pause the upstream.
+func (s *site) dead(ctx context.Context) (seen incident, err error) {
+	if err = s.retry(ctx, shortRetry); err != nil {
 		return seen, err
 	}
-	s.backend.breaks(http.StatusBadRequest, "com.soapnoteapi.note.generated")
+	s.backend.fail(http.StatusBadRequest, "com.soapnoteapi.note.generated")
 	begin := time.Now()
 	ids, err := s.provider.accepted(ctx, 3, sender.NoteGenerated)
 	if err != nil {
@@ -53,14 +53,14 @@ func (s *site) dead(ctx context.Context) (seen sighting, err error) {
 	if err != nil {
 		return seen, err
 	}
-	seen = sighting{fault: "a deploy answers 400", alert: "ScribegateDeliveriesFailing"}
+	seen = incident{fault: "a deploy answers 400", alert: "ScribegateDeliveriesFailing"}
 	if seen.status, err = waitStatus(ctx, s.gateway, begin, func(u upstreamStatus) bool { return u.Dead == len(ids) }); err != nil {
 		return seen, err
 	}
 	if seen.log, err = waitLog(ctx, s.gateway, begin, "a delivery failed", `"status":400`, ids[0]); err != nil {
 		return seen, err
 	}
-	if seen.ripe, err = waitLog(ctx, s.gateway, begin, "a delivery failed", `"status":400`, ids[2]); err != nil {
+	if seen.condition, err = waitLog(ctx, s.gateway, begin, "a delivery failed", `"status":400`, ids[2]); err != nil {
 		return seen, err
 	}
 	if seen.event, err = waitLog(ctx, s.gateway, begin, "scribegate.dead_letter"); err != nil {
@@ -76,9 +76,9 @@ func (s *site) dead(ctx context.Context) (seen sighting, err error) {
 	if err != nil {
 		return seen, err
 	}
-	s.backend.mend()
+	s.backend.repair()
 	err = s.run(ctx, "dead, over",
-		command{line: "caddy scribegate replay --dead --upstream ehr", then: measured(&seen.over, s.gateway.WaitIdle)},
+		command{line: "caddy scribegate replay --dead --upstream ehr", then: measured(&seen.repair, s.gateway.WaitIdle)},
 		command{line: "caddy scribegate status"},
 	)
 	if err != nil {

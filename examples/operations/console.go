@@ -11,32 +11,32 @@ import (
 	"time"
 )
 
-// commandTimeout is how long a command may take.
+// commandTimeout is the maximum time for a command.
 const commandTimeout = 20 * time.Second
 
-// A command is a line that the one on call types, and what should come of it.
+// A command is a line that the person on call types, and its expected result.
 type command struct {
 	line  string
-	input string // what is typed or pasted behind it, which is not shown
-	fails bool   // whether its exit status is not 0
+	input string // standard input, which is not shown
+	fails bool   // whether the exit status should not be 0
 
-	then func(context.Context) error // is waited for before the next command; may be nil
+	then func(context.Context) error // runs before the next command; may be nil
 }
 
-// A block is commands with what they printed, as it stands in the README.
+// A block is a code block of the README: commands with their output.
 type block struct{ name, text string }
 
-// A console runs commands in a shell and keeps what a terminal would show.
+// A console runs commands in a shell and keeps their output as blocks.
 type console struct {
 	dir    string
 	env    []string
 	places places
-	out    io.Writer // is shown everything at once
+	out    io.Writer // receives each block at once
 	blocks []block
 }
 
-// run runs commands one after the other and makes a block of them. It is an error
-// where one ends otherwise than it should, or prints nothing and should.
+// run runs commands one after the other and keeps them as a block. It returns an error if a
+// command has the wrong exit status, or prints nothing although it should.
 func (c *console) run(ctx context.Context, name string, commands ...command) error {
 	var text strings.Builder
 	for _, one := range commands {
@@ -56,7 +56,7 @@ func (c *console) run(ctx context.Context, name string, commands ...command) err
 	return nil
 }
 
-// keep adds a block and shows it.
+// keep adds a block and prints it.
 func (c *console) keep(name, text string) {
 	c.blocks = append(c.blocks, block{name, text})
 	fmt.Fprintf(c.out, "== %s\n%s\n", name, text)
@@ -65,7 +65,7 @@ func (c *console) keep(name, text string) {
 func (c *console) execute(ctx context.Context, one command) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, commandTimeout, fmt.Errorf("it did not end within %s", commandTimeout))
 	defer cancel()
-	sh := exec.CommandContext(ctx, "sh", "-c", c.places.here(one.line))
+	sh := exec.CommandContext(ctx, "sh", "-c", c.places.toReal(one.line))
 	sh.Dir, sh.Env = c.dir, c.env
 	sh.Stdin = strings.NewReader(one.input)
 	var output bytes.Buffer
@@ -78,26 +78,26 @@ func (c *console) execute(ctx context.Context, one command) (string, error) {
 	case one.fails && exited:
 		err = nil
 	case one.fails && err == nil:
-		err = errors.New("exit status 0, which it should not have")
+		err = errors.New("exit status 0, want an error")
 	case err == nil && output.Len() == 0 && one.input == "":
 		err = errors.New("it printed nothing")
 	}
-	return c.places.there(output.String()), err
+	return c.places.toShown(output.String()), err
 }
 
-// A place is an address or a folder: as the README has it, and as it is here.
+// A place is an address or a folder: the one in the README, and the real one.
 type place struct{ shown, real string }
 
-// places translate between the two. A place must not be a part of another one.
+// places translate between the two. No place may be a part of another one.
 type places []place
 
-// here returns a command as it can be run.
-func (p places) here(command string) string {
+// toReal returns a command with the real places.
+func (p places) toReal(command string) string {
 	return p.replacer(func(one place) (string, string) { return one.shown, one.real }).Replace(command)
 }
 
-// there returns what was printed as it would have been at the README's places.
-func (p places) there(output string) string {
+// toShown returns a command's output with the README's places.
+func (p places) toShown(output string) string {
 	return p.replacer(func(one place) (string, string) { return one.real, one.shown }).Replace(output)
 }
 

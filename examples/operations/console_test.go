@@ -13,7 +13,7 @@ func newConsole(t *testing.T) (*console, *bytes.Buffer) {
 	t.Helper()
 	var out bytes.Buffer
 	return &console{
-		dir: t.TempDir(), out: &out, places: places{{"the-place", "here"}},
+		dir: t.TempDir(), out: &out, places: places{{"the-place", "real-place"}},
 		env: []string{"PATH=" + os.Getenv("PATH"), "GIVEN=given"},
 	}, &out
 }
@@ -42,16 +42,16 @@ func TestConsole(t *testing.T) {
 
 func TestConsoleFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	broken := errors.New("it did not come")
+	broken := errors.New("it did not happen")
 	tests := map[string]struct {
 		command command
 		want    string
 	}{
 		"a command fails":              {command{line: "echo said; exit 3"}, "exit status 3\nsaid"},
-		"a command should have failed": {command{line: "echo said", fails: true}, "exit status 0, which it should not have"},
-		"a command that is not there":  {command{line: "no-such-command"}, "exit status 127"},
+		"a command should have failed": {command{line: "echo said", fails: true}, "exit status 0, want an error"},
+		"a command that is missing":    {command{line: "no-such-command"}, "exit status 127"},
 		"nothing is printed":           {command{line: "true"}, "it printed nothing"},
-		"what should follow, does not": {command{line: "echo said", then: func(context.Context) error { return broken }}, "after echo said: it did not come"},
+		"then fails":                   {command{line: "echo said", then: func(context.Context) error { return broken }}, "after echo said: it did not happen"},
 		"the shell is killed":          {command{line: "kill -9 $$"}, "signal: killed"},
 	}
 	for name, tt := range tests {
@@ -72,7 +72,7 @@ func TestConsoleFindsWhatIsWrong(t *testing.T) {
 func TestConsoleEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	c, _ := newConsole(t)
-	over := errors.New("the night is over")
+	over := errors.New("the time is over")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(over)
 	if err := c.run(ctx, "block", command{line: "echo said"}); !errors.Is(err, over) {
@@ -83,10 +83,10 @@ func TestConsoleEndsWithItsContext(t *testing.T) {
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	p := places{{"localhost:2019", "127.0.0.1:15001"}, {"127.0.0.1:9000", "127.0.0.1:15002"}, {"/run/secrets", "/tmp/x/secrets"}}
-	if got, want := p.here("curl -s localhost:2019/metrics --secret '{file./run/secrets/a}'"), "curl -s 127.0.0.1:15001/metrics --secret '{file./tmp/x/secrets/a}'"; got != want {
-		t.Errorf("here() = %q, want %q", got, want)
+	if got, want := p.toReal("curl -s localhost:2019/metrics --secret '{file./run/secrets/a}'"), "curl -s 127.0.0.1:15001/metrics --secret '{file./tmp/x/secrets/a}'"; got != want {
+		t.Errorf("toReal() = %q, want %q", got, want)
 	}
-	if got, want := p.there("dial tcp 127.0.0.1:15002: connect: connection refused; 127.0.0.1"), "dial tcp 127.0.0.1:9000: connect: connection refused; 127.0.0.1"; got != want {
-		t.Errorf("there() = %q, want %q", got, want)
+	if got, want := p.toShown("dial tcp 127.0.0.1:15002: connect: connection refused; 127.0.0.1"), "dial tcp 127.0.0.1:9000: connect: connection refused; 127.0.0.1"; got != want {
+		t.Errorf("toShown() = %q, want %q", got, want)
 	}
 }

@@ -1,14 +1,13 @@
-// Command operations stages what the README's chapter "On call" tells of: an
-// upstream that goes away, a secret that is rotated, deploys that break a
-// backend. All of it happens to a real gateway, with a backend of the program's
-// own; the commands are typed as they stand in the README, and what they print is
-// shown. At the end stands how long each incident took to be seen.
+// Command operations stages the incidents of the README's chapter "On call" with a real
+// gateway: an upstream that goes down, a secret that is rotated, deploys that break a
+// backend. It plays the provider and the backend, runs the commands of the README, and
+// prints their output. At the end it prints how soon each incident was visible.
 //
 // It needs curl, and the gateway's binary, which `make build` makes:
 //
 //	go run ./examples/operations
 //	go run ./examples/operations -write README.md
 //
-// With -write the README's blocks are replaced by what was printed. A test, behind
-// the build tag examples, stages the same and compares.
+// With -write it replaces the blocks in the README with the output. A test, with the build
+// tag examples, runs the same and compares the output with the README.
 package main

@@ -11,8 +11,8 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// TestNight stages everything and compares it with what the README shows.
-func TestNight(t *testing.T) {
+// TestREADMEShowsTheOutput stages all incidents and compares the output with the README.
+func TestREADMEShowsTheOutput(t *testing.T) {
 	binary, err := stage.Caddy(filepath.Join("..", "..", "bin", "caddy"))
 	if err != nil {
 		t.Fatal(err)
@@ -22,27 +22,27 @@ func TestNight(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	n, err := spend(t.Context(), binary, filepath.Join("..", "monitoring"), &out)
+	r, err := play(t.Context(), binary, filepath.Join("..", "monitoring"), &out)
 	if err != nil {
 		t.Fatalf("%v\nbefore:\n%s", err, out.String())
 	}
-	for _, wrong := range late(n.sightings) {
+	for _, wrong := range tooSlow(r.incidents) {
 		t.Error(wrong)
 	}
-	t.Logf("\n%s", n.blocks[len(n.blocks)-1].text)
+	t.Logf("\n%s", r.blocks[len(r.blocks)-1].text)
 
 	shown := marked(string(document))
-	if err := differences(shown, n.blocks); err != nil {
+	if err := differences(shown, r.blocks); err != nil {
 		t.Errorf("README.md: %v", err)
 	}
-	for i, b := range n.blocks {
+	for i, b := range r.blocks {
 		for _, s := range shown {
 			if s.name == b.name && normal(s.text) != normal(b.text) {
-				t.Errorf("README.md shows, at %q,\n%s\nand now it is\n%s\n(go run ./examples/operations -write README.md)", b.name, s.text, b.text)
+				t.Errorf("README.md shows for %q\n%s\nbut the output is\n%s\n(update it with: go run ./examples/operations -write README.md)", b.name, s.text, b.text)
 			}
 		}
 		if i < len(shown) && shown[i].name != b.name {
-			t.Errorf("README.md tells of %q before %q", shown[i].name, b.name)
+			t.Errorf("README.md has the block %q where %q should be", shown[i].name, b.name)
 		}
 	}
 }

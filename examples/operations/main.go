@@ -16,8 +16,8 @@ import (
 )
 
 func main() {
-	// SIGPIPE comes where the output is cut off, as by head, and would end the
-	// program before it has ended the gateway.
+	// SIGPIPE comes if the reader of the output ends first, such as head, and would end
+	// the program before it has stopped the gateway.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
@@ -27,13 +27,12 @@ func main() {
 	}
 }
 
-// run stages the incidents, shows them and, where that is asked for, writes them
-// into the README.
+// run stages the incidents, prints them and, with -write, writes them into the README.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("operations", flag.ContinueOnError)
 	caddy := flags.String("caddy", filepath.Join("bin", "caddy"), "`path` of the gateway's binary")
-	monitoring := flags.String("monitoring", filepath.Join("examples", "monitoring"), "`folder` of the alerts")
-	readme := flags.String("write", "", "`file` whose blocks are replaced, such as README.md")
+	monitoring := flags.String("monitoring", filepath.Join("examples", "monitoring"), "`folder` of prometheus.yml and rules.yml")
+	readme := flags.String("write", "", "`file` in which to replace the blocks, such as README.md")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -43,54 +42,54 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	n, err := spend(ctx, binary, *monitoring, out)
+	r, err := play(ctx, binary, *monitoring, out)
 	if err != nil || *readme == "" {
 		return err
 	}
-	return rewrite(*readme, n.blocks)
+	return rewrite(*readme, r.blocks)
 }
 
-// A night is all incidents, as they went.
-type night struct {
+// A result is the blocks and the measured times of all incidents.
+type result struct {
 	blocks    []block
-	sightings []sighting
+	incidents []incident
 }
 
-// nightTimeout is how long all of it may take.
-const nightTimeout = 3 * time.Minute
+// timeout is the maximum time for all incidents.
+const timeout = 3 * time.Minute
 
-// spend stages the incidents one after the other at one gateway, and shows them.
-// alerts is the folder of the monitoring.
-func spend(ctx context.Context, binary, alerts string, out io.Writer) (n night, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, nightTimeout, fmt.Errorf("%s are over", nightTimeout))
+// play stages the incidents one after the other with one gateway, and prints them. alerts is
+// the folder of prometheus.yml and rules.yml.
+func play(ctx context.Context, binary, alerts string, out io.Writer) (r result, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%s are over", timeout))
 	defer cancel()
 	m, err := readMonitoring(alerts)
 	if err != nil {
-		return n, err
+		return r, err
 	}
 	dir, err := os.MkdirTemp("", "scribegate-operations-")
 	if err != nil {
-		return n, fmt.Errorf("making a directory for the stage: %w", err)
+		return r, fmt.Errorf("making a directory for the gateway: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s, err := startSite(ctx, binary, dir, out)
 	if err != nil {
-		return n, err
+		return r, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 
-	for _, incident := range []func(context.Context) (sighting, error){s.away, s.rotated, s.broken, s.dead} {
-		seen, err := incident(ctx)
+	for _, stageIncident := range []func(context.Context) (incident, error){s.away, s.rotated, s.broken, s.dead} {
+		seen, err := stageIncident(ctx)
 		if err != nil {
-			return n, fmt.Errorf("%w; the gateway printed last:\n%s", err, s.gateway.Tail(20))
+			return r, fmt.Errorf("%w; the gateway printed last:\n%s", err, s.gateway.Tail(20))
 		}
-		n.sightings = append(n.sightings, seen)
+		r.incidents = append(r.incidents, seen)
 	}
-	table, err := tableOf(n.sightings, m)
+	table, err := tableOf(r.incidents, m)
 	if err != nil {
-		return n, err
+		return r, err
 	}
 	s.keep("seen", table)
-	n.blocks = s.blocks
-	return n, nil
+	r.blocks = s.blocks
+	return r, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-func TestRunSaysWhatIsMissing(t *testing.T) {
+func TestRunNamesWhatIsMissing(t *testing.T) {
 	t.Setenv(stage.CaddyEnv, "")
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "caddy")
@@ -26,7 +26,7 @@ func TestRunSaysWhatIsMissing(t *testing.T) {
 	}
 	alerts := filepath.Join("..", "monitoring")
 	if err := run(t.Context(), []string{"-caddy", binary, "-monitoring", alerts}, &out); err == nil || !strings.Contains(err.Error(), "no gateway") {
-		t.Errorf("run() = %v, want what the binary printed", err)
+		t.Errorf("run() = %v, want the output of the binary", err)
 	}
 	if out.Len() > 0 {
 		t.Errorf("printed %q", out.String())

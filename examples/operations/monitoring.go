@@ -8,14 +8,13 @@ import (
 	"time"
 )
 
-// monitoring is what examples/monitoring says about when an alert comes: the
-// texts of prometheus.yml and rules.yml.
+// monitoring is the texts of prometheus.yml and rules.yml of examples/monitoring.
 type monitoring struct{ prometheus, rules string }
 
 func readMonitoring(dir string) (monitoring, error) {
 	prometheus, err := os.ReadFile(filepath.Join(dir, "prometheus.yml"))
 	if err != nil {
-		return monitoring{}, fmt.Errorf("reading how often Prometheus looks: %w", err)
+		return monitoring{}, fmt.Errorf("reading Prometheus's intervals: %w", err)
 	}
 	rules, err := os.ReadFile(filepath.Join(dir, "rules.yml"))
 	if err != nil {
@@ -24,9 +23,9 @@ func readMonitoring(dir string) (monitoring, error) {
 	return monitoring{string(prometheus), string(rules)}, nil
 }
 
-// within returns how long after its condition has come true an alert fires at the
-// latest: a scrape, an evaluation, and the evaluations through which it has to
-// stay true.
+// within returns the maximum time from when an alert's condition becomes true until the
+// alert fires: one scrape interval, one evaluation interval, and the time in `for`, rounded
+// up to evaluations.
 func (m monitoring) within(alert string) (time.Duration, error) {
 	scrape, err := setting(m.prometheus, `(?m)^ +scrape_interval: (\S+)`)
 	if err != nil {
@@ -50,7 +49,7 @@ func (m monitoring) within(alert string) (time.Duration, error) {
 		return 0, err
 	}
 	if rest := held % evaluation; rest > 0 {
-		held += evaluation - rest // what holds is found out by the next evaluation
+		held += evaluation - rest // the next evaluation fires the alert
 	}
 	return latest + held, nil
 }
@@ -58,11 +57,11 @@ func (m monitoring) within(alert string) (time.Duration, error) {
 func setting(text, pattern string) (time.Duration, error) {
 	found := regexp.MustCompile(pattern).FindStringSubmatch(text)
 	if found == nil {
-		return 0, fmt.Errorf("the monitoring has no %q", pattern)
+		return 0, fmt.Errorf("prometheus.yml or rules.yml has no match for %q", pattern)
 	}
 	d, err := time.ParseDuration(found[1])
 	if err != nil {
-		return 0, fmt.Errorf("the monitoring has no duration in %q: %w", found[0], err)
+		return 0, fmt.Errorf("prometheus.yml or rules.yml has no duration in %q: %w", found[0], err)
 	}
 	return d, nil
 }

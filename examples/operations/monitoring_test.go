@@ -51,7 +51,7 @@ func TestWithin(t *testing.T) {
 	}
 }
 
-// TestAlertsComeWithinAMinute reads the very files of the monitoring.
+// TestAlertsComeWithinAMinute checks the alerts of the shipped files.
 func TestAlertsComeWithinAMinute(t *testing.T) {
 	t.Parallel()
 	m, err := readMonitoring(filepath.Join("..", "monitoring"))
@@ -60,10 +60,10 @@ func TestAlertsComeWithinAMinute(t *testing.T) {
 	}
 	for _, alert := range []string{"ScribegateUpstreamPaused", "ScribegateNothingGenuine", "ScribegateDeliveriesFailing"} {
 		if got, err := m.within(alert); err != nil || got <= 0 || got > visibility {
-			t.Errorf("%s comes within %s, %v", alert, got, err)
+			t.Errorf("within(%s) = %s, %v, want at most %s", alert, got, err, visibility)
 		}
 	}
 	if _, err := readMonitoring(t.TempDir()); err == nil {
-		t.Error("an empty folder has a monitoring")
+		t.Error("readMonitoring() of an empty folder = nil")
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// varying is what differs from one run to the next, and what stands for it, in the
-// order in which it is looked for.
+// varying are the patterns of texts that differ between runs, and their replacements, in
+// the order in which they are applied.
 var varying = []struct {
 	pattern *regexp.Regexp
 	word    string
@@ -23,8 +23,8 @@ var varying = []struct {
 	{regexp.MustCompile(`[ \t]+`), " "},
 }
 
-// normal returns a block's text as it is in every run: without times, ids and
-// sizes, and without the columns' widths, which depend on them.
+// normal returns a block's text without the parts that differ between runs: times, ids,
+// sizes, and the widths of columns.
 func normal(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i, line := range lines {

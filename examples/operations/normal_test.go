@@ -34,7 +34,7 @@ func TestNormal(t *testing.T) {
 			"--signature <signature> --timestamp <time> --file body.json",
 		},
 		"a command's duration": {"$ caddy scribegate replay --since 1h", "$ caddy scribegate replay --since <age>"},
-		"what was seen":        {"a deploy answers 400   0.0s  13.2s      -  30.0s  Alert", "a deploy answers 400 <age> <age> - <age> Alert"},
+		"the table at the end": {"a deploy answers 400   0.0s  13.2s      -  30.0s  Alert", "a deploy answers 400 <age> <age> - <age> Alert"},
 		"counts stay":          {`scribegate_secret_matched_total{index="0"} 4`, `scribegate_secret_matched_total{index="0"} 4`},
 	}
 	for name, tt := range tests {

@@ -17,21 +17,20 @@ type provider struct {
 	notes  int // made so far
 }
 
-// A capture is a request as somebody in front of the gateway could have kept it.
+// A capture is a request as it was sent, with its signature.
 type capture struct {
 	signature, timestamp string
 	body                 []byte
 }
 
-// A sample makes a synthetic payload for a note.
+// A sample returns a synthetic payload for a note.
 type sample func(noteID string, at time.Time) []byte
 
-// send tells of a new note, and returns the request's proof and body, and the
-// answer.
+// send sends the event of a new note, and returns the request and the answer.
 func (p *provider) send(ctx context.Context, payload sample) (capture, sender.Answer, error) {
 	p.notes++
 	now := time.Now()
-	body := payload(fmt.Sprintf("night-note-%d", p.notes), now)
+	body := payload(fmt.Sprintf("oncall-note-%d", p.notes), now)
 	request, err := sender.SOAPNoteAPI(ctx, p.url, p.secret, body, now)
 	if err != nil {
 		return capture{}, sender.Answer{}, err
@@ -41,7 +40,7 @@ func (p *provider) send(ctx context.Context, payload sample) (capture, sender.An
 	return capture{header.Get("X-SoapNoteAPI-Signature"), header.Get("X-SoapNoteAPI-Timestamp"), body}, answer, err
 }
 
-// accepted tells of so many notes, which must be taken, and returns the events' ids.
+// accepted sends n notes, which must be accepted, and returns the ids of their events.
 func (p *provider) accepted(ctx context.Context, n int, payload sample) ([]string, error) {
 	var ids []string
 	for range n {
@@ -57,8 +56,8 @@ func (p *provider) accepted(ctx context.Context, n int, payload sample) ([]strin
 	return ids, nil
 }
 
-// refused tells of so many notes, which must not be taken, and returns the last one.
-func (p *provider) refused(ctx context.Context, n int) (last capture, err error) {
+// rejected sends n notes, which must be rejected, and returns the last request.
+func (p *provider) rejected(ctx context.Context, n int) (last capture, err error) {
 	for range n {
 		var answer sender.Answer
 		if last, answer, err = p.send(ctx, sender.NoteGenerated); err != nil {
@@ -71,9 +70,9 @@ func (p *provider) refused(ctx context.Context, n int) (last capture, err error)
 	return last, nil
 }
 
-// untilAccepted tells of notes until one is taken.
+// untilAccepted sends notes until one is accepted.
 func (p *provider) untilAccepted(ctx context.Context) error {
-	return poll(ctx, "a note to be taken again", func() (bool, error) {
+	return poll(ctx, "an accepted note", func() (bool, error) {
 		_, answer, err := p.send(ctx, sender.NoteGenerated)
 		return answer.Status == http.StatusOK, err
 	})
@@ -82,7 +81,7 @@ func (p *provider) untilAccepted(ctx context.Context) error {
 // save writes the body into a file.
 func (c capture) save(file string) error {
 	if err := os.WriteFile(file, c.body, 0o600); err != nil {
-		return fmt.Errorf("keeping the captured request: %w", err)
+		return fmt.Errorf("saving the captured request: %w", err)
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// answering is a gateway that gives these answers, one after the other, and then
-// the last one again and again.
+// answering returns a provider for a gateway that returns these answers one after the
+// other, and then always the last one.
 func answering(t *testing.T, answers ...string) *provider {
 	t.Helper()
 	n := 0
@@ -30,21 +30,21 @@ func answering(t *testing.T, answers ...string) *provider {
 }
 
 const (
-	taken   = `{"received":true,"id":"soapnoteapi-1"}`
-	again   = `{"received":true,"id":"soapnoteapi-1","duplicate":true}`
-	refused = `{"error":"unauthorized"}`
+	accepted  = `{"received":true,"id":"soapnoteapi-1"}`
+	duplicate = `{"received":true,"id":"soapnoteapi-1","duplicate":true}`
+	rejected  = `{"error":"unauthorized"}`
 )
 
-func TestProviderFindsWhatIsAnswered(t *testing.T) {
+func TestProviderChecksTheAnswers(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		answer            string
-		accepted, refused bool
+		answer             string
+		accepted, rejected bool
 	}{
-		"taken":   {taken, true, false},
-		"again":   {again, false, false},
-		"refused": {refused, false, true},
-		"nothing": {"", false, false},
+		"accepted":  {accepted, true, false},
+		"duplicate": {duplicate, false, false},
+		"rejected":  {rejected, false, true},
+		"empty":     {"", false, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -54,12 +54,12 @@ func TestProviderFindsWhatIsAnswered(t *testing.T) {
 			if (err == nil) != tt.accepted || tt.accepted && len(ids) != 2 {
 				t.Errorf("accepted() = %q, %v", ids, err)
 			}
-			last, err := p.refused(t.Context(), 2)
-			if (err == nil) != tt.refused {
-				t.Errorf("refused() = %v", err)
+			last, err := p.rejected(t.Context(), 2)
+			if (err == nil) != tt.rejected {
+				t.Errorf("rejected() = %v", err)
 			}
-			if tt.refused && (len(last.signature) != 64 || last.timestamp == "" || !strings.Contains(string(last.body), "night-note-3")) {
-				t.Errorf("refused() = %+v, want the last request", last)
+			if tt.rejected && (len(last.signature) != 64 || last.timestamp == "" || !strings.Contains(string(last.body), "oncall-note-3")) {
+				t.Errorf("rejected() = %+v, want the last request", last)
 			}
 		})
 	}
@@ -67,7 +67,7 @@ func TestProviderFindsWhatIsAnswered(t *testing.T) {
 
 func TestProviderTriesUntilItIsAccepted(t *testing.T) {
 	t.Parallel()
-	p := answering(t, refused, refused, taken)
+	p := answering(t, rejected, rejected, accepted)
 	if err := p.untilAccepted(t.Context()); err != nil || p.notes != 3 {
 		t.Errorf("untilAccepted() = %v after %d notes, want 3", err, p.notes)
 	}
@@ -84,6 +84,6 @@ func TestCaptureIsSaved(t *testing.T) {
 		t.Errorf("saved %q", got)
 	}
 	if err := c.save(filepath.Join(file, "below")); err == nil {
-		t.Error("it is saved below a file")
+		t.Error("save() below a file = nil")
 	}
 }

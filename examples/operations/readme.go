@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// mark finds the blocks in a document: a comment with the name, which is not
-// shown, and the fenced block below it.
+// mark matches a block in a document: an HTML comment with the block's name, and the fenced
+// code block below it.
 var mark = regexp.MustCompile("(?ms)^(<!-- examples/operations: ([^\n]+) -->\n```[a-z]*\n)(.*?)^```$")
 
 // marked returns the blocks of a document.
@@ -22,8 +22,7 @@ func marked(document string) []block {
 	return blocks
 }
 
-// differences compares the names of the blocks that a document has with those that
-// there are.
+// differences returns an error unless both have blocks of the same names, each once.
 func differences(have, want []block) error {
 	missing := make(map[string]bool)
 	for _, b := range want {
@@ -32,7 +31,7 @@ func differences(have, want []block) error {
 	var wrong []error
 	for _, b := range have {
 		if !missing[b.name] {
-			wrong = append(wrong, fmt.Errorf("the document's block %q is none, or is there twice", b.name))
+			wrong = append(wrong, fmt.Errorf("the document's block %q is unknown, or is there twice", b.name))
 		}
 		delete(missing, b.name)
 	}
@@ -44,8 +43,8 @@ func differences(have, want []block) error {
 	return errors.Join(wrong...)
 }
 
-// replaced returns the document with the texts of these blocks in it. Each must be
-// there once, and no other one.
+// replaced returns the document with the texts of these blocks. The document must have each
+// of them once, and no others.
 func replaced(document string, blocks []block) (string, error) {
 	if err := differences(marked(document), blocks); err != nil {
 		return "", err
@@ -60,11 +59,11 @@ func replaced(document string, blocks []block) (string, error) {
 	}), nil
 }
 
-// rewrite replaces the blocks in a file.
+// rewrite replaces the blocks in a file with these.
 func rewrite(file string, blocks []block) error {
 	document, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("reading what the blocks are for: %w", err)
+		return fmt.Errorf("reading the document: %w", err)
 	}
 	text, err := replaced(string(document), blocks)
 	if err != nil {

@@ -26,16 +26,16 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-func TestReplacedRefusesWhatDoesNotFit(t *testing.T) {
+func TestReplacedRejects(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		document string
 		blocks   []block
 		want     string
 	}{
-		"a block that nobody makes": {document, []block{{"away", ""}}, `"away, over" is none`},
-		"a block without a place":   {document, []block{{"away", ""}, {"away, over", ""}, {"dead", ""}}, `no block "dead"`},
-		"a block twice":             {document + document, []block{{"away", ""}, {"away, over", ""}}, `"away" is none, or is there twice`},
+		"an unknown block":          {document, []block{{"away", ""}}, `"away, over" is unknown`},
+		"a block that is missing":   {document, []block{{"away", ""}, {"away, over", ""}, {"dead", ""}}, `no block "dead"`},
+		"a block twice":             {document + document, []block{{"away", ""}, {"away, over", ""}}, `"away" is unknown, or is there twice`},
 		"a comment without a fence": {"<!-- examples/operations: away -->\n", []block{{"away", ""}}, `no block "away"`},
 	}
 	for name, tt := range tests {
@@ -52,7 +52,7 @@ func TestRewrite(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "README.md")
 	if err := rewrite(file, nil); err == nil {
-		t.Error("a file that is not there is rewritten")
+		t.Error("rewrite() of a missing file = nil")
 	}
 	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
 		t.Fatal(err)
@@ -71,8 +71,8 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// TestREADMEHasTheBlocks finds what the program would not: a marker that is
-// spelled wrongly, and commands that are not in it.
+// TestREADMEHasTheBlocks checks that every marker in the README is spelled correctly, and
+// that the blocks have the most important commands.
 func TestREADMEHasTheBlocks(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile(filepath.Join("..", "..", "README.md"))

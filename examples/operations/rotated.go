@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// secretFlag is how the gateway's secret is named on the command line.
+// secretFlag is the flag with the gateway's secret in the README's commands.
 const secretFlag = `--secret '{file./run/secrets/soapnote}'`
 
-// rotated: the provider's secret is rotated, and nobody told.
-func (s *site) rotated(ctx context.Context) (seen sighting, err error) {
-	s.provider.secret = "whsec_of_the_night"
+// rotated stages a provider that rotates its secret without notice.
+func (s *site) rotated(ctx context.Context) (seen incident, err error) {
+	s.provider.secret = "whsec_after_rotation"
 	begin := time.Now()
-	captured, err := s.provider.refused(ctx, 3)
+	captured, err := s.provider.rejected(ctx, 3)
 	if err != nil {
 		return seen, err
 	}
-	seen = sighting{fault: "a secret was rotated", alert: "ScribegateNothingGenuine", status: unseen, ripe: time.Since(begin)}
+	seen = incident{fault: "a secret was rotated", alert: "ScribegateNothingGenuine", status: notVisible, condition: time.Since(begin)}
 	if seen.log, err = waitLog(ctx, s.gateway, begin, "request rejected: signature_mismatch"); err != nil {
 		return seen, err
 	}
@@ -42,7 +42,7 @@ func (s *site) rotated(ctx context.Context) (seen sighting, err error) {
 	err = s.run(ctx, "rotated, over",
 		command{
 			line: "cat > /run/secrets/soapnote", input: s.provider.secret + "\n",
-			then: measured(&seen.over, s.provider.untilAccepted),
+			then: measured(&seen.repair, s.provider.untilAccepted),
 		},
 		command{line: "caddy scribegate send soapnoteapi --to https://hooks.example.com/soapnote " + secretFlag + " --file body.json"},
 		command{line: `curl -s localhost:2019/metrics | grep 'secret_matched_total{'`},

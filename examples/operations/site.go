@@ -18,16 +18,16 @@ import (
 //go:embed Caddyfile
 var caddyfile []byte
 
-// The waits between attempts. Those of an ordinary gateway, save that the first
-// one of 5 s is left out: whoever is on call comes later than that, and the
-// program does not. And those by which events die while one looks on.
+// The waits between attempts. The normal ones are the defaults without the first wait of
+// 5 s, since the program reacts faster than a person on call. With the short ones, events
+// are dead within seconds.
 const (
-	patientRetry = "30s 2m 10m 30m 1h 2h 4h 8h"
-	hastyRetry   = "1s 1s 1s"
+	normalRetry = "30s 2m 10m 30m 1h 2h 4h 8h"
+	shortRetry  = "1s 1s 1s"
 )
 
-// A site is a running gateway, what stands around it, and the console of whoever
-// is on call.
+// A site is a running gateway with its provider and its backend, and the console of the
+// person on call.
 type site struct {
 	*console
 	binary   string
@@ -37,8 +37,8 @@ type site struct {
 	provider provider
 }
 
-// startSite starts a gateway and its backend, with all that they keep below dir.
-// The caller must stop the site.
+// startSite starts a gateway and its backend. They store their data below dir. The caller
+// must stop the site.
 func startSite(ctx context.Context, binary, dir string, out io.Writer) (*site, error) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		return nil, fmt.Errorf("looking for curl: %w; install it with: apt-get install curl", err)
@@ -52,7 +52,7 @@ func startSite(ctx context.Context, binary, dir string, out io.Writer) (*site, e
 	s := &site{
 		binary:   binary,
 		config:   filepath.Join(dir, "Caddyfile"),
-		provider: provider{url: "http://" + hooks + "/soapnote", secret: "whsec_of_the_evening"},
+		provider: provider{url: "http://" + hooks + "/soapnote", secret: "whsec_before_rotation"},
 		console: &console{
 			dir: dir,
 			out: out,
@@ -70,13 +70,13 @@ func startSite(ctx context.Context, binary, dir string, out io.Writer) (*site, e
 		"CADDY_ADMIN=" + admin, "PORT=" + ports[1], "BACKEND_PORT=" + ports[2],
 		"LOG=" + filepath.Join(logs, "caddy.log"), "SECRETS=" + secrets,
 	}
-	if err := s.furnish(bin, secrets, logs); err != nil {
+	if err := s.prepare(bin, secrets, logs); err != nil {
 		return nil, err
 	}
 	if s.backend, err = newBackend(ctx, events); err != nil {
 		return nil, err
 	}
-	s.gateway, err = stage.StartGateway(ctx, binary, s.config, dir, "http://"+admin, append(slices.Clone(s.env), "RETRY="+patientRetry)...)
+	s.gateway, err = stage.StartGateway(ctx, binary, s.config, dir, "http://"+admin, append(slices.Clone(s.env), "RETRY="+normalRetry)...)
 	if err != nil {
 		s.backend.leave()
 		return nil, err
@@ -86,22 +86,22 @@ func startSite(ctx context.Context, binary, dir string, out io.Writer) (*site, e
 
 func loopback(port string) string { return net.JoinHostPort("127.0.0.1", port) }
 
-// furnish puts the configuration, the secrets and the command `caddy` in place.
-func (s *site) furnish(bin, secrets, logs string) error {
+// prepare writes the configuration and the secrets, and links the command `caddy`.
+func (s *site) prepare(bin, secrets, logs string) error {
 	err := errors.Join(
 		os.Mkdir(bin, 0o700), os.Mkdir(secrets, 0o700), os.Mkdir(logs, 0o700),
 		os.Symlink(s.binary, filepath.Join(bin, "caddy")),
 		os.WriteFile(s.config, caddyfile, 0o600),
 		os.WriteFile(filepath.Join(secrets, "soapnote"), []byte(s.provider.secret), 0o600),
-		os.WriteFile(filepath.Join(secrets, "soapnote.old"), []byte("whsec_of_the_year_before"), 0o600),
+		os.WriteFile(filepath.Join(secrets, "soapnote.old"), []byte("whsec_of_last_year"), 0o600),
 	)
 	if err != nil {
-		return fmt.Errorf("preparing the stage: %w", err)
+		return fmt.Errorf("preparing the gateway's files: %w", err)
 	}
 	return nil
 }
 
-// retry gives the gateway other waits between attempts.
+// retry reloads the gateway with other waits between attempts.
 func (s *site) retry(ctx context.Context, waits string) error {
 	reload := exec.CommandContext(ctx, s.binary, "reload", "--config", s.config, "--adapter", "caddyfile")
 	reload.Env = append(slices.Clone(s.env), "RETRY="+waits)
@@ -111,14 +111,14 @@ func (s *site) retry(ctx context.Context, waits string) error {
 	return nil
 }
 
-// ready asks whether the gateway itself is well, as it is in all incidents.
+// ready returns an error unless the gateway itself is ready, as it should be in all incidents.
 func (s *site) ready(ctx context.Context) error {
-	said, err := s.execute(ctx, command{line: "caddy scribegate health ready"})
-	if err == nil && said != "ready: ok\n" {
+	output, err := s.execute(ctx, command{line: "caddy scribegate health ready"})
+	if err == nil && output != "ready: ok\n" {
 		err = errors.New("the gateway is not ready")
 	}
 	if err != nil {
-		return fmt.Errorf("asking whether the gateway is ready: %w\n%s", err, said)
+		return fmt.Errorf("checking whether the gateway is ready: %w\n%s", err, output)
 	}
 	return nil
 }

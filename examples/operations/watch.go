@@ -12,17 +12,17 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// visibility is how long an incident may take to be seen: the requirement.
+// visibility is the maximum time until an incident is visible. This is a requirement.
 const visibility = time.Minute
 
-var errUnseen = errors.New("it was not to be seen within a minute")
+var errNotVisible = errors.New("it was not visible within a minute")
 
-// pollInterval is how often something is looked for that tells nobody.
+// pollInterval is the interval between two checks of a condition.
 const pollInterval = 50 * time.Millisecond
 
 // poll waits until a condition holds.
 func poll(ctx context.Context, what string, holds func() (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, visibility, errUnseen)
+	ctx, cancel := context.WithTimeoutCause(ctx, visibility, errNotVisible)
 	defer cancel()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
@@ -42,7 +42,7 @@ func poll(ctx context.Context, what string, holds func() (bool, error)) error {
 	}
 }
 
-// measured has a wait tell how long it took.
+// measured returns a function that calls wait and stores its duration in took.
 func measured(took *time.Duration, wait func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		begin := time.Now()
@@ -52,14 +52,14 @@ func measured(took *time.Duration, wait func(context.Context) error) func(contex
 	}
 }
 
-// An upstreamStatus is what is needed of an upstream in GET /scribegate/status.
+// An upstreamStatus is an upstream in GET /scribegate/status.
 type upstreamStatus struct {
 	Pending, Dead int
 	Paused        bool
 }
 
-// waitStatus waits until the only upstream's status is as it should be, and
-// returns how long after a time that was.
+// waitStatus waits until is returns true for the status of the only upstream, and returns
+// how long after a time that was.
 func waitStatus(ctx context.Context, g *stage.Gateway, after time.Time, is func(upstreamStatus) bool) (time.Duration, error) {
 	err := poll(ctx, "the status", func() (bool, error) {
 		s, err := status(ctx, g.Admin)
@@ -88,10 +88,10 @@ func status(ctx context.Context, admin string) (upstreamStatus, error) {
 	return s.Upstreams[0], nil
 }
 
-// waitLog waits for a line of the log that was written after a time and has all
-// the words, and returns how long after it was.
+// waitLog waits for a log line that was written after a time and contains all the words, and
+// returns how long after that time it was written.
 func waitLog(ctx context.Context, g *stage.Gateway, after time.Time, words ...string) (time.Duration, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, visibility, errUnseen)
+	ctx, cancel := context.WithTimeoutCause(ctx, visibility, errNotVisible)
 	defer cancel()
 	var at time.Time
 	_, err := g.WaitLine(ctx, fmt.Sprintf("a line with %q", words), func(line string) bool {
@@ -106,7 +106,7 @@ func waitLog(ctx context.Context, g *stage.Gateway, after time.Time, words ...st
 	return at.Sub(after), err
 }
 
-// writtenAt is the time in a line of Caddy's log; zero if there is none.
+// writtenAt returns the time in a line of Caddy's log, or zero if there is none.
 func writtenAt(line string) time.Time {
 	var entry struct {
 		TS float64 `json:"ts"`

@@ -22,7 +22,7 @@ func TestPoll(t *testing.T) {
 		"at once": {func(int) (bool, error) { return true, nil }, nil, 0},
 		"later":   {func(n int) (bool, error) { return n == 4, nil }, nil, 4 * pollInterval},
 		"broken":  {func(int) (bool, error) { return false, broken }, broken, 0},
-		"never":   {func(int) (bool, error) { return false, nil }, errUnseen, visibility},
+		"never":   {func(int) (bool, error) { return false, nil }, errNotVisible, visibility},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestStatus(t *testing.T) {
 			t.Errorf("status of %s = %+v, %v", answer, got, err)
 		}
 		if _, err := status(t.Context(), server.URL); err == nil {
-			t.Error("the status of a server that is gone is no error")
+			t.Error("status() of a server that is closed = nil")
 		}
 	}
 }

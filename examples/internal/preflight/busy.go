@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// patience is how long anything may take to answer.
+// patience is the maximum time for an answer.
 const patience = time.Second
 
-// listening reports whether something listens on an address. Listening without
-// sharing the port fails if Caddy, which shares its ports, already listens there.
+// listening reports whether a program listens on an address. It tries to listen without
+// sharing the port, which fails if a Caddy, which shares its ports, listens there.
 func listening(ctx context.Context, address string) bool {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err == nil {
-		_ = l.Close() // nothing has come
+		_ = l.Close() // no connection was accepted
 	} else if errors.Is(err, syscall.EADDRINUSE) {
 		return true
 	}
@@ -30,7 +30,7 @@ func listening(ctx context.Context, address string) bool {
 	return err == nil && conn.Close() == nil
 }
 
-// reachable returns an address to connect to a listener on all addresses.
+// reachable returns an address to connect to, for the address of a listener.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
@@ -39,7 +39,7 @@ func reachable(address string) string {
 	return address
 }
 
-// occupant returns what listens on an address, judged by its answers.
+// occupant describes the program that listens on an address, judged by its answers.
 func occupant(ctx context.Context, address string) string {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -69,14 +69,14 @@ func occupant(ctx context.Context, address string) string {
 	return "a web server"
 }
 
-// occupied is a place where something listens.
+// occupied is a place where another program listens.
 type occupied struct {
 	place
-	by string
+	by string // the program
 }
 
-// busyError returns an error with what listens where, and a command that uses other
-// addresses.
+// busyError returns an error with the programs and their addresses, and a command that
+// uses other addresses.
 func busyError(ctx context.Context, p *plan, busy []occupied) error {
 	var b strings.Builder
 	b.WriteString("Another program already listens on an address of this gateway. Caddy would share the port with it, and each would answer some of the requests:\n\n")
@@ -87,16 +87,16 @@ func busyError(ctx context.Context, p *plan, busy []occupied) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	b.WriteString("\nStop that program, or run this gateway beside it, with a queue of its own:\n\n  ")
-	data := "" // where no other gateway has its queue
-	said := make(map[string]bool)
+	b.WriteString("\nStop that program, or run this gateway beside it, with its own queue:\n\n  ")
+	data := "" // a directory that no other gateway uses for its queue
+	printed := make(map[string]bool)
 	for _, place := range p.places {
 		address, port, err := elsewhere(ctx, place.address, busy)
 		if err != nil {
 			return err
 		}
-		if address != place.address && !said[place.variable] {
-			said[place.variable] = true
+		if address != place.address && !printed[place.variable] {
+			printed[place.variable] = true
 			fmt.Fprintf(&b, "%s=%s ", place.variable, place.with(address))
 			data = cmp.Or(data, port)
 		}
@@ -105,18 +105,18 @@ func busyError(ctx context.Context, p *plan, busy []occupied) error {
 	return errors.New(b.String())
 }
 
-// elsewhere returns the address, or, where something listens, the next one that
-// is free.
+// elsewhere returns the address itself, or, if it is busy, the same host with the next free
+// port.
 func elsewhere(ctx context.Context, address string, busy []occupied) (free, port string, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", "", fmt.Errorf("reading the address %s: %w", address, err)
 	}
-	taken := false
+	inUse := false
 	for _, o := range busy {
-		taken = taken || o.address == address
+		inUse = inUse || o.address == address
 	}
-	if !taken {
+	if !inUse {
 		return address, port, nil
 	}
 	number, err := strconv.Atoi(port)

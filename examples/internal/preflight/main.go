@@ -1,9 +1,9 @@
-// Command preflight looks, before `make run` starts anything, at the addresses
-// that the root Caddyfile and the demonstration backend are about to listen on. It
-// reads the configuration that the Caddyfile adapts to, and prints what run.sh
-// needs to know, as assignments for a shell. If something already listens there, it
-// prints what it is and which variables to set, and exits with status 1: Caddy would
-// share the port, and each gateway would answer some of the requests.
+// Command preflight checks, before `make run` starts anything, whether the addresses of
+// the root Caddyfile and of the demonstration backend are free. It reads the adapted
+// Caddyfile from standard input, and prints the addresses for run.sh as assignments for a
+// shell. If another program already listens on an address, it prints that program and the
+// variables to set, and exits with status 1: Caddy would share the port, and each gateway
+// would answer some of the requests.
 package main
 
 import (
@@ -31,7 +31,7 @@ func run(ctx context.Context, config io.Reader, out io.Writer, getenv func(strin
 			continue
 		}
 		if place.upstream && getenv("SCRIBEGATE_UPSTREAM") != "" {
-			p.backend = "" // the user's own
+			p.backend = "" // the user's own backend
 			continue
 		}
 		busy = append(busy, occupied{place, occupant(ctx, place.address)})

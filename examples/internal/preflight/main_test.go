@@ -10,7 +10,7 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// adapted is what the root Caddyfile adapts to, with these addresses.
+// adapted returns the adapted root Caddyfile with these addresses.
 func adapted(site, admin, upstream string) string {
 	return `{"admin":` + admin + `,"apps":{"http":{"servers":{"srv0":{"listen":["` + site + `"]}}},"scribegate":{"upstreams":[{"name":"backend","url":"` + upstream + `"}]}}}`
 }
@@ -42,7 +42,7 @@ func TestPlan(t *testing.T) {
 		want                         string
 		places                       int
 	}{
-		"as it stands":        {"127.0.0.1:8080", "", `{"listen":"localhost:2019"}`, "http://127.0.0.1:9000/events", "gateway='http://127.0.0.1:8080' admin='' backend='127.0.0.1:9000' events='http://127.0.0.1:9000/events'", 3},
+		"the default":         {"127.0.0.1:8080", "", `{"listen":"localhost:2019"}`, "http://127.0.0.1:9000/events", "gateway='http://127.0.0.1:8080' admin='' backend='127.0.0.1:9000' events='http://127.0.0.1:9000/events'", 3},
 		"other ports":         {"127.0.0.1:8081", ":8081", `{"listen":"localhost:2020"}`, "http://localhost:9001", "gateway='http://127.0.0.1:8081' admin='localhost:2020' backend='localhost:9001' events='http://localhost:9001'", 3},
 		"every address":       {"0.0.0.0:8080", "", `{"listen":"localhost:2019"}`, "http://127.0.0.1:9000/events", "gateway='http://127.0.0.1:8080' admin='' backend='127.0.0.1:9000' events='http://127.0.0.1:9000/events'", 3},
 		"a host":              {"127.0.0.1:443", "hooks.example.com", `{"listen":"localhost:2019"}`, "https://ehr.example.com/events", "gateway='https://hooks.example.com' admin='' backend='' events='https://ehr.example.com/events'", 2},
@@ -60,7 +60,7 @@ func TestPlan(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := strings.Join(strings.Fields(p.assignments()), " "); got != c.want || len(p.places) != c.places {
-				t.Errorf("%s\nwith %d places, want\n%s\nwith %d", got, len(p.places), c.want, c.places)
+				t.Errorf("assignments %s\nand %d places, want\n%s\nand %d", got, len(p.places), c.want, c.places)
 			}
 		})
 	}
@@ -115,11 +115,11 @@ func TestRunRefusesAddressesThatAreTaken(t *testing.T) {
 			}
 			for _, want := range append(c.says, "Another program already listens", `XDG_DATA_HOME="$PWD/.run/`, "make run") {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("it does not say %q:\n%v", want, err)
+					t.Errorf("the error does not contain %q:\n%v", want, err)
 				}
 			}
 			if n := strings.Count(err.Error(), "127.0.0.1:"); c.site != "" && n != 1 {
-				t.Errorf("it names more than what is taken:\n%v", err)
+				t.Errorf("the error names addresses that are not in use:\n%v", err)
 			}
 		})
 	}
@@ -135,7 +135,7 @@ func TestRunNamesAVariableOnce(t *testing.T) {
 	}
 }
 
-// Where SCRIBEGATE_UPSTREAM is set, what listens there is what it is set for.
+// If SCRIBEGATE_UPSTREAM is set, the program that listens there is the user's backend.
 func TestRunLeavesTheUsersBackendAlone(t *testing.T) {
 	t.Parallel()
 	backend := listen(t).Addr().String()
@@ -148,7 +148,7 @@ func TestRunLeavesTheUsersBackendAlone(t *testing.T) {
 	}
 }
 
-// A port that is bound on all of the machine's addresses is taken on each.
+// A port that is in use on all addresses is in use on each of them.
 func TestListening(t *testing.T) {
 	t.Parallel()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", ":0")
@@ -162,10 +162,10 @@ func TestListening(t *testing.T) {
 	}
 	for _, address := range []string{"127.0.0.1:" + port, "localhost:" + port, ":" + port, "0.0.0.0:" + port} {
 		if !listening(t.Context(), address) {
-			t.Errorf("%s is said to be free", address)
+			t.Errorf("listening(%s) = false, want true", address)
 		}
 	}
 	if address := free(t); listening(t.Context(), address) {
-		t.Errorf("%s is said to be taken", address)
+		t.Errorf("listening(%s) = true, want false", address)
 	}
 }

@@ -12,25 +12,24 @@ import (
 	"strings"
 )
 
-// A plan is what run.sh is about to start, and where it listens.
+// A plan has the addresses that run.sh is about to use.
 type plan struct {
 	gateway string // URL of the site
-	admin   string // address of the admin API; "" for Caddy's default, "off" where there is none
-	backend string // address that the demonstration backend listens on; "" where it is not started
-	events  string // URL that events go to, without a password
+	admin   string // address of the admin API; "" for Caddy's default, "off" if it is disabled
+	backend string // address of the demonstration backend; "" if it is not started
+	events  string // URL of the upstream, without a password
 	places  []place
 }
 
-// A place is an address to listen on, and the variable of the Caddyfile that says
-// so.
+// A place is an address to listen on, and the variable of the Caddyfile that sets it.
 type place struct {
 	what, address, variable string
 
 	upstream bool
-	with     func(address string) string // the variable's value for another address
+	with     func(address string) string // returns the variable's value for another address
 }
 
-// config is what the root Caddyfile adapts to, as far as it matters here.
+// config is the part of the adapted Caddyfile that a plan needs.
 type config struct {
 	Admin struct {
 		Disabled bool   `json:"disabled"`
@@ -78,8 +77,8 @@ func newPlan(adapted io.Reader, getenv func(string) string) (*plan, error) {
 	return p, nil
 }
 
-// addSite adds a listener of the site. What the site is called is the first
-// address of its block, if it has one.
+// addSite adds a listener of the site. block is the addresses of the site's block: the
+// first one, if there is one, has the site's scheme and name.
 func (p *plan) addSite(address, block string) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -121,8 +120,8 @@ func siteURL(scheme, host, port string) string {
 	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
-// addUpstream adds the backend, which is started only where the gateway delivers
-// to this machine in the clear.
+// addUpstream adds the demonstration backend. It is started only if the upstream is on this
+// machine and uses plain HTTP.
 func (p *plan) addUpstream(raw string) {
 	u, err := url.Parse(raw)
 	if err != nil || p.events != "" {
@@ -141,7 +140,7 @@ func (p *plan) addUpstream(raw string) {
 	}})
 }
 
-// assignments is the plan for a shell.
+// assignments returns the plan as assignments for a shell.
 func (p *plan) assignments() string {
 	var b strings.Builder
 	for _, v := range [][2]string{{"gateway", p.gateway}, {"admin", p.admin}, {"backend", p.backend}, {"events", p.events}} {

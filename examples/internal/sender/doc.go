@@ -1,4 +1,4 @@
-// Package sender plays SOAPNoteAPI and Soniox: it makes their requests, with
-// synthetic contents, and reads the gateway's answers. It shares nothing with
-// the gateway's own code, so that the two agree only where both are right.
+// Package sender plays SOAPNoteAPI and Soniox: it sends their requests, with synthetic
+// contents, and reads the gateway's answers. It shares no code with the gateway, so that a
+// mistake in one of them is not repeated in the other.
 package sender

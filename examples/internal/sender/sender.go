@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// SOAPNoteAPI makes the request that SOAPNoteAPI would send at a time.
+// SOAPNoteAPI returns the request that SOAPNoteAPI would send at the time at.
 func SOAPNoteAPI(ctx context.Context, url, secret string, body []byte, at time.Time) (*http.Request, error) {
 	timestamp := strconv.FormatInt(at.Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(secret)) // the whole string, whsec_ included
@@ -26,8 +26,8 @@ func SOAPNoteAPI(ctx context.Context, url, secret string, body []byte, at time.T
 	})
 }
 
-// Soniox makes the request that Soniox would send for a transcription that was
-// created with this authentication header.
+// Soniox returns the request that Soniox would send for a transcription that was created
+// with this authentication header.
 func Soniox(ctx context.Context, url, header, value string, body []byte) (*http.Request, error) {
 	return post(ctx, url, body, http.Header{http.CanonicalHeaderKey(header): {value}})
 }
@@ -42,7 +42,7 @@ func post(ctx context.Context, url string, body []byte, header http.Header) (*ht
 	return request, nil
 }
 
-// An Answer is what the gateway says to a provider.
+// An Answer is the gateway's answer to a provider.
 type Answer struct {
 	Status    int    `json:"-"`
 	Received  bool   `json:"received"`

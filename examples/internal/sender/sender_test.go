@@ -11,7 +11,7 @@ import (
 
 var at = time.Date(2026, 3, 19, 15, 30, 0, 0, time.UTC)
 
-// TestSOAPNoteAPI holds the signature against one made with
+// TestSOAPNoteAPI compares the signature with the output of
 //
 //	printf '1773934200.{"event":"test"}' | openssl dgst -sha256 -hmac whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
 func TestSOAPNoteAPI(t *testing.T) {
@@ -73,7 +73,7 @@ func TestSend(t *testing.T) {
 	}{
 		"accepted":  {status: 200, body: `{"received":true,"id":"soniox-1"}`, want: Answer{Status: 200, Received: true, ID: "soniox-1"}},
 		"duplicate": {status: 200, body: `{"received":true,"id":"soniox-1","duplicate":true}`, want: Answer{Status: 200, Received: true, ID: "soniox-1", Duplicate: true}},
-		"refused":   {status: 401, body: `{"error":"unauthorized"}`, want: Answer{Status: 401, Error: "unauthorized"}},
+		"rejected":  {status: 401, body: `{"error":"unauthorized"}`, want: Answer{Status: 401, Error: "unauthorized"}},
 		"empty":     {status: 204, want: Answer{Status: 204}},
 		"not JSON":  {status: 502, body: "Bad Gateway", want: Answer{Status: 502}, fails: true},
 	}

@@ -1,4 +1,4 @@
-// Package stage runs real processes for the examples' tests and for the
-// demonstration: the gateway and the backends, on free loopback ports, their
-// output read line by line, each ended by its own process id.
+// Package stage runs real processes, such as the gateway and the backends, for the
+// demonstration, the proof and the tests of the examples. It finds free loopback ports,
+// reads the output of a process line by line, and stops it by its process id.
 package stage

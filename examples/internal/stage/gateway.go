@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// CaddyEnv names the variable that says where the gateway's binary is.
+// CaddyEnv is the name of the variable with the path of the gateway's binary.
 const CaddyEnv = "SCRIBEGATE_CADDY"
 
-// Caddy returns the absolute path of the gateway's binary: what CaddyEnv says, or
-// else the path given.
+// Caddy returns the absolute path of the gateway's binary: the value of CaddyEnv if it is
+// set, otherwise path.
 func Caddy(path string) (string, error) {
 	if set := os.Getenv(CaddyEnv); set != "" {
 		path = set
@@ -36,9 +36,9 @@ type Gateway struct {
 	Admin string // URL of the admin endpoint
 }
 
-// StartGateway starts the binary with a configuration file, with all that Caddy
-// keeps below dir, and returns when it serves. The configuration must have its
-// admin endpoint at the URL admin. The caller must Stop the gateway.
+// StartGateway starts the binary with a configuration file and waits until it serves.
+// Caddy stores its data below dir. The configuration must have its admin endpoint at the
+// URL admin. The caller must Stop the gateway.
 func StartGateway(ctx context.Context, binary, config, dir, admin string, env ...string) (*Gateway, error) {
 	args := []string{binary, "run", "--config", config}
 	if filepath.Ext(config) != ".json" {
@@ -55,13 +55,13 @@ func StartGateway(ctx context.Context, binary, config, dir, admin string, env ..
 	}
 	_, err = p.WaitLine(ctx, "the start", func(line string) bool { return strings.Contains(line, "serving initial configuration") })
 	if err != nil {
-		_ = p.Stop() // the error that matters is why it did not start
+		_ = p.Stop() // the first error says why it did not start
 		return nil, err
 	}
 	return &Gateway{Process: p, Admin: admin}, nil
 }
 
-// An upstreamStatus is what is needed of GET /scribegate/status.
+// An upstreamStatus is an upstream in GET /scribegate/status.
 type upstreamStatus struct {
 	Name     string `json:"name"`
 	Pending  int    `json:"pending"`
@@ -69,8 +69,8 @@ type upstreamStatus struct {
 	Dead     int    `json:"dead"`
 }
 
-// WaitIdle returns when every event accepted so far has been delivered. An event
-// that is dead is an error, since nothing would come of waiting.
+// WaitIdle waits until every accepted event is delivered. It returns an error if an event
+// is dead, since that event would never be delivered.
 func (g *Gateway) WaitIdle(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

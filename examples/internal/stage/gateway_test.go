@@ -32,8 +32,8 @@ func TestCaddy(t *testing.T) {
 	}
 }
 
-// script answers GET /scribegate/status with one document after the other, the
-// last for ever.
+// script returns a gateway that answers GET /scribegate/status with one answer after the
+// other, and then always with the last one.
 func script(t *testing.T, answers ...string) *Gateway {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// Grace is how long a process has to end after it was asked to.
+// Grace is the time between SIGTERM and SIGKILL in Stop.
 const Grace = 10 * time.Second
 
-// A Command says how to start a process.
+// A Command describes a process to start.
 type Command struct {
-	Name string // what errors call it
+	Name string // used in errors
 	Dir  string
-	Args []string // the program first
-	Env  []string // added to PATH, which is all that is inherited
+	Args []string // with the program first
+	Env  []string // in addition to PATH; nothing else is inherited
 }
 
 // A Process is a child process whose standard output and error are read as
@@ -31,16 +31,16 @@ type Command struct {
 type Process struct {
 	name  string
 	cmd   *exec.Cmd
-	ended chan struct{} // closed when it has ended and all its lines are read
+	ended chan struct{} // closed when the process has ended and all its lines are read
 
 	mu      sync.Mutex
 	lines   []string
-	changed chan struct{} // closed, and made anew, at every line
+	changed chan struct{} // closed and replaced at every line
 }
 
 // Start starts a process. The caller must Stop it.
 func Start(c Command) (*Process, error) {
-	// Stop ends it: a context's end would kill it without asking.
+	// Not the caller's context, whose end would kill the process: Stop sends SIGTERM first.
 	cmd := exec.CommandContext(context.Background(), c.Args[0], c.Args[1:]...)
 	cmd.Dir = c.Dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, c.Env...)
@@ -50,7 +50,7 @@ func Start(c Command) (*Process, error) {
 	}
 	cmd.Stdout, cmd.Stderr = w, w
 	err = cmd.Start()
-	_ = w.Close() // the process has its own
+	_ = w.Close() // the process has its own copy
 	if err != nil {
 		_ = r.Close()
 		return nil, fmt.Errorf("starting %s: %w", c.Name, err)
@@ -73,7 +73,7 @@ func (p *Process) read(r io.ReadCloser) {
 			break
 		}
 	}
-	_ = p.cmd.Wait() // how it ended is told by ProcessState
+	_ = p.cmd.Wait() // ProcessState has the result
 }
 
 func (p *Process) add(line string) {
@@ -84,21 +84,21 @@ func (p *Process) add(line string) {
 	p.changed = make(chan struct{})
 }
 
-// PID is the process's id.
+// PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Ended is closed when the process has ended and all its lines are read.
+// Ended returns a channel that is closed when the process has ended and all its lines are read.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Lines returns what the process has printed so far.
+// Lines returns the lines that the process has printed so far.
 func (p *Process) Lines() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.lines)
 }
 
-// WaitLine returns the first line that match accepts, printed already or still
-// to come. It is an error when the process ends, or ctx does, without one.
+// WaitLine returns the first line that match accepts, and waits for it if necessary. It
+// returns an error if the process or ctx ends first. what names the line in that error.
 func (p *Process) WaitLine(ctx context.Context, what string, match func(line string) bool) (string, error) {
 	for from := 0; ; {
 		p.mu.Lock()
@@ -121,7 +121,7 @@ func (p *Process) WaitLine(ctx context.Context, what string, match func(line str
 	}
 }
 
-// WaitURL returns the address that a backend prints when it listens.
+// WaitURL returns the URL that a backend prints when it listens.
 func (p *Process) WaitURL(ctx context.Context) (string, error) {
 	const prefix = "listening on "
 	line, err := p.WaitLine(ctx, "the address", func(line string) bool { return strings.HasPrefix(line, prefix) })
@@ -135,8 +135,8 @@ func (p *Process) Tail(n int) string {
 	return "\t" + strings.Join(lines, "\n\t")
 }
 
-// Stop asks the process to end, kills it where it does not within Grace, and
-// returns when it has ended. It is an error where it had to be killed.
+// Stop sends SIGTERM to the process and waits until it has ended. If it does not end within
+// Grace, Stop kills it and returns an error.
 func (p *Process) Stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stopping %s: %w", p.name, err)

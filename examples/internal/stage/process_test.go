@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// roleEnv tells this test's binary to play one of the roles instead of testing.
+// roleEnv makes this test's binary play one of the roles instead of running tests.
 const roleEnv = "STAGE_ROLE"
 
 var roles = map[string]func(){
@@ -81,14 +81,14 @@ func TestProcessIsStoppedByItsID(t *testing.T) {
 		t.Error("it has ended before it was stopped")
 	default:
 	}
-	for range 2 { // the second time there is nothing left to stop
+	for range 2 { // the second time it has already ended
 		if err := p.Stop(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	<-p.Ended()
 	if lines := p.Lines(); len(lines) != 2 || lines[1] != "stopped" {
-		t.Errorf("it printed %q, and not that it was asked to stop", lines)
+		t.Errorf("it printed %q, want stopped as the second line", lines)
 	}
 }
 
@@ -102,7 +102,7 @@ func TestProcessLines(t *testing.T) {
 		t.Error(err)
 	}
 	if got := strings.Join(p.Lines(), "|"); got != "one|two|three|given" {
-		t.Errorf("Lines() = %q: empty ones are left out, and nothing but PATH is inherited", got)
+		t.Errorf("Lines() = %q: want no empty lines, and no inherited variable but PATH", got)
 	}
 	if got := p.Tail(2); got != "\tthree\n\tgiven" {
 		t.Errorf("Tail(2) = %q", got)
@@ -116,7 +116,7 @@ func TestWaitLineSaysWhyThereIsNone(t *testing.T) {
 		t.Parallel()
 		_, err := startRole(t, "fail").WaitLine(t.Context(), "a word", never)
 		if err == nil || !strings.Contains(err.Error(), "the reason why") || !strings.Contains(err.Error(), "exit status 3") {
-			t.Errorf("WaitLine() = %v, want what it printed and how it ended", err)
+			t.Errorf("WaitLine() = %v, want its output and its exit status", err)
 		}
 	})
 	t.Run("the time is over", func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestStartNamesWhatIsMissing(t *testing.T) {
 func TestPortsAreFreeAndDifferent(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for range 100 { // with 2,000 of 15,000 some would be the same by chance
+	for range 100 { // of 2,000 random ports among 15,000, some would be equal
 		ports, err := Ports(t.Context(), 20)
 		if err != nil {
 			t.Fatal(err)
@@ -152,7 +152,7 @@ func TestPortsAreFreeAndDifferent(t *testing.T) {
 		}
 		for _, port := range ports {
 			if seen[port] || port == "0" || port == "" {
-				t.Errorf("port %q: twice, or none", port)
+				t.Errorf("port %q was returned before or is invalid", port)
 			}
 			seen[port] = true
 		}

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-var seen = []sighting{
-	{fault: "an upstream went away", log: 40 * time.Millisecond, status: time.Second, event: 1200 * time.Millisecond, alert: "Held", ripe: time.Second, over: time.Minute},
-	{fault: "a secret was rotated", status: unseen, alert: "Held"},
+var seen = []incident{
+	{fault: "an upstream went away", log: 40 * time.Millisecond, status: time.Second, event: 1200 * time.Millisecond, alert: "Held", condition: time.Second, repair: time.Minute},
+	{fault: "a secret was rotated", status: notVisible, alert: "Held"},
 }
 
 func TestTableOf(t *testing.T) {
@@ -28,17 +28,17 @@ func TestTableOf(t *testing.T) {
 		}
 	}
 	if _, err := tableOf(seen, monitoring{}); err == nil {
-		t.Error("there is a table without a monitoring")
+		t.Error("tableOf() without the monitoring = nil")
 	}
 }
 
-func TestLate(t *testing.T) {
+func TestTooSlow(t *testing.T) {
 	t.Parallel()
-	if wrong := late(seen); len(wrong) > 0 {
-		t.Errorf("late() = %q", wrong)
+	if wrong := tooSlow(seen); len(wrong) > 0 {
+		t.Errorf("tooSlow() = %q", wrong)
 	}
 	slow := visibility + 1
-	if wrong := late([]sighting{{fault: "all of it", log: slow, status: slow, event: slow, over: slow}}); len(wrong) != 4 {
-		t.Errorf("late() = %q, want four", wrong)
+	if wrong := tooSlow([]incident{{fault: "all of it", log: slow, status: slow, event: slow, repair: slow}}); len(wrong) != 4 {
+		t.Errorf("tooSlow() = %q, want four", wrong)
 	}
 }
