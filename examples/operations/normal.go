@@ -12,6 +12,7 @@ var varying = []struct {
 	word    string
 }{
 	{regexp.MustCompile(`soapnoteapi-[0-9a-f]{32}\b`), "<id>"},
+	{regexp.MustCompile(`\boncall-note-\d+\b`), "<subject>"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "<signature>"},
 	{regexp.MustCompile(`"(ts|next_attempt)":[0-9.]+`), `"$1":<time>`},
 	{regexp.MustCompile(`"duration":[0-9.e-]+`), `"duration":<seconds>`},

@@ -22,8 +22,8 @@ func TestNormal(t *testing.T) {
 			"1 <time> <seconds> failure 500 the backend failed",
 		},
 		"an event": {
-			"2026-11-23 01:28:40+01:00  soapnoteapi-d63e058c58deb392e2009ecefb39bdff  note.generated  ehr  dead  4  -",
-			"<time> <id> note.generated ehr dead 4 -",
+			"2026-11-23 01:28:40+01:00  soapnoteapi-d63e058c58deb392e2009ecefb39bdff  oncall-note-27  note.generated  ehr  dead  4  -",
+			"<time> <id> <subject> note.generated ehr dead 4 -",
 		},
 		"a delivery": {
 			"ehr: pending after 1 attempt, next attempt in 27s",
