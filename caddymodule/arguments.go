@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/forwarder"
 )
 
@@ -140,7 +141,7 @@ func countArg(d *caddyfile.Dispenser) (int, error) {
 
 // secretArgs takes one or more secrets. What can be seen to be wrong with them is
 // an error here, where file and line are known; check, if not nil, is that of
-// SecretOptions.
+// secret.Options.
 func secretArgs(d *caddyfile.Dispenser, check func(string) error) ([]string, error) {
 	name := d.Val()
 	args := d.RemainingArgs()
@@ -155,7 +156,7 @@ func checkSecretArgs(d *caddyfile.Dispenser, name string, args []string, check f
 		return d.Errf("%s: it is empty; an unset variable {$NAME} is replaced by nothing", name)
 	}
 	for _, arg := range args {
-		if err := checkConfigured(arg, check); err != nil {
+		if err := secret.CheckConfigured(arg, check); err != nil {
 			return d.Errf("%s: %v", name, err)
 		}
 	}

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -162,15 +162,9 @@ func usableSecretFlag(name, value string) (string, error) {
 
 // secretFlag resolves a flag's placeholders.
 func secretFlag(name, value string) (string, error) {
-	e, err := parseSecretEntry(value)
+	v, err := secret.Resolve(value)
 	if err != nil {
 		return "", fmt.Errorf("--%s: %w", name, err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), secretReadTimeout)
-	defer cancel()
-	parts, err := e.resolve(ctx, secretFiles)
-	if err != nil {
-		return "", fmt.Errorf("--%s: %w", name, err)
-	}
-	return strings.Join(parts, ""), nil
+	return v, nil
 }

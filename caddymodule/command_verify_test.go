@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/secret/secrettest"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -151,20 +152,20 @@ func TestVerifyCommandHintsAtTheSecret(t *testing.T) {
 		"soapnoteapi": {testSecret, soapnote, []string{"--signature", signature, "--timestamp", "1773934200"}},
 		"soniox":      {testSoniox, transcript, []string{"--header", "X-Key: " + testSoniox}},
 	} {
-		path, placeholder := secretFile(t, c.value)
+		path, placeholder := secrettest.File(t, c.value)
 		args := append([]string{"verify", provider, "--secret", placeholder}, c.args...)
 		commandLine(t, c.body, args...).done(t)
-		for name, slip := range fileSlips(c.value) {
-			put(t, path, slip.content)
+		for name, slip := range secrettest.Slips(c.value) {
+			secrettest.Put(t, path, slip.Content)
 			r := commandLine(t, c.body, args...)
-			if r.err == nil || !strings.Contains(r.out, "hint     the secret given here ") || !strings.Contains(r.out, slip.says) || strings.Contains(r.out, c.value) {
+			if r.err == nil || !strings.Contains(r.out, "hint     the secret given here ") || !strings.Contains(r.out, slip.Error) || strings.Contains(r.out, c.value) {
 				t.Errorf("%s, %s: %v, printed %s", provider, name, r.err, r.out)
 			}
 			send := []string{"send", provider, "--secret", placeholder}
 			if provider == "soniox" {
 				send = []string{"send", provider, "--header", "X-Key: " + placeholder}
 			}
-			commandLine(t, "", send...).failed(t, slip.says)
+			commandLine(t, "", send...).failed(t, slip.Error)
 		}
 	}
 }

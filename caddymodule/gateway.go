@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -124,7 +125,7 @@ func (g *gateway) tracer(a *App) trace.Tracer {
 // store keeps an item durably.
 func (g *gateway) store(ctx context.Context, it queue.Item) (queue.Receipt, error) {
 	if g.following.TryLock() {
-		if time.Since(g.followedAt) >= secretRefresh {
+		if time.Since(g.followedAt) >= secret.RefreshInterval {
 			g.followedAt = time.Now()
 			go g.follow()
 		} else {

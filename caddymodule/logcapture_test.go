@@ -11,6 +11,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	zapobserver "go.uber.org/zap/zaptest/observer"
 )
 
 func init() { caddy.RegisterModule(captureWriter{}) }
@@ -108,4 +111,9 @@ func (c *logCapture) with(t *testing.T, message string) []map[string]any {
 		}
 	}
 	return lines
+}
+
+func observed() (*zap.Logger, *zapobserver.ObservedLogs) {
+	core, logs := zapobserver.New(zapcore.DebugLevel)
+	return zap.New(core), logs
 }

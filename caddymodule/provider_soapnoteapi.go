@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -51,14 +52,14 @@ func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
 	if err := checkTolerance(p.Tolerance); err != nil {
 		return err
 	}
-	secret, err := NewSecret(ctx, SecretOptions{
+	secrets, err := secret.New(ctx, secret.Options{
 		Name: "secret of soapnoteapi", Entries: p.Secrets, Doubt: doubtSOAPNoteAPI, Logger: moduleLogger(ctx),
 	})
 	if err != nil {
 		return err
 	}
-	p.SOAPNoteAPI = verifier.SOAPNoteAPI{Secrets: secret.Values, Tolerance: time.Duration(p.Tolerance)}
-	beginProvider(p.Name(), len(secret.Values()))
+	p.SOAPNoteAPI = verifier.SOAPNoteAPI{Secrets: secrets.Values, Tolerance: time.Duration(p.Tolerance)}
+	beginProvider(p.Name(), len(secrets.Values()))
 	return nil
 }
 

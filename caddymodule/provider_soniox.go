@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -32,7 +33,7 @@ type Soniox struct {
 
 	verifier.Soniox `json:"-"`
 
-	secret *Secret
+	values *secret.List
 }
 
 // CaddyModule returns the Caddy module information.
@@ -48,15 +49,15 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 	if err := checkProofHeader(p.Header); err != nil {
 		return err
 	}
-	secret, err := NewSecret(ctx, SecretOptions{
+	secrets, err := secret.New(ctx, secret.Options{
 		Name: "header " + p.Header + " of soniox", Entries: p.Values, Check: checkProofValue(p.Header), Doubt: doubtProofValue, Logger: moduleLogger(ctx),
 	})
 	if err != nil {
 		return err
 	}
-	p.secret = secret
-	p.Soniox = verifier.Soniox{Header: p.Header, Values: secret.Values}
-	beginProvider(p.Name(), len(secret.Values()))
+	p.values = secrets
+	p.Soniox = verifier.Soniox{Header: p.Header, Values: secrets.Values}
+	beginProvider(p.Name(), len(secrets.Values()))
 	return nil
 }
 
@@ -64,7 +65,7 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 func (p *Soniox) SecretHeader() string { return p.Header }
 
 // Credential returns the header's first configured value.
-func (p *Soniox) Credential() string { return p.secret.First() }
+func (p *Soniox) Credential() string { return p.values.First() }
 
 var sonioxSubdirectives = []string{"header"}
 

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/forwarder/seal"
@@ -40,8 +41,8 @@ type SQLite struct {
 	// the queue's file.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
-	file string  // Path, absolute, with placeholders and links resolved
-	keys *Secret // nil where none is configured
+	file string       // Path, absolute, with placeholders and links resolved
+	keys *secret.List // nil where none is configured
 
 	adopted *adoptedKeys
 }
@@ -90,7 +91,7 @@ func (s *SQLite) Provision(ctx caddy.Context) error {
 	if len(s.EncryptionKeys) == 0 {
 		return nil
 	}
-	s.keys, err = NewSecret(ctx, SecretOptions{Name: "encryption_key", Entries: s.EncryptionKeys, Check: checkKey, Logger: moduleLogger(ctx)})
+	s.keys, err = secret.New(ctx, secret.Options{Name: "encryption_key", Entries: s.EncryptionKeys, Check: checkKey, Logger: moduleLogger(ctx)})
 	return err
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/secret/secrettest"
 )
 
 // fifo puts a FIFO that nobody writes to in the place of a file: who opens it
@@ -41,7 +43,7 @@ func TestSecretFilesThatBecomeFIFOs(t *testing.T) {
 	files := map[string]string{"soapnote": testSecret, "soniox": testSoniox, "signing": testSigning, "key": testKey}
 	path := func(name string) string { return filepath.Join(s.dir, name) }
 	for name, value := range files {
-		put(t, path(name), value+"\n")
+		secrettest.Put(t, path(name), value+"\n")
 	}
 	entry := func(name string) string { return "{file." + path(name) + "}" }
 	app := captureLog + "scribegate {\nqueue sqlite {\npath " + path("queue.db") + "\nencryption_key " + entry("key") + "\n}\n" +
@@ -103,7 +105,7 @@ func TestSecretFileThatIsNotRegular(t *testing.T) {
 	if err := os.Symlink(pipe, link); err != nil {
 		t.Fatal(err)
 	}
-	put(t, huge, strings.Repeat("x", 64<<10+1))
+	secrettest.Put(t, huge, strings.Repeat("x", 64<<10+1))
 	for name, c := range map[string]struct{ path, says string }{
 		"a FIFO":           {pipe, "not a regular file"},
 		"a link to a FIFO": {link, "not a regular file"},

@@ -8,32 +8,9 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
-)
 
-// fileSlips are contents of a file that should hold a value alone, and what the
-// error says of them.
-func fileSlips(value string) map[string]struct{ content, says string } {
-	var utf16 strings.Builder
-	utf16.WriteString("\xff\xfe")
-	for _, c := range []byte(value + "\r\n") {
-		utf16.Write([]byte{c, 0})
-	}
-	return map[string]struct{ content, says string }{
-		"a byte order mark":      {"\uFEFF" + value + "\n", "begins with a byte order mark; save it as UTF-8 without one"},
-		"UTF-16":                 {utf16.String(), "UTF-16"},
-		"a second line":          {value + "\nanother\n", "line break in the middle"},
-		"a second line end":      {value + "\n\n", "line break at its beginning or end"},
-		"a space behind":         {value + " \n", "white space"},
-		"a space in front":       {" " + value, "white space"},
-		"double quotes":          {`"` + value + "\"\n", "enclosed in quotes"},
-		"single quotes":          {"'" + value + "'", "enclosed in quotes"},
-		"its name in front":      {"SOME_SECRET=" + value + "\n", "name of a variable and an equals sign"},
-		"its name and quotes":    {"export SOME_SECRET='" + value + "'\n", "name of a variable and an equals sign"},
-		"a control character":    {value[:4] + "\x07" + value[4:], "control character"},
-		"an invisible character": {"a\u200b" + value, "invisible"},
-		"a bare scheme":          {"Bearer\n", "without a secret behind it; put the whole value of a header in quotes"},
-	}
-}
+	"github.com/scribegate/scribegate/caddymodule/internal/secret/secrettest"
+)
 
 func TestSlipsInFilesOfSecrets(t *testing.T) {
 	for option, c := range map[string]struct {
@@ -50,7 +27,7 @@ func TestSlipsInFilesOfSecrets(t *testing.T) {
 	} {
 		t.Run(option, func(t *testing.T) {
 			t.Setenv("SCRIBEGATE_KEY", testKey)
-			path, placeholder := secretFile(t, c.value)
+			path, placeholder := secrettest.File(t, c.value)
 			check := func() error {
 				app, site := strings.ReplaceAll(c.app, "%s", placeholder), strings.ReplaceAll(c.site, "%s", placeholder)
 				cfg, err := adapt(fmt.Sprintf("{\nscribegate {\n%s\n}\n}\nhttp://localhost:8080 {\n%s\n}\n", app, site))
@@ -62,14 +39,14 @@ func TestSlipsInFilesOfSecrets(t *testing.T) {
 			if err := check(); err != nil {
 				t.Fatalf("without a slip: %v", err)
 			}
-			for name, slip := range fileSlips(c.value) {
-				put(t, path, slip.content)
+			for name, slip := range secrettest.Slips(c.value) {
+				secrettest.Put(t, path, slip.Content)
 				err := check()
 				if err == nil {
 					t.Errorf("%s: no error", name)
 					continue
 				}
-				for _, want := range []string{option + ", entry 2: ", placeholder, slip.says} {
+				for _, want := range []string{option + ", entry 2: ", placeholder, slip.Error} {
 					if !strings.Contains(err.Error(), want) {
 						t.Errorf("%s: error %q does not say %q", name, err, want)
 					}
@@ -83,16 +60,16 @@ func TestSlipsInFilesOfSecrets(t *testing.T) {
 }
 
 func TestSlipsInTheEnvironment(t *testing.T) {
-	for name, slip := range fileSlips(testSoniox) {
-		if strings.ContainsRune(slip.content, 0) {
+	for name, slip := range secrettest.Slips(testSoniox) {
+		if strings.ContainsRune(slip.Content, 0) {
 			continue // the environment cannot hold it
 		}
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("SLIPPED", strings.TrimSuffix(slip.content, "\n"))
+			t.Setenv("SLIPPED", strings.TrimSuffix(slip.Content, "\n"))
 			for entry, option := range map[string]string{"{env.SLIPPED}": "X-Secret", "Bearer {env.SLIPPED}": "Authorization"} {
 				err := validate(inJSON("", `{"handler":"scribegate","provider":{"name":"soniox","header":"`+option+`","values":["`+entry+`"]}}`))
-				if err == nil || !strings.Contains(err.Error(), "header "+option+" of soniox, entry 1: {env.SLIPPED}: ") || !strings.Contains(err.Error(), slip.says) {
-					t.Errorf("error %v, want one that names the option and says %q", err, slip.says)
+				if err == nil || !strings.Contains(err.Error(), "header "+option+" of soniox, entry 1: {env.SLIPPED}: ") || !strings.Contains(err.Error(), slip.Error) {
+					t.Errorf("error %v, want one that names the option and says %q", err, slip.Error)
 				}
 			}
 		})
@@ -104,11 +81,11 @@ func TestSlipsInTheEnvironment(t *testing.T) {
 func TestSlipInAFileReachesNoDelivery(t *testing.T) {
 	s, b := newSite(t), newBackend(t)
 	path := filepath.Join(s.dir, "soniox")
-	put(t, path, "the-first-good-value\n")
+	secrettest.Put(t, path, "the-first-good-value\n")
 	captured.reset()
 	s.load(captureLog+"scribegate {\nQUEUE\nupstream raw "+b.URL+" {\nformat raw\n}\n}",
 		"scribegate /soniox soniox {\nheader "+sonioxHeader+" {file."+path+"} {env.SONIOX_SECRET}\ndeliver_to raw\n}")
-	put(t, path, "the-next-good-value\nanother line\n")
+	secrettest.Put(t, path, "the-next-good-value\nanother line\n")
 	eventually(t, "an error in the log", func() bool { return len(captured.with(t, logsUnusable)) > 0 })
 	if text := fmt.Sprint(captured.with(t, logsUnusable)); !strings.Contains(text, "line break in the middle") {
 		t.Errorf("the error %s does not say what is wrong", text)
@@ -122,7 +99,7 @@ func TestSlipInAFileReachesNoDelivery(t *testing.T) {
 	if strings.Contains(captured.String(), "is in force") {
 		t.Error("the log announces a value that cannot be used")
 	}
-	put(t, path, "the-next-good-value\n")
+	secrettest.Put(t, path, "the-next-good-value\n")
 	eventually(t, "the next value in force", func() bool { return strings.Contains(captured.String(), "is in force") })
 	if err := caddy.Stop(); err != nil {
 		t.Error(err)

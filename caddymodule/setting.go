@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 )
 
 // resolveSetting returns a setting that is not a secret, such as an upstream's
@@ -13,14 +15,14 @@ import (
 // {system.*}. One that is unset or empty is an error, and so is any other
 // placeholder, which has no value when the configuration is loaded.
 func resolveSetting(setting string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), secretReadTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), secret.ReadTimeout)
 	defer cancel()
 	global := caddy.NewReplacer().WithoutFile()
 	return replacePlaceholders(setting, func(key string) (value string, err error) {
 		// Caddy's own {file.*} would wait for a FIFO for ever, so files are
 		// read as those of secrets are.
 		if path, ok := strings.CutPrefix(key, "file."); ok {
-			value, err = secretFiles.value(ctx, path)
+			value, err = secret.Files.Value(ctx, path)
 		} else {
 			value, _ = global.GetString(key)
 		}
@@ -42,7 +44,7 @@ func checkSetting(setting string) error {
 func replacePlaceholders(setting string, value func(key string) (string, error)) (string, error) {
 	return caddy.NewEmptyReplacer().ReplaceFunc(setting, func(key string, _ any) (any, error) {
 		if name, ok := strings.CutPrefix(key, "http.request.uri.path.file."); ok {
-			return nil, bareNameError(name)
+			return nil, secret.BareNameError(name)
 		}
 		for _, global := range []string{"env.", "file.", "system."} {
 			if name, ok := strings.CutPrefix(key, global); ok && name != "" {

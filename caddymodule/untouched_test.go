@@ -15,6 +15,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/secret/secrettest"
 )
 
 // tree notes every file below a folder: its size and time, and its mode.
@@ -82,7 +84,7 @@ func TestOfflineCommandsBesideTheServer(t *testing.T) {
 	s.awaitRest()
 
 	config := filepath.Join(t.TempDir(), "Caddyfile")
-	put(t, config, string(caddyfile.Format([]byte(s.caddyfile(app, bothProviders)))))
+	secrettest.Put(t, config, string(caddyfile.Format([]byte(s.caddyfile(app, bothProviders)))))
 	home, text := t.TempDir(), tree(t, filepath.Dir(config))
 	queue := filepath.Join(s.dir, "queue.db")
 	// The database may change by what the server does, and only by it: what else
@@ -129,7 +131,7 @@ func TestOfflineCommandsBesideAnIdleServer(t *testing.T) {
 	app := oneUpstream + "http://127.0.0.1:1\n\t}"
 	s.load(app, bothProviders)
 	config := filepath.Join(t.TempDir(), "Caddyfile")
-	put(t, config, string(caddyfile.Format([]byte(s.caddyfile(app, bothProviders)))))
+	secrettest.Put(t, config, string(caddyfile.Format([]byte(s.caddyfile(app, bothProviders)))))
 	s.awaitRest()
 	before := tree(t, s.dir)
 	offline(t, t.TempDir(), config)
@@ -143,7 +145,7 @@ func TestOfflineCommandsBesideAnIdleServer(t *testing.T) {
 func TestOfflineCommandsCreateNothing(t *testing.T) {
 	home, dir := t.TempDir(), t.TempDir()
 	config := filepath.Join(dir, "Caddyfile")
-	put(t, config, "{\n\tadmin off\n\tscribegate {\n\t\tupstream ehr http://127.0.0.1:9000\n\t}\n}\n\nhttp://127.0.0.1:8080 {\n\tscribegate soapnoteapi {\n\t\tsecret {env.SOAPNOTE_SECRET}\n\t\tdeliver_to ehr\n\t}\n}\n")
+	secrettest.Put(t, config, "{\n\tadmin off\n\tscribegate {\n\t\tupstream ehr http://127.0.0.1:9000\n\t}\n}\n\nhttp://127.0.0.1:8080 {\n\tscribegate soapnoteapi {\n\t\tsecret {env.SOAPNOTE_SECRET}\n\t\tdeliver_to ehr\n\t}\n}\n")
 	text := tree(t, dir)
 	offline(t, home, config)
 	if files := tree(t, home); len(files) != 1 {
@@ -160,7 +162,7 @@ func TestOfflineCommandsCreateNothing(t *testing.T) {
 func TestResolvedValuesStayInside(t *testing.T) {
 	const planted = "RESOLVED"
 	signing := "whsec_" + "UkVTT0xWRURSRVNPTFZFRFJFU09MVkVEUkVTT0xWRUQ="
-	_, file := secretFile(t, planted+"-file")
+	_, file := secrettest.File(t, planted+"-file")
 	values := map[string]string{
 		"R_SOAPNOTE": "whsec_" + planted, "R_SONIOX": planted + "-soniox", "R_SIGNING": signing, "R_UPSTREAM_SIGNING": signing,
 		"R_KEY": testKey, "R_URL": "http://" + planted + ":" + planted + "@127.0.0.1:1/",

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/forwarder"
 )
 
@@ -230,12 +231,12 @@ func (u *Upstream) settings(app *App) forwarder.Upstream {
 // signingKeys resolves signing secrets and follows them as they change, until ctx
 // ends.
 func signingKeys(ctx context.Context, name string, raw []string, logger *zap.Logger) (func() []forwarder.SigningKey, error) {
-	secret, err := NewSecret(ctx, SecretOptions{Name: name, Entries: raw, Check: checkSigningSecret, Logger: logger})
+	secrets, err := secret.New(ctx, secret.Options{Name: name, Entries: raw, Check: checkSigningSecret, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
 	return func() []forwarder.SigningKey {
-		values := secret.Values()
+		values := secrets.Values()
 		keys := make([]forwarder.SigningKey, 0, len(values))
 		for _, v := range values {
 			if v == "" {

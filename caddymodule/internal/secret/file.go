@@ -1,4 +1,4 @@
-package caddymodule
+package secret
 
 import (
 	"context"
@@ -12,37 +12,38 @@ import (
 	"time"
 )
 
-// secretReadTimeout is how long reading a secret's file may take. A mount whose
-// server is away takes for ever.
-const secretReadTimeout = 2 * time.Second
+// ReadTimeout is how long reading a secret's file may take. Reading from a mount whose
+// server is away never ends.
+const ReadTimeout = 2 * time.Second
 
-// maxSecretFile is how many bytes a secret's file may have.
-const maxSecretFile = 64 << 10
+// maxFile is how many bytes a secret's file may have.
+const maxFile = 64 << 10
 
-// errSlowFile is the error of a read that takes longer than secretReadTimeout.
-var errSlowFile = errors.New("it could not be read in time; check whether its file system responds")
+// ErrSlowFile is the error of a read that takes longer than ReadTimeout.
+var ErrSlowFile = errors.New("it could not be read in time; check whether its file system responds")
 
-// secretFiles reads the files of all secrets of the process.
-var secretFiles = &fileReader{read: readRegularFile}
+// Files reads the files of all secrets of the process.
+var Files = &FileReader{Read: readRegularFile}
 
-// A fileReader reads small files, each with a time limit. A read that hangs cannot
+// A FileReader reads small files, each with a time limit. A read that hangs cannot
 // be ended and continues in the background, but only one for each file.
-type fileReader struct {
-	read func(path string) ([]byte, error)
+type FileReader struct {
+	// Read returns the content of a file. It may hang.
+	Read func(path string) ([]byte, error)
 
 	mu      sync.Mutex
 	reading map[string]chan struct{} // by path; closed when the read ends
 }
 
-// value returns a file's content as it is now without one line end, which is the
-// editor's, as for Caddy's own {file.*}.
-func (r *fileReader) value(ctx context.Context, path string) (string, error) {
+// Value returns the present content of a file without the line end that editors add,
+// as Caddy's own {file.*} does.
+func (r *FileReader) Value(ctx context.Context, path string) (string, error) {
 	content, err := r.content(ctx, path)
 	return strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r"), err
 }
 
-// content returns a file's content, or errSlowFile once ctx ends.
-func (r *fileReader) content(ctx context.Context, path string) ([]byte, error) {
+// content returns a file's content, or ErrSlowFile once ctx ends.
+func (r *FileReader) content(ctx context.Context, path string) ([]byte, error) {
 	ended, err := r.begin(ctx, path)
 	if err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func (r *fileReader) content(ctx context.Context, path string) ([]byte, error) {
 	}
 	results := make(chan result, 1)
 	go func() {
-		content, err := r.read(path)
+		content, err := r.Read(path)
 		r.mu.Lock()
 		delete(r.reading, path)
 		r.mu.Unlock()
@@ -68,9 +69,9 @@ func (r *fileReader) content(ctx context.Context, path string) ([]byte, error) {
 	}
 }
 
-// begin waits until nobody reads the file and notes that the caller does, until
-// it closes the channel.
-func (r *fileReader) begin(ctx context.Context, path string) (chan struct{}, error) {
+// begin waits for the read of the file that is under way, if any, and registers that of
+// the caller. It returns a channel that the caller closes when its read ends.
+func (r *FileReader) begin(ctx context.Context, path string) (chan struct{}, error) {
 	for {
 		r.mu.Lock()
 		ended, busy := r.reading[path]
@@ -93,9 +94,9 @@ func (r *fileReader) begin(ctx context.Context, path string) (chan struct{}, err
 	}
 }
 
-func slowFile(path string) error { return fmt.Errorf("%s: %w", path, errSlowFile) }
+func slowFile(path string) error { return fmt.Errorf("%s: %w", path, ErrSlowFile) }
 
-// readRegularFile reads a file, through links, that is one and not too large.
+// readRegularFile reads a regular file that is not too large. It follows links.
 func readRegularFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -104,7 +105,7 @@ func readRegularFile(path string) ([]byte, error) {
 	if err := checkRegular(path, info); err != nil {
 		return nil, err
 	}
-	// A FIFO that has come in its place since is opened without waiting.
+	// If a FIFO has replaced the file since, opening it must not wait.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, unsetError{err}
@@ -116,11 +117,11 @@ func readRegularFile(path string) ([]byte, error) {
 	if err := checkRegular(path, info); err != nil {
 		return nil, err
 	}
-	content, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, unsetError{err}
 	}
-	if len(content) > maxSecretFile {
+	if len(content) > maxFile {
 		return nil, fmt.Errorf("%s is larger than 64 KiB, which is too large for a secret", path)
 	}
 	return content, nil

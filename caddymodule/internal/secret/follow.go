@@ -1,4 +1,4 @@
-package caddymodule
+package secret
 
 import (
 	"context"
@@ -10,13 +10,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// secretRefresh is how often the files behind secrets are read. With the time
-// that a read may take it is well within the 5 s in which a changed file has to
-// be picked up.
-const secretRefresh = time.Second
+// RefreshInterval is how often the files of secrets are read. Together with ReadTimeout
+// it is well below the 5 s after which a changed file must be in force.
+const RefreshInterval = time.Second
 
-// secretSettle is the time between two reads of files that have changed.
-const secretSettle = 10 * time.Millisecond
+// settleTime is the time between two reads of files that have changed.
+const settleTime = 10 * time.Millisecond
 
 // A reading is the result of resolving an entry once.
 type reading struct {
@@ -32,8 +31,8 @@ func (a reading) equal(b reading) bool {
 }
 
 // follow updates the values from the files until ctx ends.
-func (s *Secret) follow(ctx context.Context) {
-	tick := time.NewTicker(secretRefresh)
+func (s *List) follow(ctx context.Context) {
+	tick := time.NewTicker(RefreshInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -45,10 +44,9 @@ func (s *Secret) follow(ctx context.Context) {
 	}
 }
 
-// refresh takes the values of files that have changed, all at once: when a
-// secret moves from the first entry to the second, no request may see a list
-// without it.
-func (s *Secret) refresh(ctx context.Context) {
+// refresh stores the values of files that have changed, all at once: when a secret
+// moves from the first entry to the second, every request must see it in the list.
+func (s *List) refresh(ctx context.Context) {
 	now := s.readFiles(ctx, s.seen)
 	if slices.EqualFunc(now, s.seen, reading.equal) {
 		return
@@ -58,7 +56,7 @@ func (s *Secret) refresh(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 		return
-	case <-time.After(secretSettle):
+	case <-time.After(settleTime):
 	}
 	if !slices.EqualFunc(now, s.readFiles(ctx, now), reading.equal) || ctx.Err() != nil {
 		return
@@ -79,19 +77,18 @@ func (s *Secret) refresh(ctx context.Context) {
 	}
 }
 
-// readFiles resolves the entries that come from files, all at the same time. A
-// file whose last read took too long gets little time, so that it does not delay
-// the others.
-func (s *Secret) readFiles(ctx context.Context, last []reading) []reading {
+// readFiles resolves the entries that have files, all at the same time. A file whose
+// last read took too long gets little time, so that it does not delay the others.
+func (s *List) readFiles(ctx context.Context, last []reading) []reading {
 	now := slices.Clone(last)
 	var reads sync.WaitGroup
 	for i := range s.entries {
 		if !s.entries[i].fromFile() {
 			continue
 		}
-		patience := secretReadTimeout
-		if errors.Is(last[i].err, errSlowFile) {
-			patience = secretRefresh / 10
+		patience := ReadTimeout
+		if errors.Is(last[i].err, ErrSlowFile) {
+			patience = RefreshInterval / 10
 		}
 		reads.Go(func() { now[i] = s.read(ctx, i, patience) })
 	}
@@ -100,8 +97,8 @@ func (s *Secret) readFiles(ctx context.Context, last []reading) []reading {
 }
 
 // logChange logs that the files of an entry have changed, or cannot be used.
-func (s *Secret) logChange(entry int, err error, before, now string) {
-	fields := s.fields(entry)
+func (s *List) logChange(i int, err error, before, now string) {
+	fields := s.fields(i)
 	switch {
 	case err != nil && now == "":
 		s.options.Logger.Error("a secret's file cannot be used; its entry stays unset", append(fields, zap.Error(err))...)
@@ -111,10 +108,11 @@ func (s *Secret) logChange(entry int, err error, before, now string) {
 		s.options.Logger.Info("a secret's file can be used again; its value is unchanged and stays in force", fields...)
 	default:
 		s.options.Logger.Info("a secret's file has changed; its new value is in force", fields...)
-		s.warn(entry, now)
+		s.warn(i, now)
 	}
 }
 
-func (s *Secret) fromFiles() bool {
-	return slices.ContainsFunc(s.entries, secretEntry.fromFile)
+// fromFiles reports whether an entry has a placeholder for a file.
+func (s *List) fromFiles() bool {
+	return slices.ContainsFunc(s.entries, entry.fromFile)
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package secret
 
 import (
 	"context"
@@ -12,15 +12,16 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// secretEntry is one value of a list, split into literals and placeholders.
-type secretEntry struct {
-	parts []secretPart
+// An entry is one value of a list, split into literals and placeholders.
+type entry struct {
+	parts []part
 }
 
-type secretPart struct {
+// A part of an entry has one of the three fields.
+type part struct {
 	literal string
-	env     string
-	file    string
+	env     string // the name of a variable
+	file    string // the path of a file
 }
 
 // An unsetError is the error of an entry without a value. It wraps the reason.
@@ -33,15 +34,15 @@ func isUnset(err error) bool {
 	return ok
 }
 
-// parseSecretEntry splits a value into literals and placeholders. Only the
-// environment and files may be named: a placeholder of the request would let a
-// stranger choose the secret.
-func parseSecretEntry(raw string) (secretEntry, error) {
-	var e secretEntry
+// parseEntry splits a value into literals and placeholders. Only placeholders for the
+// environment and for files are allowed: with a placeholder of the request, a stranger
+// could choose the secret.
+func parseEntry(raw string) (entry, error) {
+	var e entry
 	var literal strings.Builder
 	flush := func() {
 		if literal.Len() > 0 {
-			e.parts = append(e.parts, secretPart{literal: literal.String()})
+			e.parts = append(e.parts, part{literal: literal.String()})
 			literal.Reset()
 		}
 	}
@@ -82,25 +83,25 @@ var bareName = regexp.MustCompile(`^[\w-]*$`)
 // envName matches the name of a variable, on Windows too.
 var envName = regexp.MustCompile(`^[\w.()-]+$`)
 
-func parsePlaceholder(key string) (secretPart, error) {
+func parsePlaceholder(key string) (part, error) {
 	if strings.Contains(key, "{") {
-		return secretPart{}, errors.New("a placeholder is inside another one; only {$NAME} may be, which is replaced while the Caddyfile is read, as in {file.{$CREDENTIALS_DIRECTORY}/name}")
+		return part{}, errors.New("a placeholder is inside another one; only {$NAME} may be, which is replaced while the Caddyfile is read, as in {file.{$CREDENTIALS_DIRECTORY}/name}")
 	}
 	if name, ok := strings.CutPrefix(key, "env."); ok && name != "" {
 		// Errors name the variable, so it must not be the secret itself.
 		if !envName.MatchString(name) || strings.HasPrefix(name, "whsec_") {
-			return secretPart{}, errors.New("a placeholder {env.NAME} must contain only the name of a variable, without a value or a default")
+			return part{}, errors.New("a placeholder {env.NAME} must contain only the name of a variable, without a value or a default")
 		}
-		return secretPart{env: name}, nil
+		return part{env: name}, nil
 	}
 	if name, ok := strings.CutPrefix(key, "file."); ok && name != "" {
 		if bareName.MatchString(name) {
-			return secretPart{}, bareNameError(name)
+			return part{}, BareNameError(name)
 		}
-		return secretPart{file: name}, nil
+		return part{file: name}, nil
 	}
 	if name, ok := strings.CutPrefix(key, "http.request.uri.path.file."); ok {
-		return secretPart{}, bareNameError(name)
+		return part{}, BareNameError(name)
 	}
 	// Text in braces that is not a placeholder may be a secret. So the error
 	// quotes only the names of request placeholders.
@@ -108,15 +109,16 @@ func parsePlaceholder(key string) (secretPart, error) {
 	if strings.HasPrefix(key, "http.") {
 		what = "the placeholder {" + key + "}"
 	}
-	return secretPart{}, errors.New(what + ` is not allowed here, since the sender of a request could choose its value; use {env.NAME} or {file./absolute/path}, and write a brace that belongs to the value "\{"`)
+	return part{}, errors.New(what + ` is not allowed here, since the sender of a request could choose its value; use {env.NAME} or {file./absolute/path}, and write a brace that belongs to the value "\{"`)
 }
 
-func bareNameError(name string) error {
+// BareNameError returns the error for a placeholder {file.name} without a slash.
+func BareNameError(name string) error {
 	return fmt.Errorf("{file.%s} means a part of the request's path in a site block, and is therefore refused everywhere; name a file by its absolute path, as in {file./run/secrets/%[1]s}", name)
 }
 
-// name returns the placeholder as it is written, or nothing for a literal.
-func (p secretPart) name() string {
+// name returns the placeholder as it is written, or "" for a literal.
+func (p part) name() string {
 	switch {
 	case p.env != "":
 		return "{env." + p.env + "}"
@@ -127,14 +129,14 @@ func (p secretPart) name() string {
 }
 
 // value returns the text of the part: the literal, or the value of the placeholder.
-func (p secretPart) value(ctx context.Context, files *fileReader) (string, error) {
+func (p part) value(ctx context.Context, files *FileReader) (string, error) {
 	v := p.literal
 	switch {
 	case p.env != "":
 		v = os.Getenv(p.env)
 	case p.file != "":
 		var err error
-		if v, err = files.value(ctx, p.file); err != nil {
+		if v, err = files.Value(ctx, p.file); err != nil {
 			return "", fmt.Errorf("reading a secret's file: %w", err)
 		}
 	}
@@ -144,17 +146,19 @@ func (p secretPart) value(ctx context.Context, files *fileReader) (string, error
 	return v, nil
 }
 
-func (e secretEntry) placeholder() bool {
-	return len(e.parts) == 0 || slices.ContainsFunc(e.parts, func(p secretPart) bool { return p.literal == "" })
+// placeholder reports whether the entry has a placeholder, or is empty.
+func (e entry) placeholder() bool {
+	return len(e.parts) == 0 || slices.ContainsFunc(e.parts, func(p part) bool { return p.literal == "" })
 }
 
-func (e secretEntry) fromFile() bool {
-	return slices.ContainsFunc(e.parts, func(p secretPart) bool { return p.file != "" })
+// fromFile reports whether the entry has a placeholder for a file.
+func (e entry) fromFile() bool {
+	return slices.ContainsFunc(e.parts, func(p part) bool { return p.file != "" })
 }
 
-// resolve returns the values of the parts, which make up that of the entry. It
-// returns an unsetError where any placeholder is unset or empty.
-func (e secretEntry) resolve(ctx context.Context, files *fileReader) ([]string, error) {
+// resolve returns the values of the parts, which together are the value of the entry.
+// It returns an unsetError if a placeholder is unset or empty.
+func (e entry) resolve(ctx context.Context, files *FileReader) ([]string, error) {
 	if len(e.parts) == 0 {
 		return nil, unsetError{errors.New("it is empty")}
 	}
@@ -168,10 +172,9 @@ func (e secretEntry) resolve(ctx context.Context, files *fileReader) ([]string, 
 	return values, nil
 }
 
-// check returns an error for values that cannot make up the secret that was
-// meant. The last part is the secret, or the end of it: what is wrong with it by
-// itself is wrong behind any literal too.
-func (e secretEntry) check(values []string) error {
+// check returns an error for values that are certainly a mistake. The last part is the
+// secret, or the end of it, so a mistake in the last part alone is an error too.
+func (e entry) check(values []string) error {
 	last := len(e.parts) - 1
 	if placeholder := e.parts[last].name(); placeholder != "" {
 		if err := verifier.CheckSecret(values[last]); err != nil {
@@ -181,11 +184,11 @@ func (e secretEntry) check(values []string) error {
 	return verifier.CheckSecret(strings.Join(values, ""))
 }
 
-// checkConfigured returns an error for an entry that cannot be what was meant,
-// as far as that can be seen without the environment and files: for a placeholder
-// that is refused, and for a literal. check is that of SecretOptions.
-func checkConfigured(raw string, check func(string) error) error {
-	e, err := parseSecretEntry(raw)
+// CheckConfigured returns an error for an entry that is certainly a mistake, without
+// reading the environment or files: for a placeholder that is not allowed, and for a
+// literal. The argument check is the function in Options.
+func CheckConfigured(raw string, check func(string) error) error {
+	e, err := parseEntry(raw)
 	if err != nil || e.placeholder() {
 		return err
 	}
@@ -194,4 +197,17 @@ func checkConfigured(raw string, check func(string) error) error {
 		return err
 	}
 	return check(value)
+}
+
+// Resolve returns a value with its placeholders replaced once. A placeholder that is
+// unset or empty is an error.
+func Resolve(raw string) (string, error) {
+	e, err := parseEntry(raw)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ReadTimeout)
+	defer cancel()
+	parts, err := e.resolve(ctx, Files)
+	return strings.Join(parts, ""), err
 }
