@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -40,36 +41,22 @@ func (a *Admin) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-const adminPrefix = "/scribegate/"
-
 // Routes implements caddy.AdminRouter.
 func (a *Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: adminPrefix, Handler: caddy.AdminHandlerFunc(a.serve)}}
+	return []caddy.AdminRoute{{Pattern: admin.Prefix, Handler: caddy.AdminHandlerFunc(a.serve)}}
 }
-
-// adminError is an error with the status that the admin API answers.
-type adminError struct {
-	status int
-	text   string
-}
-
-func (e adminError) Error() string { return e.text }
 
 var (
-	errMethod  = adminError{http.StatusMethodNotAllowed, "method not allowed"}
-	errNoRoute = adminError{http.StatusNotFound, "unknown path"}
+	errMethod  = admin.Error{Status: http.StatusMethodNotAllowed, Text: "method not allowed"}
+	errNoRoute = admin.Error{Status: http.StatusNotFound, Text: "unknown path"}
 )
-
-func badRequest(format string, args ...any) error {
-	return adminError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
-}
 
 // serve answers the request, with errors too: Caddy would log an error that is
 // returned to it with the request.
 func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 	rt, err := a.find(r)
 	if errors.Is(err, errMethod) {
-		w.Header().Set("Allow", rt.method)
+		w.Header().Set("Allow", rt.Method)
 	}
 	var result any
 	var lines *progressLines
@@ -120,18 +107,18 @@ func (a *Admin) answer(rt adminRoute, r *http.Request, report queue.Progress) (a
 
 // errorBody returns the answer to a request that failed.
 func errorBody(err error) any {
-	if h, ok := errors.AsType[health](err); ok {
+	if h, ok := errors.AsType[admin.Health](err); ok {
 		return h
 	}
-	return map[string]string{"error": err.Error()}
+	return admin.ErrorBody{Error: err.Error()}
 }
 
 func adminStatus(err error) int {
-	var e adminError
+	var e admin.Error
 	switch {
 	case errors.As(err, &e):
-		return e.status
-	case errors.As(err, new(health)), errors.As(err, new(unanswered)):
+		return e.Status
+	case errors.As(err, new(admin.Health)), errors.As(err, new(unanswered)):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, queue.ErrInvalid):
 		return http.StatusBadRequest

@@ -10,18 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
-)
-
-const (
-	bytesType = "application/octet-stream"
-
-	// keyHeader has a value for each key that the copy needs: keyOption, or the
-	// path of a key's file. Values are escaped as a segment of a URL's path.
-	keyHeader = "Scribegate-Key"
-
-	// keyOption stands for the keys in the configuration.
-	keyOption = "encryption_key"
 )
 
 // backup answers with a copy of the queue's storage. If the client closes the
@@ -29,16 +19,16 @@ const (
 func (a *Admin) backup(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
 	b, ok := g.queue.(queue.Backuper)
 	if !ok {
-		return nil, adminError{http.StatusNotImplemented, "the engine " + g.engineName() + " has no backup"}
+		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.engineName() + " has no backup"}
 	}
 	if !r.ProtoAtLeast(1, 1) {
-		return nil, adminError{http.StatusHTTPVersionNotSupported, "use HTTP/1.1: with HTTP/1.0 a client cannot notice that a copy is incomplete"}
+		return nil, admin.Error{Status: http.StatusHTTPVersionNotSupported, Text: "use HTTP/1.1: with HTTP/1.0 a client cannot notice that a copy is incomplete"}
 	}
 	if err := noBody(r); err != nil {
 		return nil, err
 	}
 	return byteAnswer{
-		header: http.Header{keyHeader: g.neededKeys()},
+		header: http.Header{admin.KeyHeader: g.neededKeys()},
 		write: func(w *byteWriter) error {
 			began := time.Now()
 			err := b.Backup(ctx, w, nil)
@@ -59,11 +49,11 @@ func (a *Admin) backup(ctx context.Context, g *gateway, r *http.Request, _ queue
 	}, nil
 }
 
-// neededKeys returns the values of keyHeader, as far as the engine reports its keys.
+// neededKeys returns the values of admin.KeyHeader, as far as the engine reports its keys.
 func (g *gateway) neededKeys() (keys []string) {
 	if c := g.configuration(); c != nil {
 		if e, ok := c.engine.(*SQLite); ok && len(e.EncryptionKeys) > 0 {
-			keys = append(keys, keyOption)
+			keys = append(keys, admin.KeyOption)
 		}
 	}
 	if q, ok := g.queue.(interface{ KeyFile() string }); ok && q.KeyFile() != "" {
@@ -115,7 +105,7 @@ func (b *byteWriter) Write(p []byte) (int, error) {
 	if !b.begun {
 		b.begun = true
 		maps.Copy(b.w.Header(), b.header)
-		b.w.Header().Set("Content-Type", bytesType)
+		b.w.Header().Set("Content-Type", admin.BytesType)
 		b.w.WriteHeader(http.StatusOK)
 	}
 	_ = b.controller.SetWriteDeadline(time.Now().Add(byteTimeout)) // a connection without deadlines cannot hang

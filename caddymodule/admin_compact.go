@@ -10,22 +10,16 @@ import (
 	"github.com/go-json-experiment/json"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
-
-// compacted is the answer to a compaction: the size of the queue's storage in
-// bytes.
-type compacted struct {
-	Before int64 `json:"before"`
-	After  int64 `json:"after"`
-}
 
 // compact returns the queue's free space to the file system, and answers when that
 // is done. If the client closes the connection before, the compaction is cancelled.
 func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error) {
 	c, ok := g.queue.(queue.Compacter)
 	if !ok {
-		return nil, adminError{http.StatusNotImplemented, "the engine " + g.engineName() + " has nothing to compact"}
+		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.engineName() + " has nothing to compact"}
 	}
 	if err := noBody(r); err != nil {
 		return nil, err
@@ -39,7 +33,7 @@ func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, report
 		return nil, err
 	}
 	a.logger.Info("queue compacted", zap.Int64("before", done.Before), zap.Int64("after", done.After), zap.Duration("took", time.Since(began)))
-	return compacted{Before: done.Before, After: done.After}, nil
+	return admin.Compacted{Before: done.Before, After: done.After}, nil
 }
 
 // maxNoBody bounds a body that is empty but for white space, in bytes.
@@ -52,7 +46,7 @@ func noBody(r *http.Request) error {
 	whole := err == nil && len(body) < maxNoBody
 	body = bytes.TrimSpace(body)
 	if !whole || len(body) > 0 && (body[0] != '{' || json.Unmarshal(body, &struct{}{}, json.RejectUnknownMembers(true)) != nil) {
-		return badRequest("this route takes no body; leave it out, or send {}")
+		return admin.BadRequest("this route takes no body; leave it out, or send {}")
 	}
 	return nil
 }

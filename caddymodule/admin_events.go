@@ -5,26 +5,14 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
-)
-
-// defaultLimit and maxLimit bound a page of events.
-const (
-	defaultLimit = 100
-	maxLimit     = 1000
-)
-
-// The forms of a subject and of a short type.
-var (
-	subjectForm = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
-	typeForm    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 )
 
 func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
@@ -35,7 +23,7 @@ func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request, _ queue
 	}
 	history := query.Get("history")
 	if history != "" && history != "true" && history != "false" {
-		return nil, badRequest("history must be true or false")
+		return nil, admin.BadRequest("history must be true or false")
 	}
 	if err := g.knownUpstream(f.Upstream); err != nil {
 		return nil, err
@@ -44,9 +32,9 @@ func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request, _ queue
 	if err != nil {
 		return nil, err
 	}
-	out := eventPage{Events: make([]eventRecord, len(page.Records)), NextCursor: page.Next}
+	out := admin.EventPage{Events: make([]admin.Event, len(page.Records)), NextCursor: page.Next}
 	for i, rec := range page.Records {
-		out.Events[i] = newEventRecord(rec, history == "true")
+		out.Events[i] = admin.NewEvent(rec, history == "true")
 	}
 	return out, nil
 }
@@ -58,17 +46,17 @@ func eventFilter(query url.Values) (f queue.Filter, err error) {
 		Upstream: query.Get("upstream"),
 		Subject:  query.Get("subject"),
 		Type:     query.Get("type"),
-		Limit:    defaultLimit,
+		Limit:    admin.DefaultLimit,
 		Cursor:   query.Get("cursor"),
 	}
-	if err := checkState(f.State); err != nil {
+	if err := admin.CheckState(f.State); err != nil {
 		return f, err
 	}
-	if f.Subject != "" && !subjectForm.MatchString(f.Subject) {
-		return f, badRequest("subject must be the id of a note or transcription: 1 to 128 letters, digits and the characters . _ : -")
+	if f.Subject != "" && !admin.SubjectForm.MatchString(f.Subject) {
+		return f, admin.BadRequest("subject must be the id of a note or transcription: 1 to 128 letters, digits and the characters . _ : -")
 	}
-	if f.Type != "" && !typeForm.MatchString(f.Type) {
-		return f, badRequest("type must be a short type, such as note.generated: 1 to 64 letters, digits and the characters . _ -")
+	if f.Type != "" && !admin.TypeForm.MatchString(f.Type) {
+		return f, admin.BadRequest("type must be a short type, such as note.generated: 1 to 64 letters, digits and the characters . _ -")
 	}
 	if since := query.Get("since"); since != "" {
 		if f.Since, err = ago("since", since); err != nil {
@@ -76,28 +64,11 @@ func eventFilter(query url.Values) (f queue.Filter, err error) {
 		}
 	}
 	if limit := query.Get("limit"); limit != "" {
-		if f.Limit, err = strconv.Atoi(limit); err != nil || f.Limit < 1 || f.Limit > maxLimit {
-			return f, badRequest("limit must be a whole number from 1 to %d", maxLimit)
+		if f.Limit, err = strconv.Atoi(limit); err != nil || f.Limit < 1 || f.Limit > admin.MaxLimit {
+			return f, admin.BadRequest("limit must be a whole number from 1 to %d", admin.MaxLimit)
 		}
 	}
 	return f, nil
-}
-
-// checkState returns an error unless a filter can have the state.
-func checkState(s queue.State) error {
-	if s == "" || slices.Contains(queue.States, s) {
-		return nil
-	}
-	return badRequest("state %q is unknown; it is %s", s, alternatives(stateNames()))
-}
-
-// stateNames returns the names of all states.
-func stateNames() []string {
-	names := make([]string, len(queue.States))
-	for i, s := range queue.States {
-		names[i] = string(s)
-	}
-	return names
 }
 
 // knownUpstream returns an error unless the name is empty, configured, or one that
@@ -116,7 +87,7 @@ func (g *gateway) knownUpstream(name string) error {
 	if _, ok := stats.Upstreams[name]; ok {
 		return nil
 	}
-	return badRequest("upstream %q is unknown; known are: %s", name, strings.Join(g.upstreamNames(stats), ", "))
+	return admin.BadRequest("upstream %q is unknown; known are: %s", name, strings.Join(g.upstreamNames(stats), ", "))
 }
 
 // upstreamNames returns the upstreams that are configured, and those that events
@@ -137,13 +108,13 @@ func (a *Admin) event(ctx context.Context, g *gateway, r *http.Request, _ queue.
 	if err != nil {
 		return nil, err
 	}
-	return newEventRecord(rec, true), nil
+	return admin.NewEvent(rec, true), nil
 }
 
 func (a *Admin) payload(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
 	id := r.PathValue("id")
 	if c := g.configuration(); c == nil || !c.AdminPayloads {
-		return nil, adminError{http.StatusForbidden, "payloads are not handed out; put admin_payloads into the scribegate block to allow it"}
+		return nil, admin.Error{Status: http.StatusForbidden, Text: "payloads are not handed out; put admin_payloads into the scribegate block to allow it"}
 	}
 	e, err := g.queue.Payload(ctx, id)
 	if err != nil {
@@ -155,5 +126,5 @@ func (a *Admin) payload(ctx context.Context, g *gateway, r *http.Request, _ queu
 	}
 	a.audit.payloadRead(rec, r)
 	a.logger.Warn("a payload was read through the admin API", zap.String("event_id", id), subject(rec.Subject), zap.String("remote", r.RemoteAddr))
-	return newPayload(e, rec.State == queue.Quarantined), nil
+	return admin.NewPayload(e, rec.State == queue.Quarantined), nil
 }

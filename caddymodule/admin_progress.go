@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"net/http"
 	"time"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 const (
-	linesType = "application/x-ndjson"
-
 	// progressEvery is the interval of progress lines, and how long work must take
 	// before the first one.
 	progressEvery = 250 * time.Millisecond
@@ -17,18 +17,6 @@ const (
 	// A slower client gets no further lines, and the work continues.
 	progressTimeout = 10 * time.Second
 )
-
-// progress is how much of some work is done, and the total, or 0 if that is not
-// known.
-type progress struct {
-	Done  int64 `json:"done"`
-	Total int64 `json:"total"`
-}
-
-// progressLine is a line of an answer that is not the last.
-type progressLine struct {
-	Progress progress `json:"progress"`
-}
 
 // progressLines writes an answer as lines of JSON: progress while the work goes on,
 // and then the answer itself.
@@ -51,7 +39,7 @@ func (l *progressLines) report(done, total int64) {
 		return
 	}
 	l.last = now
-	body, _ := json.Marshal(progressLine{progress{done, total}}) // numbers always marshal
+	body, _ := json.Marshal(admin.ProgressLine{Progress: admin.Progress{Done: done, Total: total}}) // numbers always marshal
 	l.write(append(body, '\n'))
 }
 
@@ -62,7 +50,7 @@ func (l *progressLines) write(line []byte) {
 	}
 	if !l.begun {
 		l.begun = true
-		l.w.Header().Set("Content-Type", linesType)
+		l.w.Header().Set("Content-Type", admin.LinesType)
 		l.w.WriteHeader(http.StatusOK)
 	}
 	_ = l.controller.SetWriteDeadline(time.Now().Add(progressTimeout)) // a connection without deadlines cannot hang

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -155,7 +156,7 @@ func TestWantsLines(t *testing.T) {
 		{"POST", "replay", ";;", false},
 		{"GET", "status", "application/x-ndjson", false},
 	} {
-		r := httptest.NewRequest(tt.method, adminPrefix+tt.path, nil)
+		r := httptest.NewRequest(tt.method, admin.Prefix+tt.path, nil)
 		r.Header.Set("Accept", tt.accept)
 		rt, err := new(Admin).find(r)
 		if err != nil {
@@ -212,8 +213,8 @@ func TestProgressIsSparse(t *testing.T) {
 	}
 	lines.last = time.Now().Add(-progressEvery)
 	lines.report(7, 1000)
-	var line progressLine
-	if err := json.Unmarshal(w.Body.Bytes(), &line); err != nil || line.Progress != (progress{Done: 7, Total: 1000}) {
+	var line admin.ProgressLine
+	if err := json.Unmarshal(w.Body.Bytes(), &line); err != nil || line.Progress != (admin.Progress{Done: 7, Total: 1000}) {
 		t.Errorf("sent %q, %v", w.Body, err)
 	}
 }

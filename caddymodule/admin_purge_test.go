@@ -13,7 +13,7 @@ func failing(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
 }
 
-// purged purges, after a dry run that says the same and changes nothing.
+// Purged purges, after a dry run that says the same and changes nothing.
 func (a *adminSite) purged(body string, want float64) {
 	a.t.Helper()
 	before := a.everything()

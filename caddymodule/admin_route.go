@@ -9,16 +9,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// An adminRoute is a route of the admin API.
+// An adminRoute is a route of the admin API with the function that answers it.
 type adminRoute struct {
-	path       string // below adminPrefix; the segment {id} stands for any text
-	method     string
-	parameters []string // of the query
-	alone      bool     // answered without a gateway too; the gateway is nil then
-	answer     answerer
+	admin.Route
+	answer answerer
+	alone  bool // answered without a gateway too; the gateway is nil then
 }
 
 // An answerer returns the answer to a request: a value that is encoded in JSON, or a
@@ -27,18 +26,17 @@ type answerer func(ctx context.Context, g *gateway, r *http.Request, report queu
 
 // routes returns every route of the admin API.
 func (a *Admin) routes() []adminRoute {
-	const get, post = http.MethodGet, http.MethodPost
 	return []adminRoute{
-		{path: "health/live", method: get, alone: true, answer: a.live},
-		{path: "health/ready", method: get, alone: true, answer: a.ready},
-		{path: "status", method: get, answer: a.status},
-		{path: "events", method: get, parameters: []string{"state", "upstream", "subject", "type", "since", "history", "limit", "cursor"}, answer: a.events},
-		{path: "events/{id}", method: get, answer: a.event},
-		{path: "events/{id}/payload", method: get, answer: a.payload},
-		{path: "replay", method: post, answer: a.replay},
-		{path: "purge", method: post, answer: a.purge},
-		{path: "compact", method: post, answer: a.compact},
-		{path: "backup", method: post, answer: a.backup},
+		{admin.RouteLive, a.live, true},
+		{admin.RouteReady, a.ready, true},
+		{admin.RouteStatus, a.status, false},
+		{admin.RouteEvents, a.events, false},
+		{admin.RouteEvent, a.event, false},
+		{admin.RoutePayload, a.payload, false},
+		{admin.RouteReplay, a.replay, false},
+		{admin.RoutePurge, a.purge, false},
+		{admin.RouteCompact, a.compact, false},
+		{admin.RouteBackup, a.backup, false},
 	}
 }
 
@@ -59,7 +57,7 @@ func (a *Admin) find(r *http.Request) (adminRoute, error) {
 		if !ok {
 			continue
 		}
-		if r.Method != rt.method {
+		if r.Method != rt.Method {
 			return rt, errMethod
 		}
 		r.SetPathValue("id", id)
@@ -70,7 +68,7 @@ func (a *Admin) find(r *http.Request) (adminRoute, error) {
 
 // match reports whether the route has the path, and returns the id in it.
 func (rt adminRoute) match(segments []string) (id string, ok bool) {
-	return id, slices.EqualFunc(strings.Split(rt.path, "/"), segments, func(want, got string) bool {
+	return id, slices.EqualFunc(strings.Split(rt.Path, "/"), segments, func(want, got string) bool {
 		if want == "{id}" {
 			id = got
 			return got != ""
@@ -84,31 +82,31 @@ func (rt adminRoute) match(segments []string) (id string, ok bool) {
 func (rt adminRoute) check(r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return badRequest("the query cannot be parsed; escape special characters in it, such as %% and ;")
+		return admin.BadRequest("the query cannot be parsed; escape special characters in it, such as %% and ;")
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		switch {
-		case !slices.Contains(rt.parameters, name) && len(rt.parameters) > 0:
-			return badRequest("unknown query parameter %q; known are %s", name, strings.Join(rt.parameters, ", "))
-		case !slices.Contains(rt.parameters, name):
-			return badRequest("unknown query parameter %q; this route has none", name)
+		case !slices.Contains(rt.Parameters, name) && len(rt.Parameters) > 0:
+			return admin.BadRequest("unknown query parameter %q; known are %s", name, strings.Join(rt.Parameters, ", "))
+		case !slices.Contains(rt.Parameters, name):
+			return admin.BadRequest("unknown query parameter %q; this route has none", name)
 		case len(query[name]) > 1:
-			return badRequest("the query parameter %q is given %d times; give it once", name, len(query[name]))
+			return admin.BadRequest("the query parameter %q is given %d times; give it once", name, len(query[name]))
 		}
 	}
-	if rt.method == http.MethodGet && r.ContentLength != 0 {
-		return badRequest("this route takes no body; put parameters into the query")
+	if rt.Method == http.MethodGet && r.ContentLength != 0 {
+		return admin.BadRequest("this route takes no body; put parameters into the query")
 	}
 	return nil
 }
 
 // wantsLines reports whether a request for work asks for its progress.
 func (rt adminRoute) wantsLines(r *http.Request) bool {
-	if rt.method != http.MethodPost {
+	if rt.Method != http.MethodPost {
 		return false
 	}
 	for accepted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
-		if kind, _, err := mime.ParseMediaType(accepted); err == nil && kind == linesType {
+		if kind, _, err := mime.ParseMediaType(accepted); err == nil && kind == admin.LinesType {
 			return true
 		}
 	}

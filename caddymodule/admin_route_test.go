@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -23,11 +24,11 @@ func TestAdminRoutes(t *testing.T) {
 		"GET events/{id}", "GET events/{id}/payload", "POST replay", "POST purge", "POST compact", "POST backup",
 	}
 	for i, rt := range new(Admin).routes() {
-		if got := strings.Join(append([]string{rt.method, rt.path}, rt.parameters...), " "); i >= len(want) || got != want[i] {
+		if got := strings.Join(append([]string{rt.Method, rt.Path}, rt.Parameters...), " "); i >= len(want) || got != want[i] {
 			t.Errorf("route %d is %s", i, got)
 		}
-		path, other := adminPrefix+strings.Replace(rt.path, "{id}", id, 1), http.MethodPost
-		if rt.method == http.MethodPost {
+		path, other := admin.Prefix+strings.Replace(rt.Path, "{id}", id, 1), http.MethodPost
+		if rt.Method == http.MethodPost {
 			other = http.MethodGet
 		}
 		for _, tt := range []struct {
@@ -38,40 +39,40 @@ func TestAdminRoutes(t *testing.T) {
 			{"another method", other, path, "", 405, "method not allowed"},
 			{"a deletion", http.MethodDelete, path, "", 405, "method not allowed"},
 			{"a question for what may be done", http.MethodOptions, path, "", 405, "method not allowed"},
-			{"an unknown parameter", rt.method, path + "?stat=dead", "", 400, `unknown query parameter "stat"`},
-			{"a parameter without a value", rt.method, path + "?dead", "", 400, `unknown query parameter "dead"`},
-			{"a parameter without a name", rt.method, path + "?=dead", "", 400, `unknown query parameter ""`},
-			{"a parameter with another case", rt.method, path + "?State=dead", "", 400, `unknown query parameter "State"`},
-			{"a query that cannot be read", rt.method, path + "?state=%zz", "", 400, "the query cannot be parsed"},
-			{"a semicolon", rt.method, path + "?state=dead;limit=1", "", 400, "the query cannot be parsed"},
-			{"a slash behind it", rt.method, path + "/", "", 404, "unknown path"},
-			{"more behind it", rt.method, path + "/more/behind/it", "", 404, "unknown path"},
-			{"another case", rt.method, adminPrefix + strings.ToUpper(rt.path), "", 404, "unknown path"},
+			{"an unknown parameter", rt.Method, path + "?stat=dead", "", 400, `unknown query parameter "stat"`},
+			{"a parameter without a value", rt.Method, path + "?dead", "", 400, `unknown query parameter "dead"`},
+			{"a parameter without a name", rt.Method, path + "?=dead", "", 400, `unknown query parameter ""`},
+			{"a parameter with another case", rt.Method, path + "?State=dead", "", 400, `unknown query parameter "State"`},
+			{"a query that cannot be read", rt.Method, path + "?state=%zz", "", 400, "the query cannot be parsed"},
+			{"a semicolon", rt.Method, path + "?state=dead;limit=1", "", 400, "the query cannot be parsed"},
+			{"a slash behind it", rt.Method, path + "/", "", 404, "unknown path"},
+			{"more behind it", rt.Method, path + "/more/behind/it", "", 404, "unknown path"},
+			{"another case", rt.Method, admin.Prefix + strings.ToUpper(rt.Path), "", 404, "unknown path"},
 		} {
 			r := a.ask(tt.method, tt.path, tt.body)
 			if r.status != tt.status || !strings.HasPrefix(r.body, `{"error":"`) || !strings.Contains(strings.ReplaceAll(r.body, `\"`, `"`), tt.says) {
-				t.Errorf("%s: %s: %d %s, want %d with %q", rt.path, tt.name, r.status, r.body, tt.status, tt.says)
+				t.Errorf("%s: %s: %d %s, want %d with %q", rt.Path, tt.name, r.status, r.body, tt.status, tt.says)
 			}
 			allow := ""
 			if tt.status == http.StatusMethodNotAllowed {
-				allow = rt.method
+				allow = rt.Method
 			}
 			if got := r.header.Get("Allow"); got != allow {
-				t.Errorf("%s: %s: Allow is %q, want %q", rt.path, tt.name, got, allow)
+				t.Errorf("%s: %s: Allow is %q, want %q", rt.Path, tt.name, got, allow)
 			}
 		}
-		if r := a.ask(http.MethodHead, path, ""); r.status != http.StatusMethodNotAllowed || r.header.Get("Allow") != rt.method {
-			t.Errorf("%s: HEAD: %d, Allow %q", rt.path, r.status, r.header.Get("Allow"))
+		if r := a.ask(http.MethodHead, path, ""); r.status != http.StatusMethodNotAllowed || r.header.Get("Allow") != rt.Method {
+			t.Errorf("%s: HEAD: %d, Allow %q", rt.Path, r.status, r.header.Get("Allow"))
 		}
-		if rt.method != http.MethodGet {
+		if rt.Method != http.MethodGet {
 			continue
 		}
 		for _, body := range []string{"state=dead", "{}"} {
 			if r := a.ask(http.MethodGet, path, body); r.status != http.StatusBadRequest || !strings.Contains(r.body, "this route takes no body") {
-				t.Errorf("%s with the body %s: %d %s", rt.path, body, r.status, r.body)
+				t.Errorf("%s with the body %s: %d %s", rt.Path, body, r.status, r.body)
 			}
 		}
-		for _, name := range rt.parameters {
+		for _, name := range rt.Parameters {
 			if r := a.ask(http.MethodGet, path+"?"+name+"=x&"+name+"=x", ""); r.status != http.StatusBadRequest || !strings.Contains(r.body, "is given 2 times") {
 				t.Errorf("%s twice: %d %s", name, r.status, r.body)
 			}
@@ -99,8 +100,8 @@ func TestAdminEventsWithOddIDs(t *testing.T) {
 		if _, err := currentGateway().queue.Store(t.Context(), queue.Item{Event: e, Upstreams: []string{"old"}}); err != nil {
 			t.Fatal(err)
 		}
-		for _, path := range []string{eventPath(id), eventPath(id) + "/payload"} {
-			r := a.ask("GET", adminPrefix+path, "")
+		for _, path := range []string{admin.RouteEvent.WithID(id).Path, admin.RoutePayload.WithID(id).Path} {
+			r := a.ask("GET", admin.Prefix+path, "")
 			var got struct{ ID string }
 			if err := json.Unmarshal([]byte(r.body), &got); r.status != http.StatusOK || err != nil {
 				t.Errorf("%q by %s: %d %s", id, path, r.status, r.body)

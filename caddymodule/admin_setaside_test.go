@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -58,7 +59,7 @@ func TestAdminUnrouted(t *testing.T) {
 
 	// Nothing is repaired yet.
 	for _, body := range []string{`{"ids":["` + one + `"]}`, `{"ids":["` + two + `","` + one + `"],"upstream":"ehr"}`} {
-		if r := a.ask("POST", "/scribegate/replay", body); r.status != http.StatusConflict || !strings.Contains(r.body, "no upstream accepts") || !strings.Contains(r.body, routeHint) {
+		if r := a.ask("POST", "/scribegate/replay", body); r.status != http.StatusConflict || !strings.Contains(r.body, "no upstream accepts") || !strings.Contains(r.body, admin.RouteHint) {
 			t.Errorf("%s: %d %s", body, r.status, r.body)
 		}
 	}
@@ -69,7 +70,7 @@ func TestAdminUnrouted(t *testing.T) {
 	if out := a.command("replay", "--unrouted").done(t).out; out != "0 deliveries replayed, 3 events skipped since no upstream accepts the type\n" {
 		t.Errorf("printed %q", out)
 	}
-	a.command("replay", one).failed(t, routeHint)
+	a.command("replay", one).failed(t, admin.RouteHint)
 
 	a.run(only(both, "note.generated note.signed"), soapnoteTo("ehr lab"))
 	if n := a.object("POST", "/scribegate/replay", `{"ids":["`+one+`"],"upstream":"ehr"}`)["replayed"]; n != 1.0 {
@@ -194,7 +195,7 @@ func TestAdminFindsEvents(t *testing.T) {
 		"--since 1h --limit 2":                {failed, second},
 		"--subject note-2 --type note.failed": nil,
 	} {
-		var listed []eventRecord
+		var listed []admin.Event
 		a.command(append([]string{"events", "--json"}, strings.Fields(args)...)...).done(t).decode(t, &listed)
 		var got []string
 		for _, e := range listed {
@@ -272,7 +273,7 @@ func TestShowBySubject(t *testing.T) {
 func TestShowPagesThrough(t *testing.T) {
 	t.Parallel()
 	address := fakeAdmin(t, func(w http.ResponseWriter, r *http.Request) {
-		page := eventPage{NextCursor: "2", Events: []eventRecord{{ID: "one"}}}
+		page := admin.EventPage{NextCursor: "2", Events: []admin.Event{{ID: "one"}}}
 		switch {
 		case r.URL.Path == "/scribegate/events/note-1":
 			writeJSON(w, http.StatusNotFound, []byte(`{"error":"no such event"}`))
@@ -280,7 +281,7 @@ func TestShowPagesThrough(t *testing.T) {
 		case r.FormValue("subject") != "note-1" || r.FormValue("history") != "true":
 			t.Errorf("asked for %s", r.URL)
 		case r.FormValue("cursor") == "2":
-			page = eventPage{Events: []eventRecord{{ID: "two"}}}
+			page = admin.EventPage{Events: []admin.Event{{ID: "two"}}}
 		}
 		body, _ := json.Marshal(page)
 		writeJSON(w, http.StatusOK, body)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 )
 
 // FuzzCaddyfile puts any text into the global option and into a site block. The
@@ -85,7 +87,7 @@ func checkRoundTrip(t *testing.T, cfg []byte) {
 		if err := json.Unmarshal(h.ProviderRaw, &provider); err != nil {
 			t.Fatal(err)
 		}
-		info, err := caddy.GetModule(providerNamespace + provider.Name)
+		info, err := caddy.GetModule(build.ProviderNamespace + provider.Name)
 		if err != nil {
 			t.Fatal(err)
 		}

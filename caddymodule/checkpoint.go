@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -25,7 +26,7 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, e *event.Event, n
 		setBody(r, e.Body)
 		return withoutAnswer(next.ServeHTTP(w, r))
 	}
-	options := forwarder.RenderOptions{Format: h.Format, Now: time.Now(), Attempt: 1, Version: version()}
+	options := forwarder.RenderOptions{Format: h.Format, Now: time.Now(), Attempt: 1, Version: build.Version()}
 	if options.Format == "" {
 		options.Format = forwarder.Structured
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event/eventtest"
 )
@@ -29,7 +30,7 @@ func checkHeaders(t *testing.T, got delivered, want ...[]string) {
 	if got.header.Get("X-Forwarded-For") != "127.0.0.1" || strings.Contains(got.header.Get("X-Forwarded-Host"), "inbound") {
 		t.Errorf("X-Forwarded-For %q, X-Forwarded-Host %q, want reverse_proxy's own", got.header.Get("X-Forwarded-For"), got.header.Get("X-Forwarded-Host"))
 	}
-	if got.header.Get("Scribegate-Attempt") != "1" || got.header.Get("User-Agent") != "Scribegate/"+version() {
+	if got.header.Get("Scribegate-Attempt") != "1" || got.header.Get("User-Agent") != "Scribegate/"+build.Version() {
 		t.Errorf("attempt %q, User-Agent %q", got.header.Get("Scribegate-Attempt"), got.header.Get("User-Agent"))
 	}
 	if at, err := strconv.ParseInt(got.header.Get("Webhook-Timestamp"), 10, 64); err != nil || time.Since(time.Unix(at, 0)).Abs() > time.Minute {

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 func backupCommand() *cobra.Command {
@@ -49,7 +51,7 @@ is left.`,
 type backedUp struct {
 	File  string   `json:"file"`
 	Bytes int64    `json:"bytes"`
-	Keys  []string `json:"keys,omitempty"` // that the copy needs: keyOption, or a file; none if they are not known
+	Keys  []string `json:"keys,omitempty"` // that the copy needs: admin.KeyOption, or a file; none if they are not known
 }
 
 // keyNote says which keys the copy needs.
@@ -59,8 +61,8 @@ func (b backedUp) keyNote() string {
 	}
 	needed := make([]string, len(b.Keys))
 	for i, key := range b.Keys {
-		if needed[i] = key; key == keyOption {
-			needed[i] = "every key of `" + keyOption + "` in the configuration"
+		if needed[i] = key; key == admin.KeyOption {
+			needed[i] = "every key of `" + admin.KeyOption + "` in the configuration"
 		}
 	}
 	return "the key is not in the copy, and nobody can read the payloads without it: keep " + strings.Join(needed, " and ") + ", but not beside the copy"
@@ -127,11 +129,11 @@ func newHiddenFile(path string) (*hiddenFile, error) {
 // fill writes the copy of a server's queue into the file, and returns the keys that
 // it needs.
 func (h *hiddenFile) fill(ctx context.Context, c *adminClient) (keys []string, err error) {
-	header, err := c.download(ctx, "backup", h)
+	header, err := c.download(ctx, admin.RouteBackup, h)
 	if err != nil {
 		return nil, err
 	}
-	for _, key := range header.Values(keyHeader) {
+	for _, key := range header.Values(admin.KeyHeader) {
 		if key, err := url.PathUnescape(key); err == nil {
 			keys = append(keys, key)
 		}

@@ -8,13 +8,15 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 // answerBytes answers as the admin API does with a copy.
 func answerBytes(content string, keys ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", bytesType)
-		w.Header()[keyHeader] = keys
+		w.Header().Set("Content-Type", admin.BytesType)
+		w.Header()[admin.KeyHeader] = keys
 		_, _ = w.Write([]byte(content))
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 // An adminClient calls the admin API of the running server, over one connection.
@@ -55,31 +57,22 @@ func newAdminClient(cmd *cobra.Command) (*adminClient, error) {
 
 func (c *adminClient) close() { c.client.CloseIdleConnections() }
 
-// eventPath returns an event's path in the admin API.
-func eventPath(id string) string {
-	escaped := url.PathEscape(id)
-	if id == "." || id == ".." { // which would lead out of the path
-		escaped = strings.ReplaceAll(id, ".", "%2E")
-	}
-	return "events/" + escaped
-}
-
 // ask calls the admin API once.
-func ask(cmd *cobra.Command, method, path string, body, answer any) error {
+func ask(cmd *cobra.Command, route admin.Route, answer any) error {
 	c, err := newAdminClient(cmd)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	return c.ask(cmd.Context(), method, path, body, answer)
+	return c.ask(cmd.Context(), route, answer)
 }
 
 // ask sends a request and decodes the answer. If the server refuses the request, it
-// returns an adminError.
-func (c *adminClient) ask(ctx context.Context, method, path string, body, answer any) error {
+// returns an admin.Error.
+func (c *adminClient) ask(ctx context.Context, route admin.Route, answer any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.patience, errSilent)
 	defer cancel()
-	err := c.request(ctx, method, path, body, "", func(resp *http.Response) error {
+	err := c.request(ctx, route, nil, "", func(resp *http.Response) error {
 		if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
 			return fmt.Errorf("reading the admin API's answer: %w", err)
 		}
@@ -93,22 +86,22 @@ func (c *adminClient) ask(ctx context.Context, method, path string, body, answer
 }
 
 // work requests work that may take long, and calls report with its progress.
-func (c *adminClient) work(ctx context.Context, path string, body, answer any, report func(progress)) error {
-	return c.request(ctx, http.MethodPost, path, body, linesType, func(resp *http.Response) error {
+func (c *adminClient) work(ctx context.Context, route admin.Route, body, answer any, report func(admin.Progress)) error {
+	return c.request(ctx, route, body, admin.LinesType, func(resp *http.Response) error {
 		for lines := json.NewDecoder(resp.Body); ; {
 			var line json.RawMessage
 			if err := lines.Decode(&line); err != nil {
 				return fmt.Errorf(stoppedEarly, c.address, err)
 			}
 			var said struct {
-				Progress *progress `json:"progress"`
-				Error    string    `json:"error"`
+				Progress *admin.Progress `json:"progress"`
+				admin.ErrorBody
 			}
 			switch err := json.Unmarshal(line, &said); {
 			case err != nil:
 				return fmt.Errorf("reading the admin API's answer: %w", err)
 			case said.Error != "":
-				return adminError{http.StatusInternalServerError, said.Error}
+				return admin.Error{Status: http.StatusInternalServerError, Text: said.Error}
 			case said.Progress != nil:
 				report(*said.Progress)
 			default:
@@ -123,8 +116,8 @@ const stoppedEarly = "the admin API at %s stopped before the work was done: %w; 
 
 // download requests bytes, and copies them to a writer. It returns the answer's
 // header.
-func (c *adminClient) download(ctx context.Context, path string, to io.Writer) (header http.Header, err error) {
-	err = c.request(ctx, http.MethodPost, path, nil, bytesType, func(resp *http.Response) error {
+func (c *adminClient) download(ctx context.Context, route admin.Route, to io.Writer) (header http.Header, err error) {
+	err = c.request(ctx, route, nil, admin.BytesType, func(resp *http.Response) error {
 		header = resp.Header
 		from := &failingReader{r: resp.Body}
 		_, err := io.Copy(to, from)
@@ -154,8 +147,8 @@ func (f *failingReader) Read(p []byte) (int, error) {
 
 // request sends a request, and calls read with an answer of the kind that it accepts,
 // or in JSON.
-func (c *adminClient) request(ctx context.Context, method, path string, body any, accept string, read func(*http.Response) error) error {
-	r, err := c.newRequest(ctx, method, path, body)
+func (c *adminClient) request(ctx context.Context, route admin.Route, body any, accept string, read func(*http.Response) error) error {
+	r, err := c.newRequest(ctx, route, body)
 	if err != nil {
 		return fmt.Errorf("making a request to the admin API: %w", err)
 	}
@@ -174,14 +167,14 @@ func (c *adminClient) request(ctx context.Context, method, path string, body any
 	}
 	defer func() { _ = resp.Body.Close() }()
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // without a type it is not Scribegate
-	accepted := kind == "application/json" && accept != bytesType || kind != "" && kind == accept
+	accepted := kind == "application/json" && accept != admin.BytesType || kind != "" && kind == accept
 	if resp.StatusCode != http.StatusOK || !accepted {
 		return c.refusal(resp)
 	}
 	return read(resp)
 }
 
-func (c *adminClient) newRequest(ctx context.Context, method, path string, body any) (*http.Request, error) {
+func (c *adminClient) newRequest(ctx context.Context, route admin.Route, body any) (*http.Request, error) {
 	var content io.Reader
 	if body != nil {
 		encoded, err := json.Marshal(body)
@@ -190,7 +183,7 @@ func (c *adminClient) newRequest(ctx context.Context, method, path string, body 
 		}
 		content = bytes.NewReader(encoded)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, c.base+adminPrefix+path, content)
+	r, err := http.NewRequestWithContext(ctx, route.Method, c.base+admin.Prefix+route.Path, content)
 	if err != nil {
 		return nil, err
 	}
@@ -209,28 +202,28 @@ const maxRefusal = 1 << 20
 // refusal returns the error in an answer that is not the requested one.
 func (c *adminClient) refusal(resp *http.Response) error {
 	var said struct {
-		Error  string `json:"error"`
-		Reason string `json:"reason"` // a probe's
+		admin.ErrorBody
+		admin.Health // of a probe
 	}
 	err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(&said)
-	if text := said.Error + said.Reason; err == nil && text != "" {
-		return adminError{resp.StatusCode, text}
+	if text := said.ErrorBody.Error + said.Reason; err == nil && text != "" {
+		return admin.Error{Status: resp.StatusCode, Text: text}
 	}
-	return adminError{resp.StatusCode, fmt.Sprintf(
+	return admin.Error{Status: resp.StatusCode, Text: fmt.Sprintf(
 		"the server at %s, which answered with status %d, is not the admin API of a Caddy with Scribegate; set --address or --config", c.address, resp.StatusCode)}
 }
 
 // advised adds to a refusal what the user can do about it.
 func advised(err error) error {
-	said, ok := errors.AsType[adminError](err)
+	said, ok := errors.AsType[admin.Error](err)
 	if !ok {
 		return err
 	}
 	switch {
-	case said.status == http.StatusNotFound && strings.HasSuffix(said.text, "no such event"):
-		said.text += "; `caddy scribegate events` lists those that there are"
-	case said.status == http.StatusConflict && strings.Contains(said.text, "no longer kept"):
-		said.text += "; it is deleted with the last delivery, unless keep_delivered delays that"
+	case said.Status == http.StatusNotFound && strings.HasSuffix(said.Text, "no such event"):
+		said.Text += "; `caddy scribegate events` lists those that there are"
+	case said.Status == http.StatusConflict && strings.Contains(said.Text, "no longer kept"):
+		said.Text += "; it is deleted with the last delivery, unless keep_delivered delays that"
 	}
 	return said
 }

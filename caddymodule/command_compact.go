@@ -5,6 +5,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 func compactCommand() *cobra.Command {
@@ -18,10 +20,10 @@ waits until the compaction is done, and shows its progress in a terminal. Ctrl-C
 cancels it; space that has been returned by then stays returned.`,
 		Args: noArguments,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
-			var done compacted
+			var done admin.Compacted
 			work := longWork{
-				path: "compact", doing: "compacting", amount: size,
-				stopped: func(progress) string { return "the rest of the free space stays in the queue's file" },
+				route: admin.RouteCompact, doing: "compacting", amount: size,
+				stopped: func(admin.Progress) string { return "the rest of the free space stays in the queue's file" },
 			}
 			if err := work.do(cmd, nil, &done); err != nil {
 				return err

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -13,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -59,7 +60,7 @@ func completeFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.
 }
 
 var (
-	completeStates = fixed(stateNames()...)
+	completeStates = fixed(admin.StateNames()...)
 
 	completeDurations = fixed("5m", "1h", "24h", "7d")
 )
@@ -82,7 +83,7 @@ func completeSamples(_ *cobra.Command, args []string, _ string) ([]cobra.Complet
 
 // asked requests from the running server what can be completed. If no server answers
 // in time, it returns false, and nothing is completed.
-func asked(cmd *cobra.Command, path string, answer any) bool {
+func asked(cmd *cobra.Command, route admin.Route, answer any) bool {
 	c, err := newAdminClient(cmd)
 	if err != nil {
 		return false
@@ -90,14 +91,14 @@ func asked(cmd *cobra.Command, path string, answer any) bool {
 	defer c.close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
 	defer cancel()
-	return c.ask(ctx, http.MethodGet, path, nil, answer) == nil
+	return c.ask(ctx, route, answer) == nil
 }
 
 // completeUpstreams completes the names of upstreams, those that only events are
 // left of included.
 func completeUpstreams(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	var s status
-	if !asked(cmd, "status", &s) {
+	var s admin.Status
+	if !asked(cmd, admin.RouteStatus, &s) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	names := make([]cobra.Completion, len(s.Upstreams))
@@ -143,12 +144,12 @@ func completeSubjects(cmd *cobra.Command, _ []string, prefix string) ([]cobra.Co
 	return namesOf(events, eventSubject, nil, prefix), newestFirst
 }
 
-func eventID(e eventRecord) string      { return e.ID }
-func eventSubject(e eventRecord) string { return e.Subject }
+func eventID(e admin.Event) string      { return e.ID }
+func eventSubject(e admin.Event) string { return e.Subject }
 
 // namesOf returns the names of events that begin with the prefix, each once, except
 // those that are already given.
-func namesOf(events []eventRecord, name func(eventRecord) string, given []string, prefix string) (names []cobra.Completion) {
+func namesOf(events []admin.Event, name func(admin.Event) string, given []string, prefix string) (names []cobra.Completion) {
 	now := time.Now()
 	for _, e := range events {
 		n := name(e)
@@ -163,14 +164,14 @@ func namesOf(events []eventRecord, name func(eventRecord) string, given []string
 // completeTypes completes the short types that the providers send today, and that of
 // any other event.
 func completeTypes(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return append(knownTypes(), event.Other), cobra.ShellCompDirectiveNoFileComp
+	return append(build.EventTypes(), event.Other), cobra.ShellCompDirectiveNoFileComp
 }
 
 // newestEvents returns the newest events in a state, and whether a server answered.
-func newestEvents(cmd *cobra.Command, state queue.State) ([]eventRecord, bool) {
-	var page eventPage
+func newestEvents(cmd *cobra.Command, state queue.State) ([]admin.Event, bool) {
+	var page admin.EventPage
 	query := url.Values{"state": {string(state)}, "limit": {strconv.Itoa(completeEvents)}}
-	answered := asked(cmd, "events?"+query.Encode(), &page)
+	answered := asked(cmd, admin.RouteEvents.WithQuery(query), &page)
 	return page.Events, answered
 }
 
@@ -185,7 +186,7 @@ func selected(cmd *cobra.Command) bool {
 }
 
 // inShort describes an event beside its id.
-func inShort(e eventRecord, now time.Time) string {
+func inShort(e admin.Event, now time.Time) string {
 	parts := []string{e.Type, age(now.Sub(e.ReceivedAt)) + " ago"}
 	if e.State.SetAside() {
 		parts = append(parts, string(e.State))

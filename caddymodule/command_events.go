@@ -3,13 +3,14 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 func eventsCommand() *cobra.Command {
@@ -38,7 +39,7 @@ narrow for all columns, some are left out; show and --json print everything.`,
 	cmd.Flags().StringVar(&l.subject, "subject", "", "only events of this note or transcription")
 	cmd.Flags().StringVar(&l.shortType, "type", "", "only events of this type, such as note.generated")
 	cmd.Flags().StringVar(&l.since, "since", "", "only events received within this time, such as 1h")
-	cmd.Flags().IntVar(&l.limit, "limit", defaultLimit, "how many events at most")
+	cmd.Flags().IntVar(&l.limit, "limit", admin.DefaultLimit, "how many events at most")
 	complete(cmd, "state", completeStates)
 	complete(cmd, "upstream", completeUpstreams)
 	complete(cmd, "subject", completeSubjects)
@@ -56,10 +57,10 @@ type listing struct {
 }
 
 // rows returns the events with only those deliveries that the flags select.
-func (l listing) rows(page []eventRecord) []eventRecord {
+func (l listing) rows(page []admin.Event) []admin.Event {
 	rows := slices.Clone(page)
 	for i := range rows {
-		rows[i].Deliveries = slices.DeleteFunc(slices.Clone(rows[i].Deliveries), func(d deliveryRecord) bool {
+		rows[i].Deliveries = slices.DeleteFunc(slices.Clone(rows[i].Deliveries), func(d admin.Delivery) bool {
 			return l.state != "" && string(d.State) != l.state || l.upstream != "" && d.Upstream != l.upstream
 		})
 	}
@@ -75,8 +76,8 @@ func (l listing) print(cmd *cobra.Command) error {
 	}
 	defer c.close()
 	var t *eventTable
-	all := []eventRecord{}
-	show := func(page []eventRecord) error {
+	all := []admin.Event{}
+	show := func(page []admin.Event) error {
 		switch {
 		case wantsJSON(cmd):
 			all = append(all, page...)
@@ -95,7 +96,7 @@ func (l listing) print(cmd *cobra.Command) error {
 		}
 	}
 	for left := l.limit; left > 0; {
-		query.Set("limit", strconv.Itoa(min(left, maxLimit)))
+		query.Set("limit", strconv.Itoa(min(left, admin.MaxLimit)))
 		page, err := c.page(cmd.Context(), query)
 		if err != nil {
 			return err
@@ -115,8 +116,8 @@ func (l listing) print(cmd *cobra.Command) error {
 }
 
 // page returns a page of events, and sets the cursor of the query to the next.
-func (c *adminClient) page(ctx context.Context, query url.Values) (page eventPage, err error) {
-	err = c.ask(ctx, http.MethodGet, "events?"+query.Encode(), nil, &page)
+func (c *adminClient) page(ctx context.Context, query url.Values) (page admin.EventPage, err error) {
+	err = c.ask(ctx, admin.RouteEvents.WithQuery(query), &page)
 	query.Set("cursor", page.NextCursor)
 	return page, err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -22,7 +23,7 @@ var eventLayouts = [][]column{
 
 // eventCells returns the cells of a delivery's row, by the names of their columns. d
 // is nil where the event has no deliveries.
-func eventCells(e eventRecord, d *deliveryRecord, now time.Time) map[string]cell {
+func eventCells(e admin.Event, d *admin.Delivery, now time.Time) map[string]cell {
 	none := text("-")
 	cells := map[string]cell{
 		"RECEIVED": text(clock(e.ReceivedAt)), "AGE": text(age(now.Sub(e.ReceivedAt))), "ID": text(e.ID), "TYPE": text(e.Type),
@@ -54,7 +55,7 @@ type eventTable struct {
 
 // newEventTable makes a table with the events, with as many columns as fit the
 // terminal.
-func newEventTable(out io.Writer, events []eventRecord, now time.Time) *eventTable {
+func newEventTable(out io.Writer, events []admin.Event, now time.Time) *eventTable {
 	var t *eventTable
 	for _, columns := range eventLayouts {
 		t = &eventTable{newTable(out, columns...), now}
@@ -66,7 +67,7 @@ func newEventTable(out io.Writer, events []eventRecord, now time.Time) *eventTab
 	return t
 }
 
-func (t *eventTable) add(events []eventRecord) {
+func (t *eventTable) add(events []admin.Event) {
 	for _, e := range events {
 		if len(e.Deliveries) == 0 {
 			t.named(eventCells(e, nil, t.now))

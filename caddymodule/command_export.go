@@ -15,14 +15,15 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 // exportedEvent is an event that show and export print: that of the admin API, with
 // its history, and with its payload if that was requested.
 type exportedEvent struct {
-	eventRecord
-	Content *storedPayload `json:"content,omitempty"`
+	admin.Event
+	Content *admin.Payload `json:"content,omitempty"`
 
 	// Damaged has the parts of the event that could not be read: "record", "payload".
 	// Without its record, only the fields in the line are known.
@@ -94,7 +95,7 @@ type exporter struct {
 }
 
 func (x *exporter) check(cmd *cobra.Command, path string, keys []string) error {
-	if err := checkState(queue.State(x.state)); err != nil {
+	if err := admin.CheckState(queue.State(x.state)); err != nil {
 		return err
 	}
 	switch {
@@ -139,7 +140,7 @@ func (x *exporter) fromServer(ctx context.Context, cmd *cobra.Command) error {
 			return err
 		}
 	}
-	query := url.Values{"limit": {strconv.Itoa(maxLimit)}, "history": {"true"}}
+	query := url.Values{"limit": {strconv.Itoa(admin.MaxLimit)}, "history": {"true"}}
 	if x.state != "" {
 		query.Set("state", x.state)
 	}
@@ -149,7 +150,7 @@ func (x *exporter) fromServer(ctx context.Context, cmd *cobra.Command) error {
 			return err
 		}
 		for _, e := range page.Events {
-			line := exportedEvent{eventRecord: e}
+			line := exportedEvent{Event: e}
 			if x.payloads {
 				err = c.addPayload(ctx, &line)
 			}
@@ -171,8 +172,8 @@ func (x *exporter) fromServer(ctx context.Context, cmd *cobra.Command) error {
 // payloadsAllowed returns an error unless the server returns payloads.
 func (c *adminClient) payloadsAllowed(ctx context.Context) error {
 	// No event has this id, so only the permission is checked.
-	err := c.ask(ctx, http.MethodGet, "events/-/payload", nil, new(storedPayload))
-	if said, ok := errors.AsType[adminError](err); ok && said.status == http.StatusNotFound {
+	err := c.ask(ctx, admin.RoutePayload.WithID("-"), new(admin.Payload))
+	if said, ok := errors.AsType[admin.Error](err); ok && said.Status == http.StatusNotFound {
 		return nil
 	}
 	return err
@@ -184,15 +185,15 @@ func (c *adminClient) addPayload(ctx context.Context, e *exportedEvent) error {
 	if !e.Payload {
 		return nil
 	}
-	p := new(storedPayload)
-	err := c.ask(ctx, http.MethodGet, eventPath(e.ID)+"/payload", nil, p)
-	said, refused := errors.AsType[adminError](err)
+	p := new(admin.Payload)
+	err := c.ask(ctx, admin.RoutePayload.WithID(e.ID), p)
+	said, refused := errors.AsType[admin.Error](err)
 	switch {
 	case err == nil:
 		e.Content = p
-	case refused && (said.status == http.StatusNotFound || said.status == http.StatusConflict):
+	case refused && (said.Status == http.StatusNotFound || said.Status == http.StatusConflict):
 		e.Payload = false // it has been deleted since the event was listed
-	case refused && said.status == http.StatusInternalServerError:
+	case refused && said.Status == http.StatusInternalServerError:
 		e.Damaged = []string{"payload"}
 	default:
 		return err

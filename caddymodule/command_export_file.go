@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
 	"github.com/scribegate/scribegate/forwarder/seal"
@@ -48,7 +49,7 @@ func (x *exporter) fromFile(ctx context.Context, path string, given []string) er
 }
 
 func newExportedEvent(f salvage.Found) exportedEvent {
-	line := exportedEvent{eventRecord: newEventRecord(f.Record, true)}
+	line := exportedEvent{Event: admin.NewEvent(f.Record, true)}
 	if f.RecordDamaged {
 		line.Damaged = append(line.Damaged, "record")
 	}
@@ -59,7 +60,7 @@ func newExportedEvent(f salvage.Found) exportedEvent {
 		// Without its record an event's state is not known: a quarantined one is not an
 		// event in JSON.
 		quarantined := f.Record.State == queue.Quarantined || (f.RecordDamaged && !json.Valid(f.Event.AppendStructured(nil)))
-		p := newPayload(f.Event, quarantined)
+		p := admin.NewPayload(f.Event, quarantined)
 		line.Content = &p
 	}
 	return line

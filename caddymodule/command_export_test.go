@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -174,7 +175,7 @@ func TestExportOfPayloadsMustBeAllowed(t *testing.T) {
 func TestExportPagesThrough(t *testing.T) {
 	a := newAdminSite(t)
 	q := currentGateway().queue
-	const n = maxLimit + 5
+	const n = admin.MaxLimit + 5
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
@@ -185,7 +186,7 @@ func TestExportPagesThrough(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	want, _ := a.listed("", maxLimit)
+	want, _ := a.listed("", admin.MaxLimit)
 	if got := idsOf(a.command("export").done(t).lines(t)); len(want) != n || !slices.Equal(got, want) {
 		t.Errorf("exported %d events, want the %d that are listed", len(got), len(want))
 	}

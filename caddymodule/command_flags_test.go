@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 )
 
 // What a flag or an argument cannot mean is an error that says what to change,
@@ -107,7 +109,7 @@ func TestVersionCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	simple, _ := caddy.Version()
-	if len(v) != 3 || v["scribegate"] != version() || v["caddy"] != simple || v["go"] != runtime.Version() {
+	if len(v) != 3 || v["scribegate"] != build.Version() || v["caddy"] != simple || v["go"] != runtime.Version() {
 		t.Errorf("printed %v", v)
 	}
 }

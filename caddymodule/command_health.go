@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 // healthPatience is how long the server may take to answer a probe. It asks its queue
@@ -34,9 +36,9 @@ With --json it prints the gateway's answer, even if the gateway is not ready.`,
 		},
 		ValidArgs: probes,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
-			probe := "ready"
-			if len(args) > 0 {
-				probe = args[0]
+			probe, route := "ready", admin.RouteReady
+			if len(args) > 0 && args[0] == "live" {
+				probe, route = "live", admin.RouteLive
 			}
 			c, err := newAdminClient(cmd)
 			if err != nil {
@@ -44,12 +46,12 @@ With --json it prints the gateway's answer, even if the gateway is not ready.`,
 			}
 			defer c.close()
 			c.patience = healthPatience
-			var h health
-			err = c.ask(cmd.Context(), http.MethodGet, "health/"+probe, nil, &h)
-			said, refused := errors.AsType[adminError](err)
+			var h admin.Health
+			err = c.ask(cmd.Context(), route, &h)
+			said, refused := errors.AsType[admin.Error](err)
 			switch {
-			case refused && said.status == http.StatusServiceUnavailable && wantsJSON(cmd):
-				if err := printJSON(cmd, health{Status: "unavailable", Reason: said.text}); err != nil {
+			case refused && said.Status == http.StatusServiceUnavailable && wantsJSON(cmd):
+				if err := printJSON(cmd, admin.Health{Status: "unavailable", Reason: said.Text}); err != nil {
 					return err
 				}
 				return errNotDone

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 // Every command prints one JSON value where it is asked to, also where it finds
@@ -102,9 +104,9 @@ func TestSendIsBrokenOff(t *testing.T) {
 func TestEventsOfManyPages(t *testing.T) {
 	t.Parallel()
 	address := fakeAdmin(t, func(w http.ResponseWriter, r *http.Request) {
-		page := eventPage{NextCursor: "2", Events: []eventRecord{{ID: "short", Subject: "note-1", Deliveries: []deliveryRecord{{Upstream: "ehr", State: "dead"}}}}}
+		page := admin.EventPage{NextCursor: "2", Events: []admin.Event{{ID: "short", Subject: "note-1", Deliveries: []admin.Delivery{{Upstream: "ehr", State: "dead"}}}}}
 		if r.FormValue("cursor") == "2" {
-			page = eventPage{Events: []eventRecord{{ID: "one-that-is-longer", State: "quarantined"}, {ID: "short", Type: "test"}}}
+			page = admin.EventPage{Events: []admin.Event{{ID: "one-that-is-longer", State: "quarantined"}, {ID: "short", Type: "test"}}}
 		}
 		body, _ := json.Marshal(page)
 		writeJSON(w, http.StatusOK, body)

@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 func purgeCommand() *cobra.Command {
-	var b purgeRequest
+	var b admin.PurgeRequest
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "purge [<id>...]",
@@ -36,17 +37,16 @@ then stays deleted.`,
 		ValidArgsFunction: completeIDs(queue.Dead, queue.Quarantined, queue.Unrouted, queue.Unconfirmed),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			b.IDs, b.Before = args, given(cmd, "before")
-			upstream := given(cmd, "upstream")
-			byState := b.Dead || b.Quarantined || b.Unrouted || b.Unconfirmed
+			state, ok := b.State()
 			switch {
-			case !one(len(b.IDs) > 0, b.Dead, b.Quarantined, b.Unrouted, b.Unconfirmed, upstream != nil):
+			case !ok:
 				return errors.New("choose what to purge: ids, --dead, --quarantined, --unrouted, --unconfirmed or --upstream, exactly one of them")
-			case b.Before != nil && !byState:
+			case b.Before != nil && state == "":
 				return errors.New("--before needs --dead, --quarantined, --unrouted or --unconfirmed")
 			case b.Force && len(b.IDs) == 0:
 				return errors.New("--force needs ids")
 			}
-			return b.do(cmd, yes)
+			return purge(cmd, b, yes)
 		}),
 	}
 	cmd.Flags().BoolVar(&b.Dead, "dead", false, "every dead delivery")
@@ -63,10 +63,10 @@ then stays deleted.`,
 	return addAddress(cmd)
 }
 
-// do purges. On a terminal it asks for confirmation first, unless yes is set.
-func (b purgeRequest) do(cmd *cobra.Command, yes bool) error {
-	work := changing("purge", "purging", "purged")
-	var done purged
+// purge purges. In a terminal it asks for confirmation first, unless yes is set.
+func purge(cmd *cobra.Command, b admin.PurgeRequest, yes bool) error {
+	work := changing(admin.RoutePurge, "purging", "purged")
+	var done admin.Purged
 	if ask := questioner(cmd); ask != nil && !yes && !b.DryRun {
 		preview := b
 		preview.DryRun = true
@@ -74,32 +74,32 @@ func (b purgeRequest) do(cmd *cobra.Command, yes bool) error {
 			return err
 		}
 		if done.Purged == 0 {
-			return b.print(cmd, done)
+			return printPurged(cmd, b, done)
 		}
-		if !ask("Purge " + b.what(done.Purged) + " permanently?") {
+		if !ask("Purge " + purgedBy(b, done.Purged) + " permanently?") {
 			return errors.New("not confirmed: nothing was purged")
 		}
 	}
 	if err := work.do(cmd, b, &done); err != nil {
 		return err
 	}
-	return b.print(cmd, done)
+	return printPurged(cmd, b, done)
 }
 
-func (b purgeRequest) print(cmd *cobra.Command, done purged) (err error) {
+func printPurged(cmd *cobra.Command, b admin.PurgeRequest, done admin.Purged) (err error) {
 	switch {
 	case wantsJSON(cmd):
 		return printJSON(cmd, done)
 	case b.DryRun:
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "would purge %s\n", b.what(done.Purged))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "would purge %s\n", purgedBy(b, done.Purged))
 	default:
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s purged\n", counted(done.Purged, "event"))
 	}
 	return err
 }
 
-// what returns a description of what a purge of that many events deletes.
-func (b purgeRequest) what(events int) string {
+// purgedBy describes what a purge of that many events deletes.
+func purgedBy(b admin.PurgeRequest, events int) string {
 	switch {
 	case b.Dead:
 		return "the dead deliveries of " + counted(events, "event")

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 // A purge on a terminal says what it would delete and asks. Where nobody would see
@@ -53,14 +55,14 @@ func TestPurgeAsks(t *testing.T) {
 			}
 			var purges atomic.Int32
 			address := fakeAdmin(t, func(w http.ResponseWriter, r *http.Request) {
-				var body purgeRequest
+				var body admin.PurgeRequest
 				if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 					t.Errorf("body: %v", err)
 				}
 				if !body.DryRun {
 					purges.Add(1)
 				}
-				answer, _ := json.Marshal(purged{Purged: found})
+				answer, _ := json.Marshal(admin.Purged{Purged: found})
 				writeJSON(w, http.StatusOK, answer)
 			})
 			args := tt.args

@@ -7,11 +7,12 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 func replayCommand() *cobra.Command {
-	var b replayRequest
+	var b admin.ReplayRequest
 	cmd := &cobra.Command{
 		Use:   "replay [<id>...]",
 		Short: "Delivers events again, with all attempts available again",
@@ -34,11 +35,11 @@ then stays replayed.`,
 		ValidArgsFunction: completeIDs(queue.Dead, queue.Unrouted, queue.Unconfirmed),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			b.IDs, b.Upstream = args, given(cmd, "upstream")
-			if !one(len(b.IDs) > 0, b.Dead, b.Unrouted, b.Unconfirmed, b.Since != "") {
+			if _, ok := b.State(); !ok {
 				return errors.New("choose what to replay: ids, --dead, --unrouted, --unconfirmed or --since, exactly one of them")
 			}
-			var done replayed
-			if err := changing("replay", "replaying", "replayed").do(cmd, b, &done); err != nil {
+			var done admin.Replayed
+			if err := changing(admin.RouteReplay, "replaying", "replayed").do(cmd, b, &done); err != nil {
 				return err
 			}
 			if wantsJSON(cmd) {
@@ -75,23 +76,12 @@ func given(cmd *cobra.Command, flag string) *string {
 	return &value
 }
 
-// one reports whether exactly one of the choices is made.
-func one(choices ...bool) bool {
-	n := 0
-	for _, c := range choices {
-		if c {
-			n++
-		}
-	}
-	return n == 1
-}
-
 // changing returns work that changes events.
-func changing(path, doing, done string) longWork {
+func changing(route admin.Route, doing, done string) longWork {
 	return longWork{
-		path: path, doing: doing,
+		route: route, doing: doing,
 		amount: humanize.Comma,
-		stopped: func(p progress) string {
+		stopped: func(p admin.Progress) string {
 			if p.Done == 0 {
 				return "what was not " + done + " yet is as it was"
 			}

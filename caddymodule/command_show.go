@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -70,22 +71,22 @@ answered 429.`,
 // find returns the event with the id, or else the events with the subject, newest
 // first.
 func (c *adminClient) find(ctx context.Context, idOrSubject string) (events []exportedEvent, byID bool, err error) {
-	var e eventRecord
-	err = c.ask(ctx, http.MethodGet, eventPath(idOrSubject), nil, &e)
+	var e admin.Event
+	err = c.ask(ctx, admin.RouteEvent.WithID(idOrSubject), &e)
 	if err == nil {
-		return []exportedEvent{{eventRecord: e}}, true, nil
+		return []exportedEvent{{Event: e}}, true, nil
 	}
-	if said, ok := errors.AsType[adminError](err); !ok || said.status != http.StatusNotFound || !subjectForm.MatchString(idOrSubject) {
+	if said, ok := errors.AsType[admin.Error](err); !ok || said.Status != http.StatusNotFound || !admin.SubjectForm.MatchString(idOrSubject) {
 		return nil, false, err
 	}
-	query := url.Values{"subject": {idOrSubject}, "history": {"true"}, "limit": {strconv.Itoa(maxLimit)}}
+	query := url.Values{"subject": {idOrSubject}, "history": {"true"}, "limit": {strconv.Itoa(admin.MaxLimit)}}
 	for more := true; more; {
 		page, pageErr := c.page(ctx, query)
 		if pageErr != nil {
 			return nil, false, pageErr
 		}
 		for _, e := range page.Events {
-			events = append(events, exportedEvent{eventRecord: e})
+			events = append(events, exportedEvent{Event: e})
 		}
 		more = page.NextCursor != ""
 	}
@@ -109,17 +110,17 @@ func (c *adminClient) addPayloads(ctx context.Context, events []exportedEvent) e
 	if slices.ContainsFunc(events, func(e exportedEvent) bool { return e.Payload }) {
 		return nil
 	}
-	return adminError{http.StatusConflict, queue.ErrNoPayload.Error()}
+	return admin.Error{Status: http.StatusConflict, Text: queue.ErrNoPayload.Error()}
 }
 
 // upstreams returns the upstreams' status by their names, if one of the events waits
 // for an upstream. Without an answer of the server it returns nil.
-func (c *adminClient) upstreams(ctx context.Context, events []exportedEvent) map[string]upstreamStatus {
-	var s status
-	if !slices.ContainsFunc(events, exportedEvent.waits) || c.ask(ctx, http.MethodGet, "status", nil, &s) != nil {
+func (c *adminClient) upstreams(ctx context.Context, events []exportedEvent) map[string]admin.UpstreamStatus {
+	var s admin.Status
+	if !slices.ContainsFunc(events, waits) || c.ask(ctx, admin.RouteStatus, &s) != nil {
 		return nil
 	}
-	all := make(map[string]upstreamStatus)
+	all := make(map[string]admin.UpstreamStatus)
 	for _, u := range s.Upstreams {
 		all[u.Name] = u
 	}
@@ -127,12 +128,12 @@ func (c *adminClient) upstreams(ctx context.Context, events []exportedEvent) map
 }
 
 // waits reports whether a delivery of the event is pending.
-func (e exportedEvent) waits() bool {
-	return slices.ContainsFunc(e.Deliveries, func(d deliveryRecord) bool { return d.State == queue.Pending })
+func waits(e exportedEvent) bool {
+	return slices.ContainsFunc(e.Deliveries, func(d admin.Delivery) bool { return d.State == queue.Pending })
 }
 
 // printEvents prints events, with an empty line between two.
-func printEvents(cmd *cobra.Command, events []exportedEvent, upstreams map[string]upstreamStatus) error {
+func printEvents(cmd *cobra.Command, events []exportedEvent, upstreams map[string]admin.UpstreamStatus) error {
 	for i, e := range events {
 		if i > 0 {
 			_, _ = fmt.Fprintln(cmd.OutOrStdout())
@@ -144,7 +145,7 @@ func printEvents(cmd *cobra.Command, events []exportedEvent, upstreams map[strin
 	return nil
 }
 
-func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]upstreamStatus) error {
+func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]admin.UpstreamStatus) error {
 	out := cmd.OutOrStdout()
 	t := newTable(out)
 	for _, line := range [][2]string{
@@ -157,7 +158,7 @@ func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]upstre
 		{"reason", e.Reason},
 		{"payload kept", yesNo(e.Payload)},
 		{"damaged", strings.Join(e.Damaged, ", ")},
-		{"deliveries", e.nobody()},
+		{"deliveries", whyNone(e.Event)},
 	} {
 		if line[1] != "" {
 			t.row(text(line[0]), text(line[1]))
@@ -178,14 +179,14 @@ func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]upstre
 	return printJSON(cmd, e.Content)
 }
 
-// nobody returns why an event has no deliveries, or "" if it has some or is
+// whyNone returns why an event has no deliveries, or "" if it has some or is
 // quarantined.
-func (e eventRecord) nobody() string {
+func whyNone(e admin.Event) string {
 	switch {
 	case len(e.Deliveries) > 0 || e.State == queue.Quarantined:
 		return ""
 	case e.State == queue.Unrouted:
-		return "none: no upstream accepted its type; " + routeHint
+		return "none: no upstream accepted its type; " + admin.RouteHint
 	case e.State == queue.Unconfirmed:
 		return "none: its provider does not know it"
 	case e.Type == event.Test:
@@ -194,10 +195,10 @@ func (e eventRecord) nobody() string {
 	return "none: its handler drops this type"
 }
 
-func printDelivery(out io.Writer, d deliveryRecord, u upstreamStatus, now time.Time) error {
+func printDelivery(out io.Writer, d admin.Delivery, u admin.UpstreamStatus, now time.Time) error {
 	term := terminalOf(out)
 	state := stateCell(d.State)
-	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", text(d.Upstream).text, term.paint(state.text, state.colour), d.tried())
+	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", text(d.Upstream).text, term.paint(state.text, state.colour), tried(d))
 	if d.NextAttempt != nil {
 		_, _ = fmt.Fprintf(out, ", next attempt %s", until(d.NextAttempt, now))
 	}
@@ -207,14 +208,14 @@ func printDelivery(out io.Writer, d deliveryRecord, u upstreamStatus, now time.T
 	case u.Orphaned:
 		_, _ = fmt.Fprintln(out, term.paint("the upstream is no longer configured: define it again, or purge its events", yellow))
 	case u.Paused:
-		_, _ = fmt.Fprintln(out, term.paint("the upstream is paused: "+u.pauseLeft(now), yellow))
+		_, _ = fmt.Fprintln(out, term.paint("the upstream is paused: "+pauseLeft(u, now), yellow))
 	}
 	if len(d.History) == 0 {
 		return nil
 	}
 	t := historyTable(out, d, meaning)
 	if !t.fits() {
-		t = historyTable(out, d, func(a attemptRecord) string {
+		t = historyTable(out, d, func(a admin.Attempt) string {
 			short, _, _ := strings.Cut(meaning(a), ":")
 			return short
 		})
@@ -222,8 +223,9 @@ func printDelivery(out io.Writer, d deliveryRecord, u upstreamStatus, now time.T
 	return t.flush()
 }
 
-// tried counts the attempts at a delivery, and those that use up one of the event's.
-func (d deliveryRecord) tried() string {
+// tried returns in words how many attempts at a delivery were made, and how many of
+// them count.
+func tried(d admin.Delivery) string {
 	all := counted(d.Attempts, "attempt")
 	switch {
 	case d.Unused == 0:
@@ -238,7 +240,7 @@ func (d deliveryRecord) tried() string {
 
 // historyTable returns a table of every attempt that is kept, with a remark on those
 // that are not.
-func historyTable(out io.Writer, d deliveryRecord, meaning func(attemptRecord) string) *table {
+func historyTable(out io.Writer, d admin.Delivery, meaning func(admin.Attempt) string) *table {
 	t := newTable(out, column{"ATTEMPT", true}, column{name: "AT"}, column{"SECONDS", true}, column{name: "OUTCOME"}, column{"STATUS", true}, column{name: "MEANING"})
 	switch {
 	case d.LeftOut > 0:
@@ -260,7 +262,7 @@ func historyTable(out io.Writer, d deliveryRecord, meaning func(attemptRecord) s
 	return t
 }
 
-func attemptCells(a attemptRecord) []cell {
+func attemptCells(a admin.Attempt) []cell {
 	status := "-"
 	if a.Status != 0 {
 		status = strconv.Itoa(a.Status)
@@ -273,7 +275,7 @@ func attemptCells(a attemptRecord) []cell {
 }
 
 // meaning returns the outcome of an attempt in words, and what follows from it.
-func meaning(a attemptRecord) string {
+func meaning(a admin.Attempt) string {
 	said := outcomeOf(a)
 	if a.Unused {
 		said, _, _ = strings.Cut(said, ":")
@@ -282,7 +284,7 @@ func meaning(a attemptRecord) string {
 	return said
 }
 
-func outcomeOf(a attemptRecord) string {
+func outcomeOf(a admin.Attempt) string {
 	switch a.Outcome {
 	case queue.Success:
 		return "taken"

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -167,7 +168,7 @@ func TestMeaning(t *testing.T) {
 		{queue.Failure, 503, false, "the backend failed: Service Unavailable"},
 		{queue.Failure, 599, false, "the backend failed"},
 	} {
-		if got := meaning(attemptRecord{Outcome: tt.outcome, Status: tt.status, Unused: tt.unused}); got != tt.want {
+		if got := meaning(admin.Attempt{Outcome: tt.outcome, Status: tt.status, Unused: tt.unused}); got != tt.want {
 			t.Errorf("%s %d, unused %v, means %q, want %q", tt.outcome, tt.status, tt.unused, got, tt.want)
 		}
 	}
@@ -175,7 +176,7 @@ func TestMeaning(t *testing.T) {
 
 func TestTried(t *testing.T) {
 	t.Parallel()
-	for want, d := range map[string]deliveryRecord{
+	for want, d := range map[string]admin.Delivery{
 		"0 attempts":                       {},
 		"1 attempt":                        {Attempts: 1},
 		"6 attempts":                       {Attempts: 6},
@@ -183,7 +184,7 @@ func TestTried(t *testing.T) {
 		"6 attempts, none of which counts": {Attempts: 6, Unused: 6},
 		"1,200 attempts, 2 of which count": {Attempts: 1200, Unused: 1198},
 	} {
-		if got := d.tried(); got != want {
+		if got := tried(d); got != want {
 			t.Errorf("%+v was tried by %q, want %q", d, got, want)
 		}
 	}

@@ -2,12 +2,12 @@ package caddymodule
 
 import (
 	"fmt"
-	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -18,8 +18,8 @@ func statusCommand() *cobra.Command {
 		Short: "Shows what waits for each upstream, and the queue's size",
 		Args:  noArguments,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
-			var s status
-			if err := ask(cmd, http.MethodGet, "status", nil, &s); err != nil {
+			var s admin.Status
+			if err := ask(cmd, admin.RouteStatus, &s); err != nil {
 				return err
 			}
 			if wantsJSON(cmd) {
@@ -47,8 +47,8 @@ var statusLayouts = [][]column{
 	{{name: "UPSTREAM"}, {"PENDING", true}, {"DEAD", true}, {name: "PAUSED"}, {name: "ORPHANED"}, {"OLDEST", true}, {name: "LAST FAILURE"}},
 }
 
-// cells returns the cells of an upstream's row, by the names of their columns.
-func (u upstreamStatus) cells(now time.Time) map[string]cell {
+// upstreamCells returns the cells of an upstream's row, by the names of their columns.
+func upstreamCells(u admin.UpstreamStatus, now time.Time) map[string]cell {
 	oldest := "-"
 	if u.Pending > 0 {
 		oldest = time.Duration(u.OldestPendingSeconds * float64(time.Second)).Truncate(time.Second).String()
@@ -56,16 +56,16 @@ func (u upstreamStatus) cells(now time.Time) map[string]cell {
 	return map[string]cell{
 		"UPSTREAM": text(u.Name), "PENDING": number(u.Pending), "IN FLIGHT": number(u.InFlight),
 		"DEAD":     number(u.Dead).paint(red, u.Dead > 0),
-		"PAUSED":   text(u.pause(now)).paint(yellow, u.Paused),
+		"PAUSED":   text(pause(u, now)).paint(yellow, u.Paused),
 		"ORPHANED": text(yesNo(u.Orphaned)).paint(yellow, u.Orphaned),
 		"OLDEST":   text(oldest), "LAST SUCCESS": text(since(u.LastSuccess, now)),
-		"LAST FAILURE": text(u.LastFailure.inShort(now)),
+		"LAST FAILURE": text(failedAt(u.LastFailure, now)),
 	}
 }
 
 // pause returns in words whether an upstream is paused, and until when.
-func (u upstreamStatus) pause(now time.Time) string {
-	if left := u.pauseLeft(now); left != "" {
+func pause(u admin.UpstreamStatus, now time.Time) string {
+	if left := pauseLeft(u, now); left != "" {
 		return "yes, " + left
 	}
 	return yesNo(u.Paused)
@@ -73,7 +73,7 @@ func (u upstreamStatus) pause(now time.Time) string {
 
 // pauseLeft returns in words what a pause waits for, or "" if there is none or it is
 // not known.
-func (u upstreamStatus) pauseLeft(now time.Time) string {
+func pauseLeft(u admin.UpstreamStatus, now time.Time) string {
 	switch {
 	case !u.Paused || u.PausedUntil == nil:
 		return ""
@@ -83,8 +83,8 @@ func (u upstreamStatus) pauseLeft(now time.Time) string {
 	return "for " + age(u.PausedUntil.Sub(now)) + ", as it asked"
 }
 
-// inShort returns in words when an attempt failed, and why.
-func (f *failureStatus) inShort(now time.Time) string {
+// failedAt returns in words when an attempt failed, and why.
+func failedAt(f *admin.Failure, now time.Time) string {
 	if f == nil {
 		return "-"
 	}
@@ -100,13 +100,13 @@ func (f *failureStatus) inShort(now time.Time) string {
 	return since(&f.At, now) + ": " + why
 }
 
-func printStatus(cmd *cobra.Command, s status, now time.Time) error {
+func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
 	out := cmd.OutOrStdout()
 	var t *table
 	for _, columns := range statusLayouts {
 		t = newTable(out, columns...)
 		for _, u := range s.Upstreams {
-			t.named(u.cells(now))
+			t.named(upstreamCells(u, now))
 		}
 		if t.fits() {
 			break

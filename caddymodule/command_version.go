@@ -5,6 +5,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 )
 
 func versionCommand() *cobra.Command {
@@ -18,7 +20,7 @@ func versionCommand() *cobra.Command {
 				Scribegate string `json:"scribegate"`
 				Caddy      string `json:"caddy"`
 				Go         string `json:"go"`
-			}{version(), ofCaddy, runtime.Version()}
+			}{build.Version(), ofCaddy, runtime.Version()}
 			if wantsJSON(cmd) {
 				return printJSON(cmd, v)
 			}

@@ -5,14 +5,16 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 // longWork is a request to the running server that may take long.
 type longWork struct {
-	path    string                  // of the admin API
-	doing   string                  // what it does, in a word
-	amount  func(n int64) string    // formats progress
-	stopped func(p progress) string // describes what is done when it ends early
+	route   admin.Route
+	doing   string                        // what it does, in a word
+	amount  func(n int64) string          // formats progress
+	stopped func(p admin.Progress) string // describes what is done when it ends early
 }
 
 // do sends the request, and shows its progress in the terminal.
@@ -26,8 +28,8 @@ func (l longWork) do(cmd *cobra.Command, body, answer any) error {
 	defer stop()
 	m := newMeter(cmd, nil)
 	defer m.wipe()
-	var last progress
-	err = c.work(ctx, l.path, body, answer, func(p progress) {
+	var last admin.Progress
+	err = c.work(ctx, l.route, body, answer, func(p admin.Progress) {
 		last = p
 		if p.Total > 0 {
 			m.show("%s: %s of %s", l.doing, l.amount(p.Done), l.amount(p.Total))
@@ -40,7 +42,7 @@ func (l longWork) do(cmd *cobra.Command, body, answer any) error {
 		return nil
 	case ctx.Err() != nil:
 		err = errors.New("stopped")
-	case last == progress{}:
+	case last == admin.Progress{}:
 		return advised(err)
 	}
 	return fmt.Errorf("%w: %s", err, l.stopped(last))

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 // fakeAdmin is an admin API that a test makes up. It returns its address.
@@ -20,7 +22,7 @@ func fakeAdmin(t *testing.T, answer http.HandlerFunc) string {
 // answerLines answers in lines, as the admin API reports progress.
 func answerLines(lines ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", linesType)
+		w.Header().Set("Content-Type", admin.LinesType)
 		for _, line := range lines {
 			fmt.Fprintln(w, line)
 			w.(http.Flusher).Flush()
@@ -83,7 +85,7 @@ func TestCommandsSayWhereTheyComeFrom(t *testing.T) {
 	})
 	for args, accept := range map[string]string{
 		"status": "", "events": "", "show x": "", "export": "", "health": "",
-		"replay --dead": linesType, "purge x": linesType, "compact": linesType,
+		"replay --dead": admin.LinesType, "purge x": admin.LinesType, "compact": admin.LinesType,
 	} {
 		commandLine(t, "", append(strings.Fields(args), "--address", address)...).done(t)
 		if r := <-asked; r.Header.Get("Origin") != "http://"+address || r.Header.Get("Accept") != accept {

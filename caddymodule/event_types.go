@@ -4,29 +4,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/forwarder"
-	"github.com/scribegate/scribegate/verifier"
 )
-
-// knownTypes returns the short types of the events that the providers of this
-// Caddy send today.
-func knownTypes() []string {
-	var known []string
-	for _, info := range caddy.GetModules(strings.TrimSuffix(providerNamespace, ".")) {
-		if typer, ok := info.New().(verifier.EventTyper); ok {
-			known = append(known, typer.EventTypes()...)
-		}
-	}
-	return known
-}
 
 // warnUnknownTypes logs a warning for each word of an option that is not a type
 // that a provider sends today. It is not an error: a provider may add a type.
 func warnUnknownTypes(logger *zap.Logger, option string, words []string, about ...zap.Field) {
-	known := knownTypes()
+	known := build.EventTypes()
 	for _, word := range words {
 		if word == forwarder.AllEvents || slices.Contains(known, word) {
 			continue

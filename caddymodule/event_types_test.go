@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -89,7 +90,7 @@ func TestNearestType(t *testing.T) {
 		"next":                           "",
 		"transcription.canceled":         "",
 	} {
-		if got := nearestType(word, knownTypes()); got != want {
+		if got := nearestType(word, build.EventTypes()); got != want {
 			t.Errorf("the nearest to %q is %q, want %q", word, got, want)
 		}
 	}
@@ -97,7 +98,7 @@ func TestNearestType(t *testing.T) {
 
 func TestKnownTypes(t *testing.T) {
 	t.Parallel()
-	got := knownTypes()
+	got := build.EventTypes()
 	slices.Sort(got)
 	if want := "[note.failed note.generated test transcription.completed transcription.error]"; fmt.Sprint(got) != want {
 		t.Errorf("known are %v, want %v", got, want)

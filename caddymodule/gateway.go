@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -70,7 +71,7 @@ func openGateway(a *App) (*gateway, error) {
 		return nil, err
 	}
 	g.queue = q
-	g.dispatcher = forwarder.New(q, forwarder.Options{Version: version()})
+	g.dispatcher = forwarder.New(q, forwarder.Options{Version: build.Version()})
 	openGateways.add(g)
 	return g, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
@@ -21,9 +22,6 @@ func init() {
 	// Before handle, so that it is not hidden behind a site's catch-alls.
 	httpcaddyfile.RegisterDirectiveOrder("scribegate", httpcaddyfile.Before, "handle")
 }
-
-// providerNamespace is where providers are registered.
-const providerNamespace = "scribegate.providers."
 
 // parseDirective reads the directive, and checks what only the whole Caddyfile
 // tells: whether the upstreams that it names are defined.
@@ -61,11 +59,11 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	d.Next() // the directive's name
 	if !d.NextArg() {
-		return d.Errf("scribegate: the provider is missing; write it after the path: %s", builtIn(providerNamespace))
+		return d.Errf("scribegate: the provider is missing; write it after the path: %s", builtIn(build.ProviderNamespace))
 	}
 	provider := d.Token()
-	if _, err := caddy.GetModule(providerNamespace + provider.Text); err != nil {
-		return d.Errf("scribegate: unknown provider%s; known are %s", quoteWord(provider.Text), builtIn(providerNamespace))
+	if _, err := caddy.GetModule(build.ProviderNamespace + provider.Text); err != nil {
+		return d.Errf("scribegate: unknown provider%s; known are %s", quoteWord(provider.Text), builtIn(build.ProviderNamespace))
 	}
 	if d.NextArg() {
 		return usageErr(d, "scribegate [<matcher>] <provider> { ... }")
@@ -173,7 +171,7 @@ func (h *Handler) unmarshalDeliverTo(d *caddyfile.Dispenser, app *App) error {
 func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, app *App) error {
 	d.Next()
 	name, directive := d.Val(), *d // the errors below speak of the whole directive
-	unm, err := caddyfile.UnmarshalModule(d, providerNamespace+name)
+	unm, err := caddyfile.UnmarshalModule(d, build.ProviderNamespace+name)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -291,7 +292,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 // queued counts what the running queue holds.
-func queued(t *testing.T) status {
+func queued(t *testing.T) admin.Status {
 	t.Helper()
 	g := currentGateway()
 	if g == nil {

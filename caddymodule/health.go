@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/dustin/go-humanize"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -17,26 +18,17 @@ import (
 // that refuses most of what comes.
 const eventRoom = 4 << 10
 
-// health is the answer to a container's probe. As an error it says why the gateway
-// is not well.
-type health struct {
-	Status string `json:"status"` // "ok" or "unavailable"
-	Reason string `json:"reason,omitempty"`
-}
-
-func (h health) Error() string { return h.Reason }
-
 // live answers that this process answers.
 func (a *Admin) live(context.Context, *gateway, *http.Request, queue.Progress) (any, error) {
-	return health{Status: "ok"}, nil
+	return admin.Health{Status: "ok"}, nil
 }
 
 // ready answers whether an event could be stored now.
 func (a *Admin) ready(_ context.Context, g *gateway, _ *http.Request, _ queue.Progress) (any, error) {
 	if err := ready(g); err != nil {
-		return nil, health{Status: "unavailable", Reason: err.Error()}
+		return nil, admin.Health{Status: "unavailable", Reason: err.Error()}
 	}
-	return health{Status: "ok"}, nil
+	return admin.Health{Status: "ok"}, nil
 }
 
 // ready says why an event could not be stored now; nil if it could. A

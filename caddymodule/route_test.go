@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -97,7 +98,7 @@ func TestRouteReachesItsBackend(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"Webhook-Id": id, "Scribegate-Attempt": "1", "Content-Type": "application/json",
-		"X-Upstream": "ehr " + b.address(), "X-Path": "/", "User-Agent": "Scribegate/" + version(),
+		"X-Upstream": "ehr " + b.address(), "X-Path": "/", "User-Agent": "Scribegate/" + build.Version(),
 	} {
 		if v := got.header.Values(name); len(v) != 1 || v[0] != want {
 			t.Errorf("%s: %q, want %q", name, v, want)

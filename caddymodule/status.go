@@ -6,66 +6,24 @@ import (
 	"sync"
 	"time"
 
-	"github.com/scribegate/scribegate/forwarder"
-	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
-// status is what the admin API and the metrics report of a gateway.
-type status struct {
-	Queue     queueStatus      `json:"queue"`
-	Upstreams []upstreamStatus `json:"upstreams"`
-}
-
-type queueStatus struct {
-	Engine      string `json:"engine"`
-	Bytes       int64  `json:"bytes"`
-	MaxBytes    int64  `json:"max_bytes"`
-	Quarantined int64  `json:"quarantined"`
-	Unrouted    int64  `json:"unrouted"`
-	Unconfirmed int64  `json:"unconfirmed"`
-	Unreadable  int64  `json:"unreadable"` // damaged in whole or in part, as far as is known
-}
-
-type upstreamStatus struct {
-	Name     string `json:"name"`
-	Pending  int64  `json:"pending"`
-	InFlight int64  `json:"in_flight"`
-	Dead     int64  `json:"dead"`
-	Paused   bool   `json:"paused"`
-
-	// PausedUntil is the end of the pause, or, if the reason is failures, when the next
-	// probe is due.
-	PausedUntil *time.Time            `json:"paused_until,omitempty"`
-	PauseReason forwarder.PauseReason `json:"pause_reason,omitempty"`
-
-	Orphaned             bool           `json:"orphaned"`
-	OldestPendingSeconds float64        `json:"oldest_pending_seconds"`
-	LastSuccess          *time.Time     `json:"last_success,omitempty"`
-	LastFailure          *failureStatus `json:"last_failure,omitempty"`
-}
-
-// failureStatus is an upstream's newest attempt that failed.
-type failureStatus struct {
-	At      time.Time    `json:"at"`
-	Outcome queue.Result `json:"outcome"`
-	Status  int          `json:"status,omitempty"`
-}
-
-// status returns the counts of the queue and the state of the upstreams: those
+// Status returns the counts of the queue and the state of the upstreams: those
 // configured, in their order, and then those that only events are left of. With an
 // error it returns what is known without the queue.
-func (g *gateway) status(now time.Time) (status, error) {
+func (g *gateway) status(now time.Time) (admin.Status, error) {
 	stats, err := g.stats()
-	s := status{
-		Queue: queueStatus{
+	s := admin.Status{
+		Queue: admin.QueueStatus{
 			Engine: g.engineName(), Bytes: stats.Bytes, MaxBytes: stats.MaxBytes,
 			Quarantined: stats.Quarantined, Unrouted: stats.Unrouted, Unconfirmed: stats.Unconfirmed, Unreadable: stats.Unreadable,
 		},
-		Upstreams: []upstreamStatus{},
+		Upstreams: []admin.UpstreamStatus{},
 	}
-	add := func(name string) *upstreamStatus {
+	add := func(name string) *admin.UpstreamStatus {
 		counts := stats.Upstreams[name]
-		u := upstreamStatus{Name: name, Pending: counts.Pending, InFlight: counts.InFlight, Dead: counts.Dead}
+		u := admin.UpstreamStatus{Name: name, Pending: counts.Pending, InFlight: counts.InFlight, Dead: counts.Dead}
 		if !counts.OldestPending.IsZero() {
 			u.OldestPendingSeconds = max(0, now.Sub(counts.OldestPending).Seconds())
 		}
@@ -79,9 +37,9 @@ func (g *gateway) status(now time.Time) (status, error) {
 		// The queue counts those as well whose outcome it has yet to write.
 		u.InFlight = int64(d.InFlight)
 		u.Paused, u.PauseReason = d.Paused, d.PauseReason
-		u.PausedUntil, u.LastSuccess = known(d.PausedUntil), known(d.LastSuccess)
+		u.PausedUntil, u.LastSuccess = admin.OptionalTime(d.PausedUntil), admin.OptionalTime(d.LastSuccess)
 		if f := d.LastFailure; !f.At.IsZero() {
-			u.LastFailure = &failureStatus{At: f.At.UTC(), Outcome: f.Result, Status: f.Status}
+			u.LastFailure = &admin.Failure{At: f.At.UTC(), Outcome: f.Result, Status: f.Status}
 		}
 	}
 	var orphans []string
@@ -101,15 +59,6 @@ func (g *gateway) status(now time.Time) (status, error) {
 func (g *gateway) engineName() string {
 	name, _, _ := strings.Cut(g.key, ":")
 	return name
-}
-
-// known returns a time as JSON has it, or nil for one that is not known.
-func known(at time.Time) *time.Time {
-	if at.IsZero() {
-		return nil
-	}
-	at = at.UTC()
-	return &at
 }
 
 // openGateways are the open gateways, in the order in which they were opened. The

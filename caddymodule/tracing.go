@@ -11,13 +11,15 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.17.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
 )
 
 // tracingModule is the id of Caddy's `tracing`.
 const tracingModule = "http.handlers.tracing"
 
 // tracerName is what our spans say that they were made by.
-const tracerName = modulePath
+const tracerName = build.ModulePath
 
 // newTracerProvider exports spans as Caddy's `tracing` does, by the OTEL_*
 // variables of the environment. Caddy keeps its own to the requests that go
@@ -38,7 +40,7 @@ func newTracerProvider() (*sdktrace.TracerProvider, error) {
 }
 
 func newTracer(p trace.TracerProvider) trace.Tracer {
-	return p.Tracer(tracerName, trace.WithInstrumentationVersion(version()))
+	return p.Tracer(tracerName, trace.WithInstrumentationVersion(build.Version()))
 }
 
 // tracingConfigured reports whether a site of the configuration has `tracing`.

@@ -1,0 +1,61 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// Status has the counts of the queue, and the state of each upstream.
+type Status struct {
+	Queue     QueueStatus      `json:"queue"`
+	Upstreams []UpstreamStatus `json:"upstreams"`
+}
+
+// QueueStatus has the counts of the queue.
+type QueueStatus struct {
+	Engine      string `json:"engine"`
+	Bytes       int64  `json:"bytes"`
+	MaxBytes    int64  `json:"max_bytes"`
+	Quarantined int64  `json:"quarantined"`
+	Unrouted    int64  `json:"unrouted"`
+	Unconfirmed int64  `json:"unconfirmed"`
+	Unreadable  int64  `json:"unreadable"` // events that are damaged in whole or in part, as far as is known
+}
+
+// UpstreamStatus is the state of an upstream. An orphaned upstream is no longer
+// configured and still has events.
+type UpstreamStatus struct {
+	Name     string `json:"name"`
+	Pending  int64  `json:"pending"`
+	InFlight int64  `json:"in_flight"`
+	Dead     int64  `json:"dead"`
+	Paused   bool   `json:"paused"`
+
+	// PausedUntil is the end of the pause, or, if the reason is failures, the time of
+	// the next probe.
+	PausedUntil *time.Time            `json:"paused_until,omitempty"`
+	PauseReason forwarder.PauseReason `json:"pause_reason,omitempty"`
+
+	Orphaned             bool       `json:"orphaned"`
+	OldestPendingSeconds float64    `json:"oldest_pending_seconds"`
+	LastSuccess          *time.Time `json:"last_success,omitempty"`
+	LastFailure          *Failure   `json:"last_failure,omitempty"`
+}
+
+// A Failure is the newest failed attempt of an upstream.
+type Failure struct {
+	At      time.Time    `json:"at"`
+	Outcome queue.Result `json:"outcome"`
+	Status  int          `json:"status,omitempty"`
+}
+
+// Health is the answer to a container's probe. As an error it returns the reason why the
+// gateway is unavailable.
+type Health struct {
+	Status string `json:"status"` // "ok" or "unavailable"
+	Reason string `json:"reason,omitempty"`
+}
+
+func (h Health) Error() string { return h.Reason }
