@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -127,7 +128,7 @@ func TestAdminBackupOfAnotherEngine(t *testing.T) {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 	path := filepath.Join(t.TempDir(), "copy.db")
-	a.command("backup", path).failed(t, "has no backup")
+	a.command("backup", path).Failed(t, "has no backup")
 	if _, err := os.Lstat(path); err == nil {
 		t.Error("a file is left")
 	}
@@ -197,7 +198,7 @@ func TestAdminBackupIsCancelled(t *testing.T) {
 				if err != nil && !errors.Is(err, context.Canceled) {
 					t.Errorf("the backup ended with %v", err)
 				}
-			case <-time.After(waitTimeout):
+			case <-time.After(commandtest.WaitTimeout):
 				t.Error("the backup goes on")
 			}
 			eventually(t, "a line in the log", func() bool { return len(captured.with(t, "a backup was cancelled")) == 1 })
@@ -209,14 +210,14 @@ func TestAdminBackupIsCancelled(t *testing.T) {
 // waits in it arrives once. Afterwards nothing of it is missing in an export either.
 func TestBackupIsRestoredElsewhere(t *testing.T) {
 	a := newAdminSite(t)
-	a.run(upstreams("ehr", "http://"+closedPort(t)), soapnoteTo("ehr"))
+	a.run(upstreams("ehr", "http://"+commandtest.ClosedPort(t)), soapnoteTo("ehr"))
 	want := make(map[string]bool)
 	for subject := range strings.FieldsSeq("a b c d e f g h i j") {
 		want[accepted(t, a.site, "note-"+subject)] = true
 	}
 	elsewhere := t.TempDir()
 	path := filepath.Join(elsewhere, "queue.db")
-	a.command("backup", path).done(t)
+	a.command("backup", path).Done(t)
 	accepted(t, a.site, "after the backup")
 	key, err := os.ReadFile(filepath.Join(a.dir, "queue.db.key"))
 	if err != nil {
@@ -232,9 +233,9 @@ func TestBackupIsRestoredElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exported := commandLine(t, "", "export", "--payloads", "--path", path).done(t)
-	if got := exported.lines(t); len(got) != len(want) || strings.Count(exported.out, "PATIENT-TEXT") != len(want) {
-		t.Errorf("exported %s", exported.out)
+	exported := commandtest.Run(t, "", "export", "--payloads", "--path", path).Done(t)
+	if got := exported.Lines(t); len(got) != len(want) || strings.Count(exported.Out, "PATIENT-TEXT") != len(want) {
+		t.Errorf("exported %s", exported.Out)
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the export changed the copy, or %v", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 )
@@ -122,7 +123,7 @@ func TestAdminCompactOfAnotherEngine(t *testing.T) {
 	if r.status != http.StatusNotImplemented || strings.TrimSpace(r.body) != `{"error":"the engine compactly has nothing to compact"}` {
 		t.Errorf("%d %s", r.status, r.body)
 	}
-	a.command("compact").failed(t, "nothing to compact")
+	a.command("compact").Failed(t, "nothing to compact")
 }
 
 // Whoever closes the connection gives the compaction up. A body that came with
@@ -135,7 +136,7 @@ func TestAdminCompactIsGivenUp(t *testing.T) {
 			close(begun)
 			select {
 			case <-ctx.Done():
-			case <-time.After(waitTimeout):
+			case <-time.After(commandtest.WaitTimeout):
 			}
 			ended <- ctx.Err()
 			return queue.Compacted{}, errors.New("it was given up")
@@ -153,7 +154,7 @@ func TestAdminCompactIsGivenUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("body %q: %s after the connection was closed the compaction goes on", body, waitTimeout)
+			t.Errorf("body %q: %s after the connection was closed the compaction goes on", body, commandtest.WaitTimeout)
 		}
 		eventually(t, "a line in the log", func() bool { return len(captured.with(t, "a compaction was cancelled")) == 1 })
 	}
@@ -170,7 +171,7 @@ func TestAdminCompactTakesItsTime(t *testing.T) {
 			return queue.Compacted{Before: 3_435_973_837, After: 12 << 20}, nil
 		}
 	})
-	if out := a.command("compact").done(t).out; out != "compacted: 3.2 GiB -> 12 MiB\n" {
+	if out := a.command("compact").Done(t).Out; out != "compacted: 3.2 GiB -> 12 MiB\n" {
 		t.Errorf("printed %q", out)
 	}
 }
@@ -180,18 +181,18 @@ func TestCompactCommand(t *testing.T) {
 	a := newCompactSite(t, func(context.Context, queue.Progress) (queue.Compacted, error) {
 		return queue.Compacted{Before: 2048, After: 1024}, fails
 	})
-	if out := a.command("compact").done(t).out; out != "compacted: 2.0 KiB -> 1.0 KiB\n" {
+	if out := a.command("compact").Done(t).Out; out != "compacted: 2.0 KiB -> 1.0 KiB\n" {
 		t.Errorf("printed %q", out)
 	}
 	var done map[string]any
-	a.command("compact", "--json").done(t).decode(t, &done)
+	a.command("compact", "--json").Done(t).Decode(t, &done)
 	if f := fields(t, "compact", done, "before", "after"); f["before"] != 2048.0 || f["after"] != 1024.0 {
 		t.Errorf("printed %v", done)
 	}
 	fails = queue.ErrBusy
-	a.command("compact").failed(t, "already running")
-	commandLine(t, "", "compact", "--address", closedPort(t)).failed(t, "asking the admin API at")
-	if r := a.command("compact", "now"); r.err == nil {
+	a.command("compact").Failed(t, "already running")
+	commandtest.Run(t, "", "compact", "--address", commandtest.ClosedPort(t)).Failed(t, "asking the admin API at")
+	if r := a.command("compact", "now"); r.Err == nil {
 		t.Error("an argument that means nothing is taken")
 	}
 }

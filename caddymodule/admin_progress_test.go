@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -36,7 +37,7 @@ func (a *adminSite) work(path, body string) *http.Response {
 // telling makes up a compaction that tells of half of its work until it is let go.
 func telling(letGo <-chan struct{}, end func() (queue.Compacted, error)) compaction {
 	return func(ctx context.Context, p queue.Progress) (queue.Compacted, error) {
-		for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); {
+		for deadline := time.Now().Add(commandtest.WaitTimeout); time.Now().Before(deadline); {
 			select {
 			case <-letGo:
 				return end()

@@ -121,9 +121,9 @@ func TestUpstreamIsRenamed(t *testing.T) {
 			t.Errorf("replay %s: %d %s", body, r.status, r.body)
 		}
 	}
-	a.command("replay", "unknown").failed(t, "no such event; `caddy scribegate events` lists those that there are")
+	a.command("replay", "unknown").Failed(t, "no such event; `caddy scribegate events` lists those that there are")
 	orphan(t, "one")
-	a.command("replay", "one").failed(t, "no such event for upstream ehr, archive: it is for old\n")
+	a.command("replay", "one").Failed(t, "no such event for upstream ehr, archive: it is for old\n")
 	a.purged(`{"upstream":"old"}`, 1)
 	if n := a.object("POST", "/scribegate/replay", `{"dead":true}`)["replayed"]; n != 0.0 {
 		t.Errorf("%v deliveries are replayed to an upstream that is not configured", n)
@@ -188,7 +188,7 @@ func TestPurgeCommand(t *testing.T) {
 	do(t, a.soapnote("/soapnote", `{"no json`))
 	a.lab.respond(failing(http.StatusInternalServerError))
 	settled(t, accepted(t, a.site, "note-3"), 1)
-	a.command("purge", soapnoteID(note("note-3"))).failed(t, "still waits for an upstream: lab; use force")
+	a.command("purge", soapnoteID(note("note-3"))).Failed(t, "still waits for an upstream: lab; use force")
 	for _, tt := range []struct{ args, want string }{
 		{"purge --dead --before 1h", "0 events purged"},
 		{"purge --dead --dry-run", "would purge the dead deliveries of 2 events"},
@@ -204,16 +204,16 @@ func TestPurgeCommand(t *testing.T) {
 		{"purge --quarantined", "1 event purged"},
 		{"purge " + soapnoteID(note("note-3")) + " --force", "1 event purged"},
 	} {
-		if out := a.command(strings.Fields(tt.args)...).done(t).out; strings.TrimSpace(out) != tt.want {
+		if out := a.command(strings.Fields(tt.args)...).Done(t).Out; strings.TrimSpace(out) != tt.want {
 			t.Errorf("%s printed %q, want %q", tt.args, out, tt.want)
 		}
 	}
 	var done map[string]any
 	for _, args := range []string{"purge --dead --json", "purge --dead --dry-run --json"} {
-		a.command(strings.Fields(args)...).done(t).decode(t, &done)
+		a.command(strings.Fields(args)...).Done(t).Decode(t, &done)
 		if fields(t, "purge", done, "purged")["purged"] != 0.0 {
 			t.Errorf("%s printed %v", args, done)
 		}
 	}
-	a.command("show", id).failed(t, "no such event")
+	a.command("show", id).Failed(t, "no such event")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -108,7 +109,7 @@ func TestAdminEventsWithOddIDs(t *testing.T) {
 			}
 		}
 		var shown struct{ ID string }
-		commandLine(t, "", "show", "--json", "--address", a.admin, "--", id).done(t).decode(t, &shown)
+		commandtest.Run(t, "", "show", "--json", "--address", a.admin, "--", id).Done(t).Decode(t, &shown)
 		if want := strings.ToValidUTF8(id, "\ufffd"); shown.ID != want {
 			t.Errorf("show printed the event %q, want %q", shown.ID, want)
 		}

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -67,10 +67,10 @@ func TestAdminUnrouted(t *testing.T) {
 	if done["replayed"] != 0.0 || done["unrouted"] != 3.0 {
 		t.Errorf("replayed %v before the repair", done)
 	}
-	if out := a.command("replay", "--unrouted").done(t).out; out != "0 deliveries replayed, 3 events skipped since no upstream accepts the type\n" {
+	if out := a.command("replay", "--unrouted").Done(t).Out; out != "0 deliveries replayed, 3 events skipped since no upstream accepts the type\n" {
 		t.Errorf("printed %q", out)
 	}
-	a.command("replay", one).failed(t, admin.RouteHint)
+	a.command("replay", one).Failed(t, admin.RouteHint)
 
 	a.run(only(both, "note.generated note.signed"), soapnoteTo("ehr lab"))
 	if n := a.object("POST", "/scribegate/replay", `{"ids":["`+one+`"],"upstream":"ehr"}`)["replayed"]; n != 1.0 {
@@ -114,27 +114,27 @@ func TestAdminSetAside(t *testing.T) {
 		if got, _ := a.listed("&state="+string(state), 10); !slices.Equal(got, []string{id}) {
 			t.Errorf("%s: %v", state, got)
 		}
-		rows := columns(a.command("events", "--state", string(state)).done(t).out)
+		rows := commandtest.Rows(a.command("events", "--state", string(state)).Done(t).Out)
 		if len(rows) != 2 || rows[1][2] != id || rows[1][6] != string(state) {
 			t.Errorf("events --state %s: %v", state, rows)
 		}
-		if out := a.command("show", id).done(t).out; !strings.Contains(out, "state         "+string(state)+"\npayload kept  yes\n") && state != queue.Quarantined {
+		if out := a.command("show", id).Done(t).Out; !strings.Contains(out, "state         "+string(state)+"\npayload kept  yes\n") && state != queue.Quarantined {
 			t.Errorf("show of an event that is %s:\n%s", state, out)
 		}
 	}
-	if out := a.command("status").done(t).out; !strings.Contains(out, ", 1 quarantined, 1 unrouted, 1 unconfirmed, 0 unreadable\n") {
+	if out := a.command("status").Done(t).Out; !strings.Contains(out, ", 1 quarantined, 1 unrouted, 1 unconfirmed, 0 unreadable\n") {
 		t.Errorf("printed\n%s", out)
 	}
 	for state, id := range ids {
 		args := []string{"purge", "--" + string(state)}
-		if out := a.command(append(args, "--dry-run")...).done(t).out; out != "would purge 1 "+string(state)+" event\n" {
+		if out := a.command(append(args, "--dry-run")...).Done(t).Out; out != "would purge 1 "+string(state)+" event\n" {
 			t.Errorf("%v printed %q", args, out)
 		}
-		if out := a.command(append(args, "--before", "1h")...).done(t).out; out != "0 events purged\n" {
+		if out := a.command(append(args, "--before", "1h")...).Done(t).Out; out != "0 events purged\n" {
 			t.Errorf("%v printed %q", args, out)
 		}
 		a.purged(fmt.Sprintf(`{"%s":true}`, state), 1)
-		a.command("show", id).failed(t, "no such event")
+		a.command("show", id).Failed(t, "no such event")
 	}
 	if got, _ := a.listed("", 10); !slices.Equal(got, []string{dead}) {
 		t.Errorf("left: %v", got)
@@ -146,7 +146,7 @@ func TestAdminReplayOfUnconfirmed(t *testing.T) {
 	a := newAdminSite(t)
 	id := storeSetAside(t, queue.Unconfirmed, "note-1")
 	unrouted := storeSetAside(t, queue.Unrouted, "note-2")
-	if out := a.command("replay", "--unconfirmed", "--upstream", "ehr").done(t).out; out != "1 delivery replayed\n" {
+	if out := a.command("replay", "--unconfirmed", "--upstream", "ehr").Done(t).Out; out != "1 delivery replayed\n" {
 		t.Errorf("printed %q", out)
 	}
 	if got := a.ehr.wait(t, 1)[0].header.Get("Webhook-Id"); got != id {
@@ -196,7 +196,7 @@ func TestAdminFindsEvents(t *testing.T) {
 		"--subject note-2 --type note.failed": nil,
 	} {
 		var listed []admin.Event
-		a.command(append([]string{"events", "--json"}, strings.Fields(args)...)...).done(t).decode(t, &listed)
+		a.command(append([]string{"events", "--json"}, strings.Fields(args)...)...).Done(t).Decode(t, &listed)
 		var got []string
 		for _, e := range listed {
 			got = append(got, e.ID)
@@ -205,7 +205,7 @@ func TestAdminFindsEvents(t *testing.T) {
 			t.Errorf("events %s: %v, want %v", args, got, want)
 		}
 	}
-	rows := columns(a.command("events", "--subject", "note-2").done(t).out)
+	rows := commandtest.Rows(a.command("events", "--subject", "note-2").Done(t).Out)
 	if len(rows) != 3 || rows[1][3] != "note-2" || rows[2][3] != "note-2" {
 		t.Errorf("printed %v", rows)
 	}
@@ -219,14 +219,14 @@ func TestShowBySubject(t *testing.T) {
 	first := a.settledNote("note-1")
 	second := do(t, a.soapnote("/soapnote", soapnoteEvent("note.failed", "note-1"))).id(t)
 	a.settledNote("note-2")
-	out := a.command("show", "note-1").done(t).out
+	out := a.command("show", "note-1").Done(t).Out
 	head, _, _ := strings.Cut(out, "\n")
 	if head != "id            "+second || strings.Count(out, "lab: dead after 1 attempt\n") != 2 || strings.Count(out, "subject       note-1\n") != 2 ||
 		!strings.Contains(out, "\n\nid            "+first+"\n") || strings.Contains(out, "note-2") {
 		t.Errorf("printed\n%s", out)
 	}
 	var all []map[string]any
-	a.command("show", "note-1", "--json").done(t).decode(t, &all)
+	a.command("show", "note-1", "--json").Done(t).Decode(t, &all)
 	if len(all) != 2 || all[0]["id"] != second || all[1]["id"] != first {
 		t.Fatalf("as JSON: %v", all)
 	}
@@ -235,18 +235,18 @@ func TestShowBySubject(t *testing.T) {
 			t.Errorf("shown %v, want %v", e, want)
 		}
 	}
-	a.command("show", "note-1", "--payload").failed(t, "admin_payloads")
+	a.command("show", "note-1", "--payload").Failed(t, "admin_payloads")
 
 	a.run(strings.Replace(upstreams("ehr", a.ehr.URL, "lab", a.lab.URL), "QUEUE", "QUEUE\n\t\tadmin_payloads", 1), soapnoteTo("ehr lab"))
 	captured.reset()
 	all = nil
-	a.command("show", "note-1", "--payload", "--json").done(t).decode(t, &all)
+	a.command("show", "note-1", "--payload", "--json").Done(t).Decode(t, &all)
 	for _, e := range all {
 		if _, ok := e["content"].(map[string]any)["event"]; !ok {
 			t.Errorf("shown without its payload: %v", e)
 		}
 	}
-	if out := a.command("show", "note-1", "--payload").done(t).out; strings.Count(out, `"event": {`) != 2 || !strings.Contains(out, "PATIENT-TEXT") {
+	if out := a.command("show", "note-1", "--payload").Done(t).Out; strings.Count(out, `"event": {`) != 2 || !strings.Contains(out, "PATIENT-TEXT") {
 		t.Errorf("printed\n%s", out)
 	}
 	lines := captured.with(t, string(actionPayloadRead))
@@ -259,57 +259,12 @@ func TestShowBySubject(t *testing.T) {
 	a.object("POST", "/scribegate/replay", `{"ids":["`+first+`"],"upstream":"lab"}`)
 	a.settle()
 	all = nil // or what is not there any more would stay in it
-	a.command("show", "note-1", "--payload", "--json").done(t).decode(t, &all)
+	a.command("show", "note-1", "--payload", "--json").Done(t).Decode(t, &all)
 	if all[0]["content"] == nil || all[1]["content"] != nil || all[1]["payload"] != false {
 		t.Errorf("with one payload left: %v", all)
 	}
 	a.object("POST", "/scribegate/replay", `{"dead":true}`)
 	a.settle()
-	a.command("show", "note-1", "--payload").failed(t, "payload is no longer kept; it is deleted with the last delivery")
-	a.command("show", "note-9").failed(t, "no such event")
-}
-
-// More events of one note than a page holds are all shown.
-func TestShowPagesThrough(t *testing.T) {
-	t.Parallel()
-	address := fakeAdmin(t, func(w http.ResponseWriter, r *http.Request) {
-		page := admin.EventPage{NextCursor: "2", Events: []admin.Event{{ID: "one"}}}
-		switch {
-		case r.URL.Path == "/scribegate/events/note-1":
-			writeJSON(w, http.StatusNotFound, []byte(`{"error":"no such event"}`))
-			return
-		case r.FormValue("subject") != "note-1" || r.FormValue("history") != "true":
-			t.Errorf("asked for %s", r.URL)
-		case r.FormValue("cursor") == "2":
-			page = admin.EventPage{Events: []admin.Event{{ID: "two"}}}
-		}
-		body, _ := json.Marshal(page)
-		writeJSON(w, http.StatusOK, body)
-	})
-	var all []map[string]any
-	commandLine(t, "", "show", "note-1", "--json", "--address", address).done(t).decode(t, &all)
-	if len(all) != 2 || all[0]["id"] != "one" || all[1]["id"] != "two" {
-		t.Errorf("shown %v", all)
-	}
-}
-
-// A payload that cannot be read hides no other, and is an error.
-func TestShowOfADamagedPayload(t *testing.T) {
-	t.Parallel()
-	address := fakeAdmin(t, func(w http.ResponseWriter, r *http.Request) {
-		switch strings.TrimPrefix(r.URL.Path, "/scribegate/events") {
-		case "":
-			writeJSON(w, http.StatusOK, []byte(`{"events":[{"id":"bad","payload":true},{"id":"good","payload":true}]}`))
-		case "/bad/payload":
-			writeJSON(w, http.StatusInternalServerError, []byte(`{"error":"the event's payload cannot be opened"}`))
-		case "/good/payload":
-			writeJSON(w, http.StatusOK, []byte(`{"body":"here"}`))
-		default:
-			writeJSON(w, http.StatusNotFound, []byte(`{"error":"no such event"}`))
-		}
-	})
-	r := commandLine(t, "", "show", "note-1", "--payload", "--address", address)
-	if r.failed(t, "payload cannot be opened"); !strings.Contains(r.out, "id            bad") || !strings.Contains(r.out, `"body": "here"`) {
-		t.Errorf("printed %s", r.out)
-	}
+	a.command("show", "note-1", "--payload").Failed(t, "payload is no longer kept; it is deleted with the last delivery")
+	a.command("show", "note-9").Failed(t, "no such event")
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
 // An adminSite is a site with an admin endpoint.
@@ -145,7 +147,7 @@ func TestAdminStatusOfAPause(t *testing.T) {
 		w.Header().Set("Retry-After", "3600")
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
-	a.run(upstreams("away", "http://"+closedPort(t), "lab", a.lab.URL), soapnoteTo("away lab"))
+	a.run(upstreams("away", "http://"+commandtest.ClosedPort(t), "lab", a.lab.URL), soapnoteTo("away lab"))
 	accepted(t, a.site, "note-1")
 	var away, lab map[string]any
 	eventually(t, "both upstreams to be paused", func() bool {
@@ -176,7 +178,7 @@ func TestAdminStatusOfAPause(t *testing.T) {
 	if f := lab["last_failure"].(map[string]any); f["outcome"] != "failure" || f["status"] != 503.0 {
 		t.Errorf("last failure %v", f)
 	}
-	out := a.command("status").done(t).out
+	out := a.command("status").Done(t).Out
 	for _, want := range []string{"yes, probe ", "ago: no connection\n", "yes, for 59m, as it asked", "ago: status 503\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("status printed no %q:\n%s", want, out)
@@ -214,7 +216,7 @@ func TestAdminEvent(t *testing.T) {
 // without an answer has no status.
 func TestAdminPendingDelivery(t *testing.T) {
 	a := newAdminSite(t)
-	a.run(upstreams("ehr", "http://"+closedPort(t)), soapnoteTo("ehr"))
+	a.run(upstreams("ehr", "http://"+commandtest.ClosedPort(t)), soapnoteTo("ehr"))
 	id := accepted(t, a.site, "note-1")
 	settled(t, id, 1)
 	listed := a.object("GET", "/scribegate/events?state=pending", "")["events"].([]any)

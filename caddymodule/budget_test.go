@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -244,7 +245,7 @@ func TestBudgetIsFull(t *testing.T) {
 	}
 
 	// Room that is made while a request waits lets it through.
-	storeTimeout = waitTimeout
+	storeTimeout = commandtest.WaitTimeout
 	done := make(chan reply, 1)
 	go func() { done <- do(t, s.soapnote("/soapnote", note("waits"))) }()
 	eventually(t, "a request to wait", func() bool { return small.waiters() > 0 })
@@ -375,8 +376,8 @@ func TestBudgetDoesNotDeadlock(t *testing.T) {
 // notes are stored all the same, while the strangers still hold all that they
 // have.
 func TestStrangersDoNotDelayNotes(t *testing.T) {
-	shorten(t, &bodyTimeout, 4*waitTimeout)
-	shorten(t, &storeTimeout, 4*waitTimeout)
+	shorten(t, &bodyTimeout, 4*commandtest.WaitTimeout)
+	shorten(t, &storeTimeout, 4*commandtest.WaitTimeout)
 	fresh := shrink(t, contractParts)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", bothProviders)
@@ -396,7 +397,7 @@ func TestStrangersDoNotDelayNotes(t *testing.T) {
 		if i >= 2 {
 			chunked(r)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+		ctx, cancel := context.WithTimeout(t.Context(), commandtest.WaitTimeout)
 		if got := do(t, r.WithContext(ctx)); got.status != http.StatusOK {
 			t.Errorf("note %d: answer %d %s", i, got.status, got.body)
 		}

@@ -3,27 +3,14 @@ package caddymodule
 import (
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
-
-// completed asks cobra, as a shell does, how a command line can go on.
-func completed(t *testing.T, args ...string) (values []string, directive cobra.ShellCompDirective) {
-	t.Helper()
-	r := commandLine(t, "", append([]string{"__complete"}, args...)...)
-	lines := strings.Split(strings.TrimSpace(r.out), "\n")
-	last := lines[len(lines)-1]
-	n, err := strconv.Atoi(strings.TrimPrefix(last, ":"))
-	if r.err != nil || err != nil || strings.Contains(r.errOut, "rror") {
-		t.Fatalf("%v: %v, %q and %q", args, r.err, r.out, r.errOut)
-	}
-	return lines[:len(lines)-1], cobra.ShellCompDirective(n)
-}
 
 func TestCompletion(t *testing.T) {
 	a := newAdminSite(t)
@@ -98,7 +85,7 @@ func TestCompletion(t *testing.T) {
 		{"keygen", nil, nothing},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
-			values, directive := completed(t, append(strings.Fields(tt.args), "")...)
+			values, directive := commandtest.Complete(t, append(strings.Fields(tt.args), "")...)
 			var got []string
 			for _, v := range values {
 				choice, _, _ := strings.Cut(v, "\t")
@@ -111,34 +98,19 @@ func TestCompletion(t *testing.T) {
 		})
 	}
 
-	values, _ := completed(t, strings.Fields("purge"+at+" soap")...)
+	values, _ := commandtest.Complete(t, strings.Fields("purge"+at+" soap")...)
 	if len(values) != 3 || !strings.Contains(values[0], "\tnote.generated, ") || !strings.HasSuffix(values[0], " ago, ehr delivered, lab dead") || !strings.HasSuffix(values[1], ", quarantined") || !strings.HasSuffix(values[2], ", unrouted") {
 		t.Errorf("ids are described as %q", values)
 	}
 	for _, args := range []string{"purge" + at + " soni", "show" + at + " soni", "events" + at + " --subject soap"} {
-		if values, _ := completed(t, strings.Fields(args)...); len(values) != 0 {
+		if values, _ := commandtest.Complete(t, strings.Fields(args)...); len(values) != 0 {
 			t.Errorf("%s offers what begins otherwise: %q", args, values)
 		}
 	}
-	flags, _ := completed(t, "events", "--")
+	flags, _ := commandtest.Complete(t, "events", "--")
 	for _, want := range []string{"--address", "--adapter", "--config", "--json", "--limit", "--since", "--state", "--subject", "--type", "--upstream"} {
 		if !strings.Contains("\n"+strings.Join(flags, "\n"), "\n"+want+"\t") {
 			t.Errorf("%s is not among the flags %q", want, flags)
-		}
-	}
-}
-
-// Without a server that answers in time, nothing is offered and nothing is printed.
-func TestCompletionWithoutServer(t *testing.T) {
-	t.Parallel()
-	silent := fakeAdmin(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	for _, address := range []string{closedPort(t), silent, "nonsense::x"} {
-		for _, args := range []string{"show", "replay", "events --upstream", "events --subject"} {
-			f := strings.Fields(args)
-			line := append([]string{f[0], "--address", address}, append(f[1:], "")...)
-			if values, _ := completed(t, line...); len(values) > 0 {
-				t.Errorf("%v completes to %q", line, values)
-			}
 		}
 	}
 }

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,29 +11,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
 	"github.com/scribegate/scribegate/verifier/event"
 )
-
-// lines reads an export.
-func (r result) lines(t *testing.T) (all []map[string]any) {
-	t.Helper()
-	for line := range strings.Lines(r.out) {
-		var e map[string]any
-		if err := json.Unmarshal([]byte(line), &e); err != nil || !strings.HasSuffix(line, "\n") {
-			t.Fatalf("no line of JSON: %v, %q", err, line)
-		}
-		all = append(all, e)
-	}
-	return all
-}
 
 func idsOf(all []map[string]any) (ids []string) {
 	for _, e := range all {
@@ -70,10 +55,10 @@ func TestExportCommand(t *testing.T) {
 	exports := make(map[string]string)
 	variants := []string{"", "--payloads", "--state delivered", "--state dead", "--state quarantined --payloads", "--state unrouted --payloads", "--state unconfirmed", "--state pending"}
 	for _, args := range variants {
-		exports[args] = a.command(append([]string{"export"}, strings.Fields(args)...)...).done(t).out
+		exports[args] = a.command(append([]string{"export"}, strings.Fields(args)...)...).Done(t).Out
 	}
 
-	all := result{out: exports[""]}.lines(t)
+	all := commandtest.Result{Out: exports[""]}.Lines(t)
 	if got := idsOf(all); !slices.Equal(got, ids) {
 		t.Fatalf("exported %v, want %v", got, ids)
 	}
@@ -85,7 +70,7 @@ func TestExportCommand(t *testing.T) {
 	if strings.Contains(exports[""], "PATIENT-TEXT") {
 		t.Error("payloads are in an export that did not ask for them")
 	}
-	full := result{out: exports["--payloads"]}.lines(t)
+	full := commandtest.Result{Out: exports["--payloads"]}.Lines(t)
 	for i, id := range ids {
 		content := full[i]["content"]
 		if full[i]["payload"] != true {
@@ -105,19 +90,19 @@ func TestExportCommand(t *testing.T) {
 		"--state delivered": ids[4:], "--state dead": ids[5:], "--state quarantined --payloads": ids[2:4],
 		"--state unrouted --payloads": ids[1:2], "--state unconfirmed": ids[:1], "--state pending": nil,
 	} {
-		if got := idsOf(result{out: exports[args]}.lines(t)); !slices.Equal(got, want) {
+		if got := idsOf(commandtest.Result{Out: exports[args]}.Lines(t)); !slices.Equal(got, want) {
 			t.Errorf("%s exported %v, want %v", args, got, want)
 		}
 	}
 
 	path := filepath.Join(a.dir, "queue.db")
-	commandLine(t, "", "export", "--path", path).failed(t, path+" is in use by a running Caddy; leave --path out")
+	commandtest.Run(t, "", "export", "--path", path).Failed(t, path+" is in use by a running Caddy; leave --path out")
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	before := directory(t, a.dir)
 	for _, args := range variants {
-		if out := commandLine(t, "", append([]string{"export", "--path", path}, strings.Fields(args)...)...).done(t).out; out != exports[args] {
+		if out := commandtest.Run(t, "", append([]string{"export", "--path", path}, strings.Fields(args)...)...).Done(t).Out; out != exports[args] {
 			t.Errorf("from its file, %s exported\n%s\nwant\n%s", args, out, exports[args])
 		}
 	}
@@ -164,11 +149,11 @@ func TestExportOfPayloadsMustBeAllowed(t *testing.T) {
 	a := newAdminSite(t)
 	a.settledNote("note-1")
 	r := a.command("export", "--payloads")
-	r.failed(t, "put admin_payloads into the scribegate block")
-	if r.out != "" {
-		t.Errorf("printed %q", r.out)
+	r.Failed(t, "put admin_payloads into the scribegate block")
+	if r.Out != "" {
+		t.Errorf("printed %q", r.Out)
 	}
-	a.command("export").done(t)
+	a.command("export").Done(t)
 }
 
 // More events than a page holds come out, each once.
@@ -187,7 +172,7 @@ func TestExportPagesThrough(t *testing.T) {
 	}
 	wg.Wait()
 	want, _ := a.listed("", admin.MaxLimit)
-	if got := idsOf(a.command("export").done(t).lines(t)); len(want) != n || !slices.Equal(got, want) {
+	if got := idsOf(a.command("export").Done(t).Lines(t)); len(want) != n || !slices.Equal(got, want) {
 		t.Errorf("exported %d events, want the %d that are listed", len(got), len(want))
 	}
 }
@@ -204,7 +189,7 @@ func TestExportFromADamagedFile(t *testing.T) {
 	}
 	used := len(bytes.TrimRight(content, "\x00")) // the file grows ahead of what is in it
 	content = content[:(used+4095)/4096*4096]
-	whole := commandLine(t, "", "export", "--payloads", "--path", path).done(t).lines(t)
+	whole := commandtest.Run(t, "", "export", "--payloads", "--path", path).Done(t).Lines(t)
 	told, partly := 0, 0
 	for page := range len(content) / 4096 {
 		b := slices.Clone(content)
@@ -216,16 +201,16 @@ func TestExportFromADamagedFile(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r := commandLine(t, "", "export", "--payloads", "--path", path)
-		all := r.lines(t)
-		if r.err == nil {
+		r := commandtest.Run(t, "", "export", "--payloads", "--path", path)
+		all := r.Lines(t)
+		if r.Err == nil {
 			if len(all) != len(whole) {
 				t.Errorf("without page %d: %d events, and the exit status 0", page, len(all))
 			}
 			continue
 		}
 		told++
-		r.failed(t, fmt.Sprintf("exported %d events", len(all)))
+		r.Failed(t, fmt.Sprintf("exported %d events", len(all)))
 		for _, e := range all {
 			if e["damaged"] != nil {
 				partly++
@@ -237,45 +222,6 @@ func TestExportFromADamagedFile(t *testing.T) {
 	}
 	if told == 0 || partly == 0 {
 		t.Errorf("%d pages were missed, %d events exported in part", told, partly)
-	}
-}
-
-func TestExportMistakes(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path := filepath.Join(dir, "queue.db")
-	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
-	for _, tt := range []struct{ args, want string }{
-		{"--state lost", `state "lost" is unknown`},
-		{"--state lost --path " + path, `state "lost" is unknown`},
-		{"--path " + path, path + ": no such file"},
-		{"--path " + dir, dir + ": it is not a regular file"},
-		{"--path=", "--path is empty"},
-		{"--path " + path + " --address localhost:1", "give one of them"},
-		{"--encryption-key " + key, "--encryption-key needs --path"},
-		{"--path " + path + " --encryption-key " + key, "--encryption-key needs --payloads"},
-		{"--path " + path + " --payloads --encryption-key short", "--encryption-key: reading an encryption key"},
-		{"--path " + path + " --payloads --encryption-key {env.SCRIBEGATE_TEST_UNSET}", "is unset or empty"},
-		{"--path " + path + " --payloads --encryption-key {http.request.host}", "--encryption-key:"},
-		{"--address " + closedPort(t), "asking the admin API at"},
-		{"--payloads --address " + closedPort(t), "asking the admin API at"},
-	} {
-		commandLine(t, "", append([]string{"export"}, strings.Fields(tt.args)...)...).failed(t, tt.want)
-	}
-}
-
-// An export says what is missing, and what can be done about it.
-func TestExportSummary(t *testing.T) {
-	t.Parallel()
-	for want, tally := range map[string]salvage.Tally{
-		"exported 1 event; 2 payloads cannot be opened: damaged, or sealed with a key that was not given with --encryption-key": {Events: 1, Locked: 2},
-		"exported 1,997 events, 2 of them in part: `damaged` in a line says what is missing":                                    {Events: 1997, Partly: 2},
-		"exported 0 events; 1 part of q.db cannot be read, and more events may be missing: a backup may have them":              {Gaps: 1},
-		"exported 3 events; q.db-wal is damaged, and the newest changes may be missing":                                         {Events: 3, WALDamaged: true},
-	} {
-		if got := summary(tally, "q.db"); got != want {
-			t.Errorf("%+v: %s, want %s", tally, got, want)
-		}
 	}
 }
 
@@ -291,15 +237,15 @@ func TestExportKeys(t *testing.T) {
 	}
 	path := filepath.Join(a.dir, "sealed.db")
 	export := []string{"export", "--payloads", "--path", path}
-	r := commandLine(t, "", export...)
-	r.failed(t, "no key is given")
+	r := commandtest.Run(t, "", export...)
+	r.Failed(t, "no key is given")
 	wrong := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{9}, 32))
-	commandLine(t, "", append(export, "--encryption-key", wrong)...).failed(t, "not among those given")
-	r = commandLine(t, "", append(export, "--encryption-key", wrong, "--encryption-key", "{env.SCRIBEGATE_TEST_KEY}")...).done(t)
-	if all := r.lines(t); len(all) != 1 || all[0]["id"] != id || !strings.Contains(r.out, "PATIENT-TEXT") {
-		t.Errorf("exported %s", r.out)
+	commandtest.Run(t, "", append(export, "--encryption-key", wrong)...).Failed(t, "not among those given")
+	r = commandtest.Run(t, "", append(export, "--encryption-key", wrong, "--encryption-key", "{env.SCRIBEGATE_TEST_KEY}")...).Done(t)
+	if all := r.Lines(t); len(all) != 1 || all[0]["id"] != id || !strings.Contains(r.Out, "PATIENT-TEXT") {
+		t.Errorf("exported %s", r.Out)
 	}
-	if all := commandLine(t, "", "export", "--path", path).done(t).lines(t); len(all) != 1 {
+	if all := commandtest.Run(t, "", "export", "--path", path).Done(t).Lines(t); len(all) != 1 {
 		t.Errorf("without payloads no key is needed: %v", all)
 	}
 }
@@ -310,7 +256,7 @@ func TestExportIntoAClosedPipe(t *testing.T) {
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := caddyProcess(t, "scribegate", "export", "--path", filepath.Join(a.dir, "queue.db"))
+	cmd := commandtest.Process(t, "scribegate", "export", "--path", filepath.Join(a.dir, "queue.db"))
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -323,13 +269,5 @@ func TestExportIntoAClosedPipe(t *testing.T) {
 	if err := cmd.Run(); err == nil || errOut.Len() > 0 {
 		t.Errorf("ended with %v and said %q", err, errOut.String())
 	}
-	x := exporter{out: failingWriter{}}
-	if err := x.print(newExportedEvent(salvage.Found{})); err == nil || x.events != 0 {
-		t.Error("an event that was not printed counts")
-	}
 	_ = w.Close()
 }
-
-type failingWriter struct{}
-
-func (failingWriter) Write([]byte) (int, error) { return 0, syscall.EPIPE }

@@ -1,94 +1,12 @@
 package caddymodule
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
-
-// A certified server has a certificate that a test makes up, which is its own
-// authority.
-type certified struct {
-	url, cacert string
-}
-
-func newCertified(t *testing.T, template x509.Certificate) certified {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.SerialNumber, template.Subject = big.NewInt(1), pkix.Name{CommonName: "An Authority of the Test"}
-	template.IsCA, template.BasicConstraintsValid = true, true
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeReceived(w, "soapnoteapi-1", false)
-	}))
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	c := certified{url: s.URL, cacert: filepath.Join(t.TempDir(), "root.crt")}
-	if err := os.WriteFile(c.cacert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// What is wrong with a site's certificate is said, and what to do: the gateway does
-// run there.
-func TestSendToASiteWithABadCertificate(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	name := func(from, to time.Duration, names ...string) x509.Certificate {
-		return x509.Certificate{NotBefore: now.Add(from), NotAfter: now.Add(to), DNSNames: names}
-	}
-	good := newCertified(t, name(-time.Hour, time.Hour, "localhost"))
-	other := newCertified(t, name(-time.Hour, time.Hour, "hooks.example.com"))
-	expired := newCertified(t, name(-2*time.Hour, -time.Hour, "localhost"))
-	early := newCertified(t, name(time.Hour, 2*time.Hour, "localhost"))
-	local := func(c certified) string { return strings.Replace(c.url, "127.0.0.1", "localhost", 1) }
-	for name, tt := range map[string]struct {
-		args []string
-		want string // "" is success
-	}{
-		"unknown authority":      {[]string{"--to", local(good)}, `issued by "An Authority of the Test", which is not a known authority: with Caddy's internal CA give --cacert `},
-		"another authority":      {[]string{"--to", local(good), "--cacert", other.cacert}, `issued by "An Authority of the Test", which is not in --cacert`},
-		"its authority":          {[]string{"--to", local(good), "--cacert", good.cacert}, ""},
-		"whatever it is":         {[]string{"--to", local(good), "--insecure"}, ""},
-		"another name":           {[]string{"--to", local(other), "--cacert", other.cacert}, `certificate is for hooks.example.com, not for "localhost"`},
-		"an address":             {[]string{"--to", other.url, "--cacert", other.cacert}, `certificate is for hooks.example.com, not for "127.0.0.1"`},
-		"another name, whatever": {[]string{"--to", local(other), "--insecure"}, ""},
-		"expired":                {[]string{"--to", local(expired), "--cacert", expired.cacert}, "certificate expired at 20"},
-		"not valid yet":          {[]string{"--to", local(early), "--cacert", early.cacert}, "certificate is valid only from 20"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := commandLine(t, "", append([]string{"send", "soapnoteapi"}, tt.args...)...)
-			if tt.want == "" {
-				r.done(t)
-				return
-			}
-			if r.failed(t, tt.want); strings.Contains(r.errOut, "is the gateway running there?") || r.out != "" {
-				t.Errorf("printed %q and %q", r.out, r.errOut)
-			}
-		})
-	}
-}
 
 // A site with Caddy's internal CA accepts an event from a client that trusts that CA.
 func TestSendToASiteWithCaddysOwnCA(t *testing.T) {
@@ -97,12 +15,12 @@ func TestSendToASiteWithCaddysOwnCA(t *testing.T) {
 	s.load("\tskip_install_trust\n\tauto_https disable_redirects\n"+oneUpstream+b.URL+"\n\t}", "respond 404\n}\nhttps://localhost:"+port+" {\n\ttls internal\n"+bothProviders)
 	to := "https://localhost:" + port + "/soapnote"
 	eventually(t, "Caddy to have a certificate", func() bool {
-		r := commandLine(t, "", "send", "soapnoteapi", "--to", to)
-		return strings.Contains(r.errOut, `issued by "Caddy Local Authority`)
+		r := commandtest.Run(t, "", "send", "soapnoteapi", "--to", to)
+		return strings.Contains(r.ErrOut, `issued by "Caddy Local Authority`)
 	})
 	root := filepath.Join(s.dir, "pki", "authorities", "local", "root.crt")
-	commandLine(t, "", "send", "soapnoteapi", "--to", to, "--cacert", root).done(t)
-	commandLine(t, "", "send", "soapnoteapi", "--to", to, "--insecure").done(t)
+	commandtest.Run(t, "", "send", "soapnoteapi", "--to", to, "--cacert", root).Done(t)
+	commandtest.Run(t, "", "send", "soapnoteapi", "--to", to, "--insecure").Done(t)
 	b.wait(t, 2)
 
 	for name, tt := range map[string]struct{ to, want string }{
@@ -110,11 +28,11 @@ func TestSendToASiteWithCaddysOwnCA(t *testing.T) {
 		"https to an HTTP port":        {strings.Replace(s.url, "http:", "https:", 1), "speaks plain HTTP; write --to with http://"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			commandLine(t, "", "send", "soapnoteapi", "--insecure", "--to", tt.to).failed(t, tt.want)
+			commandtest.Run(t, "", "send", "soapnoteapi", "--insecure", "--to", tt.to).Failed(t, tt.want)
 		})
 	}
-	r := commandLine(t, "", "send", "soapnoteapi", "--to", strings.Replace(to, "https:", "http:", 1))
-	if r.failed(t, "1 of 1 events were not received"); !strings.Contains(r.out, "where the site speaks HTTPS, write --to with https://") {
-		t.Errorf("http to an HTTPS port: printed %q", r.out)
+	r := commandtest.Run(t, "", "send", "soapnoteapi", "--to", strings.Replace(to, "https:", "http:", 1))
+	if r.Failed(t, "1 of 1 events were not received"); !strings.Contains(r.Out, "where the site speaks HTTPS, write --to with https://") {
+		t.Errorf("http to an HTTPS port: printed %q", r.Out)
 	}
 }

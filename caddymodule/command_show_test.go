@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -88,9 +88,9 @@ func TestShowTellsTheWholeHistory(t *testing.T) {
 	orphan(t, "one")
 	shown := func() (out string, d map[string]any) {
 		t.Helper()
-		out = a.command("show", "one").done(t).out
+		out = a.command("show", "one").Done(t).Out
 		var e map[string]any
-		a.command("show", "one", "--json").done(t).decode(t, &e)
+		a.command("show", "one", "--json").Done(t).Decode(t, &e)
 		return out, e["deliveries"].([]any)[0].(map[string]any)
 	}
 	check := func(step, head, table string, attempts, listed, leftOut float64) {
@@ -138,56 +138,12 @@ func TestExportTellsWhatIsLeftOut(t *testing.T) {
 	a := newAdminSite(t)
 	orphan(t, "one")
 	attempt(t, 53, queue.Dead)
-	d := a.command("export").done(t).lines(t)[0]["deliveries"].([]any)[0].(map[string]any)
+	d := a.command("export").Done(t).Lines(t)[0]["deliveries"].([]any)[0].(map[string]any)
 	if d["history_left_out"] != 3.0 {
 		t.Errorf("exported %v", d)
 	}
 	listed := a.object("GET", "/scribegate/events", "")["events"].([]any)[0].(map[string]any)["deliveries"].([]any)[0]
 	fields(t, "a delivery in a listing", listed, "upstream", "state", "attempts")
-}
-
-func TestMeaning(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		outcome queue.Result
-		status  int
-		unused  bool
-		want    string
-	}{
-		{queue.Success, 204, false, "taken"},
-		{queue.Gone, 410, false, "wanted no more: dead at once"},
-		{queue.Timeout, 0, false, "no answer in time"},
-		{queue.ConnectError, 0, true, "no connection: does not count"},
-		{queue.ConnectError, 0, false, "no connection: the log says why"},
-		{queue.Failure, 0, false, "no answer: the log says why"},
-		{queue.Failure, 0, true, "no answer: does not count"},
-		{queue.Failure, 302, false, "a redirect: none is followed"},
-		{queue.Failure, 422, false, "refused: Unprocessable Entity"},
-		{queue.Failure, 429, true, "asked to wait: does not count"},
-		{queue.Failure, 499, false, "refused"},
-		{queue.Failure, 503, false, "the backend failed: Service Unavailable"},
-		{queue.Failure, 599, false, "the backend failed"},
-	} {
-		if got := meaning(admin.Attempt{Outcome: tt.outcome, Status: tt.status, Unused: tt.unused}); got != tt.want {
-			t.Errorf("%s %d, unused %v, means %q, want %q", tt.outcome, tt.status, tt.unused, got, tt.want)
-		}
-	}
-}
-
-func TestTried(t *testing.T) {
-	t.Parallel()
-	for want, d := range map[string]admin.Delivery{
-		"0 attempts":                       {},
-		"1 attempt":                        {Attempts: 1},
-		"6 attempts":                       {Attempts: 6},
-		"1 attempt, which does not count":  {Attempts: 1, Unused: 1},
-		"6 attempts, none of which counts": {Attempts: 6, Unused: 6},
-		"1,200 attempts, 2 of which count": {Attempts: 1200, Unused: 1198},
-	} {
-		if got := tried(d); got != want {
-			t.Errorf("%+v was tried by %q, want %q", d, got, want)
-		}
-	}
 }
 
 // An event that nobody gets says why, and a quarantined one what is wrong with it.
@@ -208,7 +164,7 @@ func TestShowSaysWhyNobodyGetsAnEvent(t *testing.T) {
 		"no taker":    {post(`{"event":"note.signed","note_id":"x","status":"s","created_at":"t"}`, 200), "state         unrouted\npayload kept  yes\ndeliveries    none: no upstream accepted its type; add its type to the `events` of an upstream that its handler delivers to, then replay it\n", "reason"},
 		"quarantined": {post(`{"event":"note.failed"}`, 400), "state         quarantined\nreason        note_id is missing\npayload kept  yes\n", "deliveries"},
 	} {
-		if out := a.command("show", tt.id).done(t).out; !strings.Contains(out, tt.want) || strings.Contains(out, tt.not) {
+		if out := a.command("show", tt.id).Done(t).Out; !strings.Contains(out, tt.want) || strings.Contains(out, tt.not) {
 			t.Errorf("%s: printed\n%s\nwant\n%s", name, out, tt.want)
 		}
 	}
@@ -220,12 +176,12 @@ func TestShowSaysWhyNobodyGetsAnEvent(t *testing.T) {
 // What the head says of the attempts, and what stands beside each of them, agree.
 func TestShowTellsWhichAttemptsCount(t *testing.T) {
 	a := newAdminSite(t)
-	a.run(upstreams("away", "http://"+closedPort(t)), soapnoteTo("away"))
+	a.run(upstreams("away", "http://"+commandtest.ClosedPort(t)), soapnoteTo("away"))
 	id := accepted(t, a.site, "note-1")
 	var out string
 	var attempts int
 	eventually(t, "two attempts", func() bool {
-		out = a.command("show", id).done(t).out
+		out = a.command("show", id).Done(t).Out
 		_, head, _ := strings.Cut(out, "\naway: pending after ")
 		n, _ := fmt.Sscanf(head, "%d attempts, none of which counts", &attempts)
 		return n == 1
@@ -234,7 +190,7 @@ func TestShowTellsWhichAttemptsCount(t *testing.T) {
 		t.Errorf("printed\n%s", out)
 	}
 	eventually(t, "the pause to be shown", func() bool {
-		return strings.Contains(a.command("show", id).done(t).out, "\nthe upstream is paused: probe ")
+		return strings.Contains(a.command("show", id).Done(t).Out, "\nthe upstream is paused: probe ")
 	})
 }
 
@@ -255,11 +211,11 @@ func TestReplayGivesAFreshBudget(t *testing.T) {
 				t.Errorf("round %d: attempt %s, want %d", round, d.header.Get("Scribegate-Attempt"), i+1)
 			}
 		}
-		out := a.command("show", id).done(t).out
+		out := a.command("show", id).Done(t).Out
 		if want := strings.Join(slices.Repeat([]string{numbers(1, budget)}, round), ",replayed: attempts are counted anew,"); !strings.Contains(out, "lab: dead after 3 attempts\n") || history(out) != want {
 			t.Errorf("round %d: printed\n%s\nwant %s", round, out, want)
 		}
-		a.command("replay", "--dead").done(t)
+		a.command("replay", "--dead").Done(t)
 		a.settle()
 	}
 }

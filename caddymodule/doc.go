@@ -12,3 +12,5 @@
 // scribegate.providers that implements verifier.Provider, and a queue engine as
 // a module in scribegate.queues that implements Engine.
 package caddymodule
+
+import _ "github.com/scribegate/scribegate/caddymodule/command" // registers `caddy scribegate`

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
 // closing reports whether a gateway waits for the handlers that hold it open.
@@ -21,7 +23,7 @@ func closing(g *gateway) bool {
 // A queue that is being closed waits for the events that are being stored; a
 // request that comes to it meanwhile does not.
 func TestRequestDoesNotWaitForAQueueThatCloses(t *testing.T) {
-	shorten(t, &storeTimeout, 3*waitTimeout)
+	shorten(t, &storeTimeout, 3*commandtest.WaitTimeout)
 	a := newGatedSite(t)
 	g := currentGateway()
 	release := storeGate.shut(nil)
@@ -43,7 +45,7 @@ func TestRequestDoesNotWaitForAQueueThatCloses(t *testing.T) {
 		if r.status != http.StatusServiceUnavailable {
 			t.Errorf("answer %d %s", r.status, r.body)
 		}
-	case <-time.After(waitTimeout):
+	case <-time.After(commandtest.WaitTimeout):
 		t.Error("a request waits until another has been stored")
 	}
 	release()
@@ -71,7 +73,7 @@ func TestGatewayClosesWithoutItsLastHandler(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(waitTimeout):
+	case <-time.After(commandtest.WaitTimeout):
 		t.Error("Caddy does not stop")
 		leave()
 		<-stopped

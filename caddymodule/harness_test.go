@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,10 +18,10 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -31,25 +30,12 @@ const (
 	testSecret   = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	testSoniox   = "soniox-test-value"
 	testSigning  = "whsec_dGhlIHRlc3RzIHNpZ25pbmcga2V5LCAzMiBieXRlcyE="
-	waitTimeout  = 20 * time.Second
-	asCaddyEnv   = "SCRIBEGATE_TEST_AS_CADDY"
 	sonioxHeader = "X-Webhook-Secret"
 )
 
 // TestMain lets the test binary be Caddy itself, for tests that kill a process.
 func TestMain(m *testing.M) {
-	if os.Getenv(asCaddyEnv) != "" {
-		caddycmd.Main()
-		return
-	}
-	for name, value := range map[string]string{
-		"SOAPNOTE_SECRET": testSecret, "SONIOX_SECRET": testSoniox, "SIGNING_SECRET": testSigning,
-	} {
-		if err := os.Setenv(name, value); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(m.Run())
+	commandtest.Main(m, map[string]string{"SOAPNOTE_SECRET": testSecret, "SONIOX_SECRET": testSoniox, "SIGNING_SECRET": testSigning})
 }
 
 // A site is one running configuration. Caddy is one to a process, so tests
@@ -283,12 +269,7 @@ func (b *backend) address() string { return strings.TrimPrefix(b.URL, "http://")
 // eventually waits until something holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if holds() {
-			return
-		}
-	}
-	t.Fatalf("waited %s in vain for %s", waitTimeout, what)
+	commandtest.WaitUntil(t, what, holds)
 }
 
 // queued counts what the running queue holds.

@@ -67,9 +67,9 @@ func TestQueueThatHangs(t *testing.T) {
 		!strings.Contains(m.body, `scribegate_upstream_paused{upstream="ehr"} 0`) || !strings.Contains(m.body, "scribegate_events_received_total") {
 		t.Errorf("metrics: %d\n%s", m.status, m.body)
 	}
-	a.command("status").failed(t, store)
-	a.command("health").failed(t, "not ready: "+store)
-	a.command("health", "live").done(t)
+	a.command("status").Failed(t, store)
+	a.command("health").Failed(t, "not ready: "+store)
+	a.command("health", "live").Done(t)
 	a.run(a.gatedApp(), soapnoteTo("ehr")) // a reload does not wait for it either
 
 	release()
@@ -114,8 +114,8 @@ func TestStatusOfAQueueThatFails(t *testing.T) {
 	if r := a.ask("GET", "/scribegate/status", ""); r.status != http.StatusInternalServerError || r.body != `{"error":"input/output error"}`+"\n" {
 		t.Errorf("%d %s", r.status, r.body)
 	}
-	a.command("status").failed(t, "input/output error")
-	a.command("status", "--json").failed(t, "input/output error")
+	a.command("status").Failed(t, "input/output error")
+	a.command("status", "--json").Failed(t, "input/output error")
 	if _, ok := a.metrics()["scribegate_queue_bytes"]; ok {
 		t.Error("a queue that cannot be counted has metrics")
 	}

@@ -14,20 +14,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-// caddyProcess makes the test binary Caddy itself.
-func caddyProcess(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), self, args...)
-	home := t.TempDir()
-	cmd.Env = append(os.Environ(), asCaddyEnv+"=1", "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
-	return cmd
-}
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+)
 
 // A ledger is a backend that refuses each event at first, so that there is
 // always something to be tried again, and notes what it took in the end.
@@ -89,7 +78,7 @@ func TestKillLosesNothing(t *testing.T) {
 	}
 	start := func() (*exec.Cmd, *bytes.Buffer) {
 		log := new(bytes.Buffer)
-		cmd := caddyProcess(t, "run", "--config", config, "--adapter", "caddyfile")
+		cmd := commandtest.Process(t, "run", "--config", config, "--adapter", "caddyfile")
 		cmd.Stdout, cmd.Stderr = log, log
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -140,7 +129,7 @@ func TestKillLosesNothing(t *testing.T) {
 // random moment, and returns the ids that were acknowledged.
 func postUntilKilled(t *testing.T, s *site, cycle, senders int, kill func()) []string {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{}, Timeout: waitTimeout}
+	client := &http.Client{Transport: &http.Transport{}, Timeout: commandtest.WaitTimeout}
 	defer client.CloseIdleConnections()
 	var mu sync.Mutex
 	var ids []string

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
 // A load is a number of senders that post notes one after another.
@@ -23,7 +25,7 @@ type load struct {
 // loadOn starts senders. Every answer must be a 200.
 func loadOn(t *testing.T, s *site, senders int) *load {
 	t.Helper()
-	l := &load{stop: make(chan struct{}), client: &http.Client{Transport: &http.Transport{}, Timeout: waitTimeout}}
+	l := &load{stop: make(chan struct{}), client: &http.Client{Transport: &http.Transport{}, Timeout: commandtest.WaitTimeout}}
 	for sender := range senders {
 		l.work.Go(func() {
 			for n := 0; ; n++ {

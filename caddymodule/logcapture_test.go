@@ -14,6 +14,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	zapobserver "go.uber.org/zap/zaptest/observer"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
 func init() { caddy.RegisterModule(captureWriter{}) }
@@ -77,7 +79,7 @@ func flushLogs() {
 		defer q.mu.Unlock()
 		return !q.writing
 	}
-	for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(commandtest.WaitTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		waits := !idle(processLines)
 		allLogs.Range(func(_, l any) bool {
 			waits = waits || !idle(l.(*logs).lines) || !idle(l.(*logs).audit)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/verifier"
@@ -104,7 +105,7 @@ func TestMemoryOfALargeBacklog(t *testing.T) {
 	if err := os.WriteFile(config, []byte(s.caddyfile(app, soapnoteTo("ehr lab"))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := caddyProcess(t, "run", "--config", config, "--adapter", "caddyfile")
+	cmd := commandtest.Process(t, "run", "--config", config, "--adapter", "caddyfile")
 	cmd.Env = append(cmd.Env, "GOMEMLIMIT=off") // or Caddy sets one where the machine limits its memory
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

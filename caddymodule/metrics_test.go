@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -166,7 +167,7 @@ func TestMetrics(t *testing.T) {
 func TestMetricsOfAnOutage(t *testing.T) {
 	a := newAdminSite(t)
 	before := a.metrics()
-	a.run("\tscribegate {\n\t\tQUEUE\n\t\tupstream away http://"+closedPort(t)+" {\n\t\t\tretry 1h\n\t\t}\n\t}\n", soapnoteTo("away"))
+	a.run("\tscribegate {\n\t\tQUEUE\n\t\tupstream away http://"+commandtest.ClosedPort(t)+" {\n\t\t\tretry 1h\n\t\t}\n\t}\n", soapnoteTo("away"))
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
 		accepted(t, a.site, id)
 	}

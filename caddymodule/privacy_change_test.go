@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
 // reloaded are configurations that cannot be loaded, sent to the admin API.
@@ -71,8 +73,8 @@ func (s *privateSite) allowed() {
 	id := soapnoteID(s.patient(2))
 	for where, content := range map[string]string{
 		"the admin API": s.ask(http.MethodGet, "/scribegate/events/"+id+"/payload", "").body,
-		"show":          s.command("show", id, "--payload").out,
-		"export":        s.command("export", "--payloads").out,
+		"show":          s.command("show", id, "--payload").Out,
+		"export":        s.command("export", "--payloads").Out,
 	} {
 		for _, what := range []string{"patient text", "a note_id", "a query value", "a file name in data"} {
 			if s.found([]byte(content))[what] == "" {
@@ -131,12 +133,12 @@ func (s *privateSite) after(seen evidence) {
 	for _, args := range [][]string{
 		{}, {"--json"}, {"--payloads"}, {"--payloads", "--encryption-key", "{env.PLANTED_OTHER_KEY}"}, {"--payloads", "--encryption-key", older},
 	} {
-		r := commandLine(s.t, "", append([]string{"export", "--path", path}, args...)...)
-		seen.add("the command export of a file", r.out+r.errOut)
+		r := commandtest.Run(s.t, "", append([]string{"export", "--path", path}, args...)...)
+		seen.add("the command export of a file", r.Out+r.ErrOut)
 	}
-	r := commandLine(s.t, "", "export", "--path", path, "--payloads", "--encryption-key", "{env.PLANTED_KEY}")
-	if s.found([]byte(r.out))["patient text"] == "" {
-		s.t.Errorf("there is no payload in an export with the right key: %.300s %s", r.out, r.errOut)
+	r := commandtest.Run(s.t, "", "export", "--path", path, "--payloads", "--encryption-key", "{env.PLANTED_KEY}")
+	if s.found([]byte(r.Out))["patient text"] == "" {
+		s.t.Errorf("there is no payload in an export with the right key: %.300s %s", r.Out, r.ErrOut)
 	}
 	for _, wrong := range []string{"{env.PLANTED_OTHER_KEY}", "{env.PLANTED_NO_KEY}"} {
 		config := strings.Replace(s.config("sqlite"), "{env.PLANTED_KEY} {file."+s.secrets+"/older-key}", wrong, 1)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -136,10 +137,10 @@ func (s *privateSite) typed(seen evidence) {
 					args = append(args, "--address", s.admin)
 				}
 			}
-			r := commandLine(s.t, command.stdin, args...)
-			seen.add("the command "+args[0], r.out+r.errOut)
-			if r.err != nil {
-				seen.add("the command "+args[0], r.err.Error())
+			r := commandtest.Run(s.t, command.stdin, args...)
+			seen.add("the command "+args[0], r.Out+r.ErrOut)
+			if r.Err != nil {
+				seen.add("the command "+args[0], r.Err.Error())
 			}
 		}
 	}

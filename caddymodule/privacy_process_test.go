@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
 // TestNothingLeaksOfAProcess does in a process of its own what one process has to
@@ -31,7 +33,7 @@ func TestNothingLeaksOfAProcess(t *testing.T) {
 	}
 	home := filepath.Join(s.dir, "home")
 	caddy := func(args ...string) *exec.Cmd {
-		cmd := caddyProcess(t, append(args, "--config", file, "--adapter", "caddyfile")...)
+		cmd := commandtest.Process(t, append(args, "--config", file, "--adapter", "caddyfile")...)
 		cmd.Env = append(cmd.Env, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "GOTRACEBACK=system")
 		return cmd
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 )
@@ -25,7 +26,7 @@ const (
 func TestDamageIsReported(t *testing.T) {
 	a := &adminSite{site: newSite(t), admin: "127.0.0.1:" + freePort(t), ehr: newBackend(t)}
 	path := filepath.Join(a.dir, "queue.db")
-	a.run(upstreams("ehr", "http://"+closedPort(t)), soapnoteTo("ehr"))
+	a.run(upstreams("ehr", "http://"+commandtest.ClosedPort(t)), soapnoteTo("ehr"))
 	small := accepted(t, a.site, "small")
 	large := do(t, a.soapnote("/soapnote", strings.Replace(note("large"), "PATIENT-TEXT", strings.Repeat("x", 400_000), 1))).id(t)
 	if err := caddy.Stop(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 )
@@ -64,7 +65,7 @@ const warnsAbandoned = "the configuration no longer opens a queue"
 
 // A reload that leaves events behind in a queue that it closes says so.
 func TestReloadThatLeavesEventsBehind(t *testing.T) {
-	away := "http://" + closedPort(t)
+	away := "http://" + commandtest.ClosedPort(t)
 	for name, c := range map[string]struct {
 		app    string // of the configuration that follows
 		events int    // that wait by then
@@ -110,12 +111,12 @@ func TestShutdownWithWaitingEvents(t *testing.T) {
 	s := &site{t: t, dir: t.TempDir(), port: freePort(t)}
 	s.url = "http://127.0.0.1:" + s.port
 	config := filepath.Join(s.dir, "Caddyfile")
-	app := "scribegate {\nQUEUE\nupstream ehr http://" + closedPort(t) + "\n}"
+	app := "scribegate {\nQUEUE\nupstream ehr http://" + commandtest.ClosedPort(t) + "\n}"
 	if err := os.WriteFile(config, []byte(s.caddyfile(app, soapnoteTo("ehr"))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	cmd := caddyProcess(t, "run", "--config", config, "--adapter", "caddyfile")
+	cmd := commandtest.Process(t, "run", "--config", config, "--adapter", "caddyfile")
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

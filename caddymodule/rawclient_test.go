@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -31,7 +32,7 @@ func (s *site) dial() *wire {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(waitTimeout)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(commandtest.WaitTimeout)); err != nil {
 		s.t.Fatal(err)
 	}
 	w := &wire{t: s.t, conn: conn.(*net.TCPConn)}

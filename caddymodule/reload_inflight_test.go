@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
 // slowRequest is a request that has come to its handler but for the end of its
@@ -26,7 +28,7 @@ func startSlowly(t *testing.T, s *site, id string) slowRequest {
 	r.Body, r.GetBody, r.ContentLength = read, nil, int64(len(body))
 	// With this, the body is asked for by the handler's first read.
 	r.Header.Set("Expect", "100-continue")
-	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: waitTimeout, DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: commandtest.WaitTimeout, DisableKeepAlives: true}}
 	answers := make(chan reply, 1)
 	go func() {
 		resp, err := client.Do(r)
@@ -188,7 +190,7 @@ func reloadUnderLoad(t *testing.T, kind string) {
 	}
 	s.load(variants[0], soapnoteTo("ehr")) // as before: one event through one configuration
 	accepted(t, s, "cool-down")
-	for deadline := time.Now().Add(waitTimeout); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(commandtest.WaitTimeout); ; time.Sleep(20 * time.Millisecond) {
 		now := settle()
 		if now.goroutines <= before.goroutines && now.files <= before.files {
 			return

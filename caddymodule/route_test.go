@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -51,17 +52,6 @@ func settled(t *testing.T, id string, n int) queue.DeliveryRecord {
 		return len(d.History) >= n
 	})
 	return d
-}
-
-// closedPort is an address where nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // A route runs in the order in which it is written, whatever the directives.
@@ -222,7 +212,7 @@ func hungUp(t *testing.T, answer string) string {
 func TestRouteConnects(t *testing.T) {
 	sick := newBackend(t)
 	sick.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-	closed, broken := closedPort(t), hungUp(t, "")
+	closed, broken := commandtest.ClosedPort(t), hungUp(t, "")
 	refusing := httptest.NewUnstartedServer(http.NotFoundHandler())
 	refusing.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
 	refusing.EnableHTTP2 = true
@@ -236,7 +226,7 @@ func TestRouteConnects(t *testing.T) {
 		used        int
 	}{
 		{"closed port", "reverse_proxy " + closed, queue.ConnectError, 0},
-		{"closed ports, tried twice", "reverse_proxy " + closed + " " + closedPort(t) + " {\n lb_retries 1\n}", queue.ConnectError, 0},
+		{"closed ports, tried twice", "reverse_proxy " + closed + " " + commandtest.ClosedPort(t) + " {\n lb_retries 1\n}", queue.ConnectError, 0},
 		{"no TLS on the other side", "reverse_proxy https://" + sick.address(), queue.ConnectError, 0},
 		{"closed fastcgi port", "reverse_proxy " + closed + " {\n transport fastcgi\n}", queue.ConnectError, 0},
 		{"no dynamic upstream", "reverse_proxy {\n dynamic multi\n}", queue.ConnectError, 0},

@@ -19,6 +19,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
 // anywhere is a backend's address as one that net/http would send through a proxy:
@@ -65,7 +67,7 @@ func TestUpstreamsTakeNoProxyFromTheEnvironment(t *testing.T) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := caddyProcess(t, "run", "--config", config, "--adapter", "caddyfile")
+	cmd := commandtest.Process(t, "run", "--config", config, "--adapter", "caddyfile")
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
 		cmd.Env = append(cmd.Env, name+"="+proxy.URL)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret/secrettest"
 )
 
@@ -57,7 +58,7 @@ func TestSecretFilesThatBecomeFIFOs(t *testing.T) {
 		fifo(t, path(name))
 	}
 	post := func(r *http.Request) {
-		ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+		ctx, cancel := context.WithTimeout(t.Context(), commandtest.WaitTimeout)
 		defer cancel()
 		if got := do(t, r.WithContext(ctx)); got.status != http.StatusOK {
 			t.Errorf("answer %d %s", got.status, got.body)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret/secrettest"
 )
@@ -33,7 +34,7 @@ func TestMountThatHangsUnderTheGateway(t *testing.T) {
 	captured.reset()
 	s.load(app, block)
 	post := func(id string) {
-		ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+		ctx, cancel := context.WithTimeout(t.Context(), commandtest.WaitTimeout)
 		defer cancel()
 		if got := do(t, s.soapnote("/soapnote", note(id)).WithContext(ctx)); got.status != http.StatusOK {
 			t.Errorf("answer %d %s", got.status, got.body)
@@ -71,7 +72,7 @@ func inTime(t *testing.T, what string, run func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(waitTimeout):
+	case <-time.After(commandtest.WaitTimeout):
 		t.Fatalf("%s hangs", what)
 	}
 }

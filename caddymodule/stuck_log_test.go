@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
 // A provider gives up after 10 s: the test's clients do after 8.
@@ -34,7 +36,7 @@ func stuckProcess(t *testing.T, s *site, app, block string) (stop func() error, 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unread.Close() })
-	cmd := caddyProcess(t, "run", "--config", config, "--adapter", "caddyfile")
+	cmd := commandtest.Process(t, "run", "--config", config, "--adapter", "caddyfile")
 	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -54,8 +56,8 @@ func stuckProcess(t *testing.T, s *site, app, block string) (stop func() error, 
 		select {
 		case err := <-ended:
 			return err
-		case <-time.After(waitTimeout):
-			return fmt.Errorf("it did not end within %s", waitTimeout)
+		case <-time.After(commandtest.WaitTimeout):
+			return fmt.Errorf("it did not end within %s", commandtest.WaitTimeout)
 		}
 	}, unread
 }
@@ -153,7 +155,7 @@ func TestNobodyReadsTheLog(t *testing.T) {
 	}()
 	counts, dropped := make(map[string]int), 0
 	accounted := func() bool { return counts["accepted"]+counts["delivered"]+dropped >= senders*each*4/3 }
-	for deadline := time.After(waitTimeout); !accounted(); {
+	for deadline := time.After(commandtest.WaitTimeout); !accounted(); {
 		select {
 		case line := <-lines:
 			if line["logger"] != "scribegate.audit" {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -107,7 +108,7 @@ func TestUnauthorizedIsOneAnswer(t *testing.T) {
 // they are not told, the answer comes at once: the deadline of the body, which
 // they would wait for otherwise, is put off beyond the test's patience.
 func TestAnswersToExpect(t *testing.T) {
-	shorten(t, &bodyTimeout, 2*waitTimeout)
+	shorten(t, &bodyTimeout, 2*commandtest.WaitTimeout)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", uniformBlock)
 	body := note("expect")

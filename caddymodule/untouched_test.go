@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret/secrettest"
 )
 
@@ -43,7 +44,7 @@ func tree(t *testing.T, dir string) map[string]string {
 // command runs Caddy in a process of its own and returns what it prints.
 func command(t *testing.T, home string, args ...string) string {
 	t.Helper()
-	cmd := caddyProcess(t, args...)
+	cmd := commandtest.Process(t, args...)
 	cmd.Env = append(cmd.Env, "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

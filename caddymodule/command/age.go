@@ -1,0 +1,48 @@
+package command
+
+import (
+	"fmt"
+	"time"
+)
+
+// age returns a length of time in its largest unit, rounded down.
+func age(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return "0s"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// since returns how long ago a time was, or "-" if it is not known.
+func since(at *time.Time, now time.Time) string {
+	if at == nil || at.IsZero() {
+		return "-"
+	}
+	return age(now.Sub(*at)) + " ago"
+}
+
+// until returns how far ahead a time is, or "-" if it is not known. A delivery whose
+// time has come may wait for other reasons.
+func until(at *time.Time, now time.Time) string {
+	switch {
+	case at == nil || at.IsZero():
+		return "-"
+	case !at.After(now):
+		return "due"
+	}
+	return "in " + age(at.Sub(now))
+}
+
+// clockLayout has the offset of the time zone: a reader of the output may be in
+// another zone than the command.
+const clockLayout = "2006-01-02 15:04:05Z07:00"
+
+// clock returns a time in the time zone of the command.
+func clock(at time.Time) string { return at.Local().Format(clockLayout) }

@@ -1,0 +1,123 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
+)
+
+func eventsCommand() *cobra.Command {
+	var l listing
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Lists events, newest first",
+		Long: `
+Lists events, newest first: a row for each delivery. All flags that are given must
+match. The subject is the id of the note or transcription. In a terminal that is too
+narrow for all columns, some are left out; show and --json print everything.`,
+		Example: `  caddy scribegate events --state dead --upstream ehr
+  caddy scribegate events --subject a1b2c3d4-e5f6-7890-abcd-ef1234567890
+  caddy scribegate events --type note.failed --since 24h
+  caddy scribegate events --limit 1000 --json`,
+		Args: noArguments,
+		RunE: run(func(cmd *cobra.Command, _ []string) error {
+			if l.limit < 1 {
+				return errors.New("--limit must be at least 1")
+			}
+			return l.print(cmd)
+		}),
+	}
+	cmd.Flags().StringVar(&l.state, "state", "", stateUsage)
+	cmd.Flags().StringVar(&l.upstream, "upstream", "", "only events for this upstream")
+	cmd.Flags().StringVar(&l.subject, "subject", "", "only events of this note or transcription")
+	cmd.Flags().StringVar(&l.shortType, "type", "", "only events of this type, such as note.generated")
+	cmd.Flags().StringVar(&l.since, "since", "", "only events received within this time, such as 1h")
+	cmd.Flags().IntVar(&l.limit, "limit", admin.DefaultLimit, "how many events at most")
+	complete(cmd, "state", completeStates)
+	complete(cmd, "upstream", completeUpstreams)
+	complete(cmd, "subject", completeSubjects)
+	complete(cmd, "type", completeTypes)
+	complete(cmd, "since", completeDurations)
+	return addAddress(cmd)
+}
+
+const stateUsage = "only events with a delivery in this state: pending, delivered or dead; or quarantined, unrouted or unconfirmed events"
+
+// A listing has the values of the flags of `events`.
+type listing struct {
+	state, upstream, subject, shortType, since string
+	limit                                      int
+}
+
+// rows returns the events with only those deliveries that the flags select.
+func (l listing) rows(page []admin.Event) []admin.Event {
+	rows := slices.Clone(page)
+	for i := range rows {
+		rows[i].Deliveries = slices.DeleteFunc(slices.Clone(rows[i].Deliveries), func(d admin.Delivery) bool {
+			return l.state != "" && string(d.State) != l.state || l.upstream != "" && d.Upstream != l.upstream
+		})
+	}
+	return rows
+}
+
+// print prints a table page by page, so that a long one begins at once, or one JSON
+// value.
+func (l listing) print(cmd *cobra.Command) error {
+	c, err := newAdminClient(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	var t *eventTable
+	all := []admin.Event{}
+	show := func(page []admin.Event) error {
+		switch {
+		case wantsJSON(cmd):
+			all = append(all, page...)
+			return nil
+		case t == nil:
+			t = newEventTable(cmd.OutOrStdout(), l.rows(page), time.Now())
+		default:
+			t.add(l.rows(page))
+		}
+		return t.flush()
+	}
+	query := make(url.Values)
+	for name, value := range map[string]string{"state": l.state, "upstream": l.upstream, "subject": l.subject, "type": l.shortType, "since": l.since} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	for left := l.limit; left > 0; {
+		query.Set("limit", strconv.Itoa(min(left, admin.MaxLimit)))
+		page, err := c.page(cmd.Context(), query)
+		if err != nil {
+			return err
+		}
+		if err := show(page.Events); err != nil {
+			return err
+		}
+		left -= len(page.Events)
+		if page.NextCursor == "" {
+			break
+		}
+	}
+	if wantsJSON(cmd) {
+		return printJSON(cmd, all)
+	}
+	return nil
+}
+
+// page returns a page of events, and sets the cursor of the query to the next.
+func (c *adminClient) page(ctx context.Context, query url.Values) (page admin.EventPage, err error) {
+	err = c.ask(ctx, admin.RouteEvents.WithQuery(query), &page)
+	query.Set("cursor", page.NextCursor)
+	return page, err
+}

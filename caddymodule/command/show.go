@@ -1,0 +1,316 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+func showCommand() *cobra.Command {
+	var payload bool
+	cmd := &cobra.Command{
+		Use:   "show <id or subject>",
+		Short: "Shows an event, or the events of a note or transcription, with every delivery attempt",
+		Long: `
+Shows one event with its deliveries and the newest 50 attempts of each delivery.
+After a replay, attempts are counted from 1 again. With a subject, which is the id of
+a note or transcription, it shows all events of that subject, newest first; --json
+prints a list then.
+
+An attempt's outcome is success; failure, with the status of the answer, if any;
+timeout; connect_error; or gone (410), after which the event is dead at once. Some
+attempts do not count and use up none of the event's attempts: one that could not
+connect, one whose new connection ended before an answer began, and one that was
+answered 429.`,
+		Args:              exactly(1, "name one event by its id, or events by their subject, of those that `caddy scribegate events` lists"),
+		ValidArgsFunction: completeIDOrSubject,
+		RunE: run(func(cmd *cobra.Command, args []string) error {
+			c, err := newAdminClient(cmd)
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			events, byID, err := c.find(cmd.Context(), args[0])
+			if err == nil && payload {
+				err = c.addPayloads(cmd.Context(), events)
+			}
+			if err != nil {
+				return advised(err)
+			}
+			switch {
+			case wantsJSON(cmd) && byID:
+				err = printJSON(cmd, events[0])
+			case wantsJSON(cmd):
+				err = printJSON(cmd, events)
+			default:
+				err = printEvents(cmd, events, c.upstreams(cmd.Context(), events))
+			}
+			if err == nil && slices.ContainsFunc(events, func(e exportedEvent) bool { return len(e.Damaged) > 0 }) {
+				err = queue.ErrUnreadable
+			}
+			return err
+		}),
+	}
+	cmd.Flags().BoolVar(&payload, "payload", false, "print the payload too; the server must allow it, and logs it")
+	return addAddress(cmd)
+}
+
+// find returns the event with the id, or else the events with the subject, newest
+// first.
+func (c *adminClient) find(ctx context.Context, idOrSubject string) (events []exportedEvent, byID bool, err error) {
+	var e admin.Event
+	err = c.ask(ctx, admin.RouteEvent.WithID(idOrSubject), &e)
+	if err == nil {
+		return []exportedEvent{{Event: e}}, true, nil
+	}
+	if said, ok := errors.AsType[admin.Error](err); !ok || said.Status != http.StatusNotFound || !admin.SubjectForm.MatchString(idOrSubject) {
+		return nil, false, err
+	}
+	query := url.Values{"subject": {idOrSubject}, "history": {"true"}, "limit": {strconv.Itoa(admin.MaxLimit)}}
+	for more := true; more; {
+		page, pageErr := c.page(ctx, query)
+		if pageErr != nil {
+			return nil, false, pageErr
+		}
+		for _, e := range page.Events {
+			events = append(events, exportedEvent{Event: e})
+		}
+		more = page.NextCursor != ""
+	}
+	if len(events) == 0 {
+		return nil, false, err
+	}
+	return events, false, nil
+}
+
+// addPayloads adds the payloads of events that are kept. It returns an error if the
+// server does not allow it, or if none is kept.
+func (c *adminClient) addPayloads(ctx context.Context, events []exportedEvent) error {
+	if err := c.payloadsAllowed(ctx); err != nil {
+		return err
+	}
+	for i := range events {
+		if err := c.addPayload(ctx, &events[i]); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(events, func(e exportedEvent) bool { return e.Payload }) {
+		return nil
+	}
+	return admin.Error{Status: http.StatusConflict, Text: queue.ErrNoPayload.Error()}
+}
+
+// upstreams returns the upstreams' status by their names, if one of the events waits
+// for an upstream. Without an answer of the server it returns nil.
+func (c *adminClient) upstreams(ctx context.Context, events []exportedEvent) map[string]admin.UpstreamStatus {
+	var s admin.Status
+	if !slices.ContainsFunc(events, waits) || c.ask(ctx, admin.RouteStatus, &s) != nil {
+		return nil
+	}
+	all := make(map[string]admin.UpstreamStatus)
+	for _, u := range s.Upstreams {
+		all[u.Name] = u
+	}
+	return all
+}
+
+// waits reports whether a delivery of the event is pending.
+func waits(e exportedEvent) bool {
+	return slices.ContainsFunc(e.Deliveries, func(d admin.Delivery) bool { return d.State == queue.Pending })
+}
+
+// printEvents prints events, with an empty line between two.
+func printEvents(cmd *cobra.Command, events []exportedEvent, upstreams map[string]admin.UpstreamStatus) error {
+	for i, e := range events {
+		if i > 0 {
+			_, _ = fmt.Fprintln(cmd.OutOrStdout())
+		}
+		if err := printEvent(cmd, e, upstreams); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]admin.UpstreamStatus) error {
+	out := cmd.OutOrStdout()
+	t := newTable(out)
+	for _, line := range [][2]string{
+		{"id", e.ID},
+		{"provider", e.Provider},
+		{"type", e.Type},
+		{"subject", e.Subject},
+		{"received", clock(e.ReceivedAt)},
+		{"state", string(e.State)},
+		{"reason", e.Reason},
+		{"payload kept", yesNo(e.Payload)},
+		{"damaged", strings.Join(e.Damaged, ", ")},
+		{"deliveries", whyNone(e.Event)},
+	} {
+		if line[1] != "" {
+			t.row(text(line[0]), text(line[1]))
+		}
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, d := range e.Deliveries {
+		if err := printDelivery(out, d, upstreams[d.Upstream], time.Now()); err != nil {
+			return err
+		}
+	}
+	if e.Content == nil {
+		return nil
+	}
+	_, _ = fmt.Fprintln(out)
+	return printJSON(cmd, e.Content)
+}
+
+// whyNone returns why an event has no deliveries, or "" if it has some or is
+// quarantined.
+func whyNone(e admin.Event) string {
+	switch {
+	case len(e.Deliveries) > 0 || e.State == queue.Quarantined:
+		return ""
+	case e.State == queue.Unrouted:
+		return "none: no upstream accepted its type; " + admin.RouteHint
+	case e.State == queue.Unconfirmed:
+		return "none: its provider does not know it"
+	case e.Type == event.Test:
+		return "none: a test event goes only to upstreams whose `events` name `test` or `*`"
+	}
+	return "none: its handler drops this type"
+}
+
+func printDelivery(out io.Writer, d admin.Delivery, u admin.UpstreamStatus, now time.Time) error {
+	term := terminalOf(out)
+	state := stateCell(d.State)
+	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", text(d.Upstream).text, term.paint(state.text, state.colour), tried(d))
+	if d.NextAttempt != nil {
+		_, _ = fmt.Fprintf(out, ", next attempt %s", until(d.NextAttempt, now))
+	}
+	_, _ = fmt.Fprintln(out)
+	switch {
+	case d.State != queue.Pending:
+	case u.Orphaned:
+		_, _ = fmt.Fprintln(out, term.paint("the upstream is no longer configured: define it again, or purge its events", yellow))
+	case u.Paused:
+		_, _ = fmt.Fprintln(out, term.paint("the upstream is paused: "+pauseLeft(u, now), yellow))
+	}
+	if len(d.History) == 0 {
+		return nil
+	}
+	t := historyTable(out, d, meaning)
+	if !t.fits() {
+		t = historyTable(out, d, func(a admin.Attempt) string {
+			short, _, _ := strings.Cut(meaning(a), ":")
+			return short
+		})
+	}
+	return t.flush()
+}
+
+// tried returns in words how many attempts at a delivery were made, and how many of
+// them count.
+func tried(d admin.Delivery) string {
+	all := counted(d.Attempts, "attempt")
+	switch {
+	case d.Unused == 0:
+		return all
+	case d.Unused < d.Attempts:
+		return fmt.Sprintf("%s, %d of which count", all, d.Attempts-d.Unused)
+	case d.Attempts == 1:
+		return all + ", which does not count"
+	}
+	return all + ", none of which counts"
+}
+
+// historyTable returns a table of every attempt that is kept, with a remark on those
+// that are not.
+func historyTable(out io.Writer, d admin.Delivery, meaning func(admin.Attempt) string) *table {
+	t := newTable(out, column{"ATTEMPT", true}, column{name: "AT"}, column{"SECONDS", true}, column{name: "OUTCOME"}, column{"STATUS", true}, column{name: "MEANING"})
+	switch {
+	case d.LeftOut > 0:
+		t.remark(fmt.Sprintf("%s left out: the newest %d are kept", counted(d.LeftOut, "earlier attempt"), queue.MaxHistory))
+	case len(d.History) >= queue.MaxHistory:
+		t.remark(fmt.Sprintf("the newest %d attempts are kept: earlier ones, before a replay, may be left out", queue.MaxHistory))
+	}
+	last := 0
+	for _, a := range d.History {
+		if a.Attempt <= last {
+			t.remark("replayed: attempts are counted anew")
+		}
+		last = a.Attempt
+		t.row(append(attemptCells(a), text(meaning(a)))...)
+	}
+	if d.Attempts < last {
+		t.remark("replayed: not attempted since")
+	}
+	return t
+}
+
+func attemptCells(a admin.Attempt) []cell {
+	status := "-"
+	if a.Status != 0 {
+		status = strconv.Itoa(a.Status)
+	}
+	outcome := text(string(a.Outcome)).paint(green, a.Outcome == queue.Success).paint(red, a.Outcome == queue.Gone)
+	return []cell{
+		number(int64(a.Attempt)), text(clock(a.At)), text(strconv.FormatFloat(a.Seconds, 'f', 3, 64)),
+		outcome, text(status),
+	}
+}
+
+// meaning returns the outcome of an attempt in words, and what follows from it.
+func meaning(a admin.Attempt) string {
+	said := outcomeOf(a)
+	if a.Unused {
+		said, _, _ = strings.Cut(said, ":")
+		said += ": does not count"
+	}
+	return said
+}
+
+func outcomeOf(a admin.Attempt) string {
+	switch a.Outcome {
+	case queue.Success:
+		return "taken"
+	case queue.Gone:
+		return "wanted no more: dead at once"
+	case queue.Timeout:
+		return "no answer in time"
+	case queue.ConnectError:
+		return "no connection: the log says why"
+	default:
+		return failureOf(a.Status)
+	}
+}
+
+// failureOf returns what a failure with a status means, in words.
+func failureOf(status int) string {
+	word := http.StatusText(status)
+	switch {
+	case status == 0:
+		return "no answer: the log says why"
+	case status == http.StatusTooManyRequests:
+		return "asked to wait"
+	case status >= 300 && status < 400:
+		return "a redirect: none is followed"
+	case status >= 500:
+		return strings.TrimSuffix("the backend failed: "+word, ": ")
+	}
+	return strings.TrimSuffix("refused: "+word, ": ")
+}

@@ -1,0 +1,136 @@
+package command
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+func statusCommand() *cobra.Command {
+	return addAddress(&cobra.Command{
+		Use:   "status",
+		Short: "Shows what waits for each upstream, and the queue's size",
+		Args:  noArguments,
+		RunE: run(func(cmd *cobra.Command, _ []string) error {
+			var s admin.Status
+			if err := ask(cmd, admin.RouteStatus, &s); err != nil {
+				return err
+			}
+			if wantsJSON(cmd) {
+				return printJSON(cmd, s)
+			}
+			return printStatus(cmd, s, time.Now())
+		}),
+	})
+}
+
+// The columns of the table of upstreams: all columns, and those for terminals that
+// are narrower.
+var statusLayouts = [][]column{
+	{
+		{name: "UPSTREAM"},
+		{"PENDING", true},
+		{"IN FLIGHT", true},
+		{"DEAD", true},
+		{name: "PAUSED"},
+		{name: "ORPHANED"},
+		{"OLDEST", true},
+		{"LAST SUCCESS", true},
+		{name: "LAST FAILURE"},
+	},
+	{{name: "UPSTREAM"}, {"PENDING", true}, {"DEAD", true}, {name: "PAUSED"}, {name: "ORPHANED"}, {"OLDEST", true}, {name: "LAST FAILURE"}},
+}
+
+// upstreamCells returns the cells of an upstream's row, by the names of their columns.
+func upstreamCells(u admin.UpstreamStatus, now time.Time) map[string]cell {
+	oldest := "-"
+	if u.Pending > 0 {
+		oldest = time.Duration(u.OldestPendingSeconds * float64(time.Second)).Truncate(time.Second).String()
+	}
+	return map[string]cell{
+		"UPSTREAM": text(u.Name), "PENDING": number(u.Pending), "IN FLIGHT": number(u.InFlight),
+		"DEAD":     number(u.Dead).paint(red, u.Dead > 0),
+		"PAUSED":   text(pause(u, now)).paint(yellow, u.Paused),
+		"ORPHANED": text(yesNo(u.Orphaned)).paint(yellow, u.Orphaned),
+		"OLDEST":   text(oldest), "LAST SUCCESS": text(since(u.LastSuccess, now)),
+		"LAST FAILURE": text(failedAt(u.LastFailure, now)),
+	}
+}
+
+// pause returns in words whether an upstream is paused, and until when.
+func pause(u admin.UpstreamStatus, now time.Time) string {
+	if left := pauseLeft(u, now); left != "" {
+		return "yes, " + left
+	}
+	return yesNo(u.Paused)
+}
+
+// pauseLeft returns in words what a pause waits for, or "" if there is none or it is
+// not known.
+func pauseLeft(u admin.UpstreamStatus, now time.Time) string {
+	switch {
+	case !u.Paused || u.PausedUntil == nil:
+		return ""
+	case u.PauseReason == forwarder.Failures:
+		return "probe " + until(u.PausedUntil, now)
+	}
+	return "for " + age(u.PausedUntil.Sub(now)) + ", as it asked"
+}
+
+// failedAt returns in words when an attempt failed, and why.
+func failedAt(f *admin.Failure, now time.Time) string {
+	if f == nil {
+		return "-"
+	}
+	why := "no answer"
+	switch {
+	case f.Status != 0:
+		why = "status " + strconv.Itoa(f.Status)
+	case f.Outcome == queue.ConnectError:
+		why = "no connection"
+	case f.Outcome == queue.Timeout:
+		why = "timeout"
+	}
+	return since(&f.At, now) + ": " + why
+}
+
+func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
+	out := cmd.OutOrStdout()
+	var t *table
+	for _, columns := range statusLayouts {
+		t = newTable(out, columns...)
+		for _, u := range s.Upstreams {
+			t.named(upstreamCells(u, now))
+		}
+		if t.fits() {
+			break
+		}
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	limit := "no limit"
+	if s.Queue.MaxBytes > 0 {
+		limit = size(s.Queue.MaxBytes)
+	}
+	q, term := s.Queue, terminalOf(out)
+	unreadable := fmt.Sprintf("%d unreadable", q.Unreadable)
+	if q.Unreadable > 0 {
+		unreadable = term.paint(unreadable, red)
+	}
+	_, _ = fmt.Fprintf(out, "\nqueue %s: %s of %s, %d quarantined, %d unrouted, %d unconfirmed, %s\n",
+		q.Engine, size(q.Bytes), limit, q.Quarantined, q.Unrouted, q.Unconfirmed, unreadable)
+	if q.Unreadable > 0 {
+		_, _ = fmt.Fprintln(out, term.paint(unreadableHint, red))
+	}
+	return nil
+}
+
+// unreadableHint says what to do about events that cannot be read.
+const unreadableHint = "the queue's file is damaged: the log says where; check the disk, and see Damage in the README"

@@ -1,0 +1,38 @@
+package command
+
+import (
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+func TestStatusCells(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 19, 15, 30, 0, 0, time.UTC)
+	ahead, past := now.Add(90*time.Second), now.Add(-time.Second)
+	for name, tt := range map[string]struct {
+		status         admin.UpstreamStatus
+		paused, failed string
+	}{
+		"nothing happened": {admin.UpstreamStatus{}, "no", "-"},
+		"to be probed":     {admin.UpstreamStatus{Paused: true, PauseReason: forwarder.Failures, PausedUntil: &ahead}, "yes, probe in 1m", "-"},
+		"probed now":       {admin.UpstreamStatus{Paused: true, PauseReason: forwarder.Failures, PausedUntil: &past}, "yes, probe due", "-"},
+		"asked to wait":    {admin.UpstreamStatus{Paused: true, PauseReason: forwarder.RetryAfter, PausedUntil: &ahead}, "yes, for 1m, as it asked", "-"},
+		"an older server":  {admin.UpstreamStatus{Paused: true}, "yes", "-"},
+		"a status":         {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.Failure, Status: 500}}, "no", "1s ago: status 500"},
+		"nobody there":     {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.ConnectError}}, "no", "1s ago: no connection"},
+		"too slow":         {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.Timeout}}, "no", "1s ago: timeout"},
+		"broken off":       {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.Failure}}, "no", "1s ago: no answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := upstreamCells(tt.status, now)
+			if c["PAUSED"].text != tt.paused || c["LAST FAILURE"].text != tt.failed {
+				t.Errorf("paused %q, last failure %q; want %q and %q", c["PAUSED"].text, c["LAST FAILURE"].text, tt.paused, tt.failed)
+			}
+		})
+	}
+}

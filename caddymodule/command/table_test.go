@@ -1,0 +1,84 @@
+package command
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	tab := newTable(&b, column{name: "NAME"}, column{"COUNT", true}, column{name: "STATE"})
+	tab.term.colours = true
+	tab.row(text("ehr"), number(7), text("dead").paint(red, true))
+	tab.row(text("wärehouse-1"), number(1_000_000), text("").paint(red, true))
+	tab.remark("a remark that is longer than any of the columns")
+	tab.row(text("bad\x1b[2Jname\n"), number(0).paint(red, false), text("-"))
+	if n := tab.width(); n != 12+2+7+2+5 {
+		t.Errorf("%d columns wide", n)
+	}
+	if err := tab.flush(); err != nil {
+		t.Fatal(err)
+	}
+	tab.row(text("later"), number(1), text("delivered"))
+	if err := tab.flush(); err != nil {
+		t.Fatal(err)
+	}
+	const want = "\x1b[2mNAME\x1b[0m            \x1b[2mCOUNT\x1b[0m  \x1b[2mSTATE\x1b[0m\n" +
+		"ehr                 7  \x1b[31mdead\x1b[0m\n" +
+		"wärehouse-1   1000000\n" +
+		"\x1b[2ma remark that is longer than any of the columns\x1b[0m\n" +
+		"bad\ufffd[2Jname\ufffd        0  -\n" +
+		"later               1  delivered\n"
+	if b.String() != want {
+		t.Errorf("printed\n%q\nwant\n%q", b.String(), want)
+	}
+	tab.out = failingWriter{}
+	tab.row(text("lost"))
+	if err := tab.flush(); err == nil {
+		t.Error("a table that could not be printed is none")
+	}
+}
+
+func TestAge(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 19, 15, 30, 0, 0, time.UTC)
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "0s", 0: "0s", 999 * time.Millisecond: "0s", 59*time.Second + 999*time.Millisecond: "59s", time.Minute: "1m",
+		time.Hour - 1: "59m", time.Hour: "1h", 48*time.Hour - 1: "47h", 48 * time.Hour: "2d", 400 * 24 * time.Hour: "400d",
+	} {
+		if got := age(d); got != want {
+			t.Errorf("age(%s) is %s, want %s", d, got, want)
+		}
+	}
+	at := now.Add(-time.Hour)
+	if got := since(&at, now); got != "1h ago" {
+		t.Errorf("an hour ago is %q", got)
+	}
+	ahead := now.Add(90 * time.Second)
+	if got := until(&ahead, now) + until(&now, now) + until(&at, now) + until(nil, now) + since(nil, now); got != "in 1mduedue--" {
+		t.Errorf("times ahead are %q", got)
+	}
+}
+
+// A time in a table says in which zone it is, and can be read back.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 23, 1, 41, 37, 5000, time.UTC)
+	printed := clock(at)
+	if !regexp.MustCompile(`^2026-11-2\d \d\d:\d\d:37(Z|[+-]\d\d:\d\d)$`).MatchString(printed) {
+		t.Errorf("printed %q", printed)
+	}
+	if back, err := time.Parse(clockLayout, printed); err != nil || !back.Equal(at.Truncate(time.Second)) {
+		t.Errorf("%q is read as %s, %v; want %s", printed, back, err, at)
+	}
+	for zone, want := range map[*time.Location]string{
+		time.UTC: "2026-11-23 01:41:37Z", time.FixedZone("IST", 5*3600+1800): "2026-11-23 07:11:37+05:30",
+	} {
+		if got := at.In(zone).Format(clockLayout); got != want {
+			t.Errorf("in %s: %s, want %s", zone, got, want)
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package command
+
+import (
+	"runtime"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
+)
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Prints the versions of Scribegate, Caddy and Go",
+		Args:  noArguments,
+		RunE: run(func(cmd *cobra.Command, _ []string) error {
+			ofCaddy, _ := caddy.Version()
+			v := struct {
+				Scribegate string `json:"scribegate"`
+				Caddy      string `json:"caddy"`
+				Go         string `json:"go"`
+			}{build.Version(), ofCaddy, runtime.Version()}
+			if wantsJSON(cmd) {
+				return printJSON(cmd, v)
+			}
+			t := newTable(cmd.OutOrStdout())
+			t.row(text("scribegate"), text(v.Scribegate))
+			t.row(text("caddy"), text(v.Caddy))
+			t.row(text("go"), text(v.Go))
+			return t.flush()
+		}),
+	}
+}

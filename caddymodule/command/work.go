@@ -1,0 +1,49 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
+)
+
+// longWork is a request to the running server that may take long.
+type longWork struct {
+	route   admin.Route
+	doing   string                        // what it does, in a word
+	amount  func(n int64) string          // formats progress
+	stopped func(p admin.Progress) string // describes what is done when it ends early
+}
+
+// do sends the request, and shows its progress in the terminal.
+func (l longWork) do(cmd *cobra.Command, body, answer any) error {
+	c, err := newAdminClient(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, stop := interruptible(cmd)
+	defer stop()
+	m := newMeter(cmd, nil)
+	defer m.wipe()
+	var last admin.Progress
+	err = c.work(ctx, l.route, body, answer, func(p admin.Progress) {
+		last = p
+		if p.Total > 0 {
+			m.show("%s: %s of %s", l.doing, l.amount(p.Done), l.amount(p.Total))
+		} else {
+			m.show("%s: %s", l.doing, l.amount(p.Done))
+		}
+	})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		err = errors.New("stopped")
+	case last == admin.Progress{}:
+		return advised(err)
+	}
+	return fmt.Errorf("%w: %s", err, l.stopped(last))
+}
