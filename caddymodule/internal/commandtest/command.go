@@ -1,3 +1,7 @@
+// Package commandtest runs `caddy scribegate` in tests: in the process of the test, or in a
+// process of its own, against a gateway or against an admin API that the test makes up.
+//
+// It does not import package command. The package that it tests imports that.
 package commandtest
 
 import (
@@ -8,8 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,7 +20,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// A Result is what came of a command.
+// A Result is the output and the error of a command.
 type Result struct {
 	Out, ErrOut string
 	Err         error
@@ -42,7 +44,7 @@ func Run(t *testing.T, stdin string, args ...string) Result {
 	return Result{out.String(), errOut.String(), err}
 }
 
-// done fails the test unless the command did what it was asked for.
+// Done fails the test if the command returned or printed an error.
 func (r Result) Done(t *testing.T) Result {
 	t.Helper()
 	if r.Err != nil || r.ErrOut != "" {
@@ -51,15 +53,16 @@ func (r Result) Done(t *testing.T) Result {
 	return r
 }
 
-// failed fails the test unless the command failed and said this, once.
+// Failed fails the test unless the command returned an error, and printed one error that
+// contains want.
 func (r Result) Failed(t *testing.T, want string) {
 	t.Helper()
 	if r.Err == nil || strings.Count(r.ErrOut, "Error:") != 1 || !strings.Contains(r.ErrOut, want) {
-		t.Errorf("%v, said %q and %q; want one error with %q", r.Err, r.Out, r.ErrOut, want)
+		t.Errorf("%v, printed %q and %q; want one error with %q", r.Err, r.Out, r.ErrOut, want)
 	}
 }
 
-// decode reads a command's JSON.
+// Decode decodes the output, which must be one JSON value.
 func (r Result) Decode(t *testing.T, v any) {
 	t.Helper()
 	dec := json.NewDecoder(strings.NewReader(r.Out))
@@ -71,20 +74,20 @@ func (r Result) Decode(t *testing.T, v any) {
 	}
 }
 
-// lines reads an export.
+// Lines decodes the output, which must be lines of JSON.
 func (r Result) Lines(t *testing.T) (all []map[string]any) {
 	t.Helper()
 	for line := range strings.Lines(r.Out) {
 		var e map[string]any
 		if err := json.Unmarshal([]byte(line), &e); err != nil || !strings.HasSuffix(line, "\n") {
-			t.Fatalf("no line of JSON: %v, %q", err, line)
+			t.Fatalf("the line is not JSON: %v, %q", err, line)
 		}
 		all = append(all, e)
 	}
 	return all
 }
 
-// Rows splits a table into its cells.
+// Rows returns the words of each line of a table.
 func Rows(text string) [][]string {
 	var rows [][]string
 	for line := range strings.Lines(text) {
@@ -93,7 +96,7 @@ func Rows(text string) [][]string {
 	return rows
 }
 
-// Complete asks cobra, as a shell does, how a command line can go on.
+// Complete returns the completions of a command line, as a shell requests them.
 func Complete(t *testing.T, args ...string) (values []string, directive cobra.ShellCompDirective) {
 	t.Helper()
 	r := Run(t, "", append([]string{"__complete"}, args...)...)
@@ -106,23 +109,10 @@ func Complete(t *testing.T, args ...string) (values []string, directive cobra.Sh
 	return lines[:len(lines)-1], cobra.ShellCompDirective(n)
 }
 
-// Process makes the test binary Caddy itself.
-func Process(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), self, args...)
-	home := t.TempDir()
-	cmd.Env = append(os.Environ(), asCaddyEnv+"=1", "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
-	return cmd
-}
-
-// ClosedPort is an address where nobody listens.
+// ClosedPort returns an address at which no process listens.
 func ClosedPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +120,8 @@ func ClosedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// FakeServer is an admin API that a test makes up. It returns its address.
+// FakeServer starts a server that answers in place of the admin API, and returns its
+// address.
 func FakeServer(t *testing.T, answer http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewServer(answer)

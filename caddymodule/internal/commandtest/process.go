@@ -2,6 +2,7 @@ package commandtest
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -39,4 +40,17 @@ func WaitUntil(t *testing.T, condition string, holds func() bool) {
 		}
 	}
 	t.Fatalf("waited %s in vain for %s", WaitTimeout, condition)
+}
+
+// Process returns a command that runs this test binary as Caddy. TestMain must call Main.
+func Process(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, args...)
+	home := t.TempDir()
+	cmd.Env = append(os.Environ(), asCaddyEnv+"=1", "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
+	return cmd
 }
