@@ -12,5 +12,5 @@
 //
 // Importing the package registers the command with Caddy. It imports Caddy's command
 // line, and of this module package admin, the resolving of secrets, and packages
-// verifier, forwarder, queue and sqlitequeue. It knows nothing else of the server.
+// verifier, forwarder, queue and salvage. It knows nothing else of the server.
 package command
