@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// get asks the gateway's admin endpoint and hands over the answer's body.
+// get calls read with the body of the admin endpoint's answer.
 func (g *gateway) get(ctx context.Context, path string, read func(io.Reader) error) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("asking the gateway for %s: %w", path, err)
+			err = fmt.Errorf("requesting %s from the gateway: %w", path, err)
 		}
 	}()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.admin+path, nil)
 	if err != nil {
 		return err
 	}
-	request.Close = true // the process may be another one the next time
+	request.Close = true // the gateway may restart before the next request
 	resp, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (g *gateway) get(ctx context.Context, path string, read func(io.Reader) err
 	return read(resp.Body)
 }
 
-// An upstreamStatus is what is needed of an upstream in GET /scribegate/status.
+// An upstreamStatus is an upstream in GET /scribegate/status.
 type upstreamStatus struct {
 	Name     string `json:"name"`
 	Pending  int    `json:"pending"`
@@ -55,11 +55,11 @@ func (g *gateway) upstreams(ctx context.Context) ([]upstreamStatus, error) {
 	return status.Upstreams, err
 }
 
-// stateLimit is how long an upstream may take to come into a state.
+// stateLimit is the maximum time until an upstream is in an expected state.
 const stateLimit = time.Minute
 
-// await returns when wrong finds nothing wrong with any of the upstreams, and as
-// its error what was wrong to the end.
+// await waits until wrong returns nil for every upstream. After stateLimit it returns the
+// last errors of wrong.
 func (g *gateway) await(ctx context.Context, wrong func(upstreamStatus) error) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -76,7 +76,7 @@ func (g *gateway) await(ctx context.Context, wrong func(upstreamStatus) error) e
 			return nil
 		}
 		if time.Since(began) > stateLimit {
-			return fmt.Errorf("after %s still: %w", stateLimit, found)
+			return fmt.Errorf("waiting for %s: %w", stateLimit, found)
 		}
 		select {
 		case <-tick.C:
@@ -86,25 +86,25 @@ func (g *gateway) await(ctx context.Context, wrong func(upstreamStatus) error) e
 	}
 }
 
-// paused is an error where deliveries are not held back.
+// paused returns an error if the upstream is not paused.
 func paused(u upstreamStatus) error {
 	if !u.Paused {
-		return fmt.Errorf("the upstream %s should be paused", u.Name)
+		return fmt.Errorf("the upstream %s is not paused", u.Name)
 	}
 	return nil
 }
 
-// waiting makes a check that so many events wait for each upstream.
+// waiting returns a check that n events wait for each upstream, and none is dead.
 func waiting(n int) func(upstreamStatus) error {
 	return func(u upstreamStatus) error {
 		if u.Pending != n || u.Dead > 0 {
-			return fmt.Errorf("%d events should wait for the upstream %s: %d do, and %d are dead", n, u.Name, u.Pending, u.Dead)
+			return fmt.Errorf("%d events wait for the upstream %s, and %d are dead; want %d and none", u.Pending, u.Name, u.Dead, n)
 		}
 		return nil
 	}
 }
 
-// allocated is how many bytes the gateway has allocated since its start.
+// allocated returns the number of bytes that the gateway has allocated since its start.
 func (g *gateway) allocated(ctx context.Context) (n float64, err error) {
 	const metric = "go_memstats_alloc_bytes_total "
 	err = g.get(ctx, "/metrics", func(body io.Reader) error {
@@ -115,14 +115,13 @@ func (g *gateway) allocated(ctx context.Context) (n float64, err error) {
 				return err
 			}
 		}
-		return errors.Join(lines.Err(), errors.New("it has no line "+metric))
+		return errors.Join(lines.Err(), errors.New("there is no line "+metric))
 	})
 	return n, err
 }
 
-// profile has the gateway profile its processor time for some seconds, and then
-// what it has allocated since its start, and writes both beside each other:
-// name.pprof and name.allocs.pprof.
+// profile writes two profiles of the gateway to dir: name.pprof has its processor time for
+// some seconds, name.allocs.pprof its allocations since the start.
 func (g *gateway) profile(ctx context.Context, dir, name string, seconds int) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("writing a profile: %w", err)
@@ -133,7 +132,7 @@ func (g *gateway) profile(ctx context.Context, dir, name string, seconds int) er
 	return g.save(ctx, "/debug/pprof/allocs", filepath.Join(dir, name+".allocs.pprof"))
 }
 
-// save writes what the gateway's admin API answers into a file.
+// save writes the body of the admin API's answer to a file.
 func (g *gateway) save(ctx context.Context, path, file string) error {
 	return g.get(ctx, path, func(body io.Reader) error {
 		content, err := io.ReadAll(body)

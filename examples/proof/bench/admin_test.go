@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// adminOf is a gateway whose admin endpoint answers with these texts, by path;
-// of several, with one after the other, and the last for ever.
+// adminOf returns a gateway whose admin endpoint answers with these texts, by path: one after the
+// other, and then always with the last one.
 func adminOf(t *testing.T, answers map[string][]string) *gateway {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,13 +38,13 @@ func statusOf(pending, inFlight, dead int, isPaused bool) string {
 func TestAwait(t *testing.T) {
 	t.Parallel()
 	g := adminOf(t, map[string][]string{"/scribegate/status": {statusOf(9, 3, 0, false), statusOf(5, 0, 0, false), statusOf(5, 0, 0, true)}})
-	looks := 0
+	calls := 0
 	err := g.await(t.Context(), func(u upstreamStatus) error {
-		looks++
+		calls++
 		return errors.Join(paused(u), waiting(5)(u))
 	})
-	if err != nil || looks != 3 {
-		t.Errorf("await() = %v after %d looks, want 3", err, looks)
+	if err != nil || calls != 3 {
+		t.Errorf("await() = %v after %d calls, want 3", err, calls)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestStates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if (tt.err == nil) != tt.good {
-				t.Errorf("it is %v", tt.err)
+				t.Errorf("the error is %v", tt.err)
 			}
 		})
 	}

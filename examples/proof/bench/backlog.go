@@ -7,16 +7,16 @@ import (
 	"slices"
 )
 
-// waitingCounts are how many events wait.
+// waitingCounts returns the numbers of waiting events that are measured.
 func (o options) waitingCounts() []int { return []int{0, o.large / 100, o.large / 10, o.large} }
 
-// sweepBacklog measures accepting while more and more events wait, for an
-// upstream that is paused. The largest backlog is made once; the others are made
-// anew in each round, so that what the slices themselves leave does not count.
+// sweepBacklog measures the acceptance of events while different numbers of events wait for a
+// paused upstream. The largest backlog is made once. The others are made again in each round,
+// so that they do not grow by the events of the slices.
 func (b *bench) sweepBacklog(ctx context.Context, all outcomes) (s sweep, err error) {
 	s = sweep{name: "waiting", unit: "event", counts: b.waitingCounts(), show: shortCount}
-	b.say("growth: %s waiting events", thousands(b.large))
-	g, fresh, err := b.withBacklog(ctx, b.large)
+	b.logf("growth: %s waiting events", thousands(b.large))
+	g, largest, err := b.withBacklog(ctx, b.large)
 	if err != nil {
 		return s, err
 	}
@@ -24,19 +24,19 @@ func (b *bench) sweepBacklog(ctx context.Context, all outcomes) (s sweep, err er
 	most := b.large
 	turns := slices.Clone(s.counts)
 	for round := range b.rounds {
-		b.say("growth: round %d of %d with a backlog", round+1, b.rounds)
+		b.logf("growth: round %d of %d with a backlog", round+1, b.rounds)
 		shuffle(turns)
 		for _, n := range turns {
 			var one sample
 			if n == b.large {
-				fresh.settled = func(ctx context.Context, g *gateway, accepted int) error {
+				largest.settled = func(ctx context.Context, g *gateway, accepted int) error {
 					most = accepted
 					return stillPaused(ctx, g, accepted)
 				}
-				fresh.backlog = most
-				one, err = b.load(ctx, g, fresh)
+				largest.backlog = most
+				one, err = b.load(ctx, g, largest)
 			} else {
-				one, err = b.beside(ctx, n)
+				one, err = b.loadWithBacklog(ctx, n)
 			}
 			if ctx.Err() != nil {
 				return s, errors.Join(context.Cause(ctx), err)
@@ -47,11 +47,11 @@ func (b *bench) sweepBacklog(ctx context.Context, all outcomes) (s sweep, err er
 	return s, nil
 }
 
-// withBacklog starts a gateway for which so many events wait, and returns the
-// trial to put it through. The caller closes it.
+// withBacklog starts a gateway with this number of waiting events, and returns it with the
+// trial for it. The caller must close the gateway.
 func (b *bench) withBacklog(ctx context.Context, number int) (g *gateway, t trial, err error) {
-	t = trial{order: b.notes(usualBody), connections: usualConnections, lasts: b.short(), backlog: number, ready: whenPaused, settled: stillPaused}
-	c, err := away(ctx, 1)
+	t = trial{requests: b.notes(usualBody), connections: usualConnections, lasts: b.short(), backlog: number, ready: whenPaused, settled: stillPaused}
+	c, err := unreachable(ctx, 1)
 	if err != nil {
 		return nil, t, err
 	}
@@ -60,7 +60,7 @@ func (b *bench) withBacklog(ctx context.Context, number int) (g *gateway, t tria
 	}
 	err = g.start(ctx, c, nil)
 	if err == nil {
-		err = b.fill(ctx, g, t.order, number)
+		err = b.fill(ctx, g, t.requests, number)
 	}
 	if err != nil {
 		err = fmt.Errorf("making a backlog: %w", err)
@@ -70,8 +70,8 @@ func (b *bench) withBacklog(ctx context.Context, number int) (g *gateway, t tria
 	return g, t, nil
 }
 
-// beside measures a gateway of its own, for which so many events wait.
-func (b *bench) beside(ctx context.Context, number int) (s sample, err error) {
+// loadWithBacklog measures a new gateway with this number of waiting events.
+func (b *bench) loadWithBacklog(ctx context.Context, number int) (s sample, err error) {
 	g, t, err := b.withBacklog(ctx, number)
 	if err != nil {
 		return s, err

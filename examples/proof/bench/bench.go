@@ -10,48 +10,48 @@ import (
 	"time"
 )
 
-// A bench is a run: what all measurements share.
+// A bench is a run of the benchmark.
 type bench struct {
 	options
-	binaries []string // that are measured
-	binary   string   // the one that is measured now
+	binaries []string // all that are measured
+	binary   string   // that is measured now
 	log      io.Writer
 	secrets  secrets
 	round    int // from 0
 }
 
-// say reports how far the run has come.
-func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.log, format+"\n", args...) }
+// logf logs the progress of the run.
+func (b *bench) logf(format string, args ...any) { fmt.Fprintf(b.log, format+"\n", args...) }
 
-// warmUp is how long load is on before a slice.
+// warmUp returns the duration of the load before a slice.
 func warmUp(slice time.Duration) time.Duration { return max(slice/5, 200*time.Millisecond) }
 
-// short is how long a slice lasts of those that are many.
+// short returns the duration of a slice of the grid and the growth, which have many slices.
 func (b *bench) short() time.Duration { return max(b.slice/3, 100*time.Millisecond) }
 
-// An outcome is a sample, or why there is none.
+// An outcome is a sample or an error.
 type outcome struct {
 	sample sample
 	err    error
 }
 
-// outcomes are those of each measurement, by name, one for each round.
+// outcomes are the outcomes of all rounds, by the name of the measurement.
 type outcomes map[string][]outcome
 
-// add notes an outcome and reports it.
+// add adds and logs an outcome.
 func (b *bench) add(to outcomes, name string, s sample, err error) {
 	to[name] = append(to[name], outcome{s, err})
 	if len(b.binaries) > 1 && b.binary != b.binaries[0] {
 		name += ", against"
 	}
 	if err != nil {
-		b.say("  %-14s FAILED: %v", name, err)
+		b.logf("  %-14s FAILED: %v", name, err)
 		return
 	}
-	b.say("  %-14s %s", name, s)
+	b.logf("  %-14s %s", name, s)
 }
 
-// failures are the errors of all outcomes.
+// failures returns the errors of all outcomes.
 func (o outcomes) failures() error {
 	var all []error
 	names := make([]string, 0, len(o))
@@ -69,9 +69,9 @@ func (o outcomes) failures() error {
 	return errors.Join(all...)
 }
 
-// runRounds runs the measurements that are needed with each binary: in each round
-// every one of them once, in an order of its own, so that what else the machine does
-// falls on all alike. The outcomes are those of each binary.
+// runRounds runs the needed measurements with each binary, and returns the outcomes for each
+// binary. Each round runs all of them in a new random order, so that other work on the machine
+// affects all alike.
 func (b *bench) runRounds(ctx context.Context, needed map[string]bool) ([]outcomes, error) {
 	type turn struct {
 		measurement
@@ -88,7 +88,7 @@ func (b *bench) runRounds(ctx context.Context, needed map[string]bool) ([]outcom
 		}
 	}
 	for b.round = 0; b.round < b.rounds && len(turns) > 0; b.round++ {
-		b.say("round %d of %d", b.round+1, b.rounds)
+		b.logf("round %d of %d", b.round+1, b.rounds)
 		shuffle(turns)
 		for _, t := range turns {
 			b.binary = b.binaries[t.binary]
@@ -112,7 +112,7 @@ func (b *bench) runRounds(ctx context.Context, needed map[string]bool) ([]outcom
 	return all, errors.Join(errs...)
 }
 
-// named adds a binary to an error, where there are two.
+// named adds the binary to an error, if there are two.
 func (b *bench) named(binary string, err error) error {
 	if len(b.binaries) < 2 {
 		return err
@@ -120,11 +120,11 @@ func (b *bench) named(binary string, err error) error {
 	return fmt.Errorf("%s: %w", binary, err)
 }
 
-// room makes the directory of a run, which is deleted at its end.
-func (b *bench) room() (remove func() error, err error) {
+// makeDir makes the directory of the run. remove deletes it.
+func (b *bench) makeDir() (remove func() error, err error) {
 	dir, err := os.MkdirTemp(b.dir, "scribegate-bench-")
 	if err != nil {
-		return nil, fmt.Errorf("making a directory for the queues: %w; name another with -dir", err)
+		return nil, fmt.Errorf("making a directory for the queues: %w; set another one with -dir", err)
 	}
 	b.dir = dir
 	return func() error { return os.RemoveAll(dir) }, nil

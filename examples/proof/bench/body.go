@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// idLength is how many characters a request's own id has.
+// idLength is the number of characters of a request's id.
 const idLength = 16
 
-// The parts of a note's payload. The id is its last member, so that all before
-// it is the same in every request and is hashed only once.
+// The parts of a note's payload. The id is the last member, so that everything before it is
+// the same in every request and is hashed only once.
 const (
 	noteHead   = `{"event":"note.generated","status":"completed","created_at":"2026-03-19T15:30:00.000Z","data":{`
 	noteData   = `"expires_at":"2036-03-20T15:30:00.000Z","billing_codes":{"icd10":[{"code":"J06.9"}],"cpt":[{"code":"99213"}]},"transcript":"`
@@ -18,16 +18,15 @@ const (
 	noteEnd    = `"}`
 )
 
-// A body is a payload in two parts, with a place for the id between them.
+// A body is a payload in two parts, with the id between them.
 type body struct {
 	before, after string
 }
 
-// size is the whole payload's, in bytes.
+// size returns the size of the whole payload in bytes.
 func (b body) size() int { return len(b.before) + idLength + len(b.after) }
 
-// noteBody is SOAPNoteAPI's payload for a finished note, with so many bytes; the
-// smallest there is has 126.
+// noteBody returns SOAPNoteAPI's payload for a finished note, with size bytes, or at least 126.
 func noteBody(size int) body {
 	full := noteHead + noteData
 	if filler := size - len(full) - len(noteTail) - idLength - len(noteEnd); filler >= 0 {
@@ -36,7 +35,7 @@ func noteBody(size int) body {
 	return body{before: noteHead + noteSparse, after: noteEnd}
 }
 
-// transcriptionBody is Soniox's payload for a finished transcription.
+// transcriptionBody returns Soniox's payload for a finished transcription.
 func transcriptionBody() body {
 	return body{before: `{"status":"completed","id":"73d4357d-cad2-4338-`, after: noteEnd}
 }
@@ -46,8 +45,7 @@ var words = strings.Fields(`patient reports mild headache since Tuesday denies f
 	non-tender plan continue lisinopril 10 mg daily follow up in two weeks return sooner if symptoms worsen
 	assessment essential hypertension well controlled discussed diet exercise sodium intake sleep hygiene`)
 
-// transcript is synthetic text that compresses about as notes do. It is the same
-// every time.
+// transcript returns synthetic text that compresses like notes. It is the same every time.
 func transcript(size int) string {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // no secret
 	var text strings.Builder

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-const idOfTests = "0123456789abcdef"
+const testID = "0123456789abcdef"
 
 func (b body) with(id string) string { return b.before + id + b.after }
 
@@ -28,21 +28,21 @@ func TestBodies(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			text := tt.body.with(idOfTests)
+			text := tt.body.with(testID)
 			if tt.size != 0 && (len(text) != tt.size || tt.body.size() != tt.size) {
-				t.Errorf("%d bytes, said to be %d, want %d", len(text), tt.body.size(), tt.size)
+				t.Errorf("%d bytes, size() = %d, want %d", len(text), tt.body.size(), tt.size)
 			}
 			var payload map[string]any
 			if err := json.Unmarshal([]byte(text), &payload); err != nil {
 				t.Fatal(err)
 			}
-			if id, _ := payload[tt.id].(string); !strings.HasSuffix(id, idOfTests) {
+			if id, _ := payload[tt.id].(string); !strings.HasSuffix(id, testID) {
 				t.Errorf("%s = %q", tt.id, id)
 			}
 			if _, ok := payload["data"].(map[string]any); !ok && tt.id == "note_id" {
-				t.Error("there is no object data, so that it is no note.generated")
+				t.Error("there is no object data, so it is not a note.generated")
 			}
-			if !strings.HasSuffix(text, idOfTests+tt.body.after) || len(tt.body.after) > 4 {
+			if !strings.HasSuffix(text, testID+tt.body.after) || len(tt.body.after) > 4 {
 				t.Error("the id is not what comes last")
 			}
 		})

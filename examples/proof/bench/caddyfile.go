@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// secrets are those that the providers share with the gateway.
+// secrets are the secrets of a run.
 type secrets struct {
 	soapnote string
 	soniox   string // the header's whole value
 	signing  string
-	others   []string // SOAPNoteAPI's, that nobody signs with
+	others   []string // further secrets of SOAPNoteAPI, with which no request is signed
 }
 
-// manySecrets is how many can be configured at most.
+// manySecrets is the largest number of SOAPNoteAPI's secrets in a configuration.
 const manySecrets = 20
 
 func newSecrets() secrets {
@@ -34,15 +34,14 @@ func newSecrets() secrets {
 
 const secretPrefix = "whsec_"
 
-// newSecret makes a secret in the form that SOAPNoteAPI and Standard Webhooks
-// share.
+// newSecret returns a random secret in the form of both SOAPNoteAPI and Standard Webhooks.
 func newSecret() string {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // it never fails
 	return secretPrefix + base64.StdEncoding.EncodeToString(key)
 }
 
-// env is how a gateway gets them.
+// env returns the secrets as environment variables.
 func (s secrets) env() []string {
 	others := make([]string, 0, len(s.others))
 	for i, other := range s.others {
@@ -51,31 +50,31 @@ func (s secrets) env() []string {
 	return slices.Concat(others, []string{"SOAPNOTE_SECRET=" + s.soapnote, "SONIOX_SECRET=" + s.soniox, "SIGNING_SECRET=" + s.signing})
 }
 
-// Where requests go to.
+// The paths of the handlers.
 const (
 	soapnotePath = "/soapnote"
 	sonioxPath   = "/soniox"
 )
 
-// respond answers as long a body as an event's receipt has.
+// respond answers with a body as long as the gateway's answer to an event.
 const respond = `respond "received as soapnoteapi-00000000000000000000000000000000, as it should be" 200`
 
-// A configuration is what varies of a Caddyfile.
+// A configuration is the variable part of a Caddyfile.
 type configuration struct {
-	app  string // lines of the global option scribegate; empty where there is none
+	app  string // lines of the global option scribegate; empty if there is none
 	site string // lines of the site
 }
 
-// bare is Caddy alone.
+// bare returns a configuration without Scribegate that answers each request.
 func bare() configuration { return configuration{site: respond} }
 
-// bareProxy is Caddy as a proxy, alone.
+// bareProxy returns a configuration without Scribegate that proxies each request.
 func bareProxy(backend string) configuration {
 	return configuration{site: "reverse_proxy " + backend}
 }
 
-// checkpoint verifies in front of the bare respond. The secret that the requests
-// are signed with is the last of so many.
+// checkpoint returns a configuration that verifies each request before it answers. It has
+// number secrets, and the requests are signed with the last one.
 func checkpoint(number int) configuration {
 	var all strings.Builder
 	for i := range number - 1 {
@@ -84,15 +83,15 @@ func checkpoint(number int) configuration {
 	return configuration{site: "scribegate " + soapnotePath + " soapnoteapi {\nsecret " + all.String() + "{env.SOAPNOTE_SECRET}\n}\n" + respond}
 }
 
-// An upstream is one of a configuration's.
+// An upstream is an upstream in a configuration.
 type upstream struct {
 	name, url string
 	lines     string // of its block
 }
 
-// durable stores events of both providers for upstreams. It does not name the
-// engine, so that any binary reads it: the queue is the default one, with the key
-// that the gateway makes.
+// durable returns a configuration that stores events of both providers for upstreams. It has
+// no queue option, so that every version of the gateway can read it: the queue is the default
+// one, with the key that the gateway makes.
 func durable(upstreams ...upstream) configuration {
 	var app strings.Builder
 	app.WriteString("signing_secret {env.SIGNING_SECRET}\n")
@@ -106,15 +105,14 @@ func durable(upstreams ...upstream) configuration {
 		"scribegate " + sonioxPath + " soniox {\nheader Authorization {env.SONIOX_SECRET}\n" + deliver + "\n}"}
 }
 
-// queueFile is where a gateway has its queue by default, below the directory that it
-// is given for its data.
+// queueFile is the default path of the queue, below the gateway's data directory.
 var queueFile = filepath.Join("caddy", "scribegate", "queue.db")
 
-// logFile is the gateway's log there.
+// logFile is the name of the gateway's log, in its directory.
 const logFile = "caddy.log"
 
-// text is the whole Caddyfile of a gateway. It logs as in production: what is
-// worth telling, into a file, and no access log.
+// text returns the whole Caddyfile of a gateway. It logs as in production, to a file, with
+// level INFO and without an access log.
 func (c configuration) text(g *gateway, cert *certificate) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, `{

@@ -18,14 +18,13 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// A certificate is what servers on the loopback address prove themselves with,
-// during one run.
+// A certificate is a certificate for servers on the loopback address, for one run.
 type certificate struct {
 	certFile, keyFile string
 	server, client    *tls.Config
 }
 
-// newCertificate makes a certificate and writes it and its key below dir.
+// newCertificate makes a certificate and writes it and its key to dir.
 func newCertificate(dir string) (c certificate, err error) {
 	defer func() {
 		if err != nil {

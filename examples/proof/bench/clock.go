@@ -2,8 +2,8 @@ package main
 
 import "time"
 
-// A clock reads a volley's counter at the volley's end, though the senders wait a
-// little longer for their last answers.
+// A clock reads a phase's counter at the end of the phase, although the workers still wait for
+// their last answers then.
 type clock struct {
 	count func() int64
 	begin time.Time
@@ -17,8 +17,8 @@ type reading struct {
 	count int64
 }
 
-// newClock starts a volley's clock. It has nothing to do where nothing is counted.
-func newClock(s volley, begin time.Time) *clock {
+// newClock starts a clock. Without a counter it does nothing.
+func newClock(s phase, begin time.Time) *clock {
 	c := &clock{count: s.count, begin: begin}
 	if s.count == nil {
 		return c
@@ -33,8 +33,8 @@ func newClock(s volley, begin time.Time) *clock {
 
 func (c *clock) look() reading { return reading{at: time.Now(), count: c.count()} }
 
-// stop returns what was counted until the end, and in how long. The magazine may
-// have been empty before.
+// stop returns the number counted until the end of the phase, and the duration. The phase ends
+// earlier if its batch is empty.
 func (c *clock) stop() (n int64, in time.Duration) {
 	if c.count == nil {
 		return 0, 0

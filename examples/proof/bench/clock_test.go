@@ -14,7 +14,7 @@ func TestClock(t *testing.T) {
 		in           time.Duration
 	}{
 		"the end":                    {time.Second, 1500 * time.Millisecond, 1000, time.Second},
-		"the magazine was empty":     {time.Second, 300 * time.Millisecond, 300, 300 * time.Millisecond},
+		"the batch was empty":        {time.Second, 300 * time.Millisecond, 300, 300 * time.Millisecond},
 		"as long as it takes":        {0, 1500 * time.Millisecond, 1500, 1500 * time.Millisecond},
 		"the last answer at the end": {time.Second, time.Second + time.Nanosecond, 1000, time.Second},
 	}
@@ -23,7 +23,7 @@ func TestClock(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
-				v := volley{lasts: tt.lasts, count: func() int64 { return 1 + time.Since(begin).Milliseconds() }}
+				v := phase{lasts: tt.lasts, count: func() int64 { return 1 + time.Since(begin).Milliseconds() }}
 				c := newClock(v, begin)
 				time.Sleep(tt.stops)
 				synctest.Wait()
@@ -37,7 +37,7 @@ func TestClock(t *testing.T) {
 
 func TestClockOfNothing(t *testing.T) {
 	t.Parallel()
-	if n, in := newClock(volley{lasts: time.Second}, at).stop(); n != 0 || in != 0 {
+	if n, in := newClock(phase{lasts: time.Second}, at).stop(); n != 0 || in != 0 {
 		t.Errorf("stop() = %d in %s", n, in)
 	}
 }

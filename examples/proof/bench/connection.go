@@ -10,31 +10,30 @@ import (
 	"time"
 )
 
-// An answer is what is needed of the answer to a request.
+// An answer is the part of a response that the checks need.
 type answer struct {
 	status    int
 	duplicate bool
 }
 
-// A connection sends one request after the other, each after the answer to the
-// one before.
+// A connection sends one request at a time.
 type connection interface {
-	// arm has the connection take its requests' form from a magazine.
-	arm(m *magazine) error
+	// use prepares the connection for the requests of a batch.
+	use(m *batch) error
 	// exchange sends a request and reads the whole answer.
-	exchange(s *shot) (answer, error)
-	// until limits all that follows.
+	exchange(s *prepared) (answer, error)
+	// until sets the deadline of all further calls.
 	until(t time.Time) error
 	close()
 }
 
-// A target is where connections go to.
+// A target is the address that connections are opened to.
 type target struct {
 	address string
-	tls     *tls.Config // nil is HTTP/1.1 without TLS; else HTTP/2
+	tls     *tls.Config // HTTP/2 with TLS; nil for HTTP/1.1 without TLS
 }
 
-// connect opens so many connections.
+// connect opens n connections.
 func (t target) connect(ctx context.Context, n int) (_ []connection, err error) {
 	all := make([]connection, 0, n)
 	for range n {
@@ -58,7 +57,7 @@ func (t target) open(ctx context.Context) (connection, error) {
 	}
 	c, err := newHTTP2Connection(ctx, raw, t.tls)
 	if err != nil {
-		_ = raw.Close() // the error that matters is why
+		_ = raw.Close() // the first error says why
 		return nil, err
 	}
 	return c, nil
@@ -70,20 +69,20 @@ func closeAll(all []connection) {
 	}
 }
 
-// An http1Connection writes each request with one call, into whose buffer only
-// what is the request's own was copied.
+// An http1Connection sends requests in HTTP/1.1. It writes each request with one call, from a
+// buffer in which only the id and the signature change.
 type http1Connection struct {
 	conn    net.Conn
 	in      *bufio.Reader
 	request template
 }
 
-func (c *http1Connection) arm(m *magazine) error {
+func (c *http1Connection) use(m *batch) error {
 	c.request = m.http1.copied()
 	return nil
 }
 
-func (c *http1Connection) exchange(s *shot) (answer, error) {
+func (c *http1Connection) exchange(s *prepared) (answer, error) {
 	c.request.fill(s)
 	if _, err := c.conn.Write(c.request.wire); err != nil {
 		return answer{}, err
@@ -103,9 +102,9 @@ func (c *http1Connection) exchange(s *shot) (answer, error) {
 
 func (c *http1Connection) until(t time.Time) error { return c.conn.SetDeadline(t) }
 
-func (c *http1Connection) close() { _ = c.conn.Close() } // nothing is on its way any more
+func (c *http1Connection) close() { _ = c.conn.Close() } // no request is in flight
 
-// isDuplicate reports whether an answer says that the event was known.
+// isDuplicate reports whether an answer says that the event is a duplicate.
 func isDuplicate(body []byte) bool { return bytes.Contains(body, []byte(`"duplicate"`)) }
 
 var _ connection = (*http1Connection)(nil)

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// A progress is how far a drain has come, and what it has used so far.
+// A progress is the number of deliveries of a drain, and the processor time used so far.
 type progress struct {
 	reading
 	consumption
 }
 
-// look is how far the drain has come by now.
-func (h *hoard) look() (progress, error) {
-	r := reading{count: h.backend.taken.Load(), at: time.Now()}
+// look returns the drain's progress until now.
+func (h *largeGateway) look() (progress, error) {
+	r := reading{count: h.backend.received.Load(), at: time.Now()}
 	c, err := consumed(h.gateway.process.PID())
 	return progress{r, c}, err
 }
 
-// until is what the drain showed up to a later look.
+// until returns the sample between two looks.
 func (p progress) until(to progress) sample {
 	n := to.count - p.count
 	s := sample{rate: perSecond(float64(n), to.reading.at.Sub(p.reading.at)), others: p.others(to.consumption)}
@@ -30,24 +30,24 @@ func (p progress) until(to progress) sample {
 	return s
 }
 
-// part waits until the present backend has taken so many, and returns what the
-// drain showed meanwhile.
-func (h *hoard) part(ctx context.Context, number int64) (s sample, err error) {
+// part waits until the current backend has received number deliveries, and returns the sample
+// of that time.
+func (h *largeGateway) part(ctx context.Context, number int64) (s sample, err error) {
 	from, err := h.look()
 	if err != nil {
 		return s, err
 	}
-	if err := h.reach(ctx, number); err != nil {
+	if err := h.waitDelivered(ctx, number); err != nil {
 		return s, err
 	}
 	to, err := h.look()
 	return from.until(to), err
 }
 
-// drain delivers all that waits. After each part, as many as there are rounds,
-// the gateway is held up, and another one drains a small backlog, so that what
-// else the machine does falls on both alike.
-func (h *hoard) drain(ctx context.Context, all outcomes) error {
+// drain measures the delivery of the whole backlog, in as many parts as there are rounds. After
+// each part the gateway is suspended while another one drains a small backlog, so that other
+// work on the machine affects both alike.
+func (h *largeGateway) drain(ctx context.Context, all outcomes) error {
 	if _, err := h.start(ctx); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (h *hoard) drain(ctx context.Context, all outcomes) error {
 			return err
 		}
 		h.add(all, "drain", s, nil)
-		s, err = h.meanwhile(ctx)
+		s, err = h.drainSmallBetween(ctx)
 		h.add(all, "drain-small", s, err)
 		if err != nil {
 			return err
@@ -71,9 +71,9 @@ func (h *hoard) drain(ctx context.Context, all outcomes) error {
 	return h.drained(ctx)
 }
 
-// profileDrain begins to profile the gateway, where that is asked for, and
-// returns what waits for the end of it.
-func (h *hoard) profileDrain(ctx context.Context) (wait func() error) {
+// profileDrain starts to profile the gateway, with -profile. wait waits until the profile is
+// written.
+func (h *largeGateway) profileDrain(ctx context.Context) (wait func() error) {
 	if h.profile == "" {
 		return func() error { return nil }
 	}
@@ -82,20 +82,20 @@ func (h *hoard) profileDrain(ctx context.Context) (wait func() error) {
 	return func() error { return <-done }
 }
 
-// meanwhile drains a small backlog while this gateway is held up.
-func (h *hoard) meanwhile(ctx context.Context) (s sample, err error) {
+// drainSmallBetween measures the drain of a small backlog while this gateway is suspended.
+func (h *largeGateway) drainSmallBetween(ctx context.Context) (s sample, err error) {
 	pid := h.gateway.process.PID()
-	if err := freeze(pid); err != nil {
-		return s, fmt.Errorf("holding the gateway up: %w", err)
+	if err := suspend(pid); err != nil {
+		return s, fmt.Errorf("suspending the gateway: %w", err)
 	}
-	defer func() { err = errors.Join(err, thaw(pid)) }()
+	defer func() { err = errors.Join(err, resume(pid)) }()
 	return h.drainSmall(ctx)
 }
 
-// drainSmall fills another gateway's queue while its backend is away, starts it
-// anew beside the backend, and measures from the first delivery to the last.
+// drainSmall fills another gateway's queue while its backend is down, restarts the gateway with
+// the backend, and measures from the first delivery to the last.
 func (b *bench) drainSmall(ctx context.Context) (s sample, err error) {
-	h, err := b.newHoard(ctx)
+	h, err := b.newLargeGateway(ctx)
 	if err != nil {
 		return s, err
 	}

@@ -13,6 +13,6 @@ func TestProgress(t *testing.T) {
 		t.Errorf("until() = %+v, want 500/s with 1 ms and 0.5 ms each", s)
 	}
 	if s := from.until(from); s.rate != 0 || s.cpu != 0 || s.own != 0 {
-		t.Errorf("until() = %+v where nothing was delivered", s)
+		t.Errorf("until() = %+v without deliveries", s)
 	}
 }

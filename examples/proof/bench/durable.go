@@ -9,15 +9,15 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// accept is a trial of a gateway that stores events for an upstream that is
-// paused: nobody listens there.
+// accept runs a trial of a gateway that stores events for a paused upstream, at whose address
+// no program listens.
 func (b *bench) accept(ctx context.Context, t trial) (sample, error) {
 	return b.acceptFor(ctx, t, 1)
 }
 
-// acceptFor is accept with so many upstreams, all paused.
+// acceptFor is accept with several upstreams, all paused.
 func (b *bench) acceptFor(ctx context.Context, t trial, upstreams int) (sample, error) {
-	c, err := away(ctx, upstreams)
+	c, err := unreachable(ctx, upstreams)
 	if err != nil {
 		return sample{}, err
 	}
@@ -25,30 +25,28 @@ func (b *bench) acceptFor(ctx context.Context, t trial, upstreams int) (sample, 
 	return b.run(ctx, c, t)
 }
 
-// away is a configuration with so many upstreams of which none is there.
-func away(ctx context.Context, number int) (configuration, error) {
+// unreachable returns a configuration with upstreams at whose addresses no program listens.
+func unreachable(ctx context.Context, number int) (configuration, error) {
 	ports, err := stage.Ports(ctx, number)
 	if err != nil {
 		return configuration{}, err
 	}
 	all := make([]upstream, 0, number)
 	for i, port := range ports {
-		all = append(all, upstream{name: fmt.Sprintf("away-%d", i+1), url: "http://127.0.0.1:" + port + "/events"})
+		all = append(all, upstream{name: fmt.Sprintf("unreachable-%d", i+1), url: "http://127.0.0.1:" + port + "/events"})
 	}
 	return durable(all...), nil
 }
 
-// whenPaused waits until the upstreams are paused, by the events that came while
-// warming up.
+// whenPaused waits until the upstreams are paused because of the events of the warm-up.
 func whenPaused(ctx context.Context, g *gateway, accepted int) error {
-	if accepted == 0 { // nothing but forged requests
+	if accepted == 0 { // all requests are forged
 		return nil
 	}
 	return g.await(ctx, paused)
 }
 
-// stillPaused checks that every event that was accepted waits, and none was
-// delivered.
+// stillPaused checks that every accepted event waits, and that none was delivered.
 func stillPaused(ctx context.Context, g *gateway, accepted int) error {
 	return g.await(ctx, func(u upstreamStatus) error {
 		if accepted == 0 {
@@ -58,7 +56,7 @@ func stillPaused(ctx context.Context, g *gateway, accepted int) error {
 	})
 }
 
-// deliver is a trial of a gateway whose upstream takes everything.
+// deliver runs a trial of a gateway whose upstream accepts all events.
 func (b *bench) deliver(ctx context.Context, name string, to func(backend string) upstream) (s sample, err error) {
 	r, err := newResponder(ctx, "0")
 	if err != nil {
@@ -66,7 +64,7 @@ func (b *bench) deliver(ctx context.Context, name string, to func(backend string
 	}
 	accepted := 0
 	s, err = b.run(ctx, durable(to(r.start().address())), trial{
-		name: name, order: b.notes(usualBody), connections: usualConnections, backend: r,
+		name: name, requests: b.notes(usualBody), connections: usualConnections, backend: r,
 		settled: func(ctx context.Context, g *gateway, n int) error {
 			accepted = n
 			return g.await(ctx, waiting(0))
@@ -79,12 +77,11 @@ func (b *bench) deliver(ctx context.Context, name string, to func(backend string
 	return s, eachOnce(r.deliveries(), accepted)
 }
 
-// longTimeout keeps attempts at an upstream that hangs under way for longer than
-// anything here takes.
+// longTimeout is the option of a hanging upstream, so that no attempt ends during a trial.
 const longTimeout = "timeout 1h"
 
-// hanging is a trial of accepting while an upstream takes connections and
-// requests and never answers, with so many events waiting.
+// hanging runs a trial of a gateway with a backlog, whose upstream reads requests and never
+// answers.
 func (b *bench) hanging(ctx context.Context, backlog int) (s sample, err error) {
 	r, err := newResponder(ctx, "0")
 	if err != nil {
@@ -98,7 +95,7 @@ func (b *bench) hanging(ctx context.Context, backlog int) (s sample, err error) 
 		return s, err
 	}
 	defer g.closeInto(&err)
-	defer r.close() // before the gateway ends, which would wait for its attempts
+	defer r.close() // before the gateway stops, since it would wait for its attempts
 	up := upstream{name: "hanging", url: "http://" + r.address() + "/events", lines: longTimeout}
 	if err := g.start(ctx, durable(up), nil); err != nil {
 		return s, err
@@ -106,19 +103,19 @@ func (b *bench) hanging(ctx context.Context, backlog int) (s sample, err error) 
 	if err := b.fill(ctx, g, b.notes(usualBody), backlog); err != nil {
 		return s, err
 	}
-	t := trial{order: b.notes(usualBody), connections: usualConnections, backlog: backlog, ready: whenHanging, settled: stillHanging}
+	t := trial{requests: b.notes(usualBody), connections: usualConnections, backlog: backlog, ready: whenHanging, settled: stillHanging}
 	if backlog > 0 {
 		t.name = "hanging"
 	}
 	return b.load(ctx, g, t)
 }
 
-const usualConcurrency = 32 // of an upstream
+const usualConcurrency = 32 // the default concurrency of an upstream
 
-// hangs is an error where an upstream's slots are not all taken.
+// hangs returns an error unless all attempts that the upstream allows at once are hanging.
 func hangs(u upstreamStatus) error {
 	if u.Paused || u.InFlight != usualConcurrency {
-		return fmt.Errorf("%d attempts at the upstream %s should hang: %d do (paused: %v)", usualConcurrency, u.Name, u.InFlight, u.Paused)
+		return fmt.Errorf("%d attempts to the upstream %s hang (paused: %v), want %d", u.InFlight, u.Name, u.Paused, usualConcurrency)
 	}
 	return nil
 }
@@ -131,11 +128,11 @@ func stillHanging(ctx context.Context, g *gateway, accepted int) error {
 
 const (
 	fillConnections = 64
-	fillChunk       = 20_000 // events signed at a time
+	fillChunk       = 20_000 // events in a batch
 )
 
-// fill has a gateway accept so many events, as fast as it takes them.
-func (b *bench) fill(ctx context.Context, g *gateway, o order, number int) error {
+// fill sends this number of events to a gateway as fast as it accepts them.
+func (b *bench) fill(ctx context.Context, g *gateway, o spec, number int) error {
 	connections, err := target{address: g.site}.connect(ctx, fillConnections)
 	if err != nil {
 		return err
@@ -147,7 +144,7 @@ func (b *bench) fill(ctx context.Context, g *gateway, o order, number int) error
 		if err != nil {
 			return err
 		}
-		t, err := load{connections}.fire(ctx, volley{magazine: m})
+		t, err := load{connections}.run(ctx, phase{batch: m})
 		if err != nil {
 			return fmt.Errorf("filling the queue: %w", err)
 		}
@@ -156,7 +153,7 @@ func (b *bench) fill(ctx context.Context, g *gateway, o order, number int) error
 		}
 		if time.Since(reported) > 30*time.Second {
 			reported = time.Now()
-			b.say("  %s still to be accepted", thousands(max(left-fillChunk, 0)))
+			b.logf("  %s still to be accepted", thousands(max(left-fillChunk, 0)))
 		}
 	}
 	return nil

@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	caddy   string
-	against string // another binary, measured in turn with it; "" is none
+	against string // another binary, measured alternately; "" if there is none
 	dir     string
 	rounds  int
 	slice   time.Duration
 	large   int
 	which   *regexp.Regexp
 
-	table, grid, growth bool // what is to be run
+	table, grid, growth bool // the parts to run
 	list                bool
 
 	markdown, svg, profile string
 }
 
-// What -quick changes, where nothing else is said.
+// The values of -quick, for flags that are not set.
 const (
 	quickRounds = 1
 	quickSlice  = 300 * time.Millisecond
@@ -36,30 +36,30 @@ const (
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.caddy, "caddy", filepath.Join("bin", "caddy"), "`path` of the gateway's binary")
-	flags.StringVar(&o.against, "against", "", "`path` of another gateway's binary, measured in turn with the first in every round")
-	flags.StringVar(&o.dir, "dir", "", "where the queues are made; default: the system's temporary `directory`")
-	flags.IntVar(&o.rounds, "rounds", 5, "how often everything is measured")
+	flags.StringVar(&o.against, "against", "", "`path` of another gateway's binary, measured alternately with the first in every round")
+	flags.StringVar(&o.dir, "dir", "", "`directory` for the queues; default: the system's temporary directory")
+	flags.IntVar(&o.rounds, "rounds", 5, "how many times everything is measured")
 	flags.DurationVar(&o.slice, "slice", 3*time.Second, "how long each contender is under load in a round")
-	flags.IntVar(&o.large, "large", 1_000_000, "how many events the large backlog has")
-	which := flags.String("lines", "", "a regular `expression` that the names of the lines to measure match; default: all")
-	flags.BoolVar(&o.grid, "grid", false, "run bodies, connections and protocols against each other, instead of the lines")
-	flags.BoolVar(&o.growth, "growth", false, "run what a cost grows with, instead of the lines")
-	all := flags.Bool("all", false, "run the lines, the grid and the growth")
-	quick := flags.Bool("quick", false, fmt.Sprintf("measure roughly: -rounds %d -slice %s -large %d", quickRounds, quickSlice, quickLarge))
-	flags.StringVar(&o.markdown, "markdown", "", "write all tables into a `file` as Markdown")
-	flags.StringVar(&o.svg, "svg", "", "draw the lines into a `file` as SVG")
-	flags.StringVar(&o.profile, "profile", "", "a `directory` for profiles of the gateway's processor time and allocations under each line's load")
-	flags.BoolVar(&o.list, "list", false, "list the lines and do nothing")
+	flags.IntVar(&o.large, "large", 1_000_000, "number of events in the large backlog")
+	which := flags.String("lines", "", "a regular `expression` for the names of the lines to measure; default: all")
+	flags.BoolVar(&o.grid, "grid", false, "measure combinations of bodies, connections and protocols, instead of the lines")
+	flags.BoolVar(&o.growth, "growth", false, "measure how costs grow, instead of the lines")
+	all := flags.Bool("all", false, "measure the lines, the grid and the growth")
+	quick := flags.Bool("quick", false, fmt.Sprintf("measure with less precision: -rounds %d -slice %s -large %d", quickRounds, quickSlice, quickLarge))
+	flags.StringVar(&o.markdown, "markdown", "", "write all tables to a `file` as Markdown")
+	flags.StringVar(&o.svg, "svg", "", "draw the lines to a `file` as SVG")
+	flags.StringVar(&o.profile, "profile", "", "a `directory` for profiles of the gateway's processor time and allocations, for each line")
+	flags.BoolVar(&o.list, "list", false, "list the lines and exit")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
-		return o, fmt.Errorf("%q means nothing here; choose lines with -lines", flags.Arg(0))
+		return o, fmt.Errorf("unexpected argument %q; choose lines with -lines", flags.Arg(0))
 	}
 	given := make(map[string]bool)
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if *quick {
-		o.hurry(given)
+		o.applyQuick(given)
 	}
 	if o.which, err = regexp.Compile(*which); err != nil {
 		return o, fmt.Errorf("-lines: %w", err)
@@ -69,8 +69,8 @@ func parse(args []string) (o options, err error) {
 	return o, o.check()
 }
 
-// hurry is -quick.
-func (o *options) hurry(given map[string]bool) {
+// applyQuick sets the values of -quick, except for the flags in given.
+func (o *options) applyQuick(given map[string]bool) {
 	if !given["rounds"] {
 		o.rounds = quickRounds
 	}
@@ -82,19 +82,19 @@ func (o *options) hurry(given map[string]bool) {
 	}
 }
 
-// smallestLarge leaves each part of the large backlog some events.
+// smallestLarge is the minimum of -large, so that each part of the backlog has some events.
 const smallestLarge = 1000
 
 func (o options) check() error {
 	switch {
 	case o.rounds < 1:
-		return errors.New("-rounds has to be at least 1")
+		return errors.New("-rounds must be at least 1")
 	case o.slice < 100*time.Millisecond || o.slice > time.Minute:
-		return errors.New("-slice has to be from 100ms to 1m")
+		return errors.New("-slice must be from 100ms to 1m")
 	case o.large < smallestLarge:
-		return fmt.Errorf("-large has to be at least %d", smallestLarge)
+		return fmt.Errorf("-large must be at least %d", smallestLarge)
 	case o.svg != "" && !o.table:
-		return errors.New("-svg draws the lines, which -grid and -growth leave out; add -all")
+		return errors.New("-svg draws the lines, which -grid and -growth do not measure; add -all")
 	case o.table && len(choose(o.lines(), o.which)) == 0:
 		return errors.New("-lines matches no line; -list prints them")
 	}

@@ -10,7 +10,7 @@ import (
 
 const (
 	frameHeader = 9
-	maxFrame    = 16 << 10 // what every HTTP/2 server takes in one frame
+	maxFrame    = 16 << 10 // the size of a frame that every HTTP/2 server accepts
 )
 
 // Numbers of HPACK's static table, RFC 7541, appendix A.
@@ -23,9 +23,9 @@ const (
 	hpackContentType   = 31
 )
 
-// frames is a request in HTTP/2: a HEADERS frame and as many DATA frames as the
-// body needs. Its header uses no table and no Huffman code, so that each request
-// has its own values in the same places.
+// frames returns a request in HTTP/2: a HEADERS frame, and as many DATA frames as the body
+// needs. The header uses neither the dynamic table nor Huffman codes, so that the id and the
+// signature are at the same offsets in each request.
 func frames(authority, path string, header []field, b body) template {
 	block := []byte{0x80 | hpackMethodPost, 0x80 | hpackSchemeHTTPS}
 	block = indexed(block, hpackAuthority, authority)
@@ -45,7 +45,7 @@ func frames(authority, path string, header []field, b body) template {
 	payload := []byte(b.before + strings.Repeat("0", idLength) + b.after)
 	fromEnd := idLength + len(b.after)
 	for len(payload) > maxFrame {
-		// The id stays in one piece, in the last frame.
+		// The id is not split: it is in the last frame.
 		n := min(maxFrame, len(payload)-fromEnd)
 		t.frame(http2.FrameData, 0, payload[:n])
 		payload = payload[n:]
@@ -55,7 +55,7 @@ func frames(authority, path string, header []field, b body) template {
 	return t
 }
 
-// frame appends a frame and notes where its stream's number is.
+// frame appends a frame and records the offset of its stream number.
 func (t *template) frame(kind http2.FrameType, flags http2.Flags, payload []byte) {
 	n := len(payload)
 	t.wire = append(t.wire, byte(n>>16), byte(n>>8), byte(n), byte(kind), byte(flags))
@@ -64,24 +64,24 @@ func (t *template) frame(kind http2.FrameType, flags http2.Flags, payload []byte
 	t.wire = append(t.wire, payload...)
 }
 
-// number gives all frames the number of a stream.
+// number sets the stream number of all frames.
 func (t template) number(stream uint32) {
 	for _, at := range t.streams {
 		binary.BigEndian.PutUint32(t.wire[at:], stream)
 	}
 }
 
-// indexed appends a field whose name is in the static table and whose value is
-// not, without adding it to the dynamic one.
+// indexed appends a field whose name is in the static table, without adding it to the dynamic
+// table.
 func indexed(block []byte, name byte, value string) []byte {
-	const room = 15 // larger numbers go into a second byte
-	if name < room {
+	const most = 15 // larger numbers need a second byte
+	if name < most {
 		return literal(append(block, name), value)
 	}
-	return literal(append(block, room, name-room), value)
+	return literal(append(block, most, name-most), value)
 }
 
-// literal appends a string of fewer than 127 bytes as it is.
+// literal appends a string of fewer than 127 bytes without compression.
 func literal(block []byte, s string) []byte {
 	return append(append(block, byte(len(s))), s...)
 }

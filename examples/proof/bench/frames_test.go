@@ -56,13 +56,13 @@ func TestFrames(t *testing.T) {
 		b := noteBody(size)
 		request := frames("127.0.0.1:1", "/soapnote", []field{{"X-Soapnoteapi-Timestamp", "1773934200"}, {signatureField, empty}}, b)
 		for i, stream := range []uint32{3, 5, 1<<31 - 1} {
-			s := shotOfTests()
+			s := testPrepared()
 			s.id[0] = byte('a' + i)
 			request.number(stream)
 			request.fill(s)
 			header, body := readFrames(t, request.wire, stream)
 			if body != b.with(string(s.id[:])) {
-				t.Errorf("%d bytes: the body is not what it should be", size)
+				t.Errorf("%d bytes: the body is wrong", size)
 			}
 			if request.payload != len(body) {
 				t.Errorf("%d bytes: payload = %d", size, request.payload)

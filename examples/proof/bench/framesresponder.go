@@ -12,11 +12,11 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// creditStep is after how many bytes a framesResponder lets the client send on.
+// creditStep is the number of read bytes after which a framesResponder enlarges the window again.
 const creditStep = 512 << 10
 
-// A framesResponder is to HTTP/2 what a responder is to HTTP/1.1: it reads the
-// frames of each request and answers 200.
+// A framesResponder is a responder for HTTP/2: it reads the frames of each request and answers
+// 200.
 type framesResponder struct {
 	listener net.Listener
 	work     sync.WaitGroup
@@ -33,19 +33,19 @@ func newFramesResponder(ctx context.Context, config *tls.Config) (*framesRespond
 	return &framesResponder{listener: tls.NewListener(listener, config), connections: make(map[net.Conn]bool)}, nil
 }
 
-// start has the responder answer, and returns it.
+// start makes the responder serve, and returns it.
 func (r *framesResponder) start() *framesResponder {
 	r.work.Go(func() {
 		for {
 			conn, err := r.listener.Accept()
 			if err != nil {
-				return // it is closed
+				return // the listener is closed
 			}
 			r.mu.Lock()
 			r.connections[conn] = true
 			r.mu.Unlock()
 			r.work.Go(func() {
-				_ = serveFrames(conn) // the client's end
+				_ = serveFrames(conn) // the client ended the connection
 				_ = conn.Close()
 				r.mu.Lock()
 				defer r.mu.Unlock()
@@ -57,7 +57,7 @@ func (r *framesResponder) start() *framesResponder {
 }
 
 func (r *framesResponder) close() {
-	_ = r.listener.Close() // it is given up either way
+	_ = r.listener.Close() // an error would not matter
 	r.mu.Lock()
 	for conn := range r.connections {
 		_ = conn.Close()
@@ -66,7 +66,7 @@ func (r *framesResponder) close() {
 	r.work.Wait()
 }
 
-// serveFrames answers a connection's requests until it ends.
+// serveFrames answers the requests of a connection until it ends.
 func serveFrames(conn net.Conn) error {
 	if _, err := io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface))); err != nil {
 		return err
@@ -79,7 +79,7 @@ func serveFrames(conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	// :status 200 is one byte of HPACK's static table.
+	// HPACK's static table has :status 200 as one byte.
 	answer := template{}
 	answer.frame(http2.FrameHeaders, http2.FlagHeadersEndHeaders|http2.FlagHeadersEndStream, []byte{0x88})
 	read := 0

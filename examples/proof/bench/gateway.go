@@ -13,12 +13,11 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// startLimit is how long a gateway may take until it listens, however much
-// waits.
+// startLimit is the maximum time until a gateway listens, with any backlog.
 const startLimit = time.Minute
 
-// A gateway is a Caddy, bare or with Scribegate, with a directory and ports of
-// its own, which stay over restarts.
+// A gateway is a Caddy, bare or with Scribegate. It keeps its directory and its ports over
+// restarts.
 type gateway struct {
 	binary string
 	dir    string
@@ -28,13 +27,13 @@ type gateway struct {
 	admin  string
 
 	process *stage.Process
-	began   time.Time // just before the process was started
+	began   time.Time // immediately before the start of the process
 }
 
-// dataDir is where a gateway keeps its data, below its directory.
+// dataDir is the name of the gateway's data directory.
 const dataDir = "data"
 
-// newGateway makes a gateway that does not run yet.
+// newGateway returns a gateway that is not started yet.
 func (b *bench) newGateway(ctx context.Context) (*gateway, error) {
 	dir, err := os.MkdirTemp(b.dir, "gateway-")
 	if err != nil {
@@ -49,8 +48,8 @@ func (b *bench) newGateway(ctx context.Context) (*gateway, error) {
 	return &gateway{binary: b.binary, dir: dir, env: env, site: host + ports[0], secure: host + ports[1], admin: host + ports[2]}, nil
 }
 
-// start starts the gateway and returns when it listens. With a certificate it
-// has a site with TLS as well.
+// start starts the gateway and waits until it listens. With a certificate it also has a site
+// with TLS.
 func (g *gateway) start(ctx context.Context, c configuration, cert *certificate) error {
 	if err := g.launch(c, cert); err != nil {
 		return err
@@ -61,7 +60,7 @@ func (g *gateway) start(ctx context.Context, c configuration, cert *certificate)
 	return g.listening(ctx, g.secure)
 }
 
-// launch starts the gateway and returns at once.
+// launch starts the gateway without waiting.
 func (g *gateway) launch(c configuration, cert *certificate) (err error) {
 	config := filepath.Join(g.dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(c.text(g, cert)), 0o600); err != nil {
@@ -86,17 +85,17 @@ func (g *gateway) listening(ctx context.Context, address string) error {
 		select {
 		case <-tick.C:
 		case <-g.process.Ended():
-			return fmt.Errorf("starting the gateway: it ended; it printed last:\n%s", g.tail())
+			return fmt.Errorf("starting the gateway: it ended; its last lines are:\n%s", g.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("starting the gateway: %w", context.Cause(ctx))
 		}
 		if took := time.Since(g.began); took > startLimit {
-			return fmt.Errorf("starting the gateway: it does not listen after %s; it printed last:\n%s", took, g.tail())
+			return fmt.Errorf("starting the gateway: it does not listen after %s; its last lines are:\n%s", took, g.tail())
 		}
 	}
 }
 
-// stop asks the gateway to end, and returns when it has.
+// stop stops the gateway and waits until it has ended. A panic in its output is an error.
 func (g *gateway) stop() error {
 	if g.process == nil {
 		return nil
@@ -111,20 +110,20 @@ func (g *gateway) stop() error {
 	return err
 }
 
-// closeInto ends the gateway, deletes its directory and joins what went wrong to
-// err, with the end of its log; it is for a defer.
+// closeInto stops the gateway and deletes its directory. It adds errors to err, with the end of
+// the gateway's log. It is for a defer.
 func (g *gateway) closeInto(err *error) {
 	stopped := g.stop()
 	if *err != nil {
-		*err = fmt.Errorf("%w; the gateway logged last:\n%s", *err, g.tail())
+		*err = fmt.Errorf("%w; the gateway's last lines are:\n%s", *err, g.tail())
 	}
 	*err = errors.Join(*err, stopped, os.RemoveAll(g.dir))
 }
 
-// tail is the end of what the gateway printed and logged.
+// tail returns the last lines of the gateway's output and log.
 func (g *gateway) tail() string {
 	const lines = 10
-	log, _ := os.ReadFile(filepath.Join(g.dir, logFile)) // it may not have come to that
+	log, _ := os.ReadFile(filepath.Join(g.dir, logFile)) // there may be none
 	all := strings.Split(strings.TrimSpace(string(log)), "\n")
 	text := "\t" + strings.Join(all[max(0, len(all)-lines):], "\n\t")
 	if g.process != nil {
@@ -133,7 +132,7 @@ func (g *gateway) tail() string {
 	return text
 }
 
-// eachQueueFile calls do with the path of each file that the queue consists of.
+// eachQueueFile calls do with the path of each file of the queue.
 func (g *gateway) eachQueueFile(do func(file string) error) error {
 	files, err := filepath.Glob(filepath.Join(g.dir, dataDir, queueFile) + "*")
 	if err == nil && len(files) == 0 {

@@ -17,7 +17,7 @@ func TestEachQueueFile(t *testing.T) {
 		return nil
 	}
 	if err := g.eachQueueFile(note); err == nil || len(got) > 0 {
-		t.Errorf("eachQueueFile() = %v after %v, want an error where there is no queue", err, got)
+		t.Errorf("eachQueueFile() = %v after %v, want an error without a queue", err, got)
 	}
 	queue := filepath.Join(dataDir, queueFile)
 	if err := os.MkdirAll(filepath.Join(g.dir, filepath.Dir(queue)), 0o700); err != nil {
@@ -31,7 +31,7 @@ func TestEachQueueFile(t *testing.T) {
 	if err := g.eachQueueFile(note); err != nil || strings.Join(got, " ") != "queue.db queue.db-wal" {
 		t.Errorf("eachQueueFile() = %v after %v", err, got)
 	}
-	if err := g.eachQueueFile(func(string) error { return errOfTests }); !errors.Is(err, errOfTests) {
+	if err := g.eachQueueFile(func(string) error { return errTest }); !errors.Is(err, errTest) {
 		t.Errorf("eachQueueFile() = %v", err)
 	}
 }
@@ -54,9 +54,9 @@ func TestCloseInto(t *testing.T) {
 	if err := os.Mkdir(g.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	err := errOfTests
+	err := errTest
 	g.closeInto(&err)
-	if _, there := os.Stat(g.dir); !errors.Is(err, errOfTests) || there == nil {
+	if _, there := os.Stat(g.dir); !errors.Is(err, errTest) || there == nil {
 		t.Errorf("closeInto() made it %v; the directory: %v", err, there)
 	}
 }

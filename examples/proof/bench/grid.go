@@ -7,14 +7,14 @@ import (
 	"strconv"
 )
 
-// What the grid goes over. A thousand bytes are a kB.
+// The values of the grid. 1 kB is 1000 bytes.
 var (
 	gridBodies      = []int{100, 1500, 16_000, 256_000}
 	gridConnections = []int{1, 8, 32, 128, 512}
 	gridProtocols   = []string{"HTTP/1.1", "HTTP/2, TLS"}
 )
 
-// A cell is a square of the grid.
+// A cell is one combination of the grid.
 type cell struct {
 	protocol    string
 	body        int
@@ -27,7 +27,7 @@ func (c cell) name(what string) string {
 
 func showBody(n int) string { return strconv.FormatFloat(float64(n)/1000, 'f', -1, 64) + " kB" }
 
-// cells are the grid's squares.
+// cells returns all cells of the grid.
 func cells() (all []cell) {
 	for _, protocol := range gridProtocols {
 		for _, body := range gridBodies {
@@ -46,7 +46,7 @@ const (
 	gridCeiling = "generator"
 )
 
-// measureGrid holds accepting against bare `respond` over bodies, connections
+// measureGrid compares accepting with bare `respond` for all combinations of bodies, connections
 // and protocols.
 func (b *bench) measureGrid(ctx context.Context, r *report) error {
 	cert, err := newCertificate(b.dir)
@@ -56,7 +56,7 @@ func (b *bench) measureGrid(ctx context.Context, r *report) error {
 	all := make(outcomes)
 	squares := cells()
 	for round := range b.rounds {
-		b.say("grid: round %d of %d", round+1, b.rounds)
+		b.logf("grid: round %d of %d", round+1, b.rounds)
 		shuffle(squares)
 		for _, c := range squares {
 			if err := b.measureCell(ctx, c, &cert, all); err != nil {
@@ -65,14 +65,14 @@ func (b *bench) measureGrid(ctx context.Context, r *report) error {
 		}
 	}
 	r.sections = append(r.sections, section{"Bodies, connections and protocols", gridTable(all), []string{
-		fmt.Sprintf("Durable accept, its upstream paused, and bare `respond`. Rounds: %d; slices of %s. The smallest body has %d bytes. A connection carries one request at a time in both protocols.", b.rounds, b.short(), noteBody(gridBodies[0]).size()),
-		fmt.Sprintf("The ceiling is the load generator's against a responder in its own process, with %d connections.", usualConnections),
+		fmt.Sprintf("Durable accept with a paused upstream, and bare `respond`. Rounds: %d; slices of %s. The smallest body has %d bytes. A connection carries one request at a time in both protocols.", b.rounds, b.short(), noteBody(gridBodies[0]).size()),
+		fmt.Sprintf("The ceiling is the load generator's rate with a responder in its own process and %d connections.", usualConnections),
 	}})
 	return all.failures()
 }
 
-// measureCell measures the contenders of a square one after the other, in either
-// order. Its error is the context's end.
+// measureCell measures the contenders of a cell one after the other, in random order. It returns
+// an error only if ctx ends.
 func (b *bench) measureCell(ctx context.Context, c cell, cert *certificate, all outcomes) error {
 	turns := []string{gridRespond, gridAccept}
 	shuffle(turns)
@@ -80,7 +80,7 @@ func (b *bench) measureCell(ctx context.Context, c cell, cert *certificate, all 
 		turns = append(turns, gridCeiling)
 	}
 	for _, turn := range turns {
-		s, err := b.measureSquare(ctx, turn, c, cert)
+		s, err := b.measureContender(ctx, turn, c, cert)
 		if ctx.Err() != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
@@ -89,11 +89,11 @@ func (b *bench) measureCell(ctx context.Context, c cell, cert *certificate, all 
 	return nil
 }
 
-func (b *bench) measureSquare(ctx context.Context, turn string, c cell, cert *certificate) (sample, error) {
+func (b *bench) measureContender(ctx context.Context, turn string, c cell, cert *certificate) (sample, error) {
 	if c.protocol == gridProtocols[0] {
 		cert = nil
 	}
-	t := trial{order: b.notes(c.body), connections: c.connections, cert: cert, lasts: b.short()}
+	t := trial{requests: b.notes(c.body), connections: c.connections, cert: cert, lasts: b.short()}
 	switch turn {
 	case gridRespond:
 		return b.run(ctx, bare(), t)
@@ -106,17 +106,17 @@ func (b *bench) measureSquare(ctx context.Context, turn string, c cell, cert *ce
 			return sample{}, err
 		}
 		defer r.start().close()
-		return ceiling(ctx, target{address: r.address()}, t.order, c.connections, t.lasts)
+		return ceiling(ctx, target{address: r.address()}, t.requests, c.connections, t.lasts)
 	}
 	r, err := newFramesResponder(ctx, cert.server)
 	if err != nil {
 		return sample{}, err
 	}
 	defer r.start().close()
-	return ceiling(ctx, target{address: r.listener.Addr().String(), tls: cert.client}, t.order, c.connections, t.lasts)
+	return ceiling(ctx, target{address: r.listener.Addr().String(), tls: cert.client}, t.requests, c.connections, t.lasts)
 }
 
-// gridTable has a row for each square.
+// gridTable returns a table with a row for each cell.
 func gridTable(all outcomes) table {
 	t := table{heads: []string{"protocol", "body", "connections", "bare `respond`", "durable accept", "median", "min", "max", "p99 of accepting", "ceiling"}, left: 1}
 	for _, c := range cells() {

@@ -8,39 +8,39 @@ import (
 	"slices"
 )
 
-// A sweep is a cost against what it may grow with.
+// A sweep measures a cost for several counts of something.
 type sweep struct {
 	name   string
-	unit   string // one of what is counted
+	unit   string // the name of one counted thing
 	counts []int
 	show   func(int) string
 	run    func(ctx context.Context, b *bench, count int) (sample, error)
 }
 
-// sweeps are those of the growth. What waits is swept apart, in backlog.go.
+// sweeps are the sweeps of -growth. The one for waiting events is in backlog.go.
 var sweeps = []sweep{
 	{"body", "kB", gridBodies, showBody, func(ctx context.Context, b *bench, n int) (sample, error) {
-		return b.accept(ctx, trial{order: b.notes(n), connections: usualConnections, lasts: b.short()})
+		return b.accept(ctx, trial{requests: b.notes(n), connections: usualConnections, lasts: b.short()})
 	}},
 	{"upstreams", "upstream", []int{1, 2, 5, 10, 20, 50}, shortCount, func(ctx context.Context, b *bench, n int) (sample, error) {
-		return b.acceptFor(ctx, trial{order: b.notes(usualBody), connections: usualConnections, lasts: b.short()}, n)
+		return b.acceptFor(ctx, trial{requests: b.notes(usualBody), connections: usualConnections, lasts: b.short()}, n)
 	}},
 	{"secrets", "secret", []int{1, 2, 5, 10, manySecrets}, shortCount, func(ctx context.Context, b *bench, n int) (sample, error) {
-		return b.run(ctx, checkpoint(n), trial{order: b.notes(usualBody), connections: usualConnections, lasts: b.short()})
+		return b.run(ctx, checkpoint(n), trial{requests: b.notes(usualBody), connections: usualConnections, lasts: b.short()})
 	}},
 }
 
-// sweepTitles say what is measured.
+// sweepTitles are the titles of the tables.
 var sweepTitles = map[string]string{
-	"waiting":   "Growth with what waits: durable accept",
+	"waiting":   "Growth with the waiting events: durable accept",
 	"body":      "Growth with the body: durable accept",
 	"upstreams": "Growth with the upstreams, all paused: durable accept",
-	"secrets":   "Growth with the secrets configured, the last of which matches: verify only",
+	"secrets":   "Growth with the configured secrets, of which the last one matches: verify only",
 }
 
 func (s sweep) key(count int) string { return fmt.Sprintf("%s %s", s.name, s.show(count)) }
 
-// measureGrowth measures what costs grow with.
+// measureGrowth runs all sweeps.
 func (b *bench) measureGrowth(ctx context.Context, r *report) error {
 	all := make(outcomes)
 	w, err := b.sweepBacklog(ctx, all)
@@ -55,8 +55,7 @@ func (b *bench) measureGrowth(ctx context.Context, r *report) error {
 	return errors.Join(err, all.failures())
 }
 
-// sweepAll measures every point of every sweep in each round, in an order of its
-// own.
+// sweepAll measures every point of every sweep in each round, in random order.
 func (b *bench) sweepAll(ctx context.Context, all outcomes) error {
 	type point struct {
 		sweep
@@ -69,7 +68,7 @@ func (b *bench) sweepAll(ctx context.Context, all outcomes) error {
 		}
 	}
 	for round := range b.rounds {
-		b.say("growth: round %d of %d", round+1, b.rounds)
+		b.logf("growth: round %d of %d", round+1, b.rounds)
 		shuffle(points)
 		for _, p := range points {
 			s, err := p.run(ctx, b, p.count)
@@ -82,7 +81,7 @@ func (b *bench) sweepAll(ctx context.Context, all outcomes) error {
 	return nil
 }
 
-// table has a row for each point, with how it compares with the one before.
+// table returns a table with a row for each point, compared with the previous point.
 func (s sweep) table(all outcomes) table {
 	t := table{heads: []string{s.name, "rate", "p99", "allocated per event", "CPU per event", "min", "max", "count grows", "CPU grows", "CPU per further " + s.unit, "faster than the count"}, left: 1}
 	before, last := -1, 0.0
@@ -102,7 +101,7 @@ func (s sweep) table(all outcomes) table {
 	return t
 }
 
-// growth compares a point with the one before, of which there may be none.
+// growth returns the cells that compare a point with the previous one. before is -1 if there is none.
 func (s sweep) growth(before, n int, last, cost float64) []string {
 	if before < 0 {
 		return []string{"", "", "", ""}
@@ -122,8 +121,7 @@ func (s sweep) growth(before, n int, last, cost float64) []string {
 	return []string{counts, fmt.Sprintf("%.2f times", cost/last), showMarginal((cost - last) / more), faster}
 }
 
-// showMarginal writes seconds of which there may be very few, or fewer than
-// none.
+// showMarginal formats seconds that may be very few or negative.
 func showMarginal(v float64) string {
 	if math.Abs(v) < 1e-6 {
 		return fmt.Sprintf("%+.3f ns", v*1e9)

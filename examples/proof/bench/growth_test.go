@@ -10,7 +10,7 @@ func TestSweepTable(t *testing.T) {
 	s := sweep{name: "upstreams", unit: "upstream", counts: []int{0, 10, 20, 40, 80}, show: shortCount}
 	all := outcomes{
 		s.key(0):  {{sample: sample{cpu: 100e-6, rate: 10}}},
-		s.key(10): {{sample: sample{cpu: 110e-6}}, {sample: sample{cpu: 130e-6}}, {err: errOfTests}},
+		s.key(10): {{sample: sample{cpu: 110e-6}}, {sample: sample{cpu: 130e-6}}, {err: errTest}},
 		s.key(20): {{sample: sample{cpu: 239e-6}}}, // not quite twice
 		s.key(80): {{sample: sample{cpu: 2000e-6}}},
 	}
@@ -30,11 +30,11 @@ func TestSweepTable(t *testing.T) {
 	}
 }
 
-func TestSweepsAreWhole(t *testing.T) {
+func TestSweepsAreComplete(t *testing.T) {
 	t.Parallel()
 	for _, s := range sweeps {
 		if s.run == nil || s.show == nil || sweepTitles[s.name] == "" || len(s.counts) < 2 {
-			t.Errorf("the sweep %q: a part of it is missing", s.name)
+			t.Errorf("the sweep %q: it is incomplete", s.name)
 		}
 	}
 	if got := (options{large: 1_000_000}).waitingCounts(); len(got) != 4 || got[0] != 0 || got[3] != 1_000_000 {
@@ -58,7 +58,7 @@ func TestGridTable(t *testing.T) {
 	other.connections = 8
 	all := outcomes{
 		c.name(gridRespond): {{sample: sample{rate: 100}}}, c.name(gridAccept): {{sample: sample{rate: 50, p99: 0.01}}}, c.name(gridCeiling): {{sample: sample{rate: 900}}},
-		other.name(gridRespond): {{err: errOfTests}}, other.name(gridAccept): {{sample: sample{rate: 50}}},
+		other.name(gridRespond): {{err: errTest}}, other.name(gridAccept): {{sample: sample{rate: 50}}},
 	}
 	cells := gridTable(all).cells
 	if len(cells) != 2*4*5 {

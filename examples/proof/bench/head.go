@@ -8,24 +8,23 @@ import (
 	"strconv"
 )
 
-// A head is what is needed of the head of a request or of an answer.
+// A head is the part of a request's or an answer's header that is needed.
 type head struct {
 	status   int    // of an answer
 	length   int    // of the body
-	delivery uint64 // half of the id in webhook-id; 0 where there is none
+	delivery uint64 // half of the id in webhook-id; 0 if there is none
 }
 
-var errChunked = errors.New("a body comes without its length, which is not understood here")
+var errChunked = errors.New("a body has no length, which this client does not support")
 
-// readHead reads the first line and the header. It reads the status only where
-// the first line is an answer's.
+// readHead reads the first line and the header of a request or an answer.
 func readHead(in *bufio.Reader) (h head, err error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
 		return h, err
 	}
 	if bytes.HasPrefix(line, []byte("HTTP/1.1 ")) && len(line) > 12 {
-		h.status, _ = strconv.Atoi(string(line[9:12])) // 0 is no status that anybody expects
+		h.status, _ = strconv.Atoi(string(line[9:12])) // 0 if invalid, which no check expects
 	}
 	for {
 		line, err := in.ReadSlice('\n')
@@ -35,15 +34,15 @@ func readHead(in *bufio.Reader) (h head, err error) {
 		if len(line) <= 2 {
 			return h, nil
 		}
-		if err := h.take(line); err != nil {
+		if err := h.parse(line); err != nil {
 			return h, err
 		}
 	}
 }
 
-// take reads a line of the header. The lengths of the names tell most of the
-// others apart.
-func (h *head) take(line []byte) (err error) {
+// parse parses a line of the header. It compares the length of the name first, which is fast for
+// most other lines.
+func (h *head) parse(line []byte) (err error) {
 	switch colon := bytes.IndexByte(line, ':'); {
 	case colon == len("content-length") && bytes.EqualFold(line[:colon], []byte("content-length")):
 		if h.length, err = strconv.Atoi(string(bytes.TrimSpace(line[colon+1:]))); err != nil || h.length < 0 {
@@ -57,8 +56,7 @@ func (h *head) take(line []byte) (err error) {
 	return nil
 }
 
-// digits reads the last 16 hex digits of a line, which are enough to tell ids
-// apart.
+// digits returns the last 16 hex digits of a value as a number, which is different for each id.
 func digits(value []byte) (n uint64) {
 	value = bytes.TrimSpace(value)
 	for _, c := range value[max(0, len(value)-16):] {

@@ -16,17 +16,17 @@ import (
 const (
 	firstWindow  = 65_535 // RFC 9113, section 6.9.2
 	largeWindow  = 1<<31 - 1
-	hpackEntries = 4096 // bytes of the table of the answers' headers
+	hpackEntries = 4096 // bytes of the table for the headers of answers
 )
 
 var (
 	errEnded  = errors.New("the server ended the connection or the stream")
-	errWindow = errors.New("the server allows a stream less than a body")
-	errSplit  = errors.New("the server splits a header, which is not understood here")
+	errWindow = errors.New("the server's window for a stream is smaller than a body")
+	errSplit  = errors.New("the server splits a header, which this client does not support")
 )
 
-// An http2Connection has one stream at a time, so that a number of connections
-// means the same in both protocols.
+// An http2Connection sends requests in HTTP/2, one stream at a time, so that a number of
+// connections means the same in both protocols.
 type http2Connection struct {
 	conn    net.Conn
 	framer  *http2.Framer
@@ -34,8 +34,8 @@ type http2Connection struct {
 	request template
 
 	stream  uint32
-	window  int // what the server still takes on the connection
-	initial int // and on a new stream
+	window  int // bytes that the server still accepts on the connection
+	initial int // bytes that it accepts on a new stream
 	now     answer
 }
 
@@ -51,16 +51,16 @@ func newHTTP2Connection(ctx context.Context, raw net.Conn, config *tls.Config) (
 	c.framer.SetReuseFrames()
 	c.header = hpack.NewDecoder(hpackEntries, func(f hpack.HeaderField) {
 		if f.Name == ":status" {
-			c.now.status, _ = strconv.Atoi(f.Value) // 0 is no status that anybody expects
+			c.now.status, _ = strconv.Atoi(f.Value) // 0 if invalid, which no check expects
 		}
 	})
 	_, err := conn.Write([]byte(http2.ClientPreface))
-	// The answers are small: one allowance lasts for all of them.
+	// The answers are small: one window is enough for all of them.
 	err = errors.Join(err, c.framer.WriteSettings(), c.framer.WriteWindowUpdate(0, largeWindow-firstWindow))
 	return c, err
 }
 
-func (c *http2Connection) arm(m *magazine) error {
+func (c *http2Connection) use(m *batch) error {
 	c.request = m.http2.copied()
 	for c.window < c.request.payload {
 		if _, err := c.read(); err != nil {
@@ -73,7 +73,7 @@ func (c *http2Connection) arm(m *magazine) error {
 	return nil
 }
 
-func (c *http2Connection) exchange(s *shot) (answer, error) {
+func (c *http2Connection) exchange(s *prepared) (answer, error) {
 	for c.window < c.request.payload {
 		if _, err := c.read(); err != nil {
 			return answer{}, err
@@ -94,7 +94,7 @@ func (c *http2Connection) exchange(s *shot) (answer, error) {
 	}
 }
 
-// read takes in a frame and reports whether the answer is whole.
+// read reads a frame and reports whether the answer is complete.
 func (c *http2Connection) read() (done bool, err error) {
 	frame, err := c.framer.ReadFrame()
 	if err != nil {
@@ -143,6 +143,6 @@ func (c *http2Connection) settings(f *http2.SettingsFrame) error {
 
 func (c *http2Connection) until(t time.Time) error { return c.conn.SetDeadline(t) }
 
-func (c *http2Connection) close() { _ = c.conn.Close() } // nothing is on its way any more
+func (c *http2Connection) close() { _ = c.conn.Close() } // no request is in flight
 
 var _ connection = (*http2Connection)(nil)

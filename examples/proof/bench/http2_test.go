@@ -11,8 +11,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// strictServer takes one request, then lets the client send nothing more until
-// it has answered a ping, and takes another.
+// strictServer answers one request, then allows no further data until the client has answered a ping,
+// and answers a second request.
 func strictServer(conn net.Conn, size int) error {
 	defer conn.Close()
 	if _, err := io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface))); err != nil {
@@ -35,7 +35,7 @@ func strictServer(conn net.Conn, size int) error {
 		return err
 	}
 	if ping, ok := frame.(*http2.PingFrame); !ok || !ping.IsAck() {
-		return fmt.Errorf("it sends %s, though nothing more is allowed", frame.Header())
+		return fmt.Errorf("the client sends %s, although the window is empty", frame.Header())
 	}
 	if err := framer.WriteWindowUpdate(0, uint32(size)); err != nil {
 		return err
@@ -77,7 +77,7 @@ func TestFlowControl(t *testing.T) {
 		served <- err
 	}()
 	to := target{address: listener.Addr().String(), tls: cert.client}
-	got, err := connect(t, to, 1).fire(t.Context(), volley{magazine: prepare(t, to, size, 2)})
+	got, err := connect(t, to, 1).run(t.Context(), phase{batch: prepare(t, to, size, 2)})
 	if err != nil || got.statuses[204] != 2 {
 		t.Errorf("%v, %v", got.statuses, err)
 	}
@@ -127,8 +127,8 @@ func TestServerGoesAway(t *testing.T) {
 				}
 			}()
 			to := target{address: listener.Addr().String(), tls: cert.client}
-			if got, err := connect(t, to, 1).fire(t.Context(), volley{magazine: prepare(t, to, 126, 1)}); err == nil {
-				t.Errorf("fire() = %v, nil", got.statuses)
+			if got, err := connect(t, to, 1).run(t.Context(), phase{batch: prepare(t, to, 126, 1)}); err == nil {
+				t.Errorf("run() = %v, nil", got.statuses)
 			}
 		})
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// largeMeasurements are those that need a large backlog: it is made once, and
-// they follow each other on it.
+// largeMeasurements are the measurements with the large backlog. The backlog is made once, and
+// they run one after the other with it.
 var largeMeasurements = []measurement{
 	{name: "memory", text: "anonymous memory"},
 	{name: "start-cold", text: "start, cold page cache"},
@@ -17,18 +17,18 @@ var largeMeasurements = []measurement{
 	{name: "drain-small", text: "drain of the small backlog"},
 }
 
-// withLarge does the measurements with a large backlog, if they are needed.
+// withLarge runs the measurements with the large backlog, if one of them is needed.
 func (b *bench) withLarge(ctx context.Context, needed map[string]bool, all outcomes) (err error) {
 	if !slices.ContainsFunc(largeMeasurements, func(m measurement) bool { return needed[m.name] }) {
 		return nil
 	}
-	b.say("%s waiting events", thousands(b.large))
-	h, err := b.newHoard(ctx)
+	b.logf("%s waiting events", thousands(b.large))
+	h, err := b.newLargeGateway(ctx)
 	if err != nil {
 		return err
 	}
 	defer h.closeInto(&err)
-	grown, err := h.pileUp(ctx)
+	grown, err := h.fillLarge(ctx)
 	if err != nil {
 		return err
 	}
@@ -45,14 +45,14 @@ func (b *bench) withLarge(ctx context.Context, needed map[string]bool, all outco
 }
 
 const (
-	memoryLooks = 5
+	memoryTimes = 5
 	memoryStep  = 500 * time.Millisecond
 )
 
-// pileUp fills the queue, and returns by how much that has the gateway's memory
-// grow. What it needs in order to work at all is taken before.
-func (h *hoard) pileUp(ctx context.Context) (s sample, err error) {
-	if err := h.come(ctx); err != nil {
+// fillLarge fills the queue, and returns by how much the gateway's memory has grown. Before, some
+// events are delivered, so that the gateway has already allocated what it needs without a backlog.
+func (h *largeGateway) fillLarge(ctx context.Context) (s sample, err error) {
+	if err := h.startBackend(ctx); err != nil {
 		return s, err
 	}
 	if err := h.gateway.start(ctx, h.text, nil); err != nil {
@@ -68,12 +68,12 @@ func (h *hoard) pileUp(ctx context.Context) (s sample, err error) {
 	if err != nil {
 		return s, err
 	}
-	h.leave()
+	h.stopBackend()
 	began := time.Now()
 	if err := h.fill(ctx, h.large); err != nil {
 		return s, err
 	}
-	h.say("  filled at %s", showRate(perSecond(float64(h.large), time.Since(began))))
+	h.logf("  filled at %s", showRate(perSecond(float64(h.large), time.Since(began))))
 	after, err := h.memory(ctx)
 	if err != nil {
 		return s, err
@@ -82,32 +82,32 @@ func (h *hoard) pileUp(ctx context.Context) (s sample, err error) {
 	return sample{bytes: after - before}, errors.Join(err, h.stop())
 }
 
-// memory is the median of some looks at the gateway's anonymous memory.
-func (h *hoard) memory(ctx context.Context) (float64, error) {
-	var looks []float64
-	for range memoryLooks {
+// memory returns the gateway's anonymous memory: the median of some measurements.
+func (h *largeGateway) memory(ctx context.Context) (float64, error) {
+	var all []float64
+	for range memoryTimes {
 		select {
 		case <-time.After(memoryStep):
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
 		}
-		n, err := anonymous(h.gateway.process.PID())
+		n, err := anonymousMemory(h.gateway.process.PID())
 		if err != nil {
 			return 0, err
 		}
-		looks = append(looks, float64(n))
+		all = append(all, float64(n))
 	}
-	return spreadOf(looks).median, nil
+	return spreadOf(all).median, nil
 }
 
-// starts has the gateway start with all that waits, with the queue's file out of
-// the page cache and in it by turns, and stops it at the first delivery.
-func (h *hoard) starts(ctx context.Context, all outcomes) error {
+// starts measures the start of the gateway with the backlog until the first delivery. The queue's
+// files are alternately in the page cache and not in it.
+func (h *largeGateway) starts(ctx context.Context, all outcomes) error {
 	for range h.rounds {
 		for _, turn := range []struct {
 			name    string
 			prepare func() error
-		}{{"start-cold", h.chill}, {"start-warm", h.heat}} {
+		}{{"start-cold", h.dropCache}, {"start-warm", h.warmCache}} {
 			if err := turn.prepare(); err != nil {
 				return err
 			}

@@ -5,18 +5,17 @@ import (
 	"regexp"
 )
 
-// A line is a row of the table: a figure, what it is held against, and what is
-// asked of it.
+// A line is a row of the table: a figure, the figures to compare it with, and the goal.
 type line struct {
 	name    string
 	text    string
 	against string
 	of      figure
-	base    []term               // summed up; where there is none the figure stands for itself
-	least   float64              // what has to be reached; 0 where the line only reports
-	aim     float64              // what is aimed at
+	base    []term               // their sum is compared with the figure; if empty, the figure is not compared
+	least   float64              // the goal; 0 if the line has none
+	aim     float64              // a better value to aim at
 	less    bool                 // whether less is better
-	unit    func(float64) string // how the ratio is written, and what is asked of it
+	unit    func(float64) string // formats the ratio and the goal
 }
 
 // A figure is a quantity of a measurement.
@@ -25,18 +24,18 @@ type figure struct {
 	quantity    quantity
 }
 
-// A term is a figure so many times.
+// A term is a multiple of a figure.
 type term struct {
 	times float64
 	figure
 }
 
-// times returns a base of one figure.
+// once returns a base of one figure.
 func once(measurement string, q quantity) []term {
 	return []term{{1, figure{measurement, q}}}
 }
 
-// lines are the table's. Their texts have the counts that the options set.
+// lines returns the lines of the table. Their texts contain counts from the options.
 func (o options) lines() []line {
 	backlog, many, few := shortCount(o.backlog()), shortCount(o.large), shortCount(o.smallDrain())
 	waits := many + " waiting"
@@ -58,10 +57,10 @@ func (o options) lines() []line {
 	}
 }
 
-// showMore writes what comes on top of something.
+// showMore formats an increase of bytes.
 func showMore(v float64) string { return fmt.Sprintf("%+.1f MiB", v/(1<<20)) }
 
-// choose returns the lines whose name the expression matches.
+// choose returns the lines whose names match the expression.
 func choose(all []line, which *regexp.Regexp) []line {
 	var chosen []line
 	for _, l := range all {
@@ -72,8 +71,8 @@ func choose(all []line, which *regexp.Regexp) []line {
 	return chosen
 }
 
-// needs are the measurements that lines are made of. The load generator is
-// always measured.
+// needs returns the names of the measurements that lines need. The load generator is always
+// measured.
 func needs(lines []line) map[string]bool {
 	needed := map[string]bool{"generator": true}
 	for _, l := range lines {

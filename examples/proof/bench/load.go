@@ -10,51 +10,50 @@ import (
 )
 
 const (
-	// answerLimit is how long the last answers may take after a volley's end.
+	// answerLimit is the maximum time for the last answers after the end of a phase.
 	answerLimit = 20 * time.Second
-	// magazineLimit is how long a volley may take that ends with its magazine.
-	magazineLimit = 2 * time.Minute
-	// holdStep is how often a connection that is held back looks again.
+	// batchLimit is the maximum time of a phase that ends when its batch is empty.
+	batchLimit = 2 * time.Minute
+	// holdStep is the interval at which a connection asks hold again.
 	holdStep = 200 * time.Microsecond
 )
 
-// A load is connections that send the requests of magazines.
+// A load sends the requests of batches over its connections.
 type load struct {
 	connections []connection
 }
 
-// A volley is one magazine's way out.
-type volley struct {
-	magazine *magazine
-	lasts    time.Duration // 0 is until the magazine is empty
-	// hold reports that nothing is to be sent for now; it may be nil.
+// A phase is the sending of one batch.
+type phase struct {
+	batch *batch
+	lasts time.Duration // 0: until the batch is empty
+	// hold reports whether to send nothing for now; it may be nil.
 	hold func() bool
-	// count is read at the volley's beginning and at its end; it may be nil.
+	// count is called at the start and at the end of the phase; it may be nil.
 	count func() int64
 }
 
-// fire sends until the volley is over, and returns when every request that was
-// sent has its answer.
-func (l load) fire(ctx context.Context, s volley) (tally, error) {
-	limit := magazineLimit
+// run sends requests until the end of the phase, and returns when all of them are answered.
+func (l load) run(ctx context.Context, s phase) (totals, error) {
+	limit := batchLimit
 	if s.lasts > 0 {
 		limit = s.lasts + answerLimit
 	}
 	for _, c := range l.connections {
-		if err := errors.Join(c.until(time.Now().Add(limit)), c.arm(s.magazine)); err != nil {
-			return tally{}, fmt.Errorf("getting a connection ready: %w", err)
+		if err := errors.Join(c.until(time.Now().Add(limit)), c.use(s.batch)); err != nil {
+			return totals{}, fmt.Errorf("preparing a connection: %w", err)
 		}
 	}
 	stopped := &atomic.Bool{}
 	defer context.AfterFunc(ctx, func() { stopped.Store(true) })()
 
-	parts := make([]part, len(l.connections))
+	parts := make([]worker, len(l.connections))
 	var senders sync.WaitGroup
 	begin := time.Now()
 	clock := newClock(s, begin)
 	for i, c := range l.connections {
 		p := &parts[i]
-		*p = part{connection: c, volley: s, begin: begin, stopped: stopped, statuses: make(map[int]int)}
+		*p = worker{connection: c, phase: s, begin: begin, stopped: stopped, statuses: make(map[int]int)}
 		if s.lasts > 0 {
 			p.end = begin.Add(s.lasts)
 		}
@@ -66,11 +65,11 @@ func (l load) fire(ctx context.Context, s volley) (tally, error) {
 	return t, errors.Join(context.Cause(ctx), failure(parts))
 }
 
-// A part is one connection's.
-type part struct {
+// A worker sends over one connection and counts the answers.
+type worker struct {
 	connection connection
-	volley     volley
-	begin, end time.Time // end is zero where the magazine's is the volley's
+	phase      phase
+	begin, end time.Time // end is zero if the phase ends when the batch is empty
 	stopped    *atomic.Bool
 
 	statuses   map[int]int
@@ -81,17 +80,17 @@ type part struct {
 	err        error
 }
 
-func (p *part) send() {
+func (p *worker) send() {
 	for now := p.begin; p.end.IsZero() || now.Before(p.end); {
 		if p.stopped.Load() {
 			return
 		}
-		if p.volley.hold != nil && p.volley.hold() {
+		if p.phase.hold != nil && p.phase.hold() {
 			time.Sleep(holdStep)
 			now = time.Now()
 			continue
 		}
-		next := p.volley.magazine.take()
+		next := p.phase.batch.take()
 		if next == nil {
 			return
 		}
@@ -102,13 +101,13 @@ func (p *part) send() {
 		}
 		sent := now
 		now = time.Now()
-		p.note(a, now, now.Sub(sent))
+		p.record(a, now, now.Sub(sent))
 	}
 }
 
-// note takes in an answer. One that came after the end counts for the part of
-// its time that was before, so that slow answers count right in a short volley.
-func (p *part) note(a answer, at time.Time, took time.Duration) {
+// record counts an answer. An answer after the end of the phase counts in proportion to the part
+// of its time before the end, so that slow answers count correctly in a short phase.
+func (p *worker) record(a answer, at time.Time, took time.Duration) {
 	p.statuses[a.status]++
 	if a.duplicate {
 		p.duplicates++
@@ -122,8 +121,8 @@ func (p *part) note(a answer, at time.Time, took time.Duration) {
 	p.last = at
 }
 
-// failure is the first part's that failed: the others' are mostly the same.
-func failure(parts []part) error {
+// failure returns the first error of a worker: the errors of the others are usually the same.
+func failure(parts []worker) error {
 	for i := range parts {
 		if parts[i].err != nil {
 			return parts[i].err

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/net/http2"
 )
 
-const secretOfTests = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+const testSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-// A provider's requests as a server sees them.
+// A receiver is a server that checks and counts the requests.
 type receiver struct {
 	mu     sync.Mutex
 	bodies map[string]int
@@ -31,7 +31,7 @@ type receiver struct {
 
 func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	text, err := io.ReadAll(r.Body)
-	mac := hmac.New(sha256.New, []byte(secretOfTests))
+	mac := hmac.New(sha256.New, []byte(testSecret))
 	mac.Write([]byte(r.Header.Get("X-SoapNoteAPI-Timestamp") + "."))
 	mac.Write(text)
 	rc.mu.Lock()
@@ -79,9 +79,9 @@ func connect(t *testing.T, to target, n int) load {
 	return load{all}
 }
 
-func prepare(t *testing.T, to target, size, n int) *magazine {
+func prepare(t *testing.T, to target, size, n int) *batch {
 	t.Helper()
-	m, err := order{path: "/soapnote", secret: secretOfTests, body: noteBody(size)}.prepare(to.address, n, at)
+	m, err := spec{path: "/soapnote", secret: testSecret, body: noteBody(size)}.prepare(to.address, n, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +99,12 @@ func TestEveryRequestArrivesOnce(t *testing.T) {
 				l := connect(t, to, 4)
 				const number = 60 // of the largest, many times what HTTP/2's flow control allows at once
 				for range 2 {     // the connections stay
-					got, err := l.fire(t.Context(), volley{magazine: prepare(t, to, size, number)})
+					got, err := l.run(t.Context(), phase{batch: prepare(t, to, size, number)})
 					if err != nil {
 						t.Fatal(err)
 					}
 					if err := got.only(200); err != nil || got.answered() != number || len(got.latencies) != number || got.inTime != number {
-						t.Errorf("the tally is %+v, %v", got.statuses, err)
+						t.Errorf("the totals are %+v, %v", got.statuses, err)
 					}
 				}
 				if len(rc.bodies) != 2*number || rc.forged > 0 || secure != (rc.other == 0) {
@@ -131,7 +131,7 @@ func TestAnswersAreCounted(t *testing.T) {
 				}
 			}}
 			to := serve(t, rc, secure)
-			got, err := connect(t, to, 3).fire(t.Context(), volley{magazine: prepare(t, to, 126, 40)})
+			got, err := connect(t, to, 3).run(t.Context(), phase{batch: prepare(t, to, 126, 40)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,7 +152,7 @@ func TestBodyIsNotRead(t *testing.T) {
 		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) {
 			t.Parallel()
 			to := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), secure)
-			got, err := connect(t, to, 2).fire(t.Context(), volley{magazine: prepare(t, to, 256_000, 40)})
+			got, err := connect(t, to, 2).run(t.Context(), phase{batch: prepare(t, to, 256_000, 40)})
 			if err != nil || got.only(200) != nil {
 				t.Errorf("%v, %v", got.statuses, err)
 			}
@@ -166,21 +166,21 @@ func TestFireEnds(t *testing.T) {
 	t.Run("with the time", func(t *testing.T) {
 		t.Parallel()
 		m := prepare(t, to, 126, 1_000_000)
-		got, err := connect(t, to, 2).fire(t.Context(), volley{magazine: m, lasts: 50 * time.Millisecond})
-		if err != nil || got.only(200) != nil || got.answered() >= len(m.shots) {
-			t.Errorf("%d of %d sent, %v", got.answered(), len(m.shots), err)
+		got, err := connect(t, to, 2).run(t.Context(), phase{batch: m, lasts: 50 * time.Millisecond})
+		if err != nil || got.only(200) != nil || got.answered() >= len(m.requests) {
+			t.Errorf("%d of %d sent, %v", got.answered(), len(m.requests), err)
 		}
 		if got.lasted > 50*time.Millisecond {
-			t.Errorf("it lasted %s by its own account", got.lasted)
+			t.Errorf("lasted = %s, want at most 50ms", got.lasted)
 		}
 	})
 	t.Run("with its context", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		over := errors.New("the time is over")
-		v := volley{magazine: prepare(t, to, 126, 1000), hold: func() bool { cancel(over); return true }}
-		if _, err := connect(t, to, 2).fire(ctx, v); !errors.Is(err, over) {
-			t.Errorf("fire() = %v, want %v", err, over)
+		v := phase{batch: prepare(t, to, 126, 1000), hold: func() bool { cancel(over); return true }}
+		if _, err := connect(t, to, 2).run(ctx, v); !errors.Is(err, over) {
+			t.Errorf("run() = %v, want %v", err, over)
 		}
 	})
 	t.Run("with the server", func(t *testing.T) {
@@ -192,8 +192,8 @@ func TestFireEnds(t *testing.T) {
 		to := target{address: r.start().address()}
 		l := connect(t, to, 2)
 		r.close()
-		if _, err := l.fire(t.Context(), volley{magazine: prepare(t, to, 126, 10)}); err == nil {
-			t.Error("fire() = nil, though nobody is there any more")
+		if _, err := l.run(t.Context(), phase{batch: prepare(t, to, 126, 10)}); err == nil {
+			t.Error("run() = nil, though the server is closed")
 		}
 	})
 }
@@ -208,16 +208,16 @@ func TestHold(t *testing.T) {
 	to := target{address: r.address()}
 	m := prepare(t, to, 126, 100)
 	var held, count int64
-	v := volley{magazine: m, count: r.taken.Load, hold: func() bool {
+	v := phase{batch: m, count: r.received.Load, hold: func() bool {
 		held++
 		return held%2 == 1
 	}}
-	got, err := connect(t, to, 1).fire(t.Context(), v)
+	got, err := connect(t, to, 1).run(t.Context(), v)
 	if err != nil || got.answered() != 100 {
 		t.Fatalf("%d, %v", got.answered(), err)
 	}
 	if count = got.counted; count != 100 || held < 200 {
-		t.Errorf("%d counted, hold was asked %d times", count, held)
+		t.Errorf("%d counted, hold was called %d times", count, held)
 	}
 }
 

@@ -8,28 +8,26 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/prometheus/procfs"
 )
 
-// machine returns what the figures depend on.
+// machine returns the facts about the machine and the programs that the figures depend on.
 func (b *bench) machine() ([]string, error) {
 	cpus, err1 := os.ReadFile("/proc/cpuinfo")
-	memory, err2 := os.ReadFile("/proc/meminfo")
+	memory, err2 := machineMemory()
 	kernel, err3 := os.ReadFile("/proc/sys/kernel/osrelease")
-	mounts, err4 := os.ReadFile("/proc/self/mountinfo")
+	mounts, err4 := procfs.GetMounts()
 	dir, err5 := filepath.Abs(b.dir)
 	info, err6 := buildinfo.ReadFile(b.binary)
 	times, err7 := fdatasyncs(b.dir, b.slice)
 	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
-		return nil, fmt.Errorf("looking at the machine: %w", err)
+		return nil, fmt.Errorf("reading facts about the machine: %w", err)
 	}
-	total, err := kibibytes(string(memory), "MemTotal:")
-	if err != nil {
-		return nil, fmt.Errorf("looking at the machine: %w", err)
-	}
-	sync := inTimes(times)
+	sync := latencySample(times)
 	return []string{
-		fmt.Sprintf("%s, %d cores, %.1f GiB of memory", cpuModel(string(cpus)), runtime.NumCPU(), float64(total)/(1<<30)),
-		fmt.Sprintf("Linux %s, the queues on %s", strings.TrimSpace(string(kernel)), fileSystem(string(mounts), dir)),
+		fmt.Sprintf("%s, %d cores, %.1f GiB of memory", cpuModel(string(cpus)), runtime.NumCPU(), float64(memory)/(1<<30)),
+		fmt.Sprintf("Linux %s, the queues on %s", strings.TrimSpace(string(kernel)), fileSystem(mounts, dir)),
 		fmt.Sprintf("%s, Caddy %s%s; the load generator %s", info.GoVersion, dependency(info, caddyModule), revision(info), runtime.Version()),
 		fmt.Sprintf("one fdatasync: p50 %s, p99 %s", showSeconds(sync.p50), showSeconds(sync.p99)),
 	}, nil
@@ -37,7 +35,7 @@ func (b *bench) machine() ([]string, error) {
 
 const caddyModule = "github.com/caddyserver/caddy/v2"
 
-// cpuModel is the processor's name in /proc/cpuinfo.
+// cpuModel returns the processor's name in /proc/cpuinfo.
 func cpuModel(cpuinfo string) string {
 	for line := range strings.Lines(cpuinfo) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
@@ -47,26 +45,36 @@ func cpuModel(cpuinfo string) string {
 	return runtime.GOARCH + " processor"
 }
 
-// fileSystem is the type of the file system that a directory is on, by
-// /proc/self/mountinfo: its mount point is the longest that the path begins with.
-func fileSystem(mounts, dir string) string {
+// machineMemory returns the size of the machine's memory in bytes.
+func machineMemory() (uint64, error) {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return 0, err
+	}
+	info, err := fs.Meminfo()
+	if err != nil {
+		return 0, err
+	}
+	if info.MemTotalBytes == nil {
+		return 0, errors.New("/proc/meminfo has no MemTotal")
+	}
+	return *info.MemTotalBytes, nil
+}
+
+// fileSystem returns the type of the file system that a directory is on: the one with the
+// longest mount point that is a parent of the directory.
+func fileSystem(mounts []*procfs.MountInfo, dir string) string {
 	found, longest := "an unknown file system", -1
-	for line := range strings.Lines(mounts) {
-		left, right, ok := strings.Cut(line, " - ")
-		fields, kinds := strings.Fields(left), strings.Fields(right)
-		if !ok || len(fields) < 5 || len(kinds) < 1 {
-			continue
-		}
-		point := fields[4]
-		within := dir == point || strings.HasPrefix(dir, strings.TrimSuffix(point, "/")+"/")
-		if within && len(point) >= longest {
-			found, longest = kinds[0], len(point)
+	for _, m := range mounts {
+		within := dir == m.MountPoint || strings.HasPrefix(dir, strings.TrimSuffix(m.MountPoint, "/")+"/")
+		if within && len(m.MountPoint) >= longest {
+			found, longest = m.FSType, len(m.MountPoint)
 		}
 	}
 	return found
 }
 
-// dependency is the version of a module that a binary was built with.
+// dependency returns the version of a module that a binary was built with.
 func dependency(info *buildinfo.BuildInfo, path string) string {
 	for _, m := range info.Deps {
 		if m.Path == path {
@@ -76,8 +84,7 @@ func dependency(info *buildinfo.BuildInfo, path string) string {
 	return "of an unknown version"
 }
 
-// revision is the commit that a binary was built from, and nothing where that is
-// not known.
+// revision returns the commit that a binary was built from, or "" if it is unknown.
 func revision(info *buildinfo.BuildInfo) string {
 	commit, changed := "", ""
 	for _, s := range info.Settings {

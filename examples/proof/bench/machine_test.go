@@ -4,6 +4,8 @@ import (
 	"debug/buildinfo"
 	"runtime/debug"
 	"testing"
+
+	"github.com/prometheus/procfs"
 )
 
 func TestCPUModel(t *testing.T) {
@@ -12,23 +14,23 @@ func TestCPUModel(t *testing.T) {
 		t.Errorf("cpuModel() = %q", got)
 	}
 	if got := cpuModel("CPU implementer : 0x41\n"); got == "" {
-		t.Error("cpuModel() says nothing of a processor without a name")
+		t.Error("cpuModel() = \"\" for a processor without a name")
 	}
 }
 
 func TestFileSystem(t *testing.T) {
 	t.Parallel()
-	const mounts = `22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-30 22 0:25 / /tmp rw - tmpfs tmpfs rw
-31 22 0:26 / /tmp/disk rw shared:1 - xfs /dev/loop0 rw
-broken line
-`
+	mounts := []*procfs.MountInfo{
+		{MountPoint: "/", FSType: "ext4"},
+		{MountPoint: "/tmp", FSType: "tmpfs"},
+		{MountPoint: "/tmp/disk", FSType: "xfs"},
+	}
 	for dir, want := range map[string]string{"/tmp": "tmpfs", "/tmp/a": "tmpfs", "/tmpfile": "ext4", "/tmp/disk/a/b": "xfs", "/tmp/diskette": "tmpfs", "/home": "ext4"} {
 		if got := fileSystem(mounts, dir); got != want {
 			t.Errorf("fileSystem(%s) = %s, want %s", dir, got, want)
 		}
 	}
-	if got := fileSystem("", "/tmp"); got != "an unknown file system" {
+	if got := fileSystem(nil, "/tmp"); got != "an unknown file system" {
 		t.Errorf("fileSystem() = %s without mounts", got)
 	}
 }

@@ -15,8 +15,8 @@ import (
 )
 
 func main() {
-	// SIGPIPE comes where the output is cut off, as by head, and would end the
-	// program before it has ended the gateway.
+	// SIGPIPE comes if the reader of the output ends first, such as head, and would end
+	// the program before it has stopped the gateway.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
@@ -26,7 +26,7 @@ func main() {
 	}
 }
 
-// findBinaries returns the paths of the gateways that are measured: one, or two in turn.
+// findBinaries returns the paths of the one or two gateways to measure.
 func (o options) findBinaries() ([]string, error) {
 	binary, err := stage.Caddy(o.caddy)
 	if err != nil || o.against == "" {
@@ -37,13 +37,13 @@ func (o options) findBinaries() ([]string, error) {
 		_, err = os.Stat(against)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for the gateway that -against names: %w", err)
+		return nil, fmt.Errorf("looking for the gateway of -against: %w", err)
 	}
 	return []string{binary, against}, nil
 }
 
-// run measures what was asked for, and prints it. What could not be measured is
-// its error, beside whatever could.
+// run runs and prints the measurements that args select. It prints the results that it has also if
+// it returns an error.
 func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	o, err := parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		return err
 	}
 	b := &bench{options: o, binaries: binaries, binary: binaries[0], log: log, secrets: newSecrets()}
-	remove, err := b.room()
+	remove, err := b.makeDir()
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func TestRunLists(t *testing.T) {
 	}
 }
 
-func TestRunRefuses(t *testing.T) {
+func TestRunRejects(t *testing.T) {
 	t.Parallel()
 	if err := run(t.Context(), []string{"-rounds", "0"}, io.Discard, io.Discard); err == nil {
 		t.Error("run() = nil")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A measurement is done once in each round.
+// A measurement runs once in each round.
 type measurement struct {
 	name string
 	text string
@@ -21,38 +21,38 @@ const (
 	usualConnections = 32
 )
 
-// measurements are those of the rounds. What needs a large backlog is in large.go.
+// measurements are the measurements of a round. Those with the large backlog are in large.go.
 var measurements = []measurement{
 	{"respond", "bare `respond`", true, func(ctx context.Context, b *bench) (sample, error) {
-		return b.run(ctx, bare(), trial{name: "respond", order: b.notes(usualBody), connections: usualConnections})
+		return b.run(ctx, bare(), trial{name: "respond", requests: b.notes(usualBody), connections: usualConnections})
 	}},
 	{"respond-1", "bare `respond`, 1 connection", true, func(ctx context.Context, b *bench) (sample, error) {
-		return b.run(ctx, bare(), trial{order: b.notes(usualBody), connections: 1})
+		return b.run(ctx, bare(), trial{requests: b.notes(usualBody), connections: 1})
 	}},
 	{"respond-soniox", "bare `respond`, Soniox", true, func(ctx context.Context, b *bench) (sample, error) {
-		return b.run(ctx, bare(), trial{order: b.transcriptions(), connections: usualConnections})
+		return b.run(ctx, bare(), trial{requests: b.transcriptions(), connections: usualConnections})
 	}},
 	{"generator", "the load generator alone", true, func(ctx context.Context, b *bench) (sample, error) { return b.generator(ctx) }},
 	{"verify", "verify only", false, func(ctx context.Context, b *bench) (sample, error) {
-		return b.run(ctx, checkpoint(1), trial{name: "verify", order: b.notes(usualBody), connections: usualConnections})
+		return b.run(ctx, checkpoint(1), trial{name: "verify", requests: b.notes(usualBody), connections: usualConnections})
 	}},
 	{"forged", "reject forged requests", false, func(ctx context.Context, b *bench) (sample, error) {
 		o := b.notes(usualBody)
 		o.secret = newSecret()
-		return b.accept(ctx, trial{name: "forged", order: o, connections: usualConnections, status: http.StatusUnauthorized})
+		return b.accept(ctx, trial{name: "forged", requests: o, connections: usualConnections, status: http.StatusUnauthorized})
 	}},
 	{"accept", "accept durably", false, func(ctx context.Context, b *bench) (sample, error) {
-		return b.accept(ctx, trial{name: "accept", order: b.notes(usualBody), connections: usualConnections})
+		return b.accept(ctx, trial{name: "accept", requests: b.notes(usualBody), connections: usualConnections})
 	}},
 	{"accept-1", "accept durably, 1 connection", false, func(ctx context.Context, b *bench) (sample, error) {
-		return b.accept(ctx, trial{name: "accept-1", order: b.notes(usualBody), connections: 1})
+		return b.accept(ctx, trial{name: "accept-1", requests: b.notes(usualBody), connections: 1})
 	}},
 	{"accept-soniox", "accept durably, Soniox", false, func(ctx context.Context, b *bench) (sample, error) {
-		return b.accept(ctx, trial{name: "accept-soniox", order: b.transcriptions(), connections: usualConnections})
+		return b.accept(ctx, trial{name: "accept-soniox", requests: b.transcriptions(), connections: usualConnections})
 	}},
 	{"fdatasync", "write 4 KiB and fdatasync", true, func(_ context.Context, b *bench) (sample, error) {
 		times, err := fdatasyncs(b.dir, b.slice)
-		return inTimes(times), err
+		return latencySample(times), err
 	}},
 	{"proxy", "bare `reverse_proxy`", true, func(ctx context.Context, b *bench) (sample, error) { return b.bareProxy(ctx) }},
 	{"deliver-url", "accept and deliver, URL", false, func(ctx context.Context, b *bench) (sample, error) {
@@ -67,18 +67,17 @@ var measurements = []measurement{
 	{"hanging", "accept, upstream hangs, events wait", false, func(ctx context.Context, b *bench) (sample, error) { return b.hanging(ctx, b.backlog()) }},
 }
 
-// notes are SOAPNoteAPI's requests with a body of so many bytes.
-func (b *bench) notes(size int) order {
-	return order{path: soapnotePath, secret: b.secrets.soapnote, body: noteBody(size)}
+// notes returns SOAPNoteAPI's requests with a body of size bytes.
+func (b *bench) notes(size int) spec {
+	return spec{path: soapnotePath, secret: b.secrets.soapnote, body: noteBody(size)}
 }
 
-// transcriptions are Soniox's requests.
-func (b *bench) transcriptions() order {
-	return order{path: sonioxPath, header: b.secrets.soniox, body: transcriptionBody()}
+// transcriptions returns Soniox's requests.
+func (b *bench) transcriptions() spec {
+	return spec{path: sonioxPath, header: b.secrets.soniox, body: transcriptionBody()}
 }
 
-// generator has the load generator send to a responder of this process, which
-// both share the machine with nobody.
+// generator measures the load generator with a responder in this process, without a gateway.
 func (b *bench) generator(ctx context.Context) (sample, error) {
 	r, err := newResponder(ctx, "0")
 	if err != nil {
@@ -88,8 +87,8 @@ func (b *bench) generator(ctx context.Context) (sample, error) {
 	return ceiling(ctx, target{address: r.address()}, b.notes(usualBody), usualConnections, b.slice)
 }
 
-// ceiling is how fast the load generator is against a target that does nothing.
-func ceiling(ctx context.Context, to target, o order, connections int, slice time.Duration) (sample, error) {
+// ceiling measures the load generator's maximum rate, with a target that only answers.
+func ceiling(ctx context.Context, to target, o spec, connections int, slice time.Duration) (sample, error) {
 	all, err := to.connect(ctx, connections)
 	if err != nil {
 		return sample{}, err
@@ -106,7 +105,7 @@ func ceiling(ctx context.Context, to target, o order, connections int, slice tim
 		if err != nil {
 			return s, err
 		}
-		t, err := l.fire(ctx, volley{magazine: m, lasts: lasts})
+		t, err := l.run(ctx, phase{batch: m, lasts: lasts})
 		if err := errors.Join(err, t.only(http.StatusOK)); err != nil {
 			return s, err
 		}
@@ -114,13 +113,13 @@ func ceiling(ctx context.Context, to target, o order, connections int, slice tim
 		if err != nil {
 			return s, err
 		}
-		s = inTimes(t.latencies)
+		s = latencySample(t.latencies)
 		s.rate, s.own = t.rate(), (after-before).Seconds()/float64(t.answered())
 	}
 	return s, nil
 }
 
-// bareProxy has a bare Caddy pass everything on to a backend.
+// bareProxy measures a bare Caddy that proxies to a backend.
 func (b *bench) bareProxy(ctx context.Context) (sample, error) {
 	r, err := newResponder(ctx, "0")
 	if err != nil {
@@ -128,10 +127,10 @@ func (b *bench) bareProxy(ctx context.Context) (sample, error) {
 	}
 	defer r.start().close()
 	return b.run(ctx, bareProxy(r.address()), trial{
-		name: "proxy", order: b.notes(usualBody), connections: usualConnections,
+		name: "proxy", requests: b.notes(usualBody), connections: usualConnections,
 		settled: func(_ context.Context, _ *gateway, accepted int) error {
-			if taken := r.taken.Load(); taken != int64(accepted) {
-				return fmt.Errorf("%d requests were passed on, and %d arrived", accepted, taken)
+			if received := r.received.Load(); received != int64(accepted) {
+				return fmt.Errorf("%d requests were answered, and the backend received %d", accepted, received)
 			}
 			return nil
 		},

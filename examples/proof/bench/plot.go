@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Where things are in the plot, in pixels.
+// The layout of the plot, in pixels.
 const (
 	plotWidth  = 1000.0
 	margin     = 24.0
@@ -15,22 +15,21 @@ const (
 	barsRight  = 770.0
 	lineHeight = 38.0
 	barHeight  = 16.0
-	mostShown  = 2.6 // longer bars are cut off
+	mostShown  = 2.6 // longer bars are truncated
 )
 
 const plotTitle = "Scribegate beside bare Caddy"
 
-// plot draws the lines that something is asked of as bars: those of which more
-// is better as their ratio, and the others as a share of what they may not
-// exceed.
+// plot draws the lines that have a goal as bars. If more is better, the bar is the ratio. If less is
+// better, it is the share of the allowed maximum.
 func plot(out io.Writer, rows []row, machine []string) {
 	d := &drawing{}
 	y := margin + 16
 	d.write(margin, y, style{18, ink, "start", true}, plotTitle)
 	y = legend(d, y+26)
 	for _, p := range []panel{
-		{"Rates: more is better", "the ratio to what is named below each", false},
-		{"Times and memory: less is better", "as a share of what is allowed at most", true},
+		{"Rates: more is better", "ratio to the baseline named below each line", false},
+		{"Times and memory: less is better", "share of the allowed maximum", true},
 	} {
 		y = p.draw(d, y+34, rows)
 	}
@@ -38,10 +37,10 @@ func plot(out io.Writer, rows []row, machine []string) {
 		y += 16
 		d.write(margin, y+10, style{11, grey, "start", false}, strings.Join(machine[i:min(i+2, len(machine))], "; "))
 	}
-	_, _ = io.WriteString(out, d.whole(plotWidth, y+margin+4, plotTitle)) // what cannot be written cannot be reported either
+	_, _ = io.WriteString(out, d.svg(plotWidth, y+margin+4, plotTitle)) // save writes to a strings.Builder, which never fails
 }
 
-// legend explains the marks.
+// legend draws the legend and returns its y.
 func legend(d *drawing, y float64) float64 {
 	x := margin
 	text := style{12, ink, "start", false}
@@ -51,11 +50,11 @@ func legend(d *drawing, y float64) float64 {
 		x += width
 	}
 	entry(110, "aim reached", func() { d.rectangle(x, y-10, 14, 12, green) })
-	entry(165, "what is asked reached", func() { d.rectangle(x, y-10, 14, 12, blue) })
+	entry(165, "goal reached", func() { d.rectangle(x, y-10, 14, 12, blue) })
 	entry(100, "not reached", func() { d.rectangle(x, y-10, 14, 12, orange) })
-	entry(95, "asked", func() { leastMark(d, x+7, y-4) })
+	entry(95, "goal", func() { leastMark(d, x+7, y-4) })
 	entry(80, "aim", func() { aimMark(d, x+7, y-4) })
-	entry(150, "lowest to highest", func() { whisker(d, x, x+14, y-4, true) })
+	entry(150, "minimum to maximum", func() { whisker(d, x, x+14, y-4, true) })
 	return y
 }
 
@@ -63,7 +62,7 @@ func leastMark(d *drawing, x, y float64) { d.stroke(x, y-11, x, y+11, 2.5, ink, 
 
 func aimMark(d *drawing, x, y float64) { d.stroke(x, y-11, x, y+11, 2.5, ink, "3 2.5") }
 
-// whisker has no right end where it goes on beyond the axis.
+// whisker draws a range. It has no right end if the range is longer than the axis.
 func whisker(d *drawing, x1, x2, y float64, ends bool) {
 	d.stroke(x1, y, x2, y, 1.5, ink, "")
 	d.stroke(x1, y-4, x1, y+4, 1.5, ink, "")
@@ -72,13 +71,13 @@ func whisker(d *drawing, x1, x2, y float64, ends bool) {
 	}
 }
 
-// A panel is one kind of bars with an axis.
+// A panel is a group of bars with an axis.
 type panel struct {
 	title, subtitle string
 	less            bool
 }
 
-// unit is what one is on the panel's axis, for a row.
+// unit returns the value of a row that is 1 on the panel's axis.
 func (p panel) unit(r row) float64 {
 	if p.less {
 		return r.least
@@ -86,7 +85,7 @@ func (p panel) unit(r row) float64 {
 	return 1
 }
 
-// draw draws the panel's rows below y and returns where it ends.
+// draw draws the panel's rows below y and returns its lower end.
 func (p panel) draw(d *drawing, y float64, rows []row) float64 {
 	var shown []row
 	high := 1.0
@@ -135,12 +134,12 @@ func (a axis) draw(d *drawing, top, bottom float64) {
 	}
 }
 
-// bar draws a row in the middle of y.
+// bar draws a row, centered at y.
 func (p panel) bar(d *drawing, a axis, r row, y float64) {
 	unit := p.unit(r)
 	above := 2.0
 	if r.against == "" {
-		above = -4 // in the middle
+		above = -4 // centered
 	}
 	d.write(barsLeft-12, y-above, style{12.5, ink, "end", false}, r.text)
 	d.write(barsLeft-12, y+12, style{11, grey, "end", false}, r.against)
@@ -161,7 +160,7 @@ func (p panel) bar(d *drawing, a axis, r row, y float64) {
 	d.write(barsRight+14, y+12, style{11, grey, "start", false}, r.figures())
 }
 
-// figures are what the ratio is of.
+// figures returns the values that the ratio compares.
 func (r row) figures() string {
 	if r.base.number == 0 {
 		return fmt.Sprintf("at most %s, aim %s", r.unit(r.least), r.unit(r.aim))

@@ -12,30 +12,30 @@ import (
 func TestPlot(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	plot(&out, rowsOfTests(), []string{"a processor", "a disk", "an odd fact"})
+	plot(&out, testRows(), []string{"a processor", "a disk", "an odd fact"})
 	text := out.String()
 	decoder := xml.NewDecoder(strings.NewReader(text))
 	for {
 		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			t.Fatalf("it is no XML: %v\n%s", err, text)
+			t.Fatalf("the plot is not XML: %v\n%s", err, text)
 		}
 	}
 	for _, want := range []string{"verify only", "accept &lt;durably&gt;", "0.85", "8,500/s against 10,000/s", "at most 2.00 s, aim 500 ms", "a processor; a disk", "an odd fact", paper} {
 		if !strings.Contains(text, want) {
-			t.Errorf("%q is not in\n%s", want, text)
+			t.Errorf("the plot does not contain %q:\n%s", want, text)
 		}
 	}
 	for _, not := range []string{"`", ">CPU<", ">never<", "NaN", "%!"} {
 		if strings.Contains(text, not) {
-			t.Errorf("%q is in\n%s", not, text)
+			t.Errorf("the plot contains %q:\n%s", not, text)
 		}
 	}
-	// One in the legend and as many bars.
+	// One in the legend, the others are bars.
 	for colour, want := range map[string]int{green: 3, blue: 2, orange: 2} {
 		if n := strings.Count(text, colour); n != want {
-			t.Errorf("the colour %s is there %d times, want %d", colour, n, want)
+			t.Errorf("the colour %s is used %d times, want %d", colour, n, want)
 		}
 	}
 }

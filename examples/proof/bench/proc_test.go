@@ -1,67 +1,36 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
-func TestParseStat(t *testing.T) {
-	t.Parallel()
-	const rest = " S 1 2 3 0 -1 4194560 100 0 0 0 250 50 7 8 20 0 9 0 100 1000 200"
-	tests := map[string]struct {
-		text string
-		want time.Duration
-		good bool
-	}{
-		"a process":           {"12 (caddy)" + rest, 3 * time.Second, true},
-		"a name with a space": {"12 (ca ddy)" + rest, 3 * time.Second, true},
-		"a name with a paren": {"12 (ca) S 9 (x)" + rest, 3 * time.Second, true},
-		"nothing":             {"", 0, false},
-		"cut off":             {"12 (caddy) S 1 2 3 0 -1", 0, false},
-		"no number":           {"12 (caddy) S 1 2 3 0 -1 4194560 100 0 0 0 x 50 7", 0, false},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if got, err := parseStat(tt.text); got != tt.want || (err == nil) != tt.good {
-				t.Errorf("parseStat() = %s, %v, want %s", got, err, tt.want)
-			}
-		})
-	}
-}
-
-func TestKibibytes(t *testing.T) {
-	t.Parallel()
-	const text = "RssFile:\t  100 kB\nRssAnon:\t   20480 kB\nRssShmem: 0 kB\n"
-	if got, err := kibibytes(text, "RssAnon:"); got != 20<<20 || err != nil {
-		t.Errorf("kibibytes() = %d, %v, want 20 MiB", got, err)
-	}
-	if _, err := kibibytes(text, "RssOther:"); err == nil {
-		t.Error("kibibytes() = nil for a line that is not there")
-	}
-	if _, err := kibibytes("RssAnon: many kB\n", "RssAnon:"); err == nil {
-		t.Error("kibibytes() = nil for what is no number")
-	}
-}
-
-func TestParseBusy(t *testing.T) {
+func TestBusyTime(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		text string
 		want time.Duration
-		good bool
 	}{
-		"a machine":     {"cpu  100 10 200 9999 8888 5 6 79 50 3\ncpu0 1 2 3 4 5 6 7 8 9 10\n", 4 * time.Second, true},
-		"not the first": {"intr 1\ncpu  100 10 200 9999 8888 5 6 79 50 3\n", 0, false},
-		"cut off":       {"cpu  100 10 200", 0, false},
-		"no number":     {"cpu  100 10 x 9999 8888 5 6 79 50 3\n", 0, false},
-		"nothing":       {"", 0, false},
+		"a machine":             {"cpu  100 10 200 9999 8888 5 6 79 50 3\ncpu0 1 2 3 4 5 6 7 8 9 10\n", 4 * time.Second},
+		"an invalid first line": {"cpu  100 10 x 9999 8888 5 6 79 50 3\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got, err := parseBusy(tt.text); got != tt.want || (err == nil) != tt.good {
-				t.Errorf("parseBusy() = %s, %v, want %s", got, err, tt.want)
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			fs, err := procfs.NewFS(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := busyTime(fs); got != tt.want || (err == nil) != (tt.want > 0) {
+				t.Errorf("busyTime() = %s, %v, want %s", got, err, tt.want)
 			}
 		})
 	}

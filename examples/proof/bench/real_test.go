@@ -15,9 +15,8 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// TestQuick runs the whole table, roughly, against the real binary. Whether every
-// count adds up is checked by the run itself, which fails where one does not; how
-// fast anything is, is not tested.
+// TestQuick runs the whole table with -quick and the real binary. The run itself checks all counts.
+// The test does not check any speed.
 func TestQuick(t *testing.T) {
 	binary, err := stage.Caddy(filepath.Join("..", "..", "..", "bin", "caddy"))
 	if err != nil {
@@ -42,8 +41,8 @@ func TestQuick(t *testing.T) {
 		for _, row := range rows {
 			if strings.HasPrefix(row, "| "+l.text+" | ") {
 				found = true
-				if strings.Contains(row, string(unproved)) || strings.Contains(row, "| - | - | - |") {
-					t.Errorf("without figures: %s", row)
+				if strings.Contains(row, string(notMeasured)) || strings.Contains(row, "| - | - | - |") {
+					t.Errorf("a row has no figures: %s", row)
 				}
 			}
 		}
@@ -52,10 +51,10 @@ func TestQuick(t *testing.T) {
 		}
 	}
 	if drawn, err := os.ReadFile(svg); err != nil || !strings.Contains(string(drawn), "reject forged requests") {
-		t.Errorf("the plot is not whole: %v", err)
+		t.Errorf("the plot is incomplete: %v", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "scribegate-bench-*")); err != nil || len(left) > 0 {
-		t.Errorf("%v is left behind, %v", left, err)
+		t.Errorf("%v is left in the directory, %v", left, err)
 	}
 }
 

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// A section is a part of the report: a table with what has to be said of it.
+// A section is a part of the report: a table with notes.
 type section struct {
 	title string
 	table table
 	notes []string
 }
 
-// A report is all that a run found.
+// A report is the result of a run.
 type report struct {
-	machine  []string // a fact each
+	machine  []string // facts
 	sections []section
 	rows     []row // of the lines, for the plot
 }
 
-// measure runs what the options ask for.
+// measure runs the parts that the options select.
 func (b *bench) measure(ctx context.Context) (r report, err error) {
 	m, err := b.machine()
 	if err != nil {
@@ -49,7 +49,7 @@ func (b *bench) measure(ctx context.Context) (r report, err error) {
 
 func (r *report) add(sections []section) { r.sections = append(r.sections, sections...) }
 
-// titled names a binary in the titles of sections, where there are two.
+// titled adds the binary to the titles of sections, if there are two.
 func (b *bench) titled(binary string, sections ...section) []section {
 	for i := range sections {
 		if len(b.binaries) > 1 {
@@ -59,7 +59,7 @@ func (b *bench) titled(binary string, sections ...section) []section {
 	return sections
 }
 
-// measureLines makes the table of ratios.
+// measureLines measures the lines and adds their tables to the report.
 func (b *bench) measureLines(ctx context.Context, r *report) error {
 	chosen := choose(b.lines(), b.which)
 	all, err := b.runRounds(ctx, needs(chosen))
@@ -73,35 +73,35 @@ func (b *bench) measureLines(ctx context.Context, r *report) error {
 		}
 		r.add(b.titled(binary,
 			section{"Ratios", lineTable(rows), append(b.captions(), all[i].generatorNote())},
-			section{"What each did by itself", contenderTable(all[i]), []string{"Medians of the rounds. The ceiling is the load generator's, as a multiple of the rate. Others' CPU is the share of the machine's processors that neither the contender nor the load generator used, but somebody: the kernel's own work for them, and whatever else ran."}},
+			section{"Each contender", contenderTable(all[i]), []string{"Medians of the rounds. The ceiling is the load generator's maximum rate, as a multiple of the rate. Others' CPU is the share of the machine's processors that other processes and the kernel used."}},
 		))
 	}
 	if len(b.binaries) > 1 {
 		r.add([]section{{fmt.Sprintf("%s against %s", b.binaries[0], b.binaries[1]), againstTable(chosen, all[0], all[1]), []string{
-			"What each measured, and how many times the second's figure the first's is in the same round.",
+			"The figures of both binaries, and the ratio of the first to the second in the same round.",
 		}}})
 	}
 	return err
 }
 
-// captions say how the lines were measured.
+// captions returns the notes that say how the lines are measured.
 func (b *bench) captions() []string {
 	return []string{
-		fmt.Sprintf("Bodies of %d bytes and %d connections of HTTP/1.1, unless said. Rounds: %d. In each, every contender is under load for %s, after %s of warming up, in an order drawn anew. A ratio is one round's; the table has the median of all.",
+		fmt.Sprintf("Bodies of %d bytes and %d connections of HTTP/1.1, unless the line says otherwise. Rounds: %d. In each round every contender is under load for %s, after a warm-up of %s, in random order. A ratio compares two contenders in the same round; the table has the median of the ratios.",
 			noteBody(usualBody).size(), usualConnections, b.rounds, b.slice, warmUp(b.slice)),
-		"By CPU: the ratio of the processor time that a request takes, of gateway, load generator and backends together. It is what a rate would be where nothing but processors is waited for and nobody else uses them; where it is far from the median, somebody else does, or the disk holds.",
-		"Every contender is a process of its own, of the same binary, with an empty queue and the default logger at INFO into a file; access logs are off. Load generator, backends and gateway share the machine.",
-		fmt.Sprintf("Steady: no more than %s accepted events are on their way to the backend. The rate is the smaller of what was answered with 200 and what the backend took, in the same time.", thousands(steadyWindow)),
-		"One fdatasync is a write of 4 KiB into a file whose space is allocated and written before, and the fdatasync after it, on the file system of the queue.",
-		"Starts are measured from the start of the process. The large drain is one, held up after each part for a small one.",
+		"By CPU: the ratio of the processor time per request, of gateway, load generator and backends together. This would be the ratio of the rates if only processor time limited them and no other process used the processors. If it differs much from the median, another process or the disk was the limit.",
+		"Every contender is a separate process of the same binary, with an empty queue and the default logger with level INFO to a file, without access logs. Load generator, backends and gateway share the machine.",
+		fmt.Sprintf("Steady: at most %s accepted events are not delivered yet. The rate is the smaller one of the accepted and of the delivered events, in the same time.", thousands(steadyWindow)),
+		"One fdatasync is a write of 4 KiB to a file that was fully written before, followed by fdatasync, on the file system of the queue.",
+		"Starts are measured from the start of the process. There is one large drain. It is suspended after each part for a small drain.",
 	}
 }
 
-// threeTimes is how much faster than a gateway the load generator has to be.
+// threeTimes is the minimum ratio of the load generator's rate to the gateway's.
 const threeTimes = 3
 
-// generatorNote holds the load generator's ceiling against what was measured
-// with it.
+// generatorNote returns a note that compares the load generator's maximum rate with the fastest
+// measurement of a gateway.
 func (o outcomes) generatorNote() string {
 	ceiling, fastest := medianOf(o.samples("generator"), rate), 0.0
 	for _, m := range measurements {
@@ -109,18 +109,18 @@ func (o outcomes) generatorNote() string {
 			fastest = max(fastest, medianOf(o.samples(m.name), rate))
 		}
 	}
-	note := fmt.Sprintf("The load generator's ceiling, against a responder in its own process that reads each request and answers 200: %s.", showRate(ceiling))
+	note := fmt.Sprintf("The load generator's maximum rate, with a responder in its own process that reads each request and answers 200: %s.", showRate(ceiling))
 	if fastest == 0 {
 		return note
 	}
-	word := "at least the three times that are asked for"
+	word := "at least three times, as required"
 	if ceiling < threeTimes*fastest {
-		word = "less than the three times that are asked for"
+		word = "less than three times, which is required"
 	}
-	return fmt.Sprintf("%s That is %.1f times what the gateway takes at most (%s): %s.", note, ceiling/fastest, showRate(fastest), word)
+	return fmt.Sprintf("%s That is %.1f times the gateway's highest rate (%s): %s.", note, ceiling/fastest, showRate(fastest), word)
 }
 
-// print writes the report for a terminal.
+// print prints the report for a terminal.
 func (r report) print(out io.Writer) {
 	for _, fact := range r.machine {
 		fmt.Fprintln(out, fact)
@@ -149,7 +149,7 @@ func (r report) markdown(out io.Writer) {
 	}
 }
 
-// save writes the files that the options ask for.
+// save writes the files of -markdown and -svg.
 func (r report) save(o options) error {
 	var errs []error
 	for _, f := range []struct {
@@ -161,7 +161,7 @@ func (r report) save(o options) error {
 		}
 		var text strings.Builder
 		f.write(&text)
-		if err := os.WriteFile(f.name, []byte(text.String()), 0o644); err != nil { //nolint:gosec // it is for everybody
+		if err := os.WriteFile(f.name, []byte(text.String()), 0o644); err != nil { //nolint:gosec // everybody may read it
 			errs = append(errs, fmt.Errorf("writing the report: %w", err))
 		}
 	}

@@ -18,8 +18,8 @@ func TestReport(t *testing.T) {
 	dir := t.TempDir()
 	r := report{
 		machine:  []string{"a processor"},
-		sections: []section{{"Ratios", tableOfTests, []string{"Bare `respond` is bare."}}},
-		rows:     rowsOfTests(),
+		sections: []section{{"Ratios", testTable, []string{"Bare `respond` is bare."}}},
+		rows:     testRows(),
 	}
 	var out bytes.Buffer
 	r.print(&out)
@@ -38,7 +38,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 	if err := r.save(options{markdown: filepath.Join(dir, "missing", "b.md")}); err == nil {
-		t.Error("save() = nil where nothing can be written")
+		t.Error("save() = nil for a directory that does not exist")
 	}
 }
 
@@ -48,8 +48,8 @@ func TestGeneratorNote(t *testing.T) {
 		ceiling float64
 		want    string
 	}{
-		"enough":    {300, "3.0 times what the gateway takes at most (100/s): at least"},
-		"too slow":  {299, "less than the three times"},
+		"enough":    {300, "3.0 times the gateway's highest rate (100/s): at least"},
+		"too slow":  {299, "less than three times"},
 		"by itself": {0, "0/s"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestGeneratorNote(t *testing.T) {
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	err := ran().failures()
-	if !errors.Is(err, errOfTests) || !strings.Contains(err.Error(), "respond, round 2: ") {
+	if !errors.Is(err, errTest) || !strings.Contains(err.Error(), "respond, round 2: ") {
 		t.Errorf("failures() = %v", err)
 	}
 	if err := (outcomes{"a": {{}}}).failures(); err != nil {
@@ -85,16 +85,16 @@ func TestRounds(t *testing.T) {
 	over := errors.New("the time is over")
 	measurements = []measurement{
 		{"works", "", true, func(context.Context, *bench) (sample, error) { calls++; return sample{rate: 1}, nil }},
-		{"breaks", "", true, func(context.Context, *bench) (sample, error) { calls++; return sample{}, errOfTests }},
+		{"breaks", "", true, func(context.Context, *bench) (sample, error) { calls++; return sample{}, errTest }},
 		{"is not needed", "", true, func(context.Context, *bench) (sample, error) { calls += 100; return sample{}, nil }},
 	}
 	b := &bench{options: options{rounds: 3, slice: time.Second}, binaries: []string{"one"}, log: io.Discard}
 	of, err := b.runRounds(ctx, map[string]bool{"works": true, "breaks": true})
 	all := of[0]
-	if calls != 6 || len(all["works"]) != 3 || len(all["breaks"]) != 3 || !errors.Is(err, errOfTests) || len(all.samples("works")) != 3 || len(all.samples("breaks")) != 0 {
+	if calls != 6 || len(all["works"]) != 3 || len(all["breaks"]) != 3 || !errors.Is(err, errTest) || len(all.samples("works")) != 3 || len(all.samples("breaks")) != 0 {
 		t.Errorf("%d calls, %v, %v", calls, all, err)
 	}
-	measurements[1].run = func(context.Context, *bench) (sample, error) { cancel(over); return sample{}, errOfTests }
+	measurements[1].run = func(context.Context, *bench) (sample, error) { cancel(over); return sample{}, errTest }
 	if all, err := b.runRounds(ctx, map[string]bool{"breaks": true}); !errors.Is(err, over) || len(all[0]["breaks"]) != 0 {
 		t.Errorf("%v, %v", all, err)
 	}
@@ -107,13 +107,13 @@ func TestRoundsOfTwo(t *testing.T) {
 	rates := map[string]float64{"new": 3, "old": 2}
 	measurements = []measurement{{"accept", "", false, func(_ context.Context, b *bench) (sample, error) {
 		if b.binary == "old" && b.round == 1 {
-			return sample{}, errOfTests
+			return sample{}, errTest
 		}
 		return sample{rate: rates[b.binary]}, nil
 	}}}
 	b := &bench{options: options{rounds: 3, slice: time.Second, which: regexp.MustCompile("^accept$")}, binaries: []string{"new", "old"}, log: io.Discard}
 	all, err := b.runRounds(t.Context(), map[string]bool{"accept": true})
-	if !errors.Is(err, errOfTests) || !strings.Contains(err.Error(), "old: accept, round 2") {
+	if !errors.Is(err, errTest) || !strings.Contains(err.Error(), "old: accept, round 2") {
 		t.Errorf("runRounds() = %v, want an error that names the binary", err)
 	}
 	for i, name := range b.binaries {

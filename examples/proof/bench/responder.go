@@ -11,16 +11,16 @@ import (
 	"sync/atomic"
 )
 
-// responderAnswer is what a responder answers to everything.
+// responderAnswer is the answer of a responder to each request.
 const responderAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
-// A responder takes requests in HTTP/1.1, reads each by its length and answers
-// 200, with as little work as possible. It is the backends, and what the load
-// generator itself is measured against.
+// A responder is an HTTP/1.1 server that reads each request and answers 200, with as little work as
+// possible. It is the backend of the gateways, and the target when the load generator itself is
+// measured.
 type responder struct {
 	listener net.Listener
-	hangs    bool // it reads everything and answers nothing
-	taken    atomic.Int64
+	hangs    bool // it reads requests and does not answer
+	received atomic.Int64
 	first    chan struct{} // closed at the first request
 	once     sync.Once
 	closed   chan struct{}
@@ -28,10 +28,10 @@ type responder struct {
 
 	mu          sync.Mutex
 	connections map[net.Conn]bool
-	ids         [][]uint64 // of the connections that have ended
+	ids         [][]uint64 // by connection, of those that have ended
 }
 
-// newResponder listens on a loopback port; 0 is any that is free.
+// newResponder returns a responder that listens on a loopback port; "0" is any free port.
 func newResponder(ctx context.Context, port string) (*responder, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
@@ -40,13 +40,13 @@ func newResponder(ctx context.Context, port string) (*responder, error) {
 	return &responder{listener: listener, first: make(chan struct{}), closed: make(chan struct{}), connections: make(map[net.Conn]bool)}, nil
 }
 
-// start has the responder answer, and returns it.
+// start makes the responder serve, and returns it.
 func (r *responder) start() *responder {
 	r.work.Go(func() {
 		for {
 			conn, err := r.listener.Accept()
 			if err != nil {
-				return // it is closed
+				return // the listener is closed
 			}
 			r.mu.Lock()
 			r.connections[conn] = true
@@ -57,13 +57,13 @@ func (r *responder) start() *responder {
 	return r
 }
 
-// address is host and port.
+// address returns the host and port.
 func (r *responder) address() string { return r.listener.Addr().String() }
 
 func (r *responder) serve(conn net.Conn) {
 	var ids []uint64
 	defer func() {
-		_ = conn.Close() // nothing is on its way any more
+		_ = conn.Close() // no request is in flight
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.connections, conn)
@@ -73,7 +73,7 @@ func (r *responder) serve(conn net.Conn) {
 	for {
 		h, err := readHead(in)
 		if err != nil {
-			return // the client's end
+			return // the client ended the connection
 		}
 		if _, err := in.Discard(h.length); err != nil {
 			return
@@ -86,17 +86,17 @@ func (r *responder) serve(conn net.Conn) {
 		if h.delivery != 0 {
 			ids = append(ids, h.delivery)
 		}
-		r.taken.Add(1)
+		r.received.Add(1)
 		if _, err := conn.Write([]byte(responderAnswer)); err != nil {
 			return
 		}
 	}
 }
 
-// close ends the responder and its connections, and returns when all have ended.
+// close closes the responder and its connections, and waits until all have ended.
 func (r *responder) close() {
 	close(r.closed)
-	_ = r.listener.Close() // it is given up either way
+	_ = r.listener.Close() // an error would not matter
 	r.mu.Lock()
 	for conn := range r.connections {
 		_ = conn.Close()
@@ -105,15 +105,14 @@ func (r *responder) close() {
 	r.work.Wait()
 }
 
-// deliveries returns the ids of all deliveries that came. The responder must be
-// closed.
+// deliveries returns the ids of all deliveries. The responder must be closed.
 func (r *responder) deliveries() []uint64 { return slices.Concat(r.ids...) }
 
-// eachOnce is an error where the deliveries are not so many events, each once.
+// eachOnce returns an error unless ids are this number of different events, each once.
 func eachOnce(ids []uint64, events int) error {
 	different := len(slices.Compact(slices.Sorted(slices.Values(ids))))
 	if different != events || len(ids) != events {
-		return fmt.Errorf("%d events should each have been delivered once: there were %d deliveries of %d events", events, len(ids), different)
+		return fmt.Errorf("%d deliveries of %d events, want %d events, each delivered once", len(ids), different, events)
 	}
 	return nil
 }

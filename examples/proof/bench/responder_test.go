@@ -47,7 +47,7 @@ func TestResponderCountsDeliveries(t *testing.T) {
 	r := startResponder(t, false)
 	select {
 	case <-r.first:
-		t.Error("there was a first request before any")
+		t.Error("first is closed before the first request")
 	default:
 	}
 	var all sync.WaitGroup
@@ -64,8 +64,8 @@ func TestResponderCountsDeliveries(t *testing.T) {
 	}
 	<-r.first
 	r.close()
-	if r.taken.Load() != 21 {
-		t.Errorf("%d taken, want 21", r.taken.Load())
+	if r.received.Load() != 21 {
+		t.Errorf("%d taken, want 21", r.received.Load())
 	}
 	// The id 0 looks like none.
 	if err := eachOnce(r.deliveries(), 19); err != nil {
@@ -85,7 +85,7 @@ func TestEachOnce(t *testing.T) {
 		"one is missing":    {[]uint64{3, 1}, 3, false},
 		"one came twice":    {[]uint64{3, 1, 2, 1}, 3, false},
 		"twice for missing": {[]uint64{3, 1, 1}, 3, false},
-		"a stranger":        {[]uint64{3, 1, 2, 4}, 3, false},
+		"an unknown event":  {[]uint64{3, 1, 2, 4}, 3, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -104,8 +104,8 @@ func TestResponderHangs(t *testing.T) {
 	go func() { answered <- deliver(t, r, "") }()
 	<-r.first
 	r.close()
-	if err := <-answered; err == nil || r.taken.Load() != 0 {
-		t.Errorf("at its end the delivery is %v, %d taken; want an error and none", err, r.taken.Load())
+	if err := <-answered; err == nil || r.received.Load() != 0 {
+		t.Errorf("at its end the delivery is %v, %d taken; want an error and none", err, r.received.Load())
 	}
 }
 
@@ -116,7 +116,7 @@ func TestResponderPort(t *testing.T) {
 	port := r.address()[strings.LastIndex(r.address(), ":")+1:]
 	if other, err := newResponder(t.Context(), port); err == nil {
 		other.close()
-		t.Error("two listen on one port")
+		t.Error("two responders listen on one port")
 	}
 }
 
@@ -133,7 +133,7 @@ func TestFramesResponder(t *testing.T) {
 	t.Cleanup(r.start().close)
 	to := target{address: r.listener.Addr().String(), tls: cert.client}
 	for _, size := range []int{126, 256_000} { // the second many times what it allows at once
-		got, err := connect(t, to, 3).fire(t.Context(), volley{magazine: prepare(t, to, size, 100)})
+		got, err := connect(t, to, 3).run(t.Context(), phase{batch: prepare(t, to, size, 100)})
 		if err != nil || got.answered() != 100 || got.only(200) != nil {
 			t.Errorf("%d bytes: %v, %v", size, got.statuses, err)
 		}
@@ -144,7 +144,7 @@ func TestCeiling(t *testing.T) {
 	t.Parallel()
 	r := startResponder(t, false)
 	t.Cleanup(r.close)
-	s, err := ceiling(t.Context(), target{address: r.address()}, order{path: "/", secret: secretOfTests, body: noteBody(126)}, 2, 100*time.Millisecond)
+	s, err := ceiling(t.Context(), target{address: r.address()}, spec{path: "/", secret: testSecret, body: noteBody(126)}, 2, 100*time.Millisecond)
 	if err != nil || s.rate <= 0 || s.p50 <= 0 || s.own <= 0 {
 		t.Errorf("ceiling() = %+v, %v", s, err)
 	}

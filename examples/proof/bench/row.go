@@ -1,15 +1,15 @@
 package main
 
-// A row is what came of a line: the ratio of each round, and what it is of. A
-// line that stands for itself has its figure for the ratio.
+// A row is the result of a line: the ratios of the rounds, and the values that they compare. Without
+// a baseline, the ratio is the figure itself.
 type row struct {
 	line
 	ratio, value, base spread
-	byCPU              spread // of rates: what the processor time alone would allow
+	byCPU              spread // the ratio of the processor times, for a line that compares rates
 	failed             int    // rounds without a ratio
 }
 
-// row makes a line's row. A round counts only where everything was measured.
+// row returns the row of a line. It uses only rounds in which everything was measured.
 func (o outcomes) row(l line) row {
 	r := row{line: l}
 	var ratios, values, bases, byCPU []float64
@@ -35,11 +35,10 @@ func (o outcomes) row(l line) row {
 	return r
 }
 
-// processors is the processor time that a request takes of the machine, on both
-// ends.
+// processors returns the processor time per request, of the gateway and of the load generator.
 func (s sample) processors() float64 { return s.cpu + s.own }
 
-// base is what a line's figure is held against in a round.
+// base returns the value that a line's figure is compared with in a round.
 func (o outcomes) base(l line, round int) (sum float64, ok bool) {
 	for _, t := range l.base {
 		all := o[t.measurement]
@@ -51,36 +50,36 @@ func (o outcomes) base(l line, round int) (sum float64, ok bool) {
 	return sum, len(l.base) == 0 || sum > 0
 }
 
-// A verdict is whether something was reached.
+// A verdict says whether a goal was reached.
 type verdict string
 
 const (
-	met      verdict = "yes"
-	missed   verdict = "no"
-	unasked  verdict = ""
-	unproved verdict = "not measured"
+	met         verdict = "yes"
+	missed      verdict = "no"
+	noGoal      verdict = ""
+	notMeasured verdict = "not measured"
 )
 
-// reaches says whether the median reaches what is asked, which may be nothing.
-func (r row) reaches(asked float64) verdict {
+// reaches reports whether the median reaches a goal, which is 0 if there is none.
+func (r row) reaches(goal float64) verdict {
 	switch {
-	case asked == 0:
-		return unasked
+	case goal == 0:
+		return noGoal
 	case r.ratio.number == 0:
-		return unproved
-	case r.less && r.ratio.median <= asked, !r.less && r.ratio.median >= asked:
+		return notMeasured
+	case r.less && r.ratio.median <= goal, !r.less && r.ratio.median >= goal:
 		return met
 	}
 	return missed
 }
 
-// asks writes what is asked of a line.
-func (r row) asks(asked float64) string {
+// showGoal formats a goal of the line.
+func (r row) showGoal(goal float64) string {
 	switch {
-	case asked == 0:
+	case goal == 0:
 		return "reported"
 	case r.less:
-		return "≤ " + r.unit(asked)
+		return "≤ " + r.unit(goal)
 	}
-	return "≥ " + r.unit(asked)
+	return "≥ " + r.unit(goal)
 }

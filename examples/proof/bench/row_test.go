@@ -6,16 +6,16 @@ import (
 	"testing"
 )
 
-var errOfTests = errors.New("it broke")
+var errTest = errors.New("it broke")
 
 // ran are the outcomes of three rounds, in the second of which a baseline broke.
 func ran() outcomes {
 	return outcomes{
-		"respond":   {{sample: sample{rate: 100}}, {err: errOfTests}, {sample: sample{rate: 400}}},
+		"respond":   {{sample: sample{rate: 100}}, {err: errTest}, {sample: sample{rate: 400}}},
 		"accept":    {{sample: sample{rate: 50, p50: 0.003}}, {sample: sample{rate: 70}}, {sample: sample{rate: 100}}},
 		"fdatasync": {{sample: sample{p50: 0.001}}},
 		"respond-1": {{sample: sample{p50: 0.0005}}},
-		"broken":    {{err: errOfTests}},
+		"broken":    {{err: errTest}},
 		"start":     {{sample: sample{took: 3}}, {sample: sample{took: 1}}},
 	}
 }
@@ -67,15 +67,15 @@ func TestReaches(t *testing.T) {
 		less          bool
 		want          verdict
 	}{
-		"more":                  {0.7, 0.6, 1, false, met},
-		"exactly":               {0.6, 0.6, 1, false, met},
-		"too little":            {0.59, 0.6, 1, false, missed},
-		"less":                  {1.1, 1.3, 1, true, met},
-		"exactly what may be":   {1.3, 1.3, 1, true, met},
-		"too much":              {1.31, 1.3, 1, true, missed},
-		"nothing is asked":      {5, 0, 1, false, unasked},
-		"nothing was measured":  {0, 1.3, 0, true, unproved},
-		"and nothing was asked": {0, 0, 0, true, unasked},
+		"more":                 {0.7, 0.6, 1, false, met},
+		"exactly":              {0.6, 0.6, 1, false, met},
+		"too little":           {0.59, 0.6, 1, false, missed},
+		"less":                 {1.1, 1.3, 1, true, met},
+		"exactly the maximum":  {1.3, 1.3, 1, true, met},
+		"too much":             {1.31, 1.3, 1, true, missed},
+		"no goal":              {5, 0, 1, false, noGoal},
+		"nothing was measured": {0, 1.3, 0, true, notMeasured},
+		"neither":              {0, 0, 0, true, noGoal},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -88,12 +88,12 @@ func TestReaches(t *testing.T) {
 	}
 }
 
-func TestLinesAreWhole(t *testing.T) {
+func TestLinesAreComplete(t *testing.T) {
 	t.Parallel()
 	known := make(map[string]bool)
 	for _, m := range measurements {
 		if m.name == "" || m.text == "" || m.run == nil || known[m.name] {
-			t.Errorf("the measurement %q: a part of it is missing, or it is there twice", m.name)
+			t.Errorf("the measurement %q: it is incomplete or there twice", m.name)
 		}
 		known[m.name] = true
 	}
@@ -104,7 +104,7 @@ func TestLinesAreWhole(t *testing.T) {
 	names := make(map[string]bool)
 	for _, l := range lines {
 		if l.name == "" || l.text == "" || l.unit == nil || names[l.name] {
-			t.Errorf("the line %q: a part of it is missing, or it is there twice", l.name)
+			t.Errorf("the line %q: it is incomplete or there twice", l.name)
 		}
 		names[l.name] = true
 		if (l.least == 0) != (l.aim == 0) || l.least > 0 && l.less != (l.aim < l.least) {
@@ -113,7 +113,7 @@ func TestLinesAreWhole(t *testing.T) {
 	}
 	for name := range needs(lines) {
 		if !known[name] {
-			t.Errorf("a line needs %q, which nobody measures", name)
+			t.Errorf("a line needs %q, which is not a measurement", name)
 		}
 	}
 }

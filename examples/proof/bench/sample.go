@@ -5,22 +5,24 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
-// A sample is what one slice showed, or what else was measured once. What it has
-// nothing to do with is zero.
+// A sample is the result of one slice, or of another single measurement. Fields that were not
+// measured are 0.
 type sample struct {
-	rate     float64 // a second
-	p50, p99 float64 // of the answers' times, in seconds
-	cpu      float64 // of the gateway, for each event, in seconds
-	alloc    float64 // by the gateway, for each event, in bytes
-	own      float64 // processor time of the load generator and the backends, for each request, in seconds
-	others   float64 // the share of the machine's processors that went to neither, from 0 to 1
+	rate     float64 // per second
+	p50, p99 float64 // latency in seconds
+	cpu      float64 // processor time of the gateway per event, in seconds
+	alloc    float64 // allocated by the gateway per event, in bytes
+	own      float64 // processor time of the load generator and the backends per request, in seconds
+	others   float64 // share of the machine's processors that other processes used, from 0 to 1
 	took     float64 // seconds
 	bytes    float64
 }
 
-// A quantity is one of a sample's figures.
+// A quantity is one of the figures of a sample.
 type quantity struct {
 	name string
 	of   func(sample) float64
@@ -69,16 +71,10 @@ func showShare(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }
 
 func showRatio(v float64) string { return fmt.Sprintf("%.2f", v) }
 
-// thousands writes a count with a comma before every three digits.
-func thousands(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
+// thousands formats a count with commas.
+func thousands(n int) string { return humanize.Comma(int64(n)) }
 
-// shortCount writes a count without its last zeros, as 1,000,000 or 20k.
+// shortCount formats a count from 1,000 to 999,000 as thousands, such as 20k, if nothing is lost.
 func shortCount(n int) string {
 	if n >= 1000 && n%1000 == 0 && n < 1_000_000 {
 		return strings.TrimSuffix(strconv.Itoa(n), "000") + "k"
@@ -86,7 +82,7 @@ func shortCount(n int) string {
 	return thousands(n)
 }
 
-// inTimes returns the sample of a volley's answers. The times are sorted.
-func inTimes(times []time.Duration) sample {
+// latencySample returns a sample with the quantiles of sorted times.
+func latencySample(times []time.Duration) sample {
 	return sample{p50: quantile(times, 0.5).Seconds(), p99: quantile(times, 0.99).Seconds()}
 }

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// quantile returns the smallest of the sorted values that at least a share q of
-// them does not exceed, and the zero value where there are none.
+// quantile returns the smallest of the sorted values for which at least the share q of all values
+// is not larger. It returns the zero value if there are no values.
 func quantile[T cmp.Ordered](sorted []T, q float64) T {
 	if len(sorted) == 0 {
 		var none T
@@ -18,13 +18,13 @@ func quantile[T cmp.Ordered](sorted []T, q float64) T {
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// A spread is how values lie.
+// A spread is the number, median, minimum and maximum of values.
 type spread struct {
 	number            int
 	median, low, high float64
 }
 
-// spreadOf returns the zero spread where there are no values.
+// spreadOf returns the spread of values, which is zero if there are none.
 func spreadOf(values []float64) spread {
 	if len(values) == 0 {
 		return spread{}
@@ -38,7 +38,7 @@ func spreadOf(values []float64) spread {
 	return spread{number: len(sorted), median: median, low: sorted[0], high: sorted[len(sorted)-1]}
 }
 
-// shuffle draws an order anew, so that no contender is always before another.
+// shuffle puts values into random order, so that no contender is always before another.
 func shuffle[T any](all []T) {
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] }) //nolint:gosec // no secret
 }

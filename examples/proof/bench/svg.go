@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// The colours of a drawing, which has a background of its own and so looks the
-// same on a light and on a dark page.
+// The colours of a drawing. It has its own background, so it looks the same on light and dark pages.
 const (
 	paper  = "#ffffff"
 	edge   = "#d0d7de"
@@ -19,7 +18,7 @@ const (
 	orange = "#f0883e"
 )
 
-// A drawing is an SVG in the making.
+// A drawing collects the elements of an SVG image.
 type drawing struct {
 	text strings.Builder
 }
@@ -30,7 +29,7 @@ func (d *drawing) rectangle(x, y, width, height float64, fill string) {
 	d.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, x, y, max(width, 0), height, fill)
 }
 
-// stroke is a straight line; dash is empty for a solid one.
+// stroke draws a straight line; dash is empty for a solid line.
 func (d *drawing) stroke(x1, y1, x2, y2, width float64, colour, dash string) {
 	if dash != "" {
 		dash = ` stroke-dasharray="` + dash + `"`
@@ -38,7 +37,7 @@ func (d *drawing) stroke(x1, y1, x2, y2, width float64, colour, dash string) {
 	d.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="%.1f"%s/>`, x1, y1, x2, y2, colour, width, dash)
 }
 
-// A style is how a text looks.
+// A style is the style of a text.
 type style struct {
 	size   float64
 	colour string
@@ -55,8 +54,8 @@ func (d *drawing) write(x, y float64, s style, words string) {
 	d.add(`<text x="%.1f" y="%.1f" font-size="%.1f" fill="%s" text-anchor="%s"%s>%s</text>`, x, y, s.size, s.colour, s.anchor, weight, words)
 }
 
-// whole is the SVG, of a height that is known only at the end.
-func (d *drawing) whole(width, height float64, title string) string {
+// svg returns the image. Its height is known only at the end.
+func (d *drawing) svg(width, height float64, title string) string {
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %[1]g %[2]g" role="img" aria-label="%[3]s" font-family="-apple-system,BlinkMacSystemFont,'Segoe UI','Noto Sans',Helvetica,Arial,sans-serif">
 <rect x="0.5" y="0.5" width="%.1[4]f" height="%.1[5]f" rx="6" fill="%[6]s" stroke="%[7]s"/>
 %[8]s</svg>

@@ -9,17 +9,15 @@ import (
 	"time"
 )
 
-// The file that fdatasync is measured on: it is written whole before, so that
-// no write changes more than contents.
+// The file for measuring fdatasync. It is fully written before, so that no write changes its size.
 const (
 	syncFile  = 64 << 20
 	syncBlock = 4 << 10
 	syncMost  = 5000
 )
 
-// fdatasyncs measures, for a time, what it takes to write 4 KiB into a file that
-// has its space already and to wait for fdatasync. It returns all times, sorted.
-// The file is made, and deleted, below dir.
+// fdatasyncs measures, for the duration lasts, the time of a write of 4 KiB with fdatasync, in a file
+// whose space is already allocated. It returns all times, sorted. The file is in dir, and is deleted.
 func fdatasyncs(dir string, lasts time.Duration) (times []time.Duration, err error) {
 	defer func() {
 		if err != nil {
@@ -56,7 +54,7 @@ func fdatasyncs(dir string, lasts time.Duration) (times []time.Duration, err err
 	return times, nil
 }
 
-// ownProcessorTime is what this process has used since its start.
+// ownProcessorTime returns the processor time that this process has used since its start.
 func ownProcessorTime() (time.Duration, error) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -65,7 +63,7 @@ func ownProcessorTime() (time.Duration, error) {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }
 
-// freeze holds a process up, and thaw has it go on.
-func freeze(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) }
+// suspend stops a process, and resume continues it.
+func suspend(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) }
 
-func thaw(pid int) error { return syscall.Kill(pid, syscall.SIGCONT) }
+func resume(pid int) error { return syscall.Kill(pid, syscall.SIGCONT) }

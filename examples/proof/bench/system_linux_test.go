@@ -18,7 +18,7 @@ func TestFdatasyncs(t *testing.T) {
 		t.Errorf("fdatasyncs() = %d times, %v", len(times), err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("%v is left behind, %v", left, err)
+		t.Errorf("%v is left in the directory, %v", left, err)
 	}
 	if _, err := fdatasyncs(dir+"/missing", time.Millisecond); err == nil {
 		t.Error("fdatasyncs() = nil in a directory that is not there")
@@ -35,12 +35,18 @@ func TestOwnFigures(t *testing.T) {
 	if err != nil || used > own+time.Second {
 		t.Errorf("processorTime() = %s, %v; ownProcessorTime() was %s", used, err, own)
 	}
-	if memory, err := anonymous(os.Getpid()); err != nil || memory < 1<<20 {
-		t.Errorf("anonymous() = %d, %v", memory, err)
+	if memory, err := anonymousMemory(os.Getpid()); err != nil || memory < 1<<20 {
+		t.Errorf("anonymousMemory() = %d, %v", memory, err)
+	}
+	if _, err := processorTime(-1); err == nil {
+		t.Error("processorTime() = nil for a process that does not exist")
+	}
+	if _, err := anonymousMemory(-1); err == nil {
+		t.Error("anonymousMemory() = nil for a process that does not exist")
 	}
 }
 
-func TestFreeze(t *testing.T) {
+func TestSuspend(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "sleep", "60")
 	if err := cmd.Start(); err != nil {
@@ -61,15 +67,15 @@ func TestFreeze(t *testing.T) {
 		t.Helper()
 		for began := time.Now(); !is(states); time.Sleep(time.Millisecond) {
 			if time.Since(began) > 10*time.Second {
-				t.Fatalf("it came into none of the states %s", states)
+				t.Fatalf("the process is in none of the states %s", states)
 			}
 		}
 	}
-	if err := freeze(cmd.Process.Pid); err != nil {
+	if err := suspend(cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
 	reach("T")
-	if err := thaw(cmd.Process.Pid); err != nil {
+	if err := resume(cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
 	reach("SR")

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-var errLinux = errors.New("the benchmark measures with what Linux reports of processes and disks, and runs only there")
+var errLinux = errors.New("the benchmark runs only on Linux: it needs /proc and fdatasync")
 
 func fdatasyncs(string, time.Duration) ([]time.Duration, error) { return nil, errLinux }
 
 func ownProcessorTime() (time.Duration, error) { return 0, errLinux }
 
-func freeze(int) error { return errLinux }
+func suspend(int) error { return errLinux }
 
-func thaw(int) error { return errLinux }
+func resume(int) error { return errLinux }

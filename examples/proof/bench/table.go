@@ -8,24 +8,24 @@ import (
 	"text/tabwriter"
 )
 
-// A table is heads and rows of cells.
+// A table has a head and rows of cells.
 type table struct {
 	heads []string
-	left  int // so many columns hold text, the others figures
+	left  int // the number of columns with text; the others have figures
 	cells [][]string
 }
 
-// print writes a table in aligned columns.
+// print prints a table with aligned columns.
 func (t table) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, strings.Join(t.heads, "\t"))
 	for _, row := range t.cells {
 		fmt.Fprintln(w, strings.ReplaceAll(strings.Join(row, "\t"), "`", ""))
 	}
-	_ = w.Flush() // what cannot be printed cannot be reported either
+	_ = w.Flush() // an error could not be reported either
 }
 
-// markdown writes a table as Markdown has it.
+// markdown writes a table in Markdown.
 func (t table) markdown(out io.Writer) {
 	fmt.Fprintf(out, "| %s |\n|%s%s\n", strings.Join(t.heads, " | "), strings.Repeat("---|", t.left), strings.Repeat("---:|", len(t.heads)-t.left))
 	for _, row := range t.cells {
@@ -37,11 +37,11 @@ func (t table) markdown(out io.Writer) {
 	}
 }
 
-// lineTable is the table of ratios.
+// lineTable returns the table of ratios.
 func lineTable(rows []row) table {
 	t := table{heads: []string{"line", "against", "median", "min", "max", "by CPU", "reach at least", "reached", "aim", "aim met", "measured", "against"}, left: 2}
 	for _, r := range rows {
-		cells := []string{r.text, r.against, "-", "-", "-", "-", r.asks(r.least), string(r.reaches(r.least)), r.asks(r.aim), string(r.reaches(r.aim)), "-", "-"}
+		cells := []string{r.text, r.against, "-", "-", "-", "-", r.showGoal(r.least), string(r.reaches(r.least)), r.showGoal(r.aim), string(r.reaches(r.aim)), "-", "-"}
 		if r.ratio.number > 0 {
 			cells[2], cells[3], cells[4] = r.unit(r.ratio.median), r.unit(r.ratio.low), r.unit(r.ratio.high)
 			cells[10] = r.of.quantity.show(r.value.median)
@@ -57,7 +57,7 @@ func lineTable(rows []row) table {
 	return t
 }
 
-// againstTable holds what one binary showed in each round against what another did.
+// againstTable returns a table that compares the figures of two binaries.
 func againstTable(lines []line, one, other outcomes) table {
 	t := table{heads: []string{"line", "first", "second", "median", "min", "max"}, left: 1}
 	for _, l := range lines {
@@ -72,8 +72,8 @@ func againstTable(lines []line, one, other outcomes) table {
 	return t
 }
 
-// times is how many times another's figure this one is, over the rounds in which
-// both were measured.
+// times returns the ratios of a figure to the same figure of other, for the rounds in which both were
+// measured.
 func (o outcomes) times(other outcomes, f figure) spread {
 	var all []float64
 	for round, a := range o[f.measurement] {
@@ -88,8 +88,7 @@ func (o outcomes) times(other outcomes, f figure) spread {
 	return spreadOf(all)
 }
 
-// contenderTable is what each measurement of the rounds showed by itself:
-// medians, without any ratio.
+// contenderTable returns a table with the medians of each measurement, without ratios.
 func contenderTable(all outcomes) table {
 	t := table{heads: []string{"contender", "rate", "p50", "p99", "CPU per event", "allocated per event", "load generator's CPU per request", "others' CPU", "ceiling"}, left: 1}
 	ceiling := medianOf(all.samples("generator"), rate)
@@ -118,7 +117,7 @@ func contenderCells(samples []sample, ceiling float64) []string {
 	return append(cells, multiple)
 }
 
-// samples are a measurement's, of the rounds that did not fail.
+// samples returns the samples of a measurement, of the rounds that did not fail.
 func (o outcomes) samples(name string) (all []sample) {
 	for _, one := range o[name] {
 		if one.err == nil {
@@ -138,7 +137,7 @@ func valuesOf(samples []sample, q quantity) []float64 {
 	return values
 }
 
-// String lists the sample's figures that are there.
+// String lists the figures that were measured.
 func (s sample) String() string {
 	var parts []string
 	for _, q := range []quantity{rate, p50, p99, cpu, alloc, own, others, took, size} {

@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-var tableOfTests = table{heads: []string{"line", "median"}, left: 1, cells: [][]string{{"bare `respond` | a", "0.60"}, {"b", "-"}}}
+var testTable = table{heads: []string{"line", "median"}, left: 1, cells: [][]string{{"bare `respond` | a", "0.60"}, {"b", "-"}}}
 
 func TestTablePrint(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	tableOfTests.print(&out)
+	testTable.print(&out)
 	const want = "line              median\nbare respond | a  0.60\nb                 -\n"
 	if out.String() != want {
 		t.Errorf("print() printed\n%s\nwant\n%s", out.String(), want)
@@ -21,15 +21,15 @@ func TestTablePrint(t *testing.T) {
 func TestTableMarkdown(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	tableOfTests.markdown(&out)
+	testTable.markdown(&out)
 	const want = "| line | median |\n|---|---:|\n| bare `respond` \\| a | 0.60 |\n| b | - |\n"
 	if out.String() != want {
 		t.Errorf("markdown() wrote\n%s\nwant\n%s", out.String(), want)
 	}
 }
 
-// rowsOfTests are a line of each kind, in one of each verdict.
-func rowsOfTests() []row {
+// testRows returns a row for each kind of line and each verdict.
+func testRows() []row {
 	one := func(v float64) spread { return spread{3, v, v * 0.9, v * 1.1} }
 	return []row{
 		{line: line{text: "verify only", against: "bare `respond`", of: figure{"verify", rate}, least: 0.6, aim: 0.8, unit: showRatio}, ratio: one(0.85), byCPU: one(0.5), value: one(8500), base: one(10_000)},
@@ -43,7 +43,7 @@ func rowsOfTests() []row {
 
 func TestLineTable(t *testing.T) {
 	t.Parallel()
-	cells := lineTable(rowsOfTests()).cells
+	cells := lineTable(testRows()).cells
 	for i, want := range []string{
 		"verify only|bare `respond`|0.85|0.77|0.94|0.50|≥ 0.60|yes|≥ 0.80|yes|8,500/s|10,000/s",
 		"accept <durably>|bare `respond`|0.40|0.36|0.44|-|≥ 0.35|yes|≥ 0.60|no|4,000/s|10,000/s",

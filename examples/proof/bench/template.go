@@ -5,28 +5,27 @@ import (
 	"strings"
 )
 
-// signatureLength is how many hex digits a signature has.
+// signatureLength is the number of hex digits of a signature.
 const signatureLength = 64
 
-// signatureField is the header field whose value is each request's own.
+// signatureField is the header field whose value differs between requests.
 const signatureField = "X-Soapnoteapi-Signature"
 
-// A template is a whole request as it goes over the wire, with gaps for what is
-// each request's own.
+// A template is the bytes of a whole request, with gaps for the id and the signature.
 type template struct {
 	wire      []byte
-	id        int   // where the id's gap begins
-	signature int   // where the signature's gap begins; -1 where there is none
-	streams   []int // HTTP/2: where the numbers of the stream are
-	payload   int   // HTTP/2: bytes that count for the flow control
+	id        int   // offset of the id
+	signature int   // offset of the signature; -1 if there is none
+	streams   []int // HTTP/2: offsets of the stream number
+	payload   int   // HTTP/2: bytes that count for flow control
 }
 
-// A field is a line of a request's header.
+// A field is a header field.
 type field struct {
 	name, value string
 }
 
-// http1 is a request in HTTP/1.1.
+// http1 returns a request in HTTP/1.1.
 func http1(host, path string, header []field, b body) template {
 	var t strings.Builder
 	t.WriteString("POST " + path + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(b.size()) + "\r\n")
@@ -44,15 +43,14 @@ func http1(host, path string, header []field, b body) template {
 	return template{wire: []byte(t.String()), id: id, signature: gap}
 }
 
-// copied returns a template that shares nothing with t, for a connection to fill
-// the gaps of.
+// copied returns a copy of t, in which a connection can fill the gaps.
 func (t template) copied() template {
 	t.wire = append([]byte(nil), t.wire...)
 	return t
 }
 
-// fill writes into the gaps what is a request's own.
-func (t template) fill(s *shot) {
+// fill writes the id and the signature of a request into the gaps.
+func (t template) fill(s *prepared) {
 	copy(t.wire[t.id:], s.id[:])
 	if t.signature >= 0 {
 		copy(t.wire[t.signature:], s.signature[:])

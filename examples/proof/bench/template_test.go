@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-func shotOfTests() *shot {
-	s := &shot{}
-	copy(s.id[:], idOfTests)
+func testPrepared() *prepared {
+	s := &prepared{}
+	copy(s.id[:], testID)
 	copy(s.signature[:], strings.Repeat("5a", signatureLength/2))
 	return s
 }
@@ -28,8 +28,8 @@ func TestHTTP1(t *testing.T) {
 			b := noteBody(1500)
 			original := http1("127.0.0.1:1", "/soapnote", header, b)
 			mine := original.copied()
-			mine.fill(shotOfTests())
-			if bytes.Contains(original.wire, []byte(idOfTests)) {
+			mine.fill(testPrepared())
+			if bytes.Contains(original.wire, []byte(testID)) {
 				t.Error("what is a copy's own went into the original")
 			}
 			request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(mine.wire)))
@@ -37,7 +37,7 @@ func TestHTTP1(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := io.ReadAll(request.Body)
-			if err != nil || string(got) != b.with(idOfTests) {
+			if err != nil || string(got) != b.with(testID) {
 				t.Errorf("the body is %q, %v", got, err)
 			}
 			if request.Method != http.MethodPost || request.URL.Path != "/soapnote" || request.Host != "127.0.0.1:1" || request.ContentLength != 1500 {

@@ -10,38 +10,37 @@ import (
 
 // A trial is a gateway under load for one slice.
 type trial struct {
-	name        string // of its profile; empty where none is taken
-	order       order
+	name        string // of its profile; empty for none
+	requests    spec
 	connections int
-	cert        *certificate  // with TLS, and HTTP/2, where there is one
+	cert        *certificate  // if set, use HTTP/2 with TLS
 	status      int           // of every answer; default 200
-	lasts       time.Duration // default: as long as a line's
-	backlog     int           // how many events wait before
+	lasts       time.Duration // default: -slice
+	backlog     int           // number of events that wait before the trial
 
-	// ready returns when the slice may begin. So many events have been
-	// accepted since the gateway's first start. It may be nil.
+	// ready waits until the slice can start. accepted is the number of events that were accepted since
+	// the gateway's first start. It may be nil.
 	ready func(ctx context.Context, g *gateway, accepted int) error
-	// settled checks what is left when the slice is over. It may be nil.
+	// settled checks the events after the slice. It may be nil.
 	settled func(ctx context.Context, g *gateway, accepted int) error
-	// backend counts what is delivered, where that is measured too.
+	// backend counts the deliveries, if they are measured too.
 	backend *responder
 }
 
 const (
-	// steadyWindow is how many events may be on their way to a backend, so
-	// that what is accepted and what is delivered keep step.
+	// steadyWindow is the maximum number of events that are not delivered yet, so that accepting is not
+	// faster than delivering.
 	steadyWindow = 2000
-	// A magazine is filled for so many requests a second where nothing is known
-	// of the rate, else for as many as came before and some to spare, but never
-	// for fewer than the least.
+	// The size of a batch, in requests per second: unknownRate if the rate is not known yet, otherwise
+	// the rate before times spare, and at least leastRate.
 	unknownRate = 60_000
 	leastRate   = 20_000
 	spare       = 1.6
-	// profileSeconds is how long a profile is taken.
+	// profileSeconds is the duration of a profile.
 	profileSeconds = 10
 )
 
-// run has a new gateway go through a trial.
+// run runs a trial with a new gateway.
 func (b *bench) run(ctx context.Context, c configuration, t trial) (s sample, err error) {
 	g, err := b.newGateway(ctx)
 	if err != nil {
@@ -54,8 +53,8 @@ func (b *bench) run(ctx context.Context, c configuration, t trial) (s sample, er
 	return b.load(ctx, g, t)
 }
 
-// load has a running gateway go through a trial: warming up, the slice itself,
-// and after it, where asked for, a profile under the same load.
+// load runs a trial with a running gateway: the warm-up, the slice, and with -profile a profile under
+// the same load.
 func (b *bench) load(ctx context.Context, g *gateway, t trial) (s sample, err error) {
 	if t.status == 0 {
 		t.status = http.StatusOK
@@ -74,7 +73,7 @@ func (b *bench) load(ctx context.Context, g *gateway, t trial) (s sample, err er
 	defer closeAll(connections)
 	u := &use{trial: t, bench: b, gateway: g, load: load{connections}, address: to.address, accepted: t.backlog}
 
-	warm, err := u.fire(ctx, warmUp(t.lasts), unknownRate)
+	warm, err := u.run(ctx, warmUp(t.lasts), unknownRate)
 	if err != nil {
 		return s, fmt.Errorf("warming up: %w", err)
 	}
@@ -87,7 +86,7 @@ func (b *bench) load(ctx context.Context, g *gateway, t trial) (s sample, err er
 		return s, err
 	}
 	if t.name != "" && b.profile != "" && b.round == 0 {
-		if err := u.takeProfile(ctx, s.rate); err != nil {
+		if err := u.profileUnderLoad(ctx, s.rate); err != nil {
 			return s, err
 		}
 	}
@@ -97,7 +96,7 @@ func (b *bench) load(ctx context.Context, g *gateway, t trial) (s sample, err er
 	return s, err
 }
 
-// A use is a trial that goes on.
+// A use is a running trial.
 type use struct {
 	trial
 	bench    *bench
@@ -107,19 +106,19 @@ type use struct {
 	accepted int
 }
 
-// fire sends for a time, and checks the answers.
-func (u *use) fire(ctx context.Context, lasts time.Duration, perSecond float64) (tally, error) {
-	m, err := u.order.prepare(u.address, enough(perSecond, lasts), time.Now())
+// run sends requests for a time, and checks the answers.
+func (u *use) run(ctx context.Context, lasts time.Duration, perSecond float64) (totals, error) {
+	m, err := u.requests.prepare(u.address, enough(perSecond, lasts), time.Now())
 	if err != nil {
-		return tally{}, err
+		return totals{}, err
 	}
-	v := volley{magazine: m, lasts: lasts}
+	v := phase{batch: m, lasts: lasts}
 	if u.backend != nil {
 		before := int64(u.accepted)
-		v.count = u.backend.taken.Load
-		v.hold = func() bool { return before+m.next.Load()-u.backend.taken.Load() >= steadyWindow }
+		v.count = u.backend.received.Load
+		v.hold = func() bool { return before+m.next.Load()-u.backend.received.Load() >= steadyWindow }
 	}
-	t, err := u.load.fire(ctx, v)
+	t, err := u.load.run(ctx, v)
 	if err != nil {
 		return t, err
 	}
@@ -129,14 +128,14 @@ func (u *use) fire(ctx context.Context, lasts time.Duration, perSecond float64) 
 	return t, t.only(u.status)
 }
 
-// enough is how many requests a magazine has for a time, after so many a second.
-// A slice ends with its magazine, and goes on being right, but shorter.
+// enough returns the size of a batch for a time, after a rate of perSecond. If a batch is empty before
+// the end of a slice, the slice is shorter and still correct.
 func enough(perSecond float64, lasts time.Duration) int {
 	return int(max(spare*perSecond, leastRate) * lasts.Seconds())
 }
 
-// measure is the slice. What the gateway does to report its memory is outside
-// of what its processor time is taken of.
+// measure runs the slice. The requests for the gateway's metrics are outside of the measured processor
+// time.
 func (u *use) measure(ctx context.Context, perSecond float64) (s sample, err error) {
 	allocated, err := u.gateway.allocated(ctx)
 	if err != nil {
@@ -146,7 +145,7 @@ func (u *use) measure(ctx context.Context, perSecond float64) (s sample, err err
 	if err != nil {
 		return s, err
 	}
-	t, err := u.fire(ctx, u.lasts, perSecond)
+	t, err := u.run(ctx, u.lasts, perSecond)
 	if err != nil {
 		return s, err
 	}
@@ -159,7 +158,7 @@ func (u *use) measure(ctx context.Context, perSecond float64) (s sample, err err
 		return s, err
 	}
 	n := float64(t.answered())
-	s = inTimes(t.latencies)
+	s = latencySample(t.latencies)
 	s.rate = t.rate()
 	if u.backend != nil {
 		s.rate = min(s.rate, t.countedRate())
@@ -173,11 +172,11 @@ func (u *use) measure(ctx context.Context, perSecond float64) (s sample, err err
 
 func (u *use) consumption() (consumption, error) { return consumed(u.gateway.process.PID()) }
 
-// takeProfile goes on for a while, and profiles the gateway meanwhile.
-func (u *use) takeProfile(ctx context.Context, perSecond float64) error {
+// profileUnderLoad continues the load, and profiles the gateway.
+func (u *use) profileUnderLoad(ctx context.Context, perSecond float64) error {
 	done := make(chan error, 1)
 	go func() { done <- u.gateway.profile(ctx, u.bench.profile, u.name, profileSeconds) }()
-	_, err := u.fire(ctx, (profileSeconds+1)*time.Second, perSecond)
+	_, err := u.run(ctx, (profileSeconds+1)*time.Second, perSecond)
 	if profiled := <-done; profiled != nil {
 		return errors.Join(err, profiled)
 	}

@@ -14,12 +14,12 @@ var at = time.Date(2026, 3, 19, 15, 30, 0, 0, time.UTC)
 
 func TestPrepareSigns(t *testing.T) {
 	t.Parallel()
-	o := order{path: "/soapnote", secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", body: noteBody(1500)}
+	o := spec{path: "/soapnote", secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", body: noteBody(1500)}
 	m, err := o.prepare("127.0.0.1:1", 3, at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range m.shots {
+	for i := range m.requests {
 		s := m.take()
 		mac := hmac.New(sha256.New, []byte(o.secret))
 		mac.Write([]byte("1773934200." + o.body.with(string(s.id[:]))))
@@ -28,35 +28,35 @@ func TestPrepareSigns(t *testing.T) {
 		}
 	}
 	if s := m.take(); s != nil {
-		t.Errorf("take() = %v from an empty magazine", s)
+		t.Errorf("take() = %v, want nil from an empty batch", s)
 	}
 }
 
 func TestPrepareWithoutSignature(t *testing.T) {
 	t.Parallel()
-	o := order{path: "/soniox", header: "Bearer b", body: transcriptionBody()}
+	o := spec{path: "/soniox", header: "Bearer b", body: transcriptionBody()}
 	m, err := o.prepare("127.0.0.1:1", 1, at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m.http1.signature >= 0 || m.http2.signature >= 0 || m.take().signature != [signatureLength]byte{} {
-		t.Error("it is signed")
+		t.Error("the request is signed")
 	}
 }
 
-// No id is used twice, in no magazine, however many take from it at once.
+// No id is used twice, also with several batches and concurrent workers.
 func TestIDsAreUnique(t *testing.T) {
 	t.Parallel()
-	const magazines, number, takers = 4, 1000, 8
+	const batches, number, workers = 4, 1000, 8
 	var mu sync.Mutex
 	seen := make(map[[idLength]byte]int)
 	var all sync.WaitGroup
-	for range magazines {
-		m, err := order{header: "b", body: transcriptionBody()}.prepare("h", number, at)
+	for range batches {
+		m, err := spec{header: "b", body: transcriptionBody()}.prepare("h", number, at)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range takers {
+		for range workers {
 			all.Go(func() {
 				for s := m.take(); s != nil; s = m.take() {
 					mu.Lock()
@@ -67,8 +67,8 @@ func TestIDsAreUnique(t *testing.T) {
 		}
 	}
 	all.Wait()
-	if len(seen) != magazines*number {
-		t.Errorf("%d ids, want %d", len(seen), magazines*number)
+	if len(seen) != batches*number {
+		t.Errorf("%d ids, want %d", len(seen), batches*number)
 	}
 	for id, n := range seen {
 		if n > 1 {

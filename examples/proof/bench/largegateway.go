@@ -13,25 +13,24 @@ import (
 	"github.com/scribegate/scribegate/examples/proof/internal/pagecache"
 )
 
-// backlog is how many events wait while an upstream hangs.
+// backlog returns the number of events that wait while an upstream hangs.
 func (o options) backlog() int { return o.large / 10 }
 
-// smallDrain is how many events the drain has that the large one is held
-// against.
+// smallDrain returns the number of events of the small drain.
 func (o options) smallDrain() int { return min(10_000, o.large/2) }
 
-// A hoard is a gateway with a large backlog, whose upstream is there or not.
-type hoard struct {
+// A largeGateway is a gateway with a large backlog, and its backend.
+type largeGateway struct {
 	*bench
 	gateway *gateway
 	text    configuration
 	port    string     // of the backend
-	backend *responder // nil while it is away
-	ids     []uint64   // of what earlier ones have taken
-	number  int        // of the events accepted
+	backend *responder // nil while it is down
+	ids     []uint64   // of the deliveries to earlier backends
+	number  int        // of accepted events
 }
 
-func (b *bench) newHoard(ctx context.Context) (*hoard, error) {
+func (b *bench) newLargeGateway(ctx context.Context) (*largeGateway, error) {
 	ports, err := stage.Ports(ctx, 1)
 	if err != nil {
 		return nil, err
@@ -41,11 +40,11 @@ func (b *bench) newHoard(ctx context.Context) (*hoard, error) {
 		return nil, err
 	}
 	up := upstream{name: "ehr", url: "http://127.0.0.1:" + ports[0] + "/events"}
-	return &hoard{bench: b, gateway: g, text: durable(up), port: ports[0]}, nil
+	return &largeGateway{bench: b, gateway: g, text: durable(up), port: ports[0]}, nil
 }
 
-// come has the backend be there, and leave has it go.
-func (h *hoard) come(ctx context.Context) error {
+// startBackend starts the backend. stopBackend stops it and keeps the ids of its deliveries.
+func (h *largeGateway) startBackend(ctx context.Context) error {
 	r, err := newResponder(ctx, h.port)
 	if err != nil {
 		return err
@@ -54,7 +53,7 @@ func (h *hoard) come(ctx context.Context) error {
 	return nil
 }
 
-func (h *hoard) leave() {
+func (h *largeGateway) stopBackend() {
 	if h.backend != nil {
 		h.backend.close()
 		h.ids = append(h.ids, h.backend.deliveries()...)
@@ -62,21 +61,21 @@ func (h *hoard) leave() {
 	}
 }
 
-func (h *hoard) closeInto(err *error) {
-	h.leave()
+func (h *largeGateway) closeInto(err *error) {
+	h.stopBackend()
 	h.gateway.closeInto(err)
 }
 
-// fill adds events to those that wait.
-func (h *hoard) fill(ctx context.Context, number int) error {
+// fill adds waiting events.
+func (h *largeGateway) fill(ctx context.Context, number int) error {
 	h.number += number
 	return h.bench.fill(ctx, h.gateway, h.notes(usualBody), number)
 }
 
-// start starts the gateway beside a backend that is there, and returns how long
-// after the process's start the first delivery arrived.
-func (h *hoard) start(ctx context.Context) (time.Duration, error) {
-	if err := h.come(ctx); err != nil {
+// start starts the backend and the gateway, and returns the time from the start of the process to
+// the first delivery.
+func (h *largeGateway) start(ctx context.Context) (time.Duration, error) {
+	if err := h.startBackend(ctx); err != nil {
 		return 0, err
 	}
 	if err := h.gateway.launch(h.text, nil); err != nil {
@@ -94,26 +93,26 @@ func (h *hoard) start(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// stop ends the gateway, and the backend after it.
-func (h *hoard) stop() error {
+// stop stops the gateway, and then the backend.
+func (h *largeGateway) stop() error {
 	err := h.gateway.stop()
-	h.leave()
+	h.stopBackend()
 	return err
 }
 
-// chill takes the queue's files out of the page cache.
-func (h *hoard) chill() error {
+// dropCache removes the queue's files from the page cache.
+func (h *largeGateway) dropCache() error {
 	return h.gateway.eachQueueFile(func(file string) error {
 		resident, err := pagecache.Drop(file)
 		if err == nil && resident > 0.05 {
-			err = fmt.Errorf("%.0f %% of %s stays in the page cache; name a directory on a disk with -dir", 100*resident, filepath.Base(file))
+			err = fmt.Errorf("%.0f %% of %s is still in the page cache; set a directory on a disk with -dir", 100*resident, filepath.Base(file))
 		}
 		return err
 	})
 }
 
-// heat reads the queue's files into the page cache.
-func (h *hoard) heat() error {
+// warmCache loads the queue's files into the page cache.
+func (h *largeGateway) warmCache() error {
 	return h.gateway.eachQueueFile(func(file string) error {
 		f, err := os.Open(file)
 		if err != nil {
@@ -124,12 +123,12 @@ func (h *hoard) heat() error {
 	})
 }
 
-// reach waits until the present backend has taken so many.
-func (h *hoard) reach(ctx context.Context, number int64) error {
+// waitDelivered waits until the current backend has received number deliveries.
+func (h *largeGateway) waitDelivered(ctx context.Context, number int64) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for moved, reported, last := time.Now(), time.Now(), int64(-1); ; {
-		n, now := h.backend.taken.Load(), time.Now()
+		n, now := h.backend.received.Load(), time.Now()
 		if n >= number {
 			return nil
 		}
@@ -137,11 +136,11 @@ func (h *hoard) reach(ctx context.Context, number int64) error {
 			moved, last = now, n
 		}
 		if now.Sub(moved) > stateLimit {
-			return fmt.Errorf("%d of %d events were delivered, and none any more for %s", n, number, stateLimit)
+			return fmt.Errorf("%d of %d events were delivered, and no more within %s", n, number, stateLimit)
 		}
 		if now.Sub(reported) > 30*time.Second {
 			reported = now
-			h.say("  %s delivered", thousands(int(n)))
+			h.logf("  %s delivered", thousands(int(n)))
 		}
 		select {
 		case <-tick.C:
@@ -153,9 +152,8 @@ func (h *hoard) reach(ctx context.Context, number int64) error {
 	}
 }
 
-// drained waits until nothing waits any more, and checks that each event came
-// once.
-func (h *hoard) drained(ctx context.Context) error {
+// drained waits until no event waits, and checks that each event was delivered once.
+func (h *largeGateway) drained(ctx context.Context) error {
 	if err := h.gateway.await(ctx, waiting(0)); err != nil {
 		return err
 	}
