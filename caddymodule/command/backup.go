@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 )
 
 func backupCommand() *cobra.Command {
@@ -88,8 +89,8 @@ func backUp(cmd *cobra.Command, path string) (done backedUp, err error) {
 		return done, err
 	}
 	defer file.remove()
-	file.meter = newMeter(cmd, nil)
-	defer file.meter.wipe()
+	file.meter = terminal.NewMeter(cmd, nil)
+	defer file.meter.Remove()
 	done.File = path
 	if done.Keys, err = file.fill(ctx, c); err != nil {
 		if ctx.Err() != nil {
@@ -110,7 +111,7 @@ type hiddenFile struct {
 	file    *os.File
 	path    string // its name in the end
 	written int64
-	meter   *meter
+	meter   *terminal.Meter
 }
 
 // newHiddenFile creates a file beside the path that it gets in the end, with mode
@@ -145,7 +146,7 @@ func (h *hiddenFile) fill(ctx context.Context, c *adminClient) (keys []string, e
 func (h *hiddenFile) Write(p []byte) (int, error) {
 	n, err := h.file.Write(p)
 	h.written += int64(n)
-	h.meter.show("backing up: %s", size(h.written))
+	h.meter.Show("backing up: %s", size(h.written))
 	if err != nil {
 		return n, fmt.Errorf("writing the copy: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
@@ -179,7 +180,7 @@ func TestBackupFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file.meter = new(meter)
+	file.meter = new(terminal.Meter)
 	file.remove()
 	if n, err := file.Write([]byte("copy")); n != 0 || err == nil || !strings.Contains(err.Error(), "writing the copy") {
 		t.Errorf("a write that fails: %d, %v", n, err)

@@ -3,7 +3,6 @@ package command
 import (
 	"fmt"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
@@ -36,6 +35,3 @@ cancels it; space that has been returned by then stays returned.`,
 		}),
 	})
 }
-
-// size returns a number of bytes in words.
-func size(n int64) string { return humanize.IBytes(uint64(max(0, n))) } // not below zero

@@ -87,7 +87,7 @@ func (l listing) print(cmd *cobra.Command) error {
 		default:
 			t.add(l.rows(page))
 		}
-		return t.flush()
+		return t.Flush()
 	}
 	query := make(url.Values)
 	for name, value := range map[string]string{"state": l.state, "upstream": l.upstream, "subject": l.subject, "type": l.shortType, "since": l.since} {

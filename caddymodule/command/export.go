@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -56,8 +57,8 @@ events could not be exported.`,
 				return err
 			}
 			x.out = cmd.OutOrStdout()
-			x.meter = newMeter(cmd, x.out)
-			defer x.meter.wipe()
+			x.meter = terminal.NewMeter(cmd, x.out)
+			defer x.meter.Remove()
 			ctx, stop := interruptible(cmd)
 			defer stop()
 			var err error
@@ -89,7 +90,7 @@ type exporter struct {
 	state    string
 	payloads bool
 	out      io.Writer
-	meter    *meter
+	meter    *terminal.Meter
 
 	events, partly int
 }
@@ -121,7 +122,7 @@ func (x *exporter) print(e exportedEvent) error {
 		return fmt.Errorf("printing event %s: %w", e.ID, err)
 	}
 	x.events++
-	x.meter.show("exporting: %s events", humanize.Comma(int64(x.events)))
+	x.meter.Show("exporting: %s events", humanize.Comma(int64(x.events)))
 	if len(e.Damaged) > 0 {
 		x.partly++
 	}

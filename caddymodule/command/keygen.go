@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 
 	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 )
 
 // signingKeySize is the length in bytes of a new signing key; Standard Webhooks
@@ -28,10 +30,10 @@ nowhere else.`,
 			if wantsJSON(cmd) {
 				return printJSON(cmd, keys)
 			}
-			t := newTable(cmd.OutOrStdout())
-			t.row(text("encryption_key"), text(keys.EncryptionKey))
-			t.row(text("signing_secret"), text(keys.SigningSecret))
-			return t.flush()
+			t := terminal.NewTable(cmd.OutOrStdout())
+			t.Row(terminal.Text("encryption_key"), terminal.Text(keys.EncryptionKey))
+			t.Row(terminal.Text("signing_secret"), terminal.Text(keys.SigningSecret))
+			return t.Flush()
 		}),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -67,7 +68,7 @@ then stays deleted.`,
 func purge(cmd *cobra.Command, b admin.PurgeRequest, yes bool) error {
 	work := changing(admin.RoutePurge, "purging", "purged")
 	var done admin.Purged
-	if ask := questioner(cmd); ask != nil && !yes && !b.DryRun {
+	if ask := terminal.Questioner(cmd); ask != nil && !yes && !b.DryRun {
 		preview := b
 		preview.DryRun = true
 		if err := work.do(cmd, preview, &done); err != nil {

@@ -66,16 +66,6 @@ then stays replayed.`,
 	return addAddress(cmd)
 }
 
-// given returns the value of a flag, or nil if the flag is not set. An empty value,
-// such as that of an unset variable, is not the same as none.
-func given(cmd *cobra.Command, flag string) *string {
-	if !cmd.Flags().Changed(flag) {
-		return nil
-	}
-	value, _ := cmd.Flags().GetString(flag) // it is defined
-	return &value
-}
-
 // changing returns work that changes events.
 func changing(route admin.Route, doing, done string) longWork {
 	return longWork{

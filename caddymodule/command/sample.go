@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,10 +48,4 @@ func sampleBody(kind string, now time.Time) ([]byte, error) {
 var samples = map[string][]string{
 	"soapnoteapi": {"note.generated", "note.failed", "test"},
 	"soniox":      {"transcription.completed", "transcription.error"},
-}
-
-// alternatives are words of which one is meant.
-func alternatives(words []string) string {
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

@@ -1,16 +1,15 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -92,12 +91,12 @@ func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
 	}
 	switch s.provider {
 	case "soapnoteapi":
-		s.to = orElse(s.to, defaultSendTo+"soapnote")
-		s.event = orElse(s.event, "note.generated")
+		s.to = cmp.Or(s.to, defaultSendTo+"soapnote")
+		s.event = cmp.Or(s.event, "note.generated")
 		if s.header != "" {
 			return nil, errors.New("--header is for soniox; SOAPNoteAPI's requests are signed with --secret")
 		}
-		secret, err := usableSecretFlag("secret", orElse(s.secret, defaultSecretFlag))
+		secret, err := usableSecretFlag("secret", cmp.Or(s.secret, defaultSecretFlag))
 		if err != nil {
 			return nil, err
 		}
@@ -107,12 +106,12 @@ func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
 			h.Set(verifier.SignatureHeader, verifier.Sign(secret, timestamp, body))
 		}, nil
 	case "soniox":
-		s.to = orElse(s.to, defaultSendTo+"soniox")
-		s.event = orElse(s.event, "transcription.completed")
+		s.to = cmp.Or(s.to, defaultSendTo+"soniox")
+		s.event = cmp.Or(s.event, "transcription.completed")
 		if s.secret != "" {
 			return nil, errors.New("--secret is for soapnoteapi; Soniox's requests are proved with --header 'Name: value'")
 		}
-		name, value, err := headerFlag(orElse(s.header, defaultHeaderFlag), usableSecretFlag)
+		name, value, err := headerFlag(cmp.Or(s.header, defaultHeaderFlag), usableSecretFlag)
 		if err != nil {
 			return nil, err
 		}
@@ -215,47 +214,4 @@ func (s *sending) fileBody(stdin io.Reader) ([]byte, error) {
 		return nil, nil
 	}
 	return readFile("file", s.file, stdin)
-}
-
-// maxFile bounds what a flag's file may hold, in bytes: more than any gateway takes.
-const maxFile = 64 << 20
-
-// readFile reads a flag's file, or standard input where it is "-".
-func readFile(flag, name string, stdin io.Reader) ([]byte, error) {
-	from := stdin
-	if name != "-" || stdin == nil {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("reading --%s: %w", flag, err)
-		}
-		defer func() { _ = f.Close() }() // it was for reading only
-		from = f
-	}
-	content, err := io.ReadAll(io.LimitReader(from, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading --%s: %w", flag, err)
-	case len(content) > maxFile:
-		return nil, fmt.Errorf("reading --%s: it is larger than %s, the most that a gateway accepts", flag, size(maxFile))
-	}
-	return content, nil
-}
-
-// headerFlag reads 'Name: value' with placeholders in the value, which resolve
-// puts its values in the place of.
-func headerFlag(flag string, resolve func(flag, value string) (string, error)) (name, value string, err error) {
-	name, raw, ok := strings.Cut(flag, ":")
-	name = strings.TrimSpace(name)
-	if !ok || name == "" {
-		return "", "", errors.New(`--header: write it as 'Name: value', as in 'Authorization: Bearer {env.SONIOX_WEBHOOK_SECRET}'`)
-	}
-	value, err = resolve("header", strings.TrimSpace(raw))
-	return name, value, err
-}
-
-func orElse(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
 }

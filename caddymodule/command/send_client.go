@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 	"github.com/scribegate/scribegate/forwarder"
 )
 
@@ -159,7 +160,7 @@ func (c *eventClient) badCertificate(err *tls.CertificateVerificationError) erro
 		for _, ip := range leaf.IPAddresses {
 			names = append(names, ip.String())
 		}
-		return fmt.Errorf("the site's certificate is for %s, not for %q: put one of its names into --to", text(strings.Join(names, ", ")).text, c.host)
+		return fmt.Errorf("the site's certificate is for %s, not for %q: put one of its names into --to", terminal.Printable(strings.Join(names, ", ")), c.host)
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		if time.Now().Before(invalid.Cert.NotBefore) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -147,7 +147,7 @@ func printEvents(cmd *cobra.Command, events []exportedEvent, upstreams map[strin
 
 func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]admin.UpstreamStatus) error {
 	out := cmd.OutOrStdout()
-	t := newTable(out)
+	t := terminal.NewTable(out)
 	for _, line := range [][2]string{
 		{"id", e.ID},
 		{"provider", e.Provider},
@@ -161,10 +161,10 @@ func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]admin.
 		{"deliveries", whyNone(e.Event)},
 	} {
 		if line[1] != "" {
-			t.row(text(line[0]), text(line[1]))
+			t.Row(terminal.Text(line[0]), terminal.Text(line[1]))
 		}
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	for _, d := range e.Deliveries {
@@ -193,124 +193,4 @@ func whyNone(e admin.Event) string {
 		return "none: a test event goes only to upstreams whose `events` name `test` or `*`"
 	}
 	return "none: its handler drops this type"
-}
-
-func printDelivery(out io.Writer, d admin.Delivery, u admin.UpstreamStatus, now time.Time) error {
-	term := terminalOf(out)
-	state := stateCell(d.State)
-	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", text(d.Upstream).text, term.paint(state.text, state.colour), tried(d))
-	if d.NextAttempt != nil {
-		_, _ = fmt.Fprintf(out, ", next attempt %s", until(d.NextAttempt, now))
-	}
-	_, _ = fmt.Fprintln(out)
-	switch {
-	case d.State != queue.Pending:
-	case u.Orphaned:
-		_, _ = fmt.Fprintln(out, term.paint("the upstream is no longer configured: define it again, or purge its events", yellow))
-	case u.Paused:
-		_, _ = fmt.Fprintln(out, term.paint("the upstream is paused: "+pauseLeft(u, now), yellow))
-	}
-	if len(d.History) == 0 {
-		return nil
-	}
-	t := historyTable(out, d, meaning)
-	if !t.fits() {
-		t = historyTable(out, d, func(a admin.Attempt) string {
-			short, _, _ := strings.Cut(meaning(a), ":")
-			return short
-		})
-	}
-	return t.flush()
-}
-
-// tried returns in words how many attempts at a delivery were made, and how many of
-// them count.
-func tried(d admin.Delivery) string {
-	all := counted(d.Attempts, "attempt")
-	switch {
-	case d.Unused == 0:
-		return all
-	case d.Unused < d.Attempts:
-		return fmt.Sprintf("%s, %d of which count", all, d.Attempts-d.Unused)
-	case d.Attempts == 1:
-		return all + ", which does not count"
-	}
-	return all + ", none of which counts"
-}
-
-// historyTable returns a table of every attempt that is kept, with a remark on those
-// that are not.
-func historyTable(out io.Writer, d admin.Delivery, meaning func(admin.Attempt) string) *table {
-	t := newTable(out, column{"ATTEMPT", true}, column{name: "AT"}, column{"SECONDS", true}, column{name: "OUTCOME"}, column{"STATUS", true}, column{name: "MEANING"})
-	switch {
-	case d.LeftOut > 0:
-		t.remark(fmt.Sprintf("%s left out: the newest %d are kept", counted(d.LeftOut, "earlier attempt"), queue.MaxHistory))
-	case len(d.History) >= queue.MaxHistory:
-		t.remark(fmt.Sprintf("the newest %d attempts are kept: earlier ones, before a replay, may be left out", queue.MaxHistory))
-	}
-	last := 0
-	for _, a := range d.History {
-		if a.Attempt <= last {
-			t.remark("replayed: attempts are counted anew")
-		}
-		last = a.Attempt
-		t.row(append(attemptCells(a), text(meaning(a)))...)
-	}
-	if d.Attempts < last {
-		t.remark("replayed: not attempted since")
-	}
-	return t
-}
-
-func attemptCells(a admin.Attempt) []cell {
-	status := "-"
-	if a.Status != 0 {
-		status = strconv.Itoa(a.Status)
-	}
-	outcome := text(string(a.Outcome)).paint(green, a.Outcome == queue.Success).paint(red, a.Outcome == queue.Gone)
-	return []cell{
-		number(int64(a.Attempt)), text(clock(a.At)), text(strconv.FormatFloat(a.Seconds, 'f', 3, 64)),
-		outcome, text(status),
-	}
-}
-
-// meaning returns the outcome of an attempt in words, and what follows from it.
-func meaning(a admin.Attempt) string {
-	said := outcomeOf(a)
-	if a.Unused {
-		said, _, _ = strings.Cut(said, ":")
-		said += ": does not count"
-	}
-	return said
-}
-
-func outcomeOf(a admin.Attempt) string {
-	switch a.Outcome {
-	case queue.Success:
-		return "taken"
-	case queue.Gone:
-		return "wanted no more: dead at once"
-	case queue.Timeout:
-		return "no answer in time"
-	case queue.ConnectError:
-		return "no connection: the log says why"
-	default:
-		return failureOf(a.Status)
-	}
-}
-
-// failureOf returns what a failure with a status means, in words.
-func failureOf(status int) string {
-	word := http.StatusText(status)
-	switch {
-	case status == 0:
-		return "no answer: the log says why"
-	case status == http.StatusTooManyRequests:
-		return "asked to wait"
-	case status >= 300 && status < 400:
-		return "a redirect: none is followed"
-	case status >= 500:
-		return strings.TrimSuffix("the backend failed: "+word, ": ")
-	}
-	return strings.TrimSuffix("refused: "+word, ": ")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -32,34 +33,34 @@ func statusCommand() *cobra.Command {
 
 // The columns of the table of upstreams: all columns, and those for terminals that
 // are narrower.
-var statusLayouts = [][]column{
+var statusLayouts = [][]terminal.Column{
 	{
-		{name: "UPSTREAM"},
-		{"PENDING", true},
-		{"IN FLIGHT", true},
-		{"DEAD", true},
-		{name: "PAUSED"},
-		{name: "ORPHANED"},
-		{"OLDEST", true},
-		{"LAST SUCCESS", true},
-		{name: "LAST FAILURE"},
+		terminal.Left("UPSTREAM"),
+		terminal.Right("PENDING"),
+		terminal.Right("IN FLIGHT"),
+		terminal.Right("DEAD"),
+		terminal.Left("PAUSED"),
+		terminal.Left("ORPHANED"),
+		terminal.Right("OLDEST"),
+		terminal.Right("LAST SUCCESS"),
+		terminal.Left("LAST FAILURE"),
 	},
-	{{name: "UPSTREAM"}, {"PENDING", true}, {"DEAD", true}, {name: "PAUSED"}, {name: "ORPHANED"}, {"OLDEST", true}, {name: "LAST FAILURE"}},
+	{terminal.Left("UPSTREAM"), terminal.Right("PENDING"), terminal.Right("DEAD"), terminal.Left("PAUSED"), terminal.Left("ORPHANED"), terminal.Right("OLDEST"), terminal.Left("LAST FAILURE")},
 }
 
 // upstreamCells returns the cells of an upstream's row, by the names of their columns.
-func upstreamCells(u admin.UpstreamStatus, now time.Time) map[string]cell {
+func upstreamCells(u admin.UpstreamStatus, now time.Time) map[string]terminal.Cell {
 	oldest := "-"
 	if u.Pending > 0 {
 		oldest = time.Duration(u.OldestPendingSeconds * float64(time.Second)).Truncate(time.Second).String()
 	}
-	return map[string]cell{
-		"UPSTREAM": text(u.Name), "PENDING": number(u.Pending), "IN FLIGHT": number(u.InFlight),
-		"DEAD":     number(u.Dead).paint(red, u.Dead > 0),
-		"PAUSED":   text(pause(u, now)).paint(yellow, u.Paused),
-		"ORPHANED": text(yesNo(u.Orphaned)).paint(yellow, u.Orphaned),
-		"OLDEST":   text(oldest), "LAST SUCCESS": text(since(u.LastSuccess, now)),
-		"LAST FAILURE": text(failedAt(u.LastFailure, now)),
+	return map[string]terminal.Cell{
+		"UPSTREAM": terminal.Text(u.Name), "PENDING": terminal.Number(u.Pending), "IN FLIGHT": terminal.Number(u.InFlight),
+		"DEAD":     terminal.Number(u.Dead).Paint(terminal.Red, u.Dead > 0),
+		"PAUSED":   terminal.Text(pause(u, now)).Paint(terminal.Yellow, u.Paused),
+		"ORPHANED": terminal.Text(yesNo(u.Orphaned)).Paint(terminal.Yellow, u.Orphaned),
+		"OLDEST":   terminal.Text(oldest), "LAST SUCCESS": terminal.Text(since(u.LastSuccess, now)),
+		"LAST FAILURE": terminal.Text(failedAt(u.LastFailure, now)),
 	}
 }
 
@@ -102,32 +103,32 @@ func failedAt(f *admin.Failure, now time.Time) string {
 
 func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
 	out := cmd.OutOrStdout()
-	var t *table
+	var t *terminal.Table
 	for _, columns := range statusLayouts {
-		t = newTable(out, columns...)
+		t = terminal.NewTable(out, columns...)
 		for _, u := range s.Upstreams {
-			t.named(upstreamCells(u, now))
+			t.Named(upstreamCells(u, now))
 		}
-		if t.fits() {
+		if t.Fits() {
 			break
 		}
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	limit := "no limit"
 	if s.Queue.MaxBytes > 0 {
 		limit = size(s.Queue.MaxBytes)
 	}
-	q, term := s.Queue, terminalOf(out)
+	q, term := s.Queue, terminal.Of(out)
 	unreadable := fmt.Sprintf("%d unreadable", q.Unreadable)
 	if q.Unreadable > 0 {
-		unreadable = term.paint(unreadable, red)
+		unreadable = term.Paint(unreadable, terminal.Red)
 	}
 	_, _ = fmt.Fprintf(out, "\nqueue %s: %s of %s, %d quarantined, %d unrouted, %d unconfirmed, %s\n",
 		q.Engine, size(q.Bytes), limit, q.Quarantined, q.Unrouted, q.Unconfirmed, unreadable)
 	if q.Unreadable > 0 {
-		_, _ = fmt.Fprintln(out, term.paint(unreadableHint, red))
+		_, _ = fmt.Fprintln(out, term.Paint(unreadableHint, terminal.Red))
 	}
 	return nil
 }

@@ -30,8 +30,8 @@ func TestStatusCells(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := upstreamCells(tt.status, now)
-			if c["PAUSED"].text != tt.paused || c["LAST FAILURE"].text != tt.failed {
-				t.Errorf("paused %q, last failure %q; want %q and %q", c["PAUSED"].text, c["LAST FAILURE"].text, tt.paused, tt.failed)
+			if c["PAUSED"].String() != tt.paused || c["LAST FAILURE"].String() != tt.failed {
+				t.Errorf("paused %q, last failure %q; want %q and %q", c["PAUSED"].String(), c["LAST FAILURE"].String(), tt.paused, tt.failed)
 			}
 		})
 	}

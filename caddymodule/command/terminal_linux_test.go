@@ -70,7 +70,7 @@ func (s *screen) shows(text string) bool {
 	return strings.Contains(s.printed.String(), text)
 }
 
-// text is all that was printed, when the processes have ended.
+// Text is all that was printed, when the processes have ended.
 func (s *screen) text() string {
 	_ = s.terminal.Close()
 	<-s.ended
@@ -80,7 +80,7 @@ func (s *screen) text() string {
 }
 
 // left is what stands in the terminal in the end, of what only rewrites lines.
-func left(printed string) string {
+func visible(printed string) string {
 	var lines []string
 	for line := range strings.SplitSeq(printed, "\n") {
 		var seen []rune
@@ -142,8 +142,8 @@ func TestProgressInATerminal(t *testing.T) {
 			if err := cmd.Wait(); err != nil {
 				t.Error(err)
 			}
-			if text := s.text(); left(text) != "" || out.String() != tt.out {
-				t.Errorf("in the terminal stands %q, of %q; printed was %q, want %q", left(text), text, out.String(), tt.out)
+			if text := s.text(); visible(text) != "" || out.String() != tt.out {
+				t.Errorf("in the terminal stands %q, of %q; printed was %q, want %q", visible(text), text, out.String(), tt.out)
 			}
 		})
 	}
@@ -184,8 +184,8 @@ func TestWorkIsInterrupted(t *testing.T) {
 			if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 || out.Len() > 0 {
 				t.Errorf("%v, printed %q", err, out.String())
 			}
-			if text := s.text(); strings.TrimSpace(left(text)) != want.says {
-				t.Errorf("in the terminal stands %q, of %q, want %q", left(text), text, want.says)
+			if text := s.text(); strings.TrimSpace(visible(text)) != want.says {
+				t.Errorf("in the terminal stands %q, of %q, want %q", visible(text), text, want.says)
 			}
 		})
 	}
@@ -218,8 +218,8 @@ func TestBackupIsInterrupted(t *testing.T) {
 		t.Errorf("%v, printed %q", err, out.String())
 	}
 	<-ended // the server has seen the client go
-	if text := s.text(); strings.TrimSpace(left(text)) != "Error: stopped: no file is left" || len(namesIn(t, dir)) != 0 {
-		t.Errorf("in the terminal stands %q, of %q; left are %v", left(text), text, namesIn(t, dir))
+	if text := s.text(); strings.TrimSpace(visible(text)) != "Error: stopped: no file is left" || len(namesIn(t, dir)) != 0 {
+		t.Errorf("in the terminal stands %q, of %q; left are %v", visible(text), text, namesIn(t, dir))
 	}
 }
 
@@ -256,8 +256,8 @@ func TestExportInATerminal(t *testing.T) {
 				t.Error(err)
 			}
 			text := s.text()
-			if toFile && (left(text) != "" || strings.ReplaceAll(out.String(), exportedOne, "") != "") {
-				t.Errorf("in the terminal stands %q, of %q; exported was %q", left(text), text, out.String())
+			if toFile && (visible(text) != "" || strings.ReplaceAll(out.String(), exportedOne, "") != "") {
+				t.Errorf("in the terminal stands %q, of %q; exported was %q", visible(text), text, out.String())
 			}
 			if !toFile && strings.ReplaceAll(text, exportedOne, "") != "" {
 				t.Errorf("in the terminal stands %q", text)

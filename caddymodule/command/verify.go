@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -49,7 +51,7 @@ For soniox, which does not sign its requests, --header is the captured header an
 			if err != nil {
 				return err
 			}
-			body, err := readFile("file", orElse(c.file, "-"), cmd.InOrStdin())
+			body, err := readFile("file", cmp.Or(c.file, "-"), cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
@@ -177,17 +179,17 @@ func (j *judgement) print(cmd *cobra.Command) error {
 			return err
 		}
 	} else {
-		t := newTable(cmd.OutOrStdout())
-		t.row(text("genuine"), text(yesNo(j.Genuine)).paint(green, j.Genuine).paint(red, !j.Genuine))
+		t := terminal.NewTable(cmd.OutOrStdout())
+		t.Row(terminal.Text("genuine"), terminal.Text(yesNo(j.Genuine)).Paint(terminal.Green, j.Genuine).Paint(terminal.Red, !j.Genuine))
 		for _, line := range [][2]string{{"reason", j.Reason}, {"age", j.Age}, {"payload", j.Payload}, {"id", j.EventID}} {
 			if line[1] != "" {
-				t.row(text(line[0]), text(line[1]))
+				t.Row(terminal.Text(line[0]), terminal.Text(line[1]))
 			}
 		}
 		for _, hint := range j.Hints {
-			t.row(text("hint"), text(hint))
+			t.Row(terminal.Text("hint"), terminal.Text(hint))
 		}
-		if err := t.flush(); err != nil {
+		if err := t.Flush(); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
 )
 
@@ -24,11 +25,11 @@ func versionCommand() *cobra.Command {
 			if wantsJSON(cmd) {
 				return printJSON(cmd, v)
 			}
-			t := newTable(cmd.OutOrStdout())
-			t.row(text("scribegate"), text(v.Scribegate))
-			t.row(text("caddy"), text(v.Caddy))
-			t.row(text("go"), text(v.Go))
-			return t.flush()
+			t := terminal.NewTable(cmd.OutOrStdout())
+			t.Row(terminal.Text("scribegate"), terminal.Text(v.Scribegate))
+			t.Row(terminal.Text("caddy"), terminal.Text(v.Caddy))
+			t.Row(terminal.Text("go"), terminal.Text(v.Go))
+			return t.Flush()
 		}),
 	}
 }

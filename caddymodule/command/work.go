@@ -1,12 +1,17 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 )
 
 // longWork is a request to the running server that may take long.
@@ -26,15 +31,15 @@ func (l longWork) do(cmd *cobra.Command, body, answer any) error {
 	defer c.close()
 	ctx, stop := interruptible(cmd)
 	defer stop()
-	m := newMeter(cmd, nil)
-	defer m.wipe()
+	m := terminal.NewMeter(cmd, nil)
+	defer m.Remove()
 	var last admin.Progress
 	err = c.work(ctx, l.route, body, answer, func(p admin.Progress) {
 		last = p
 		if p.Total > 0 {
-			m.show("%s: %s of %s", l.doing, l.amount(p.Done), l.amount(p.Total))
+			m.Show("%s: %s of %s", l.doing, l.amount(p.Done), l.amount(p.Total))
 		} else {
-			m.show("%s: %s", l.doing, l.amount(p.Done))
+			m.Show("%s: %s", l.doing, l.amount(p.Done))
 		}
 	})
 	switch {
@@ -46,4 +51,12 @@ func (l longWork) do(cmd *cobra.Command, body, answer any) error {
 		return advised(err)
 	}
 	return fmt.Errorf("%w: %s", err, l.stopped(last))
+}
+
+// interruptible returns a context that Ctrl-C ends, so that the command can print how
+// much is done. A second Ctrl-C ends the process.
+func interruptible(cmd *cobra.Command) (ctx context.Context, stop context.CancelFunc) {
+	ctx, stop = signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }

@@ -2,45 +2,9 @@ package command
 
 import (
 	"regexp"
-	"strings"
 	"testing"
 	"time"
 )
-
-func TestTable(t *testing.T) {
-	t.Parallel()
-	var b strings.Builder
-	tab := newTable(&b, column{name: "NAME"}, column{"COUNT", true}, column{name: "STATE"})
-	tab.term.colours = true
-	tab.row(text("ehr"), number(7), text("dead").paint(red, true))
-	tab.row(text("wärehouse-1"), number(1_000_000), text("").paint(red, true))
-	tab.remark("a remark that is longer than any of the columns")
-	tab.row(text("bad\x1b[2Jname\n"), number(0).paint(red, false), text("-"))
-	if n := tab.width(); n != 12+2+7+2+5 {
-		t.Errorf("%d columns wide", n)
-	}
-	if err := tab.flush(); err != nil {
-		t.Fatal(err)
-	}
-	tab.row(text("later"), number(1), text("delivered"))
-	if err := tab.flush(); err != nil {
-		t.Fatal(err)
-	}
-	const want = "\x1b[2mNAME\x1b[0m            \x1b[2mCOUNT\x1b[0m  \x1b[2mSTATE\x1b[0m\n" +
-		"ehr                 7  \x1b[31mdead\x1b[0m\n" +
-		"wärehouse-1   1000000\n" +
-		"\x1b[2ma remark that is longer than any of the columns\x1b[0m\n" +
-		"bad\ufffd[2Jname\ufffd        0  -\n" +
-		"later               1  delivered\n"
-	if b.String() != want {
-		t.Errorf("printed\n%q\nwant\n%q", b.String(), want)
-	}
-	tab.out = failingWriter{}
-	tab.row(text("lost"))
-	if err := tab.flush(); err == nil {
-		t.Error("a table that could not be printed is none")
-	}
-}
 
 func TestAge(t *testing.T) {
 	t.Parallel()

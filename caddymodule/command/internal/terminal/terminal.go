@@ -1,4 +1,4 @@
-package command
+package terminal
 
 import (
 	"bufio"
@@ -12,43 +12,46 @@ import (
 	"golang.org/x/term"
 )
 
-// A colour is the escape sequence in front of coloured text.
-type colour string
+// A Colour is the escape sequence in front of coloured text.
+type Colour string
 
-// The colours, for what must be seen at a glance.
+// The colours mark what a reader must not overlook.
 const (
-	plain  colour = ""
-	dim    colour = "\x1b[2m"
-	red    colour = "\x1b[31m"
-	green  colour = "\x1b[32m"
-	yellow colour = "\x1b[33m"
+	plain  Colour = ""
+	dim    Colour = "\x1b[2m"
+	Red    Colour = "\x1b[31m"
+	Green  Colour = "\x1b[32m"
+	Yellow Colour = "\x1b[33m"
 
 	endOfColour = "\x1b[0m"
 )
 
-// A terminal describes the output of a command. A file or a pipe has neither width
+// A Terminal describes the output of a command. A file or a pipe has neither width
 // nor colours.
-type terminal struct {
+type Terminal struct {
 	width   int // in columns; 0 is no limit
 	colours bool
 }
 
-// terminalOf returns the terminal that w writes to. NO_COLOR in the environment turns
+// Of returns the terminal that w writes to. NO_COLOR in the environment turns
 // colours off: see no-color.org.
-func terminalOf(w io.Writer) terminal {
+func Of(w io.Writer) Terminal {
 	if !isTerminal(w) {
-		return terminal{}
+		return Terminal{}
 	}
 	f, _ := w.(*os.File) // it is one
 	width, _, err := term.GetSize(int(f.Fd()))
 	if err != nil {
 		width = 0
 	}
-	return terminal{width: width, colours: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	return Terminal{width: width, colours: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
-// paint returns a text in a colour, if the terminal has colours.
-func (t terminal) paint(text string, c colour) string {
+// Cell returns the text of a cell in its colour, if the terminal has colours.
+func (t Terminal) Cell(c Cell) string { return t.Paint(c.text, c.colour) }
+
+// Paint returns a text in a colour, if the terminal has colours.
+func (t Terminal) Paint(text string, c Colour) string {
 	if !t.colours || c == plain || text == "" {
 		return text
 	}
@@ -61,9 +64,9 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// questioner returns a function that asks a question in the terminal and reports
+// Questioner returns a function that asks a question in the terminal and reports
 // whether the answer is yes. It returns nil if input or output is not a terminal.
-func questioner(cmd *cobra.Command) func(question string) bool {
+func Questioner(cmd *cobra.Command) func(question string) bool {
 	seen := []io.Writer{cmd.ErrOrStderr(), cmd.OutOrStdout()}
 	i := slices.IndexFunc(seen, func(w io.Writer) bool { return isTerminal(w) })
 	if i < 0 || !isTerminal(cmd.InOrStdin()) {

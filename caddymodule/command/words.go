@@ -2,8 +2,40 @@ package command
 
 import (
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
+
+// counted returns a number of things in words.
+func counted(n int, thing string) string {
+	stem, y := strings.CutSuffix(thing, "y")
+	switch {
+	case n == 1:
+	case y:
+		thing = stem + "ies"
+	default:
+		thing += "s"
+	}
+	return humanize.Comma(int64(n)) + " " + thing
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// alternatives are words of which one is meant.
+func alternatives(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// size returns a number of bytes in words.
+func size(n int64) string { return humanize.IBytes(uint64(max(0, n))) } // not below zero
 
 // age returns a length of time in its largest unit, rounded down.
 func age(d time.Duration) string {

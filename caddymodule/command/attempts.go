@@ -1,0 +1,133 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// tried returns in words how many attempts at a delivery were made, and how many of
+// them count.
+func tried(d admin.Delivery) string {
+	all := counted(d.Attempts, "attempt")
+	switch {
+	case d.Unused == 0:
+		return all
+	case d.Unused < d.Attempts:
+		return fmt.Sprintf("%s, %d of which count", all, d.Attempts-d.Unused)
+	case d.Attempts == 1:
+		return all + ", which does not count"
+	}
+	return all + ", none of which counts"
+}
+
+// historyTable returns a table of every attempt that is kept, with a remark on those
+// that are not.
+func historyTable(out io.Writer, d admin.Delivery, meaning func(admin.Attempt) string) *terminal.Table {
+	t := terminal.NewTable(out, terminal.Right("ATTEMPT"), terminal.Left("AT"), terminal.Right("SECONDS"), terminal.Left("OUTCOME"), terminal.Right("STATUS"), terminal.Left("MEANING"))
+	switch {
+	case d.LeftOut > 0:
+		t.Remark(fmt.Sprintf("%s left out: the newest %d are kept", counted(d.LeftOut, "earlier attempt"), queue.MaxHistory))
+	case len(d.History) >= queue.MaxHistory:
+		t.Remark(fmt.Sprintf("the newest %d attempts are kept: earlier ones, before a replay, may be left out", queue.MaxHistory))
+	}
+	last := 0
+	for _, a := range d.History {
+		if a.Attempt <= last {
+			t.Remark("replayed: attempts are counted anew")
+		}
+		last = a.Attempt
+		t.Row(append(attemptCells(a), terminal.Text(meaning(a)))...)
+	}
+	if d.Attempts < last {
+		t.Remark("replayed: not attempted since")
+	}
+	return t
+}
+
+func printDelivery(out io.Writer, d admin.Delivery, u admin.UpstreamStatus, now time.Time) error {
+	term := terminal.Of(out)
+	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", terminal.Printable(d.Upstream), term.Cell(stateCell(d.State)), tried(d))
+	if d.NextAttempt != nil {
+		_, _ = fmt.Fprintf(out, ", next attempt %s", until(d.NextAttempt, now))
+	}
+	_, _ = fmt.Fprintln(out)
+	switch {
+	case d.State != queue.Pending:
+	case u.Orphaned:
+		_, _ = fmt.Fprintln(out, term.Paint("the upstream is no longer configured: define it again, or purge its events", terminal.Yellow))
+	case u.Paused:
+		_, _ = fmt.Fprintln(out, term.Paint("the upstream is paused: "+pauseLeft(u, now), terminal.Yellow))
+	}
+	if len(d.History) == 0 {
+		return nil
+	}
+	t := historyTable(out, d, meaning)
+	if !t.Fits() {
+		t = historyTable(out, d, func(a admin.Attempt) string {
+			short, _, _ := strings.Cut(meaning(a), ":")
+			return short
+		})
+	}
+	return t.Flush()
+}
+
+func attemptCells(a admin.Attempt) []terminal.Cell {
+	status := "-"
+	if a.Status != 0 {
+		status = strconv.Itoa(a.Status)
+	}
+	outcome := terminal.Text(string(a.Outcome)).Paint(terminal.Green, a.Outcome == queue.Success).Paint(terminal.Red, a.Outcome == queue.Gone)
+	return []terminal.Cell{
+		terminal.Number(int64(a.Attempt)), terminal.Text(clock(a.At)), terminal.Text(strconv.FormatFloat(a.Seconds, 'f', 3, 64)),
+		outcome, terminal.Text(status),
+	}
+}
+
+// meaning returns the outcome of an attempt in words, and what follows from it.
+func meaning(a admin.Attempt) string {
+	said := outcomeOf(a)
+	if a.Unused {
+		said, _, _ = strings.Cut(said, ":")
+		said += ": does not count"
+	}
+	return said
+}
+
+func outcomeOf(a admin.Attempt) string {
+	switch a.Outcome {
+	case queue.Success:
+		return "taken"
+	case queue.Gone:
+		return "wanted no more: dead at once"
+	case queue.Timeout:
+		return "no answer in time"
+	case queue.ConnectError:
+		return "no connection: the log says why"
+	default:
+		return failureOf(a.Status)
+	}
+}
+
+// failureOf returns what a failure with a status means, in words.
+func failureOf(status int) string {
+	word := http.StatusText(status)
+	switch {
+	case status == 0:
+		return "no answer: the log says why"
+	case status == http.StatusTooManyRequests:
+		return "asked to wait"
+	case status >= 300 && status < 400:
+		return "a redirect: none is followed"
+	case status >= 500:
+		return strings.TrimSuffix("the backend failed: "+word, ": ")
+	}
+	return strings.TrimSuffix("refused: "+word, ": ")
+}

@@ -1,0 +1,82 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
+	"github.com/scribegate/scribegate/verifier"
+)
+
+// usableSecretFlag is secretFlag with an error for a value that is certainly a
+// mistake.
+func usableSecretFlag(name, value string) (string, error) {
+	v, err := secretFlag(name, value)
+	if err != nil {
+		return "", err
+	}
+	if err := verifier.CheckSecret(v); err != nil {
+		return "", fmt.Errorf("--%s: %w", name, err)
+	}
+	return v, nil
+}
+
+// secretFlag resolves a flag's placeholders.
+func secretFlag(name, value string) (string, error) {
+	v, err := secret.Resolve(value)
+	if err != nil {
+		return "", fmt.Errorf("--%s: %w", name, err)
+	}
+	return v, nil
+}
+
+// headerFlag reads 'Name: value' with placeholders in the value, which resolve
+// puts its values in the place of.
+func headerFlag(flag string, resolve func(flag, value string) (string, error)) (name, value string, err error) {
+	name, raw, ok := strings.Cut(flag, ":")
+	name = strings.TrimSpace(name)
+	if !ok || name == "" {
+		return "", "", errors.New(`--header: write it as 'Name: value', as in 'Authorization: Bearer {env.SONIOX_WEBHOOK_SECRET}'`)
+	}
+	value, err = resolve("header", strings.TrimSpace(raw))
+	return name, value, err
+}
+
+// maxFile bounds what a flag's file may hold, in bytes: more than any gateway takes.
+const maxFile = 64 << 20
+
+// readFile reads a flag's file, or standard input where it is "-".
+func readFile(flag, name string, stdin io.Reader) ([]byte, error) {
+	from := stdin
+	if name != "-" || stdin == nil {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading --%s: %w", flag, err)
+		}
+		defer func() { _ = f.Close() }() // it was for reading only
+		from = f
+	}
+	content, err := io.ReadAll(io.LimitReader(from, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading --%s: %w", flag, err)
+	case len(content) > maxFile:
+		return nil, fmt.Errorf("reading --%s: it is larger than %s, the most that a gateway accepts", flag, size(maxFile))
+	}
+	return content, nil
+}
+
+// given returns the value of a flag, or nil if the flag is not set. An empty value,
+// such as that of an unset variable, is not the same as none.
+func given(cmd *cobra.Command, flag string) *string {
+	if !cmd.Flags().Changed(flag) {
+		return nil
+	}
+	value, _ := cmd.Flags().GetString(flag) // it is defined
+	return &value
+}
