@@ -121,7 +121,7 @@ func TestUpstreamIsRenamed(t *testing.T) {
 			t.Errorf("replay %s: %d %s", body, r.status, r.body)
 		}
 	}
-	a.command("replay", "unknown").Failed(t, "no such event; `caddy scribegate events` lists those that there are")
+	a.command("replay", "unknown").Failed(t, "no such event; `caddy scribegate events` lists the stored events")
 	orphan(t, "one")
 	a.command("replay", "one").Failed(t, "no such event for upstream ehr, archive: it is for old\n")
 	a.purged(`{"upstream":"old"}`, 1)

@@ -179,7 +179,7 @@ func TestAdminStatusOfAPause(t *testing.T) {
 		t.Errorf("last failure %v", f)
 	}
 	out := a.command("status").Done(t).Out
-	for _, want := range []string{"yes, probe ", "ago: no connection\n", "yes, for 59m, as it asked", "ago: status 503\n"} {
+	for _, want := range []string{"yes, probe ", "ago: no connection\n", "yes, for 59m, as requested", "ago: status 503\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("status printed no %q:\n%s", want, out)
 		}

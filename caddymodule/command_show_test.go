@@ -118,11 +118,11 @@ func TestShowTellsTheWholeHistory(t *testing.T) {
 	replay()
 	check("replayed", "old: pending after 0 attempts", "1,2,replayed: not attempted since", 0, 2, 0)
 	attempt(t, 3, queue.Dead)
-	check("dead again", "old: dead after 3 attempts", "1,2,replayed: attempts are counted anew,1,2,3", 3, 5, 0)
+	check("dead again", "old: dead after 3 attempts", "1,2,replayed: attempts are counted from 1 again,1,2,3", 3, 5, 0)
 	replay()
 	attempt(t, 46, queue.Dead)
 	check("one too many", "old: dead after 46 attempts",
-		"1 earlier attempt left out: the newest 50 are kept,2,replayed: attempts are counted anew,1,2,3,replayed: attempts are counted anew,"+numbers(1, 46), 46, 50, 1)
+		"1 earlier attempt left out: the newest 50 are kept,2,replayed: attempts are counted from 1 again,1,2,3,replayed: attempts are counted from 1 again,"+numbers(1, 46), 46, 50, 1)
 	replay()
 	attempt(t, 50, queue.Dead)
 	check("just full", "old: dead after 50 attempts",
@@ -212,7 +212,7 @@ func TestReplayGivesAFreshBudget(t *testing.T) {
 			}
 		}
 		out := a.command("show", id).Done(t).Out
-		if want := strings.Join(slices.Repeat([]string{numbers(1, budget)}, round), ",replayed: attempts are counted anew,"); !strings.Contains(out, "lab: dead after 3 attempts\n") || history(out) != want {
+		if want := strings.Join(slices.Repeat([]string{numbers(1, budget)}, round), ",replayed: attempts are counted from 1 again,"); !strings.Contains(out, "lab: dead after 3 attempts\n") || history(out) != want {
 			t.Errorf("round %d: printed\n%s\nwant %s", round, out, want)
 		}
 		a.command("replay", "--dead").Done(t)

@@ -84,8 +84,8 @@ func TestSendCommand(t *testing.T) {
 		{"file and the default event", "--event selects a sample", []string{"soapnoteapi", "--to", soap, "--file", secret, "--event", "note.generated"}},
 		{"authority for no TLS", "--cacert and --insecure are for a --to with https://", []string{"soapnoteapi", "--to", soap, "--cacert", secret}},
 		{"no authority for no TLS", "--cacert and --insecure are for a --to with https://", []string{"soapnoteapi", "--to", soap, "--insecure"}},
-		{"authority and none", "give one of them", []string{"soapnoteapi", "--to", "https://localhost/", "--cacert", secret, "--insecure"}},
-		{"authority that is none", "--cacert: the file holds no certificate in PEM", []string{"soapnoteapi", "--to", "https://localhost/", "--cacert", secret}},
+		{"authority and none", "use one or the other", []string{"soapnoteapi", "--to", "https://localhost/", "--cacert", secret, "--insecure"}},
+		{"authority that is none", "--cacert: the file contains no certificate in PEM", []string{"soapnoteapi", "--to", "https://localhost/", "--cacert", secret}},
 		{"authority that is not there", "reading --cacert", []string{"soapnoteapi", "--to", "https://localhost/", "--cacert", filepath.Join(s.dir, "none")}},
 		{"file and event", "--event selects a sample", []string{"soapnoteapi", "--to", soap, "--file", secret, "--event", "test"}},
 	}

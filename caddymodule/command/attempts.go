@@ -41,7 +41,7 @@ func historyTable(out io.Writer, d admin.Delivery, meaning func(admin.Attempt) s
 	last := 0
 	for _, a := range d.History {
 		if a.Attempt <= last {
-			t.Remark("replayed: attempts are counted anew")
+			t.Remark("replayed: attempts are counted from 1 again")
 		}
 		last = a.Attempt
 		t.Row(append(attemptCells(a), terminal.Text(meaning(a)))...)
@@ -91,41 +91,42 @@ func attemptCells(a admin.Attempt) []terminal.Cell {
 	}
 }
 
-// meaning returns the outcome of an attempt in words, and what follows from it.
+// meaning returns the outcome of an attempt in words, and its consequence.
 func meaning(a admin.Attempt) string {
-	said := outcomeOf(a)
+	words := outcomeOf(a)
 	if a.Unused {
-		said, _, _ = strings.Cut(said, ":")
-		said += ": does not count"
+		words, _, _ = strings.Cut(words, ":")
+		words += ": does not count"
 	}
-	return said
+	return words
 }
 
+// outcomeOf returns the outcome of an attempt in words.
 func outcomeOf(a admin.Attempt) string {
 	switch a.Outcome {
 	case queue.Success:
-		return "taken"
+		return "accepted"
 	case queue.Gone:
-		return "wanted no more: dead at once"
+		return "gone: dead at once"
 	case queue.Timeout:
 		return "no answer in time"
 	case queue.ConnectError:
-		return "no connection: the log says why"
+		return "no connection: see the log"
 	default:
 		return failureOf(a.Status)
 	}
 }
 
-// failureOf returns what a failure with a status means, in words.
+// failureOf returns a failure with a status in words.
 func failureOf(status int) string {
 	word := http.StatusText(status)
 	switch {
 	case status == 0:
-		return "no answer: the log says why"
+		return "no answer: see the log"
 	case status == http.StatusTooManyRequests:
-		return "asked to wait"
+		return "too many requests"
 	case status >= 300 && status < 400:
-		return "a redirect: none is followed"
+		return "a redirect: not followed"
 	case status >= 500:
 		return strings.TrimSuffix("the backend failed: "+word, ": ")
 	}

@@ -15,16 +15,16 @@ func TestMeaning(t *testing.T) {
 		unused  bool
 		want    string
 	}{
-		{queue.Success, 204, false, "taken"},
-		{queue.Gone, 410, false, "wanted no more: dead at once"},
+		{queue.Success, 204, false, "accepted"},
+		{queue.Gone, 410, false, "gone: dead at once"},
 		{queue.Timeout, 0, false, "no answer in time"},
 		{queue.ConnectError, 0, true, "no connection: does not count"},
-		{queue.ConnectError, 0, false, "no connection: the log says why"},
-		{queue.Failure, 0, false, "no answer: the log says why"},
+		{queue.ConnectError, 0, false, "no connection: see the log"},
+		{queue.Failure, 0, false, "no answer: see the log"},
 		{queue.Failure, 0, true, "no answer: does not count"},
-		{queue.Failure, 302, false, "a redirect: none is followed"},
+		{queue.Failure, 302, false, "a redirect: not followed"},
 		{queue.Failure, 422, false, "refused: Unprocessable Entity"},
-		{queue.Failure, 429, true, "asked to wait: does not count"},
+		{queue.Failure, 429, true, "too many requests: does not count"},
 		{queue.Failure, 499, false, "refused"},
 		{queue.Failure, 503, false, "the backend failed: Service Unavailable"},
 		{queue.Failure, 599, false, "the backend failed"},

@@ -55,10 +55,10 @@ type backedUp struct {
 	Keys  []string `json:"keys,omitempty"` // that the copy needs: admin.KeyOption, or a file; none if they are not known
 }
 
-// keyNote says which keys the copy needs.
+// keyNote returns a note on the keys that the copy needs.
 func (b backedUp) keyNote() string {
 	if len(b.Keys) == 0 {
-		return "the key is not in the copy, and nobody can read the payloads without it: keep the queue's key too, but not beside the copy"
+		return "the key is not in the copy, and payloads cannot be read without it: keep the queue's key too, but not beside the copy"
 	}
 	needed := make([]string, len(b.Keys))
 	for i, key := range b.Keys {
@@ -66,7 +66,7 @@ func (b backedUp) keyNote() string {
 			needed[i] = "every key of `" + admin.KeyOption + "` in the configuration"
 		}
 	}
-	return "the key is not in the copy, and nobody can read the payloads without it: keep " + strings.Join(needed, " and ") + ", but not beside the copy"
+	return "the key is not in the copy, and payloads cannot be read without it: keep " + strings.Join(needed, " and ") + ", but not beside the copy"
 }
 
 // backUp writes a copy of the running server's queue into a new file.

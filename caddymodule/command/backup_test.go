@@ -14,7 +14,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// answerBytes answers as the admin API does with a copy.
+// answerBytes answers with a copy, as the admin API does.
 func answerBytes(content string, keys ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", admin.BytesType)
@@ -77,7 +77,7 @@ func TestBackupCommand(t *testing.T) {
 	}
 }
 
-// A backup replaces nothing, and asks for no copy where it could not keep it.
+// A backup replaces no file, and requests no copy that it could not keep.
 func TestBackupReplacesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -119,7 +119,7 @@ func TestBackupReplacesNothing(t *testing.T) {
 	}
 }
 
-// What comes into being while the copy is written is not replaced either.
+// A file that appears while the copy is written is not replaced either.
 func TestBackupReplacesNothingLater(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(path string) error{
@@ -147,7 +147,7 @@ func TestBackupReplacesNothingLater(t *testing.T) {
 	}
 }
 
-// A copy that is not complete leaves no file.
+// An incomplete copy leaves no file.
 func TestBackupFails(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -23,8 +23,8 @@ import (
 // An adminClient calls the admin API of the running server, over one connection.
 type adminClient struct {
 	address string
-	base    string // of URLs
-	origin  string // the Origin header, for servers that enforce one; "" is none
+	base    string // the beginning of URLs
+	origin  string // the Origin header, for servers that enforce one; may be empty
 	client  http.Client
 
 	patience time.Duration // how long an answer may take, except that of long work
@@ -93,17 +93,17 @@ func (c *adminClient) work(ctx context.Context, route admin.Route, body, answer 
 			if err := lines.Decode(&line); err != nil {
 				return fmt.Errorf(stoppedEarly, c.address, err)
 			}
-			var said struct {
+			var part struct {
 				Progress *admin.Progress `json:"progress"`
 				admin.ErrorBody
 			}
-			switch err := json.Unmarshal(line, &said); {
+			switch err := json.Unmarshal(line, &part); {
 			case err != nil:
 				return fmt.Errorf("reading the admin API's answer: %w", err)
-			case said.Error != "":
-				return admin.Error{Status: http.StatusInternalServerError, Text: said.Error}
-			case said.Progress != nil:
-				report(*said.Progress)
+			case part.Error != "":
+				return admin.Error{Status: http.StatusInternalServerError, Text: part.Error}
+			case part.Progress != nil:
+				report(*part.Progress)
 			default:
 				return json.Unmarshal(line, answer)
 			}
@@ -158,7 +158,7 @@ func (c *adminClient) request(ctx context.Context, route admin.Route, body any, 
 	resp, err := c.client.Do(r)
 	if err != nil {
 		if failed, ok := errors.AsType[*url.Error](err); ok {
-			err = failed.Err // the URL says no more than the address
+			err = failed.Err // the URL adds nothing to the address
 		}
 		if errors.Is(err, fs.ErrPermission) {
 			return fmt.Errorf("asking the admin API at %s: %w; run it as a user who may use it", c.address, err)
@@ -199,31 +199,31 @@ func (c *adminClient) newRequest(ctx context.Context, route admin.Route, body an
 // maxRefusal bounds the text of an error that is read, in bytes.
 const maxRefusal = 1 << 20
 
-// refusal returns the error in an answer that is not the requested one.
+// refusal returns the error in an answer other than the requested one.
 func (c *adminClient) refusal(resp *http.Response) error {
-	var said struct {
+	var answer struct {
 		admin.ErrorBody
 		admin.Health // of a probe
 	}
-	err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(&said)
-	if text := said.ErrorBody.Error + said.Reason; err == nil && text != "" {
+	err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(&answer)
+	if text := answer.ErrorBody.Error + answer.Reason; err == nil && text != "" {
 		return admin.Error{Status: resp.StatusCode, Text: text}
 	}
 	return admin.Error{Status: resp.StatusCode, Text: fmt.Sprintf(
 		"the server at %s, which answered with status %d, is not the admin API of a Caddy with Scribegate; set --address or --config", c.address, resp.StatusCode)}
 }
 
-// advised adds to a refusal what the user can do about it.
+// advised adds advice to an error that the server returned.
 func advised(err error) error {
-	said, ok := errors.AsType[admin.Error](err)
+	refused, ok := errors.AsType[admin.Error](err)
 	if !ok {
 		return err
 	}
 	switch {
-	case said.Status == http.StatusNotFound && strings.HasSuffix(said.Text, "no such event"):
-		said.Text += "; `caddy scribegate events` lists those that there are"
-	case said.Status == http.StatusConflict && strings.Contains(said.Text, "no longer kept"):
-		said.Text += "; it is deleted with the last delivery, unless keep_delivered delays that"
+	case refused.Status == http.StatusNotFound && strings.HasSuffix(refused.Text, "no such event"):
+		refused.Text += "; `caddy scribegate events` lists the stored events"
+	case refused.Status == http.StatusConflict && strings.Contains(refused.Text, "no longer kept"):
+		refused.Text += "; it is deleted with the last delivery, unless keep_delivered delays that"
 	}
-	return said
+	return refused
 }

@@ -40,25 +40,25 @@ func TestKeygenCommand(t *testing.T) {
 	}
 }
 
-// The commands end Caddy's process with a status of their own.
+// The exit status of the process is 0 only if the command succeeds.
 func TestCommandExitStatus(t *testing.T) {
 	t.Parallel()
-	nobody := commandtest.ClosedPort(t)
+	closed := commandtest.ClosedPort(t)
 	tests := []struct {
 		name   string
 		args   []string
 		status int
 	}{
 		{"done", []string{"keygen"}, 0},
-		{"nobody there", []string{"status", "--address", nobody}, 1},
-		{"not live", []string{"health", "live", "--address", nobody}, 1},
+		{"no server", []string{"status", "--address", closed}, 1},
+		{"not live", []string{"health", "live", "--address", closed}, 1},
 		{"no such command", []string{"exhume"}, 1},
 		{"no such flag", []string{"keygen", "--many"}, 1},
 		{"missing argument", []string{"show"}, 1},
 		{"too many arguments", []string{"keygen", "two"}, 1},
 		{"not genuine", []string{"verify", "soapnoteapi", "--secret", "s", "--signature", strings.Repeat("0", 64), "--timestamp", "1773934200", "--file", os.DevNull}, 1},
-		{"names nothing to replay", []string{"replay", "--address", nobody}, 1},
-		{"names nothing to purge", []string{"purge", "--address", nobody}, 1},
+		{"names nothing to replay", []string{"replay", "--address", closed}, 1},
+		{"names nothing to purge", []string{"purge", "--address", closed}, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

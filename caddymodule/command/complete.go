@@ -41,8 +41,8 @@ func complete(cmd *cobra.Command, flag string, values cobra.CompletionFunc) {
 	}
 }
 
-// completeNothingElse keeps shells from offering files for arguments and values of
-// flags that nothing else is offered for.
+// completeNothingElse keeps a shell from offering files for arguments and flags that have
+// no completion of their own.
 func completeNothingElse(cmd *cobra.Command) {
 	if cmd.ValidArgsFunction == nil && len(cmd.ValidArgs) == 0 {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
@@ -81,8 +81,8 @@ func completeSamples(_ *cobra.Command, args []string, _ string) ([]cobra.Complet
 	return append(slices.Clone(samples["soapnoteapi"]), samples["soniox"]...), directive
 }
 
-// asked requests from the running server what can be completed. If no server answers
-// in time, it returns false, and nothing is completed.
+// asked requests the values of a completion from the running server. It returns false if
+// no server answers in time; then nothing is completed.
 func asked(cmd *cobra.Command, route admin.Route, answer any) bool {
 	c, err := newAdminClient(cmd)
 	if err != nil {
@@ -94,8 +94,8 @@ func asked(cmd *cobra.Command, route admin.Route, answer any) bool {
 	return c.ask(ctx, route, answer) == nil
 }
 
-// completeUpstreams completes the names of upstreams, those that only events are
-// left of included.
+// completeUpstreams completes the names of upstreams, including those that are no longer
+// configured and still have events.
 func completeUpstreams(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var s admin.Status
 	if !asked(cmd, admin.RouteStatus, &s) {

@@ -8,7 +8,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// Without a server that answers in time, nothing is offered and nothing is printed.
+// Without a server that answers in time, there are no completions and no output.
 func TestCompletionWithoutServer(t *testing.T) {
 	t.Parallel()
 	silent := commandtest.FakeServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })

@@ -101,7 +101,7 @@ func (x *exporter) check(cmd *cobra.Command, path string, keys []string) error {
 	}
 	switch {
 	case path != "" && (cmd.Flags().Changed("address") || cmd.Flags().Changed("config")):
-		return errors.New("--path reads a file and --address and --config ask a server; give one of them")
+		return errors.New("--path reads a file and --address and --config ask a server; use one or the other")
 	case path == "" && len(keys) > 0:
 		return errors.New("--encryption-key needs --path; a server has its own keys")
 	case len(keys) > 0 && !x.payloads:
@@ -174,7 +174,7 @@ func (x *exporter) fromServer(ctx context.Context, cmd *cobra.Command) error {
 func (c *adminClient) payloadsAllowed(ctx context.Context) error {
 	// No event has this id, so only the permission is checked.
 	err := c.ask(ctx, admin.RoutePayload.WithID("-"), new(admin.Payload))
-	if said, ok := errors.AsType[admin.Error](err); ok && said.Status == http.StatusNotFound {
+	if failed, ok := errors.AsType[admin.Error](err); ok && failed.Status == http.StatusNotFound {
 		return nil
 	}
 	return err
@@ -188,13 +188,13 @@ func (c *adminClient) addPayload(ctx context.Context, e *exportedEvent) error {
 	}
 	p := new(admin.Payload)
 	err := c.ask(ctx, admin.RoutePayload.WithID(e.ID), p)
-	said, refused := errors.AsType[admin.Error](err)
+	failed, refused := errors.AsType[admin.Error](err)
 	switch {
 	case err == nil:
 		e.Content = p
-	case refused && (said.Status == http.StatusNotFound || said.Status == http.StatusConflict):
+	case refused && (failed.Status == http.StatusNotFound || failed.Status == http.StatusConflict):
 		e.Payload = false // it has been deleted since the event was listed
-	case refused && said.Status == http.StatusInternalServerError:
+	case refused && failed.Status == http.StatusInternalServerError:
 		e.Damaged = []string{"payload"}
 	default:
 		return err

@@ -66,12 +66,12 @@ func newExportedEvent(f salvage.Found) exportedEvent {
 	return line
 }
 
-// summary describes what could not be read of a file, and what to do.
+// summary describes the parts of a file that could not be read, and the remedy.
 func summary(t salvage.Tally, path string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "exported %s", counted(t.Events, "event"))
 	if t.Partly > 0 {
-		fmt.Fprintf(&b, ", %d of them in part: `damaged` in a line says what is missing", t.Partly)
+		fmt.Fprintf(&b, ", %d of them in part: `damaged` in a line names the missing parts", t.Partly)
 	}
 	if t.Locked > 0 {
 		fmt.Fprintf(&b, "; %s cannot be opened: damaged, or sealed with a key that was not given with --encryption-key", counted(t.Locked, "payload"))

@@ -23,7 +23,7 @@ func TestExportMistakes(t *testing.T) {
 		{"--path " + path, path + ": no such file"},
 		{"--path " + dir, dir + ": it is not a regular file"},
 		{"--path=", "--path is empty"},
-		{"--path " + path + " --address localhost:1", "give one of them"},
+		{"--path " + path + " --address localhost:1", "use one or the other"},
 		{"--encryption-key " + key, "--encryption-key needs --path"},
 		{"--path " + path + " --encryption-key " + key, "--encryption-key needs --payloads"},
 		{"--path " + path + " --payloads --encryption-key short", "--encryption-key: reading an encryption key"},
@@ -36,12 +36,12 @@ func TestExportMistakes(t *testing.T) {
 	}
 }
 
-// An export says what is missing, and what can be done about it.
+// The summary of an export names the missing parts, and a remedy.
 func TestExportSummary(t *testing.T) {
 	t.Parallel()
 	for want, tally := range map[string]salvage.Tally{
 		"exported 1 event; 2 payloads cannot be opened: damaged, or sealed with a key that was not given with --encryption-key": {Events: 1, Locked: 2},
-		"exported 1,997 events, 2 of them in part: `damaged` in a line says what is missing":                                    {Events: 1997, Partly: 2},
+		"exported 1,997 events, 2 of them in part: `damaged` in a line names the missing parts":                                 {Events: 1997, Partly: 2},
 		"exported 0 events; 1 part of q.db cannot be read, and more events may be missing: a backup may have them":              {Gaps: 1},
 		"exported 3 events; q.db-wal is damaged, and the newest changes may be missing":                                         {Events: 3, WALDamaged: true},
 	} {

@@ -13,8 +13,8 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// usableSecretFlag is secretFlag with an error for a value that is certainly a
-// mistake.
+// usableSecretFlag resolves a flag's placeholders, as secretFlag does, and returns an error
+// for a value that is certainly a mistake.
 func usableSecretFlag(name, value string) (string, error) {
 	v, err := secretFlag(name, value)
 	if err != nil {
@@ -35,8 +35,8 @@ func secretFlag(name, value string) (string, error) {
 	return v, nil
 }
 
-// headerFlag reads 'Name: value' with placeholders in the value, which resolve
-// puts its values in the place of.
+// headerFlag parses 'Name: value'. The function resolve replaces the placeholders in the
+// value.
 func headerFlag(flag string, resolve func(flag, value string) (string, error)) (name, value string, err error) {
 	name, raw, ok := strings.Cut(flag, ":")
 	name = strings.TrimSpace(name)
@@ -47,10 +47,11 @@ func headerFlag(flag string, resolve func(flag, value string) (string, error)) (
 	return name, value, err
 }
 
-// maxFile bounds what a flag's file may hold, in bytes: more than any gateway takes.
+// maxFile is the largest size of a file that a flag names, in bytes: more than any gateway
+// accepts.
 const maxFile = 64 << 20
 
-// readFile reads a flag's file, or standard input where it is "-".
+// readFile reads the file that a flag names, or standard input for "-".
 func readFile(flag, name string, stdin io.Reader) ([]byte, error) {
 	from := stdin
 	if name != "-" || stdin == nil {
@@ -71,8 +72,7 @@ func readFile(flag, name string, stdin io.Reader) ([]byte, error) {
 	return content, nil
 }
 
-// given returns the value of a flag, or nil if the flag is not set. An empty value,
-// such as that of an unset variable, is not the same as none.
+// given returns the value of a flag, or nil if the flag is not set.
 func given(cmd *cobra.Command, flag string) *string {
 	if !cmd.Flags().Changed(flag) {
 		return nil

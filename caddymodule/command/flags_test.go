@@ -17,8 +17,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// What a flag or an argument cannot mean is an error that says what to change,
-// before any server is asked.
+// An invalid flag or argument is an error that names the correction. No server is asked.
 func TestFlagMistakes(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -70,8 +69,7 @@ func TestFlagMistakes(t *testing.T) {
 	}
 }
 
-// The commands speak to the admin API over a unix socket too, and say so where they
-// may not use it.
+// The commands use a unix socket too, and report missing permissions.
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "admin.sock")
@@ -115,14 +113,14 @@ func TestVersionCommand(t *testing.T) {
 	}
 }
 
-// What answers instead of a gateway is said.
+// An answer of another server than the gateway is described.
 func TestSendJudgesTheAnswer(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		status     int
 		body, want string
 	}{
-		"a redirect":        {http.StatusPermanentRedirect, "", "308 Permanent Redirect  the answer is a redirect, and redirects are not followed: put its target into --to"},
+		"a redirect":        {http.StatusPermanentRedirect, "", "308 Permanent Redirect  the answer is a redirect, and redirects are not followed: write its target in --to"},
 		"nothing there":     {http.StatusNotFound, "", "404 Not Found  the answer is not Scribegate's"},
 		"refused":           {http.StatusUnauthorized, `{"error":"unauthorized"}`, "401 Unauthorized  unauthorized"},
 		"no id":             {http.StatusOK, "", "200 OK  no event id in the answer"},

@@ -48,10 +48,10 @@ With --json it prints the gateway's answer, even if the gateway is not ready.`,
 			c.patience = healthPatience
 			var h admin.Health
 			err = c.ask(cmd.Context(), route, &h)
-			said, refused := errors.AsType[admin.Error](err)
+			failed, refused := errors.AsType[admin.Error](err)
 			switch {
-			case refused && said.Status == http.StatusServiceUnavailable && wantsJSON(cmd):
-				if err := printJSON(cmd, admin.Health{Status: "unavailable", Reason: said.Text}); err != nil {
+			case refused && failed.Status == http.StatusServiceUnavailable && wantsJSON(cmd):
+				if err := printJSON(cmd, admin.Health{Status: "unavailable", Reason: failed.Text}); err != nil {
 					return err
 				}
 				return errNotDone

@@ -11,7 +11,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// What was sent before a gateway went away is printed.
+// If the gateway disappears, the events that were sent by then are printed.
 func TestSendIsBrokenOff(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int32
@@ -39,8 +39,7 @@ func TestSendIsBrokenOff(t *testing.T) {
 	}
 }
 
-// A listing that is longer than a page is a table whose rows line up, and one piece
-// of JSON.
+// A listing of several pages is one table whose rows line up, and one JSON value.
 func TestEventsOfManyPages(t *testing.T) {
 	t.Parallel()
 	address := commandtest.FakeServer(t, func(w http.ResponseWriter, r *http.Request) {

@@ -6,8 +6,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// The secrets of the tests, which are in the environment too, and requests that they
-// prove.
+// The secrets in the environment of the tests, and bodies that tests sign with them.
 const (
 	soapnoteSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	sonioxSecret   = "soniox-test-value"

@@ -13,8 +13,8 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// A purge on a terminal says what it would delete and asks. Where nobody would see
-// the question or answer it, none is asked.
+// In a terminal a purge prints what it would delete and asks for confirmation. It does not
+// ask if input or output is not a terminal.
 func TestPurgeAsks(t *testing.T) {
 	t.Parallel()
 	const asks = "Purge the dead deliveries of 3 events permanently? [y/N] "

@@ -73,9 +73,9 @@ func changing(route admin.Route, doing, done string) longWork {
 		amount: humanize.Comma,
 		stopped: func(p admin.Progress) string {
 			if p.Done == 0 {
-				return "what was not " + done + " yet is as it was"
+				return "events that were not " + done + " yet are unchanged"
 			}
-			return fmt.Sprintf("at least %s of %s events were %s, the others are as they were", humanize.Comma(p.Done), humanize.Comma(p.Total), done)
+			return fmt.Sprintf("at least %s of %s events were %s, the others are unchanged", humanize.Comma(p.Done), humanize.Comma(p.Total), done)
 		},
 	}
 }

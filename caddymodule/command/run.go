@@ -52,7 +52,7 @@ func subcommand(cmd *cobra.Command) string {
 	return cmd.Name()
 }
 
-// exactly returns an error with the text wanted for any other number of arguments.
+// exactly accepts n arguments. For any other number its error has the text wanted.
 func exactly(n int, wanted string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
@@ -62,11 +62,12 @@ func exactly(n int, wanted string) cobra.PositionalArgs {
 	}
 }
 
-// noArguments is for commands that take none.
+// noArguments accepts no arguments.
 var noArguments = exactly(0, "this command takes no arguments")
 
+// wantsJSON reports whether --json is set.
 func wantsJSON(cmd *cobra.Command) bool {
-	yes, _ := cmd.Flags().GetBool("json") // it is defined for all commands
+	yes, _ := cmd.Flags().GetBool("json") // all commands have the flag
 	return yes
 }
 

@@ -77,7 +77,8 @@ prints the status of the answer and the event's id. The samples are synthetic.`,
 	return cmd
 }
 
-// prepare sets the defaults of flags that are not given, and returns what proves a body.
+// prepare sets the defaults of flags, and returns a function that adds the proof of a body
+// to the headers of its request.
 func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
 	switch {
 	case s.count < 1:
@@ -109,7 +110,7 @@ func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
 		s.to = cmp.Or(s.to, defaultSendTo+"soniox")
 		s.event = cmp.Or(s.event, "transcription.completed")
 		if s.secret != "" {
-			return nil, errors.New("--secret is for soapnoteapi; Soniox's requests are proved with --header 'Name: value'")
+			return nil, errors.New("--secret is for soapnoteapi; Soniox's requests are authenticated with --header 'Name: value'")
 		}
 		name, value, err := headerFlag(cmp.Or(s.header, defaultHeaderFlag), usableSecretFlag)
 		if err != nil {
@@ -175,7 +176,7 @@ func (s *sending) sendAll(ctx context.Context, body []byte, client *eventClient,
 	limiter := rate.NewLimiter(limit, 1)
 	for range s.count {
 		if err := limiter.Wait(ctx); err != nil {
-			return all, fmt.Errorf("waiting for the next event's turn: %w", err)
+			return all, fmt.Errorf("waiting to send the next event: %w", err)
 		}
 		content := body
 		if content == nil {

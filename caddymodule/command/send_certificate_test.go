@@ -20,8 +20,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// A certified server has a certificate that a test makes up, which is its own
-// authority.
+// A certified server has a self-signed certificate.
 type certified struct {
 	url, cacert string
 }
@@ -51,8 +50,8 @@ func newCertified(t *testing.T, template x509.Certificate) certified {
 	return c
 }
 
-// What is wrong with a site's certificate is said, and what to do: the gateway does
-// run there.
+// The error for a bad certificate names the problem and a remedy, and does not suggest
+// that the gateway is not running.
 func TestSendToASiteWithABadCertificate(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -68,7 +67,7 @@ func TestSendToASiteWithABadCertificate(t *testing.T) {
 		args []string
 		want string // "" is success
 	}{
-		"unknown authority":      {[]string{"--to", local(good)}, `issued by "An Authority of the Test", which is not a known authority: with Caddy's internal CA give --cacert `},
+		"unknown authority":      {[]string{"--to", local(good)}, `issued by "An Authority of the Test", which is not a known authority: with Caddy's internal CA use --cacert `},
 		"another authority":      {[]string{"--to", local(good), "--cacert", other.cacert}, `issued by "An Authority of the Test", which is not in --cacert`},
 		"its authority":          {[]string{"--to", local(good), "--cacert", good.cacert}, ""},
 		"whatever it is":         {[]string{"--to", local(good), "--insecure"}, ""},

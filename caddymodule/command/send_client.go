@@ -23,9 +23,9 @@ import (
 // An eventClient sends events as a provider does.
 type eventClient struct {
 	to       string
-	host     string // of it
+	host     string // the host of to
 	prove    func(http.Header, []byte)
-	ownRoots bool // whether only the authorities of --cacert are known
+	ownRoots bool // whether only the authorities of --cacert are trusted
 	http     http.Client
 }
 
@@ -39,10 +39,10 @@ func (s *sending) newEventClient(prove func(http.Header, []byte)) (*eventClient,
 		return nil, errors.New("--cacert and --insecure are for a --to with https://")
 	}
 	if s.insecure && s.cacert != "" {
-		return nil, errors.New("--cacert says which certificate to trust, --insecure trusts any; give one of them")
+		return nil, errors.New("--cacert names the certificate to trust, and --insecure accepts any certificate; use one or the other")
 	}
 	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: s.insecure}, //nolint:gosec // it was asked for
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: s.insecure}, //nolint:gosec // the flag requests it
 		Proxy:           http.ProxyFromEnvironment,
 	}
 	if u.Scheme == "http" {
@@ -55,7 +55,7 @@ func (s *sending) newEventClient(prove func(http.Header, []byte)) (*eventClient,
 		}
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, errors.New("--cacert: the file holds no certificate in PEM; Caddy's internal CA has its own in pki/authorities/local/root.crt of Caddy's data directory")
+			return nil, errors.New("--cacert: the file contains no certificate in PEM; Caddy's internal CA has its own in pki/authorities/local/root.crt of Caddy's data directory")
 		}
 		transport.TLSClientConfig.RootCAs = roots
 	}
@@ -93,7 +93,7 @@ func (c *eventClient) post(ctx context.Context, body []byte) (sent, error) {
 	if err != nil && resp.StatusCode == http.StatusOK {
 		return result, fmt.Errorf("reading the answer: %w", err)
 	}
-	_ = json.Unmarshal(answer, &result) // what is not JSON has no id
+	_ = json.Unmarshal(answer, &result) // an answer that is not JSON has no id
 	result.Status = resp.StatusCode
 	result.judge()
 	return result, nil
@@ -112,7 +112,7 @@ func (r *sent) judge() {
 	switch {
 	case r.Error != "":
 	case r.Status >= 300 && r.Status < 400:
-		r.Error = "the answer is a redirect, and redirects are not followed: put its target into --to"
+		r.Error = "the answer is a redirect, and redirects are not followed: write its target in --to"
 	case r.Status == http.StatusBadRequest: // so does an HTTPS port answer plain HTTP
 		r.Error = "the answer is not Scribegate's; where the site speaks HTTPS, write --to with https://"
 	default:
@@ -120,7 +120,7 @@ func (r *sent) judge() {
 	}
 }
 
-// failure returns the error of a request without an answer, with what to do.
+// failure returns the error of a request without an answer, with advice.
 func (c *eventClient) failure(ctx context.Context, err error, reached *forwarder.Progress) error {
 	if invalid, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return c.badCertificate(invalid)
@@ -131,7 +131,7 @@ func (c *eventClient) failure(ctx context.Context, err error, reached *forwarder
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // crypto/tls's, of an alert
 		switch op.Err.Error() {
 		case "tls: internal error", "tls: unrecognized name":
-			return fmt.Errorf("the server has no certificate for %q (%w): put the site's name into --to, or look at Caddy's log for why it has none", c.host, op)
+			return fmt.Errorf("the server has no certificate for %q (%w): write the site's name in --to, or see Caddy's log for the reason", c.host, op)
 		}
 		return fmt.Errorf("the server ended the TLS connection: %w", op)
 	}
@@ -152,21 +152,21 @@ func (c *eventClient) badCertificate(err *tls.CertificateVerificationError) erro
 		if c.ownRoots {
 			return fmt.Errorf("the site's certificate is issued by %q, which is not in --cacert", leaf.Issuer.CommonName)
 		}
-		return fmt.Errorf("the site's certificate is issued by %q, which is not a known authority: with Caddy's internal CA give "+
-			"--cacert pki/authorities/local/root.crt, of Caddy's data directory; --insecure takes any certificate", leaf.Issuer.CommonName)
+		return fmt.Errorf("the site's certificate is issued by %q, which is not a known authority: with Caddy's internal CA use "+
+			"--cacert pki/authorities/local/root.crt, of Caddy's data directory; --insecure accepts any certificate", leaf.Issuer.CommonName)
 	}
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
 		names := append([]string{}, leaf.DNSNames...)
 		for _, ip := range leaf.IPAddresses {
 			names = append(names, ip.String())
 		}
-		return fmt.Errorf("the site's certificate is for %s, not for %q: put one of its names into --to", terminal.Printable(strings.Join(names, ", ")), c.host)
+		return fmt.Errorf("the site's certificate is for %s, not for %q: write one of its names in --to", terminal.Printable(strings.Join(names, ", ")), c.host)
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		if time.Now().Before(invalid.Cert.NotBefore) {
-			return fmt.Errorf("the site's certificate is valid only from %s: look at this machine's clock", clock(invalid.Cert.NotBefore))
+			return fmt.Errorf("the site's certificate is valid only from %s: check the clock of this machine", clock(invalid.Cert.NotBefore))
 		}
-		return fmt.Errorf("the site's certificate expired at %s: have it renewed, or look at this machine's clock", clock(invalid.Cert.NotAfter))
+		return fmt.Errorf("the site's certificate expired at %s: have it renewed, or check the clock of this machine", clock(invalid.Cert.NotAfter))
 	}
 	return fmt.Errorf("the site's certificate cannot be verified: %w", err.Err)
 }

@@ -76,7 +76,7 @@ func (c *adminClient) find(ctx context.Context, idOrSubject string) (events []ex
 	if err == nil {
 		return []exportedEvent{{Event: e}}, true, nil
 	}
-	if said, ok := errors.AsType[admin.Error](err); !ok || said.Status != http.StatusNotFound || !admin.SubjectForm.MatchString(idOrSubject) {
+	if failed, ok := errors.AsType[admin.Error](err); !ok || failed.Status != http.StatusNotFound || !admin.SubjectForm.MatchString(idOrSubject) {
 		return nil, false, err
 	}
 	query := url.Values{"subject": {idOrSubject}, "history": {"true"}, "limit": {strconv.Itoa(admin.MaxLimit)}}

@@ -10,7 +10,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// More events of one note than a page holds are all shown.
+// All events of a note are shown, even if they fill several pages.
 func TestShowPagesThrough(t *testing.T) {
 	t.Parallel()
 	address := commandtest.FakeServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -34,7 +34,7 @@ func TestShowPagesThrough(t *testing.T) {
 	}
 }
 
-// A payload that cannot be read hides no other, and is an error.
+// An unreadable payload is an error, and the other payloads are shown.
 func TestShowOfADamagedPayload(t *testing.T) {
 	t.Parallel()
 	address := commandtest.FakeServer(t, func(w http.ResponseWriter, r *http.Request) {

@@ -72,7 +72,7 @@ func pause(u admin.UpstreamStatus, now time.Time) string {
 	return yesNo(u.Paused)
 }
 
-// pauseLeft returns in words what a pause waits for, or "" if there is none or it is
+// pauseLeft returns in words when a pause ends, or "" if there is no pause or its end is
 // not known.
 func pauseLeft(u admin.UpstreamStatus, now time.Time) string {
 	switch {
@@ -81,7 +81,7 @@ func pauseLeft(u admin.UpstreamStatus, now time.Time) string {
 	case u.PauseReason == forwarder.Failures:
 		return "probe " + until(u.PausedUntil, now)
 	}
-	return "for " + age(u.PausedUntil.Sub(now)) + ", as it asked"
+	return "for " + age(u.PausedUntil.Sub(now)) + ", as requested"
 }
 
 // failedAt returns in words when an attempt failed, and why.
@@ -133,5 +133,5 @@ func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
 	return nil
 }
 
-// unreadableHint says what to do about events that cannot be read.
-const unreadableHint = "the queue's file is damaged: the log says where; check the disk, and see Damage in the README"
+// unreadableHint is the advice on events that cannot be read.
+const unreadableHint = "the queue's file is damaged: see the log for the place, check the disk, and see Damage in the README"

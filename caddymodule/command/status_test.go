@@ -17,15 +17,15 @@ func TestStatusCells(t *testing.T) {
 		status         admin.UpstreamStatus
 		paused, failed string
 	}{
-		"nothing happened": {admin.UpstreamStatus{}, "no", "-"},
-		"to be probed":     {admin.UpstreamStatus{Paused: true, PauseReason: forwarder.Failures, PausedUntil: &ahead}, "yes, probe in 1m", "-"},
-		"probed now":       {admin.UpstreamStatus{Paused: true, PauseReason: forwarder.Failures, PausedUntil: &past}, "yes, probe due", "-"},
-		"asked to wait":    {admin.UpstreamStatus{Paused: true, PauseReason: forwarder.RetryAfter, PausedUntil: &ahead}, "yes, for 1m, as it asked", "-"},
-		"an older server":  {admin.UpstreamStatus{Paused: true}, "yes", "-"},
-		"a status":         {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.Failure, Status: 500}}, "no", "1s ago: status 500"},
-		"nobody there":     {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.ConnectError}}, "no", "1s ago: no connection"},
-		"too slow":         {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.Timeout}}, "no", "1s ago: timeout"},
-		"broken off":       {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.Failure}}, "no", "1s ago: no answer"},
+		"nothing happened":  {admin.UpstreamStatus{}, "no", "-"},
+		"to be probed":      {admin.UpstreamStatus{Paused: true, PauseReason: forwarder.Failures, PausedUntil: &ahead}, "yes, probe in 1m", "-"},
+		"probed now":        {admin.UpstreamStatus{Paused: true, PauseReason: forwarder.Failures, PausedUntil: &past}, "yes, probe due", "-"},
+		"too many requests": {admin.UpstreamStatus{Paused: true, PauseReason: forwarder.RetryAfter, PausedUntil: &ahead}, "yes, for 1m, as requested", "-"},
+		"an older server":   {admin.UpstreamStatus{Paused: true}, "yes", "-"},
+		"a status":          {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.Failure, Status: 500}}, "no", "1s ago: status 500"},
+		"not reachable":     {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.ConnectError}}, "no", "1s ago: no connection"},
+		"too slow":          {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.Timeout}}, "no", "1s ago: timeout"},
+		"broken off":        {admin.UpstreamStatus{LastFailure: &admin.Failure{At: past, Outcome: queue.Failure}}, "no", "1s ago: no answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

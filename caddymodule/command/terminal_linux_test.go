@@ -18,7 +18,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// A screen is a terminal and what was printed to it.
+// A screen is a terminal, and records what is printed to it.
 type screen struct {
 	terminal *os.File // for a process
 	keyboard *os.File
@@ -51,7 +51,7 @@ func newScreen(t *testing.T, columns uint16) *screen {
 	s := &screen{terminal: end, keyboard: control, ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
-		_, _ = io.Copy(s, control) // it ends with an error when nobody has the terminal open
+		_, _ = io.Copy(s, control) // it ends with an error when no process has the terminal open
 		_ = control.Close()
 	}()
 	t.Cleanup(func() { s.text() })
@@ -70,7 +70,7 @@ func (s *screen) shows(text string) bool {
 	return strings.Contains(s.printed.String(), text)
 }
 
-// Text is all that was printed, when the processes have ended.
+// text returns everything that was printed, once the processes have ended.
 func (s *screen) text() string {
 	_ = s.terminal.Close()
 	<-s.ended
@@ -79,7 +79,7 @@ func (s *screen) text() string {
 	return strings.ReplaceAll(s.printed.String(), "\r\n", "\n")
 }
 
-// left is what stands in the terminal in the end, of what only rewrites lines.
+// visible returns the text that is visible in the terminal in the end.
 func visible(printed string) string {
 	var lines []string
 	for line := range strings.SplitSeq(printed, "\n") {
@@ -97,7 +97,7 @@ func visible(printed string) string {
 	return strings.Join(lines, "\n")
 }
 
-// working answers with progress until the test lets it go on to the last line.
+// working answers with progress until the test releases the last line.
 func working(letGo <-chan struct{}, last string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		for {
@@ -114,8 +114,8 @@ func working(letGo <-chan struct{}, last string) http.HandlerFunc {
 	}
 }
 
-// Long work shows its progress in a terminal, in one line that is gone in the end;
-// with --json too, which is printed elsewhere. A pipe gets nothing of it.
+// Long work shows its progress in a line of the terminal that disappears in the end, with
+// --json too. A pipe gets no progress.
 func TestProgressInATerminal(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -143,25 +143,25 @@ func TestProgressInATerminal(t *testing.T) {
 				t.Error(err)
 			}
 			if text := s.text(); visible(text) != "" || out.String() != tt.out {
-				t.Errorf("in the terminal stands %q, of %q; printed was %q, want %q", visible(text), text, out.String(), tt.out)
+				t.Errorf("visible is %q, of %q; printed %q, want %q", visible(text), text, out.String(), tt.out)
 			}
 		})
 	}
 }
 
-// Ctrl-C ends the work and says how far it came.
+// Ctrl-C ends the work, and the command prints how much is done.
 func TestWorkIsInterrupted(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]struct{ shows, says string }{
-		"replay --dead": {"replaying: 5", "Error: stopped: at least 5 of 9,000 events were replayed, the others are as they were"},
-		"purge --dead":  {"purging: 5", "Error: stopped: at least 5 of 9,000 events were purged, the others are as they were"},
+		"replay --dead": {"replaying: 5", "Error: stopped: at least 5 of 9,000 events were replayed, the others are unchanged"},
+		"purge --dead":  {"purging: 5", "Error: stopped: at least 5 of 9,000 events were purged, the others are unchanged"},
 		"compact":       {"compacting: 5", "Error: stopped: the rest of the free space stays in the queue's file"},
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			s, ended := newScreen(t, 100), make(chan struct{})
 			address := commandtest.FakeServer(t, func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body) // or nobody would see the connection close
+				_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice that the connection closes
 				working(nil, "")(w, r)
 				close(ended)
 			})
@@ -185,13 +185,13 @@ func TestWorkIsInterrupted(t *testing.T) {
 				t.Errorf("%v, printed %q", err, out.String())
 			}
 			if text := s.text(); strings.TrimSpace(visible(text)) != want.says {
-				t.Errorf("in the terminal stands %q, of %q, want %q", visible(text), text, want.says)
+				t.Errorf("visible is %q, of %q, want %q", visible(text), text, want.says)
 			}
 		})
 	}
 }
 
-// A copy is counted in a terminal while it comes, and Ctrl-C leaves no file.
+// A backup shows its progress in a terminal, and Ctrl-C leaves no file.
 func TestBackupIsInterrupted(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -219,11 +219,11 @@ func TestBackupIsInterrupted(t *testing.T) {
 	}
 	<-ended // the server has seen the client go
 	if text := s.text(); strings.TrimSpace(visible(text)) != "Error: stopped: no file is left" || len(namesIn(t, dir)) != 0 {
-		t.Errorf("in the terminal stands %q, of %q; left are %v", visible(text), text, namesIn(t, dir))
+		t.Errorf("visible is %q, of %q; the files are %v", visible(text), text, namesIn(t, dir))
 	}
 }
 
-// An export into a file shows its progress, one to the terminal does not.
+// An export to a file shows its progress. An export to the terminal does not.
 func TestExportInATerminal(t *testing.T) {
 	t.Parallel()
 	for name, toFile := range map[string]bool{"into a file": true, "to the terminal": false} {
@@ -257,10 +257,10 @@ func TestExportInATerminal(t *testing.T) {
 			}
 			text := s.text()
 			if toFile && (visible(text) != "" || strings.ReplaceAll(out.String(), exportedOne, "") != "") {
-				t.Errorf("in the terminal stands %q, of %q; exported was %q", visible(text), text, out.String())
+				t.Errorf("visible is %q, of %q; exported %q", visible(text), text, out.String())
 			}
 			if !toFile && strings.ReplaceAll(text, exportedOne, "") != "" {
-				t.Errorf("in the terminal stands %q", text)
+				t.Errorf("visible is %q", text)
 			}
 		})
 	}
@@ -268,8 +268,8 @@ func TestExportInATerminal(t *testing.T) {
 
 const exportedOne = `{"id":"one","provider":"","type":"","subject":"","received_at":"0001-01-01T00:00:00Z","payload":false,"deliveries":[]}` + "\n"
 
-// Colours are for terminals, unless the environment asks for none, and tables line
-// up with them.
+// Output to a terminal is coloured, unless the environment turns colours off. Tables line
+// up with colours too.
 func TestColours(t *testing.T) {
 	t.Parallel()
 	address := commandtest.FakeServer(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -355,7 +355,7 @@ func TestEventsInANarrowTerminal(t *testing.T) {
 	}
 }
 
-// So has the table of upstreams.
+// A table of upstreams has as many columns as fit the terminal.
 func TestStatusInANarrowTerminal(t *testing.T) {
 	t.Parallel()
 	address := commandtest.FakeServer(t, func(w http.ResponseWriter, _ *http.Request) {

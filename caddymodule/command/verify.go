@@ -20,7 +20,7 @@ type judgement struct {
 	Genuine bool     `json:"genuine"`
 	Reason  string   `json:"reason,omitempty"`
 	Age     string   `json:"age,omitempty"`
-	Payload string   `json:"payload,omitempty"` // "valid", or what is wrong with it
+	Payload string   `json:"payload,omitempty"` // "valid", or its defect
 	EventID string   `json:"id,omitempty"`
 	Hints   []string `json:"hints,omitempty"`
 }
@@ -69,7 +69,7 @@ For soniox, which does not sign its requests, --header is the captured header an
 	cmd.Flags().StringVar(&c.timestamp, "timestamp", "", "the value of "+verifier.TimestampHeader)
 	cmd.Flags().StringVar(&c.header, "header", "", "soniox: the captured header, 'Name: value'")
 	cmd.Flags().StringVar(&c.file, "file", "", "the captured body (default standard input)")
-	cmd.Flags().StringVar(&c.tolerance, "tolerance", "", "how far the timestamp may be from now, such as 5m (default: freshness is not judged)")
+	cmd.Flags().StringVar(&c.tolerance, "tolerance", "", "how far the timestamp may be from now, such as 5m (default: the age is not checked)")
 	_ = cmd.MarkFlagRequired("secret") // it is defined above
 	complete(cmd, "file", completeFiles)
 	complete(cmd, "tolerance", completeDurations)
@@ -81,20 +81,20 @@ type capture struct {
 	provider, secret, signature, timestamp, header, file, tolerance string
 }
 
-// check refuses flags that do not belong together, before the body is waited for, and
-// returns the tolerance, or 0 where freshness is not judged.
+// check returns an error for flags that exclude each other, before the body is read, and
+// returns the tolerance, or 0 if the age is not checked.
 func (c capture) check() (tolerance time.Duration, err error) {
 	switch c.provider {
 	case "soapnoteapi":
 		if c.header != "" {
-			return 0, errors.New("--header is for soniox; SOAPNoteAPI's requests are proved by --signature and --timestamp")
+			return 0, errors.New("--header is for soniox; SOAPNoteAPI's requests are verified with --signature and --timestamp")
 		}
 		if c.signature == "" || c.timestamp == "" {
-			return 0, errors.New("--signature and --timestamp are needed: the values of the request's two headers")
+			return 0, errors.New("--signature and --timestamp are needed: the values of the two headers of the request")
 		}
 	case "soniox":
 		if c.signature != "" || c.timestamp != "" || c.tolerance != "" {
-			return 0, errors.New("--signature, --timestamp and --tolerance are for soapnoteapi; Soniox's requests are proved by --header 'Name: value'")
+			return 0, errors.New("--signature, --timestamp and --tolerance are for soapnoteapi; Soniox's requests are verified with --header 'Name: value'")
 		}
 	default:
 		return 0, fmt.Errorf("unknown provider %q; it is soapnoteapi or soniox", c.provider)
@@ -109,8 +109,8 @@ func (c capture) check() (tolerance time.Duration, err error) {
 	return tolerance, nil
 }
 
-// judgeSOAPNoteAPI judges as the gateway does, at the time of the request's own
-// timestamp unless a tolerance is given.
+// judgeSOAPNoteAPI verifies a request as the gateway does. Without a tolerance it does so
+// at the time of the request's own timestamp.
 func judgeSOAPNoteAPI(secret, signature, timestamp string, body []byte, tolerance time.Duration, now time.Time) judgement {
 	var j judgement
 	at := now

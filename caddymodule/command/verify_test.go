@@ -140,9 +140,8 @@ func TestVerifyCommandMistakes(t *testing.T) {
 	}
 }
 
-// TestVerifyCommandHintsAtTheSecret judges genuine requests with secrets from
-// files that hold more than the secret. Who plays the provider with one is told
-// at once.
+// For a secret from a file with more than the secret in it, verify prints a hint, and
+// send returns an error.
 func TestVerifyCommandHintsAtTheSecret(t *testing.T) {
 	soapnote, transcript := capturedNote, capturedTranscription
 	signature := verifier.Sign(soapnoteSecret, "1773934200", []byte(soapnote))

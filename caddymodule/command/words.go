@@ -37,7 +37,8 @@ func alternatives(words []string) string {
 // size returns a number of bytes in words.
 func size(n int64) string { return humanize.IBytes(uint64(max(0, n))) } // not below zero
 
-// age returns a length of time in its largest unit, rounded down.
+// age returns a duration in its largest unit, rounded down, as in "3m". humanize has only
+// the longer "3 minutes ago", which is too wide for a table.
 func age(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -60,8 +61,8 @@ func since(at *time.Time, now time.Time) string {
 	return age(now.Sub(*at)) + " ago"
 }
 
-// until returns how far ahead a time is, or "-" if it is not known. A delivery whose
-// time has come may wait for other reasons.
+// until returns how far ahead a time is, "due" if it has passed, or "-" if it is not known.
+// A delivery that is due may wait for other reasons.
 func until(at *time.Time, now time.Time) string {
 	switch {
 	case at == nil || at.IsZero():

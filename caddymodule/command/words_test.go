@@ -27,7 +27,7 @@ func TestAge(t *testing.T) {
 	}
 }
 
-// A time in a table says in which zone it is, and can be read back.
+// A time in a table has the offset of its zone, and can be parsed.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 23, 1, 41, 37, 5000, time.UTC)

@@ -14,12 +14,12 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
 )
 
-// longWork is a request to the running server that may take long.
+// A longWork is a request to the running server that may take long.
 type longWork struct {
 	route   admin.Route
-	doing   string                        // what it does, in a word
+	doing   string                        // the name of the work, such as "purging"
 	amount  func(n int64) string          // formats progress
-	stopped func(p admin.Progress) string // describes what is done when it ends early
+	stopped func(p admin.Progress) string // describes the state after work that ended early
 }
 
 // do sends the request, and shows its progress in the terminal.

@@ -11,7 +11,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// answerLines answers in lines, as the admin API reports progress.
+// answerLines answers in lines, as the admin API does to report progress.
 func answerLines(lines ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", admin.LinesType)
@@ -37,7 +37,7 @@ func TestLongWork(t *testing.T) {
 		"some unrouted":       {"replay --unrouted", answerLines(`{"replayed":1,"without_payload":0,"unrouted":2}`), "1 delivery replayed, 2 events skipped since no upstream accepts the type\n", nil},
 		"purged":              {"purge --dead", answerLines(halfDone, halfDone, `{"purged":1}`), "1 event purged\n", nil},
 		"compacted":           {"compact", answerLines(halfDone, `{"before":2048,"after":1024}`), "compacted: 2.0 KiB -> 1.0 KiB\n", nil},
-		"fails on the way":    {"replay --dead", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: at least 5 of 9,000 events were replayed, the others are as they were"}},
+		"fails on the way":    {"replay --dead", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: at least 5 of 9,000 events were replayed, the others are unchanged"}},
 		"purge fails":         {"purge --dead", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: at least 5 of 9,000 events were purged"}},
 		"compaction fails":    {"compact", answerLines(halfDone, `{"error":"no space left"}`), "", []string{"no space left: the rest of the free space stays in the queue's file"}},
 		"fails at once":       {"replay --dead", answerLines(`{"error":"no space left"}`), "", []string{"Error: no space left\n"}},
@@ -67,7 +67,7 @@ func TestLongWork(t *testing.T) {
 	}
 }
 
-// What is asked for is asked as Caddy's own commands do.
+// Requests have the same headers as those of Caddy's own commands.
 func TestCommandsSayWhereTheyComeFrom(t *testing.T) {
 	t.Parallel()
 	asked := make(chan *http.Request, 1)
@@ -86,7 +86,7 @@ func TestCommandsSayWhereTheyComeFrom(t *testing.T) {
 	}
 }
 
-// Whatever answers at a wrong address, the command says that it is the wrong one.
+// If another server answers, the error says that the address is wrong.
 func TestCommandsAtAWrongAddress(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
@@ -113,8 +113,7 @@ func TestCommandsAtAWrongAddress(t *testing.T) {
 	}
 }
 
-// A server that accepts and says nothing, or not all of it, hangs no command that
-// asks for an answer.
+// A command does not hang if the server does not answer, or does not finish its answer.
 func TestCommandsWithASilentServer(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
@@ -149,8 +148,8 @@ func TestCommandsWithASilentServer(t *testing.T) {
 
 func TestCommandWithoutServer(t *testing.T) {
 	t.Parallel()
-	nobody := commandtest.ClosedPort(t)
+	closed := commandtest.ClosedPort(t)
 	for _, args := range []string{"status", "events", "show x", "replay --dead", "purge --dead", "health live", "backup " + filepath.Join(t.TempDir(), "copy.db")} {
-		commandtest.Run(t, "", append(strings.Fields(args), "--address", nobody)...).Failed(t, "asking the admin API at "+nobody)
+		commandtest.Run(t, "", append(strings.Fields(args), "--address", closed)...).Failed(t, "asking the admin API at "+closed)
 	}
 }

@@ -39,7 +39,7 @@ func WaitUntil(t *testing.T, condition string, holds func() bool) {
 			return
 		}
 	}
-	t.Fatalf("waited %s in vain for %s", WaitTimeout, condition)
+	t.Fatalf("%s: not within %s", condition, WaitTimeout)
 }
 
 // Process returns a command that runs this test binary as Caddy. TestMain must call Main.
