@@ -9,11 +9,11 @@ import (
 // The bounds of one batch, so that no transaction takes long, and of the outcomes
 // that may wait for one.
 const (
-	maxBatchOutcomes = 256
+	maxBatchOutcomes = 128
 	maxBatchStores   = 256
 	maxBatchBytes    = 16 << 20 // of sealed payloads
 	maxOutcomes      = 4096     // waiting; with more nothing is claimed
-	fewOutcomes      = 32       // are not parted where there is no room
+	fewOutcomes      = 32       // go with any store, and are not parted where there is no room
 )
 
 // A Batch is what a Writer has its engine commit in one transaction: outcomes and

@@ -308,6 +308,9 @@ func (w *Writer) next() (b *Batch, wait time.Duration, ended bool) {
 		w.room = false
 	}
 	n := min(len(w.outcomes), maxBatchOutcomes)
+	if len(b.Stores) > 0 {
+		n = min(n, max(fewOutcomes, 2*len(b.Stores)))
+	}
 	if outcomesIn == 0 && n < maxBatchOutcomes && len(b.Stores) == 0 {
 		outcomesIn = max(0, commitDelay-time.Since(w.oldest))
 	}

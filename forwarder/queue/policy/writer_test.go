@@ -68,6 +68,33 @@ func TestBatchBounds(t *testing.T) {
 	})
 }
 
+// Stores do not wait for many outcomes, and no outcome waits for ever behind stores.
+func TestFewOutcomesGoWithStores(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w, f := newWriter(t)
+		first := w.store(t.Context(), "first")
+		pass(f.took / 2)
+		for i := range 500 {
+			w.Settle(outcomeOf(fmt.Sprint(i)))
+		}
+		var rest []<-chan error
+		for i := range 50 {
+			rest = append(rest, w.store(t.Context(), fmt.Sprint(i)))
+		}
+		must(t, <-first)
+		pass(f.took / 2)
+		last := w.store(t.Context(), "last")
+		for _, done := range append(rest, last) {
+			must(t, <-done)
+		}
+		must(t, w.Flush(t.Context()))
+		want := []string{"0 outcomes, 1 stores", "100 outcomes, 50 stores", "32 outcomes, 1 stores", "128 outcomes, 0 stores", "128 outcomes, 0 stores", "112 outcomes, 0 stores"}
+		if got := f.batches[:min(len(want), len(f.batches))]; !slices.Equal(got, want) {
+			t.Errorf("batches %q, want %q", got, want)
+		}
+	})
+}
+
 // Outcomes wait for others, but not long, not behind a store, and not where many wait.
 func TestCommitDelay(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
