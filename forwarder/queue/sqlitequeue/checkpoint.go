@@ -11,13 +11,14 @@ import (
 
 const (
 	// walPages is how many pages of the WAL are not in the main file yet when a
-	// checkpoint is due: it takes the writer 6 to 8 ms.
+	// checkpoint is due: it takes 6 to 8 ms.
 	walPages = 500
 	fewPages = 25 // on a full disk
 
 	// walLong is how many are too many for the writer: it would take about 40 ms.
 	walLong = 2500
 
+	lookPause       = 10 * time.Millisecond  // between two looks how long the WAL is
 	checkpointPause = time.Second            // between two checkpoints that a reader holds up
 	truncatePause   = 250 * time.Millisecond // between two attempts to empty the WAL
 )
@@ -30,49 +31,55 @@ type walState struct {
 	done    int64 // of them, those in the main file
 	tried   int64 // log at the last checkpoint
 	triedAt time.Time
+	looked  time.Time // when it is looked at again
 }
 
 // checkpointIfDue takes the WAL to the main file where it has grown, without shortening
 // it: SQLite overwrites it from its beginning then, and a file that does not grow is
-// cheaper to sync. Where payloads were deleted it empties the WAL, too, within
-// forgetEvery. It returns when it wants to be called again.
+// cheaper to sync. Most of it is taken beside the writer, which takes what was committed
+// meanwhile. Where payloads were deleted it empties the WAL, too, within forgetEvery. It
+// returns when it wants to be called again.
 func (q *Queue) checkpointIfDue(now time.Time) time.Duration {
-	if q.beside.CompareAndSwap(ended, none) {
+	rest := q.beside.CompareAndSwap(ended, none)
+	if rest {
 		q.noteMain()
 		q.changed = true
 	}
 	if q.usable() != nil {
 		return checkpointPause
 	}
-	q.refreshWAL()
+	w, s := &q.wal, &q.steps
+	limit := q.walLimit()
+	forget := q.freed && !now.Before(s.forget)
+	if look := !now.Before(w.looked); look || rest || forget || limit < walPages {
+		w.looked = now.Add(lookPause)
+		q.refreshWAL()
+	}
 	if q.beside.Load() == running {
 		return checkpointPause
 	}
-	w, s := &q.wal, &q.steps
-	limit := q.walLimit()
 	waiting := w.log - w.done
-	if grown := w.log < w.tried || w.log-w.tried >= limit || now.Sub(w.triedAt) >= checkpointPause; waiting >= limit && grown {
+	due := waiting >= limit && (w.log < w.tried || w.log-w.tried >= limit || now.Sub(w.triedAt) >= checkpointPause)
+	if due {
 		w.tried, w.triedAt = w.log, now
-		if waiting >= walLong {
-			q.checkpointBeside()
-			return checkpointPause
-		}
+	}
+	switch {
+	case due && waiting >= walPages && (!rest || waiting >= walLong):
+		q.checkpointBeside()
+		return checkpointPause
+	case forget && waiting < walLong:
+		s.forget = now.Add(truncatePause)
+		q.checkpoint("TRUNCATE")
+	case due, rest && waiting > 0 && waiting < walLong:
 		q.checkpoint("PASSIVE")
-		waiting = w.log - w.done
 	}
 	if !q.freed {
 		s.forget = now.Add(forgetEvery)
-		return forgetEvery
 	}
-	if !now.Before(s.forget) {
-		s.forget = now.Add(truncatePause)
-		if waiting >= walLong {
-			q.checkpointBeside()
-		} else {
-			q.checkpoint("TRUNCATE")
-		}
+	if q.changed {
+		return lookPause
 	}
-	return s.forget.Sub(now)
+	return min(checkpointPause, s.forget.Sub(now))
 }
 
 // walLimit returns how many pages may be in the WAL and not in the main file: so few that
@@ -95,7 +102,7 @@ func (q *Queue) checkpoint(mode string) {
 	}
 	err := q.checkFile()
 	if err == nil {
-		err = q.walHolds(1)
+		err = q.walHolds(true)
 	}
 	if err != nil {
 		q.lose(err)
@@ -121,9 +128,9 @@ const (
 	ended
 )
 
-// checkpointBeside makes a checkpoint of a long WAL, such as a reader leaves that took
-// long, on a connection of its own while commits go on. The writer makes the next one,
-// of what is left.
+// checkpointBeside makes a checkpoint on a connection of its own while commits go on.
+// The writer makes the next one, of what is left. Where the WAL is damaged that is all
+// of it, and the writer finds the damage.
 func (q *Queue) checkpointBeside() {
 	if err := q.roomToCheckpoint(); err != nil {
 		q.Failed(err)
@@ -131,12 +138,16 @@ func (q *Queue) checkpointBeside() {
 	}
 	q.beside.Store(running)
 	q.files.watch.Writing()
+	log, done := q.wal.log, q.wal.done
 	q.work.Go(func() {
-		err := q.copiers.With(q.ctx, func(c *tables.Conn) error {
-			return c.Query(q.ctx, `PRAGMA wal_checkpoint(PASSIVE)`, func([]driver.Value) error { return nil })
-		})
-		q.repairIfDamaged(err)
+		if framesHold(q.path, done, log, 1) == nil {
+			err := q.checkpoints.With(q.ctx, func(c *tables.Conn) error {
+				return c.Query(q.ctx, `PRAGMA wal_checkpoint(PASSIVE)`, func([]driver.Value) error { return nil })
+			})
+			q.repairIfDamaged(err)
+		}
 		q.beside.Store(ended)
+		q.writer.Wake()
 	})
 }
 

@@ -88,6 +88,7 @@ func newQueue(path string, o Options, lock *disk.FileLock) *Queue {
 	q.claims = tables.NewPool(tables.OpenReader, q.unusable)
 	q.copiers = tables.NewPool(tables.OpenCopier, q.unusable)
 	q.surveyor = tables.NewPool(tables.OpenReader, q.unusable)
+	q.checkpoints = tables.NewPool(tables.OpenCopier, q.unusable)
 	return q
 }
 
@@ -196,7 +197,7 @@ func (q *Queue) connect() (*tables.Meta, error) {
 	for _, p := range []struct {
 		pool *tables.Pool
 		n    int
-	}{{q.readers, readerConns}, {q.claims, claimConns}, {q.copiers, 1}, {q.surveyor, 1}} {
+	}{{q.readers, readerConns}, {q.claims, claimConns}, {q.copiers, 1}, {q.surveyor, 1}, {q.checkpoints, 1}} {
 		if err == nil {
 			err = p.pool.Connect(q.path, p.n)
 		}
@@ -217,7 +218,7 @@ func (q *Queue) connect() (*tables.Meta, error) {
 // disconnect closes the connections.
 func (q *Queue) disconnect() error {
 	var errs []error
-	for _, p := range []*tables.Pool{q.surveyor, q.claims, q.readers, q.copiers} { // those who wait for a survey have a connection
+	for _, p := range []*tables.Pool{q.surveyor, q.claims, q.readers, q.copiers, q.checkpoints} { // those who wait for a survey have a connection
 		errs = append(errs, p.Disconnect())
 	}
 	if q.writing != nil {

@@ -78,10 +78,11 @@ type Queue struct {
 	beside      atomic.Int32 // a checkpoint that is not the writer's
 	keys        []seal.Key   // as they were given
 
-	readers  *tables.Pool // for what takes long, or may
-	claims   *tables.Pool // for deliveries
-	copiers  *tables.Pool // for backups
-	surveyor *tables.Pool // for surveys, which a reader may ask for
+	readers     *tables.Pool // for what takes long, or may
+	claims      *tables.Pool // for deliveries
+	copiers     *tables.Pool // for backups
+	surveyor    *tables.Pool // for surveys, which a reader may ask for
+	checkpoints *tables.Pool // for those beside the writer
 
 	upstreams *tables.Upstreams
 	unfiled   unfiled

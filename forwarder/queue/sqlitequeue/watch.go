@@ -134,7 +134,7 @@ func (q *Queue) watchFile() {
 	}
 	err := q.checkFile()
 	if err == nil {
-		err = q.walHolds(max(1, q.wal.log/walPages))
+		err = q.walHolds(false)
 	}
 	if err != nil {
 		q.lose(err)
@@ -194,17 +194,24 @@ func (q *Queue) checkFileNow() error {
 	return err
 }
 
-// walHolds returns an error unless the frames of the WAL that are not in the main file
-// yet are those that were written to it, as far as the salts of every so many of them
-// show. A checkpoint would copy anything to the main file. A WAL that was cut off and has
+// walHolds returns an error unless the frames of the WAL are those that were written to
+// it, as far as their salts show: of all frames that the next checkpoint would copy to the
+// main file, whatever is there, or of a few hundred of all. A WAL that was cut off and has
 // grown again has a hole.
-func (q *Queue) walHolds(every int64) error {
+func (q *Queue) walHolds(next bool) error {
 	for {
 		before, err := wal.ReadIndex(q.files.shm)
 		if err != nil {
 			return fmt.Errorf("the file %s%s %w: %w", q.path, disk.SHM, errSHM, err)
 		}
-		if err = q.framesHold(every); err == nil {
+		if q.refreshWAL(); q.wal.log == q.wal.done {
+			return nil
+		}
+		from, every := int64(0), max(1, q.wal.log/walPages)
+		if next {
+			from, every = q.wal.done, 1
+		}
+		if err = framesHold(q.path, from, q.wal.log, every); err == nil {
 			return nil
 		}
 		after, err2 := wal.ReadIndex(q.files.shm)
@@ -215,11 +222,10 @@ func (q *Queue) walHolds(every int64) error {
 	}
 }
 
-func (q *Queue) framesHold(every int64) error {
-	if q.refreshWAL(); q.wal.log == q.wal.done {
-		return nil
-	}
-	f, err := os.Open(q.path + disk.WAL)
+// framesHold returns an error unless every so many of the frames from..to of a database's
+// WAL have its salts.
+func framesHold(path string, from, to, every int64) error {
+	f, err := os.Open(path + disk.WAL)
 	if err != nil {
 		return err
 	}
@@ -227,12 +233,12 @@ func (q *Queue) framesHold(every int64) error {
 	var head, frame [24]byte
 	_, err = f.ReadAt(head[:], 0)
 	magic := binary.BigEndian.Uint32(head[:]) &^ 1
-	for i := int64(0); i < q.wal.log; i += every {
+	for i := from; i < to; i += every {
 		if err == nil {
 			_, err = f.ReadAt(frame[:], 32+i*(24+tables.PageSize))
 		}
 		if err != nil || magic != 0x377f0682 || !bytes.Equal(frame[8:16], head[16:24]) {
-			return errors.Join(fmt.Errorf("the file %s%s %w from page %d of %d", q.path, disk.WAL, errDamaged, i, q.wal.log), err)
+			return errors.Join(fmt.Errorf("the file %s%s %w from page %d of %d", path, disk.WAL, errDamaged, i, to), err)
 		}
 	}
 	return nil
