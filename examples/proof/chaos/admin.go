@@ -21,14 +21,14 @@ func (e adminStatus) Error() string {
 	return fmt.Sprintf("%s: the gateway answered %d: %s", e.what, e.status, strings.TrimSpace(e.body))
 }
 
-// answered reports whether err is the admin endpoint's answer with a status.
+// answered reports whether err is an answer of the admin endpoint with this status.
 func answered(err error, status int) bool {
 	var e adminStatus
 	return errors.As(err, &e) && e.status == status
 }
 
-// call asks the admin endpoint for something and decodes its answer into out,
-// which may be nil. An answer other than 200 is an adminStatus.
+// call sends a request to the admin endpoint and decodes the answer into out, which may be nil. If the
+// status is not 200, the error is an adminStatus.
 func (r *rig) call(ctx context.Context, method, path, contentType, body string, out any) error {
 	what := method + " " + path
 	request, err := http.NewRequestWithContext(ctx, method, "http://"+r.admin+path, strings.NewReader(body))
@@ -38,7 +38,7 @@ func (r *rig) call(ctx context.Context, method, path, contentType, body string, 
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
 	}
-	request.Close = true // the process may be another one the next time
+	request.Close = true // the gateway may restart before the next request
 	resp, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -60,10 +60,9 @@ func (r *rig) call(ctx context.Context, method, path, contentType, body string, 
 	return nil
 }
 
-// load has the gateway take on a Caddyfile, as `caddy reload` does. Caddy opens
-// its admin endpoint anew with every configuration and may cut a connection that
-// the old one was to take: then it is sent again, which changes nothing where it
-// was taken on already.
+// load loads a Caddyfile, as `caddy reload` does. Caddy opens a new admin endpoint with every
+// configuration and may close a connection to the old one. Then load tries again, which has no effect
+// if the configuration is already loaded.
 func (r *rig) load(ctx context.Context, caddyfile string) (err error) {
 	for range 3 {
 		err = r.call(ctx, http.MethodPost, "/load", "text/caddyfile", caddyfile, nil)
@@ -96,7 +95,7 @@ type upstreamStatus struct {
 	Orphaned bool   `json:"orphaned"`
 }
 
-// upstream returns the part of one upstream, and whether there is one.
+// upstream returns the status of an upstream, and whether there is one with this name.
 func (s status) upstream(name string) (upstreamStatus, bool) {
 	for _, u := range s.Upstreams {
 		if u.Name == name {
@@ -112,13 +111,13 @@ func (r *rig) status(ctx context.Context) (status, error) {
 	return s, err
 }
 
-// Compacted is the answer to a compaction: the queue file's size in bytes.
+// compacted is the answer to a compaction: the sizes of the queue's file in bytes.
 type compacted struct {
 	Before int64 `json:"before"`
 	After  int64 `json:"after"`
 }
 
-// compact has the gateway give the queue file's free space back.
+// compact makes the gateway release the free space of the queue's file.
 func (r *rig) compact(ctx context.Context) (compacted, error) {
 	var c compacted
 	err := r.call(ctx, http.MethodPost, "/scribegate/compact", "", "", &c)
@@ -130,7 +129,7 @@ func (r *rig) replayAll(ctx context.Context) error {
 	return r.call(ctx, http.MethodPost, "/scribegate/replay", "application/json", `{"since":"24h"}`, nil)
 }
 
-// purgeDead deletes the dead events and returns how many.
+// purgeDead deletes the dead events and returns their number.
 func (r *rig) purgeDead(ctx context.Context) (int, error) {
 	var answer struct {
 		Purged int `json:"purged"`

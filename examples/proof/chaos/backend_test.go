@@ -7,12 +7,11 @@ import (
 	"testing"
 )
 
-// A backend comes back at its address also while processes are being started,
-// which hold its listener until they execute their programs. They would hold what
-// other tests close as well, so that none runs beside this one.
+// A backend restarts at its address also while other processes start, which have a copy of its listener until they
+// execute their programs. They would have copies of other tests' listeners too, so this test is not parallel.
 //
-//nolint:paralleltest // as it says
-func TestBackendComesBack(t *testing.T) {
+//nolint:paralleltest // see above
+func TestBackendRestarts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var starting sync.WaitGroup
 	for range 4 {
@@ -29,10 +28,10 @@ func TestBackendComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 100 {
-		b.leave()
-		if err := b.come(t.Context()); err != nil {
+		b.stop()
+		if err := b.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b.leave()
+	b.stop()
 }

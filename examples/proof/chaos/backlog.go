@@ -13,15 +13,15 @@ import (
 
 var backlogScenario = scenario{
 	name: "backlog",
-	text: "kill -9 with a large backlog, and a start with the queue's file out of the page cache",
+	text: "kill -9 with a large backlog, and a start with the queue's file not in the page cache",
 	run:  runBacklog,
 }
 
-// backlogMemory is how much anonymous memory may grow by a backlog of any size.
+// backlogMemory is the maximum growth of anonymous memory with any backlog.
 const backlogMemory = 64 << 20
 
-// runBacklog fills the queue while the upstream is away, kills the gateway, and
-// measures how soon the next one accepts and delivers.
+// runBacklog fills the queue while the upstream is down, kills the gateway, and measures how soon the
+// next one accepts and delivers.
 func runBacklog(ctx context.Context, e *env) (rows []result, err error) {
 	number := e.pick(20_000, 1_000_000)
 	r, err := e.newRig(ctx, "ehr")
@@ -35,7 +35,7 @@ func runBacklog(ctx context.Context, e *env) (rows []result, err error) {
 	}
 	b, ehr := newBook(), r.ledger.backend("ehr")
 
-	// What the gateway takes in order to work at all is not the backlog's.
+	// First some deliveries, for the memory that the gateway needs without a backlog.
 	warm := r.fleet()
 	warm.senders, warm.limit = 64, 5000
 	warm.start(ctx, b).done()
@@ -47,7 +47,7 @@ func runBacklog(ctx context.Context, e *env) (rows []result, err error) {
 		return nil, err
 	}
 
-	ehr.leave()
+	ehr.stop()
 	began := time.Now()
 	full := warm
 	full.limit = number
@@ -60,9 +60,9 @@ func runBacklog(ctx context.Context, e *env) (rows []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.say("  %d waiting after %.0f s", number, took.Seconds())
+	e.logf("  %d waiting after %.0f s", number, took.Seconds())
 
-	// The kill comes while it accepts.
+	// Kill the gateway while it accepts events.
 	live := r.fleet()
 	live.senders, live.rate, live.again = 4, 200, true
 	l = live.start(ctx, b)
@@ -77,21 +77,21 @@ func runBacklog(ctx context.Context, e *env) (rows []result, err error) {
 			return nil, err
 		}
 		if resident > 0.05 {
-			return nil, fmt.Errorf("%.0f %% of %s stays in the page cache; name a directory on a disk with -dir", 100*resident, filepath.Base(file))
+			return nil, fmt.Errorf("%.0f %% of %s is still in the page cache; set a directory on a disk with -dir", 100*resident, filepath.Base(file))
 		}
 	}
 	size, err := r.fileSize()
 	if err != nil {
 		return nil, err
 	}
-	if err := ehr.come(ctx); err != nil {
+	if err := ehr.start(ctx); err != nil {
 		return nil, err
 	}
 	s, err := r.coldStart(ctx, text, b, live)
 	if err != nil {
 		return nil, err
 	}
-	e.say("  cold start: accepted after %.2f s, delivered after %.2f s", s.accepted.Seconds(), s.delivered.Seconds())
+	e.logf("  cold start: accepted after %.2f s, delivered after %.2f s", s.accepted.Seconds(), s.delivered.Seconds())
 	b.slowestSince()
 	if err := r.drain(ctx, e, b); err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func runBacklog(ctx context.Context, e *env) (rows []result, err error) {
 	return []result{row}, errors.Join(err, s.verdict(before, with))
 }
 
-// progress waits for a fleet with a limit, and reports how far it has come.
+// progress waits until a load with a limit has ended, and logs its progress.
 func (e *env) progress(ctx context.Context, l *load, b *book, number int) error {
 	done := make(chan struct{})
 	go func() {
@@ -122,28 +122,28 @@ func (e *env) progress(ctx context.Context, l *load, b *book, number int) error 
 			if ctx.Err() != nil {
 				return fmt.Errorf("filling the queue: %w", context.Cause(ctx))
 			}
-			// Some requests may have failed; most of them may not.
+			// A few requests may fail.
 			if n := b.events(); n < number*99/100 {
 				return fmt.Errorf("filling the queue: only %d of %d events were acknowledged; %s", n, number, b.others())
 			}
 			return nil
 		case <-tick.C:
-			e.say("  %d acknowledged", b.events())
+			e.logf("  %d acknowledged", b.events())
 		}
 	}
 }
 
-// A coldStart is how soon after its process's start a gateway did what.
+// A coldStart has times after the start of a process.
 type coldStart struct {
 	listening, accepted, delivered time.Duration
-	memory                         int64 // then
+	memory                         int64 // at the end
 }
 
-// verdict says what did not hold, of the start and of the memory that the
-// gateway took without the backlog and with it.
+// verdict returns an error if the start took too long, or if the memory has grown too much with the
+// backlog.
 func (s coldStart) verdict(before, with int64) error {
 	if s.accepted > promisedRecovery || s.delivered > promisedRecovery {
-		return fmt.Errorf("after a cold start it accepted after %.2f s and delivered after %.2f s; %s is promised", s.accepted.Seconds(), s.delivered.Seconds(), promisedRecovery)
+		return fmt.Errorf("after a cold start the gateway accepted after %.2f s and delivered after %.2f s; %s is promised", s.accepted.Seconds(), s.delivered.Seconds(), promisedRecovery)
 	}
 	if most := max(with, s.memory); most > before+backlogMemory {
 		return fmt.Errorf("anonymous memory grew with the backlog: %s without it, %s with it", mebibytes(before), mebibytes(most))
@@ -175,7 +175,7 @@ func (r *rig) coldStart(ctx context.Context, text string, b *book, f fleet) (s c
 	return s, err
 }
 
-// drain waits until hardly anything waits any more, though the senders go on.
+// drain waits until almost no event waits, while the senders continue.
 func (r *rig) drain(ctx context.Context, e *env, b *book) error {
 	ehr := r.ledger.backend("ehr")
 	least, since, reported := math.MaxInt, time.Now(), time.Now()
@@ -188,11 +188,11 @@ func (r *rig) drain(ctx context.Context, e *env, b *book) error {
 			least, since = left, time.Now()
 		}
 		if time.Since(since) > time.Minute {
-			return fmt.Errorf("draining: no fewer than %d wait since %s", left, since.Format(time.TimeOnly))
+			return fmt.Errorf("draining: %d events wait, and no fewer since %s", left, since.Format(time.TimeOnly))
 		}
 		if time.Since(reported) > 30*time.Second {
 			reported = time.Now()
-			e.say("  %d left", left)
+			e.logf("  %d left", left)
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):

@@ -11,24 +11,23 @@ import (
 
 var backupScenario = scenario{
 	name: "backup",
-	text: "a backup is taken under load and opened elsewhere with its key",
+	text: "a backup is made under load and opened by another gateway with its key",
 	run:  runBackup,
 }
 
-// heldUp is how long a backup may hold up an event that is accepted. What is
-// promised is a tenth of a second; the rest is for a busy machine.
-const heldUp = time.Second
+// maxBackupDelay is the maximum time of an answer during a backup: the promised tenth of a second, and a
+// reserve for a busy machine.
+const maxBackupDelay = time.Second
 
-// runBackup takes backups under load while the upstream is away, kills the gateway,
-// and has another one deliver what is in each copy: every event that was
-// acknowledged before the backup began, once.
+// runBackup makes backups under load while the upstream is down, kills the gateway, and starts another
+// one with each copy. It must deliver every event that was acknowledged before the backup started, once.
 func runBackup(ctx context.Context, e *env) (rows []result, err error) {
 	r, err := e.newRig(ctx, "ehr")
 	if err != nil {
 		return nil, err
 	}
 	defer r.closeInto(&err)
-	r.ledger.backend("ehr").leave()
+	r.ledger.backend("ehr").stop()
 	if err := r.start(ctx, r.caddyfile(options{})); err != nil {
 		return nil, err
 	}
@@ -66,9 +65,9 @@ func runBackup(ctx context.Context, e *env) (rows []result, err error) {
 	row.note = fmt.Sprintf("%s in %.2f s, slowest accept meanwhile %s; %s", mebibytes(size), took.Seconds(), milliseconds(slowest), b.others())
 	switch {
 	case row.duplicated > 0:
-		err = fmt.Errorf("%d deliveries were made twice", row.duplicated)
-	case slowest > heldUp:
-		err = fmt.Errorf("accepting was held up for %s by a backup", milliseconds(slowest))
+		err = fmt.Errorf("%d deliveries were repeated", row.duplicated)
+	case slowest > maxBackupDelay:
+		err = fmt.Errorf("a backup delayed an answer for %s", milliseconds(slowest))
 	}
 	return []result{row}, errors.Join(err, b.only("200"))
 }
@@ -76,10 +75,10 @@ func runBackup(ctx context.Context, e *env) (rows []result, err error) {
 // A backupCopy is a backup with its key.
 type backupCopy struct {
 	file, key string
-	before    *book // what was acknowledged before it began
+	before    *book // events that were acknowledged before the backup started
 	size      int64
 	took      time.Duration
-	slowest   time.Duration // accept meanwhile
+	slowest   time.Duration // answer during the backup
 }
 
 func (r *rig) backup(ctx context.Context, b *book, file string) (c backupCopy, err error) {
@@ -95,20 +94,19 @@ func (r *rig) backup(ctx context.Context, b *book, file string) (c backupCopy, e
 	c.took, c.slowest = time.Since(began), b.slowestSince()
 	info, err := os.Stat(file)
 	if err != nil {
-		return c, fmt.Errorf("looking at the backup: %w", err)
+		return c, fmt.Errorf("reading the backup: %w", err)
 	}
 	c.size = info.Size()
 	if info.Mode().Perm() != 0o600 {
 		return c, fmt.Errorf("the backup has the mode %s; 0600 is promised", info.Mode())
 	}
 	if _, err := r.command(ctx, "backup", file); err == nil {
-		return c, errors.New("a backup was written over a file that is there")
+		return c, errors.New("a backup has overwritten an existing file")
 	}
 	return c, intact(ctx, file)
 }
 
-// restore starts a gateway elsewhere with a copy and its key, and counts what it
-// delivers.
+// restore starts another gateway with a copy and its key, and counts its deliveries.
 func (e *env) restore(ctx context.Context, c backupCopy) (row result, err error) {
 	r, err := e.newRig(ctx, "ehr")
 	if err != nil {
@@ -121,7 +119,7 @@ func (e *env) restore(ctx context.Context, c backupCopy) (row result, err error)
 			err = os.WriteFile(to, content, 0o600)
 		}
 		if err != nil {
-			return row, fmt.Errorf("moving the backup: %w", err)
+			return row, fmt.Errorf("copying the backup: %w", err)
 		}
 	}
 	w := r.ledger.watch(c.before)
@@ -138,7 +136,7 @@ func (e *env) restore(ctx context.Context, c backupCopy) (row result, err error)
 	if err != nil {
 		return row, err
 	}
-	// What was acknowledged while the backup was taken may be in it as well.
+	// Events that were acknowledged during the backup may be in it too.
 	if err := eventually(ctx, "an empty queue", func() (bool, error) {
 		s, err := r.status(ctx)
 		u, _ := s.upstream("ehr")
@@ -149,7 +147,7 @@ func (e *env) restore(ctx context.Context, c backupCopy) (row result, err error)
 	s, err := r.status(ctx)
 	u, _ := s.upstream("ehr")
 	if err == nil && u.Dead+s.Queue.Unreadable > 0 {
-		err = fmt.Errorf("of the backup %d events are dead and %d unreadable", u.Dead, s.Queue.Unreadable)
+		err = fmt.Errorf("%d events of the backup are dead and %d are unreadable", u.Dead, s.Queue.Unreadable)
 	}
 	return row, err
 }

@@ -15,45 +15,45 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// A badUpstream is a backend that does one thing wrong, in bytes of its own
-// making, until it is healed.
+// A badUpstream is a backend with one fault, until it is healed. It writes its answers byte by byte,
+// without net/http.
 type badUpstream struct {
 	url      string
-	listener net.Listener // nil where nobody listens
+	listener net.Listener // nil if the upstream does not listen
 	treat    func(*exchange)
 
-	ctx    context.Context //nolint:containedctx // ends what hangs
+	ctx    context.Context //nolint:containedctx // ends requests that hang
 	cancel context.CancelFunc
 	healed atomic.Bool
 	work   sync.WaitGroup
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
-	first  string // the event that came before all others
-	strays int    // requests that came to elsewhere
+	first  string // id of the first event
+	strays int    // number of requests to the path elsewhere
 }
 
-// An exchange is one request at a bad upstream.
+// An exchange is one request to a bad upstream.
 type exchange struct {
 	upstream *badUpstream
 	conn     net.Conn
-	first    bool // whether it is of the event that came before all others
+	first    bool // whether it is for the first event
 }
 
-// write sends bytes as they are.
+// write writes text to the connection.
 func (x *exchange) write(text string) error {
 	_, err := io.WriteString(x.conn, text)
 	return err
 }
 
-// hang does nothing until the upstream ends.
+// hang waits until the upstream is closed.
 func (x *exchange) hang() { <-x.upstream.ctx.Done() }
 
 const (
 	okAnswer   = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 	longAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nthe beginning"
 
-	elsewhere = "/elsewhere" // where the one that redirects sends to
+	elsewhere = "/elsewhere" // the target of redirects
 )
 
 func newBadUpstream(ctx context.Context, treat func(*exchange)) *badUpstream {
@@ -62,14 +62,13 @@ func newBadUpstream(ctx context.Context, treat func(*exchange)) *badUpstream {
 	return u
 }
 
-// listenBadly starts an upstream that treats every request in one way. The
-// caller must close it.
+// listenBadly starts an upstream that calls treat for every request. The caller must close it.
 func listenBadly(ctx context.Context, treat func(*exchange)) (*badUpstream, error) {
 	u := newBadUpstream(ctx, treat)
 	return u, u.listen("127.0.0.1:0")
 }
 
-// refuseConnections is an upstream at an address where nobody listens.
+// refuseConnections returns an upstream at an address where no program listens.
 func refuseConnections(ctx context.Context) (*badUpstream, error) {
 	u := newBadUpstream(ctx, nil)
 	ports, err := stage.Ports(ctx, 1)
@@ -90,7 +89,7 @@ func (u *badUpstream) listen(address string) error {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
-				return // it is being closed
+				return // the listener is closed
 			}
 			u.work.Go(func() { u.serve(conn) })
 		}
@@ -98,7 +97,7 @@ func (u *badUpstream) listen(address string) error {
 	return nil
 }
 
-// heal makes it take what it is sent, from now on. What hangs goes on hanging.
+// heal makes the upstream accept all further requests. Requests that hang continue to hang.
 func (u *badUpstream) heal() error {
 	u.healed.Store(true)
 	if u.listener == nil && u.url != unknownHost {
@@ -112,7 +111,7 @@ func (u *badUpstream) serve(conn net.Conn) {
 	u.conns[conn] = struct{}{}
 	u.mu.Unlock()
 	defer func() {
-		_ = conn.Close() // a bad upstream is not to be trusted with that either
+		_ = conn.Close() // an error would not matter
 		u.mu.Lock()
 		delete(u.conns, conn)
 		u.mu.Unlock()
@@ -126,7 +125,7 @@ func (u *badUpstream) serve(conn net.Conn) {
 		if _, err := io.Copy(io.Discard, request.Body); err != nil {
 			return
 		}
-		x := u.note(conn, request)
+		x := u.record(conn, request)
 		if u.healed.Load() {
 			if x.write(okAnswer) != nil {
 				return
@@ -137,7 +136,7 @@ func (u *badUpstream) serve(conn net.Conn) {
 	}
 }
 
-func (u *badUpstream) note(conn net.Conn, request *http.Request) *exchange {
+func (u *badUpstream) record(conn net.Conn, request *http.Request) *exchange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if request.URL.Path == elsewhere {
@@ -150,7 +149,7 @@ func (u *badUpstream) note(conn net.Conn, request *http.Request) *exchange {
 	return &exchange{upstream: u, conn: conn, first: u.first == id}
 }
 
-// strayed is how many requests followed a redirect.
+// strayed returns the number of requests that followed a redirect.
 func (u *badUpstream) strayed() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -170,7 +169,7 @@ func (u *badUpstream) close() {
 	u.work.Wait()
 }
 
-// reset ends a connection with RST.
+// reset closes the connection with RST.
 func (x *exchange) reset() {
 	if tcp, ok := x.conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -178,7 +177,7 @@ func (x *exchange) reset() {
 	_ = x.conn.Close()
 }
 
-// stream sends without end.
+// stream sends an endless answer.
 func (x *exchange) stream() {
 	err := x.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 	for err == nil && x.upstream.ctx.Err() == nil {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// A book is what the senders know: which events were acknowledged, and what
-// became of every other request. It is kept over restarts.
+// A book records the outcome of each request: the acknowledged events, and the number of each other
+// outcome. It is kept when the gateway restarts.
 type book struct {
 	mu           sync.Mutex
-	acknowledged map[string][]string // by id, whom the event is for; nil is all
+	acknowledged map[string][]string // the upstreams of an event, by its id; nil means all
 	outcomes     map[string]int
 	slowest      time.Duration
 }
@@ -22,17 +22,17 @@ func newBook() *book {
 	return &book{acknowledged: make(map[string][]string), outcomes: make(map[string]int)}
 }
 
-// The outcomes of a request that are no status.
+// The outcomes of a request without a plain status.
 const (
 	duplicate = "200 duplicate"
 	refused   = "connection refused"
 	cut       = "connection cut"
 	timeout   = "timeout"
 	malformed = "malformed answer"
-	unnamed   = "200 without an id"
+	withoutID = "200 without an id"
 )
 
-// acknowledge notes an answer 200 and how long it took.
+// acknowledge records an answer 200 and its time.
 func (b *book) acknowledge(id string, upstreams []string, again bool, took time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,29 +45,28 @@ func (b *book) acknowledge(id string, upstreams []string, again bool, took time.
 	b.slowest = max(b.slowest, took)
 }
 
-// note notes any other outcome.
-func (b *book) note(outcome string) {
+// record counts any other outcome.
+func (b *book) record(outcome string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.outcomes[outcome]++
 }
 
-// events is how many events were acknowledged, each counted once.
+// events returns the number of acknowledged events.
 func (b *book) events() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.acknowledged)
 }
 
-// count is how many requests had an outcome.
+// count returns the number of requests with an outcome.
 func (b *book) count(outcome string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.outcomes[outcome]
 }
 
-// slowestSince returns the longest time that an answer 200 took since the last
-// call.
+// slowestSince returns the longest time of an answer 200 since the last call.
 func (b *book) slowestSince() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,15 +75,14 @@ func (b *book) slowestSince() time.Duration {
 	return slowest
 }
 
-// snapshot returns the events that were acknowledged so far, and whom each is
-// for.
+// snapshot returns the events that are acknowledged so far, with their upstreams.
 func (b *book) snapshot() map[string][]string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.acknowledged)
 }
 
-// others lists the outcomes other than an acknowledgement, as "503 × 2".
+// others formats the outcomes other than "200", such as "503 × 2".
 func (b *book) others() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

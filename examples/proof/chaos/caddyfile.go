@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// secrets are those that the providers share with the gateway.
+// secrets are the secrets of a rig.
 type secrets struct {
 	soapnote string
 	soniox   string // the header's whole value
@@ -23,28 +23,27 @@ func newSecrets() secrets {
 	}
 }
 
-// env is how the gateway gets them.
+// env returns the secrets as environment variables.
 func (s secrets) env() []string {
 	return []string{"SOAPNOTE_SECRET=" + s.soapnote, "SONIOX_SECRET=" + s.soniox, "SIGNING_SECRET=" + s.signing}
 }
 
-// options are what a scenario changes of the rig's usual Caddyfile.
+// options are a scenario's changes to the usual Caddyfile of a rig.
 type options struct {
-	queue    string            // lines for the queue's block, beside path
-	app      string            // lines for the scribegate block, as `dedupe_window 10m`
-	upstream map[string]string // by name, lines for the upstream's block; default: retry
-	deliver  []string          // whom both handlers deliver to; default: every backend of the ledger
+	queue    string            // more lines for the queue's block
+	app      string            // lines for the scribegate block, such as `dedupe_window 10m`
+	upstream map[string]string // lines for the upstream's block, by name; default: retry
+	deliver  []string          // upstreams of both handlers; default: all backends of the ledger
 	soapnote string            // lines for SOAPNoteAPI's handler
 	soniox   string            // lines for Soniox's handler
 	site     string            // lines for the site's block
 }
 
-// usualRetry are waits that bring every refused event back soon, and enough of
-// them that none dies while a fault lasts.
+// usualRetry is a schedule with short waits, so that events are retried soon, and with so many of them
+// that no event becomes dead during a fault.
 const usualRetry = "retry 50ms 100ms 200ms 400ms" + " 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s"
 
-// caddyfile is a configuration with an upstream for each of the ledger's
-// backends.
+// caddyfile returns a configuration with an upstream for each backend of the ledger.
 func (r *rig) caddyfile(o options) string {
 	var upstreams strings.Builder
 	names := r.ledger.names()
@@ -87,7 +86,7 @@ http://127.0.0.1:%s {
 		strings.Join(deliver, " "), indent(2, o.soapnote), indent(2, o.soniox), indent(1, o.site))
 }
 
-// indent writes lines with tabs before them.
+// indent returns lines with tabs before each.
 func indent(tabs int, lines string) string {
 	var out strings.Builder
 	for line := range strings.Lines(lines) {

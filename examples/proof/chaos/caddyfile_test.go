@@ -33,7 +33,7 @@ func TestCaddyfile(t *testing.T) {
 	for _, text := range []string{usual, changed} {
 		for _, secret := range []string{r.secrets.soapnote, r.secrets.soniox, r.secrets.signing} {
 			if strings.Contains(text, secret) {
-				t.Errorf("a secret stands in\n%s", text)
+				t.Errorf("the Caddyfile contains a secret:\n%s", text)
 			}
 		}
 	}

@@ -9,15 +9,15 @@ import (
 
 var compactScenario = scenario{
 	name: "compact",
-	text: "the file is compacted under live traffic, and kill -9 at random moments of it",
+	text: "the file is compacted under load, with kill -9 at random moments of a compaction",
 	run:  runCompact,
 }
 
-// maxHoldUp is how long a request may be held up while the file is compacted.
-// What is promised is a second; the rest is for a busy machine.
-const maxHoldUp = 2 * time.Second
+// maxCompactionDelay is the maximum time of an answer during a compaction: the promised second, and a reserve
+// for a busy machine.
+const maxCompactionDelay = 2 * time.Second
 
-// A compaction is a queue file that a backlog has grown, under live traffic.
+// A compaction is a gateway with a large queue file, under load.
 type compaction struct {
 	rig  *rig
 	book *book
@@ -44,19 +44,19 @@ func runCompact(ctx context.Context, e *env) (rows []result, err error) {
 	l := live.start(ctx, c.book)
 	defer l.stop()
 
-	// Half of the backlog waits still.
+	// Half of the backlog still waits.
 	first, err := c.measure(ctx)
 	if err != nil {
 		return nil, err
 	}
-	e.say("  half drained: %s", first)
+	e.logf("  half drained: %s", first)
 	times := e.pick(6, 50)
 	kills, err := c.kill(ctx, times, number/4/times, first.took)
 	if err != nil {
 		return nil, err
 	}
-	e.say("  %s", kills)
-	if err := r.ledger.backend("ehr").come(ctx); err != nil {
+	e.logf("  %s", kills)
+	if err := r.ledger.backend("ehr").start(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.drain(ctx, e, c.book); err != nil {
@@ -66,7 +66,7 @@ func runCompact(ctx context.Context, e *env) (rows []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.say("  drained: %s", second)
+	e.logf("  drained: %s", second)
 	l.stop()
 	row, err := r.settle(ctx, c.book, time.Minute)
 	if err != nil {
@@ -77,11 +77,11 @@ func runCompact(ctx context.Context, e *env) (rows []result, err error) {
 	return []result{row}, errors.Join(kills.verdict(), first.verdict(), second.verdict(), shrunk(grown, second.size.After))
 }
 
-// grow has a backlog of long notes grow the file, to the size that it returns,
-// and half of it delivered.
+// grow makes a backlog of long notes, and then delivers half of it. It returns the largest size of the
+// file.
 func (c compaction) grow(ctx context.Context, e *env, number int) (size int64, err error) {
 	ehr := c.rig.ledger.backend("ehr")
-	ehr.leave()
+	ehr.stop()
 	f := c.rig.fleet()
 	f.senders, f.limit, f.padding = 64, number, 12<<10
 	if err := e.progress(ctx, f.start(ctx, c.book), c.book, number); err != nil {
@@ -90,8 +90,8 @@ func (c compaction) grow(ctx context.Context, e *env, number int) (size int64, e
 	if size, err = c.rig.fileSize(); err != nil {
 		return 0, err
 	}
-	e.say("  %d waiting in %s", number, mebibytes(size))
-	if err := ehr.come(ctx); err != nil {
+	e.logf("  %d waiting in %s", number, mebibytes(size))
+	if err := ehr.start(ctx); err != nil {
 		return 0, err
 	}
 	for ehr.events() < number/2 {
@@ -99,15 +99,15 @@ func (c compaction) grow(ctx context.Context, e *env, number int) (size int64, e
 			return 0, fmt.Errorf("draining half of the backlog: %w", err)
 		}
 	}
-	ehr.leave()
+	ehr.stop()
 	return size, nil
 }
 
-// A measurement is how long requests took before and during a compaction.
+// A measurement has the times of answers before and during a compaction.
 type measurement struct {
 	size           compacted
 	took           time.Duration
-	before, during time.Duration // the slowest
+	before, during time.Duration // the slowest answers
 }
 
 func (m measurement) String() string {
@@ -116,17 +116,17 @@ func (m measurement) String() string {
 }
 
 func (m measurement) verdict() error {
-	if m.during > maxHoldUp {
-		return fmt.Errorf("accepting was held up for %.2f s by a compaction; a second is promised", m.during.Seconds())
+	if m.during > maxCompactionDelay {
+		return fmt.Errorf("a compaction delayed an answer for %.2f s; a second is promised", m.during.Seconds())
 	}
 	return nil
 }
 
-// shrunk says whether a compaction left too much of a file that a backlog had
-// grown and that has been drained since.
+// shrunk returns an error if the file is still too large after the backlog was delivered and the file
+// was compacted.
 func shrunk(grown, after int64) error {
 	if after > grown/4 {
-		return fmt.Errorf("the backlog grew the file to %s; after it was drained, compaction left %s of that", mebibytes(grown), mebibytes(after))
+		return fmt.Errorf("the backlog grew the file to %s; after its delivery and a compaction it still has %s", mebibytes(grown), mebibytes(after))
 	}
 	return nil
 }
@@ -140,35 +140,34 @@ func (c compaction) measure(ctx context.Context) (m measurement, err error) {
 		return m, err
 	}
 	m.took = time.Since(began)
-	time.Sleep(300 * time.Millisecond) // for the answer to a request that was held up at the end
+	time.Sleep(300 * time.Millisecond) // for an answer that was delayed at the end
 	m.during = c.book.slowestSince()
 	return m, nil
 }
 
-// kills are what came of killing the gateway while it compacted.
+// kills is the result of kills during compactions.
 type kills struct {
 	times    int
-	within   int // kills while a compaction was under way
+	within   int // number of kills during a compaction
 	recovery time.Duration
 }
 
 func (k kills) String() string {
-	return fmt.Sprintf("%d of %d kills within a compaction, which left nothing behind", k.within, k.times)
+	return fmt.Sprintf("%d of %d kills during a compaction, and no file was left", k.within, k.times)
 }
 
 func (k kills) verdict() error {
 	if k.within == 0 {
-		return errors.New("no kill came while the file was compacted; grow it more")
+		return errors.New("no kill came during a compaction; grow the file more")
 	}
 	if k.recovery > promisedRecovery {
-		return fmt.Errorf("delivery went on only %.2f s after a start; %s is promised", k.recovery.Seconds(), promisedRecovery)
+		return fmt.Errorf("delivery resumed only %.2f s after a start; %s is promised", k.recovery.Seconds(), promisedRecovery)
 	}
 	return nil
 }
 
-// kill kills the gateway at random moments of compactions, before each of which
-// some events are delivered, so that there is space to give back. took is how long one
-// takes at most.
+// kill kills the gateway at random moments of compactions. Before each of them some events are
+// delivered, so that there is free space. took is the maximum duration of a compaction.
 func (c compaction) kill(ctx context.Context, times, some int, took time.Duration) (k kills, err error) {
 	ehr := c.rig.ledger.backend("ehr")
 	for k.times < times {
@@ -204,26 +203,26 @@ func (c compaction) kill(ctx context.Context, times, some int, took time.Duratio
 	return k, nil
 }
 
-// deliver has the upstream take some of what waits.
+// deliver delivers some of the waiting events.
 func (c compaction) deliver(ctx context.Context, ehr *backend, some int) error {
-	if err := ehr.come(ctx); err != nil {
+	if err := ehr.start(ctx); err != nil {
 		return err
 	}
-	defer ehr.leave()
+	defer ehr.stop()
 	for until := ehr.events() + some; ehr.events() < until; {
 		if err := sleep(ctx, time.Millisecond); err != nil {
-			return fmt.Errorf("delivering some of what waits: %w", err)
+			return fmt.Errorf("delivering some waiting events: %w", err)
 		}
 	}
 	return nil
 }
 
-// restart starts the gateway and lets its backend take some of what waits.
+// restart starts the gateway and waits for the first delivery of a waiting event.
 func (c compaction) restart(ctx context.Context, ehr *backend, w *watch) (time.Duration, error) {
-	if err := ehr.come(ctx); err != nil {
+	if err := ehr.start(ctx); err != nil {
 		return 0, err
 	}
-	defer ehr.leave() // what waits is to last for all the kills
+	defer ehr.stop() // keep waiting events for the other kills
 	if err := c.rig.start(ctx, c.text); err != nil {
 		return 0, err
 	}

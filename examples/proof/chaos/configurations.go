@@ -9,38 +9,38 @@ import (
 	"strings"
 )
 
-// configurations are those that a gateway is to take on, and those that it is to
-// reject. They are for a rig with the backends ehr and lab.
+// configurations are the configurations that a gateway must load or reject. They are for a rig with the
+// backends ehr and lab.
 type configurations struct {
 	rig      *rig
-	former   secrets // those that were valid before, and are still
+	former   secrets // old secrets, which are still valid
 	ehr, lab string  // the host and port of each
 	keys     [2]string
 	rejected []rejected
-	intruder *backend     // whom only rejected configurations deliver to
-	taken    net.Listener // on a port that a rejected configuration wants
+	intruder *backend     // the upstream of the rejected configurations only
+	busyPort net.Listener // on a port that a rejected configuration needs
 }
 
-// A configuration is what varies.
+// A configuration is the variable part of a Caddyfile.
 type configuration struct {
-	queue   string // lines of the queue's block, beside path and keys
+	queue   string // more lines of the queue's block
 	keys    string
 	app     string // lines of the app's block
-	ehr     string // the upstream ehr, from its URL on
-	lab     string // the same; "" leaves the upstream out
-	deliver string // whom events go to, beside the upstream held
-	secrets string // SOAPNoteAPI's
+	ehr     string // the upstream ehr: its URL and its block
+	lab     string // the same; "" for no upstream lab
+	deliver string // upstreams of the handlers, in addition to held
+	secrets string // of SOAPNoteAPI
 	signing string
 	logs    string // the level
 }
 
-// A rejected is a configuration that must not be taken on.
+// A rejected is a configuration that the gateway must reject.
 type rejected struct {
 	what      string
 	caddyfile string
 }
 
-// newConfigurations makes them. The caller must close them.
+// newConfigurations returns the configurations for a rig. The caller must close them.
 func newConfigurations(ctx context.Context, r *rig, ehr, lab string) (*configurations, error) {
 	c := &configurations{rig: r, former: newSecrets(), ehr: ehr, lab: lab}
 	c.former.soniox = r.secrets.soniox
@@ -52,14 +52,14 @@ func newConfigurations(ctx context.Context, r *rig, ehr, lab string) (*configura
 	if c.intruder, err = others.add(ctx, "intruder"); err != nil {
 		return c, err
 	}
-	if c.taken, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
-		return c, fmt.Errorf("taking a port: %w", err)
+	if c.busyPort, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		return c, fmt.Errorf("listening on a port: %w", err)
 	}
 	c.reject()
 	return c, nil
 }
 
-// usual is what the others are made from.
+// usual returns the configuration that the others are derived from.
 func (c *configurations) usual() configuration {
 	return configuration{
 		ehr: "http://" + c.ehr + "/events {\n" + usualRetry + "\n}", lab: "http://" + c.lab + "/events {\n" + usualRetry + "\n}",
@@ -68,43 +68,43 @@ func (c *configurations) usual() configuration {
 	}
 }
 
-// withoutLab is a configuration in which the lab is no upstream.
+// withoutLab returns a configuration without the upstream lab.
 func (c *configurations) withoutLab() configuration {
 	v := c.usual()
 	v.lab, v.deliver = "", "ehr"
 	return v
 }
 
-// good returns the n-th of the good configurations, which come round again.
+// good returns a good configuration of the kind n modulo goodKinds.
 func (c *configurations) good(n int) string {
 	v := c.usual()
 	switch n % goodKinds {
-	case 1: // the lab is taken out; what waits for it is kept
+	case 1: // the lab is removed; its waiting events are kept
 		v = c.withoutLab()
-	case 2: // the secrets change places, and others come
+	case 2: // the secrets are in another order, with new ones
 		v.secrets = newSecrets().soapnote + " " + c.former.soapnote + " {env.SOAPNOTE_SECRET}"
 		v.keys = c.keys[1] + " " + c.keys[0]
 		v.signing = newSecrets().signing + " {env.SIGNING_SECRET}"
-	case 3: // the upstreams move
+	case 3: // the upstreams have another path
 		v.ehr, v.lab = strings.Replace(v.ehr, "/events", "/moved", 1), strings.Replace(v.lab, "/events", "/moved", 1)
-	case 4: // settings change
+	case 4: // the settings are different
 		v.queue = "max_size 1GiB"
 		v.app = "dedupe_window 48h\nhistory_retention 24h\ndead_retention 30d\nkeep_delivered 1s"
 		v.ehr = "http://" + c.ehr + "/events {\ntimeout 5s\nconcurrency 3\nformat binary\nrate_limit 500\n" + usualRetry + "\n}"
-	case 5: // an upstream becomes a route, which keeps its connections for a moment only
+	case 5: // an upstream is a route, which keeps its connections only for a second
 		v.ehr = "{\n" + usualRetry + "\nroute {\nreverse_proxy " + c.ehr + " {\ntransport http {\nkeepalive 1s\n}\n}\n}\n}"
 	}
 	return c.caddyfile(v)
 }
 
-// held is the name of an upstream that answers nothing, and wants tests only.
+// held is the name of an upstream that never answers, and receives only test events.
 const held = "held"
 
-// goodKinds is how many kinds of good configuration there are.
+// goodKinds is the number of kinds of good configurations.
 const goodKinds = 6
 
-// reject makes the configurations that are to be rejected. All of them would
-// deliver to the intruder.
+// reject makes the configurations that the gateway must reject. All of them would deliver to the
+// intruder.
 func (c *configurations) reject() {
 	usual := c.usual()
 	usual.ehr, usual.lab = c.intruder.url(), c.intruder.url()
@@ -114,39 +114,38 @@ func (c *configurations) reject() {
 		c.rejected = append(c.rejected, rejected{what, c.caddyfile(v)})
 	}
 	add("with an upstream of an unknown kind", func(v *configuration) { v.lab = "{\npigeon loft 7\n}" })
-	add("that lacks the queue's key", func(v *configuration) { v.keys = encryptionKey() })
-	add("that delivers to nobody known", func(v *configuration) { v.deliver = "nobody" })
+	add("without the queue's key", func(v *configuration) { v.keys = encryptionKey() })
+	add("that delivers to an unknown upstream", func(v *configuration) { v.deliver = "nobody" })
 	add("with secrets that are unset", func(v *configuration) { v.secrets = "{env.SCRIBEGATE_CHAOS_UNSET}" })
-	add("whose upstream has no URL that can be used", func(v *configuration) { v.ehr = "ftp://" + c.ehr })
+	add("whose upstream has an unsupported URL", func(v *configuration) { v.ehr = "ftp://" + c.ehr })
 	astray := usual
 	astray.lab, astray.deliver, astray.app = "", "stray", "upstream stray "+c.intruder.url()
 	whole := c.caddyfile(usual)
-	// Caddy starts its servers one after the other, and so serves for a moment.
-	beside := "\nhttp://" + c.taken.Addr().String() + " {\n\trespond 200\n}\n"
+	// Caddy starts its servers one after the other, so the first one serves for a moment.
+	beside := "\nhttp://" + c.busyPort.Addr().String() + " {\n\trespond 200\n}\n"
 	c.rejected = append(c.rejected,
 		rejected{"whose queue cannot be opened", strings.Replace(whole, c.rig.queueFile(), "/proc/self/nowhere/queue.db", 1)},
-		rejected{"that is no Caddyfile", whole + "\n}\n"},
-		rejected{"with a port that is taken", whole + beside},
-		rejected{"with other upstreams and a port that is taken", c.caddyfile(astray) + beside},
+		rejected{"that is not a Caddyfile", whole + "\n}\n"},
+		rejected{"with a port that is in use", whole + beside},
+		rejected{"with other upstreams and a port that is in use", c.caddyfile(astray) + beside},
 	)
 }
 
-// encryptionKey makes an encryption key.
+// encryptionKey returns a random encryption key.
 func encryptionKey() string {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // it never fails
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// caddyfile writes a configuration down.
+// caddyfile returns a configuration as a Caddyfile.
 func (c *configurations) caddyfile(v configuration) string {
 	upstreams := "upstream ehr " + v.ehr + "\n"
 	if v.lab != "" {
 		upstreams += "upstream lab " + v.lab + "\n"
 	}
-	// Whatever else is delivered, the one event for held waits, so that the key
-	// that sealed it is needed.
-	upstreams += "upstream " + held + " http://" + c.taken.Addr().String() + " {\nevents test\ntimeout 1s\n}\n"
+	// One event for held always waits, so that the key that encrypted it is always needed.
+	upstreams += "upstream " + held + " http://" + c.busyPort.Addr().String() + " {\nevents test\ntimeout 1s\n}\n"
 	return fmt.Sprintf(`{
 	admin %s
 	storage file_system %s
@@ -180,9 +179,9 @@ http://127.0.0.1:%s {
 
 func (c *configurations) close() {
 	if c.intruder != nil {
-		c.intruder.leave()
+		c.intruder.stop()
 	}
-	if c.taken != nil {
-		_ = c.taken.Close() // nobody was served there
+	if c.busyPort != nil {
+		_ = c.busyPort.Close() // it had no connections
 	}
 }

@@ -15,22 +15,21 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// A connection is a sender's, kept alive as long as the gateway does. It sends
-// nothing twice on its own account, as http.Client may.
+// A connection is the keep-alive connection of a sender. Unlike http.Client, it never sends a request
+// twice on its own.
 type connection struct {
 	address  string
-	patience time.Duration // for an answer
+	patience time.Duration // maximum time for an answer
 
-	conn net.Conn // nil where there is none
+	conn net.Conn // nil if there is none
 	in   *bufio.Reader
 	out  *bufio.Writer
 }
 
-// do sends a request and reads the whole answer. The outcome is the status, or
-// what became of the request instead.
+// do sends a request and returns the answer. The outcome is the status, or one of the outcomes in
+// book.go.
 func (c *connection) do(request *http.Request) (sender.Answer, string) {
-	// Between two requests the gateway may end a connection, as any client of
-	// HTTP knows; that is no request lost.
+	// The gateway may close an idle connection. Then no request is lost.
 	if c.conn != nil && stale(c.conn) {
 		c.close()
 	}
@@ -61,7 +60,7 @@ func (c *connection) dial(ctx context.Context) error {
 	return nil
 }
 
-// exchange returns an answer without a status where none came whole.
+// exchange sends a request. If no complete answer comes, the answer has no status.
 func (c *connection) exchange(request *http.Request) (answer sender.Answer, keep bool, err error) {
 	if err := c.conn.SetDeadline(time.Now().Add(c.patience)); err != nil {
 		return answer, false, err
@@ -88,12 +87,12 @@ func (c *connection) exchange(request *http.Request) (answer sender.Answer, keep
 
 func (c *connection) close() {
 	if c.conn != nil {
-		_ = c.conn.Close() // nothing is on its way any more
+		_ = c.conn.Close() // no request is in flight
 		c.conn = nil
 	}
 }
 
-// failure names what became of a request without an answer.
+// failure returns the outcome of a request without an answer.
 func failure(err error, otherwise string) string {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return timeout

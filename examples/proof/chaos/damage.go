@@ -21,13 +21,13 @@ var damageIndexScenario = scenario{
 	run:  runDamageIndex,
 }
 
-// A page is one of a database file's.
+// A page is a page of a database file.
 type page struct {
 	index  string
 	number int64
 }
 
-// runDamageIndex damages each index, in each of two ways, of a gateway of its own.
+// runDamageIndex damages each index in two ways, each time with a new gateway.
 func runDamageIndex(ctx context.Context, e *env) ([]result, error) {
 	names, err := e.indexNames(ctx)
 	if err != nil {
@@ -49,7 +49,7 @@ func runDamageIndex(ctx context.Context, e *env) ([]result, error) {
 				row.acknowledged, row.delivered, row.lost = row.acknowledged+one.acknowledged, row.delivered+one.delivered, row.lost+one.lost
 				row.duplicated, row.recovery = row.duplicated+one.duplicated, max(row.recovery, one.recovery)
 				if err != nil {
-					errs = append(errs, fmt.Errorf("with the index %s damaged (all of a page: %v): %w", name, whole, err))
+					errs = append(errs, fmt.Errorf("with the index %s damaged (whole page: %v): %w", name, whole, err))
 				}
 				return nil
 			})
@@ -62,7 +62,7 @@ func runDamageIndex(ctx context.Context, e *env) ([]result, error) {
 	return []result{row}, errors.Join(errs...)
 }
 
-// indexNames are the names of the indexes that have entries after some events.
+// indexNames returns the names of the indexes that have entries after some events.
 func (e *env) indexNames(ctx context.Context) (names []string, err error) {
 	d, err := e.newDamaged(ctx)
 	if err != nil {
@@ -76,14 +76,14 @@ func (e *env) indexNames(ctx context.Context) (names []string, err error) {
 	return names, err
 }
 
-// A damaged gateway was stopped while events waited for ehr; audit has taken them.
+// A damaged gateway was stopped while events waited for ehr. audit has accepted them.
 type damaged struct {
 	*rig
 	text string
 	book *book
 }
 
-// newDamaged makes one whose file is not damaged yet.
+// newDamaged returns a damaged gateway whose file is not damaged yet.
 func (e *env) newDamaged(ctx context.Context) (_ *damaged, err error) {
 	r, err := e.newRig(ctx, "ehr", "audit")
 	if err != nil {
@@ -99,14 +99,14 @@ func (e *env) newDamaged(ctx context.Context) (_ *damaged, err error) {
 		return nil, err
 	}
 	ehr, audit := r.ledger.backend("ehr"), r.ledger.backend("audit")
-	audit.behave(manner{refuseFirst: 1})
+	audit.behave(behavior{rejectFirst: 1})
 	f := r.fleet()
 	f.limit = e.pick(50, 1000)
 	f.start(ctx, d.book).done() // all of these are delivered
 	if err := eventually(ctx, "the first deliveries", func() (bool, error) { return ehr.events() == f.limit, nil }); err != nil {
 		return nil, err
 	}
-	ehr.leave()
+	ehr.stop()
 	f.limit *= 2
 	f.start(ctx, d.book).done()
 	if err := eventually(ctx, "the deliveries to the other upstream", func() (bool, error) { return audit.events() == d.book.events(), nil }); err != nil {
@@ -127,45 +127,44 @@ func (e *env) damageIndex(ctx context.Context, name string, whole bool) (row res
 	}
 	at := slices.IndexFunc(pages, func(p page) bool { return p.index == name })
 	if at < 0 {
-		return row, errors.New("it has no entry")
+		return row, errors.New("the index has no entry")
 	}
 	if err := d.damagePage(pages[at].number, whole); err != nil {
 		return row, err
 	}
-	took, failure := d.outlives(ctx)
+	took, failure := d.waitRepaired(ctx)
 	row, err = d.settle(ctx, d.book, patience)
 	row.recovery = took
 	return row, errors.Join(failure, err)
 }
 
-// indexes are the root pages of the indexes that have any entries, sorted by name.
+// indexes returns the root pages of the indexes that have entries, sorted by name.
 func (r *rig) indexes(ctx context.Context) (pages []page, err error) {
 	file, err := os.ReadFile(r.queueFile())
 	if err != nil {
-		return nil, fmt.Errorf("looking for indexes: %w", err)
+		return nil, fmt.Errorf("reading the indexes: %w", err)
 	}
 	err = query(ctx, r.queueFile(), "SELECT name, rootpage FROM sqlite_schema WHERE type='index' ORDER BY name", func(rows *sql.Rows) error {
 		var p page
 		if err := rows.Scan(&p.index, &p.number); err != nil {
 			return err
 		}
-		const cells = 3 // where a page has the number of its entries
+		const cells = 3 // offset of the number of entries in a page
 		if binary.BigEndian.Uint16(file[(p.number-1)*pageSize(file)+cells:]) > 0 {
 			pages = append(pages, p)
 		}
 		return nil
 	})
 	if err == nil && len(pages) == 0 {
-		err = errors.New("looking for indexes: none has an entry")
+		err = errors.New("reading the indexes: none has an entry")
 	}
 	return pages, err
 }
 
-// pageSize is that of a database file, as its header has it.
+// pageSize returns the page size in the header of a database file.
 func pageSize(file []byte) int64 { return int64(binary.BigEndian.Uint16(file[16:])) }
 
-// damagePage fills a page of an index with zeros, or turns the bits of the last byte of
-// its first entry.
+// damagePage fills a page of an index with zeros, or inverts the last byte of its first entry.
 func (r *rig) damagePage(number int64, whole bool) error {
 	file, err := os.ReadFile(r.queueFile())
 	if err != nil {
@@ -180,7 +179,7 @@ func (r *rig) damagePage(number int64, whole bool) error {
 	return os.WriteFile(r.queueFile(), file, 0o600)
 }
 
-// lastByte is where the first entry of an index's page ends. Entries are short here.
+// lastByte returns the offset of the last byte of the first entry in a page of an index.
 func lastByte(page []byte) int {
 	const leaf = 0x0a
 	pointers, child := 8, 0
@@ -188,15 +187,14 @@ func lastByte(page []byte) int {
 		pointers, child = 12, 4
 	}
 	entry := int(binary.BigEndian.Uint16(page[pointers:])) + child
-	size, n := binary.Uvarint(page[entry : entry+1]) // below 128 it is as SQLite writes it
+	size, n := binary.Uvarint(page[entry : entry+1]) // below 128, SQLite's varint is the same
 	return entry + n + int(size) - 1
 }
 
-// outlives starts the gateway on the damaged file, has all that waits delivered, and
-// returns how long after the start the first delivery came. The damage must be in the
-// log, and gone after a while.
-func (d *damaged) outlives(ctx context.Context) (took time.Duration, err error) {
-	if err := d.ledger.backend("ehr").come(ctx); err != nil {
+// waitRepaired starts the gateway with the damaged file, waits until all waiting events are delivered, and
+// returns the time from the start to the first delivery. The damage must be logged, and must be repaired.
+func (d *damaged) waitRepaired(ctx context.Context) (took time.Duration, err error) {
+	if err := d.ledger.backend("ehr").start(ctx); err != nil {
 		return 0, err
 	}
 	w := d.ledger.watch(d.book)
@@ -204,39 +202,39 @@ func (d *damaged) outlives(ctx context.Context) (took time.Duration, err error) 
 	if err := d.start(ctx, d.text); err != nil {
 		return 0, err
 	}
-	if took, err = d.after(ctx, w.first, "the first delivery of an event that waited"); err != nil {
+	if took, err = d.after(ctx, w.first, "the first delivery of a waiting event"); err != nil {
 		return took, err
 	}
 	if err := w.wait(ctx, patience, d.proc.ended); err != nil {
 		return took, err
 	}
 	if n := w.left(); n > 0 {
-		return took, fmt.Errorf("%d of %d deliveries are missing; the gateway printed last:\n%s", n, w.number, d.proc.tail(10))
+		return took, fmt.Errorf("%d of %d deliveries are missing; the gateway's last lines are:\n%s", n, w.number, d.proc.tail(10))
 	}
-	if err := eventually(ctx, "the damage to be reported", func() (bool, error) {
+	if err := eventually(ctx, "an error about the damage", func() (bool, error) {
 		log, err := os.ReadFile(d.proc.log)
 		return strings.Contains(string(log), `"level":"error"`), err
 	}); err != nil {
 		return took, err
 	}
 	unreadable := 0
-	if err := eventually(ctx, "no event to count as unreadable", func() (bool, error) {
+	if err := eventually(ctx, "a status without unreadable events", func() (bool, error) {
 		s, err := d.status(ctx)
 		if errors.As(err, new(adminStatus)) {
-			return false, nil // it is being rebuilt
+			return false, nil // the index is being rebuilt
 		}
 		unreadable = s.Queue.Unreadable
 		return unreadable == 0, err
 	}); err != nil {
-		return took, fmt.Errorf("%d events count as unreadable, though only an index was damaged: %w; the gateway printed last:\n%s", unreadable, err, d.proc.tail(10))
+		return took, fmt.Errorf("%d events count as unreadable, although only an index was damaged: %w; the gateway's last lines are:\n%s", unreadable, err, d.proc.tail(10))
 	}
 	return took, d.rebuilt(ctx)
 }
 
-// rebuilt waits until a copy of the store is sound.
+// rebuilt waits until a copy of the store is intact.
 func (d *damaged) rebuilt(ctx context.Context) error {
-	var unsound error
-	err := eventually(ctx, "the damage to be repaired", func() (bool, error) {
+	var damage error
+	err := eventually(ctx, "the repair", func() (bool, error) {
 		s, err := d.quietSnapshot(ctx)
 		if err != nil {
 			return false, err
@@ -249,11 +247,11 @@ func (d *damaged) rebuilt(ctx context.Context) error {
 		if err != nil {
 			return false, err
 		}
-		unsound = intact(ctx, file)
-		return unsound == nil, os.RemoveAll(dir)
+		damage = intact(ctx, file)
+		return damage == nil, os.RemoveAll(dir)
 	})
 	if err != nil {
-		return errors.Join(err, unsound)
+		return errors.Join(err, damage)
 	}
 	return nil
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Where SQLite keeps things in a WAL, in bytes. The salts are those of the WAL's
-// present generation: frames with others are left from an earlier one.
+// The layout of SQLite's WAL, in bytes. The salts identify the current generation of the WAL: frames with
+// other salts are from an earlier one.
 const (
 	walHeader   = 32
 	walPageSize = 8  // in the header
@@ -19,8 +19,8 @@ const (
 	frameSalts  = 8 // in the frame's header
 )
 
-// mostOnAPage is more events than can lie on one page of the queue's file.
-const mostOnAPage = 128
+// maxEventsPerPage is an upper bound of the number of events on one page of the queue's file.
+const maxEventsPerPage = 128
 
 var damageWALScenario = scenario{
 	name: "wal",
@@ -30,9 +30,9 @@ var damageWALScenario = scenario{
 
 var errFewCommits = errors.New("flipping a byte of the WAL: it has too few commits")
 
-// runDamageWAL kills the gateway while events wait, flips a byte in its WAL and starts
-// it again. That may cost the events that lie on the byte's page, with an error in
-// the log, and nothing else: not those in the frames behind it.
+// runDamageWAL kills the gateway while events wait, flips a byte in its WAL and restarts it. The events on
+// that page may be lost, with an error in the log. No other events may be lost, such as those in later
+// frames.
 func runDamageWAL(ctx context.Context, e *env) (rows []result, err error) {
 	row := result{fault: "byte of the WAL flipped after kill -9"}
 	times := e.pick(8, 100)
@@ -50,12 +50,11 @@ func runDamageWAL(ctx context.Context, e *env) (rows []result, err error) {
 			err = errors.Join(err, failure)
 		}
 	}
-	row.note = fmt.Sprintf("%d events lay on the flipped bytes, %d at most on one, each of them reported", reported, most)
+	row.note = fmt.Sprintf("%d events were on the pages of flipped bytes, at most %d on one, and all of them were reported", reported, most)
 	return []result{row}, err
 }
 
-// flip does it once. Events that are missing and were reported are not
-// among those that are lost.
+// flip does this once. Missing events that were reported are returned as missing, and not counted as lost.
 func (e *env) flip(ctx context.Context, n int) (row result, missing int, err error) {
 	r, err := e.newRig(ctx, "ehr")
 	if err != nil {
@@ -64,7 +63,7 @@ func (e *env) flip(ctx context.Context, n int) (row result, missing int, err err
 	defer r.closeInto(&err)
 	text := r.caddyfile(options{})
 	ehr := r.ledger.backend("ehr")
-	ehr.leave()
+	ehr.stop()
 	if err := r.start(ctx, text); err != nil {
 		return row, 0, err
 	}
@@ -79,7 +78,7 @@ func (e *env) flip(ctx context.Context, n int) (row result, missing int, err err
 	if err != nil {
 		return row, 0, err
 	}
-	if err := ehr.come(ctx); err != nil {
+	if err := ehr.start(ctx); err != nil {
 		return row, 0, err
 	}
 	w := r.ledger.watch(b)
@@ -100,15 +99,15 @@ func (e *env) flip(ctx context.Context, n int) (row result, missing int, err err
 	if err != nil {
 		return row, 0, fmt.Errorf("reading the gateway's log: %w", err)
 	}
-	if row.lost > mostOnAPage || !strings.Contains(string(log), `"level":"error"`) {
-		return row, 0, fmt.Errorf("with a byte flipped in %s, %d of %d events are missing; the gateway printed:\n%s", where, row.lost, row.acknowledged, r.proc.tail(10))
+	if row.lost > maxEventsPerPage || !strings.Contains(string(log), `"level":"error"`) {
+		return row, 0, fmt.Errorf("with a byte flipped in %s, %d of %d events are missing; the gateway's last lines are:\n%s", where, row.lost, row.acknowledged, r.proc.tail(10))
 	}
 	missing, row.lost = row.lost, 0
 	return row, missing, nil
 }
 
-// flipInWAL flips a byte of the WAL's present generation: of the header, of a frame's
-// header, or, mostly, of a frame's page.
+// flipInWAL flips a byte in the current generation of the WAL: in the header, in the header of a frame, or,
+// mostly, in the page of a frame.
 func (r *rig) flipInWAL(n int) (where string, err error) {
 	f, err := os.OpenFile(r.walFile(), os.O_RDWR, 0)
 	if err != nil {
@@ -120,7 +119,7 @@ func (r *rig) flipInWAL(n int) (where string, err error) {
 		return "", fmt.Errorf("flipping a byte of the WAL: %w", err)
 	}
 	frames, size := walFrames(content)
-	// Damage in the last commits looks like a power cut, which loses them by right.
+	// Damage in the last commits looks like a power cut, which may lose them.
 	for commits := 0; frames > 0; frames-- {
 		if binary.BigEndian.Uint32(content[walHeader+(frames-1)*(frameHeader+size)+4:]) != 0 {
 			if commits++; commits > 2 {
@@ -146,8 +145,7 @@ func (r *rig) flipInWAL(n int) (where string, err error) {
 	return where, err
 }
 
-// walFrames counts the frames of a WAL's present generation, and returns how many bytes
-// of a page each has behind its header.
+// walFrames returns the number of frames in the current generation of a WAL, and their page size.
 func walFrames(wal []byte) (n, size int) {
 	if len(wal) < walHeader {
 		return 0, 0

@@ -10,13 +10,12 @@ import (
 	"time"
 )
 
-// failWrites has the kernel refuse the gateway's writes, as a disk that fails
-// would: all of them, or all but those to the file's beginning, so that some
-// pages of a commit are written and others are not. The error is EFBIG, which is
-// not that of a full disk.
-func failWrites(ctx context.Context, e *env, c *cramped) (result, error) {
+// failWrites makes the gateway's writes fail, as on a broken disk: all of them, or all except those to the
+// beginning of the file, so that only some pages of a commit are written. The error is EFBIG, which is
+// not the error of a full disk.
+func failWrites(ctx context.Context, e *env, c *smallDisk) (result, error) {
 	times := e.pick(2, 10)
-	var refusedAfter time.Duration
+	var rejectedAfter time.Duration
 	if err := c.send(ctx, steady); err != nil {
 		return result{}, err
 	}
@@ -24,7 +23,7 @@ func failWrites(ctx context.Context, e *env, c *cramped) (result, error) {
 		size := int64(0)
 		if n%2 == 1 {
 			size = 256 << 10
-			c.ledger.backend("ehr").leave()
+			c.ledger.backend("ehr").stop()
 		}
 		if err := c.limitFiles(ctx, strconv.FormatInt(size, 10)); err != nil {
 			return result{}, err
@@ -33,11 +32,11 @@ func failWrites(ctx context.Context, e *env, c *cramped) (result, error) {
 			return result{}, err
 		}
 		if n == 0 {
-			took, err := c.refusal(ctx, c.fleet().post("unwritten", false))
+			took, err := c.expectRejected(ctx, c.fleet().post("unwritten", false))
 			if err != nil {
 				return result{}, err
 			}
-			refusedAfter = took
+			rejectedAfter = took
 		}
 		if err := c.limitFiles(ctx, "unlimited"); err != nil {
 			return result{}, err
@@ -51,28 +50,28 @@ func failWrites(ctx context.Context, e *env, c *cramped) (result, error) {
 			}
 		}
 		if n%2 == 1 {
-			if err := c.ledger.backend("ehr").come(ctx); err != nil {
+			if err := c.ledger.backend("ehr").start(ctx); err != nil {
 				return result{}, err
 			}
 		}
 	}
-	return c.finish(ctx, times, fmt.Sprintf("503 with Retry-After after %.1f s, accepting resumed by itself", refusedAfter.Seconds()))
+	return c.finish(ctx, times, fmt.Sprintf("503 with Retry-After after %.1f s, accepting resumed by itself", rejectedAfter.Seconds()))
 }
 
-// limitFiles sets how long a file the gateway may write, in bytes.
-func (c *cramped) limitFiles(ctx context.Context, size string) error {
-	// A hard limit that stays lets the soft one be raised again by anybody.
+// limitFiles sets the maximum size of files that the gateway writes, in bytes.
+func (c *smallDisk) limitFiles(ctx context.Context, size string) error {
+	// Only the soft limit changes, so that it can be raised again.
 	if err := command(ctx, "prlimit", "--pid", strconv.Itoa(c.proc.pid()), "--fsize="+size+":"); err != nil {
-		return fmt.Errorf("limiting what the gateway may write: %w; prlimit comes with util-linux", err)
+		return fmt.Errorf("limiting the gateway's writes: %w; install prlimit with: apt-get install util-linux", err)
 	}
 	return nil
 }
 
-// startReadOnly starts the gateway on a filesystem that takes no writes, which
-// it must refuse in words, and then on one that does.
-func startReadOnly(ctx context.Context, e *env, c *cramped) (result, error) {
+// startReadOnly starts the gateway on a read-only file system, where it must end with an error that says
+// so, and then on a writable one.
+func startReadOnly(ctx context.Context, e *env, c *smallDisk) (result, error) {
 	times := e.pick(1, 5)
-	c.ledger.backend("ehr").leave()
+	c.ledger.backend("ehr").stop()
 	for n := range times {
 		if err := c.send(ctx, steady); err != nil {
 			return result{}, err
@@ -103,17 +102,16 @@ func startReadOnly(ctx context.Context, e *env, c *cramped) (result, error) {
 	return c.finish(ctx, times, "the start ends with an error that names the file")
 }
 
-// startWithoutRoom starts the gateway with a queue that is not there yet, and no
-// room to make all of it, which it must refuse in words; with room, it must make
-// it, whatever it left behind.
-func startWithoutRoom(ctx context.Context, e *env, c *cramped) (result, error) {
+// startWithoutRoom starts the gateway without a queue and without enough space for a new one. It must end
+// with an error that says so. With enough space it must make the queue, whatever the first start left.
+func startWithoutRoom(ctx context.Context, e *env, c *smallDisk) (result, error) {
 	times := e.pick(4, 12)
 	if err := c.send(ctx, steady); err != nil {
 		return result{}, err
 	}
 	c.load.stop()
 	for n := range times {
-		room := n % 4 * 4 // KiB: a new file has 16 at once
+		room := n % 4 * 4 // KiB; a new file has 16
 		if err := c.stop(); err != nil {
 			return result{}, err
 		}
@@ -130,7 +128,7 @@ func startWithoutRoom(ctx context.Context, e *env, c *cramped) (result, error) {
 		}
 		began := time.Now()
 		if err := c.start(ctx, text); err != nil {
-			return result{}, fmt.Errorf("with room again, and %d KiB before: %w", room, err)
+			return result{}, fmt.Errorf("with space again, after a start with %d KiB: %w", room, err)
 		}
 		c.longest = max(c.longest, time.Since(began))
 		if err := c.stop(); err != nil {
@@ -140,25 +138,25 @@ func startWithoutRoom(ctx context.Context, e *env, c *cramped) (result, error) {
 			return result{}, err
 		}
 	}
-	return c.finish(ctx, times, "the start ends with an error that names the file, and with room makes it")
+	return c.finish(ctx, times, "the start ends with an error that names the file, and succeeds with space")
 }
 
-// refuses starts the gateway, which has to end with an error that names the queue's
-// file, and the reason in one of some words.
-func (c *cramped) refuses(text, file string, reasons ...string) error {
+// refuses starts the gateway, which must end with an error that contains the queue's file and one of the
+// reasons.
+func (c *smallDisk) refuses(text, file string, reasons ...string) error {
 	if err := c.launch(text); err != nil {
 		return err
 	}
 	select {
 	case <-c.proc.ended:
-		c.proc.asked.Store(true) // it was to end
+		c.proc.asked.Store(true) // its end is expected
 	case <-time.After(patience):
-		return fmt.Errorf("the gateway started, and should have refused to for one of %q", reasons)
+		return fmt.Errorf("the gateway started, want an error with one of %q", reasons)
 	}
 	printed := c.proc.tail(20)
-	given := slices.ContainsFunc(reasons, func(reason string) bool { return strings.Contains(printed, reason) })
-	if !given || !strings.Contains(printed, file) {
-		return fmt.Errorf("the gateway's error should name %s and give one of the reasons %q; it printed last:\n%s", file, reasons, printed)
+	explained := slices.ContainsFunc(reasons, func(reason string) bool { return strings.Contains(printed, reason) })
+	if !explained || !strings.Contains(printed, file) {
+		return fmt.Errorf("the gateway's error should contain %s and one of %q; its last lines are:\n%s", file, reasons, printed)
 	}
-	return c.proc.verdict()
+	return c.proc.checkLog()
 }

@@ -11,16 +11,16 @@ import (
 
 var diskFullScenario = scenario{
 	name: "diskfull",
-	text: "a disk that is full, that cannot be written, or only read",
+	text: "a disk that is full, fails or is read-only",
 	run:  runDiskFull,
 }
 
-// runDiskFull does all of them at once, since each is mostly waiting.
+// runDiskFull runs all parts at once, since each of them mostly waits.
 func runDiskFull(ctx context.Context, e *env) ([]result, error) {
 	parts := []struct {
 		fault string
-		size  int // of the filesystem, in MiB
-		run   func(context.Context, *env, *cramped) (result, error)
+		size  int // of the file system, in MiB
+		run   func(context.Context, *env, *smallDisk) (result, error)
 	}{
 		{"disk full: another file takes the space", 16, fillBesides},
 		{"disk full: another file takes the space and stays", 24, fillForGood},
@@ -34,7 +34,7 @@ func runDiskFull(ctx context.Context, e *env) ([]result, error) {
 	var work sync.WaitGroup
 	for i, part := range parts {
 		work.Go(func() {
-			row, err := e.cramped(ctx, part.size, part.run)
+			row, err := e.onSmallDisk(ctx, part.size, part.run)
 			row.fault = part.fault
 			if err != nil {
 				errs[i] = fmt.Errorf("%s: %w", part.fault, err)
@@ -47,61 +47,60 @@ func runDiskFull(ctx context.Context, e *env) ([]result, error) {
 	return rows, errors.Join(errs...)
 }
 
-// fillBesides has another file take all the space while the upstream is away,
-// and then deletes it.
-func fillBesides(ctx context.Context, e *env, c *cramped) (result, error) {
+// fillBesides fills the disk with another file while the upstream is down, and then deletes that file.
+func fillBesides(ctx context.Context, e *env, c *smallDisk) (result, error) {
 	times := e.pick(1, 5)
-	var refusedAfter time.Duration
+	var rejectedAfter time.Duration
 	if err := c.send(ctx, steady); err != nil {
 		return result{}, err
 	}
 	for n := range times {
-		c.ledger.backend("ehr").leave()
+		c.ledger.backend("ehr").stop()
 		if _, err := c.volume.fill(); err != nil {
 			return result{}, err
 		}
 		if err := c.stalled(ctx); err != nil {
 			return result{}, err
 		}
-		// What is stored already needs no room.
+		// A duplicate needs no space.
 		if _, err := c.expect(ctx, c.known, true); err != nil {
 			return result{}, fmt.Errorf("while the disk is full: %w", err)
 		}
 		f := c.fleet()
-		f.padding = 64_000 // where the others fall short by a little, this one has no chance
+		f.padding = 64_000 // so large that it certainly does not fit
 		p := f.post("refused-"+strconv.Itoa(n), false)
-		took, err := c.refusal(ctx, p)
+		took, err := c.expectRejected(ctx, p)
 		if err != nil {
 			return result{}, err
 		}
-		refusedAfter = max(refusedAfter, took)
-		if err := c.volume.relieve(ctx); err != nil {
+		rejectedAfter = max(rejectedAfter, took)
+		if err := c.volume.enlarge(ctx); err != nil {
 			return result{}, err
 		}
 		if err := c.resumed(ctx, time.Now()); err != nil {
 			return result{}, err
 		}
-		// It left no trace behind that would make it a duplicate.
+		// The rejected event must not count as a duplicate.
 		if _, err := c.expect(ctx, p, false); err != nil {
 			return result{}, err
 		}
-		if err := c.ledger.backend("ehr").come(ctx); err != nil {
+		if err := c.ledger.backend("ehr").start(ctx); err != nil {
 			return result{}, err
 		}
 	}
-	return c.finish(ctx, times, fmt.Sprintf("503 with Retry-After after %.1f s, accepting resumed by itself, what was refused is no duplicate", refusedAfter.Seconds()))
+	return c.finish(ctx, times, fmt.Sprintf("503 with Retry-After after %.1f s, accepting resumed by itself, the rejected event is not a duplicate", rejectedAfter.Seconds()))
 }
 
-// fillForGood has another file take all the space while events wait, and stay. The
-// deliveries go on, and make the room in which accepting resumes, until that is used up.
-func fillForGood(ctx context.Context, e *env, c *cramped) (result, error) {
+// fillForGood fills the disk with another file, which stays, while events wait. The deliveries continue and
+// free space, so that accepting resumes until that space is used up.
+func fillForGood(ctx context.Context, e *env, c *smallDisk) (result, error) {
 	times := e.pick(2, 5)
 	ehr := c.ledger.backend("ehr")
-	ehr.leave()
+	ehr.stop()
 	if err := c.send(ctx, steady); err != nil {
 		return result{}, err
 	}
-	if err := eventually(ctx, "events to wait", func() (bool, error) { return c.book.events() >= 800, c.alive() }); err != nil {
+	if err := eventually(ctx, "waiting events", func() (bool, error) { return c.book.events() >= 800, c.alive() }); err != nil {
 		return result{}, err
 	}
 	if _, err := c.volume.fill(); err != nil {
@@ -114,7 +113,7 @@ func fillForGood(ctx context.Context, e *env, c *cramped) (result, error) {
 		}
 		w := c.ledger.watch(c.book)
 		began := time.Now()
-		if err := ehr.come(ctx); err != nil {
+		if err := ehr.start(ctx); err != nil {
 			return result{}, err
 		}
 		err := w.wait(ctx, longestPause, c.proc.ended)
@@ -124,20 +123,20 @@ func fillForGood(ctx context.Context, e *env, c *cramped) (result, error) {
 			return result{}, err
 		}
 		if left > 0 {
-			return result{}, fmt.Errorf("on the full disk %d of %d deliveries are missing; the gateway printed last:\n%s", left, w.number, c.proc.tail(10))
+			return result{}, fmt.Errorf("on the full disk %d of %d deliveries are missing; the gateway's last lines are:\n%s", left, w.number, c.proc.tail(10))
 		}
 		waiting += w.number
 		if err := c.resumed(ctx, began); err != nil {
-			return result{}, fmt.Errorf("with all %d that waited delivered, on the full disk: %w", w.number, err)
+			return result{}, fmt.Errorf("after %d deliveries on the full disk: %w", w.number, err)
 		}
-		ehr.leave()
+		ehr.stop()
 	}
-	return c.finish(ctx, times, fmt.Sprintf("%s deliveries on the full disk made room, and accepting resumed by itself", thousands(waiting)))
+	return c.finish(ctx, times, fmt.Sprintf("%s deliveries on the full disk freed space, and accepting resumed by itself", thousands(waiting)))
 }
 
-// killWhileFull kills the gateway while the disk is full, and starts it while it
-// still is: what waits is delivered although nothing can be written.
-func killWhileFull(ctx context.Context, e *env, c *cramped) (result, error) {
+// killWhileFull kills and starts the gateway while the disk is full. The waiting events must be delivered
+// although nothing can be written.
+func killWhileFull(ctx context.Context, e *env, c *smallDisk) (result, error) {
 	times := e.pick(2, 20)
 	ehr := c.ledger.backend("ehr")
 	var slowest time.Duration
@@ -145,14 +144,14 @@ func killWhileFull(ctx context.Context, e *env, c *cramped) (result, error) {
 		return result{}, err
 	}
 	for range times {
-		ehr.leave()
+		ehr.stop()
 		if _, err := c.volume.fill(); err != nil {
 			return result{}, err
 		}
 		if err := c.stalled(ctx); err != nil {
 			return result{}, err
 		}
-		if err := ehr.come(ctx); err != nil {
+		if err := ehr.start(ctx); err != nil {
 			return result{}, err
 		}
 		w := c.ledger.watch(c.book)
@@ -168,30 +167,29 @@ func killWhileFull(ctx context.Context, e *env, c *cramped) (result, error) {
 		if err != nil {
 			return result{}, err
 		}
-		if err := c.volume.relieve(ctx); err != nil {
+		if err := c.volume.enlarge(ctx); err != nil {
 			return result{}, err
 		}
 		if err := c.resumed(ctx, time.Now()); err != nil {
 			return result{}, err
 		}
 	}
-	return c.finish(ctx, times, fmt.Sprintf("delivering at most %s after the start, on the full disk", milliseconds(slowest)))
+	return c.finish(ctx, times, fmt.Sprintf("first delivery at most %s after the start, on the full disk", milliseconds(slowest)))
 }
 
-// fillByItself lets the queue grow until the disk is full. The deliveries alone
-// have to make room.
-func fillByItself(ctx context.Context, e *env, c *cramped) (result, error) {
+// fillByItself lets the queue grow until the disk is full. Only the deliveries free space.
+func fillByItself(ctx context.Context, e *env, c *smallDisk) (result, error) {
 	times := e.pick(2, 5)
 	ehr := c.ledger.backend("ehr")
 	if err := c.send(ctx, 0); err != nil {
 		return result{}, err
 	}
 	for range times {
-		ehr.leave()
+		ehr.stop()
 		if err := c.stalled(ctx); err != nil {
 			return result{}, err
 		}
-		if err := ehr.come(ctx); err != nil {
+		if err := ehr.start(ctx); err != nil {
 			return result{}, err
 		}
 		w := c.ledger.watch(c.book)
@@ -207,5 +205,5 @@ func fillByItself(ctx context.Context, e *env, c *cramped) (result, error) {
 			return row, errors.Join(err, settleErr)
 		}
 	}
-	return c.finish(ctx, times, "deliveries made room, and accepting resumed by itself")
+	return c.finish(ctx, times, "deliveries freed space, and accepting resumed by itself")
 }

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// A volume is as large as it was made, is full when it was filled, and has room
-// again when it was cleared.
+// A volume has its size, is full after fill, and has space again after clear.
 func TestVolume(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20
@@ -17,7 +16,7 @@ func TestVolume(t *testing.T) {
 	v, err := e.newVolume(t.Context(), size)
 	if err != nil {
 		if os.Geteuid() != 0 && strings.Contains(err.Error(), "unshare -rm") {
-			return // it said what to do, which is all that can be tried here
+			return // without the right to mount, only the error can be tested
 		}
 		t.Fatal(err)
 	}
@@ -30,22 +29,22 @@ func TestVolume(t *testing.T) {
 		t.Errorf("filled %d bytes of %d: %v", n, size, err)
 	}
 	if err := os.WriteFile(v.queueFile(), []byte("x"), 0o600); err == nil {
-		t.Error("a full filesystem took a file")
+		t.Error("a file was written to a full file system")
 	}
 	if err := v.clear(); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(v.queueFile(), []byte("x"), 0o600); err != nil {
-		t.Errorf("a filesystem with room took no file: %v", err)
+		t.Errorf("writing to a file system with space: %v", err)
 	}
 	if n, err := v.fill(); err != nil || n != size-4096 {
 		t.Errorf("filled %d bytes of the %d that were left: %v", n, size-4096, err)
 	}
-	if err := v.relieve(t.Context()); err != nil {
+	if err := v.enlarge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := v.fill(); err != nil || n != size-4096+relief {
-		t.Errorf("filled %d bytes of a volume that has %d more: %v", n, relief, err)
+	if n, err := v.fill(); err != nil || n != size-4096+enlargement {
+		t.Errorf("filled %d bytes of a volume that has %d more: %v", n, enlargement, err)
 	}
 	if err := v.clear(); err != nil {
 		t.Fatal(err)
@@ -54,11 +53,11 @@ func TestVolume(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(v.queueFile(), []byte("y"), 0o600); err == nil || !strings.Contains(err.Error(), "read-only") {
-		t.Errorf("a filesystem that is read-only answered %v", err)
+		t.Errorf("writing to a read-only file system: %v", err)
 	}
 }
 
-// A site that answers with something else, or not at all, is reported.
+// A wrong answer of the other site, or none, is reported.
 func TestOtherSite(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -76,13 +75,13 @@ func TestOtherSite(t *testing.T) {
 	}
 	defer s.close()
 	if err := s.wrong(); err == nil {
-		t.Error("a site that was never there is said to be well")
+		t.Error("wrong() = nil for a site that never answered")
 	}
 	if err := s.once(ctx); !errors.Is(err, errNobody) {
-		t.Errorf("nobody listens, and the error is %v", err)
+		t.Errorf("no program listens, and the error is %v", err)
 	}
 	s.address = strings.TrimPrefix(good.url, "http://")
 	if err := s.once(ctx); err == nil || errors.Is(err, errNobody) {
-		t.Errorf("a wrong answer gave %v", err)
+		t.Errorf("once() = %v for a wrong answer", err)
 	}
 }

@@ -1,22 +1,29 @@
-// Command chaos does damage to a real gateway, again and again, and counts what
-// came of the events that it had acknowledged. It prints a table with a row for
-// each fault: how often it was done, how many events were acknowledged,
-// delivered, lost and duplicated, and the longest time that recovery took. It
-// exits with status 0 only if nothing was lost and every row could be done.
+// Command chaos injects faults into a real gateway, again and again, and counts the events that
+// the gateway had acknowledged. It prints a table with a row for each fault: how many times it was
+// injected, how many events were acknowledged, delivered, lost and duplicated, and the longest
+// recovery time. The exit status is 0 only if nothing was lost and every scenario ran.
 //
-// It needs the gateway's binary, which `make build` makes, and says so where
-// something else is missing; it leaves nothing out silently:
+// It needs the gateway's binary, which `make build` makes. If something else is missing, such as
+// strace or the right to mount a file system, it fails and reports what to do. It skips no scenario
+// silently:
 //
 //	go run ./examples/proof/chaos                        # small: about five minutes
 //	go run ./examples/proof/chaos -size large            # the full numbers
 //	go run ./examples/proof/chaos -list                  # the names of the scenarios
 //	go run ./examples/proof/chaos -only kill,compact -markdown
-//	go run ./examples/proof/chaos -only soak -soak 1h    # faults at random
+//	go run ./examples/proof/chaos -only soak -soak 1h    # random faults
+//
+// # Why it does not use existing tools
+//
+// toxiproxy and Pumba delay or cut connections and kill containers. Here the faults are in the
+// queue's files, the disk and the process, and every event has to be counted at every upstream.
+// Power cuts are replayed from a log of strace, since a virtual machine per power cut would be too
+// slow for ten thousand of them.
 //
 // # Adding a scenario
 //
-// A scenario is a value of its own in a file of its own, named in the list in
-// scenario.go by one line. Its function gets an env and returns rows:
+// A scenario is a value in its own file, with one line in the list in scenario.go. Its function gets
+// an env and returns rows:
 //
 //	var reloadScenario = scenario{
 //		name: "reload",
@@ -25,29 +32,27 @@
 //	}
 //
 //	func runReload(ctx context.Context, e *env) (rows []result, err error) {
-//		r, err := e.newRig(ctx, "ehr", "audit")  // a ledger with two backends, a fresh directory, free ports
+//		r, err := e.newRig(ctx, "ehr", "audit")  // a gateway with a new directory and free ports, and two backends
 //		if err != nil {
 //			return nil, err
 //		}
-//		defer r.closeInto(&err)                  // kills what still runs, reads its log for panics
+//		defer r.closeInto(&err)                  // kills the processes, and checks the log for panics
 //		if err := r.start(ctx, r.caddyfile(options{})); err != nil {
 //			return nil, err
 //		}
-//		b := newBook()                           // what was acknowledged, and every other outcome
-//		l := r.fleet().start(ctx, b)             // senders, over keep-alive connections
+//		b := newBook()                           // records the outcome of each request
+//		l := r.fleet().start(ctx, b)             // senders with keep-alive connections
 //		times := e.pick(50, 1000)                // small, large
 //		for range times {
-//			...                                  // the fault: r.kill(), r.load(ctx, text), r.ledger.backend("ehr").leave() ...
+//			...                                  // the fault: r.kill(), r.load(ctx, text), r.ledger.backend("ehr").stop() ...
 //		}
 //		l.stop()
-//		row, err := r.settle(ctx, b, 30*time.Second) // waits for every acknowledged event at every upstream it is for
+//		row, err := r.settle(ctx, b, 30*time.Second) // waits until every acknowledged event is at each of its upstreams
 //		row.fault, row.times, row.recovery = "reload under load", times, longest
 //		return []result{row}, err
 //	}
 //
-// Rows that are complete are returned also beside an error. An event that was
-// acknowledged and has not been delivered is in the row's lost, and that alone
-// fails the run: settle's error is for what kept it from counting. Whatever else
-// was promised and did not hold, as a recovery that took too long, is an error
-// too.
+// Return complete rows also with an error. An acknowledged event that is not delivered is counted as
+// lost in the row, and this alone fails the run: settle returns an error only if it could not count.
+// If another promise is broken, such as the maximum recovery time, return an error.
 package main

@@ -15,20 +15,20 @@ import (
 
 var eraseScenario = scenario{
 	name: "erase",
-	text: "payloads are deleted after delivery, and looked for in every file of the store",
+	text: "payloads are deleted after delivery, and searched for in every file of the store",
 	run:  runErase,
 }
 
-// eraseLimit is how soon after its last delivery a payload is in no file any more:
-// the 10 s that are promised, and something for a busy machine.
+// eraseLimit is the maximum time until a payload is in no file, after its last delivery: the promised 10 s,
+// and a reserve for a busy machine.
 const eraseLimit = 12 * time.Second
 
-// runErase looks for the sealed bytes of payloads in the raw files.
+// runErase searches for the encrypted bytes of payloads in the files.
 func runErase(ctx context.Context, e *env) (rows []result, err error) {
 	for _, how := range []struct {
 		name string
-		rate float64 // of other events meanwhile
-		kill bool    // the gateway is killed once all is delivered, and started again
+		rate float64 // of other events at the same time
+		kill bool    // restart the gateway with kill -9 after the deliveries
 	}{
 		{name: "while nothing else happens"},
 		{name: "under load", rate: 200},
@@ -56,7 +56,7 @@ func (e *env) erase(ctx context.Context, rate float64, kill bool) (row result, e
 		return row, err
 	}
 	ehr := r.ledger.backend("ehr")
-	ehr.leave()
+	ehr.stop()
 	b := newBook()
 	few := r.fleet()
 	few.limit = e.pick(200, 5000)
@@ -70,9 +70,9 @@ func (e *env) erase(ctx context.Context, rate float64, kill bool) (row result, e
 	if err != nil {
 		return row, err
 	}
-	// Unless they are found while they are there, that they are not says nothing.
+	// First check that the search finds payloads that exist.
 	if found, err := r.find(payloads); err != nil || found != payloads.number || found != b.events() {
-		return row, errors.Join(err, fmt.Errorf("of %d events that wait %d payloads are in the store, and %d are found in its files", b.events(), payloads.number, found))
+		return row, errors.Join(err, fmt.Errorf("%d events wait, and the store has %d payloads, of which %d are found in its files", b.events(), payloads.number, found))
 	}
 	others := newBook()
 	if rate > 0 {
@@ -81,7 +81,7 @@ func (e *env) erase(ctx context.Context, rate float64, kill bool) (row result, e
 		l := f.start(ctx, others)
 		defer l.stop()
 	}
-	if err := ehr.come(ctx); err != nil {
+	if err := ehr.start(ctx); err != nil {
 		return row, err
 	}
 	row, err = r.settle(ctx, b, longestPause)
@@ -102,7 +102,7 @@ func (e *env) erase(ctx context.Context, rate float64, kill bool) (row result, e
 			return row, errors.Join(err, fmt.Errorf("%.1f s after the delivery %d of %d payloads are still in the store's files", took.Seconds(), found, payloads.number))
 		}
 		if found == 0 {
-			row.note = fmt.Sprintf("in no file of the store %.1f s after the last delivery; %s accepted meanwhile", took.Seconds(), thousands(others.events()))
+			row.note = fmt.Sprintf("in no file of the store %.1f s after the last delivery; %s other events accepted", took.Seconds(), thousands(others.events()))
 			return row, nil
 		}
 		if err := sleep(ctx, 250*time.Millisecond); err != nil {
@@ -111,23 +111,23 @@ func (e *env) erase(ctx context.Context, rate float64, kill bool) (row result, e
 	}
 }
 
-// sealedPayloads are payloads of which some pieces are known, by their first bytes.
+// sealedPayloads are encrypted payloads in pieces, by the first bytes of each piece.
 type sealedPayloads struct {
 	number int
 	pieces map[uint64]sealedPiece
 }
 
-// A sealedPiece is a part of a payload.
+// A sealedPiece is a piece of an encrypted payload.
 type sealedPiece struct {
 	payload int
 	bytes   []byte
 }
 
-// pieceSize is how long a piece is, in bytes. Whatever is common to all that is
-// sealed, as the key's fingerprint, is in the first of them, which is left out.
+// pieceSize is the size of a piece in bytes. The first piece of a payload is not used, since it contains
+// bytes that all payloads share, such as the fingerprint of the key.
 const pieceSize = 64
 
-// sealed reads the payloads that are in the store, from a copy of it.
+// sealed returns the payloads in a copy of the store.
 func (r *rig) sealed(ctx context.Context) (sealedPayloads, error) {
 	p := sealedPayloads{pieces: make(map[uint64]sealedPiece)}
 	s, err := r.quietSnapshot(ctx)
@@ -156,7 +156,7 @@ func (r *rig) sealed(ctx context.Context) (sealedPayloads, error) {
 	})
 }
 
-// find counts the payloads of which any piece is in any file of the store.
+// find returns the number of payloads of which a piece is in a file of the store.
 func (r *rig) find(p sealedPayloads) (int, error) {
 	files, err := filepath.Glob(r.queueFile() + "*")
 	if err != nil {
@@ -166,10 +166,10 @@ func (r *rig) find(p sealedPayloads) (int, error) {
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // since it was listed
+			continue // it was deleted after Glob
 		}
 		if err != nil {
-			return 0, fmt.Errorf("looking for payloads: %w", err)
+			return 0, fmt.Errorf("searching for payloads: %w", err)
 		}
 		for at := 0; at+pieceSize <= len(content); at++ {
 			piece, ok := p.pieces[binary.NativeEndian.Uint64(content[at:])]

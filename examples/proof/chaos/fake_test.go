@@ -14,14 +14,13 @@ import (
 	"time"
 )
 
-// A fake is as much of a gateway as the program's own logic needs, and does wrong
-// what a test has it do.
+// A fake is a minimal gateway for the tests of this program. It makes the mistakes that a test selects.
 type fake struct {
-	t      *testing.T
-	ledger *ledger
-	loses  int // of so many events one, to the upstream audit
-	twice  bool
-	status int // of the first answer to each event; 0 is 200
+	t         *testing.T
+	ledger    *ledger
+	loseEvery int // lose every n-th event to the upstream audit
+	twice     bool
+	status    int // of the first answer to each event; 0 is 200
 
 	mu       sync.Mutex
 	requests int
@@ -54,7 +53,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.taken[id] = true
 	for _, name := range f.ledger.names() {
-		if f.loses > 0 && name == "audit" && len(f.taken)%f.loses == 0 {
+		if f.loseEvery > 0 && name == "audit" && len(f.taken)%f.loseEvery == 0 {
 			continue
 		}
 		f.deliver(name, id)
@@ -80,7 +79,7 @@ func (f *fake) deliver(name, id string) {
 	resp.Body.Close()
 }
 
-// newFakeRig makes a rig around a fake, with the backends ehr and audit.
+// newFakeRig returns a rig with a fake as gateway, and the backends ehr and audit.
 func newFakeRig(t *testing.T, f *fake) (*rig, *httptest.Server) {
 	t.Helper()
 	r := &rig{ledger: newLedger(), secrets: newSecrets(), proc: &process{ended: make(chan struct{})}}

@@ -11,41 +11,41 @@ import (
 )
 
 const (
-	// promisedRecovery is how soon after the process's start delivery goes on.
+	// promisedRecovery is the promised maximum time from the start of the process to the first delivery.
 	promisedRecovery = 2 * time.Second
 
-	// patience is how long an event that waited may take after a start. All the
-	// waits between attempts are shorter by far; a lease would be longer.
+	// patience is the maximum time until the next delivery after a start. All waits between attempts are much
+	// shorter.
 	patience = 15 * time.Second
 )
 
-// A killing kills a gateway again and again at one kind of moment.
+// A killing kills a gateway again and again during one activity.
 type killing struct {
-	rig    *rig
-	book   *book
-	fleet  fleet
-	moment moment
-	text   string // of the Caddyfile
+	rig      *rig
+	book     *book
+	fleet    fleet
+	activity activity
+	text     string // of the Caddyfile
 
 	kills    int
-	recovery time.Duration // longest, from the process's start to the first delivery of an event that waited
-	emptied  time.Duration // longest, to the last
-	measured int           // recoveries
+	recovery time.Duration // longest time from the start of the process to the first delivery of a waiting event
+	emptied  time.Duration // longest time to the last one
+	measured int           // number of recoveries
 	known    []known
 
-	works atomic.Int64 // how often the moment's work was done
-	busy  atomic.Bool  // whether it is being done
-	hits  int          // kills while it was
+	works atomic.Int64 // number of completed works of the activity
+	busy  atomic.Bool  // whether a work is in progress
+	hits  int          // number of kills during a work
 }
 
-// A known post is one that the gateway has acknowledged.
+// A known is an acknowledged post.
 type known struct {
 	post post
 	id   string
 }
 
-// killAt kills a gateway of its own as often as the moment says.
-func (e *env) killAt(ctx context.Context, m moment) (row result, err error) {
+// killAt kills a new gateway as many times as the activity says.
+func (e *env) killAt(ctx context.Context, m activity) (row result, err error) {
 	if m.upstreams == nil {
 		m.upstreams = []string{"ehr", "audit"}
 	}
@@ -54,11 +54,11 @@ func (e *env) killAt(ctx context.Context, m moment) (row result, err error) {
 		return row, err
 	}
 	defer r.closeInto(&err)
-	k := &killing{rig: r, book: newBook(), fleet: r.fleet(), moment: m, text: r.caddyfile(m.options)}
+	k := &killing{rig: r, book: newBook(), fleet: r.fleet(), activity: m, text: r.caddyfile(m.options)}
 	k.fleet.rate, k.fleet.again = m.rate, true
-	for name, manner := range m.manners {
-		r.ledger.backend(name).behave(manner)
-		if manner.refuseAll {
+	for name, behavior := range m.behaviors {
+		r.ledger.backend(name).behave(behavior)
+		if behavior.rejectAll {
 			k.fleet.upstreams = without(m.upstreams, name)
 		}
 	}
@@ -73,7 +73,7 @@ func (e *env) killAt(ctx context.Context, m moment) (row result, err error) {
 		failure = k.cycle(ctx, times)
 	}
 	l.stop()
-	row, err = r.settle(ctx, k.book, patience) // what is lost is counted in any case
+	row, err = r.settle(ctx, k.book, patience) // count lost events also after a failure
 	row.times, row.recovery, row.note = k.kills, k.recovery, k.note()
 	switch {
 	case failure != nil:
@@ -88,21 +88,21 @@ func (e *env) killAt(ctx context.Context, m moment) (row result, err error) {
 	return row, k.verdict()
 }
 
-// cycle kills the gateway that runs and starts it again.
+// cycle kills and restarts the gateway once.
 func (k *killing) cycle(ctx context.Context, times int) error {
-	if k.moment.prepare != nil {
-		if err := k.moment.prepare(ctx, k); err != nil {
+	if k.activity.prepare != nil {
+		if err := k.activity.prepare(ctx, k); err != nil {
 			return err
 		}
 	}
-	k.learn(ctx)
+	k.sendKnown(ctx)
 	if err := k.killUnderLoad(ctx); err != nil {
 		return err
 	}
-	if k.moment.restore != nil {
-		k.moment.restore(k)
+	if k.activity.restore != nil {
+		k.activity.restore(k)
 	}
-	for n := 0; k.moment.early && n < 2 && k.kills < times; n++ {
+	for n := 0; k.activity.early && n < 2 && k.kills < times; n++ {
 		if err := k.rig.launch(k.text); err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ func (k *killing) cycle(ctx context.Context, times int) error {
 			return err
 		}
 	}
-	// A backend may be about to take what the killed gateway sent.
+	// A backend may still accept a delivery of the killed gateway.
 	if err := sleep(ctx, k.slowestBackend()+10*time.Millisecond); err != nil {
 		return err
 	}
@@ -123,28 +123,27 @@ func (k *killing) cycle(ctx context.Context, times int) error {
 	if err := k.recover(ctx, w); err != nil {
 		return err
 	}
-	return errors.Join(k.rig.onlyStore(), k.recall(ctx))
+	return errors.Join(k.rig.onlyStore(), k.resendKnown(ctx))
 }
 
-// slowestBackend is the longest time that one of the backends takes to answer.
+// slowestBackend returns the longest delay of a backend.
 func (k *killing) slowestBackend() (longest time.Duration) {
-	for _, m := range k.moment.manners {
+	for _, m := range k.activity.behaviors {
 		longest = max(longest, m.delay)
 	}
 	return longest
 }
 
-// killUnderLoad kills the gateway at a random moment, with the moment's work
-// going on.
+// killUnderLoad kills the gateway at a random time during the activity's work.
 func (k *killing) killUnderLoad(ctx context.Context) error {
 	var killed atomic.Bool
 	working, cancel := context.WithCancel(ctx)
 	defer cancel()
 	work, working := errgroup.WithContext(working)
-	if k.moment.work != nil {
+	if k.activity.work != nil {
 		work.Go(func() error {
-			if err := k.moment.work(working, k); !killed.Load() {
-				return err // else it is the kill's
+			if err := k.activity.work(working, k); !killed.Load() {
+				return err // after the kill, an error is expected
 			}
 			return nil
 		})
@@ -167,13 +166,13 @@ func (k *killing) kill() error {
 	return k.rig.kill()
 }
 
-// recover measures how long after the start delivery goes on, and in every other
-// cycle waits for all that waited.
+// recover measures the time from the start to the first delivery of a waiting event. In every second cycle
+// it waits for all of them.
 func (k *killing) recover(ctx context.Context, w *watch) error {
 	if w.number == 0 {
 		return nil
 	}
-	took, err := k.rig.after(ctx, w.first, "the first delivery of an event that waited")
+	took, err := k.rig.after(ctx, w.first, "the first delivery of a waiting event")
 	if err != nil {
 		return err
 	}
@@ -186,48 +185,47 @@ func (k *killing) recover(ctx context.Context, w *watch) error {
 		return err
 	}
 	if n := w.left(); n > 0 {
-		return fmt.Errorf("waiting for the deliveries of %d events that waited: %d are missing and none came for %s; the gateway printed last:\n%s", w.number, n, patience, k.rig.proc.tail(10))
+		return fmt.Errorf("waiting for %d deliveries: %d are missing, and none came for %s; the gateway's last lines are:\n%s", w.number, n, patience, k.rig.proc.tail(10))
 	}
 	k.emptied = max(k.emptied, time.Since(k.rig.proc.began))
 	k.emptied = max(k.emptied, took)
 	return nil
 }
 
-// after waits for what a watch reports and returns how long after the process's
-// start it came.
+// after waits for a time on reported, and returns the duration from the start of the process until that time.
 func (r *rig) after(ctx context.Context, reported <-chan time.Time, what string) (time.Duration, error) {
 	select {
 	case at := <-reported:
 		return at.Sub(r.proc.began), nil
 	case <-time.After(patience):
-		return 0, fmt.Errorf("waiting for %s: it did not come within %s; the gateway printed last:\n%s", what, patience, r.proc.tail(10))
+		return 0, fmt.Errorf("waiting for %s: it did not come within %s; the gateway's last lines are:\n%s", what, patience, r.proc.tail(10))
 	case <-r.proc.ended:
-		return 0, fmt.Errorf("waiting for %s: the gateway ended; it printed last:\n%s", what, r.proc.tail(20))
+		return 0, fmt.Errorf("waiting for %s: the gateway ended; its last lines are:\n%s", what, r.proc.tail(20))
 	case <-ctx.Done():
 		return 0, fmt.Errorf("waiting for %s: %w", what, context.Cause(ctx))
 	}
 }
 
 func (k *killing) note() string {
-	note := fmt.Sprintf("all that waited: within %.2f s", k.emptied.Seconds())
-	if k.moment.worked != "" {
-		note += fmt.Sprintf("; %s: %d", k.moment.worked, k.works.Load())
+	note := fmt.Sprintf("all waiting events: within %.2f s", k.emptied.Seconds())
+	if k.activity.worked != "" {
+		note += fmt.Sprintf("; %s: %d", k.activity.worked, k.works.Load())
 	}
 	if k.hits > 0 {
-		note += fmt.Sprintf(", %d of the kills within one", k.hits)
+		note += fmt.Sprintf(", %d of the kills during one", k.hits)
 	}
 	return note + "; " + k.book.others()
 }
 
-// verdict says what did not hold, losses aside.
+// verdict returns an error if a promise other than the deliveries was broken.
 func (k *killing) verdict() error {
 	switch {
 	case k.measured == 0:
-		return errors.New("nothing ever waited when it was killed; send more, or deliver slower")
+		return errors.New("no event waited at any kill; send more, or deliver slower")
 	case k.recovery > promisedRecovery:
-		return fmt.Errorf("delivery went on only %.2f s after a start; %s is promised", k.recovery.Seconds(), promisedRecovery)
-	case k.moment.worked != "" && k.works.Load() == 0:
-		return fmt.Errorf("%s: none was done", k.moment.worked)
+		return fmt.Errorf("delivery resumed only %.2f s after a start; %s is promised", k.recovery.Seconds(), promisedRecovery)
+	case k.activity.worked != "" && k.works.Load() == 0:
+		return fmt.Errorf("%s: there was none", k.activity.worked)
 	}
 	return nil
 }

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// pulseGap is the time between two events of a pulse.
+// pulseGap is the time between two events of pulse.
 const pulseGap = 6 * time.Millisecond
 
-// pulse sends n events, one after the other, and notes how long after it was
-// sent each came to the healthy upstream.
-func (b *beside) pulse(ctx context.Context, n int) error {
+// pulse sends n events, one after the other, and measures the time until the healthy upstream has
+// received each of them.
+func (b *neighbors) pulse(ctx context.Context, n int) error {
 	f := b.fleet()
 	c := f.connect()
 	defer c.close()
@@ -26,7 +26,7 @@ func (b *beside) pulse(ctx context.Context, n int) error {
 		next = began.Add(pulseGap)
 		answer, outcome := f.send(ctx, c, f.post(fmt.Sprintf("pulse-%d", b.pulses), false))
 		if !acknowledged(answer) {
-			b.book.note(outcome)
+			b.book.record(outcome)
 			continue
 		}
 		b.book.acknowledge(answer.ID, nil, answer.Duplicate, time.Since(began))
@@ -35,17 +35,17 @@ func (b *beside) pulse(ctx context.Context, n int) error {
 	return b.await(ctx, sent)
 }
 
-// await waits until the healthy upstream has all of what was sent.
-func (b *beside) await(ctx context.Context, sent map[string]time.Time) error {
+// await waits until the healthy upstream has received all sent events.
+func (b *neighbors) await(ctx context.Context, sent map[string]time.Time) error {
 	for began := time.Now(); len(sent) > 0; time.Sleep(time.Millisecond) {
 		for id, at := range sent {
-			if came, ok := b.witness.cameAt(id); ok {
+			if came, ok := b.proxy.cameAt(id); ok {
 				b.lags = append(b.lags, came.Sub(at))
 				delete(sent, id)
 			}
 		}
-		if time.Since(began) > fateLimit {
-			return fmt.Errorf("the healthy upstream does not have %d events after %s", len(sent), fateLimit)
+		if time.Since(began) > stateLimit {
+			return fmt.Errorf("%d events are missing at the healthy upstream after %s", len(sent), stateLimit)
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -54,8 +54,8 @@ func (b *beside) await(ctx context.Context, sent map[string]time.Time) error {
 	return nil
 }
 
-// A lagRatio compares the healthy upstream's lag beside a bad neighbour with
-// that beside a healthy one.
+// A lagRatio compares the healthy upstream's lag when the other upstream is bad and when it is
+// healthy.
 type lagRatio struct {
 	median, medianBefore time.Duration
 	p99, p99Before       time.Duration
@@ -68,7 +68,7 @@ func compareLags(now, before []time.Duration) lagRatio {
 	}
 }
 
-// quantile is the q-th part of the values from below; 0 where there are none.
+// quantile returns the q-quantile of values, or 0 if there are none.
 func quantile(values []time.Duration, q float64) time.Duration {
 	if len(values) == 0 {
 		return 0
@@ -87,13 +87,13 @@ func ratio(a, b time.Duration) float64 { return float64(a) / float64(max(b, time
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
 
-// wrong says whether the lag has grown by more than noise explains.
+// wrong returns an error if the lag has grown more than noise explains.
 func (l lagRatio) wrong() error {
 	if l.median == 0 || l.medianBefore == 0 {
 		return errors.New("no lag was measured")
 	}
 	if l.median > maxLagRatio*l.medianBefore && l.median-l.medianBefore > lagTolerance {
-		return fmt.Errorf("the healthy upstream's lag grew: %s", l)
+		return fmt.Errorf("the healthy upstream's lag has grown: %s", l)
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// A ledger is the backends of a rig. It notes what each of them took, and stays
-// when the gateway is killed.
+// A ledger has the backends of a rig. It records the events that each of them has accepted, also
+// while the gateway restarts.
 type ledger struct {
 	mu       sync.Mutex
 	backends []*backend
@@ -25,35 +25,34 @@ type ledger struct {
 
 func newLedger() *ledger { return new(ledger) }
 
-// A backend is what is behind one upstream.
+// A backend is the backend of one upstream.
 type backend struct {
 	name string
 
 	ledger  *ledger
 	address string
-	server  *http.Server // nil while it is away
+	server  *http.Server // nil while the backend is stopped
 
-	// All of these are under the ledger's lock.
-	manner   manner
-	attempts map[string]int // by event, while the manner refuses first ones
-	taken    map[string]int // how often each event was taken
-	count    int            // deliveries taken, an event's second one too
-	refused  int            // attempts that were refused
+	// The ledger's mutex protects the following fields.
+	behavior behavior
+	attempts map[string]int // number of attempts by event, for rejectFirst
+	accepted map[string]int // number of accepted deliveries by event
+	count    int            // number of accepted deliveries, including repeated ones
+	rejected int            // number of rejected attempts
 }
 
-// A manner is how a backend treats what it is sent. The zero value takes all of
-// it at once.
-type manner struct {
-	refuseFirst int           // refuse so many attempts at each event
-	status      int           // what refusals answer; default 409, which pauses nothing
-	refuseAll   bool          // refuse everything
+// A behavior says how a backend answers deliveries. The zero value accepts all at once.
+type behavior struct {
+	rejectFirst int           // number of attempts to reject for each event
+	status      int           // status of rejections; default 409, which does not pause the upstream
+	rejectAll   bool          // reject all deliveries
 	delay       time.Duration // before each answer
 }
 
 // add starts a backend on a free port.
 func (l *ledger) add(ctx context.Context, name string) (*backend, error) {
-	b := &backend{name: name, ledger: l, attempts: make(map[string]int), taken: make(map[string]int)}
-	if err := b.come(ctx); err != nil {
+	b := &backend{name: name, ledger: l, attempts: make(map[string]int), accepted: make(map[string]int)}
+	if err := b.start(ctx); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
@@ -62,7 +61,7 @@ func (l *ledger) add(ctx context.Context, name string) (*backend, error) {
 	return b, nil
 }
 
-// backend returns the one of that name, or nil.
+// backend returns the backend with this name, or nil.
 func (l *ledger) backend(name string) *backend {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +72,7 @@ func (l *ledger) backend(name string) *backend {
 	return l.backends[i]
 }
 
-// names are those of the backends, in the order in which they were added.
+// names returns the names of the backends, in the order in which they were added.
 func (l *ledger) names() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,44 +85,44 @@ func (l *ledger) names() []string {
 
 func (l *ledger) close() {
 	for _, name := range l.names() {
-		l.backend(name).leave()
+		l.backend(name).stop()
 	}
 }
 
-// url is the upstream's, for a Caddyfile.
+// url returns the URL of the upstream.
 func (b *backend) url() string { return "http://" + b.address + "/events" }
 
-// behave changes how the backend treats what comes from now on.
-func (b *backend) behave(m manner) {
+// behave changes how the backend answers from now on.
+func (b *backend) behave(m behavior) {
 	b.ledger.mu.Lock()
 	defer b.ledger.mu.Unlock()
-	b.manner = m
+	b.behavior = m
 }
 
-// leave ends the backend: connections are cut and refused until it comes back.
-func (b *backend) leave() {
+// stop stops the backend: it closes its connections, and refuses new ones.
+func (b *backend) stop() {
 	b.ledger.mu.Lock()
 	server := b.server
 	b.server = nil
 	b.ledger.mu.Unlock()
 	if server != nil {
-		_ = server.Close() // it was to end anyway
+		_ = server.Close() // an error would not matter
 	}
 }
 
-// come starts the backend, again at the address that it had.
-func (b *backend) come(ctx context.Context) error {
+// start starts the backend, at the same address as before.
+func (b *backend) start(ctx context.Context) error {
 	if b.address == "" {
-		ports, err := stage.Ports(ctx, 1) // which are still free when it comes back
+		ports, err := stage.Ports(ctx, 1) // also free after a restart of the backend
 		if err != nil {
 			return err
 		}
 		b.address = net.JoinHostPort("127.0.0.1", ports[0])
 	}
 	var listener net.Listener
-	if err := eventually(ctx, "its address", func() (_ bool, err error) {
+	if err := eventually(ctx, "a free address", func() (_ bool, err error) {
 		listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", b.address)
-		if errors.Is(err, syscall.EADDRINUSE) { // by a process that is being started, which has a copy of the last listener for a moment
+		if errors.Is(err, syscall.EADDRINUSE) { // a process that is starting has a copy of the last listener for a moment
 			return false, nil
 		}
 		return err == nil, err
@@ -141,10 +140,10 @@ func (b *backend) come(ctx context.Context) error {
 // ServeHTTP implements http.Handler.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		return // the gateway was killed while it sent
+		return // the gateway was killed while it was sending
 	}
 	b.ledger.mu.Lock()
-	delay := b.manner.delay
+	delay := b.behavior.delay
 	b.ledger.mu.Unlock()
 	if delay > 0 {
 		select {
@@ -153,59 +152,59 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	w.WriteHeader(b.note(r.Header.Get("Webhook-Id"), time.Now()))
+	w.WriteHeader(b.record(r.Header.Get("Webhook-Id"), time.Now()))
 }
 
-// note enters an attempt and returns what to answer.
-func (b *backend) note(id string, now time.Time) int {
+// record counts an attempt and returns the status of the answer.
+func (b *backend) record(id string, now time.Time) int {
 	l := b.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	refuse := b.manner.refuseAll
-	if b.manner.refuseFirst > 0 && b.taken[id] == 0 {
+	reject := b.behavior.rejectAll
+	if b.behavior.rejectFirst > 0 && b.accepted[id] == 0 {
 		b.attempts[id]++
-		refuse = refuse || b.attempts[id] <= b.manner.refuseFirst
+		reject = reject || b.attempts[id] <= b.behavior.rejectFirst
 	}
-	if refuse {
-		b.refused++
-		if b.manner.status == 0 {
+	if reject {
+		b.rejected++
+		if b.behavior.status == 0 {
 			return http.StatusConflict
 		}
-		return b.manner.status
+		return b.behavior.status
 	}
 	delete(b.attempts, id)
-	b.taken[id]++
+	b.accepted[id]++
 	b.count++
 	for _, w := range l.watches {
-		w.note(b.name, id, now)
+		w.record(b.name, id, now)
 	}
 	return http.StatusNoContent
 }
 
-// events is how many events the backend has taken, each counted once.
+// events returns the number of events that the backend has accepted.
 func (b *backend) events() int {
 	b.ledger.mu.Lock()
 	defer b.ledger.mu.Unlock()
-	return len(b.taken)
+	return len(b.accepted)
 }
 
-// deliveries is how many deliveries the backend has taken.
+// deliveries returns the number of deliveries that the backend has accepted.
 func (b *backend) deliveries() int {
 	b.ledger.mu.Lock()
 	defer b.ledger.mu.Unlock()
 	return b.count
 }
 
-// refusals is how many attempts the backend has refused.
-func (b *backend) refusals() int {
+// rejections returns the number of attempts that the backend has rejected.
+func (b *backend) rejections() int {
 	b.ledger.mu.Lock()
 	defer b.ledger.mu.Unlock()
-	return b.refused
+	return b.rejected
 }
 
-// has reports whether the backend has taken an event.
+// has reports whether the backend has accepted an event.
 func (b *backend) has(id string) bool {
 	b.ledger.mu.Lock()
 	defer b.ledger.mu.Unlock()
-	return b.taken[id] > 0
+	return b.accepted[id] > 0
 }

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-func TestBackendManners(t *testing.T) {
+func TestBackendBehaviors(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		manner manner
-		want   []int // the answers to one event, sent again and again
+		behavior behavior
+		want     []int // the answers to one event, sent again and again
 	}{
-		"takes all":              {manner{}, []int{204, 204}},
-		"refuses the first two":  {manner{refuseFirst: 2}, []int{409, 409, 204, 204}},
-		"refuses with a status":  {manner{refuseFirst: 1, status: 500}, []int{500, 204}},
-		"refuses all":            {manner{refuseAll: true, status: 410}, []int{410, 410, 410}},
-		"takes all after a time": {manner{delay: time.Millisecond}, []int{204}},
+		"accepts all":           {behavior{}, []int{204, 204}},
+		"rejects the first two": {behavior{rejectFirst: 2}, []int{409, 409, 204, 204}},
+		"rejects with a status": {behavior{rejectFirst: 1, status: 500}, []int{500, 204}},
+		"rejects all":           {behavior{rejectAll: true, status: 410}, []int{410, 410, 410}},
+		"accepts after a delay": {behavior{delay: time.Millisecond}, []int{204}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestBackendManners(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.behave(tt.manner)
+			b.behave(tt.behavior)
 			taken := 0
 			for i, want := range tt.want {
 				if got := deliverTo(t.Context(), t, b, "a"); got != want {
@@ -38,14 +38,14 @@ func TestBackendManners(t *testing.T) {
 					taken++
 				}
 			}
-			if b.deliveries() != taken || b.events() != min(taken, 1) || b.refusals() != len(tt.want)-taken || b.has("a") != (taken > 0) {
-				t.Errorf("%d deliveries, %d events, %d refusals, has %v", b.deliveries(), b.events(), b.refusals(), b.has("a"))
+			if b.deliveries() != taken || b.events() != min(taken, 1) || b.rejections() != len(tt.want)-taken || b.has("a") != (taken > 0) {
+				t.Errorf("%d deliveries, %d events, %d rejections, has %v", b.deliveries(), b.events(), b.rejections(), b.has("a"))
 			}
 		})
 	}
 }
 
-func TestBackendComesBackToItsAddress(t *testing.T) {
+func TestBackendRestartsAtItsAddress(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
 	t.Cleanup(l.close)
@@ -54,15 +54,15 @@ func TestBackendComesBackToItsAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := b.url()
-	for _, there := range []bool{true, false, true} {
-		if there && b.server == nil {
-			if err := b.come(t.Context()); err != nil {
+	for _, running := range []bool{true, false, true} {
+		if running && b.server == nil {
+			if err := b.start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if !there {
-			b.leave()
-			b.leave() // a second time changes nothing
+		if !running {
+			b.stop()
+			b.stop() // a second time changes nothing
 		}
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("{}"))
 		if err != nil {
@@ -72,8 +72,8 @@ func TestBackendComesBackToItsAddress(t *testing.T) {
 		if err == nil {
 			resp.Body.Close()
 		}
-		if (err == nil) != there {
-			t.Errorf("there: %v; sending to it: %v", there, err)
+		if (err == nil) != running {
+			t.Errorf("running: %v; sending to it: %v", running, err)
 		}
 	}
 }
@@ -116,6 +116,6 @@ func TestWatch(t *testing.T) {
 	}
 	w.end()
 	if len(l.watches) != 0 {
-		t.Error("a watch that has ended is kept")
+		t.Error("the ledger keeps a watch that has ended")
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// A listedEvent is an event as the admin endpoint lists it.
+// A listedEvent is an event in the admin API's list.
 type listedEvent struct {
 	ID         string `json:"id"`
 	Deliveries []struct {
@@ -18,8 +18,8 @@ type listedEvent struct {
 	} `json:"deliveries"`
 }
 
-// eachEvent goes through the events that the gateway lists, by filters such as
-// "state=pending&upstream=ehr", newest first, until look has an error.
+// eachEvent calls look for each event that the gateway lists, newest first, until look returns an
+// error. filters are parameters such as "state=pending&upstream=ehr".
 func (r *rig) eachEvent(ctx context.Context, filters string, look func(listedEvent) error) error {
 	for cursor := ""; ; {
 		var page struct {
@@ -44,27 +44,27 @@ func (r *rig) eachEvent(ctx context.Context, filters string, look func(listedEve
 	}
 }
 
-// collect has the gateway throw its garbage away.
+// collect makes the gateway run a garbage collection.
 func (r *rig) collect(ctx context.Context) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.admin+"/debug/pprof/heap?gc=1", nil)
 	if err != nil {
-		return fmt.Errorf("collecting the gateway's garbage: %w", err)
+		return fmt.Errorf("running the gateway's garbage collection: %w", err)
 	}
 	request.Close = true
 	resp, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("collecting the gateway's garbage: %w", err)
+		return fmt.Errorf("running the gateway's garbage collection: %w", err)
 	}
 	return resp.Body.Close()
 }
 
-// only says which outcomes the senders had beside those that were to be.
+// only returns an error if a request had another outcome than these.
 func (b *book) only(outcomes ...string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for outcome, n := range b.outcomes {
 		if !slices.Contains(outcomes, outcome) {
-			return fmt.Errorf("the senders had another outcome than they should: %s × %d", outcome, n)
+			return fmt.Errorf("unexpected outcomes of requests: %s × %d", outcome, n)
 		}
 	}
 	return nil

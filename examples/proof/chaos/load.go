@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// A fleet is senders of both providers, each with a connection of its own that
-// it keeps alive. Every third request is Soniox's.
+// A fleet is a number of senders, each with its own keep-alive connection. Every third request is
+// from Soniox, the others are from SOAPNoteAPI.
 type fleet struct {
 	url     string // of the gateway
 	secrets secrets
 
-	notes     string // the path of SOAPNoteAPI's handler
-	notesOnly bool   // nothing of Soniox's
+	notes     string // path of SOAPNoteAPI's handler
+	notesOnly bool   // send no requests from Soniox
 	senders   int
-	rate      float64       // requests a second, of all together; 0 is flat out
-	limit     int           // requests in all; 0 is until it is stopped
-	padding   int           // bytes by which a note is made longer
-	again     bool          // whether what was not answered with 200 is sent again until it is
-	patience  time.Duration // for an answer
-	upstreams []string      // whom the events are for; nil is every backend of the ledger
+	rate      float64       // requests per second of all senders together; 0 means no limit
+	limit     int           // number of requests; 0 means until stop
+	padding   int           // additional bytes in each note
+	again     bool          // send a request again until it is answered with 200
+	patience  time.Duration // maximum time for an answer
+	upstreams []string      // the upstreams of the events; nil means all backends of the ledger
 }
 
 // fleet returns a fleet that sends to the rig's gateway.
@@ -30,7 +30,7 @@ func (r *rig) fleet() fleet {
 	return fleet{url: r.url(), secrets: r.secrets, notes: "/soapnote", senders: 16, patience: 15 * time.Second}
 }
 
-// A load is a fleet that sends.
+// A load is a running fleet.
 type load struct {
 	fleet  fleet
 	book   *book
@@ -40,11 +40,11 @@ type load struct {
 	work   sync.WaitGroup
 }
 
-// fleets numbers the loads of this process, so that no two send the same event.
+// fleets is the number of loads in this process, so that no two of them send the same event.
 var fleets atomic.Int64
 
-// start has the senders send until the load is stopped, ctx ends or the limit is
-// reached. What comes of it is entered into the book.
+// start starts the senders. They send until stop, the end of ctx or the limit, and record the
+// outcomes in the book.
 func (f fleet) start(ctx context.Context, b *book) *load {
 	l := &load{fleet: f, book: b, stopAt: make(chan struct{})}
 	number := fleets.Add(1)
@@ -65,16 +65,16 @@ func (f fleet) start(ctx context.Context, b *book) *load {
 	return l
 }
 
-// stop ends the senders, each after the answer it waits for.
+// stop stops the senders, each after its current answer.
 func (l *load) stop() {
 	l.once.Do(func() { close(l.stopAt) })
 	l.work.Wait()
 }
 
-// done waits for the senders of a fleet with a limit.
+// done waits until the senders of a fleet with a limit have ended.
 func (l *load) done() { l.work.Wait() }
 
-// wait waits for a request's turn, and reports whether it is to be sent.
+// wait waits until request n is due, and reports whether to send it.
 func (l *load) wait(ctx context.Context, began time.Time, n int64) bool {
 	var pause time.Duration
 	if l.fleet.rate > 0 {
@@ -83,7 +83,7 @@ func (l *load) wait(ctx context.Context, began time.Time, n int64) bool {
 	return l.sleep(ctx, pause)
 }
 
-// sleep reports whether the load goes on after a time.
+// sleep waits and reports whether the load continues.
 func (l *load) sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-l.stopAt:
@@ -107,7 +107,7 @@ func (l *load) sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// send sends an event, and sends it again where the fleet does that.
+// send sends an event, with fleet.again until it is acknowledged.
 func (l *load) send(ctx context.Context, c *connection, id string, soniox bool) {
 	p := l.fleet.post(id, soniox)
 	for {
@@ -117,7 +117,7 @@ func (l *load) send(ctx context.Context, c *connection, id string, soniox bool) 
 			l.book.acknowledge(answer.ID, l.fleet.upstreams, answer.Duplicate, time.Since(began))
 			return
 		}
-		l.book.note(outcome)
+		l.book.record(outcome)
 		if outcome == refused && !l.sleep(ctx, 5*time.Millisecond) {
 			return
 		}

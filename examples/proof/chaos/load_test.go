@@ -28,16 +28,16 @@ func TestLoadCountsEveryOutcome(t *testing.T) {
 	}{
 		"acknowledged":      {answer(200, `{"received":true,"id":"a"}`), "200"},
 		"duplicate":         {answer(200, `{"received":true,"id":"a","duplicate":true}`), duplicate},
-		"200 without an id": {answer(200, `{"received":true}`), unnamed},
+		"200 without an id": {answer(200, `{"received":true}`), withoutID},
 		"503":               {answer(503, `{"error":"temporarily unavailable"}`), "503"},
 		"not JSON":          {answer(502, `Bad Gateway`), malformed},
 		"cut":               {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, cut},
-		"cut within the body": {func(w http.ResponseWriter, _ *http.Request) {
+		"cut in the body": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, `{"received"`)
 		}, cut},
 		"no answer": {func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body) // before, the server does not see the end of the connection
+			_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice the end of the connection
 			<-r.Context().Done()
 		}, timeout},
 	}
@@ -62,7 +62,7 @@ func TestLoadCountsEveryOutcome(t *testing.T) {
 	}
 }
 
-func TestLoadToNobody(t *testing.T) {
+func TestLoadWithoutAServer(t *testing.T) {
 	t.Parallel()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -100,8 +100,8 @@ func TestLoadKeepsItsConnections(t *testing.T) {
 	}
 }
 
-// A connection that the gateway has ended between two requests costs none.
-func TestConnectionDialsAnewWhereItHasEnded(t *testing.T) {
+// If the gateway closes an idle connection, no request is lost.
+func TestConnectionReconnects(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"received":true,"id":"a"}`)
@@ -118,7 +118,7 @@ func TestConnectionDialsAnewWhereItHasEnded(t *testing.T) {
 	}
 }
 
-func TestLoadSendsAgainUntilItIsTaken(t *testing.T) {
+func TestLoadRetriesUntilAcknowledged(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	seen := make(map[string]int)

@@ -18,8 +18,8 @@ import (
 )
 
 func main() {
-	// SIGPIPE comes where the output is cut off, as by head, and would end the
-	// program before it has ended the gateway.
+	// SIGPIPE comes if the reader of the output ends first, such as head, and would end
+	// the program before it has stopped the gateway.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	work := func() error { return run(ctx, os.Args[1:], os.Stdout) }
@@ -33,26 +33,26 @@ func main() {
 	}
 }
 
-// run runs the scenarios that were asked for and prints the table.
+// run runs the scenarios that args select and prints the table.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	caddy := flags.String("caddy", filepath.Join("bin", "caddy"), "`path` of the gateway's binary")
 	size := flags.String("size", "small", "small or large")
 	only := flags.String("only", "", "`names` of the scenarios to run, with commas between them")
-	dir := flags.String("dir", "", "where the queues are made; default: the system's temporary `directory`")
-	soak := flags.Duration("soak", time.Hour, "how long the scenario soak runs")
+	dir := flags.String("dir", "", "`directory` for the queues; default: the system's temporary directory")
+	soak := flags.Duration("soak", time.Hour, "duration of the scenario soak")
 	markdown := flags.Bool("markdown", false, "print the table as Markdown")
-	list := flags.Bool("list", false, "list the scenarios and do nothing")
+	list := flags.Bool("list", false, "list the scenarios and exit")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%q means nothing here; name scenarios with -only", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q; choose scenarios with -only", flags.Arg(0))
 	}
 	if *size != "small" && *size != "large" {
-		return fmt.Errorf("-size is %q; it is small or large", *size)
+		return fmt.Errorf("-size is %q; it must be small or large", *size)
 	}
 	chosen, err := choose(scenarios, *only)
 	if err != nil {
@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return err
 }
 
-// choose returns the scenarios that -only names, or all that run without being named.
+// choose returns the scenarios that -only names, or all that run by default.
 func choose(all []scenario, only string) ([]scenario, error) {
 	if only == "" {
 		return slices.DeleteFunc(slices.Clone(all), func(s scenario) bool { return s.onlyNamed }), nil
@@ -87,21 +87,21 @@ func choose(all []scenario, only string) ([]scenario, error) {
 	for name := range strings.SplitSeq(only, ",") {
 		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("-only names %q, and there is no such scenario; -list prints them", name)
+			return nil, fmt.Errorf("-only: there is no scenario %q; -list prints the names", name)
 		}
 		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
 }
 
-// runAll runs scenarios one after the other, and returns their rows with all
-// that went wrong, which a row has too.
+// runAll runs scenarios one after the other, and returns their rows and all errors. The first line
+// of an error is also in the note of a row.
 func runAll(ctx context.Context, e *env, chosen []scenario) ([]result, error) {
 	var rows []result
 	var errs []error
 	for _, s := range chosen {
 		began := time.Now()
-		e.say("%s: %s", s.name, s.text)
+		e.logf("%s: %s", s.name, s.text)
 		got, err := s.run(ctx, e)
 		if err == nil && len(got) == 0 {
 			err = errors.New("it returned no row")
@@ -118,7 +118,7 @@ func runAll(ctx context.Context, e *env, chosen []scenario) ([]result, error) {
 			}
 		}
 		rows = append(rows, got...)
-		e.say("%s: %s", s.name, time.Since(began).Round(100*time.Millisecond))
+		e.logf("%s: %s", s.name, time.Since(began).Round(100*time.Millisecond))
 	}
 	return rows, errors.Join(errs...)
 }

@@ -25,8 +25,8 @@ func TestRunAllFails(t *testing.T) {
 		"lost in the 2nd": {rows(result{fault: "f"}, result{fault: "g", lost: 2}), "s: g: 2 acknowledged events were lost", 2},
 		"no row":          {rows(), "s: it returned no row", 1},
 		"could not": {func(context.Context, *env) ([]result, error) {
-			return nil, errors.New("the disk is away\nand more")
-		}, "s: the disk is away", 1},
+			return nil, errors.New("the disk is broken\nand more")
+		}, "s: the disk is broken", 1},
 		"a row and an error": {func(context.Context, *env) ([]result, error) {
 			return []result{{fault: "f"}}, errors.New("too slow")
 		}, "s: too slow", 2},
@@ -66,17 +66,17 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-func TestScenariosAreWhole(t *testing.T) {
+func TestScenariosAreComplete(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)
 	for _, s := range scenarios {
 		if s.name == "" || s.text == "" || s.run == nil || seen[s.name] {
-			t.Errorf("scenario %q: a part of it is missing, or it is there twice", s.name)
+			t.Errorf("scenario %q: it is incomplete or there twice", s.name)
 		}
 		seen[s.name] = true
 	}
 	small, large := 0, 0
-	for _, m := range moments {
+	for _, m := range activities {
 		small, large = small+m.small, large+m.large
 	}
 	if small != 20 || large != 500 {
@@ -84,7 +84,7 @@ func TestScenariosAreWhole(t *testing.T) {
 	}
 }
 
-func TestRunRefuses(t *testing.T) {
+func TestRunRejects(t *testing.T) {
 	t.Setenv(stage.CaddyEnv, "")
 	for name, tt := range map[string]struct {
 		args []string

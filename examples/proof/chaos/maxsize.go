@@ -9,14 +9,13 @@ import (
 
 var maxSizeScenario = scenario{
 	name: "maxsize",
-	text: "max_size is reached, and left again by deliveries",
+	text: "max_size is reached, and deliveries free space again",
 	run:  runMaxSize,
 }
 
 const (
-	// roomiest is how much room a full queue may have left: less than the
-	// largest event that is sent.
-	roomiest = 12 << 10
+	// maxFreeSpace is the maximum free space of a queue that counts as full: less than the largest event.
+	maxFreeSpace = 12 << 10
 )
 
 // A filling is a queue that is filled to its max_size.
@@ -25,10 +24,10 @@ type filling struct {
 	book *book
 	load *load
 
-	fullest      int64
-	refusedAfter time.Duration
-	longest      time.Duration // from the upstream's return until accepting resumed
-	recorded     int           // attempts that the full queue noted
+	fullest       int64
+	rejectedAfter time.Duration
+	longest       time.Duration // maximum time from the return of the upstream until accepting resumed
+	recorded      int           // number of attempts that the full queue recorded
 }
 
 func runMaxSize(ctx context.Context, e *env) (rows []result, err error) {
@@ -58,20 +57,20 @@ func runMaxSize(ctx context.Context, e *env) (rows []result, err error) {
 	row, err := r.settle(ctx, f.book, patience)
 	row.fault, row.times, row.recovery = "max_size reached and left", times, f.longest
 	row.note = fmt.Sprintf("fullest %s; 503 with Retry-After after %.1f s; %s attempts recorded while full; %s",
-		mebibytes(f.fullest), f.refusedAfter.Seconds(), thousands(f.recorded), f.book.others())
+		mebibytes(f.fullest), f.rejectedAfter.Seconds(), thousands(f.recorded), f.book.others())
 	return []result{row}, errors.Join(err, f.book.only("200", duplicate, "503"), f.empty(ctx))
 }
 
-// countsSealed says whether what the status counts is the sealed events' bytes.
+// countsSealed checks that the status counts the bytes of the encrypted events.
 func (f *filling) countsSealed(ctx context.Context) error {
-	f.ledger.backend("ehr").behave(manner{refuseAll: true})
+	f.ledger.backend("ehr").behave(behavior{rejectAll: true})
 	const events, padding = 50, 8000
 	few := f.fleet()
 	few.padding = padding
-	came := int64(0)
+	sent := int64(0)
 	for n := range events {
 		p := few.post(fmt.Sprintf("sized-%d", n), false)
-		came += int64(len(p.body))
+		sent += int64(len(p.body))
 		if _, err := expect(ctx, f.rig, f.book, p, false); err != nil {
 			return err
 		}
@@ -80,34 +79,34 @@ func (f *filling) countsSealed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.Queue.Bytes < came || s.Queue.Bytes > 2*came {
-		return fmt.Errorf("%d events of %d bytes in all count as %d bytes in the status", events, came, s.Queue.Bytes)
+	if s.Queue.Bytes < sent || s.Queue.Bytes > 2*sent {
+		return fmt.Errorf("%d events of %d bytes in total count as %d bytes in the status", events, sent, s.Queue.Bytes)
 	}
 	return nil
 }
 
-// round waits until the full queue refuses, has it note failed attempts, and has
-// the upstream take what waits.
+// round waits until the queue is full, checks that it rejects events and records failed attempts, and then
+// lets the upstream accept the waiting events.
 func (f *filling) round(ctx context.Context, n int) error {
 	ehr := f.ledger.backend("ehr")
-	ehr.behave(manner{refuseAll: true}) // with 409, which pauses nothing
-	before := ehr.refusals()
+	ehr.behave(behavior{rejectAll: true}) // with 409, which does not pause the upstream
+	before := ehr.rejections()
 	if err := eventually(ctx, "a full queue", func() (bool, error) {
 		s, err := f.look(ctx)
-		return s.Queue.MaxBytes-s.Queue.Bytes < roomiest, err
+		return s.Queue.MaxBytes-s.Queue.Bytes < maxFreeSpace, err
 	}); err != nil {
 		return err
 	}
 	if n == 0 {
-		took, err := refuse(ctx, f.rig, f.large("refused"))
+		took, err := expectRejected(ctx, f.rig, f.large("refused"))
 		if err != nil {
 			return err
 		}
-		f.refusedAfter = took
+		f.rejectedAfter = took
 	}
-	// Each event is attempted, and that is written down.
-	if err := eventually(ctx, "attempts at a full queue's events to be recorded", func() (bool, error) {
-		if ehr.refusals()-before < 100 {
+	// The full queue must record attempts.
+	if err := eventually(ctx, "recorded attempts in a full queue", func() (bool, error) {
+		if ehr.rejections()-before < 100 {
 			return false, nil
 		}
 		recorded, err := f.attempts(ctx)
@@ -116,9 +115,9 @@ func (f *filling) round(ctx context.Context, n int) error {
 	}); err != nil {
 		return err
 	}
-	ehr.behave(manner{})
+	ehr.behave(behavior{})
 	began, events := time.Now(), f.book.events()
-	if err := eventually(ctx, "accepting to resume", func() (bool, error) {
+	if err := eventually(ctx, "accepted events", func() (bool, error) {
 		return f.book.events() > events+100, nil
 	}); err != nil {
 		return err
@@ -128,8 +127,7 @@ func (f *filling) round(ctx context.Context, n int) error {
 	return err
 }
 
-// look asks for the status, in which there may never be more bytes than the
-// limit.
+// look returns the status, and an error if it shows more bytes than the limit.
 func (f *filling) look(ctx context.Context) (status, error) {
 	s, err := f.status(ctx)
 	if err != nil {
@@ -142,7 +140,7 @@ func (f *filling) look(ctx context.Context) (status, error) {
 	return s, nil
 }
 
-// attempts counts those that the queue has noted for events that wait.
+// attempts returns the number of recorded attempts of waiting events.
 func (f *filling) attempts(ctx context.Context) (n int, err error) {
 	err = f.eachEvent(ctx, "state=pending&upstream=ehr", func(event listedEvent) error {
 		for _, d := range event.Deliveries {
@@ -153,8 +151,8 @@ func (f *filling) attempts(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// empty waits until the outcomes of the last deliveries are written down, which
-// leaves an empty queue; it takes what it refused when it was full as a new event.
+// empty waits until the outcomes of the last deliveries are stored and the queue is empty. Then the queue must
+// accept the event that it rejected when it was full, as a new event.
 func (f *filling) empty(ctx context.Context) error {
 	if err := eventually(ctx, "an empty queue", func() (bool, error) {
 		s, err := f.status(ctx)
@@ -167,7 +165,7 @@ func (f *filling) empty(ctx context.Context) error {
 	return err
 }
 
-// large makes the post of an event that the full queue has no room for.
+// large returns the post of an event that does not fit into the full queue.
 func (f *filling) large(id string) post {
 	large := f.fleet()
 	large.padding = 16 << 10

@@ -8,12 +8,11 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
+
+	"github.com/prometheus/procfs"
 )
 
-// A footprint is what the gateway takes of the machine.
+// A footprint is the resources that the gateway uses.
 type footprint struct {
 	memory     int64 // bytes of anonymous memory
 	handles    int   // open files and connections
@@ -27,18 +26,20 @@ func (f footprint) String() string {
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
-// footprint measures the gateway that runs. It needs Linux's /proc.
+// footprint measures the running gateway. It needs Linux.
 func (r *rig) footprint(ctx context.Context) (footprint, error) {
 	var f footprint
 	var err error
 	if f.memory, err = r.memory(); err != nil {
 		return f, err
 	}
-	handles, err := os.ReadDir(r.proc.path("fd"))
+	p, err := procfs.NewProc(r.proc.pid())
+	if err == nil {
+		f.handles, err = p.FileDescriptorsLen()
+	}
 	if err != nil {
 		return f, fmt.Errorf("counting the gateway's handles: %w", err)
 	}
-	f.handles = len(handles)
 	if f.goroutines, err = r.goroutines(ctx); err != nil {
 		return f, err
 	}
@@ -46,7 +47,7 @@ func (r *rig) footprint(ctx context.Context) (footprint, error) {
 	return f, err
 }
 
-// fileSize is how many bytes the queue's file and its WAL have.
+// fileSize returns the size of the queue's file and its WAL in bytes.
 func (r *rig) fileSize() (int64, error) {
 	var size int64
 	for _, name := range []string{r.queueFile(), r.walFile()} {
@@ -62,27 +63,20 @@ func (r *rig) fileSize() (int64, error) {
 	return size, nil
 }
 
-// path is a file below /proc about the process.
-func (p *process) path(name string) string {
-	return filepath.Join("/proc", strconv.Itoa(p.pid()), name)
-}
-
-// memory is the gateway's RssAnon, in bytes.
+// memory returns the gateway's RssAnon in bytes.
 func (r *rig) memory() (int64, error) {
-	text, err := os.ReadFile(r.proc.path("status"))
+	p, err := procfs.NewProc(r.proc.pid())
 	if err != nil {
 		return 0, fmt.Errorf("measuring the gateway's memory: %w", err)
 	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "RssAnon:"); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			return n << 10, err
-		}
+	status, err := p.NewStatus()
+	if err != nil {
+		return 0, fmt.Errorf("measuring the gateway's memory: %w", err)
 	}
-	return 0, fmt.Errorf("measuring the gateway's memory: %s has no line RssAnon", r.proc.path("status"))
+	return int64(status.RssAnon), nil
 }
 
-// goroutines counts the gateway's, as Caddy's admin endpoint lists them.
+// goroutines returns the number of the gateway's goroutines.
 func (r *rig) goroutines(ctx context.Context) (int, error) {
 	dump, err := r.goroutineDump(ctx)
 	if err != nil {
@@ -95,8 +89,8 @@ func (r *rig) goroutines(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// goroutineDump lists the gateway's goroutines, each stack with how many are in
-// it.
+// goroutineDump returns the stacks of the gateway's goroutines, with the number of goroutines for
+// each stack.
 func (r *rig) goroutineDump(ctx context.Context) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.admin+"/debug/pprof/goroutine?debug=1", nil)
 	if err != nil {

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// runOrphans takes an upstream out of the configuration while it has events, and
-// brings it back.
+// runOrphans removes an upstream that has events from the configuration, and adds it again.
 func runOrphans(ctx context.Context, e *env) (rows []result, err error) {
 	r, err := e.newRig(ctx, "ehr", "lab")
 	if err != nil {
@@ -35,38 +34,38 @@ func runOrphans(ctx context.Context, e *env) (rows []result, err error) {
 	}
 	purged := 0
 	for n := range times {
-		// Every other time the gateway is killed, and starts without the upstream.
+		// Every second time the gateway is killed, and starts without the upstream.
 		o.restart = n%2 == 1
 		gone, err := o.round(ctx, f, b)
 		purged += gone
 		if err != nil {
-			return nil, fmt.Errorf("taking out an upstream that has events, and bringing it back: %w", err)
+			return nil, fmt.Errorf("removing an upstream that has events, and adding it again: %w", err)
 		}
 	}
 	row, err := r.settle(ctx, b, 30*time.Second)
 	row.fault, row.times, row.recovery = "upstream taken out with events", times, o.longest
-	row.note = fmt.Sprintf("kept, shown as orphaned, reported in the log; %d purged, the others delivered when it came back", purged)
+	row.note = fmt.Sprintf("kept, shown as orphaned, logged; %d purged, the others delivered when it came back", purged)
 	return []result{row}, err
 }
 
-// An orphaning is an upstream that is taken out.
+// An orphaning removes an upstream and adds it again.
 type orphaning struct {
 	*rig
 	with, without configuration
 	write         func(configuration) string
-	restart       bool // whether the gateway is killed where it could be reloaded
+	restart       bool // restart the gateway with kill -9 instead of a reload
 	longest       time.Duration
 }
 
-// round has events wait for the lab, takes it out, purges one event in ten,
-// brings it back and waits for the others. It returns how many were purged.
+// round makes events wait for the lab, removes the lab, purges every tenth event, adds the lab again and waits
+// for the other events. It returns the number of purged events.
 func (o *orphaning) round(ctx context.Context, f fleet, b *book) (purged int, err error) {
 	lab := o.ledger.backend("lab")
-	lab.behave(manner{refuseAll: true})
+	lab.behave(behavior{rejectAll: true})
 	sent := newBook()
 	f.start(ctx, sent).done()
 	if others := sent.others(); others != "" {
-		return 0, fmt.Errorf("the senders had answers other than 200: %s", others)
+		return 0, fmt.Errorf("there were other outcomes than 200: %s", others)
 	}
 	if err := o.change(ctx, o.without); err != nil {
 		return 0, err
@@ -91,7 +90,7 @@ func (o *orphaning) round(ctx context.Context, f fleet, b *book) (purged int, er
 	if err := o.orphaned(ctx, sent.events()-len(purge)); err != nil {
 		return 0, err
 	}
-	lab.behave(manner{})
+	lab.behave(behavior{})
 	began := time.Now()
 	if err := o.change(ctx, o.with); err != nil {
 		return 0, err
@@ -110,7 +109,7 @@ func (o *orphaning) round(ctx context.Context, f fleet, b *book) (purged int, er
 	return len(purge), nil
 }
 
-// change has the gateway take on another configuration.
+// change loads another configuration.
 func (o *orphaning) change(ctx context.Context, v configuration) error {
 	if !o.restart {
 		return o.load(ctx, o.write(v))
@@ -121,8 +120,8 @@ func (o *orphaning) change(ctx context.Context, v configuration) error {
 	return o.start(ctx, o.write(v))
 }
 
-// orphaned says whether the lab is shown as an upstream that is not configured
-// and has n events, and whether the log says so.
+// orphaned checks that the status, the list and the log show the lab as an upstream that is not configured and has
+// n events.
 func (o *orphaning) orphaned(ctx context.Context, n int) error {
 	s, err := o.status(ctx)
 	if err != nil {
@@ -130,7 +129,7 @@ func (o *orphaning) orphaned(ctx context.Context, n int) error {
 	}
 	u, _ := s.upstream("lab")
 	if !u.Orphaned || u.Pending != n {
-		return fmt.Errorf("the status shows %+v of an upstream that was taken out and has %d events", u, n)
+		return fmt.Errorf("the status shows %+v for a removed upstream with %d events", u, n)
 	}
 	listed := 0
 	err = o.eachEvent(ctx, "state=pending&upstream=lab", func(listedEvent) error {
@@ -138,19 +137,16 @@ func (o *orphaning) orphaned(ctx context.Context, n int) error {
 		return nil
 	})
 	if err != nil || listed != n {
-		return errors.Join(err, fmt.Errorf("%d events are listed for an upstream that was taken out and has %d", listed, n))
+		return errors.Join(err, fmt.Errorf("%d events are listed for a removed upstream with %d events", listed, n))
 	}
-	log, err := os.ReadFile(o.proc.log)
-	if err != nil {
-		return fmt.Errorf("reading the gateway's log: %w", err)
-	}
-	if !strings.Contains(string(log), "events wait for an upstream that is not configured") {
-		return errors.New("the log does not say that an upstream was taken out that has events")
-	}
-	return nil
+	// The gateway writes its log in the background, so the line may come later than the status.
+	return eventually(ctx, "a warning about the events of a removed upstream in the log", func() (bool, error) {
+		log, err := os.ReadFile(o.proc.log)
+		return strings.Contains(string(log), "events wait for an upstream that is not configured"), err
+	})
 }
 
-// some returns every tenth of the events.
+// some returns a tenth of the events.
 func (o *orphaning) some(ctx context.Context, sent *book) (map[string]bool, error) {
 	ehr := o.ledger.backend("ehr")
 	some := make(map[string]bool)
@@ -158,7 +154,7 @@ func (o *orphaning) some(ctx context.Context, sent *book) (map[string]bool, erro
 		if len(some) >= sent.events()/10 {
 			break
 		}
-		// A purge takes the event from everybody.
+		// Wait, since a purge deletes the event for all upstreams.
 		if err := eventually(ctx, "the other upstream's delivery", func() (bool, error) { return ehr.has(id), nil }); err != nil {
 			return nil, err
 		}
@@ -173,7 +169,7 @@ func (o *orphaning) purge(ctx context.Context, ids map[string]bool) error {
 		IDs   []string `json:"ids"`
 		Force bool     `json:"force"`
 	}
-	selection.Force = true // the lab waits for them
+	selection.Force = true // they wait for the lab
 	for id := range ids {
 		selection.IDs = append(selection.IDs, id)
 	}
@@ -188,7 +184,7 @@ func (o *orphaning) purge(ctx context.Context, ids map[string]bool) error {
 		return err
 	}
 	if answer.Purged != len(ids) {
-		return fmt.Errorf("%d events were to be purged, and %d were", len(ids), answer.Purged)
+		return fmt.Errorf("%d events should be purged, and %d were", len(ids), answer.Purged)
 	}
 	return nil
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// An otherSite is a site of the same Caddy that has nothing to do with the
-// queue. It is asked all the time.
+// An otherSite is a site of the same Caddy that does not use the queue. It is requested all the time.
 type otherSite struct {
 	address string
 	client  *http.Client
@@ -23,7 +22,7 @@ type otherSite struct {
 	mu      sync.Mutex
 	asked   int
 	failed  int
-	failure error // the newest
+	failure error // the last one
 	slowest time.Duration
 }
 
@@ -33,8 +32,8 @@ const (
 	siteTimeout = 5 * time.Second
 )
 
-// newOtherSite picks a port, and begins to ask once the site has answered. The
-// caller must close it.
+// newOtherSite returns a site on a free port, and starts to send requests to it. Failures count after the first
+// answer. The caller must close it.
 func newOtherSite(ctx context.Context) (*otherSite, error) {
 	ports, err := stage.Ports(ctx, 1)
 	if err != nil {
@@ -46,7 +45,7 @@ func newOtherSite(ctx context.Context) (*otherSite, error) {
 	return s, nil
 }
 
-// caddyfile is the site's block.
+// caddyfile returns the site's block.
 func (s *otherSite) caddyfile() string {
 	return fmt.Sprintf("\nhttp://%s {\n\trespond %q\n}\n", s.address, siteAnswer)
 }
@@ -77,8 +76,8 @@ func (s *otherSite) ask(ctx context.Context) {
 	}
 }
 
-// errNobody says that nobody listens, as between a kill and a start.
-var errNobody = errors.New("nobody listens")
+// errNobody means that no program listens, as between a kill and a start.
+var errNobody = errors.New("no program listens")
 
 func (s *otherSite) once(ctx context.Context) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.address, nil)
@@ -111,12 +110,12 @@ func (s *otherSite) String() string {
 	return fmt.Sprintf("%s answers, slowest %s", thousands(s.asked), milliseconds(s.slowest))
 }
 
-// wrong says whether the site was ever without its answer.
+// wrong returns an error if the site has not answered a request.
 func (s *otherSite) wrong() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed > 0 || s.asked == 0 {
-		return fmt.Errorf("the other site did not answer %d times, and did %d times: %w", s.failed, s.asked, s.failure)
+		return fmt.Errorf("the other site failed %d times and answered %d times: %w", s.failed, s.asked, s.failure)
 	}
 	return nil
 }

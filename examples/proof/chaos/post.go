@@ -9,25 +9,25 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// A post is what a provider has to say, and may say more than once.
+// A post is a request of a provider, which may be sent more than once.
 type post struct {
 	path   string
 	body   []byte
 	soniox bool
 }
 
-// post makes the post of an event. Two of the same id are the same event only
-// where they are the same post.
+// post returns a new post. Send the same post again to send the same event: another post with the
+// same id may be another event.
 func (f fleet) post(id string, soniox bool) post {
 	if soniox {
 		return post{"/soniox?user_id=7", sender.Transcription("t-"+id, "completed"), true}
 	}
-	// The id stands in a note twice.
+	// A note contains the id twice.
 	return post{f.notes + "?clinic=7", sender.NoteGenerated(id+strings.Repeat("-", f.padding/2), time.Now()), false}
 }
 
-// send sends a post once, signed as of now. The outcome is the answer's status,
-// or what became of the request instead.
+// send sends a post once, signed with the current time. The outcome is the status, or one of the
+// outcomes in book.go.
 func (f fleet) send(ctx context.Context, c *connection, p post) (answer sender.Answer, outcome string) {
 	var request *http.Request
 	var err error
@@ -41,17 +41,17 @@ func (f fleet) send(ctx context.Context, c *connection, p post) (answer sender.A
 	}
 	answer, outcome = c.do(request)
 	if answer.Status == http.StatusOK && !acknowledged(answer) {
-		outcome = unnamed
+		outcome = withoutID
 	}
 	return answer, outcome
 }
 
-// connect returns a connection that dials when it is first used.
+// connect returns a connection that connects when it is first used.
 func (f fleet) connect() *connection {
 	return &connection{address: strings.TrimPrefix(f.url, "http://"), patience: f.patience}
 }
 
-// acknowledged reports whether an answer takes the event on.
+// acknowledged reports whether an answer acknowledges the event.
 func acknowledged(a sender.Answer) bool {
 	return a.Status == http.StatusOK && a.Received && a.ID != ""
 }

@@ -13,12 +13,11 @@ import (
 
 var powercutScenario = scenario{
 	name: "powercut",
-	text: "the power is cut, and what was not synced is gone, torn or out of order",
+	text: "power cuts after which data that was not synced is lost, torn or out of order",
 	run:  runPowercut,
 }
 
-// runPowercut records two gateways under strace and replays what a power cut
-// would have left of their queues.
+// runPowercut records two gateways with strace, and opens their queues in the states that power cuts can leave.
 func runPowercut(ctx context.Context, e *env) (rows []result, err error) {
 	strace, err := powercut.Strace()
 	if err != nil {
@@ -29,15 +28,14 @@ func runPowercut(ctx context.Context, e *env) (rows []result, err error) {
 		return nil, fmt.Errorf("making a directory for the power cuts: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	random := rand.New(rand.NewPCG(rand.Uint64(), 0)) //nolint:gosec // no secret; what fails has its seed in the report
+	random := rand.New(rand.NewPCG(rand.Uint64(), 0)) //nolint:gosec // no secret; a failure reports its seed
 
 	starting, startErr := e.cutStarting(ctx, strace, random, scratch)
 	loaded, loadErr := e.cutLoaded(ctx, strace, random, scratch)
 	return append(starting, loaded...), errors.Join(startErr, loadErr)
 }
 
-// cutStarting cuts the power at every moment of a first start, which makes the
-// automatic key and the file.
+// cutStarting cuts the power at every moment of a first start, which makes the key and the file.
 func (e *env) cutStarting(ctx context.Context, strace string, random *rand.Rand, scratch string) ([]result, error) {
 	c, err := e.record(ctx, strace, recordingOf{events: e.pick(6, 24)})
 	if err != nil {
@@ -47,8 +45,7 @@ func (e *env) cutStarting(ctx context.Context, strace string, random *rand.Rand,
 	return []result{row}, err
 }
 
-// cutLoaded cuts the power at some of the moments of a life with load, of which
-// checkpoints are a part.
+// cutLoaded cuts the power at random moments under load, including checkpoints.
 func (e *env) cutLoaded(ctx context.Context, strace string, random *rand.Rand, scratch string) ([]result, error) {
 	c, err := e.record(ctx, strace, recordingOf{events: e.pick(360, 1200), compactions: e.pick(3, 12), withKey: true})
 	if err != nil {
@@ -61,7 +58,7 @@ func (e *env) cutLoaded(ctx context.Context, strace string, random *rand.Rand, s
 	checkpoints := c.checkpoints()
 	row.note += fmt.Sprintf(", %d checkpoints, %d compactions", checkpoints, c.compactions)
 	if checkpoints < minCheckpoints {
-		err = errors.Join(err, fmt.Errorf("only %d checkpoints are in the recording; record more events", checkpoints))
+		err = errors.Join(err, fmt.Errorf("the recording has only %d checkpoints; record more events", checkpoints))
 	}
 	if err != nil {
 		return []result{row}, err
@@ -70,7 +67,7 @@ func (e *env) cutLoaded(ctx context.Context, strace string, random *rand.Rand, s
 	return []result{row, twice}, err
 }
 
-// replay cuts the power and makes a row of what came of it.
+// replay replays power cuts and returns a row with the result.
 func (c *recorded) replay(ctx context.Context, e *env, fault string, cuts []powercut.Cut, scratch string) (result, error) {
 	began := time.Now()
 	found, err := powercut.Replay(ctx, c.rec, &c.promise, cuts, nil, scratch)
@@ -78,15 +75,14 @@ func (c *recorded) replay(ctx context.Context, e *env, fault string, cuts []powe
 	row.fault, row.times, row.recovery = fault, found.Cuts, found.Slowest
 	row.lost += found.Lost
 	row.note = fmt.Sprintf("%s writes and %s syncs recorded", thousands(len(c.rec.Ops)), thousands(len(c.rec.Syncs)))
-	e.say("powercut: %s: %s replayed in %s", fault, thousands(found.Cuts), time.Since(began).Round(time.Second))
+	e.logf("powercut: %s: %s replayed in %s", fault, thousands(found.Cuts), time.Since(began).Round(time.Second))
 	return row, errors.Join(err, failed(found))
 }
 
-// minCheckpoints is how many checkpoints a recording under load must have.
+// minCheckpoints is the minimum number of checkpoints in a recording under load.
 const minCheckpoints = 3
 
-// checkpoints counts how often the main file was synced after the first answer:
-// only a checkpoint does that.
+// checkpoints returns the number of syncs of the main file after the first answer: only a checkpoint syncs it.
 func (c *recorded) checkpoints() (n int) {
 	of := c.rec.SyncsOf(queueName)
 	for _, s := range c.rec.Syncs {
@@ -97,9 +93,8 @@ func (c *recorded) checkpoints() (n int) {
 	return n
 }
 
-// control cuts the power of disks that ignore syncs: all of them, those of the WAL,
-// or those of the main file. Unless each loses events, nothing that a replay says is
-// worth anything.
+// control replays power cuts of disks that ignore syncs: all of them, those of the WAL, or those of the main file.
+// It returns an error unless each of them loses events: then the replay would prove nothing.
 func (c *recorded) control(ctx context.Context, scratch string) error {
 	for _, disk := range []struct {
 		ignores string
@@ -133,7 +128,7 @@ func (c *recorded) controlWith(ctx context.Context, scratch string, ignored func
 		return err
 	}
 	if found.Failed < times/2 || found.Lost == 0 {
-		return fmt.Errorf("%d of %d power cuts did harm and %d events were lost: the replay is blind", found.Failed, times, found.Lost)
+		return fmt.Errorf("%d of %d power cuts failed and %d events were lost: the replay does not detect losses", found.Failed, times, found.Lost)
 	}
 	return nil
 }

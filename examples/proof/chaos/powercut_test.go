@@ -45,12 +45,11 @@ func TestRecordedKnows(t *testing.T) {
 	}
 	b.acknowledge("soniox-2", nil, false, 0)
 	if err := c.know(b, nil); err == nil || !strings.Contains(err.Error(), "soniox-2") {
-		t.Errorf("know() = %v, want an error that names the event that is missing", err)
+		t.Errorf("know() = %v, want an error that names the missing event", err)
 	}
 }
 
-// lostQueue is a recording in which an event is acknowledged and nothing was
-// ever written.
+// lostQueue returns a recording in which an event is acknowledged although nothing was written.
 func lostQueue(upstream string) *recorded {
 	return &recorded{
 		rec: &powercut.Recording{Length: 1, Answers: []powercut.Answer{{ID: "soniox-1", At: 1}}},
@@ -67,7 +66,7 @@ func TestReplayRow(t *testing.T) {
 	cuts := []powercut.Cut{{At: 1, Manner: powercut.Nothing}, {At: 1, Manner: powercut.Everything}}
 	row, err := lostQueue("ehr").replay(t.Context(), &env{}, "power cut", cuts, t.TempDir())
 	if row.fault != "power cut" || row.times != 2 || row.lost != 2 {
-		t.Errorf("the row is %+v, want that an event was lost in both of 2 cuts", row)
+		t.Errorf("the row is %+v, want a lost event in both cuts", row)
 	}
 	if err == nil || !strings.Contains(err.Error(), "after 2 of 2 power cuts") || !strings.Contains(err.Error(), "event soniox-1 was acknowledged and is gone") {
 		t.Errorf("replay() = %v", err)
@@ -77,12 +76,12 @@ func TestReplayRow(t *testing.T) {
 func TestControl(t *testing.T) {
 	t.Parallel()
 	if err := lostQueue("ehr").control(t.Context(), t.TempDir()); err != nil {
-		t.Errorf("control() = %v, though everything is lost", err)
+		t.Errorf("control() = %v, want nil, since everything is lost", err)
 	}
 	blind := lostQueue("ehr")
 	blind.promise.Upstreams = nil
-	if err := blind.control(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "blind") {
-		t.Errorf("control() = %v, though nothing was found to be lost", err)
+	if err := blind.control(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "does not detect losses") {
+		t.Errorf("control() = %v, want an error, since the replay finds no loss", err)
 	}
 	if err := (&recorded{rec: new(powercut.Recording)}).control(t.Context(), t.TempDir()); err == nil {
 		t.Error("control() = nil for a recording without an answer")

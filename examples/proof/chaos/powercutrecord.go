@@ -12,14 +12,14 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// A recordingOf says what is recorded.
+// A recordingOf says what to record.
 type recordingOf struct {
 	events      int
 	compactions int
-	withKey     bool // the configuration has a key; else the automatic one is made
+	withKey     bool // configure a key; otherwise the gateway makes one
 }
 
-// A recorded is a gateway that ran under strace, and all that became of it.
+// A recorded is the recording of a gateway that ran with strace, with the outcome of each event.
 type recorded struct {
 	rec         *powercut.Recording
 	promise     powercut.Promise
@@ -27,15 +27,14 @@ type recorded struct {
 	compactions int
 }
 
-// queueBelow is the queue's file, below a directory that is recorded. The
-// directory that it is in is the gateway's to make.
+// queueBelow is the path of the queue's file below the recorded directory. The gateway makes the directory made.
 const (
 	queueName  = "queue.db"
 	queueBelow = "made/" + queueName
 )
 
-// record runs a gateway under strace, from its first start to its end, with
-// events that are accepted, refused, tried again, delivered and forgotten.
+// record runs a gateway with strace from its first start to its end, with events that are accepted, rejected by
+// backends, retried, delivered and deleted.
 func (e *env) record(ctx context.Context, strace string, of recordingOf) (out *recorded, err error) {
 	r, err := e.newRig(ctx, "ehr", "audit", "late")
 	if err != nil {
@@ -44,7 +43,7 @@ func (e *env) record(ctx context.Context, strace string, of recordingOf) (out *r
 	defer r.closeInto(&err)
 	root, log, script := filepath.Join(r.dir, "disk"), filepath.Join(r.dir, "strace"), filepath.Join(r.dir, "traced")
 	if err := os.Mkdir(root, 0o700); err != nil {
-		return nil, fmt.Errorf("making a directory to record: %w", err)
+		return nil, fmt.Errorf("making a directory for the recording: %w", err)
 	}
 	if err := powercut.WriteWrapper(script, strace, r.binary, log); err != nil {
 		return nil, err
@@ -73,12 +72,12 @@ func (e *env) record(ctx context.Context, strace string, of recordingOf) (out *r
 		return nil, err
 	}
 	if others := b.others(); others != "" {
-		return nil, fmt.Errorf("recording: beside the answers 200 there were: %s", others)
+		return nil, fmt.Errorf("recording: there were other outcomes than 200: %s", others)
 	}
 	if out.row, err = r.settle(ctx, addressed(b), 30*time.Second); err != nil {
 		return nil, err
 	}
-	if err := sleep(ctx, 1500*time.Millisecond); err != nil { // until all is forgotten
+	if err := sleep(ctx, 1500*time.Millisecond); err != nil { // until the history is deleted
 		return nil, err
 	}
 	if err := r.stop(); err != nil {
@@ -87,12 +86,11 @@ func (e *env) record(ctx context.Context, strace string, of recordingOf) (out *r
 	return out, out.read(ctx, log, root, r, b)
 }
 
-// busy sends events, in two halves, and has the file compacted meanwhile. Half
-// of the first attempts are refused, and the upstream late takes nothing before
-// the second half.
+// busy sends events in two halves, and compacts the file at the same time. ehr rejects the first attempt of each
+// event, and late rejects everything until the second half.
 func (r *rig) busy(ctx context.Context, b *book, of recordingOf) (compactions int, err error) {
-	r.ledger.backend("ehr").behave(manner{refuseFirst: 1})
-	r.ledger.backend("late").behave(manner{refuseAll: true})
+	r.ledger.backend("ehr").behave(behavior{rejectFirst: 1})
+	r.ledger.backend("late").behave(behavior{rejectAll: true})
 	for half := range 2 {
 		f := r.fleet()
 		f.senders, f.limit, f.rate, f.padding = 8, of.events/2, 100, 1500
@@ -110,12 +108,12 @@ func (r *rig) busy(ctx context.Context, b *book, of recordingOf) (compactions in
 		if err != nil {
 			return compactions, err
 		}
-		r.ledger.backend("late").behave(manner{})
+		r.ledger.backend("late").behave(behavior{})
 	}
 	return compactions, nil
 }
 
-// upstreamsOf returns whom an event is for, by its id.
+// upstreamsOf returns the upstreams of an event, by its id.
 func upstreamsOf(id string) []string {
 	if strings.HasPrefix(id, "soniox-") {
 		return []string{"ehr", "audit", "late"}
@@ -123,7 +121,7 @@ func upstreamsOf(id string) []string {
 	return []string{"ehr", "audit"}
 }
 
-// addressed is the book with the upstreams of each event in it.
+// addressed returns a copy of the book with the upstreams of each event.
 func addressed(b *book) *book {
 	out := newBook()
 	for id := range b.snapshot() {
@@ -132,8 +130,7 @@ func addressed(b *book) *book {
 	return out
 }
 
-// read makes the recording of strace's log, and checks that nothing is missing
-// in it.
+// read reads the recording from strace's log, and checks that it is complete.
 func (c *recorded) read(ctx context.Context, log, root string, r *rig, b *book) error {
 	err := waitLog(ctx, log, r.proc.pid())
 	if err != nil {
@@ -142,23 +139,23 @@ func (c *recorded) read(ctx context.Context, log, root string, r *rig, b *book) 
 	if c.rec, err = readLog(log, root, nil); err != nil {
 		return err
 	}
-	return c.know(b, r.ledger.takings())
+	return c.know(b, r.ledger.accepted())
 }
 
-// know fills in the promise: whom each event is for, and what the backends have
-// taken. Every event that was acknowledged must be in the recording.
-func (c *recorded) know(b *book, takings map[string]map[string]int) error {
+// know sets the upstreams of each event and the accepted deliveries in the promise. Every acknowledged event must
+// be in the recording.
+func (c *recorded) know(b *book, accepted map[string]map[string]int) error {
 	c.promise.Upstreams, c.promise.Taken = make(map[string][]string), make(map[powercut.Delivery]bool)
 	for _, a := range c.rec.Answers {
 		c.promise.Upstreams[a.ID] = upstreamsOf(a.ID)
 	}
 	for id := range b.snapshot() {
 		if c.promise.Upstreams[id] == nil {
-			return fmt.Errorf("reading strace's log: event %s was acknowledged, and it is not in the log", id)
+			return fmt.Errorf("reading strace's log: the acknowledged event %s is not in the log", id)
 		}
 	}
-	for upstream, taken := range takings {
-		for id := range taken {
+	for upstream, counts := range accepted {
+		for id := range counts {
 			c.promise.Taken[powercut.Delivery{Upstream: upstream, ID: id}] = true
 		}
 	}

@@ -17,14 +17,13 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// What has this program open a queue and close it, instead of all else: its file and
-// its key.
+// The environment variables that make this program only open and close a queue: its file and its key.
 const (
 	openFileEnv = "SCRIBEGATE_CHAOS_OPEN"
 	openKeyEnv  = "SCRIBEGATE_CHAOS_KEY"
 )
 
-// openOnly opens the queue and closes it.
+// openOnly opens and closes a queue.
 func openOnly(file, key string) error {
 	k, err := seal.ParseKey(key)
 	if err != nil {
@@ -37,11 +36,11 @@ func openOnly(file, key string) error {
 	return q.Close()
 }
 
-// tearing are the manners of a power cut that leave the most to be recovered from.
+// tearing are the behaviors of a power cut that need the most recovery.
 var tearing = []powercut.Manner{powercut.Ordered, powercut.Whole, powercut.Torn, powercut.Stale}
 
-// cutTwice cuts the power under load, opens what is left, and cuts the power at some
-// of the moments of that.
+// cutTwice cuts the power under load, opens the queue that is left, and cuts the power again at random moments while
+// it is opened.
 func (c *recorded) cutTwice(ctx context.Context, e *env, strace string, random *rand.Rand, scratch string) (result, error) {
 	began := time.Now()
 	var total powercut.Result
@@ -65,20 +64,19 @@ func (c *recorded) cutTwice(ctx context.Context, e *env, strace string, random *
 	row := c.row
 	row.fault, row.times, row.recovery, row.lost = "power cut while opening after one", total.Cuts, total.Slowest, total.Lost
 	row.note = fmt.Sprintf("%d openings recorded", times)
-	e.say("powercut: %s: %s replayed in %s", row.fault, thousands(total.Cuts), time.Since(began).Round(time.Second))
+	e.logf("powercut: %s: %s replayed in %s", row.fault, thousands(total.Cuts), time.Since(began).Round(time.Second))
 	return row, failed(total)
 }
 
-// failed is an error where something was found.
+// failed returns an error if a power cut broke a promise.
 func failed(found powercut.Result) error {
 	if found.Failed == 0 {
 		return nil
 	}
-	return fmt.Errorf("after %d of %d power cuts something was not as promised:\n%s", found.Failed, found.Cuts, strings.Join(found.Reports, "\n"))
+	return fmt.Errorf("after %d of %d power cuts a promise was broken:\n%s", found.Failed, found.Cuts, strings.Join(found.Reports, "\n"))
 }
 
-// recordOpening has another process open the queue that a power cut left, and records
-// that.
+// recordOpening records another process that opens the queue that a power cut left.
 func (c *recorded) recordOpening(ctx context.Context, strace string, cut powercut.Cut, scratch string) (rec *powercut.Recording, err error) {
 	dir, err := os.MkdirTemp(scratch, "opening-")
 	if err != nil {
@@ -100,7 +98,7 @@ func (c *recorded) recordOpening(ctx context.Context, strace string, cut powercu
 	cmd := exec.CommandContext(ctx, script)
 	cmd.Env = append(os.Environ(), openFileEnv+"="+filepath.Join(root, queueBelow), openKeyEnv+"="+c.promise.Keys[0].Encode())
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("opening the queue after a power cut at moment %d, of what was not synced: %s (seed %d): %w: %s", cut.At, cut.Manner, cut.Seed, err, out)
+		return nil, fmt.Errorf("opening the queue after a power cut at moment %d, unsynced data %s (seed %d): %w: %s", cut.At, cut.Manner, cut.Seed, err, out)
 	}
 	if err := waitLog(ctx, log, cmd.Process.Pid); err != nil {
 		return nil, err
@@ -115,8 +113,7 @@ func waitLog(ctx context.Context, log string, pid int) error {
 	return powercut.WaitLog(ctx, log, pid)
 }
 
-// readLog makes the recording of strace's log, and checks that nothing is missing in
-// it.
+// readLog reads a recording from strace's log, and checks that it is complete.
 func readLog(log, root string, base *powercut.Base) (*powercut.Recording, error) {
 	f, err := os.Open(log)
 	if err != nil {

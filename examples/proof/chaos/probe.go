@@ -10,12 +10,11 @@ import (
 	"time"
 )
 
-// probeLimit is how long `health ready` may take, whatever the server does: the 5 s
-// that are promised, and something for a busy machine.
+// probeLimit is the maximum time of `health ready`: the promised 5 s, and a reserve for a busy
+// machine.
 const probeLimit = 6 * time.Second
 
-// command runs one of the gateway's own commands beside the server, and returns what
-// it printed on standard output.
+// command runs a command of the gateway and returns its standard output.
 func (r *rig) command(ctx context.Context, name string, args ...string) (string, error) {
 	args = append([]string{"scribegate", name, "--address", r.admin}, args...)
 	cmd := exec.CommandContext(ctx, r.binary, args...)
@@ -28,21 +27,21 @@ func (r *rig) command(ctx context.Context, name string, args ...string) (string,
 	return out.String(), nil
 }
 
-// ready runs `health ready`: nil if an event could be stored now, else what it says.
-func (r *rig) ready(ctx context.Context) (says error, err error) {
+// ready runs `health ready`. notReady is its output as an error, or nil if the gateway is ready.
+func (r *rig) ready(ctx context.Context) (notReady error, err error) {
 	began := time.Now()
-	_, says = r.command(ctx, "health", "ready")
+	_, notReady = r.command(ctx, "health", "ready")
 	if took := time.Since(began); took > probeLimit {
-		return says, fmt.Errorf("`health ready` took %.1f s", took.Seconds())
+		return notReady, fmt.Errorf("`health ready` took %.1f s", took.Seconds())
 	}
 	var exit *exec.ExitError
-	if says != nil && !errors.As(says, &exit) {
-		return nil, says
+	if notReady != nil && !errors.As(notReady, &exit) {
+		return nil, notReady
 	}
-	return says, ctx.Err()
+	return notReady, ctx.Err()
 }
 
-// answersStatus checks that the status is answered in time, be it with an error.
+// answersStatus checks that the gateway answers the status in time. An error status is allowed.
 func (r *rig) answersStatus(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, probeLimit, fmt.Errorf("the status was not answered within %s", probeLimit))
 	defer cancel()

@@ -15,24 +15,23 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// A process is a gateway that runs. What it prints goes into a file, so that it
-// is never held up by a reader.
+// A process is a running gateway. Its output goes to a file, so that no reader delays it.
 type process struct {
 	cmd   *exec.Cmd
 	log   string    // the file
-	began time.Time // just before the process was started
+	began time.Time // immediately before the start
 	ended chan struct{}
 
-	asked atomic.Bool // whether it was asked to end
+	asked atomic.Bool // whether its end is expected
 }
 
-// startProcess starts the binary with an environment of its own.
+// startProcess starts the binary with this environment.
 func startProcess(binary, dir, log string, env []string, args ...string) (*process, error) {
 	out, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("making the gateway's log: %w", err)
 	}
-	defer out.Close() // the process has its own
+	defer out.Close() // the process has its own copy
 	cmd := exec.CommandContext(context.Background(), binary, args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, out, out
 	p := &process{cmd: cmd, log: log, began: time.Now(), ended: make(chan struct{})}
@@ -40,33 +39,33 @@ func startProcess(binary, dir, log string, env []string, args ...string) (*proce
 		return nil, fmt.Errorf("starting the gateway: %w", err)
 	}
 	go func() {
-		_ = cmd.Wait() // how it ended is in ProcessState
+		_ = cmd.Wait() // ProcessState has the result
 		close(p.ended)
 	}()
 	return p, nil
 }
 
-// pid is the process's id.
+// pid returns the process id.
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// kill ends the process as kill -9 does, and returns when it has ended.
+// kill kills the process with SIGKILL, waits until it has ended, and checks its log.
 func (p *process) kill() error {
 	if err := p.end(syscall.SIGKILL); err != nil {
 		return err
 	}
 	<-p.ended
-	return p.verdict()
+	return p.checkLog()
 }
 
-// stop asks the process to end, and kills it where it does not within
-// stage.Grace, which is an error.
+// stop sends SIGTERM to the process, waits until it has ended, and checks its log. If it does not end
+// within stage.Grace, stop kills it and returns an error.
 func (p *process) stop() error {
 	if err := p.end(syscall.SIGTERM); err != nil {
 		return err
 	}
 	select {
 	case <-p.ended:
-		return p.verdict()
+		return p.checkLog()
 	case <-time.After(stage.Grace):
 		return errors.Join(fmt.Errorf("stopping the gateway: it did not end within %s and was killed", stage.Grace), p.kill())
 	}
@@ -76,31 +75,30 @@ func (p *process) end(sig syscall.Signal) error {
 	select {
 	case <-p.ended:
 		if !p.asked.Load() {
-			return errors.Join(fmt.Errorf("the gateway ended by itself (%s); it printed last:\n%s", p.cmd.ProcessState, p.tail(20)), p.verdict())
+			return errors.Join(fmt.Errorf("the gateway ended by itself (%s); its last lines are:\n%s", p.cmd.ProcessState, p.tail(20)), p.checkLog())
 		}
 	default:
 	}
 	p.asked.Store(true)
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("ending the gateway: %w", err)
+		return fmt.Errorf("stopping the gateway: %w", err)
 	}
 	return nil
 }
 
-// disasters are what no log may hold.
-var disasters = []string{"panic", "fatal error", "DATA RACE", "concurrent map"}
+// forbiddenTexts are texts that must not be in a log.
+var forbiddenTexts = []string{"panic", "fatal error", "DATA RACE", "concurrent map"}
 
-// verdict reads the log of a process that has ended for what should never be in
-// it.
-func (p *process) verdict() error {
+// checkLog returns an error if the log of an ended process contains one of these texts.
+func (p *process) checkLog() error {
 	log, err := os.ReadFile(p.log)
 	if err != nil {
 		return fmt.Errorf("reading the gateway's log: %w", err)
 	}
-	for _, disaster := range disasters {
-		if before, _, found := bytes.Cut(log, []byte(disaster)); found {
+	for _, text := range forbiddenTexts {
+		if before, _, found := bytes.Cut(log, []byte(text)); found {
 			from := bytes.LastIndexByte(before, '\n') + 1
-			return fmt.Errorf("the gateway printed %q:\n%s", disaster, log[from:min(len(log), from+4000)])
+			return fmt.Errorf("the gateway printed %q:\n%s", text, log[from:min(len(log), from+4000)])
 		}
 	}
 	return nil

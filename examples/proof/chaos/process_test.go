@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// roleEnv has this test's binary play one of the roles instead of testing.
+// roleEnv makes this test's binary play one of the roles instead of running tests.
 const roleEnv = "CHAOS_ROLE"
 
 var roles = map[string]func(){
@@ -41,7 +41,7 @@ func startRole(t *testing.T, role string) *process {
 	return p
 }
 
-// printed waits until the process has printed something.
+// printed waits until the process has printed a line.
 func printed(t *testing.T, p *process) {
 	t.Helper()
 	err := eventually(t.Context(), "a line", func() (bool, error) {
@@ -60,7 +60,7 @@ func TestProcessEnds(t *testing.T) {
 			t.Parallel()
 			p := startRole(t, "wait")
 			printed(t, p)
-			for range 2 { // the second time there is nothing left to end
+			for range 2 { // the second time it has already ended
 				if err := end(p); err != nil {
 					t.Fatal(err)
 				}
@@ -72,21 +72,21 @@ func TestProcessEnds(t *testing.T) {
 	}
 }
 
-func TestProcessThatPanickedIsFoundOut(t *testing.T) {
+func TestPanicIsReported(t *testing.T) {
 	t.Parallel()
 	p := startRole(t, "panic")
 	printed(t, p)
 	if err := p.kill(); err == nil || !strings.Contains(err.Error(), "panic: of this test") {
-		t.Errorf("kill() = %v, want what it printed", err)
+		t.Errorf("kill() = %v, want its output", err)
 	}
 }
 
-func TestProcessThatEndedByItselfIsFoundOut(t *testing.T) {
+func TestUnexpectedEndIsReported(t *testing.T) {
 	t.Parallel()
 	p := startRole(t, "end")
 	<-p.ended
 	err := p.kill()
 	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "the reason why") {
-		t.Errorf("kill() = %v, want how it ended and what it printed", err)
+		t.Errorf("kill() = %v, want its exit status and its output", err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 var reloadScenario = scenario{
 	name: "reload",
-	text: "good and bad configurations, loaded one after the other under load",
+	text: "valid and invalid configurations, loaded one after the other under load",
 	run:  runReload,
 }
 
@@ -29,7 +29,7 @@ func runReload(ctx context.Context, e *env) ([]result, error) {
 type reloading struct {
 	*rig
 	configurations *configurations
-	witnesses      []*witness
+	proxies        []*proxy
 	good, bad      int
 	slowest        time.Duration
 }
@@ -43,13 +43,13 @@ func runReloadUnderLoad(ctx context.Context, e *env) (rows []result, err error) 
 	l := &reloading{rig: r}
 	defer l.close()
 	for _, b := range []string{"ehr", "lab"} {
-		w, err := newWitness(ctx, r.ledger.backend(b))
+		w, err := newProxy(ctx, r.ledger.backend(b))
 		if err != nil {
 			return nil, err
 		}
-		l.witnesses = append(l.witnesses, w)
+		l.proxies = append(l.proxies, w)
 	}
-	if l.configurations, err = newConfigurations(ctx, r, l.witnesses[0].address, l.witnesses[1].address); err != nil {
+	if l.configurations, err = newConfigurations(ctx, r, l.proxies[0].address, l.proxies[1].address); err != nil {
 		return nil, err
 	}
 	if err := r.start(ctx, l.configurations.good(0)); err != nil {
@@ -61,14 +61,14 @@ func runReloadUnderLoad(ctx context.Context, e *env) (rows []result, err error) 
 	book := newBook()
 	times := e.pick(40, 1000)
 
-	// Each kind has been there once before anything is measured.
+	// First load each kind once, without measuring.
 	if err := l.underLoad(ctx, book, len(l.configurations.rejected)+2*goodKinds); err != nil {
 		return nil, err
 	}
 	if _, err := r.settle(ctx, book, patience); err != nil {
 		return nil, err
 	}
-	before, err := l.rest(ctx, footprint{})
+	before, err := l.measureIdle(ctx, footprint{})
 	if err != nil {
 		return nil, err
 	}
@@ -81,15 +81,15 @@ func runReloadUnderLoad(ctx context.Context, e *env) (rows []result, err error) 
 	if err != nil {
 		return []result{row}, err
 	}
-	after, err := l.rest(ctx, before)
+	after, err := l.measureIdle(ctx, before)
 	if err != nil {
 		return []result{row}, err
 	}
-	row.note = fmt.Sprintf("%d good, %d rejected, slowest %s; from %s to %s", l.good, l.bad, milliseconds(l.slowest), before, after)
+	row.note = fmt.Sprintf("%d loaded, %d rejected, slowest %s; from %s to %s", l.good, l.bad, milliseconds(l.slowest), before, after)
 	if others := book.others(); others != "" {
 		row.note += "; " + others
 	}
-	err = left(before, after)
+	err = leftBehind(before, after)
 	if err != nil {
 		dump, dumpErr := r.goroutineDump(ctx)
 		err = errors.Join(fmt.Errorf("%w; the goroutines are:\n%s", err, dump), dumpErr)
@@ -97,20 +97,19 @@ func runReloadUnderLoad(ctx context.Context, e *env) (rows []result, err error) 
 	return []result{row}, errors.Join(l.check(ctx, book), err)
 }
 
-// hold sends the event that waits.
+// hold sends the event that always waits.
 func (l *reloading) hold(ctx context.Context) error {
 	f := l.fleet()
 	c := f.connect()
 	defer c.close()
 	answer, outcome := f.send(ctx, c, post{path: "/soapnote", body: sender.NoteTest(time.Now())})
 	if !acknowledged(answer) {
-		return fmt.Errorf("sending the event that is to wait: %s", outcome)
+		return fmt.Errorf("sending the event that always waits: %s", outcome)
 	}
 	return nil
 }
 
-// underLoad loads one configuration after the other while both secrets are
-// sent with.
+// underLoad loads one configuration after the other, while requests with both secrets are sent.
 func (l *reloading) underLoad(ctx context.Context, book *book, times int) error {
 	both := []secrets{l.secrets, l.configurations.former}
 	loads := make([]*load, 0, len(both))
@@ -133,7 +132,7 @@ func (l *reloading) underLoad(ctx context.Context, book *book, times int) error 
 	return nil
 }
 
-// reload loads the next configuration: every third is to be rejected.
+// reload loads the next configuration. Every third one must be rejected.
 func (l *reloading) reload(ctx context.Context, n int) error {
 	began := time.Now()
 	defer func() { l.slowest = max(l.slowest, time.Since(began)) }()
@@ -151,30 +150,30 @@ func (l *reloading) reload(ctx context.Context, n int) error {
 		return nil
 	}
 	if err == nil {
-		err = errors.New("it was taken on")
+		err = errors.New("it was loaded")
 	}
 	return fmt.Errorf("loading a configuration %s, which should be rejected: %w", bad.what, err)
 }
 
-// check says what was not as it should be.
+// check returns the broken promises.
 func (l *reloading) check(ctx context.Context, b *book) error {
 	var errs []error
-	for _, w := range l.witnesses {
+	for _, w := range l.proxies {
 		if n := w.overlapping(); n > 0 {
-			errs = append(errs, fmt.Errorf("%d times two deliveries of one event to %s were under way at once: two dispatchers are at work", n, w.backend.name))
+			errs = append(errs, fmt.Errorf("%d times two deliveries of one event to %s were in progress at once: there are two dispatchers", n, w.backend.name))
 		}
 	}
 	if n := l.configurations.intruder.deliveries(); n > 0 {
-		errs = append(errs, fmt.Errorf("configurations that were rejected made %d deliveries", n))
+		errs = append(errs, fmt.Errorf("rejected configurations made %d deliveries", n))
 	}
-	// Caddy itself ends idle connections when it reloads, and resets those that
-	// have not been accepted yet on a listener that it closes.
+	// Caddy closes idle connections when it reloads, and resets connections that it has not accepted yet when it
+	// closes a listener.
 	errs = append(errs, b.only("200", duplicate, cut, refused), l.allDelivered(ctx))
 	return errors.Join(errs...)
 }
 
-// allDelivered says whether every delivery that the gateway knows of was made:
-// to the lab there are some only for events that came when it was configured.
+// allDelivered checks that every delivery in the gateway's list was made. Only events that arrived while the lab was
+// configured have one to the lab.
 func (l *reloading) allDelivered(ctx context.Context) error {
 	s, err := l.status(ctx)
 	if err != nil {
@@ -194,7 +193,7 @@ func (l *reloading) allDelivered(ctx context.Context) error {
 				continue
 			}
 			if b := l.ledger.backend(d.Upstream); b == nil || !b.has(ev.ID) {
-				return fmt.Errorf("the gateway says of event %s that %s has it (%s), which it has not", ev.ID, d.Upstream, d.State)
+				return fmt.Errorf("the event %s is listed for %s as %s, but was not delivered there", ev.ID, d.Upstream, d.State)
 			}
 		}
 		return nil
@@ -202,7 +201,7 @@ func (l *reloading) allDelivered(ctx context.Context) error {
 }
 
 func (l *reloading) close() {
-	for _, w := range l.witnesses {
+	for _, w := range l.proxies {
 		w.close()
 	}
 	if l.configurations != nil {

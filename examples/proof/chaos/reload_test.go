@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// What is left behind is reported, each thing by its name.
-func TestLeft(t *testing.T) {
+func TestLeftBehind(t *testing.T) {
 	t.Parallel()
 	before := footprint{memory: 20 << 20, handles: 20, goroutines: 30}
 	tests := []struct {
@@ -26,7 +25,7 @@ func TestLeft(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			err := left(before, tt.now)
+			err := leftBehind(before, tt.now)
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
@@ -34,12 +33,12 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-// An outcome that should not have been is reported.
+// only reports an unexpected outcome.
 func TestOnly(t *testing.T) {
 	t.Parallel()
 	b := newBook()
 	b.acknowledge("one", nil, false, 0)
-	b.note(cut)
+	b.record(cut)
 	if err := b.only("200", cut); err != nil {
 		t.Error(err)
 	}
@@ -48,8 +47,8 @@ func TestOnly(t *testing.T) {
 	}
 }
 
-// A witness reports two deliveries of one event at once, and of no others.
-func TestWitness(t *testing.T) {
+// A proxy reports two deliveries of one event at once, and only these.
+func TestProxy(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
 	defer l.close()
@@ -57,12 +56,12 @@ func TestWitness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := newWitness(t.Context(), b)
+	w, err := newProxy(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.close()
-	if got, want := w.stand("upstream ehr "+b.url()), "upstream ehr http://"+w.address+"/events"; got != want {
+	if got, want := w.insert("upstream ehr "+b.url()), "upstream ehr http://"+w.address+"/events"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	send := func(id string) {
@@ -90,16 +89,16 @@ func TestWitness(t *testing.T) {
 	}
 	send("one")
 	send("one")
-	b.behave(manner{delay: 300 * time.Millisecond})
+	b.behave(behavior{delay: 300 * time.Millisecond})
 	together("two", "three")
 	if n := w.overlapping(); n != 0 {
-		t.Errorf("%d deliveries overlap, and none did", n)
+		t.Errorf("%d deliveries overlap, want none", n)
 	}
 	together("four", "four")
 	if n := w.overlapping(); n != 1 {
 		t.Errorf("%d deliveries overlap, want 1", n)
 	}
 	if _, ok := w.cameAt("one"); !ok || b.deliveries() != 6 {
-		t.Errorf("the witness saw %v, and the backend %d deliveries", ok, b.deliveries())
+		t.Errorf("the proxy has seen the event: %v; the backend has %d deliveries, want 6", ok, b.deliveries())
 	}
 }

@@ -13,12 +13,12 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// startLimit is how long a gateway may take until it listens, however much
-// waits. What is promised is less and is measured.
+// startLimit is the maximum time until a gateway listens, with any backlog. The promised time is
+// shorter, and scenarios measure it.
 const startLimit = time.Minute
 
-// A rig is a gateway with a directory, ports and backends of its own. The
-// directory and the ports stay over restarts, and so does the ledger.
+// A rig is a gateway with its own directory, ports and backends. All of them are kept when the
+// gateway restarts.
 type rig struct {
 	ledger *ledger
 
@@ -31,8 +31,7 @@ type rig struct {
 	secrets secrets
 }
 
-// newRig makes a rig whose ledger has a backend for each upstream named. The
-// caller must close it.
+// newRig returns a rig with a backend for each of these upstreams. The caller must close it.
 func (e *env) newRig(ctx context.Context, upstreams ...string) (*rig, error) {
 	dir, err := os.MkdirTemp(e.dir, "scribegate-chaos-")
 	if err != nil {
@@ -52,13 +51,13 @@ func (e *env) newRig(ctx context.Context, upstreams ...string) (*rig, error) {
 	return r, nil
 }
 
-// url is where the senders send to.
+// url returns the URL of the gateway's site.
 func (r *rig) url() string { return "http://127.0.0.1:" + r.port }
 
-// queueFile is the queue's file, as caddyfile names it.
+// queueFile returns the path of the queue's file in the Caddyfile.
 func (r *rig) queueFile() string { return filepath.Join(r.dir, "queue.db") }
 
-// start starts the gateway with a Caddyfile, and returns when it listens.
+// start starts the gateway with a Caddyfile and waits until it listens.
 func (r *rig) start(ctx context.Context, caddyfile string) error {
 	if err := r.launch(caddyfile); err != nil {
 		return err
@@ -67,14 +66,14 @@ func (r *rig) start(ctx context.Context, caddyfile string) error {
 	return err
 }
 
-// launch starts the gateway and returns at once.
+// launch starts the gateway without waiting.
 func (r *rig) launch(caddyfile string) error {
 	config := filepath.Join(r.dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(caddyfile), 0o600); err != nil {
 		return fmt.Errorf("writing the gateway's configuration: %w", err)
 	}
 	if r.proc != nil {
-		_ = os.Remove(r.proc.log) // read when that process ended
+		_ = os.Remove(r.proc.log) // it was checked when that process ended
 	}
 	r.starts++
 	p, err := startProcess(r.binary, r.dir, filepath.Join(r.dir, "log-"+strconv.Itoa(r.starts)), r.env(),
@@ -86,7 +85,7 @@ func (r *rig) launch(caddyfile string) error {
 	return nil
 }
 
-// env is the environment of the gateway and of its commands.
+// env returns the environment of the gateway and of its commands.
 func (r *rig) env() []string {
 	return append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir,
@@ -94,8 +93,8 @@ func (r *rig) env() []string {
 	}, r.secrets.env()...)
 }
 
-// listening waits until the gateway takes connections, and returns how long
-// after the process's start that was.
+// listening waits until the gateway accepts connections, and returns the time since the start of the
+// process.
 func (r *rig) listening(ctx context.Context) (time.Duration, error) {
 	dialer := net.Dialer{Timeout: time.Second}
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -109,24 +108,24 @@ func (r *rig) listening(ctx context.Context) (time.Duration, error) {
 		select {
 		case <-tick.C:
 		case <-r.proc.ended:
-			r.proc.asked.Store(true) // its end is reported here
-			return 0, fmt.Errorf("starting the gateway: it ended (%s); it printed last:\n%s", r.proc.cmd.ProcessState, r.proc.tail(20))
+			r.proc.asked.Store(true) // this error reports its end
+			return 0, fmt.Errorf("starting the gateway: it ended (%s); its last lines are:\n%s", r.proc.cmd.ProcessState, r.proc.tail(20))
 		case <-ctx.Done():
 			return 0, fmt.Errorf("starting the gateway: %w", context.Cause(ctx))
 		}
 		if took := time.Since(r.proc.began); took > startLimit {
-			return 0, fmt.Errorf("starting the gateway: it does not listen after %s; it printed last:\n%s", took, r.proc.tail(20))
+			return 0, fmt.Errorf("starting the gateway: it does not listen after %s; its last lines are:\n%s", took, r.proc.tail(20))
 		}
 	}
 }
 
-// kill ends the gateway as kill -9 does.
+// kill kills the gateway with SIGKILL.
 func (r *rig) kill() error { return r.proc.kill() }
 
-// stop asks the gateway to end and returns when it has.
+// stop stops the gateway and waits until it has ended.
 func (r *rig) stop() error { return r.proc.stop() }
 
-// close ends what still runs and deletes the directory.
+// close kills the gateway, stops the backends and deletes the directory.
 func (r *rig) close() error {
 	var err error
 	if r.proc != nil {
@@ -136,5 +135,5 @@ func (r *rig) close() error {
 	return errors.Join(err, os.RemoveAll(r.dir))
 }
 
-// closeInto closes the rig and joins what went wrong to err; it is for a defer.
+// closeInto closes the rig and adds errors to err. It is for a defer.
 func (r *rig) closeInto(err *error) { *err = errors.Join(*err, r.close()) }

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// A scenario does one kind of damage and counts what came of it.
+// A scenario injects one kind of fault and counts the events.
 type scenario struct {
-	name string // as -only has it
-	text string // for -list, a line
+	name string // for -only
+	text string // one line for -list
 	run  func(ctx context.Context, e *env) ([]result, error)
 
-	onlyNamed bool // runs only where -only names it
+	onlyNamed bool // runs only if -only names it
 }
 
-// scenarios are all there are, in the order in which they run.
+// scenarios are all scenarios, in the order in which they run.
 var scenarios = []scenario{
 	killScenario,
 	powercutScenario,
@@ -38,25 +38,25 @@ var scenarios = []scenario{
 // A result is a row of the table.
 type result struct {
 	fault        string
-	times        int           // how often the fault was done
-	acknowledged int           // events that were answered with 200
-	delivered    int           // of these, those that every upstream they are for has taken
-	lost         int           // of these, those that some upstream has not
-	duplicated   int           // deliveries beyond an event's first at an upstream
-	recovery     time.Duration // the longest; 0 where there is nothing to recover from
+	times        int           // how many times the fault was injected
+	acknowledged int           // number of events answered with 200
+	delivered    int           // of these, those that each of their upstreams has accepted
+	lost         int           // of these, the others
+	duplicated   int           // deliveries after an event's first one at an upstream
+	recovery     time.Duration // the longest; 0 if there is nothing to recover from
 	note         string
 }
 
-// An env is what a scenario is given.
+// An env is the environment of a scenario.
 type env struct {
 	binary string    // of the gateway
-	log    io.Writer // of how far it has come; may be nil
-	dir    string    // below which rigs make their directories
+	log    io.Writer // for the progress; may be nil
+	dir    string    // for the directories of rigs
 	large  bool
 	soak   time.Duration
 }
 
-// pick returns the number for the size that was asked for.
+// pick returns the number for the -size of this run.
 func (e *env) pick(small, large int) int {
 	if e.large {
 		return large
@@ -64,15 +64,15 @@ func (e *env) pick(small, large int) int {
 	return small
 }
 
-// say reports how far a scenario has come.
-func (e *env) say(format string, args ...any) {
+// logf logs the progress of a scenario.
+func (e *env) logf(format string, args ...any) {
 	if e.log == nil {
 		return
 	}
 	fmt.Fprintf(e.log, time.Now().Format("15:04:05 ")+format+"\n", args...)
 }
 
-// random returns a number from 0 up to, but not including, another one.
+// random returns a number from 0 up to below, without below.
 func random[T int | time.Duration](below T) T {
-	return rand.N(max(below, 1)) //nolint:gosec // nothing secret comes of it
+	return rand.N(max(below, 1)) //nolint:gosec // not used for secrets
 }

@@ -8,23 +8,21 @@ import (
 	"time"
 )
 
-// settle waits until every acknowledged event has been delivered to every
-// upstream it is for, but no longer than limit without any delivery, and returns
-// a row with the counts. Events that are missing by then are lost; settle's
-// error is for what kept it from waiting.
+// settle waits until every acknowledged event is delivered to each of its upstreams, or until no
+// delivery came for the time limit, and returns a row with the counts. Events that are missing then
+// are counted as lost. settle returns an error only if it could not wait.
 func (r *rig) settle(ctx context.Context, b *book, limit time.Duration) (result, error) {
 	w := r.ledger.watch(b)
 	defer w.end()
 	if w.number > 0 {
 		if err := w.wait(ctx, limit, r.proc.ended); err != nil {
-			return tally(b.snapshot(), r.ledger.takings()), err
+			return countEvents(b.snapshot(), r.ledger.accepted()), err
 		}
 	}
-	return tally(b.snapshot(), r.ledger.takings()), nil
+	return countEvents(b.snapshot(), r.ledger.accepted()), nil
 }
 
-// wait returns when nothing waits any more, or when nothing that waited was
-// delivered for as long as limit.
+// wait waits until no delivery is missing, or until none came for the time limit.
 func (w *watch) wait(ctx context.Context, limit time.Duration, ended <-chan struct{}) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -42,60 +40,60 @@ func (w *watch) wait(ctx context.Context, limit time.Duration, ended <-chan stru
 				left, since = n, now
 			}
 			if now.Sub(since) > limit {
-				return nil // what is missing is counted as lost
+				return nil // the caller counts missing events as lost
 			}
 		}
 	}
 }
 
-// takings are how often each upstream took each event.
-func (l *ledger) takings() map[string]map[string]int {
+// accepted returns the number of accepted deliveries, by upstream and event.
+func (l *ledger) accepted() map[string]map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	takings := make(map[string]map[string]int, len(l.backends))
+	accepted := make(map[string]map[string]int, len(l.backends))
 	for _, b := range l.backends {
-		takings[b.name] = maps.Clone(b.taken)
+		accepted[b.name] = maps.Clone(b.accepted)
 	}
-	return takings
+	return accepted
 }
 
-// tally compares what was acknowledged with what was taken. An event counts as
-// delivered where every upstream that it is for has taken it, and otherwise as
-// lost. Deliveries of events whose answer never reached the sender are neither.
-func tally(acknowledged map[string][]string, takings map[string]map[string]int) result {
+// tally returns a row that compares the acknowledged events with the accepted deliveries. An event is
+// delivered if each of its upstreams has accepted it, and lost otherwise. Events whose answer did not
+// reach the sender are not counted.
+func countEvents(acknowledged map[string][]string, accepted map[string]map[string]int) result {
 	row := result{acknowledged: len(acknowledged)}
 	for id, upstreams := range acknowledged {
-		if everywhere(id, upstreams, takings) {
+		if everywhere(id, upstreams, accepted) {
 			row.delivered++
 		} else {
 			row.lost++
 		}
 	}
-	for _, taken := range takings {
-		for _, n := range taken {
+	for _, counts := range accepted {
+		for _, n := range counts {
 			row.duplicated += n - 1
 		}
 	}
 	return row
 }
 
-// everywhere reports whether each upstream that an event is for has taken it. An
-// event for an upstream that the ledger does not know is nowhere.
-func everywhere(id string, upstreams []string, takings map[string]map[string]int) bool {
-	for name, taken := range takings {
-		if isFor(upstreams, name) && taken[id] == 0 {
+// everywhere reports whether each upstream of an event has accepted it. It returns false if an upstream
+// of the event is not in the ledger.
+func everywhere(id string, upstreams []string, accepted map[string]map[string]int) bool {
+	for name, counts := range accepted {
+		if isFor(upstreams, name) && counts[id] == 0 {
 			return false
 		}
 	}
 	for _, name := range upstreams {
-		if takings[name][id] == 0 {
+		if accepted[name][id] == 0 {
 			return false
 		}
 	}
-	return len(takings) > 0
+	return len(accepted) > 0
 }
 
-// isFor reports whether an event whose upstreams these are is for one.
+// isFor reports whether upstreams, the upstreams of an event, contain name.
 func isFor(upstreams []string, name string) bool {
 	return upstreams == nil || slices.Contains(upstreams, name)
 }

@@ -11,49 +11,48 @@ import (
 func TestTally(t *testing.T) {
 	t.Parallel()
 	type events = map[string][]string
-	type takings = map[string]map[string]int
+	type accepted = map[string]map[string]int
 	tests := map[string]struct {
 		acknowledged events
-		takings      takings
+		accepted     accepted
 		want         result
 	}{
-		"nothing":               {nil, takings{"ehr": {}}, result{}},
-		"all delivered":         {events{"a": nil, "b": nil}, takings{"ehr": {"a": 1, "b": 1}, "audit": {"a": 1, "b": 1}}, result{acknowledged: 2, delivered: 2}},
-		"one is lost":           {events{"a": nil, "b": nil}, takings{"ehr": {"a": 1}}, result{acknowledged: 2, delivered: 1, lost: 1}},
-		"lost at one of two":    {events{"a": nil}, takings{"ehr": {"a": 1}, "audit": {}}, result{acknowledged: 1, lost: 1}},
-		"lost, another twice":   {events{"a": nil, "b": nil}, takings{"ehr": {"a": 2}}, result{acknowledged: 2, delivered: 1, lost: 1, duplicated: 1}},
-		"duplicated":            {events{"a": nil}, takings{"ehr": {"a": 3}, "audit": {"a": 2}}, result{acknowledged: 1, delivered: 1, duplicated: 3}},
-		"not acknowledged":      {events{"a": nil}, takings{"ehr": {"a": 1, "b": 2}}, result{acknowledged: 1, delivered: 1, duplicated: 1}},
-		"for one upstream only": {events{"a": {"ehr"}}, takings{"ehr": {"a": 1}, "audit": {}}, result{acknowledged: 1, delivered: 1}},
-		"lost at that one":      {events{"a": {"ehr"}}, takings{"ehr": {}, "audit": {"a": 1}}, result{acknowledged: 1, lost: 1}},
-		"for one unknown":       {events{"a": {"warehouse"}}, takings{"ehr": {"a": 1}}, result{acknowledged: 1, lost: 1}},
-		"no backend at all":     {events{"a": nil}, takings{}, result{acknowledged: 1, lost: 1}},
+		"nothing":               {nil, accepted{"ehr": {}}, result{}},
+		"all delivered":         {events{"a": nil, "b": nil}, accepted{"ehr": {"a": 1, "b": 1}, "audit": {"a": 1, "b": 1}}, result{acknowledged: 2, delivered: 2}},
+		"one is lost":           {events{"a": nil, "b": nil}, accepted{"ehr": {"a": 1}}, result{acknowledged: 2, delivered: 1, lost: 1}},
+		"lost at one of two":    {events{"a": nil}, accepted{"ehr": {"a": 1}, "audit": {}}, result{acknowledged: 1, lost: 1}},
+		"lost, another twice":   {events{"a": nil, "b": nil}, accepted{"ehr": {"a": 2}}, result{acknowledged: 2, delivered: 1, lost: 1, duplicated: 1}},
+		"duplicated":            {events{"a": nil}, accepted{"ehr": {"a": 3}, "audit": {"a": 2}}, result{acknowledged: 1, delivered: 1, duplicated: 3}},
+		"not acknowledged":      {events{"a": nil}, accepted{"ehr": {"a": 1, "b": 2}}, result{acknowledged: 1, delivered: 1, duplicated: 1}},
+		"for one upstream only": {events{"a": {"ehr"}}, accepted{"ehr": {"a": 1}, "audit": {}}, result{acknowledged: 1, delivered: 1}},
+		"lost at that one":      {events{"a": {"ehr"}}, accepted{"ehr": {}, "audit": {"a": 1}}, result{acknowledged: 1, lost: 1}},
+		"for one unknown":       {events{"a": {"warehouse"}}, accepted{"ehr": {"a": 1}}, result{acknowledged: 1, lost: 1}},
+		"no backend at all":     {events{"a": nil}, accepted{}, result{acknowledged: 1, lost: 1}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := tally(tt.acknowledged, tt.takings); got != tt.want {
-				t.Errorf("tally() = %+v, want %+v", got, tt.want)
+			if got := countEvents(tt.acknowledged, tt.accepted); got != tt.want {
+				t.Errorf("countEvents() = %+v, want %+v", got, tt.want)
 			}
 		})
 	}
 }
 
-// A gateway that acknowledges and then loses must be found out, whatever else it
-// does right.
-func TestSettleFindsWhatIsLost(t *testing.T) {
+// settle must find events that a gateway acknowledges and then loses.
+func TestSettleFindsLostEvents(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		fake *fake
 		want result
 	}{
-		"nothing is lost":      {&fake{}, result{acknowledged: 60, delivered: 60}},
-		"every sixth is lost":  {&fake{loses: 6}, result{acknowledged: 60, delivered: 50, lost: 10}},
-		"one is lost":          {&fake{loses: 60}, result{acknowledged: 60, delivered: 59, lost: 1}},
-		"all come twice":       {&fake{twice: true}, result{acknowledged: 60, delivered: 60, duplicated: 120}},
-		"refused at first":     {&fake{status: 503}, result{acknowledged: 60, delivered: 60}},
-		"cut at first":         {&fake{status: -1}, result{acknowledged: 60, delivered: 60}},
-		"lost after a refusal": {&fake{status: 503, loses: 30}, result{acknowledged: 60, delivered: 58, lost: 2}},
+		"nothing is lost":         {&fake{}, result{acknowledged: 60, delivered: 60}},
+		"every sixth is lost":     {&fake{loseEvery: 6}, result{acknowledged: 60, delivered: 50, lost: 10}},
+		"one is lost":             {&fake{loseEvery: 60}, result{acknowledged: 60, delivered: 59, lost: 1}},
+		"all are delivered twice": {&fake{twice: true}, result{acknowledged: 60, delivered: 60, duplicated: 120}},
+		"rejected at first":       {&fake{status: 503}, result{acknowledged: 60, delivered: 60}},
+		"cut at first":            {&fake{status: -1}, result{acknowledged: 60, delivered: 60}},
+		"lost after a 503":        {&fake{status: 503, loseEvery: 30}, result{acknowledged: 60, delivered: 58, lost: 2}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +73,7 @@ func TestSettleFindsWhatIsLost(t *testing.T) {
 	}
 }
 
-func TestSettleEndsWhereWaitingIsInVain(t *testing.T) {
+func TestSettleEnds(t *testing.T) {
 	t.Parallel()
 	missing := func(t *testing.T) (*rig, *book) {
 		r, _ := newFakeRig(t, &fake{})

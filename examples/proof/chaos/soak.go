@@ -12,28 +12,28 @@ import (
 
 var soakScenario = scenario{
 	name:      "soak",
-	text:      "faults at random for as long as -soak says; runs only where -only names it",
+	text:      "random faults for the duration -soak; runs only if -only names it",
 	run:       runSoak,
 	onlyNamed: true,
 }
 
-// How much a gateway may have grown after hours of faults, measured at rest.
+// The maximum growth of a gateway after hours of faults, measured when it is idle.
 const (
 	soakGoroutines = 20
 	soakHandles    = 20
 	soakMemory     = 64 << 20
 )
 
-// A soaking is a gateway to which faults are done at random.
+// A soaking is a gateway with random faults.
 type soaking struct {
 	env  *env
 	rig  *rig
 	book *book
-	dead *book // what goes to the upstream that answers 410
+	dead *book // for the upstream that answers 410
 	text string
 
 	loads    []*load
-	done     map[string]int // faults, by name
+	done     map[string]int // number of faults, by name
 	recovery time.Duration
 }
 
@@ -43,20 +43,20 @@ func runSoak(ctx context.Context, e *env) (rows []result, err error) {
 		return nil, err
 	}
 	defer r.closeInto(&err)
-	r.ledger.backend("grave").behave(graveManner)
+	r.ledger.backend("grave").behave(alwaysGone)
 	s := &soaking{env: e, rig: r, book: newBook(), dead: newBook(), done: make(map[string]int)}
 	s.text = r.caddyfile(soakOptions)
 	if err := r.start(ctx, s.text); err != nil {
 		return nil, err
 	}
 
-	// A leak shows only in a process that lives: the kills are in the first
-	// half, and the second is measured from its beginning to its end.
+	// A leak is only visible in a process that is not restarted: so the kills are in the first half, and the second
+	// half is measured from its start to its end.
 	start, err := s.half(ctx, 3*time.Second, nil)
 	if err != nil {
 		return nil, fmt.Errorf("at the start: %w", err)
 	}
-	e.say("  at rest: %s", start)
+	e.logf("  at rest: %s", start)
 	if _, err := s.half(ctx, e.soak/2, append(slices.Clone(faults), kill, restart)); err != nil {
 		return nil, err
 	}
@@ -67,12 +67,12 @@ func runSoak(ctx context.Context, e *env) (rows []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.say("  at rest: %s", middle)
+	e.logf("  at rest: %s", middle)
 	end, err := s.half(ctx, e.soak/2, faults)
 	if err != nil {
 		return nil, err
 	}
-	e.say("  at rest: %s", end)
+	e.logf("  at rest: %s", end)
 
 	row, err := r.settle(ctx, s.book, time.Minute)
 	if err != nil {
@@ -91,25 +91,25 @@ func runSoak(ctx context.Context, e *env) (rows []result, err error) {
 		err = errors.Join(fmt.Errorf("%w; the goroutines are:\n%s", err, dump), dumpErr)
 	}
 	if s.recovery > promisedRecovery {
-		err = errors.Join(err, fmt.Errorf("delivery went on only %.2f s after a start; %s is promised", s.recovery.Seconds(), promisedRecovery))
+		err = errors.Join(err, fmt.Errorf("delivery resumed only %.2f s after a start; %s is promised", s.recovery.Seconds(), promisedRecovery))
 	}
 	return []result{row}, err
 }
 
-// leaked says what was left behind between two measurements at rest.
+// leaked returns an error if a resource has grown too much between two measurements.
 func leaked(before, after footprint) error {
 	switch {
 	case after.goroutines > before.goroutines+soakGoroutines:
-		return fmt.Errorf("goroutines were left behind: %d, and %d at the end", before.goroutines, after.goroutines)
+		return fmt.Errorf("goroutines have leaked: %d before, %d at the end", before.goroutines, after.goroutines)
 	case after.handles > before.handles+soakHandles:
-		return fmt.Errorf("handles were left open: %d, and %d at the end", before.handles, after.handles)
+		return fmt.Errorf("handles have leaked: %d before, %d at the end", before.handles, after.handles)
 	case after.memory > before.memory+soakMemory:
-		return fmt.Errorf("memory grew: %s, and %s at the end", mebibytes(before.memory), mebibytes(after.memory))
+		return fmt.Errorf("memory has grown: %s before, %s at the end", mebibytes(before.memory), mebibytes(after.memory))
 	}
 	return nil
 }
 
-// half sends for a time, does faults meanwhile, and measures at rest after it.
+// half sends events and injects faults for a time, and then measures the idle gateway.
 func (s *soaking) half(ctx context.Context, d time.Duration, faults []fault) (footprint, error) {
 	s.send(ctx)
 	defer s.stop()
@@ -133,7 +133,7 @@ func (s *soaking) half(ctx context.Context, d time.Duration, faults []fault) (fo
 		}
 	}
 	s.stop()
-	return s.rest(ctx)
+	return s.measureIdle(ctx)
 }
 
 func (s *soaking) send(ctx context.Context) {
@@ -151,7 +151,7 @@ func (s *soaking) stop() {
 	s.loads = nil
 }
 
-// report prints a line.
+// report logs the progress.
 func (s *soaking) report(ctx context.Context) error {
 	f, err := s.rig.footprint(ctx)
 	if err != nil {
@@ -163,13 +163,12 @@ func (s *soaking) report(ctx context.Context) error {
 	for _, n := range s.done {
 		times += n
 	}
-	s.env.say("  %d faults, %d acknowledged, %d deliveries waiting, %s", times, s.book.events(), waiting.number, f)
+	s.env.logf("  %d faults, %d acknowledged, %d deliveries waiting, %s", times, s.book.events(), waiting.number, f)
 	return nil
 }
 
-// rest measures the gateway when there is nothing to do, no connection to a
-// backend is left and the file is compacted.
-func (s *soaking) rest(ctx context.Context) (footprint, error) {
+// measureIdle measures the gateway when it is idle, without connections to backends, and with a compacted file.
+func (s *soaking) measureIdle(ctx context.Context) (footprint, error) {
 	if err := s.restore(ctx); err != nil {
 		return footprint{}, err
 	}
@@ -185,24 +184,24 @@ func (s *soaking) rest(ctx context.Context) (footprint, error) {
 	}
 	for _, name := range s.rig.ledger.names() {
 		b := s.rig.ledger.backend(name)
-		b.leave()
-		if err := b.come(ctx); err != nil {
+		b.stop()
+		if err := b.start(ctx); err != nil {
 			return footprint{}, err
 		}
 	}
 	if _, err := s.rig.compact(ctx); err != nil {
 		return footprint{}, err
 	}
-	return s.calm(ctx)
+	return s.measureStable(ctx)
 }
 
-// calmTime is longer than a goroutine of the gateway's is kept that has nothing to do.
-const calmTime = 6 * time.Second
+// stableTime is longer than the gateway keeps an idle goroutine.
+const stableTime = 6 * time.Second
 
-// calm measures until the number of goroutines falls no more.
-func (s *soaking) calm(ctx context.Context) (f footprint, err error) {
+// measureStable measures until the number of goroutines no longer decreases.
+func (s *soaking) measureStable(ctx context.Context) (f footprint, err error) {
 	least, since := 0, time.Now()
-	for time.Since(since) < calmTime {
+	for time.Since(since) < stableTime {
 		if f, err = s.rig.footprint(ctx); err != nil {
 			return f, err
 		}
@@ -216,7 +215,7 @@ func (s *soaking) calm(ctx context.Context) (f footprint, err error) {
 	return f, nil
 }
 
-// sleep waits, unless ctx ends first.
+// sleep waits for d, or until ctx ends, which is an error.
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):

@@ -10,35 +10,35 @@ import (
 	"time"
 )
 
-// graveManner has every event die at once.
-var graveManner = manner{refuseAll: true, status: http.StatusGone}
+// alwaysGone makes every event dead at once.
+var alwaysGone = behavior{rejectAll: true, status: http.StatusGone}
 
-// soakOptions keep little of what is delivered, so that expiry has work, and
-// give the dead an entrance of their own: a purge of them loses nothing.
+// soakOptions have short retention times, so that events expire during the run, and a separate handler for events
+// that become dead, so that a purge of dead events loses nothing.
 var soakOptions = options{
 	app:     "dedupe_window 10m\nhistory_retention 1m",
 	deliver: []string{"ehr", "audit"},
 	site:    "scribegate /grave soapnoteapi {\nsecret {env.SOAPNOTE_SECRET}\ndeliver_to grave\n}",
 }
 
-// A fault is done to a gateway under load, and undone where it is the backends'.
+// A fault is injected into a gateway under load. Faults of backends are undone at the end.
 type fault struct {
 	name string
 	do   func(ctx context.Context, s *soaking) error
 }
 
-// faults are those that a process outlives.
+// faults are the faults that do not end the process.
 var faults = []fault{
 	{"reload", changeSettings},
-	{"bad reload", refuseSettings},
+	{"bad reload", rejectSettings},
 	{"compaction", compactFile},
 	{"backup", backUp},
 	{"purge", purgeGrave},
 	{"upstream away", goAway},
-	{"upstream slow", misbehave(manner{delay: 300 * time.Millisecond})},
-	{"upstream answers 500", misbehave(manner{refuseAll: true, status: http.StatusInternalServerError})},
-	{"upstream answers 429", misbehave(manner{refuseAll: true, status: http.StatusTooManyRequests})},
-	{"upstream refuses first", misbehave(manner{refuseFirst: 2})},
+	{"upstream slow", misbehave(behavior{delay: 300 * time.Millisecond})},
+	{"upstream answers 500", misbehave(behavior{rejectAll: true, status: http.StatusInternalServerError})},
+	{"upstream answers 429", misbehave(behavior{rejectAll: true, status: http.StatusTooManyRequests})},
+	{"upstream refuses first", misbehave(behavior{rejectFirst: 2})},
 }
 
 var (
@@ -46,13 +46,12 @@ var (
 	restart = fault{"restart", func(ctx context.Context, s *soaking) error { return s.restart(ctx, s.rig.stop) }}
 )
 
-// restart ends the gateway in a way while some events are on their way, and
-// starts it again.
+// restart ends the gateway with end while some deliveries are in progress, and starts it again.
 func (s *soaking) restart(ctx context.Context, end func() error) error {
 	for _, name := range []string{"ehr", "audit"} {
 		b := s.rig.ledger.backend(name)
-		b.behave(manner{delay: 200 * time.Millisecond})
-		defer b.behave(manner{})
+		b.behave(behavior{delay: 200 * time.Millisecond})
+		defer b.behave(behavior{})
 	}
 	if err := sleep(ctx, 300*time.Millisecond); err != nil {
 		return err
@@ -68,7 +67,7 @@ func (s *soaking) restart(ctx context.Context, end func() error) error {
 	if w.number == 0 {
 		return nil
 	}
-	took, err := s.rig.after(ctx, w.first, "the first delivery of an event that waited")
+	took, err := s.rig.after(ctx, w.first, "the first delivery of a waiting event")
 	s.recovery = max(s.recovery, took)
 	return err
 }
@@ -80,10 +79,10 @@ func changeSettings(ctx context.Context, s *soaking) error {
 	return s.rig.load(ctx, s.rig.caddyfile(o))
 }
 
-func refuseSettings(ctx context.Context, s *soaking) error {
+func rejectSettings(ctx context.Context, s *soaking) error {
 	err := s.rig.load(ctx, s.rig.caddyfile(options{app: "no_such_directive"}))
 	if !answered(err, http.StatusBadRequest) {
-		return fmt.Errorf("a configuration that should be refused: %w", err)
+		return fmt.Errorf("loading an invalid configuration: %w", err)
 	}
 	return nil
 }
@@ -106,36 +105,36 @@ func purgeGrave(ctx context.Context, s *soaking) error {
 	return err
 }
 
-// goAway takes a backend away for some seconds.
+// goAway stops a backend for some seconds.
 func goAway(ctx context.Context, s *soaking) error {
 	b := s.one()
-	b.leave()
+	b.stop()
 	err := sleep(ctx, random(5*time.Second))
-	if err := b.come(ctx); err != nil {
+	if err := b.start(ctx); err != nil {
 		return err
 	}
 	return err
 }
 
-// misbehave has a backend behave in a manner for some seconds.
-func misbehave(m manner) func(context.Context, *soaking) error {
+// misbehave returns a fault that changes a backend's behavior for some seconds.
+func misbehave(m behavior) func(context.Context, *soaking) error {
 	return func(ctx context.Context, s *soaking) error {
 		b := s.one()
 		b.behave(m)
-		defer b.behave(manner{})
+		defer b.behave(behavior{})
 		return sleep(ctx, random(5*time.Second))
 	}
 }
 
-// one picks one of the backends whose events must not be lost.
+// one returns a random backend whose events must not be lost.
 func (s *soaking) one() *backend {
 	return s.rig.ledger.backend([]string{"ehr", "audit"}[random(2)])
 }
 
-// restore undoes what faults may have left.
+// restore resets the backends and the configuration.
 func (s *soaking) restore(ctx context.Context) error {
 	for _, name := range []string{"ehr", "audit"} {
-		s.rig.ledger.backend(name).behave(manner{})
+		s.rig.ledger.backend(name).behave(behavior{})
 	}
 	return s.rig.load(ctx, s.text)
 }

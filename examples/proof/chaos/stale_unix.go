@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// stale reports whether the other side has ended a connection on which nothing
-// is on its way.
+// stale reports whether the other side has closed an idle connection.
 func stale(conn net.Conn) bool {
 	c, ok := conn.(syscall.Conn)
 	if !ok {

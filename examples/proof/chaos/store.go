@@ -17,17 +17,15 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-// walFile is the WAL of the queue's file, and keyFile its automatic key.
+// walFile returns the path of the queue's WAL, and keyFile that of its automatic key.
 func (r *rig) walFile() string { return r.queueFile() + "-wal" }
 
 func (r *rig) keyFile() string { return r.queueFile() + ".key" }
 
-// storeFiles are the endings of the names that a store's files have, behind that of
-// the main file.
+// storeFiles are the suffixes of the names of a store's files.
 var storeFiles = []string{"", "-wal", "-shm", "-journal", ".key", ".lock", ".reserve"}
 
-// onlyStore returns an error where beside the queue's file there is one that should
-// not have been left behind.
+// onlyStore returns an error if there is a file beside the queue's file that does not belong to the store.
 func (r *rig) onlyStore() error {
 	files, err := filepath.Glob(r.queueFile() + "*")
 	if err != nil {
@@ -35,7 +33,7 @@ func (r *rig) onlyStore() error {
 	}
 	for _, file := range files {
 		if !slices.Contains(storeFiles, strings.TrimPrefix(file, r.queueFile())) {
-			return fmt.Errorf("%s was left behind", filepath.Base(file))
+			return fmt.Errorf("the file %s is left", filepath.Base(file))
 		}
 	}
 	return nil
@@ -54,10 +52,9 @@ func (r *rig) snapshot() (s snapshot, err error) {
 	return s, nil
 }
 
-// quietSnapshot copies the queue's files of a gateway that has nothing to do, once
-// they change no more.
+// quietSnapshot returns a snapshot of an idle gateway, when its files no longer change.
 func (r *rig) quietSnapshot(ctx context.Context) (s snapshot, err error) {
-	err = eventually(ctx, "the queue's files to change no more", func() (bool, error) {
+	err = eventually(ctx, "unchanged files of the queue", func() (bool, error) {
 		var before snapshot
 		if before, err = r.snapshot(); err != nil {
 			return false, err
@@ -71,7 +68,7 @@ func (r *rig) quietSnapshot(ctx context.Context) (s snapshot, err error) {
 	return s, err
 }
 
-// writeTo writes the files of a snapshot into a directory and returns the main one.
+// writeTo writes a snapshot to a directory and returns the path of the main file.
 func (s snapshot) writeTo(dir string) (string, error) {
 	file := filepath.Join(dir, "queue.db")
 	err := os.WriteFile(file, s.main, 0o600)
@@ -84,8 +81,7 @@ func (s snapshot) writeTo(dir string) (string, error) {
 	return file, nil
 }
 
-// query runs a query on a database file that nobody else has open, and calls each
-// with its rows.
+// query runs a query on a database file that no other process has open, and calls each for every row.
 func query(ctx context.Context, file, text string, each func(*sql.Rows) error) (err error) {
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: file}).EscapedPath()+"?mode=rw")
 	if err != nil {
@@ -105,7 +101,7 @@ func query(ctx context.Context, file, text string, each func(*sql.Rows) error) (
 	return rows.Err()
 }
 
-// intact returns an error unless the database in a file agrees with itself.
+// intact returns an error if SQLite's integrity check finds damage in a file.
 func intact(ctx context.Context, file string) error {
 	return query(ctx, file, "PRAGMA integrity_check(1)", func(rows *sql.Rows) error {
 		var found string
@@ -113,7 +109,7 @@ func intact(ctx context.Context, file string) error {
 			return err
 		}
 		if found != "ok" {
-			return fmt.Errorf("the database is not sound: %s", found)
+			return fmt.Errorf("the database is damaged: %s", found)
 		}
 		return nil
 	})

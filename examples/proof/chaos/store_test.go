@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// newStore makes a rig with a file as the queue has it, in which so many payloads
-// are, and returns a connection that keeps its WAL.
+// newStore returns a rig with a database like the queue's, with this number of payloads, and a connection that
+// keeps its WAL.
 func newStore(t *testing.T, payloads int) (*rig, *sql.DB) {
 	t.Helper()
 	r := &rig{dir: t.TempDir()}
@@ -73,7 +73,7 @@ func TestDamagePage(t *testing.T) {
 			}
 			pages, err := r.indexes(t.Context())
 			if err != nil || len(pages) != 1 || pages[0].index != "byid" {
-				t.Fatalf("indexes() = %v, %v, want the one that has entries", pages, err)
+				t.Fatalf("indexes() = %v, %v, want the one with entries", pages, err)
 			}
 			if err := intact(t.Context(), r.queueFile()); err != nil {
 				t.Errorf("intact() = %v before the damage", err)
@@ -139,7 +139,7 @@ func TestWALFrames(t *testing.T) {
 	if all := (len(wal) - walHeader) / (frameHeader + size); n != all || n < 5 || size != 4096 {
 		t.Errorf("walFrames() = %d of %d bytes, want all %d", n, size, all)
 	}
-	wal[walHeader+3*(frameHeader+size)+frameSalts]++ // from there on they are of an earlier generation
+	wal[walHeader+3*(frameHeader+size)+frameSalts]++ // the following frames are from an earlier generation
 	if n, _ := walFrames(wal); n != 3 {
 		t.Errorf("walFrames() = %d, want 3", n)
 	}
@@ -165,7 +165,7 @@ func TestOnlyStore(t *testing.T) {
 	}
 }
 
-// Whatever is done to the file can be undone.
+// Every tampering can be undone.
 func TestTamperings(t *testing.T) {
 	t.Parallel()
 	for _, how := range tamperings {
@@ -187,17 +187,17 @@ func TestTamperings(t *testing.T) {
 				t.Fatal(err)
 			}
 			if now, err := r.snapshot(); err == nil && string(now.main) == string(s.main) {
-				t.Error("the file is as it was")
+				t.Error("the file has not changed")
 			}
 			if err := how.undo(tampered); err != nil {
 				t.Fatal(err)
 			}
 			now, err := r.snapshot()
 			if err != nil || string(now.main) != string(s.main) {
-				t.Errorf("the file is not as it was: %v", err)
+				t.Errorf("the file is not restored: %v", err)
 			}
 			if _, err := os.Stat(filepath.Join(r.dir, "away")); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("something is left behind: %v", err)
+				t.Errorf("a file is left: %v", err)
 			}
 		})
 	}

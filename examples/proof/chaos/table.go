@@ -3,16 +3,17 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
-// columns are the heads of the table.
+// columns are the column heads of the table.
 var columns = []string{"fault", "times", "acknowledged", "delivered", "lost", "duplicated", "longest recovery", "note"}
 
-// cells returns a row's contents, one for each column.
+// cells returns the cells of a row.
 func (r result) cells() []string {
 	return []string{
 		r.fault, thousands(r.times), thousands(r.acknowledged), thousands(r.delivered), thousands(r.lost),
@@ -20,17 +21,17 @@ func (r result) cells() []string {
 	}
 }
 
-// printText prints the table in aligned columns.
+// printText prints the table with aligned columns.
 func printText(out io.Writer, rows []result) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, strings.Join(columns, "\t"))
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Join(row.cells(), "\t"))
 	}
-	_ = w.Flush() // what cannot be printed cannot be reported either
+	_ = w.Flush() // an error could not be reported either
 }
 
-// printMarkdown prints the table as Markdown has it.
+// printMarkdown prints the table in Markdown.
 func printMarkdown(out io.Writer, rows []result) {
 	fmt.Fprintf(out, "| %s |\n|---|%s---|\n", strings.Join(columns, " | "), strings.Repeat("---:|", len(columns)-2))
 	for _, row := range rows {
@@ -42,14 +43,8 @@ func printMarkdown(out io.Writer, rows []result) {
 	}
 }
 
-// thousands writes a count with a comma before every three digits.
-func thousands(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
+// thousands formats a count with commas.
+func thousands(n int) string { return humanize.Comma(int64(n)) }
 
 func recoveryCell(d time.Duration) string {
 	if d == 0 {

@@ -13,22 +13,22 @@ import (
 
 var tamperScenario = scenario{
 	name: "tamper",
-	text: "the queue's file is emptied, cut, replaced or removed under the running gateway, and put back",
+	text: "the queue's file is emptied, truncated, replaced or removed while the gateway runs, and restored",
 	run:  runTamper,
 }
 
-// detectLimit is how soon `health ready` has to say what is wrong with the file: the
-// 5 s that are promised, and something for a busy machine.
+// detectLimit is the maximum time until `health ready` reports the change: the promised 5 s, and a reserve for a busy
+// machine.
 const detectLimit = 6 * time.Second
 
-// A tampering is what is done to the queue's file, and how it is put back.
+// A tampering is a change of the queue's file, and how to undo it.
 type tampering struct {
 	name string
 	do   func(ctx context.Context, t *tampered) error
-	undo func(t *tampered) error // nil where the gateway goes on with what is there
+	undo func(t *tampered) error // nil if the gateway continues with the new file
 }
 
-// tamperings are all there are. The WAL beside the file stays as it is.
+// tamperings are all changes. None of them changes the WAL.
 var tamperings = []tampering{
 	{"emptied", truncate(0), (*tampered).rewrite},
 	{"cut in half", truncate(2), (*tampered).rewrite},
@@ -40,8 +40,7 @@ var tamperings = []tampering{
 	{"replaced by another gateway's", putOther, nil},
 }
 
-// A tampered gateway has events that wait for a retry in an hour: what is in its
-// file changes only when new ones come.
+// A tampered gateway has events that wait an hour for their retry: its file changes only when new events arrive.
 type tampered struct {
 	*rig
 	text  string
@@ -52,7 +51,7 @@ type tampered struct {
 	detected, resumed time.Duration // the longest
 }
 
-// runTamper does all of them at once, since each is mostly waiting.
+// runTamper runs all tamperings at once, since each of them mostly waits.
 func runTamper(ctx context.Context, e *env) ([]result, error) {
 	other, err := e.otherStore(ctx)
 	if err != nil {
@@ -75,7 +74,7 @@ func runTamper(ctx context.Context, e *env) ([]result, error) {
 	return rows, errors.Join(errs...)
 }
 
-// otherStore makes the file of another gateway.
+// otherStore returns the queue file of another gateway.
 func (e *env) otherStore(ctx context.Context) (file []byte, err error) {
 	r, err := e.newRig(ctx, "ehr")
 	if err != nil {
@@ -100,7 +99,7 @@ func (e *env) tamper(ctx context.Context, how tampering, other []byte) (row resu
 	defer r.closeInto(&err)
 	t := &tampered{rig: r, book: newBook(), other: other, text: r.caddyfile(options{upstream: map[string]string{"ehr": "retry 1h"}})}
 	ehr := r.ledger.backend("ehr")
-	ehr.behave(manner{refuseAll: true}) // with 409, which pauses nothing
+	ehr.behave(behavior{rejectAll: true}) // with 409, which does not pause the upstream
 	if err := r.start(ctx, t.text); err != nil {
 		return row, err
 	}
@@ -110,7 +109,7 @@ func (e *env) tamper(ctx context.Context, how tampering, other []byte) (row resu
 	times := e.pick(1, 10)
 	failure := t.rounds(ctx, how, times)
 	if failure == nil {
-		ehr.behave(manner{})
+		ehr.behave(behavior{})
 		failure = r.replayAll(ctx)
 	}
 	row, err = r.settle(ctx, t.book, patience)
@@ -121,13 +120,12 @@ func (e *env) tamper(ctx context.Context, how tampering, other []byte) (row resu
 
 func (t *tampered) note(how tampering) string {
 	if how.undo == nil {
-		return "goes on with it; what waited in the file before is in it, too; " + t.book.others()
+		return "the gateway continues with it, and takes over the events of the old file; " + t.book.others()
 	}
-	return fmt.Sprintf("`health ready` says so after at most %.1f s; SIGTERM ends it meanwhile; %s", t.detected.Seconds(), t.book.others())
+	return fmt.Sprintf("`health ready` reports it after at most %.1f s; SIGTERM ends the gateway in this state; %s", t.detected.Seconds(), t.book.others())
 }
 
-// rounds tampers with the file and puts it back, under the running gateway and
-// beyond its end by turns.
+// rounds changes the file and restores it, alternately while the gateway runs and after it is stopped.
 func (t *tampered) rounds(ctx context.Context, how tampering, times int) error {
 	for range times {
 		if how.undo == nil {
@@ -140,7 +138,7 @@ func (t *tampered) rounds(ctx context.Context, how tampering, times int) error {
 			return err
 		}
 		if err := errors.Join(how.undo(t), t.resume(ctx, time.Now())); err != nil {
-			return fmt.Errorf("with the file put back: %w", err)
+			return fmt.Errorf("with the restored file: %w", err)
 		}
 		if err := t.broken(ctx, how); err != nil {
 			return err
@@ -153,18 +151,17 @@ func (t *tampered) rounds(ctx context.Context, how tampering, times int) error {
 		}
 		began := time.Now()
 		if err := t.start(ctx, t.text); err != nil {
-			return fmt.Errorf("with the file put back: %w", err)
+			return fmt.Errorf("with the restored file: %w", err)
 		}
 		if err := t.resume(ctx, began); err != nil {
-			return fmt.Errorf("started with the file put back: %w", err)
+			return fmt.Errorf("started with the restored file: %w", err)
 		}
 	}
 	return nil
 }
 
-// replaced has another store take the place of the file under load, with which the
-// gateway goes on. Nothing that waited in the file before may be missing, even if the
-// gateway is stopped soon.
+// replaced replaces the file with another store under load. The gateway continues with it. No event that waited in the
+// old file may be lost, even if the gateway is stopped soon after.
 func (t *tampered) replaced(ctx context.Context, how tampering) error {
 	l := t.senders().start(ctx, t.book)
 	err := how.do(ctx, t)
@@ -173,7 +170,7 @@ func (t *tampered) replaced(ctx context.Context, how tampering) error {
 		return err
 	}
 	if err := t.resume(ctx, time.Now()); err != nil {
-		return fmt.Errorf("with another store in the file's place: %w", err)
+		return fmt.Errorf("with another store in place of the file: %w", err)
 	}
 	if err := t.stop(); err != nil {
 		return err
@@ -185,15 +182,14 @@ func (t *tampered) replaced(ctx context.Context, how tampering) error {
 	return t.resume(ctx, began)
 }
 
-// senders send events, each until it is acknowledged.
+// senders returns a fleet that sends each event until it is acknowledged.
 func (t *tampered) senders() fleet {
 	f := t.fleet()
 	f.again, f.rate, f.senders = true, 100, 4
 	return f
 }
 
-// broken tampers with the file, and waits until `health ready` says so. From then on
-// events are refused.
+// broken changes the file, waits until `health ready` reports it, and checks that events are rejected.
 func (t *tampered) broken(ctx context.Context, how tampering) (err error) {
 	if t.saved, err = t.quietSnapshot(ctx); err != nil {
 		return err
@@ -205,15 +201,15 @@ func (t *tampered) broken(ctx context.Context, how tampering) (err error) {
 	}
 	began := time.Now()
 	for {
-		says, err := t.ready(ctx)
+		notReady, err := t.ready(ctx)
 		if err != nil {
 			return err
 		}
 		took := time.Since(began)
 		if took > detectLimit {
-			return fmt.Errorf("`health ready` has nothing against it after %.1f s", took.Seconds())
+			return fmt.Errorf("`health ready` does not report it after %.1f s", took.Seconds())
 		}
-		if says != nil {
+		if notReady != nil {
 			t.detected = max(t.detected, took)
 			break
 		}
@@ -221,11 +217,11 @@ func (t *tampered) broken(ctx context.Context, how tampering) (err error) {
 	if err := t.answersStatus(ctx); err != nil {
 		return err
 	}
-	_, err = refuse(ctx, t.rig, t.fleet().post(fmt.Sprintf("refused-%d", time.Now().UnixNano()), false))
+	_, err = expectRejected(ctx, t.rig, t.fleet().post(fmt.Sprintf("refused-%d", time.Now().UnixNano()), false))
 	return err
 }
 
-// resume waits until an event is accepted and `health ready` has nothing against it.
+// resume waits until an event is accepted and `health ready` succeeds.
 func (t *tampered) resume(ctx context.Context, began time.Time) error {
 	f := t.fleet()
 	c := f.connect()
@@ -239,18 +235,18 @@ func (t *tampered) resume(ctx context.Context, began time.Time) error {
 			t.resumed = max(t.resumed, took)
 			break
 		}
-		t.book.note(outcome)
+		t.book.record(outcome)
 		if took > resumeLimit {
-			return fmt.Errorf("accepting has not resumed after %.1f s: %s; the gateway printed last:\n%s", took.Seconds(), outcome, t.proc.tail(10))
+			return fmt.Errorf("accepting has not resumed after %.1f s: %s; the gateway's last lines are:\n%s", took.Seconds(), outcome, t.proc.tail(10))
 		}
 	}
 	return eventually(ctx, "`health ready`", func() (bool, error) {
-		says, err := t.ready(ctx)
-		return says == nil, err
+		notReady, err := t.ready(ctx)
+		return notReady == nil, err
 	})
 }
 
-// truncate leaves the first of so many parts of the file; 0 leaves nothing.
+// truncate returns a tampering that keeps the first 1/parts of the file, or nothing if parts is 0.
 func truncate(parts int64) func(context.Context, *tampered) error {
 	return func(_ context.Context, t *tampered) error {
 		size := int64(0)
@@ -269,7 +265,7 @@ func putText(_ context.Context, t *tampered) error { return t.put([]byte("this i
 
 func putOther(_ context.Context, t *tampered) error { return t.put(t.other) }
 
-// putDatabase has a database take the file's place that is not a gateway's.
+// putDatabase replaces the file with a database of another program.
 func putDatabase(ctx context.Context, t *tampered) error {
 	db, err := sql.Open("sqlite", t.away())
 	if err != nil {
@@ -282,7 +278,7 @@ func putDatabase(ctx context.Context, t *tampered) error {
 	return t.moveBack()
 }
 
-// putBackup has a backup that is taken now take the file's place.
+// putBackup replaces the file with a new backup of it.
 func putBackup(ctx context.Context, t *tampered) error {
 	if _, err := t.command(ctx, "backup", t.away()); err != nil {
 		return err
@@ -290,7 +286,7 @@ func putBackup(ctx context.Context, t *tampered) error {
 	return t.moveBack()
 }
 
-// rewrite writes into the file what was in it.
+// rewrite writes the saved content into the file.
 func (t *tampered) rewrite() error {
 	f, err := os.OpenFile(t.queueFile(), os.O_WRONLY, 0)
 	if err != nil {
@@ -306,7 +302,7 @@ func (t *tampered) moveBack() error { return os.Rename(t.away(), t.queueFile()) 
 
 func (t *tampered) putCopy() error { return t.put(t.saved.main) }
 
-// put has another file take the place of the queue's.
+// put replaces the queue's file.
 func (t *tampered) put(b []byte) error {
 	if err := os.WriteFile(t.away(), b, 0o600); err != nil {
 		return err

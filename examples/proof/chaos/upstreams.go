@@ -11,39 +11,37 @@ import (
 
 var upstreamsScenario = scenario{
 	name: "upstreams",
-	text: "bad upstreams, each beside a healthy one whose lag must stay as it was",
+	text: "bad upstreams, each with a healthy one whose lag must not grow",
 	run:  runUpstreams,
 }
 
 const (
-	// The bounds of the healthy upstream's median lag, beside a bad neighbour
-	// against beside a healthy one. Machines are noisy.
+	// The bounds of the healthy upstream's median lag with a bad upstream, compared with the lag without one. They are
+	// generous, since machines are noisy.
 	maxLagRatio  = 3
 	lagTolerance = 5 * time.Millisecond
 
-	pulses    = 30               // events in a turn
-	fateLimit = 30 * time.Second // for what has to become of the events
+	pulses     = 30               // events in one pulse
+	stateLimit = 30 * time.Second // maximum time until the events are in the expected state
 
-	// flapLimit is that of an upstream that flaps: a probe that finds it down has
-	// the next one come later, up to a minute.
+	// flapLimit is stateLimit of an upstream that flaps: after each failed probe the next one is later, up to a minute.
 	flapLimit = 4 * time.Minute
 )
 
-// runUpstreams measures each kind against one gateway whose upstreams are all
-// healthy, with a gateway of its own for each, so that what one kind leaves
-// behind is not the next one's.
+// runUpstreams compares a gateway for each kind with a reference gateway, whose upstreams are both healthy. Each kind
+// has a new gateway, so that it is not affected by other kinds.
 func runUpstreams(ctx context.Context, e *env) (rows []result, err error) {
-	// Upstreams write to connections that the gateway has closed, on purpose.
+	// Bad upstreams write to connections that the gateway has closed.
 	signal.Ignore(syscall.SIGPIPE)
-	reference, err := e.newBeside(ctx, badKind{name: "reference"})
+	reference, err := e.newNeighbors(ctx, badKind{name: "reference"})
 	if err != nil {
 		return nil, err
 	}
 	defer reference.closeInto(&err)
-	var all []*beside
+	var all []*neighbors
 	var errs []error
 	for _, kind := range badKinds {
-		b, err := e.newBeside(ctx, kind)
+		b, err := e.newNeighbors(ctx, kind)
 		if err != nil {
 			return rows, errors.Join(append(errs, err)...)
 		}
@@ -51,43 +49,43 @@ func runUpstreams(ctx context.Context, e *env) (rows []result, err error) {
 		defer b.closeInto(&err)
 		row, err := b.run(ctx, reference, e.pick(3, 30), e.pick(150, 500))
 		if err != nil {
-			errs = append(errs, fmt.Errorf("beside an upstream that %s: %w", kind.name, err))
+			errs = append(errs, fmt.Errorf("with an upstream that %s: %w", kind.name, err))
 		}
 		rows = append(rows, row)
 	}
 	for _, b := range all {
 		if err := b.recover(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("beside an upstream that %s: %w", b.kind.name, err))
+			errs = append(errs, fmt.Errorf("with an upstream that %s: %w", b.kind.name, err))
 		}
 	}
 	return rows, errors.Join(errs...)
 }
 
-// A beside is a gateway with a healthy upstream beside a bad one.
-type beside struct {
+// A neighbors is a gateway with a healthy and a bad upstream.
+type neighbors struct {
 	*rig
-	kind    badKind
-	bad     *badUpstream // nil in the reference, where both are healthy
-	witness *witness     // of the healthy one
-	book    *book
-	pulses  int
-	lags    []time.Duration // of this round of the healthy upstream's
+	kind   badKind
+	bad    *badUpstream // nil in the reference, where both are healthy
+	proxy  *proxy       // of the healthy one
+	book   *book
+	pulses int
+	lags   []time.Duration // of the healthy upstream, in this round
 
-	paused bool // whether the bad one was seen paused
+	paused bool // whether the bad upstream was ever paused
 }
 
-func (e *env) newBeside(ctx context.Context, kind badKind) (_ *beside, err error) {
+func (e *env) newNeighbors(ctx context.Context, kind badKind) (_ *neighbors, err error) {
 	r, err := e.newRig(ctx, "healthy")
 	if err != nil {
 		return nil, err
 	}
-	b := &beside{rig: r, kind: kind, book: newBook()}
+	b := &neighbors{rig: r, kind: kind, book: newBook()}
 	defer func() {
 		if err != nil {
 			b.closeInto(&err)
 		}
 	}()
-	if b.witness, err = newWitness(ctx, r.ledger.backend("healthy")); err != nil {
+	if b.proxy, err = newProxy(ctx, r.ledger.backend("healthy")); err != nil {
 		return nil, err
 	}
 	open := kind.open
@@ -101,10 +99,10 @@ func (e *env) newBeside(ctx context.Context, kind badKind) (_ *beside, err error
 		app:     "upstream other " + b.bad.url + " {\ntimeout 1s\nretry 500ms 500ms 500ms" + kind.more + "\n}",
 		deliver: []string{"healthy", "other"},
 	}
-	if err := r.start(ctx, b.witness.stand(r.caddyfile(o))); err != nil {
+	if err := r.start(ctx, b.proxy.insert(r.caddyfile(o))); err != nil {
 		return nil, err
 	}
-	// Its first deliveries make connections, and more.
+	// The first deliveries open connections: do not measure them.
 	if err := b.pulse(ctx, 5); err != nil {
 		return nil, err
 	}
@@ -112,26 +110,26 @@ func (e *env) newBeside(ctx context.Context, kind badKind) (_ *beside, err error
 	return b, nil
 }
 
-// closeInto ends all of it.
-func (b *beside) closeInto(err *error) {
+// closeInto closes the gateway and its upstreams, and adds errors to err.
+func (b *neighbors) closeInto(err *error) {
 	b.rig.closeInto(err)
-	if b.witness != nil {
-		b.witness.close()
+	if b.proxy != nil {
+		b.proxy.close()
 	}
 	if b.bad != nil {
 		b.bad.close()
 	}
 }
 
-// run sends to this gateway and to the reference by turns, and reports what became
-// of the events for the bad upstream, and of the healthy one's lag.
-func (b *beside) run(ctx context.Context, reference *beside, rounds, pile int) (result, error) {
+// run sends events alternately to this gateway and to the reference. The row has the state of the bad upstream's events
+// and the lag of the healthy upstream.
+func (b *neighbors) run(ctx context.Context, reference *neighbors, rounds, pile int) (result, error) {
 	row := result{fault: "upstream: " + b.kind.name}
-	b.pile(ctx, pile)
-	reference.pile(ctx, pile)
+	b.sendBurst(ctx, pile)
+	reference.sendBurst(ctx, pile)
 	reference.lags = nil
 	for range rounds {
-		for _, turn := range []*beside{reference, b} {
+		for _, turn := range []*neighbors{reference, b} {
 			if err := turn.pulse(ctx, pulses); err != nil {
 				return row, err
 			}
@@ -140,29 +138,29 @@ func (b *beside) run(ctx context.Context, reference *beside, rounds, pile int) (
 			return row, err
 		}
 	}
-	settled, err := b.settle(ctx, b.book, fateLimit)
+	settled, err := b.settle(ctx, b.book, stateLimit)
 	if err != nil {
 		return row, err
 	}
 	settled.fault, settled.times = row.fault, b.book.events()
 	lag := compareLags(b.lags, reference.lags)
-	settled.note = fmt.Sprintf("%s; its events: %s, %s", lag, b.kind.fate, b.kind.rest)
-	errs := []error{lag.wrong(), b.meetsFate(ctx)}
+	settled.note = fmt.Sprintf("%s; its events: %s, %s", lag, b.kind.state, b.kind.pause)
+	errs := []error{lag.wrong(), b.waitState(ctx)}
 	if others := b.book.others(); others != "" {
-		errs = append(errs, fmt.Errorf("the senders had answers other than 200: %s", others))
+		errs = append(errs, fmt.Errorf("there were other outcomes than 200: %s", others))
 	}
 	return settled, errors.Join(errs...)
 }
 
-// pile sends n events at once, so that the bad upstream has them waiting.
-func (b *beside) pile(ctx context.Context, n int) {
+// sendBurst sends n events at once, so that they wait for the bad upstream.
+func (b *neighbors) sendBurst(ctx context.Context, n int) {
 	f := b.fleet()
 	f.limit = n
 	f.start(ctx, b.book).done()
 }
 
-// look notes whether the bad upstream is paused.
-func (b *beside) look(ctx context.Context) error {
+// look records whether the bad upstream is paused.
+func (b *neighbors) look(ctx context.Context) error {
 	s, err := b.status(ctx)
 	if err != nil {
 		return err
@@ -172,11 +170,10 @@ func (b *beside) look(ctx context.Context) error {
 	return nil
 }
 
-// meetsFate waits until the events for the bad upstream are where they have to
-// be.
-func (b *beside) meetsFate(ctx context.Context) error {
-	limit := fateLimit
-	if b.kind.rest == restEither {
+// waitState waits until the events for the bad upstream are in the expected state, and then heals the upstream.
+func (b *neighbors) waitState(ctx context.Context) error {
+	limit := stateLimit
+	if b.kind.pause == sometimesPaused {
 		limit = flapLimit
 	}
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
@@ -196,13 +193,12 @@ func (b *beside) meetsFate(ctx context.Context) error {
 	}
 }
 
-// recover waits until the bad upstream, which is healed, has what had not died,
-// where it can be reached again and did not ask to be left alone.
-func (b *beside) recover(ctx context.Context) error {
+// recover waits until no event waits for the healed upstream, if it can be healed.
+func (b *neighbors) recover(ctx context.Context) error {
 	if b.kind.lasting {
 		return nil
 	}
-	return eventually(ctx, "the healed upstream to have its events", func() (bool, error) {
+	return eventually(ctx, "the deliveries to the healed upstream", func() (bool, error) {
 		s, err := b.status(ctx)
 		u, _ := s.upstream("other")
 		return u.Pending == 0, err

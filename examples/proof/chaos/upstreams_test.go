@@ -8,39 +8,38 @@ import (
 	"time"
 )
 
-// What has to become of events at a bad upstream, and what has not.
-func TestFates(t *testing.T) {
+func TestWrong(t *testing.T) {
 	t.Parallel()
 	const n = 10
 	tests := []struct {
 		name   string
-		fate   fate
-		rest   rest
+		state  eventState
+		pause  pauseState
 		now    upstreamStatus
-		paused bool // whether it ever was
+		paused bool // whether it was ever paused
 		wrong  bool
 	}{
-		{"all delivered", fateDelivered, restNever, upstreamStatus{}, false, false},
-		{"one is pending", fateDelivered, restNever, upstreamStatus{Pending: 1}, false, true},
-		{"one is dead", fateDelivered, restNever, upstreamStatus{Dead: 1}, false, true},
-		{"delivered, with a pause", fateDelivered, restNever, upstreamStatus{}, true, true},
-		{"delivered, with a pause that may be", fateDelivered, restEither, upstreamStatus{}, true, false},
-		{"all pending", fateWaiting, restPaused, upstreamStatus{Pending: n, Paused: true}, true, false},
-		{"all pending, and it should be paused", fateWaiting, restPaused, upstreamStatus{Pending: n}, false, true},
-		{"one was used up by an outage", fateWaiting, restPaused, upstreamStatus{Pending: n - 1, Dead: 1, Paused: true}, true, true},
-		{"some are dead", fateFailing, restPaused, upstreamStatus{Pending: n - 2, Dead: 2, Paused: true}, true, false},
-		{"one was delivered to an upstream that takes none", fateFailing, restPaused, upstreamStatus{Pending: n - 1, Paused: true}, true, true},
-		{"all are dead", fateDead, restNever, upstreamStatus{Dead: n}, false, false},
-		{"one is tried still", fateDead, restNever, upstreamStatus{Dead: n - 1, Pending: 1}, false, true},
-		{"one is dead of one", fateOneDead, restNever, upstreamStatus{Dead: 1}, false, false},
-		{"two are dead of one", fateOneDead, restNever, upstreamStatus{Dead: 2}, false, true},
+		{"all delivered", wantDelivered, neverPaused, upstreamStatus{}, false, false},
+		{"one is pending", wantDelivered, neverPaused, upstreamStatus{Pending: 1}, false, true},
+		{"one is dead", wantDelivered, neverPaused, upstreamStatus{Dead: 1}, false, true},
+		{"delivered, with a pause", wantDelivered, neverPaused, upstreamStatus{}, true, true},
+		{"delivered, with an allowed pause", wantDelivered, sometimesPaused, upstreamStatus{}, true, false},
+		{"all pending", wantPending, wantPaused, upstreamStatus{Pending: n, Paused: true}, true, false},
+		{"all pending, but not paused", wantPending, wantPaused, upstreamStatus{Pending: n}, false, true},
+		{"one was used up by an outage", wantPending, wantPaused, upstreamStatus{Pending: n - 1, Dead: 1, Paused: true}, true, true},
+		{"some are dead", wantFailing, wantPaused, upstreamStatus{Pending: n - 2, Dead: 2, Paused: true}, true, false},
+		{"one was delivered to a failing upstream", wantFailing, wantPaused, upstreamStatus{Pending: n - 1, Paused: true}, true, true},
+		{"all are dead", wantDead, neverPaused, upstreamStatus{Dead: n}, false, false},
+		{"one is not dead yet", wantDead, neverPaused, upstreamStatus{Dead: n - 1, Pending: 1}, false, true},
+		{"one is dead of one", wantOneDead, neverPaused, upstreamStatus{Dead: 1}, false, false},
+		{"two are dead of one", wantOneDead, neverPaused, upstreamStatus{Dead: 2}, false, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			err := badKind{fate: tt.fate, rest: tt.rest}.wrong(tt.now, n, tt.paused)
+			err := badKind{state: tt.state, pause: tt.pause}.wrong(tt.now, n, tt.paused)
 			if (err != nil) != tt.wrong {
-				t.Errorf("error %v, and wrong is %v", err, tt.wrong)
+				t.Errorf("wrong() = %v, want an error: %v", err, tt.wrong)
 			}
 		})
 	}
@@ -62,8 +61,8 @@ func TestLagRatio(t *testing.T) {
 	}{
 		{"the same", ms(3, 2, 1), ms(1, 2, 3), false},
 		{"one is late", ms(1, 2, 900), ms(1, 2, 3), false},
-		{"many times as long, and still nothing", ms(4, 5, 6), ms(1, 1, 1), false},
-		{"longer, by what a busy machine may do", ms(50, 50, 50), ms(20, 20, 20), false},
+		{"many times as long, but short", ms(4, 5, 6), ms(1, 1, 1), false},
+		{"longer, as on a busy machine", ms(50, 50, 50), ms(20, 20, 20), false},
 		{"many times as long", ms(50, 50, 50), ms(2, 2, 2), true},
 		{"nothing was measured", nil, ms(2, 2, 2), true},
 	}
@@ -71,13 +70,13 @@ func TestLagRatio(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			if err := compareLags(tt.now, tt.before).wrong(); (err != nil) != tt.wrong {
-				t.Errorf("error %v, and wrong is %v", err, tt.wrong)
+				t.Errorf("wrong() = %v, want an error: %v", err, tt.wrong)
 			}
 		})
 	}
 }
 
-// Each bad upstream does to a client what its name says.
+// Each bad upstream has the fault in its name.
 func TestBadKinds(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
@@ -96,10 +95,10 @@ func TestBadKinds(t *testing.T) {
 			defer u.close()
 			got := answerOf(t, u.url)
 			if kind.name == "is not in DNS" && strings.Contains(got, "context deadline exceeded") {
-				return // as by a resolver that does not know either
+				return // the resolver did not answer in time
 			}
 			if want[kind.name] == "" || !strings.Contains(got, want[kind.name]) {
-				t.Errorf("it did %q, which should be %q", got, want[kind.name])
+				t.Errorf("the client got %q, want %q", got, want[kind.name])
 			}
 			if kind.lasting {
 				return
@@ -108,13 +107,13 @@ func TestBadKinds(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := answerOf(t, u.url); got != "200 OK" {
-				t.Errorf("healed, it did %q", got)
+				t.Errorf("the healed upstream answers %q", got)
 			}
 		})
 	}
 }
 
-// answerOf posts something and returns the status, or the error.
+// answerOf sends a POST and returns the status or the error.
 func answerOf(t *testing.T, url string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)

@@ -8,18 +8,18 @@ import (
 
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
-	working := &killing{measured: 1, moment: moment{worked: "reloads"}}
+	working := &killing{measured: 1, activity: activity{worked: "reloads"}}
 	working.works.Store(1)
-	rest := footprint{memory: 20 << 20, handles: 12, goroutines: 15}
+	idle := footprint{memory: 20 << 20, handles: 12, goroutines: 15}
 	tests := map[string]struct {
 		err  error
 		want string // "" is no error
 	}{
 		"a kill, recovered":      {(&killing{measured: 1, recovery: 2 * time.Second}).verdict(), ""},
 		"a kill, too late":       {(&killing{measured: 1, recovery: 2001 * time.Millisecond}).verdict(), "2s is promised"},
-		"a kill, nothing waited": {(&killing{}).verdict(), "nothing ever waited"},
+		"a kill, nothing waited": {(&killing{}).verdict(), "no event waited"},
 		"a kill, work was done":  {working.verdict(), ""},
-		"a kill, no work":        {(&killing{measured: 1, moment: working.moment}).verdict(), "reloads: none"},
+		"a kill, no work":        {(&killing{measured: 1, activity: working.activity}).verdict(), "reloads: there was none"},
 
 		"a cold start":             {coldStart{accepted: time.Second, delivered: time.Second, memory: 80 << 20}.verdict(20<<20, 80<<20), ""},
 		"a start accepts late":     {coldStart{accepted: 3 * time.Second}.verdict(0, 0), "accepted after 3.00 s"},
@@ -27,31 +27,31 @@ func TestVerdicts(t *testing.T) {
 		"memory before the kill":   {coldStart{}.verdict(20<<20, 90<<20), "20.0 MiB without it, 90.0 MiB with it"},
 		"memory after the start":   {coldStart{memory: 90 << 20}.verdict(20<<20, 0), "20.0 MiB without it, 90.0 MiB with it"},
 		"a compaction":             {measurement{during: time.Second}.verdict(), ""},
-		"a compaction holds up":    {measurement{during: 3 * time.Second}.verdict(), "held up for 3.00 s"},
+		"a compaction delays":      {measurement{during: 3 * time.Second}.verdict(), "delayed an answer for 3.00 s"},
 		"a file shrunk":            {shrunk(100<<20, 25<<20), ""},
-		"a file not shrunk":        {shrunk(100<<20, 26<<20), "left 26.0 MiB"},
+		"a file not shrunk":        {shrunk(100<<20, 26<<20), "still has 26.0 MiB"},
 		"kills in compactions":     {kills{times: 2, within: 1, recovery: time.Second}.verdict(), ""},
 		"no kill in a compaction":  {kills{times: 2}.verdict(), "no kill came"},
 		"a compaction, late start": {kills{within: 1, recovery: 3 * time.Second}.verdict(), "3.00 s after a start"},
 
-		"a soak":            {leaked(rest, footprint{memory: 80 << 20, handles: 30, goroutines: 30}), ""},
-		"a soak, goroutine": {leaked(rest, footprint{goroutines: 36}), "goroutines"},
-		"a soak, handles":   {leaked(rest, footprint{handles: 33}), "handles"},
-		"a soak, memory":    {leaked(rest, footprint{memory: 85 << 20}), "memory grew"},
+		"a soak":            {leaked(idle, footprint{memory: 80 << 20, handles: 30, goroutines: 30}), ""},
+		"a soak, goroutine": {leaked(idle, footprint{goroutines: 36}), "goroutines"},
+		"a soak, handles":   {leaked(idle, footprint{handles: 33}), "handles"},
+		"a soak, memory":    {leaked(idle, footprint{memory: 85 << 20}), "memory has grown"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if (tt.err != nil) != (tt.want != "") || tt.err != nil && !strings.Contains(tt.err.Error(), tt.want) {
-				t.Errorf("it says %v, want %q", tt.err, tt.want)
+				t.Errorf("error %v, want %q", tt.err, tt.want)
 			}
 		})
 	}
 }
 
-// A gateway that has forgotten what it acknowledged takes the same event twice,
-// which no count of losses would show.
-func TestRecallFindsWhatIsForgotten(t *testing.T) {
+// A gateway that has forgotten an acknowledged event accepts it again, which the count of lost events does not
+// show.
+func TestResendKnownFindsForgottenEvents(t *testing.T) {
 	t.Parallel()
 	for name, forgets := range map[string]bool{"remembers": false, "forgets": true} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestRecallFindsWhatIsForgotten(t *testing.T) {
 			f := &fake{}
 			r, _ := newFakeRig(t, f)
 			k := &killing{rig: r, book: newBook(), fleet: r.fleet()}
-			k.learn(t.Context())
+			k.sendKnown(t.Context())
 			if len(k.known) != 6 || k.book.events() != 6 {
 				t.Fatalf("%d known, %d acknowledged, want 6", len(k.known), k.book.events())
 			}
@@ -68,8 +68,8 @@ func TestRecallFindsWhatIsForgotten(t *testing.T) {
 				delete(f.taken, k.known[3].id)
 				f.mu.Unlock()
 			}
-			if err := k.recall(t.Context()); (err != nil) != forgets {
-				t.Errorf("recall() = %v", err)
+			if err := k.resendKnown(t.Context()); (err != nil) != forgets {
+				t.Errorf("resendKnown() = %v", err)
 			}
 		})
 	}

@@ -12,30 +12,30 @@ import (
 	"syscall"
 )
 
-// A volume is a small filesystem of its own, in memory, for a queue's file.
+// A volume is a small file system in memory, for a queue's file.
 type volume struct {
 	dir  string
 	size int64 // in bytes
 }
 
-// newVolume mounts one. The caller must close it.
+// newVolume mounts a volume. The caller must close it.
 func (e *env) newVolume(ctx context.Context, size int64) (*volume, error) {
 	dir, err := os.MkdirTemp(e.dir, "scribegate-volume-")
 	if err != nil {
-		return nil, fmt.Errorf("making a directory for a small filesystem: %w", err)
+		return nil, fmt.Errorf("making a directory for a small file system: %w", err)
 	}
 	v := &volume{dir: dir, size: size}
 	if err := command(ctx, "mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", size), "scribegate-chaos", dir); err != nil {
 		return nil, errors.Join(
-			fmt.Errorf("mounting a small filesystem, which root may do and anybody below `unshare -rm`: %w", err),
+			fmt.Errorf("mounting a small file system: %w; run it as root or with `unshare -rm`", err),
 			os.Remove(dir))
 	}
 	return v, nil
 }
 
-// command runs a command of the system's.
+// command runs a command.
 func command(ctx context.Context, name string, args ...string) error {
-	// The first line says it all; mount's second one points to a log.
+	// The first line of the output is enough; the second line of mount points to a log.
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, firstOf(string(out)))
@@ -48,27 +48,27 @@ func firstOf(lines string) string {
 	return line
 }
 
-// queueFile is the queue's file on the volume.
+// queueFile returns the path of the queue's file on the volume.
 func (v *volume) queueFile() string { return filepath.Join(v.dir, "queue.db") }
 
-// filler is the file that takes the space that is left.
+// filler returns the path of the file that fills the volume.
 func (v *volume) filler() string { return filepath.Join(v.dir, "filler") }
 
-// fill takes all the space that is left, and returns how much it was.
+// fill uses all free space of the volume, and returns its size.
 func (v *volume) fill() (int64, error) {
 	f, err := os.OpenFile(v.filler(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return 0, fmt.Errorf("filling the small filesystem: %w", err)
+		return 0, fmt.Errorf("filling the small file system: %w", err)
 	}
 	defer f.Close()
 	n, err := io.Copy(f, zeros{})
 	if !errors.Is(err, syscall.ENOSPC) {
-		return n, fmt.Errorf("filling the small filesystem: it should be full, and is not: %w", err)
+		return n, fmt.Errorf("filling the small file system: it is not full: %w", err)
 	}
 	return n, nil
 }
 
-// fillBut takes all the space but some bytes.
+// fillBut uses all free space except room bytes.
 func (v *volume) fillBut(room int64) error {
 	n, err := v.fill()
 	if err != nil {
@@ -85,21 +85,20 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// clear gives the space back.
+// clear frees the space again.
 func (v *volume) clear() error { return os.Remove(v.filler()) }
 
-// relief is how much larger a volume is made when it is to have room again.
-const relief = 4 << 20
+// enlargement is the number of bytes by which enlarge enlarges a volume.
+const enlargement = 4 << 20
 
-// relieve gives the space back, and some more: the filler may have got little,
-// where the gateway held for a moment what it then used.
-func (v *volume) relieve(ctx context.Context) error {
-	v.size += relief
+// enlarge frees the space and enlarges the volume, since the filler may be small: the gateway may have used space that was
+// not free when the filler was written.
+func (v *volume) enlarge(ctx context.Context) error {
+	v.size += enlargement
 	return errors.Join(command(ctx, "mount", "-o", fmt.Sprintf("remount,size=%d", v.size), v.dir), v.clear())
 }
 
-// readOnly has the filesystem take no writes, or take them again. The kernel
-// refuses it while a file on it is open for writing.
+// readOnly makes the file system read-only or writable. The kernel rejects this while a file is open for writing.
 func (v *volume) readOnly(ctx context.Context, yes bool) error {
 	mode := "remount,bind,rw"
 	if yes {
@@ -108,7 +107,7 @@ func (v *volume) readOnly(ctx context.Context, yes bool) error {
 	return command(ctx, "mount", "-o", mode, v.dir)
 }
 
-// close unmounts it. Nobody may use it any more.
+// close unmounts the volume. It must not be in use.
 func (v *volume) close() error {
 	return errors.Join(command(context.Background(), "umount", v.dir), os.Remove(v.dir))
 }

@@ -2,20 +2,20 @@ package main
 
 import "time"
 
-// A watch reports when events that wait are delivered at last.
+// A watch waits for the deliveries of waiting events.
 type watch struct {
 	ledger  *ledger
 	waiting map[delivery]struct{}
-	number  int            // how many waited
-	first   chan time.Time // receives when the first of them was delivered
-	last    chan time.Time // receives when all of them were
+	number  int            // number of waiting deliveries at the start
+	first   chan time.Time // receives the time of the first of them
+	last    chan time.Time // receives the time of the last of them
 }
 
-// A delivery is an event at an upstream.
+// A delivery is an event for an upstream.
 type delivery struct{ upstream, id string }
 
-// watch begins to watch for the acknowledged events that have not been
-// delivered yet. The caller must end it.
+// watch returns a watch for the deliveries of acknowledged events that are still missing. The caller must
+// end it.
 func (l *ledger) watch(b *book) *watch {
 	acknowledged := b.snapshot()
 	l.mu.Lock()
@@ -23,7 +23,7 @@ func (l *ledger) watch(b *book) *watch {
 	w := &watch{ledger: l, waiting: make(map[delivery]struct{}), first: make(chan time.Time, 1), last: make(chan time.Time, 1)}
 	for id, upstreams := range acknowledged {
 		for _, backend := range l.backends {
-			if isFor(upstreams, backend.name) && backend.taken[id] == 0 {
+			if isFor(upstreams, backend.name) && backend.accepted[id] == 0 {
 				w.waiting[delivery{backend.name, id}] = struct{}{}
 			}
 		}
@@ -35,8 +35,8 @@ func (l *ledger) watch(b *book) *watch {
 	return w
 }
 
-// note takes in a delivery. The ledger is locked.
-func (w *watch) note(upstream, id string, now time.Time) {
+// record counts a delivery. The caller holds the ledger's mutex.
+func (w *watch) record(upstream, id string, now time.Time) {
 	d := delivery{upstream, id}
 	if _, ok := w.waiting[d]; !ok {
 		return
@@ -50,7 +50,7 @@ func (w *watch) note(upstream, id string, now time.Time) {
 	}
 }
 
-// left is how many still wait.
+// left returns the number of missing deliveries.
 func (w *watch) left() int {
 	w.ledger.mu.Lock()
 	defer w.ledger.mu.Unlock()

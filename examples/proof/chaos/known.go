@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// learn has some events acknowledged, to be sent again after the kill.
-func (k *killing) learn(ctx context.Context) {
+// sendKnown sends some events, which resendKnown sends again after the kill.
+func (k *killing) sendKnown(ctx context.Context) {
 	c := k.fleet.connect()
 	defer c.close()
 	k.known = k.known[:0]
@@ -18,8 +18,8 @@ func (k *killing) learn(ctx context.Context) {
 		p := k.fleet.post(fmt.Sprintf("known-%d-%d", k.kills, n), n%2 == 0)
 		answer, outcome := k.fleet.send(ctx, c, p)
 		if !acknowledged(answer) {
-			// A reload may have cut the connection; there are others.
-			k.book.note(outcome)
+			// A reload may have closed the connection. The others are enough.
+			k.book.record(outcome)
 			continue
 		}
 		k.book.acknowledge(answer.ID, k.fleet.upstreams, answer.Duplicate, 0)
@@ -27,8 +27,8 @@ func (k *killing) learn(ctx context.Context) {
 	}
 }
 
-// recall sends them again: each must be known still, by the same id.
-func (k *killing) recall(ctx context.Context) error {
+// resendKnown sends these events again. Each must be a duplicate with the same id.
+func (k *killing) resendKnown(ctx context.Context) error {
 	c := k.fleet.connect()
 	defer c.close()
 	for _, known := range k.known {
@@ -37,13 +37,13 @@ func (k *killing) recall(ctx context.Context) error {
 			return fmt.Errorf("sending an event again after the start: %s", outcome)
 		}
 		if !answer.Duplicate || answer.ID != known.id {
-			return fmt.Errorf("the event %s was acknowledged before the kill, and after it taken once more as %s (duplicate %v)", known.id, answer.ID, answer.Duplicate)
+			return fmt.Errorf("the event %s, acknowledged before the kill, was accepted again after it as %s (duplicate %v)", known.id, answer.ID, answer.Duplicate)
 		}
 	}
 	return nil
 }
 
-// eventually asks until the answer is yes.
+// eventually calls yes until it returns true or an error.
 func eventually(ctx context.Context, what string, yes func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("it did not happen within "+patience.String()))
 	defer cancel()
@@ -62,7 +62,7 @@ func eventually(ctx context.Context, what string, yes func() (bool, error)) erro
 	}
 }
 
-// without returns the names but one.
+// without returns names without name.
 func without(names []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
 }

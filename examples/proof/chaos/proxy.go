@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// A witness stands before a backend of the ledger. It notes when each event came
-// first, and whether two deliveries of one event were ever under way at once, as
-// they would be if two dispatchers were at work.
-type witness struct {
+// A proxy is a proxy in front of a backend. It records when each event arrived first, and whether two deliveries of one
+// event were ever in progress at once, which would mean that there are two dispatchers.
+type proxy struct {
 	backend *backend
 	address string
 	server  *http.Server
@@ -24,13 +23,13 @@ type witness struct {
 	overlaps int
 }
 
-// newWitness starts a witness. The caller must close it.
-func newWitness(ctx context.Context, b *backend) (*witness, error) {
+// newProxy starts a proxy. The caller must close it.
+func newProxy(ctx context.Context, b *backend) (*proxy, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("standing before the backend %s: %w", b.name, err)
+		return nil, fmt.Errorf("starting the proxy of the backend %s: %w", b.name, err)
 	}
-	w := &witness{
+	w := &proxy{
 		backend: b, address: listener.Addr().String(),
 		came: make(map[string]time.Time), underWay: make(map[string]int),
 	}
@@ -39,20 +38,20 @@ func newWitness(ctx context.Context, b *backend) (*witness, error) {
 	return w, nil
 }
 
-// stand puts the witness before its backend in a Caddyfile.
-func (w *witness) stand(caddyfile string) string {
+// stand replaces the backend's URL in a Caddyfile with the proxy's.
+func (w *proxy) insert(caddyfile string) string {
 	return strings.ReplaceAll(caddyfile, w.backend.url(), "http://"+w.address+"/events")
 }
 
 // ServeHTTP implements http.Handler.
-func (w *witness) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+func (w *proxy) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get("Webhook-Id")
 	w.enter(id, time.Now())
-	defer w.leave(id)
+	defer w.finish(id)
 	w.backend.ServeHTTP(out, r)
 }
 
-func (w *witness) enter(id string, now time.Time) {
+func (w *proxy) enter(id string, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.came[id]; !ok {
@@ -63,7 +62,7 @@ func (w *witness) enter(id string, now time.Time) {
 	}
 }
 
-func (w *witness) leave(id string) {
+func (w *proxy) finish(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.underWay[id]--; w.underWay[id] == 0 {
@@ -71,22 +70,21 @@ func (w *witness) leave(id string) {
 	}
 }
 
-// cameAt returns when an event came first, and whether it did.
-func (w *witness) cameAt(id string) (time.Time, bool) {
+// cameAt returns when an event arrived first, and whether it has arrived.
+func (w *proxy) cameAt(id string) (time.Time, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	at, ok := w.came[id]
 	return at, ok
 }
 
-// overlapping is how often a delivery began while another of the same event was
-// under way.
-func (w *witness) overlapping() int {
+// overlapping returns the number of deliveries that started while another one of the same event was in progress.
+func (w *proxy) overlapping() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.overlaps
 }
 
-func (w *witness) close() {
-	_ = w.server.Close() // it was to end anyway
+func (w *proxy) close() {
+	_ = w.server.Close() // an error would not matter
 }
