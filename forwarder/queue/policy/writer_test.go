@@ -200,13 +200,13 @@ func TestParkedStores(t *testing.T) {
 		if err := <-late; !errors.Is(err, queue.ErrFull) {
 			t.Errorf("a store whose time is over: %v", err)
 		}
-		w.Unpark()
+		w.RetryFull()
 		pass(time.Minute)
 		if n := len(f.tries); n > 10 {
 			t.Errorf("a store that finds no room was tried %d times", n)
 		}
 		f.set(func() { delete(f.full, "big") })
-		w.Unpark()
+		w.RetryFull()
 		must(t, <-big)
 		if f.stored["big"] != 1 || len(f.failed) > 0 {
 			t.Errorf("stored %d times, failures %v", f.stored["big"], f.failed)
@@ -221,7 +221,7 @@ func TestUnparkDuringACommit(t *testing.T) {
 		f.full["big"] = true
 		f.during = func() { // it has found that there is no room
 			f.set(func() { delete(f.full, "big") })
-			w.Unpark()
+			w.RetryFull()
 		}
 		must(t, <-w.store(within(t, time.Minute), "big"))
 	})

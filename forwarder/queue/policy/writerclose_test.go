@@ -51,7 +51,7 @@ func TestClose(t *testing.T) {
 		if w.Settle(outcomeOf("late")) {
 			t.Error("an outcome is accepted")
 		}
-		w.Unpark()
+		w.RetryFull()
 		must(t, w.Close())
 	})
 }

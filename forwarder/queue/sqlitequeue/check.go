@@ -2,7 +2,6 @@ package sqlitequeue
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -53,12 +52,7 @@ func (q *Queue) check() {
 // none, and the names that are missing in table name.
 func (q *Queue) checkSome(last int64) (next int64, unnamed []tables.Name, err error) {
 	err = q.readers.Snapshot(q.ctx, func(c *tables.Conn) error {
-		var seqs []int64
-		err := c.Query(q.ctx, `SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
-			s := tables.Scanner{Row: row}
-			seqs = append(seqs, s.Int())
-			return nil
-		}, last, int64(checkStep))
+		seqs, err := c.Numbers(q.ctx, `SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?`, last, int64(checkStep))
 		if err != nil || len(seqs) == 0 {
 			return err
 		}

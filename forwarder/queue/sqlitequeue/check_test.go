@@ -37,8 +37,8 @@ func TestCheckOfAWholeStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	next, unnamed, err := q.checkSome(0)
-	if err != nil || next == 0 || len(unnamed) > 0 || q.unreadable.count() > 0 {
-		t.Errorf("checkSome: %d, %v, %v, %d unreadable", next, unnamed, err, q.unreadable.count())
+	if err != nil || next == 0 || len(unnamed) > 0 || q.countUnreadable() > 0 {
+		t.Errorf("checkSome: %d, %v, %v, %d unreadable", next, unnamed, err, q.countUnreadable())
 	}
 	if err := q.readers.Snapshot(t.Context(), func(c *tables.Conn) error { return tables.CheckUpstreams(t.Context(), c) }); err != nil {
 		t.Error(err)

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/wal"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/watch"
 )
 
 const (
@@ -27,9 +30,9 @@ const (
 // are off, so that each change of the main file that is not announced to the watch is
 // another process's.
 type walState struct {
-	log     int64 // frames of its current generation
-	done    int64 // of them, those in the main file
-	tried   int64 // log at the last checkpoint
+	frames  int64 // of its current generation
+	copied  int64 // of them, those in the main file
+	tried   int64 // frames at the last checkpoint
 	triedAt time.Time
 	looked  time.Time // when it is looked at again
 }
@@ -37,49 +40,48 @@ type walState struct {
 // checkpointIfDue takes the WAL to the main file where it has grown, without shortening
 // it: SQLite overwrites it from its beginning then, and a file that does not grow is
 // cheaper to sync. Most of it is taken beside the writer, which takes what was committed
-// meanwhile. Where payloads were deleted it empties the WAL, too, within forgetEvery. It
+// meanwhile. Where payloads were deleted it empties the WAL, too, within eraseEvery. It
 // returns when it wants to be called again.
 func (q *Queue) checkpointIfDue(now time.Time) time.Duration {
-	rest := q.beside.CompareAndSwap(ended, none)
+	rest := q.backgroundCheckpoint.CompareAndSwap(checkpointEnded, noCheckpoint)
 	if rest {
-		q.noteMain()
-		q.changed = true
+		q.files.CheckpointedInBackground()
 	}
 	if q.usable() != nil {
 		return checkpointPause
 	}
 	w, s := &q.wal, &q.steps
 	limit := q.walLimit()
-	forget := q.freed && !now.Before(s.forget)
-	if look := !now.Before(w.looked); look || rest || forget || limit < walPages {
+	erase := q.freed && !now.Before(s.erase)
+	if look := !now.Before(w.looked); look || rest || erase || limit < walPages {
 		w.looked = now.Add(lookPause)
 		q.refreshWAL()
 	}
-	if q.beside.Load() == running {
+	if q.backgroundCheckpoint.Load() == checkpointRunning {
 		return checkpointPause
 	}
-	waiting := w.log - w.done
-	due := waiting >= limit && (w.log < w.tried || w.log-w.tried >= limit || now.Sub(w.triedAt) >= checkpointPause)
+	waiting := w.frames - w.copied
+	due := waiting >= limit && (w.frames < w.tried || w.frames-w.tried >= limit || now.Sub(w.triedAt) >= checkpointPause)
 	if due {
-		w.tried, w.triedAt = w.log, now
+		w.tried, w.triedAt = w.frames, now
 	}
 	switch {
 	case due && waiting >= walPages && (!rest || waiting >= walLong):
-		q.checkpointBeside()
+		q.checkpointInBackground()
 		return checkpointPause
-	case forget && waiting < walLong:
-		s.forget = now.Add(truncatePause)
+	case erase && waiting < walLong:
+		s.erase = now.Add(truncatePause)
 		q.checkpoint("TRUNCATE")
 	case due, rest && waiting > 0 && waiting < walLong:
 		q.checkpoint("PASSIVE")
 	}
 	if !q.freed {
-		s.forget = now.Add(forgetEvery)
+		s.erase = now.Add(eraseEvery)
 	}
-	if q.changed {
+	if q.files.Changed() {
 		return lookPause
 	}
-	return min(checkpointPause, s.forget.Sub(now))
+	return min(checkpointPause, s.erase.Sub(now))
 }
 
 // walLimit returns how many pages may be in the WAL and not in the main file: so few that
@@ -100,61 +102,60 @@ func (q *Queue) checkpoint(mode string) {
 	if q.usable() != nil {
 		return
 	}
-	err := q.checkFile()
+	err := q.files.Check()
 	if err == nil {
-		err = q.walHolds(true)
+		err = q.checkWAL(true)
 	}
 	if err != nil {
-		q.lose(err)
+		q.suspend(err)
 		return
 	}
 	if err := q.roomToCheckpoint(); err != nil {
 		q.Failed(err)
 		return
 	}
-	q.files.watch.Writing()
+	q.files.Writing()
 	busy := q.inspectWAL(mode)
-	q.files.elsewhere = false
-	q.noteMain()
-	if mode == "TRUNCATE" && !busy && q.wal.log == 0 {
+	q.files.Checkpointed()
+	if mode == "TRUNCATE" && !busy && q.wal.frames == 0 {
 		q.freed = false
 	}
 }
 
 // The states of a checkpoint beside the writer.
 const (
-	none int32 = iota
-	running
-	ended
+	noCheckpoint int32 = iota
+	checkpointRunning
+	checkpointEnded
 )
 
-// checkpointBeside makes a checkpoint on a connection of its own while commits go on.
+// checkpointInBackground makes a checkpoint on a connection of its own while commits go on.
 // The writer makes the next one, of what is left. Where the WAL is damaged that is all
 // of it, and the writer finds the damage.
-func (q *Queue) checkpointBeside() {
+func (q *Queue) checkpointInBackground() {
 	if err := q.roomToCheckpoint(); err != nil {
 		q.Failed(err)
 		return
 	}
-	q.beside.Store(running)
-	q.files.watch.Writing()
-	log, done := q.wal.log, q.wal.done
+	q.backgroundCheckpoint.Store(checkpointRunning)
+	q.files.Writing()
+	frames, copied := q.wal.frames, q.wal.copied
 	q.work.Go(func() {
-		if framesHold(q.path, done, log, 1) == nil {
+		if bad, err := wal.CheckSalts(q.path+disk.WAL, tables.PageSize, copied, frames, 1); err == nil && bad < 0 {
 			err := q.checkpoints.With(q.ctx, func(c *tables.Conn) error {
 				return c.Query(q.ctx, `PRAGMA wal_checkpoint(PASSIVE)`, func([]driver.Value) error { return nil })
 			})
 			q.repairIfDamaged(err)
 		}
-		q.beside.Store(ended)
+		q.backgroundCheckpoint.Store(checkpointEnded)
 		q.writer.Wake()
 	})
 }
 
 // refreshWAL reads how long the WAL is.
 func (q *Queue) refreshWAL() {
-	if q.changed {
-		q.changed = false
+	if q.files.Changed() {
+		q.files.Inspected()
 		q.inspectWAL("NOOP")
 	}
 }
@@ -165,11 +166,23 @@ func (q *Queue) inspectWAL(mode string) (busy bool) {
 	failed := int64(1)
 	err := q.writing.Query(context.Background(), `PRAGMA wal_checkpoint(`+mode+`)`, func(row []driver.Value) error {
 		s := tables.Scanner{Row: row}
-		failed, q.wal.log, q.wal.done = s.Int(), s.Int(), s.Int()
+		failed, q.wal.frames, q.wal.copied = s.Int(), s.Int(), s.Int()
 		return nil
 	})
 	if err != nil {
 		q.Failed(fmt.Errorf("taking the WAL to %s: %w", q.path, err))
 	}
 	return failed != 0
+}
+
+// walInOrder reports whether the WAL is as it was written, up to its newest commit. Where
+// it is not, what can be read of it is.
+func (q *Queue) walInOrder() bool {
+	q.inspectWAL("NOOP")
+	r, err := wal.Inspect(q.path + disk.WAL)
+	if err != nil || int64(r.Frames) >= q.wal.frames {
+		return true
+	}
+	q.suspend(fmt.Errorf("the file %s%s %w: %d of its %d pages can be read", q.path, disk.WAL, watch.ErrDamaged, r.Frames, q.wal.frames))
+	return false
 }

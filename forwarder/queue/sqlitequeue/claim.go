@@ -25,35 +25,35 @@ func (q *Queue) Claim(upstream string, now time.Time, want queue.Want) (queue.Cl
 	c := claim{q: q, lease: q.leases.of(upstream), now: policy.Nanos(now), counts: q.counts()}
 	c.lease.mu.Lock()
 	defer c.lease.mu.Unlock()
-	err := c.takeFirst(want.First)
+	err := c.claimFirst(want.First)
 	if err == nil {
-		err = c.takeRetries(want.Retry)
+		err = c.claimRetries(want.Retry)
 	}
 	if err != nil {
 		q.repairIfDamaged(err)
-		if len(c.taken) == 0 {
+		if len(c.claimed) == 0 {
 			return queue.Claimed{}, fmt.Errorf("claiming deliveries for %s: %w", upstream, err)
 		}
 	}
-	for _, d := range c.taken {
+	for _, d := range c.claimed {
 		c.lease.leased[seqOf(d)] = true
 	}
-	return queue.Claimed{Deliveries: c.taken, Next: policy.Time(c.next)}, nil
+	return queue.Claimed{Deliveries: c.claimed, Next: policy.Time(c.next)}, nil
 }
 
 // A claim is one call of Claim. The lease's mutex is held.
 type claim struct {
-	q      *Queue
-	lease  *lease
-	now    int64
-	counts policy.Counts
-	taken  []queue.Delivery
-	next   int64
+	q       *Queue
+	lease   *lease
+	now     int64
+	counts  policy.Counts
+	claimed []queue.Delivery
+	next    int64
 }
 
-func (c *claim) takeFirst(want int) error {
+func (c *claim) claimFirst(want int) error {
 	l := c.lease
-	for len(c.taken) < want {
+	for len(c.claimed) < want {
 		if len(l.ready) == 0 {
 			if l.complete {
 				return nil
@@ -63,8 +63,8 @@ func (c *claim) takeFirst(want int) error {
 			}
 			continue
 		}
-		n := min(want-len(c.taken), len(l.ready))
-		c.taken = append(c.taken, l.ready[:n]...)
+		n := min(want-len(c.claimed), len(l.ready))
+		c.claimed = append(c.claimed, l.ready[:n]...)
 		l.ready = l.ready[n:]
 	}
 	return nil
@@ -73,15 +73,11 @@ func (c *claim) takeFirst(want int) error {
 // readFirst reads the next first deliveries from the table.
 func (c *claim) readFirst() error {
 	l := c.lease
-	unfiled := c.q.unfiled.all() // before the tables, to which they may go meanwhile
+	unfiled := c.q.unfiled.All() // before the tables, to which they may go meanwhile
 	id, _ := c.q.upstreams.ID(l.upstream)
 	var seqs []int64
-	err := c.q.claims.Snapshot(c.q.ctx, func(k *tables.Conn) error {
-		err := k.Query(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 0 AND seq >= ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
-			s := tables.Scanner{Row: row}
-			seqs = append(seqs, s.Int())
-			return nil
-		}, id, l.from, int64(readAhead))
+	err := c.q.claims.Snapshot(c.q.ctx, func(k *tables.Conn) (err error) {
+		seqs, err = k.Numbers(context.Background(), `SELECT seq FROM delivery WHERE upstream = ? AND state = 0 AND seq >= ? ORDER BY seq LIMIT ?`, id, l.from, int64(readAhead))
 		if err != nil {
 			return err
 		}
@@ -142,9 +138,9 @@ func (c *claim) read(k *tables.Conn, seq int64) (out queue.Delivery, ok bool, er
 	return out, true, nil
 }
 
-// takeRetries takes the retries that are due, those longest due first, and finds when
+// claimRetries takes the retries that are due, those longest due first, and finds when
 // the next one is.
-func (c *claim) takeRetries(want int) error {
+func (c *claim) claimRetries(want int) error {
 	l := c.lease
 	id, known := c.q.upstreams.ID(l.upstream)
 	if !known || c.counts[policy.Counter{Kind: policy.CountRetry, Name: l.upstream}] == 0 {
@@ -173,7 +169,7 @@ func (c *claim) takeRetries(want int) error {
 				return err
 			}
 			if ok {
-				c.taken = append(c.taken, d)
+				c.claimed = append(c.claimed, d)
 			}
 		}
 		return k.Query(context.Background(), `SELECT seq, due FROM delivery WHERE upstream = ? AND state = 1 AND due > ? ORDER BY due, seq`, func(row []driver.Value) error {
@@ -190,7 +186,7 @@ func (c *claim) takeRetries(want int) error {
 
 // Load implements queue.Queue.
 func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
-	if e := q.recent.get(seqOf(d)); e != nil {
+	if e := q.recent.Get(seqOf(d)); e != nil {
 		return e, nil
 	}
 	var sealed []byte
@@ -219,7 +215,7 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 
 // readPayload returns the sealed payload of a delivery that is still in the store.
 func (q *Queue) readPayload(c *tables.Conn, d queue.Delivery) (sealed []byte, err error) {
-	if r := q.unfiled.get(seqOf(d)); r != nil && r.Delivery(d.Upstream) != nil {
+	if r := q.unfiled.Get(seqOf(d)); r != nil && r.Delivery(d.Upstream) != nil {
 		if sealed, err = tables.LoadPayload(context.Background(), c, r.Seq); err != nil || len(sealed) > 0 {
 			return sealed, err
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/memtable"
 )
 
 // A woken waits like a dispatcher: for wake, or for the next retry.
@@ -58,7 +59,7 @@ func TestEveryEventIsClaimedInOrder(t *testing.T) {
 			putMany(t, q, fmt.Sprint("burst", done, "-"), burst, "ehr")
 			done += burst
 			if rand.IntN(3) == 0 {
-				time.Sleep(fileAfter + 20*time.Millisecond)
+				time.Sleep(memtable.FileAfter + 20*time.Millisecond)
 			}
 		}
 	})
@@ -217,7 +218,7 @@ func TestClaimBesidePurge(t *testing.T) {
 		})
 		wg.Wait()
 	}
-	if len(damage) > 0 || q.unreadable.count() > 0 {
+	if len(damage) > 0 || q.countUnreadable() > 0 {
 		t.Errorf("damage is reported: %v", <-damage)
 	}
 }

@@ -25,7 +25,7 @@ func (q *Queue) Commit(b *policy.Batch) error {
 func (q *Queue) commitBatch(b *policy.Batch) error {
 	start := time.Now()
 	if b.NeedsRoom() {
-		if n := q.unfiled.len(); n >= maxUnfiled {
+		if n := q.unfiled.Len(); n >= maxUnfiled {
 			return fmt.Errorf("writing to %s: %w, %d of them; see the log for the reason", q.path, errUnfiled, n)
 		}
 		if err := q.roomToStore(b); err != nil {
@@ -37,7 +37,7 @@ func (q *Queue) commitBatch(b *policy.Batch) error {
 		return err
 	}
 	if err := t.apply(b); err != nil {
-		q.rollback(t)
+		q.rollback()
 		if refusal(err) {
 			return err
 		}
@@ -88,7 +88,7 @@ func (t *tx) apply(b *policy.Batch) error {
 			return err
 		}
 	}
-	if err := t.file(t.q.unfiled.overdue()); err != nil {
+	if err := t.file(t.q.unfiled.Overdue()); err != nil {
 		return err
 	}
 	return t.writeNames(len(t.ids))
@@ -124,7 +124,7 @@ func (t *tx) store(s *policy.Store, named map[int64][]int64) error {
 		return nil
 	}
 	hash := tables.HashOfID(e.ID)
-	known, err := t.q.withID(context.Background(), t.c, e.ID, append(t.q.names.find(hash), named[hash]...))
+	known, err := t.q.withID(context.Background(), t.c, e.ID, append(t.q.names.Find(hash), named[hash]...))
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (q *Queue) stored(seq int64, s *policy.Store) {
 	if len(s.Event.Deliveries) == 0 {
 		return
 	}
-	q.recent.add(seq, s.Item.Event, s.Item.Upstreams, len(s.Sealed))
+	q.recent.Add(policy.RecentEvent{Seq: seq, Event: s.Item.Event, Upstreams: s.Item.Upstreams, Size: len(s.Sealed)})
 	for i := range s.Event.Deliveries {
 		name := s.Event.Deliveries[i].Upstream
 		q.leases.of(name).stored(firstDelivery(seq, s.Event, name))
@@ -200,9 +200,9 @@ func (t *tx) settle(o *policy.Outcome) error {
 		t.q.leases.of(name).settled(seq)
 		switch {
 		case !payload:
-			t.q.recent.drop(seq)
+			t.q.recent.Drop(seq)
 		case !pending:
-			t.q.recent.settled(seq, name)
+			t.q.recent.Settle(seq, name)
 		}
 		if settled && pending {
 			t.q.wakeUp(name) // Claim could not return when this retry is due

@@ -38,9 +38,7 @@ func openNew(t testing.TB) (*Queue, *failingDisk) {
 
 // keepUnfiled has nothing filed for a while, unless something needs it.
 func keepUnfiled(q *Queue) {
-	q.unfiled.mu.Lock()
-	defer q.unfiled.mu.Unlock()
-	q.unfiled.putOff = time.Now().Add(time.Hour)
+	q.unfiled.PutOff(time.Hour)
 }
 
 // crash returns the path of a copy of the store as a process leaves it that is killed

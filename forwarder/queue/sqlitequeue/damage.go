@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
@@ -14,70 +13,30 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// unreadable are the events that were found damaged since the store was opened.
-type unreadable struct {
-	mu   sync.Mutex
-	seqs map[int64]bool
-}
-
-// add reports whether the event is not known as damaged yet.
-func (u *unreadable) add(seq int64) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.seqs[seq] {
-		return false
-	}
-	if u.seqs == nil {
-		u.seqs = make(map[int64]bool)
-	}
-	u.seqs[seq] = true
-	return true
-}
-
-func (u *unreadable) has(seq int64) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.seqs[seq]
-}
-
-func (u *unreadable) drop(seq int64) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.seqs, seq)
-}
-
-// clear drops all, and calls each with every one.
-func (u *unreadable) clear(each func(seq int64)) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for seq := range u.seqs {
-		each(seq)
-	}
-	u.seqs = nil
-}
-
-func (u *unreadable) count() int64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return int64(len(u.seqs))
-}
-
 // foundUnreadable counts an event that cannot be read, and reports it once. Where more is
 // damaged than rows it may be readable once the store has been repaired, and is not
 // reported yet.
 func (q *Queue) foundUnreadable(seq int64, err error) {
-	if q.unreadable.add(seq) && q.survey() == nil {
+	if _, known := q.unreadable.LoadOrStore(seq, true); !known && q.survey() == nil {
 		q.damaged(fmt.Errorf("%w; the event is kept and not delivered: see what can be read of it with `caddy scribegate export --path %s` while the server is stopped, and restore a backup where there is one", err, q.path))
 	}
 }
 
 // forgetUnreadable has events that could not be read tried again.
 func (q *Queue) forgetUnreadable() {
-	q.unreadable.clear(func(seq int64) {
+	q.unreadable.Range(func(seq, _ any) bool {
+		q.unreadable.Delete(seq)
 		for _, l := range q.leases.all() {
-			l.settled(seq)
+			l.settled(seq.(int64))
 		}
+		return true
 	})
+}
+
+// countUnreadable returns how many events were found unreadable since the store was opened.
+func (q *Queue) countUnreadable() (n int64) {
+	q.unreadable.Range(func(any, any) bool { n++; return true })
+	return n
 }
 
 // damaged reports damage.
@@ -161,7 +120,7 @@ func (q *Queue) reindex() error {
 	if lost > 0 {
 		return fmt.Errorf("%w: a row of a delivery is missing that its index has", tables.ErrStructure)
 	}
-	q.changed = true
+	q.files.Committed()
 	return q.writing.Run(`REINDEX`)
 }
 
@@ -169,7 +128,7 @@ func (q *Queue) reindex() error {
 // written.
 func (q *Queue) rebuildNow(reason error) {
 	busy := fmt.Errorf("%s is damaged and is being rebuilt (%v)", q.path, reason) //nolint:errorlint // what waits is not damaged
-	q.broken.Store(&busy)
+	q.suspended.Store(&busy)
 	q.Failed(busy)
 	err := q.detach()
 	if rebuilt := q.rebuild(reason); rebuilt != nil {
@@ -178,7 +137,7 @@ func (q *Queue) rebuildNow(reason error) {
 	restored, err := q.reopen()
 	if err != nil {
 		broken := fmt.Errorf("%s cannot be opened after a repair: %v", q.path, err) //nolint:errorlint // what waits is not damaged
-		q.broken.Store(&broken)
+		q.suspended.Store(&broken)
 		q.Failed(broken)
 		return
 	}
@@ -261,4 +220,12 @@ func (q *Queue) rebuild(reason error) error {
 	}
 	q.damaged(fmt.Errorf("%w; %s has been rebuilt: %s; the damaged file is kept as %s: delete it when nothing of it is needed any more", reason, q.path, r, r.Kept))
 	return nil
+}
+
+// rereadAll has what is due read from the file again.
+func (q *Queue) rereadAll() {
+	for _, l := range q.leases.all() {
+		l.reread()
+		q.wakeUp(l.upstream)
+	}
 }

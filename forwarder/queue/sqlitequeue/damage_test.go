@@ -17,156 +17,24 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
-	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/storetest"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// A damageable is a closed store, with what is in it, that is damaged in trials.
+// A damageable is a closed store that is damaged in trials.
 type damageable struct {
-	dir    string
-	all    []string // ids, oldest first
-	want   map[string]queue.Record
-	events map[string]*event.Event
-
+	*storetest.Store
 	running func() // damages the store that try has opened
 }
 
 // newDamageable makes a store of n events in many states.
 func newDamageable(t *testing.T, n int) *damageable {
 	t.Helper()
-	d := &damageable{dir: t.TempDir(), want: make(map[string]queue.Record), events: make(map[string]*event.Event)}
-	q := mustOpen(t, Options{Path: d.path(), Settings: queue.DefaultSettings()})
-	for i := range n {
-		id := fmt.Sprint("note-", i)
-		it := queue.Item{Event: queuetest.Event(id, time.Now()), Upstreams: []string{"ehr", "lab"}}
-		if i%10 == 9 {
-			it.Event.Body = append(it.Event.Body, make([]byte, 9000)...) // in overflow pages
-		}
-		if i%7 == 6 {
-			it.Upstreams, it.State = nil, queue.Unrouted
-		}
-		if _, err := q.Store(t.Context(), it); err != nil {
-			t.Fatal(err)
-		}
-		d.all, d.events[id] = append(d.all, id), it.Event
-	}
-	for _, name := range []string{"ehr", "lab"} {
-		c, err := q.Claim(name, time.Now(), queue.Want{First: n})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, delivery := range c.Deliveries {
-			o := queue.Outcome{Delivery: delivery, At: time.Now(), Result: queue.Success, Status: 200, State: queue.Delivered}
-			switch i % 4 {
-			case 0:
-				q.Settle(o)
-			case 1:
-				o.State, o.Result, o.Next = queue.Pending, queue.Timeout, time.Now()
-				q.Settle(o)
-			case 2:
-				if name == "lab" {
-					o.State = queue.Dead
-					q.Settle(o)
-				}
-			}
-		}
-	}
-	flush(t, q)
-	for _, id := range d.all {
-		r, err := q.Event(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.want[id] = r
-	}
-	mustClose(t, q)
-	return d
-}
-
-func (d *damageable) path() string { return filepath.Join(d.dir, "queue.db") }
-
-// copy returns the path of a copy.
-func (d *damageable) copy(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "queue.db")
-	copyStore(t, d.path(), path)
-	return path
-}
-
-// readAll reads a store that is not in use.
-func readAll(t *testing.T, path string) (map[string]salvage.Found, salvage.Tally) {
-	t.Helper()
-	r, err := salvage.OpenReader(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := make(map[string]salvage.Found)
-	tally, err := r.Read(t.Context(), salvage.ReadFilter{Payloads: true}, func(f salvage.Found) error {
-		if _, twice := all[f.Record.ID]; twice {
-			t.Errorf("%s was found twice", f.Record.ID)
-		}
-		all[f.Record.ID] = f
-		return nil
-	})
-	if err := errors.Join(err, r.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return all, tally
-}
-
-func TestReader(t *testing.T) {
-	t.Parallel()
-	d := newDamageable(t, 300)
-	all, tally := readAll(t, d.path())
-	if !tally.Whole() || tally.Events != len(d.all) {
-		t.Errorf("%+v", tally)
-	}
-	for _, id := range d.all {
-		if f := all[id]; fmt.Sprint(f.Record) != fmt.Sprint(d.want[id]) || f.RecordDamaged || f.PayloadDamaged || f.Record.HasPayload != (f.Event != nil) {
-			t.Fatalf("%s: %+v, want %+v", id, f, d.want[id])
-		}
-	}
-}
-
-// Each page in turn is lost: the Reader returns all events but those on the page, and
-// reports those.
-func TestReaderWithoutAPage(t *testing.T) {
-	t.Parallel()
-	d := newDamageable(t, 300)
-	path := d.copy(t)
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for page := range len(whole) / tables.PageSize {
-		b := append([]byte(nil), whole...)
-		clear(b[page*tables.PageSize : (page+1)*tables.PageSize])
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		all, tally := readAll(t, path)
-		missing, partly := 0, 0
-		for _, id := range d.all {
-			f, ok := all[id]
-			if !ok {
-				missing++
-				continue
-			}
-			if f.RecordDamaged || f.PayloadDamaged {
-				partly++
-			} else if fmt.Sprint(f.Record) != fmt.Sprint(d.want[id]) {
-				t.Errorf("page %d: %s: %+v, want %+v", page+1, id, f, d.want[id])
-			}
-		}
-		if tally.Whole() != (missing+partly == 0) || missing > 80 || partly > 200 {
-			t.Errorf("page %d: %d missing, %d in part, %+v", page+1, missing, partly, tally)
-		}
-		if testing.Verbose() && missing+partly > 0 {
-			t.Logf("page %d: %d missing, %d in part, %+v", page+1, missing, partly, tally)
-		}
-	}
+	return &damageable{Store: storetest.New(t, n, func(path string) queue.Queue {
+		return mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
+	})}
 }
 
 // An outcome says what became of the events of a damaged store.
@@ -226,7 +94,7 @@ func (d *damageable) try(t *testing.T, path string) (o outcome) {
 	checkAll(t, q)
 	due := map[string][]string{}
 	for _, name := range []string{"ehr", "lab"} {
-		for _, delivery := range claimAll(t, q, name, len(d.all)) {
+		for _, delivery := range claimAll(t, q, name, len(d.IDs)) {
 			var e *event.Event
 			var err error
 			eventually(t, "an answer, which a repair delays", func() bool {
@@ -237,7 +105,7 @@ func (d *damageable) try(t *testing.T, path string) (o outcome) {
 				q.Settle(queue.Outcome{Delivery: delivery, State: queue.Dead, At: time.Now(), Result: queue.Failure})
 				continue
 			}
-			if want := d.events[delivery.EventID]; want == nil || !bytes.Equal(e.Body, want.Body) || e.Subject != want.Subject {
+			if want := d.Events[delivery.EventID]; want == nil || !bytes.Equal(e.Body, want.Body) || e.Subject != want.Subject {
 				t.Errorf("delivered %+v, want %+v", e, want)
 			}
 			due[delivery.EventID] = append(due[delivery.EventID], name)
@@ -245,9 +113,9 @@ func (d *damageable) try(t *testing.T, path string) (o outcome) {
 		}
 	}
 	o.lost = make(map[string]int)
-	for _, id := range d.all {
+	for _, id := range d.IDs {
 		var want []string
-		for _, delivery := range d.want[id].Deliveries {
+		for _, delivery := range d.Want[id].Deliveries {
 			if delivery.State == queue.Pending {
 				want = append(want, delivery.Upstream)
 			}
@@ -265,10 +133,10 @@ func (d *damageable) try(t *testing.T, path string) (o outcome) {
 			o.lost["missing"]++
 		case !slices.Equal(due[id], want):
 			o.lost[fmt.Sprintf("%s, delivered to %v instead of %v", record.State, due[id], want)]++
-		case record.State != d.want[id].State && d.want[id].State != queue.Pending && len(want) == 0:
-			o.lost[string("it is "+record.State+" and was "+d.want[id].State)]++
-		case record.Subject != d.want[id].Subject || record.Type != d.want[id].Type:
-			t.Errorf("%+v, want %+v", record, d.want[id])
+		case record.State != d.Want[id].State && d.Want[id].State != queue.Pending && len(want) == 0:
+			o.lost[string("it is "+record.State+" and was "+d.Want[id].State)]++
+		case record.Subject != d.Want[id].Subject || record.Type != d.Want[id].Type:
+			t.Errorf("%+v, want %+v", record, d.Want[id])
 		default:
 			o.whole++
 		}
@@ -343,7 +211,7 @@ func within(t *testing.T, what string, f func()) {
 func TestDamagedPages(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 120)
-	whole, err := os.ReadFile(d.path())
+	whole, err := os.ReadFile(d.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +232,7 @@ func TestDamagedPages(t *testing.T) {
 					continue // there are enough of its kind
 				}
 				trials++
-				path := d.copy(t)
+				path := d.Copy(t)
 				b := slices.Clone(whole)
 				damage(b[page*tables.PageSize:(page+1)*tables.PageSize], random)
 				if err := os.WriteFile(path, b, 0o600); err != nil {
@@ -387,7 +255,7 @@ func TestDamagedPages(t *testing.T) {
 					t.Logf("page %d: %v; reported: %q", page+1, o.lost, o.reported)
 				}
 			}
-			t.Logf("%d trials with %d events: at most %d not whole in one, in all %v", trials, len(d.all), most, sum.lost)
+			t.Logf("%d trials with %d events: at most %d not whole in one, in all %v", trials, len(d.IDs), most, sum.lost)
 		})
 	}
 }
@@ -413,7 +281,7 @@ func TestDamagedValues(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path := d.copy(t)
+			path := d.Copy(t)
 			b := readFile(t, path)
 			at := -1
 			for _, text := range c.texts {
@@ -424,7 +292,7 @@ func TestDamagedValues(t *testing.T) {
 			}
 			b[at+c.at] ^= 1
 			writeFile(t, path, b)
-			if o := d.try(t, path); o.refused != nil || o.whole != len(d.all) {
+			if o := d.try(t, path); o.refused != nil || o.whole != len(d.IDs) {
 				t.Errorf("%+v", o)
 			}
 		})
@@ -435,7 +303,7 @@ func TestDamagedValues(t *testing.T) {
 func TestMissingNames(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 20)
-	q := mustOpen(t, Options{Path: d.path(), Settings: queue.DefaultSettings()})
+	q := mustOpen(t, Options{Path: d.Path, Settings: queue.DefaultSettings()})
 	err := q.do(t.Context(), func(tx *tx) error {
 		if err := tx.exec(`DELETE FROM name`); err != nil {
 			return err
@@ -446,8 +314,8 @@ func TestMissingNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustClose(t, q)
-	q = mustOpen(t, Options{Path: d.path(), Settings: queue.DefaultSettings()})
-	for _, id := range d.all { // the check runs by itself
+	q = mustOpen(t, Options{Path: d.Path, Settings: queue.DefaultSettings()})
+	for _, id := range d.IDs { // the check runs by itself
 		eventually(t, id+" is found", func() bool { _, err := q.Event(t.Context(), id); return err == nil })
 	}
 }
@@ -457,7 +325,7 @@ func TestMissingNames(t *testing.T) {
 func TestRebuiltFile(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 30)
-	path := d.copy(t)
+	path := d.Copy(t)
 	b := readFile(t, path)
 	clear(b[(tables.RootEvent-1)*tables.PageSize : tables.RootEvent*tables.PageSize])
 	writeFile(t, path, b)
@@ -496,7 +364,7 @@ func TestRebuiltFile(t *testing.T) {
 func TestFlippedBits(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 120)
-	whole := readFile(t, d.path())
+	whole := readFile(t, d.Path)
 	random := rand.New(rand.NewPCG(9, 10))
 	const trials = 120
 	lost := 0
@@ -506,7 +374,7 @@ func TestFlippedBits(t *testing.T) {
 		for whole[page*tables.PageSize+at] == 0 && random.IntN(10) > 0 { // what is in use, mostly
 			at = random.IntN(tables.PageSize)
 		}
-		path, b := d.copy(t), slices.Clone(whole)
+		path, b := d.Copy(t), slices.Clone(whole)
 		b[page*tables.PageSize+at] ^= 1 << random.IntN(8)
 		writeFile(t, path, b)
 		o := d.try(t, path)
@@ -515,5 +383,5 @@ func TestFlippedBits(t *testing.T) {
 		}
 		lost += o.total()
 	}
-	t.Logf("%d trials with %d events: %d not whole in all", trials, len(d.all), lost)
+	t.Logf("%d trials with %d events: %d not whole in all", trials, len(d.IDs), lost)
 }

@@ -26,7 +26,7 @@ func newCrashed(t *testing.T, n int, prefix string) *damageable {
 	t.Helper()
 	d := newDamageable(t, n)
 	path := filepath.Join(t.TempDir(), "queue.db")
-	copyStore(t, d.path(), path)
+	copyStore(t, d.Path, path)
 	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings()})
 	for i := range n {
 		id := fmt.Sprint(prefix, "-", i)
@@ -34,12 +34,12 @@ func newCrashed(t *testing.T, n int, prefix string) *damageable {
 		if _, err := q.Store(t.Context(), it); err != nil {
 			t.Fatal(err)
 		}
-		d.all, d.events[id] = append(d.all, id), it.Event
-		d.want[id] = must(q.Event(t.Context(), id))
+		d.IDs, d.Events[id] = append(d.IDs, id), it.Event
+		d.Want[id] = must(q.Event(t.Context(), id))
 	}
 	flush(t, q)
-	d.dir = t.TempDir()
-	copyStore(t, path, d.path())
+	d.Path = filepath.Join(t.TempDir(), "queue.db")
+	copyStore(t, path, d.Path)
 	return d
 }
 
@@ -83,9 +83,9 @@ func lastCommits(log []byte, n int) int {
 func TestDamagedWAL(t *testing.T) {
 	t.Parallel()
 	d := newCrashed(t, 60, "late")
-	log := readFile(t, d.path()+disk.WAL)
+	log := readFile(t, d.Path+disk.WAL)
 	certain := lastCommits(log, 2) // what is behind may be what a power cut has left
-	if o := d.try(t, d.copy(t)); o.whole != len(d.all) || len(o.reported) > 0 {
+	if o := d.try(t, d.Copy(t)); o.whole != len(d.IDs) || len(o.reported) > 0 {
 		t.Fatalf("without damage: %+v", o)
 	}
 	for name, size := range map[string]int{"a byte": 1, "8 bytes": 8, "100 bytes": 100, "a sector": 512, "two pages": 2 * tables.PageSize} {
@@ -94,7 +94,7 @@ func TestDamagedWAL(t *testing.T) {
 			random := rand.New(rand.NewPCG(3, 4))
 			most, lost, trials := 0, 0, 24
 			for range trials {
-				path, b := d.copy(t), slices.Clone(log)
+				path, b := d.Copy(t), slices.Clone(log)
 				at := random.IntN(len(b) - size)
 				for i := range size {
 					b[at+i] ^= byte(1 + random.IntN(255))
@@ -107,7 +107,7 @@ func TestDamagedWAL(t *testing.T) {
 				}
 				most, lost = max(most, n), lost+n
 			}
-			t.Logf("%d trials with %d events: at most %d not whole in one, %d in all", trials, len(d.all), most, lost)
+			t.Logf("%d trials with %d events: at most %d not whole in one, %d in all", trials, len(d.IDs), most, lost)
 		})
 	}
 }
@@ -144,7 +144,7 @@ func TestForeignWAL(t *testing.T) {
 	}
 	t.Run("missing", func(t *testing.T) {
 		t.Parallel()
-		path := d.copy(t)
+		path := d.Copy(t)
 		if err := os.Remove(path + disk.WAL); err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,7 @@ func TestForeignWAL(t *testing.T) {
 	})
 	t.Run("garbage", func(t *testing.T) {
 		t.Parallel()
-		path := d.copy(t)
+		path := d.Copy(t)
 		b := readFile(t, path+disk.WAL)
 		fill(b, rand.New(rand.NewPCG(1, 1)))
 		writeFile(t, path+disk.WAL, b)
@@ -166,8 +166,8 @@ func TestForeignWAL(t *testing.T) {
 	})
 	t.Run("of another store", func(t *testing.T) {
 		t.Parallel()
-		path := d.copy(t)
-		copyFile(t, other.path()+disk.WAL, path+disk.WAL)
+		path := d.Copy(t)
+		copyFile(t, other.Path+disk.WAL, path+disk.WAL)
 		q, all := open(t, path)
 		has(t, q, "note-29", true)
 		has(t, q, "other-0", false)
@@ -177,7 +177,7 @@ func TestForeignWAL(t *testing.T) {
 	t.Run("newer than the main file", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "queue.db")
-		copyStore(t, d.path(), path)
+		copyStore(t, d.Path, path)
 		q, _ := open(t, path)
 		mustClose(t, q) // all is in the main file
 		older := filepath.Join(t.TempDir(), "queue.db")
@@ -198,7 +198,7 @@ func TestForeignWAL(t *testing.T) {
 	t.Run("older than the main file", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "queue.db")
-		copyStore(t, d.path(), path)
+		copyStore(t, d.Path, path)
 		log := readFile(t, path+disk.WAL)
 		q, _ := open(t, path)
 		storeMany(t, q, "new", 10)
@@ -211,7 +211,7 @@ func TestForeignWAL(t *testing.T) {
 	t.Run("of the store that a backup was made of", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "queue.db")
-		copyStore(t, d.path(), path)
+		copyStore(t, d.Path, path)
 		q, _ := open(t, path)
 		f, err := os.Create(path + ".backup")
 		if err != nil {
@@ -252,14 +252,14 @@ func TestTruncatedFile(t *testing.T) {
 	for name, d := range map[string]*damageable{"closed": newDamageable(t, 80), "killed": newCrashed(t, 40, "late")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			main := readFile(t, d.path())
+			main := readFile(t, d.Path)
 			lost, most, trials := 0, 0, 0
 			for size := 1; size < len(main); size += len(main)/12 + 700 {
 				trials++
-				path := d.copy(t)
+				path := d.Copy(t)
 				writeFile(t, path, main[:size])
 				events, whole := countAll(t, path)
-				if whole && events < len(d.all) {
+				if whole && events < len(d.IDs) {
 					t.Errorf("%d of %d bytes: a reader finds %d events, and says that they are all", size, len(main), events)
 				}
 				o := d.try(t, path)
@@ -270,9 +270,9 @@ func TestTruncatedFile(t *testing.T) {
 				if !testing.Verbose() {
 					continue
 				}
-				t.Logf("%d of %d bytes: %d of %d whole, %v %v; %q", size, len(main), o.whole, len(d.all), o.lost, o.refused, o.reported)
+				t.Logf("%d of %d bytes: %d of %d whole, %v %v; %q", size, len(main), o.whole, len(d.IDs), o.lost, o.refused, o.reported)
 			}
-			t.Logf("%d trials with %d events: at most %d not whole in one, %d in all", trials, len(d.all), most, lost)
+			t.Logf("%d trials with %d events: at most %d not whole in one, %d in all", trials, len(d.IDs), most, lost)
 		})
 	}
 }
@@ -295,11 +295,11 @@ func countAll(t *testing.T, path string) (n int, whole bool) {
 func TestDamagedWhileOpen(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 120)
-	pages := len(readFile(t, d.path())) / tables.PageSize
+	pages := len(readFile(t, d.Path)) / tables.PageSize
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 40 {
 		page := 3 + random.IntN(pages-3)
-		path := d.copy(t)
+		path := d.Copy(t)
 		b := make([]byte, tables.PageSize)
 		fill(b, random)
 		d.running = func() {

@@ -1,14 +1,21 @@
 package sqlitequeue
 
 import (
+	"context"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 const (
 	watchEvery  = time.Second           // the file is looked at
-	forgetEvery = 3 * time.Second       // deleted payloads leave the WAL
-	noteEvery   = time.Hour             // the time is written, where nothing else is
+	eraseEvery  = 3 * time.Second       // deleted payloads leave the WAL
+	usedAtEvery = time.Hour             // the time is written, where nothing else is
 	lockEvery   = 10 * time.Second      // the lock is acquired again where its file was removed
 	vacuumEvery = time.Second           // free pages are counted
 	vacuumPages = 512                   // of one slice, at most
@@ -21,11 +28,11 @@ const (
 
 // housekeeping is when each of the writer's other duties is due.
 type housekeeping struct {
-	watch, lock, sweep, forget, note, vacuum time.Time
-	repair, reindexed                        time.Time
-	vacuuming                                bool  // until fewer pages are free
-	slice                                    int64 // pages that are given back at once
-	unlocked                                 bool  // it has been reported
+	watch, lock, sweep, erase, usedAt, vacuum time.Time
+	repair, reindexed                         time.Time
+	vacuuming                                 bool  // until fewer pages are free
+	slice                                     int64 // pages that are given back at once
+	unlocked                                  bool  // it has been reported
 }
 
 // Housekeep implements policy.Commits.
@@ -33,7 +40,7 @@ func (q *Queue) Housekeep() time.Duration {
 	now := time.Now()
 	s := &q.steps
 	if due(now, &s.watch, watchEvery) {
-		q.watchFile()
+		q.checkStore()
 	}
 	if q.usable() != nil {
 		return max(time.Millisecond, s.watch.Sub(now))
@@ -58,7 +65,7 @@ func (q *Queue) Housekeep() time.Duration {
 			s.sweep = now.Add(time.Millisecond)
 		}
 	}
-	if q.unfiled.until() == 0 || due(now, &s.note, noteEvery) {
+	if q.unfiled.Until() == 0 || due(now, &s.usedAt, usedAtEvery) {
 		q.step(func(*tx) (bool, error) { return false, nil })
 	}
 	if q.usable() != nil { // a step has found that the file is another
@@ -72,7 +79,7 @@ func (q *Queue) Housekeep() time.Duration {
 	if q.usable() != nil {
 		return watchEvery
 	}
-	wait := min(q.checkpointIfDue(now), s.watch.Sub(now), s.sweep.Sub(now), s.vacuum.Sub(now), q.unfiled.until())
+	wait := min(q.checkpointIfDue(now), s.watch.Sub(now), s.sweep.Sub(now), s.vacuum.Sub(now), q.unfiled.Until())
 	return max(time.Millisecond, wait)
 }
 
@@ -86,7 +93,7 @@ func (q *Queue) renewLock() {
 	q.steps.unlocked = err != nil
 }
 
-// due reports whether something is due, and notes when it is again.
+// due reports whether something is due, and sets when it is again.
 func due(now time.Time, at *time.Time, every time.Duration) bool {
 	if now.Before(*at) {
 		return false
@@ -115,7 +122,7 @@ func (q *Queue) transact(work func(t *tx) (more bool, err error)) (more bool, er
 		more, err = work(t)
 	}
 	if err != nil {
-		q.rollback(t)
+		q.rollback()
 		return false, q.makeRoom(err)
 	}
 	return more, q.commit(t)
@@ -125,45 +132,92 @@ func (q *Queue) transact(work func(t *tx) (more bool, err error)) (more bool, er
 func (q *Queue) watchClock() {
 	q.age.Now(q.now(), q.elapsed())
 	ahead := q.age.Ahead()
-	if ahead > 0 && !q.doubted && q.options.OnClock != nil {
+	if ahead > 0 && !q.clockReported && q.options.OnClock != nil {
 		q.options.OnClock(ahead)
 	}
-	q.doubted = ahead > 0
+	q.clockReported = ahead > 0
 }
 
-// vacuumSlice gives a slice of the free pages back to the file system where many are
-// free, or the disk is full, and reports whether more are.
-func (q *Queue) vacuumSlice() (more bool) {
-	s := &q.steps
-	free, err := q.writing.Number(`PRAGMA freelist_count`)
-	if err != nil || free == 0 {
-		s.vacuuming = false
-		return false
+// sweepEvery returns how often events whose retention has ended are looked for.
+func sweepEvery(s queue.Settings) time.Duration {
+	shortest := min(s.DedupeWindow, s.DeadRetention, max(s.HistoryRetention, s.KeepDelivered))
+	if s.KeepDelivered > 0 {
+		shortest = min(shortest, s.KeepDelivered)
 	}
-	pages, most := int64(0), int64(vacuumPages)
-	if q.room.released || q.room.short {
-		most = leastSlice
-	} else if pages, err = q.writing.Number(`PRAGMA page_count`); err != nil || free < enoughFree || free < pages/8 {
-		s.vacuuming = false
-		return false
-	}
-	if !s.vacuuming && free < pages/4 {
-		return false
-	}
-	s.vacuuming = true
-	began := time.Now()
-	more = q.step(func(t *tx) (bool, error) { return true, t.vacuum(min(max(s.slice, leastSlice), most)) })
-	if time.Since(began) > vacuumTime {
-		s.slice /= 2
-	} else {
-		s.slice += s.slice / 4
-	}
-	s.slice = min(max(s.slice, leastSlice), vacuumPages)
-	return more
+	return min(max(shortest/10, time.Second), time.Minute)
 }
 
-// vacuum gives a slice of free pages back.
-func (t *tx) vacuum(pages int64) error {
-	t.written = true
-	return t.c.Run(fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, pages))
+// sweep deletes what is over, for up to step events, and reports whether there may be
+// more.
+func (t *tx) sweep() (more bool, err error) {
+	budget := step
+	for code := tables.EventDelivered; code <= tables.EventTombstone; code++ {
+		seqs, err := t.endedBefore(`SELECT seq FROM event WHERE state = ? AND ended_at > 0 AND ended_at <= ? ORDER BY ended_at`, budget,
+			code, t.age-int64(policy.Retention(stateNames[code], t.settings)))
+		if err != nil {
+			return false, err
+		}
+		for _, seq := range seqs {
+			if err := t.expire(seq); err != nil {
+				return false, err
+			}
+		}
+		budget -= len(seqs)
+	}
+	seqs, err := t.endedBefore(`SELECT seq FROM event WHERE state = 1 AND size > 0 AND ended_at <= ? ORDER BY ended_at`, budget,
+		t.age-int64(t.settings.KeepDelivered))
+	if err != nil {
+		return false, err
+	}
+	for _, seq := range seqs {
+		err := t.changeReadable(seq, func(r *tables.Record) bool {
+			r.DropPayload()
+			return true
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	return budget == len(seqs), nil
+}
+
+// stateNames are the states whose retention events of the codes have.
+var stateNames = map[int64]queue.State{
+	tables.EventDelivered: queue.Delivered, tables.EventDead: queue.Dead, tables.EventQuarantined: queue.Quarantined, tables.EventUnrouted: queue.Unrouted,
+	tables.EventUnconfirmed: queue.Unconfirmed, tables.EventForNoUpstream: queue.Delivered, tables.EventTombstone: policy.Tombstone,
+}
+
+// endedBefore returns up to limit seqs, without those that cannot be read.
+func (t *tx) endedBefore(text string, limit int, args ...driver.Value) (seqs []int64, err error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	err = t.c.Query(context.Background(), text, func(row []driver.Value) error {
+		seq, _ := row[0].(int64)
+		if _, known := t.q.unreadable.Load(seq); !known {
+			seqs = append(seqs, seq)
+		}
+		if len(seqs) == limit {
+			return tables.ErrStop
+		}
+		return nil
+	}, args...)
+	return seqs, err
+}
+
+// expire deletes an event, or leaves a tombstone.
+func (t *tx) expire(seq int64) error {
+	return t.changeReadable(seq, func(r *tables.Record) bool {
+		return r.Expire(t.age, t.settings)
+	})
+}
+
+// changeReadable changes an event, and leaves one that cannot be read as it is.
+func (t *tx) changeReadable(seq int64, change func(*tables.Record) bool) error {
+	err := t.change(seq, change)
+	if errors.Is(err, policy.ErrDamaged) {
+		t.q.foundUnreadable(seq, fmt.Errorf("looking for events whose retention has ended: %w", err))
+		return nil
+	}
+	return err
 }

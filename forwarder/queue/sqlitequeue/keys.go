@@ -92,13 +92,13 @@ func (q *Queue) SetKeys(keys []seal.Key) error {
 		}
 		t.publish(func() {
 			q.keys = keys
-			q.use(k)
+			q.useKeys(k)
 		})
 		return nil
 	})
 }
 
-func (q *Queue) use(k *keyring) {
+func (q *Queue) useKeys(k *keyring) {
 	q.ring.Store(k.ring)
 	q.keyFile.Store(&k.file)
 	select {

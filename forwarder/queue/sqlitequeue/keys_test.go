@@ -229,7 +229,7 @@ func TestSetKeys(t *testing.T) {
 		}
 	}
 	eventually(t, "all is sealed anew", func() bool { return q.SetKeys([]seal.Key{keyOf(2)}) == nil })
-	q.recent.clear()
+	q.recent.Clear()
 	for _, d := range ds {
 		if _, err := q.Load(d); err != nil {
 			t.Errorf("Load(%s) with the new key: %v", d.EventID, err)
@@ -258,7 +258,7 @@ func TestStoreSealedWithAnOlderKey(t *testing.T) {
 			if got := q.counts().Keys(); len(got) != 1 || got[keyOf(2).Fingerprint()] != 1 {
 				t.Errorf("sealed by %v", got)
 			}
-			q.recent.clear()
+			q.recent.Clear()
 			wantPayloads(t, q, "a")
 			mustClose(t, q)
 			o := q.options

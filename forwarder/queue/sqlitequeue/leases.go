@@ -43,7 +43,7 @@ func (ls *leases) all() []*lease {
 // A lease holds which deliveries of an upstream are leased, and the first deliveries
 // that come next.
 //
-// Claim holds the mutex from before it reads until it has noted what it leased, and a
+// Claim holds the mutex from before it reads until it has recorded what it leased, and a
 // lease ends under the mutex after the outcome is durable. So a caller that sees
 // that a lease has ended also sees its outcome, and a settled delivery is never leased again from
 // an older state of the table.

@@ -12,7 +12,6 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
-	"github.com/scribegate/scribegate/verifier/event"
 )
 
 // Events implements queue.Queue. Each filter that an index can answer becomes one or
@@ -116,7 +115,7 @@ func (l *listing) sources() ([]*source, error) {
 // unfiled is the source of the events that are in no table but payload yet.
 func (l *listing) unfiled() *source {
 	s := &source{ended: true}
-	for _, r := range slices.Backward(l.q.unfiled.all()) {
+	for _, r := range slices.Backward(l.q.unfiled.All()) {
 		if r.Seq < l.before {
 			s.seqs = append(s.seqs, r.Seq)
 		}
@@ -185,7 +184,7 @@ type source struct {
 	ended bool
 }
 
-// newest takes the newest seq of all sources, and returns 0 at the end.
+// newest removes and returns the newest seq of all sources, and returns 0 at the end.
 func newest(l *listing, sources []*source) (seq int64, err error) {
 	for _, s := range sources {
 		if len(s.seqs) == 0 && !s.ended {
@@ -205,115 +204,16 @@ func newest(l *listing, sources []*source) (seq int64, err error) {
 	return seq, nil
 }
 
-func (s *source) more(l *listing) error {
+func (s *source) more(l *listing) (err error) {
 	limit := int64(min(l.f.Limit+1, 1000))
 	before := l.before
 	if s.read > 0 {
 		before = s.read
 	}
-	err := l.c.Query(l.ctx, s.text, func(row []driver.Value) error {
-		seq, _ := row[0].(int64)
-		s.seqs = append(s.seqs, seq)
-		return nil
-	}, append(slices.Clone(s.args), before, l.since/1000, limit)...)
+	s.seqs, err = l.c.Numbers(l.ctx, s.text, append(slices.Clone(s.args), before, l.since/1000, limit)...)
 	if n := len(s.seqs); n > 0 {
 		s.read = s.seqs[n-1]
 	}
 	s.ended = int64(len(s.seqs)) < limit
 	return err
-}
-
-// Event implements queue.Queue.
-func (q *Queue) Event(ctx context.Context, id string) (queue.Record, error) {
-	r, err := q.find(ctx, id)
-	if err != nil {
-		return queue.Record{}, err
-	}
-	return r.Record(), nil
-}
-
-// find returns the event with the id, or ErrNotFound.
-func (q *Queue) find(ctx context.Context, id string) (r *tables.Record, err error) {
-	if err := q.closed(); err != nil {
-		return nil, err
-	}
-	err = q.readers.With(ctx, func(c *tables.Conn) (err error) {
-		r, err = q.findID(ctx, c, id)
-		return err
-	})
-	q.repairIfDamaged(err)
-	if err == nil && (r == nil || r.SetAside == policy.Tombstone) {
-		err = queue.ErrNotFound
-	}
-	if err != nil {
-		return nil, fmt.Errorf("looking for event %s: %w", id, err)
-	}
-	return r, nil
-}
-
-// Payload implements queue.Queue.
-func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
-	r, err := q.find(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if r.Size == 0 {
-		return nil, fmt.Errorf("reading event %s: %w", id, queue.ErrNoPayload)
-	}
-	var sealed []byte
-	err = q.readers.With(ctx, func(c *tables.Conn) (err error) {
-		sealed, err = tables.LoadPayload(ctx, c, r.Seq)
-		return err
-	})
-	switch {
-	case errors.Is(err, policy.ErrDamaged):
-		if err := q.survey(); err != nil {
-			return nil, fmt.Errorf("reading event %s: %w", id, err)
-		}
-		q.foundUnreadable(r.Seq, err)
-		return nil, fmt.Errorf("reading event %s: %w: %w", id, queue.ErrUnreadable, err)
-	case err != nil:
-		return nil, fmt.Errorf("reading event %s: %w", id, err)
-	case sealed == nil: // deleted meanwhile
-		return nil, fmt.Errorf("reading event %s: %w", id, queue.ErrNoPayload)
-	}
-	return tables.OpenEvent(q.ring.Load(), id, sealed)
-}
-
-// Stats implements queue.Queue.
-func (q *Queue) Stats() (queue.Stats, error) {
-	if err := q.closed(); err != nil {
-		return queue.Stats{}, err
-	}
-	s := q.counts().Stats()
-	s.MaxBytes = q.settings.Load().MaxSize
-	s.Unreadable = q.unreadable.count()
-	unfiled := q.unfiled.all()
-	err := q.claims.With(q.ctx, func(c *tables.Conn) error {
-		for name, u := range s.Upstreams {
-			u.InFlight = int64(min(q.leases.of(name).count(), int(u.Pending)))
-			id, _ := q.upstreams.ID(name)
-			oldest, err := c.Number(`
-				SELECT received_at FROM event WHERE seq = (
-					SELECT min(seq) FROM (
-						SELECT min(seq) AS seq FROM delivery WHERE upstream = ?1 AND state = 0 UNION ALL
-						SELECT min(seq) FROM delivery WHERE upstream = ?1 AND state = 1))`, id)
-			if err != nil {
-				return err
-			}
-			for _, r := range unfiled {
-				if d := r.Delivery(name); d != nil && d.State == queue.Pending && oldest == 0 {
-					oldest = r.ReceivedAt
-				}
-			}
-			u.OldestPending = policy.Time(oldest)
-			s.Upstreams[name] = u
-		}
-		return nil
-	})
-	if q.ctx.Err() != nil {
-		return queue.Stats{}, queue.ErrClosed
-	}
-	q.repairIfDamaged(err)
-	return s, err
 }

@@ -4,12 +4,15 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/memtable"
 )
 
 // What is in memory does not grow with what waits.
 func TestMemory(t *testing.T) { // not beside others, whose memory would count
 	q, _ := openNew(t)
-	q.names.many = 1000
+	q.names = memtable.NewNames(1000)
 	used := func() int64 {
 		flush(t, q)
 		runtime.GC()
@@ -42,20 +45,15 @@ func TestMemory(t *testing.T) { // not beside others, whose memory would count
 func TestRecentIsBounded(t *testing.T) {
 	t.Parallel()
 	q, _ := openNew(t)
-	q.recent.max = 20_000
-	size := func() int {
-		q.recent.mu.Lock()
-		defer q.recent.mu.Unlock()
-		return q.recent.bytes
-	}
+	q.recent = policy.NewRecent(20_000)
 	putMany(t, q, "e", 200, "ehr")
-	if n := size(); n > 20_000 || n < 15_000 {
+	if n := q.recent.Bytes(); n > 20_000 || n < 15_000 {
 		t.Errorf("%d bytes are kept", n)
 	}
 	ds := take(t, q, "ehr", 200)
 	kept := 0
 	for _, d := range ds {
-		if q.recent.get(seqOf(d)) != nil {
+		if q.recent.Get(seqOf(d)) != nil {
 			kept++
 		}
 		if e, err := q.Load(d); err != nil || e.ID != d.EventID {
@@ -64,7 +62,7 @@ func TestRecentIsBounded(t *testing.T) {
 		q.Settle(outcomeOf(q, d, "delivered"))
 	}
 	flush(t, q)
-	if n := size(); n != 0 || kept == 0 || kept == len(ds) {
+	if n := q.recent.Bytes(); n != 0 || kept == 0 || kept == len(ds) {
 		t.Errorf("%d bytes are kept of nothing; %d events were", n, kept)
 	}
 }

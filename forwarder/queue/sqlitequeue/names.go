@@ -4,85 +4,18 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"slices"
-	"sync"
 
+	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
+	"github.com/scribegate/scribegate/verifier/event"
 )
-
-const (
-	// manyNames is how many names are collected in memory before they are written,
-	// unless a test sets another number.
-	manyNames = 1 << 16
-
-	// namesPerEvent is how many names are written with each event that is stored
-	// meanwhile: more than come with it.
-	namesPerEvent = 8
-)
-
-// names are those of the newest events, which are not in table name yet.
-//
-// Hashes have no order in time: written with their events, those of each transaction
-// would lie on as many pages of the table as there are names, and each page would have
-// to be written for one of them. So they are collected, and written in the order of
-// the hashes, some with every transaction that stores events. What is in memory is
-// read from table event at the start, beginning with the first event after meta.named.
-type names struct {
-	mu     sync.RWMutex
-	recent map[int64][]int64 // the seqs by the hash
-
-	// The writer's own.
-	many    int
-	batch   []tables.Name // being written, in the order of the hashes; what is left of it
-	through int64         // all events up to this one are in the batch, or in the table
-	count   int           // of recent
-}
-
-// read replaces all by the names that are not in a database's table.
-func (n *names) read(ctx context.Context, c *tables.Conn) error {
-	n.mu.Lock()
-	n.recent, n.batch, n.through, n.count = make(map[int64][]int64), nil, 0, 0
-	n.mu.Unlock()
-	return c.Query(ctx, `SELECT seq, id, subject FROM event WHERE seq > (SELECT named FROM meta) ORDER BY seq`, func(row []driver.Value) error {
-		s := tables.Scanner{Row: row}
-		n.add(tables.NamesOf(&tables.Record{Seq: s.Int(), Event: policy.Event{ID: s.Text(), Subject: s.Text()}})...)
-		return nil
-	})
-}
-
-// add adds the names of an event. Only the writer changes what is there.
-func (n *names) add(names ...tables.Name) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, x := range names {
-		n.recent[x.Hash] = append(n.recent[x.Hash], x.Seq)
-		n.count++
-	}
-}
-
-func (n *names) drop(names ...tables.Name) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, x := range names {
-		seqs := slices.DeleteFunc(slices.Clone(n.recent[x.Hash]), func(seq int64) bool { return seq == x.Seq })
-		n.count -= len(n.recent[x.Hash]) - len(seqs)
-		if n.recent[x.Hash] = seqs; len(seqs) == 0 {
-			delete(n.recent, x.Hash)
-		}
-	}
-}
-
-// find returns the seqs of the newest events that may have the name.
-func (n *names) find(hash int64) []int64 {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return slices.Clone(n.recent[hash])
-}
 
 func (t *tx) addNames(r *tables.Record) {
 	names := tables.NamesOf(r)
-	t.publish(func() { t.q.names.add(names...) })
+	t.publish(func() { t.q.names.Add(names...) })
 }
 
 // deleteNames deletes the names that an event had before a change and has no longer.
@@ -98,7 +31,7 @@ func (t *tx) deleteNames(before, after *tables.Record) error {
 			return err
 		}
 	}
-	t.publish(func() { t.q.names.drop(names...) })
+	t.publish(func() { t.q.names.Drop(names...) })
 	return nil
 }
 
@@ -109,52 +42,27 @@ func rowsOf(names []tables.Name) (rows [][]driver.Value) {
 	return rows
 }
 
-// writeNames writes some of the names that are due.
+// writeNames writes names that are due in a transaction that stores so many events.
 func (t *tx) writeNames(stored int) error {
-	n := &t.q.names
-	if stored == 0 {
+	due := t.q.names.Due(stored, t.q.lastSeq)
+	if due == nil {
 		return nil
 	}
-	if len(n.batch) == 0 && n.count >= n.many {
-		for h, seqs := range n.recent {
-			for _, seq := range seqs {
-				n.batch = append(n.batch, tables.Name{Hash: h, Seq: seq})
-			}
-		}
-		slices.SortFunc(n.batch, tables.CompareNames)
-		n.through = t.q.lastSeq
-	}
-	some := n.batch[:min(len(n.batch), stored*namesPerEvent)]
-	if len(some) == 0 {
-		return nil
-	}
-	kept := slices.DeleteFunc(slices.Clone(some), func(x tables.Name) bool { return !slices.Contains(n.recent[x.Hash], x.Seq) }) // deleted meanwhile
-	if err := t.insert(`INSERT OR IGNORE`+tables.IntoName, rowsOf(kept)...); err != nil {
+	if err := t.insert(`INSERT OR IGNORE`+tables.IntoName, rowsOf(due.Names)...); err != nil {
 		return err
 	}
-	last := len(some) == len(n.batch)
-	if last {
-		if err := t.exec(`UPDATE meta SET named = ?`, n.through); err != nil {
-			return err
-		}
+	t.publish(func() { t.q.names.Written(due) })
+	if due.Through == 0 {
+		return nil
 	}
-	t.publish(func() {
-		n.drop(some...)
-		if n.batch = n.batch[len(some):]; last {
-			n.batch = nil
-		}
-	})
-	return nil
+	return t.exec(`UPDATE meta SET named = ?`, due.Through)
 }
 
 // named returns the seqs of the events that may have the name, newest first.
 func (q *Queue) named(ctx context.Context, c *tables.Conn, hash int64) ([]int64, error) {
-	seqs := q.names.find(hash) // before the table, which they may go to meanwhile
-	err := c.Query(ctx, `SELECT seq FROM name WHERE hash = ?`, func(row []driver.Value) error {
-		s := tables.Scanner{Row: row}
-		seqs = append(seqs, s.Int())
-		return nil
-	}, hash)
+	seqs := q.names.Find(hash) // before the table, which they may go to meanwhile
+	named, err := c.Numbers(ctx, `SELECT seq FROM name WHERE hash = ?`, hash)
+	seqs = append(seqs, named...)
 	slices.Sort(seqs)
 	seqs = slices.Compact(seqs)
 	slices.Reverse(seqs)
@@ -186,4 +94,82 @@ func (q *Queue) withID(ctx context.Context, c *tables.Conn, id string, seqs []in
 		}
 	}
 	return nil, nil
+}
+
+// Event implements queue.Queue.
+func (q *Queue) Event(ctx context.Context, id string) (queue.Record, error) {
+	r, err := q.find(ctx, id)
+	if err != nil {
+		return queue.Record{}, err
+	}
+	return r.Record(), nil
+}
+
+// find returns the event with the id, or ErrNotFound.
+func (q *Queue) find(ctx context.Context, id string) (r *tables.Record, err error) {
+	if err := q.closed(); err != nil {
+		return nil, err
+	}
+	err = q.readers.With(ctx, func(c *tables.Conn) (err error) {
+		r, err = q.findID(ctx, c, id)
+		return err
+	})
+	q.repairIfDamaged(err)
+	if err == nil && (r == nil || r.SetAside == policy.Tombstone) {
+		err = queue.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for event %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// Payload implements queue.Queue.
+func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
+	r, err := q.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if r.Size == 0 {
+		return nil, fmt.Errorf("reading event %s: %w", id, queue.ErrNoPayload)
+	}
+	var sealed []byte
+	err = q.readers.With(ctx, func(c *tables.Conn) (err error) {
+		sealed, err = tables.LoadPayload(ctx, c, r.Seq)
+		return err
+	})
+	switch {
+	case errors.Is(err, policy.ErrDamaged):
+		if err := q.survey(); err != nil {
+			return nil, fmt.Errorf("reading event %s: %w", id, err)
+		}
+		q.foundUnreadable(r.Seq, err)
+		return nil, fmt.Errorf("reading event %s: %w: %w", id, queue.ErrUnreadable, err)
+	case err != nil:
+		return nil, fmt.Errorf("reading event %s: %w", id, err)
+	case sealed == nil: // deleted meanwhile
+		return nil, fmt.Errorf("reading event %s: %w", id, queue.ErrNoPayload)
+	}
+	return tables.OpenEvent(q.ring.Load(), id, sealed)
+}
+
+// findAll returns the events with the ids, each once, or ErrNotFound.
+func (t *tx) findAll(ids []string) ([]*tables.Record, error) {
+	var all []*tables.Record
+	seen := make(map[string]bool)
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		r, err := t.q.findID(context.Background(), t.c, id)
+		if err != nil {
+			return nil, err
+		}
+		if r == nil || r.SetAside == policy.Tombstone {
+			return nil, fmt.Errorf("event %s: %w", id, queue.ErrNotFound)
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }

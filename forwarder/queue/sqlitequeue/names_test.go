@@ -10,6 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/memtable"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
@@ -37,7 +38,7 @@ func TestNamesWithOneHash(t *testing.T) {
 	}
 	for _, d := range take(t, q, "ehr", 10) {
 		for _, hash := range []int64{a, b, tables.HashOfSubject("subject-a"), tables.HashOfSubject("subject-new")} {
-			q.names.add(tables.Name{Hash: hash, Seq: seqOf(d)})
+			q.names.Add(tables.Name{Hash: hash, Seq: seqOf(d)})
 		}
 		q.Release(d)
 	}
@@ -68,7 +69,7 @@ func TestNamesWithOneHash(t *testing.T) {
 func TestNamesAreTakenToTheirTable(t *testing.T) {
 	t.Parallel()
 	q, d := openNew(t)
-	q.names.many = 30
+	q.names = memtable.NewNames(30)
 	var ids, gone []string
 	copies := 0
 	inTable := func() (n int64) {
@@ -94,7 +95,7 @@ func TestNamesAreTakenToTheirTable(t *testing.T) {
 			gone = append(gone, id)
 		}
 		var batch int
-		if err := q.do(t.Context(), func(*tx) error { batch = len(q.names.batch); return nil }); err != nil {
+		if err := q.do(t.Context(), func(*tx) error { _, batch = q.names.Len(); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if batch == 0 && i%10 > 0 {
@@ -131,19 +132,20 @@ func wantFound(t *testing.T, q *Queue, ids, gone []string) {
 // tombstone's.
 func TestNamesGo(t *testing.T) {
 	t.Parallel()
-	for _, many := range []int{1, manyNames} { // in the table, and in memory
+	for _, many := range []int{1, memtable.ManyNames} { // in the table, and in memory
 		t.Run(fmt.Sprint(many), func(t *testing.T) {
 			t.Parallel()
 			clock := queuetest.NewClock()
 			s := queue.Settings{DedupeWindow: 2 * time.Hour, HistoryRetention: time.Hour, DeadRetention: time.Hour}
 			q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: s, Now: clock.Now, Elapsed: clock.Elapsed})
-			q.names.many = many
+			q.names = memtable.NewNames(many)
 			names := func() (n int64) {
 				t.Helper()
 				flush(t, q)
 				err := q.do(t.Context(), func(tx *tx) (err error) {
 					n, err = tx.c.Number(`SELECT count(*) FROM name`)
-					n += int64(q.names.count)
+					all, _ := q.names.Len()
+					n += int64(all)
 					return err
 				})
 				if err != nil {

@@ -124,9 +124,9 @@ func (t *tx) purge(r *tables.Record, s queue.PurgeSelection) (done bool, err err
 // what remains of the event, or nil.
 func (t *tx) purged(before, after *tables.Record) {
 	t.publish(func() {
-		t.q.recent.drop(before.Seq)
+		t.q.recent.Drop(before.Seq)
 		if after == nil {
-			t.q.unreadable.drop(before.Seq)
+			t.q.unreadable.Delete(before.Seq)
 		}
 		for i := range before.Deliveries {
 			name := before.Deliveries[i].Upstream

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,47 +12,11 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/memtable"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/watch"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
-
-// Options are what Open needs.
-type Options struct {
-	Path     string     // the database file; it and its directory are made where they are missing
-	Keys     []seal.Key // the first seals, all open; none: the key in <Path>.key, made at first start
-	Settings queue.Settings
-
-	Now      func() time.Time                      // default: time.Now
-	Elapsed  func() time.Duration                  // the time that has passed since any one moment; default: by the monotonic clock
-	OnCommit func(took time.Duration, changes int) // called after each commit; may be nil; must not block
-
-	// OnFailure is called with the reason each time that a change could not be
-	// written, and with nil when events can be stored after that. It may be nil, and
-	// must not block.
-	OnFailure func(err error)
-
-	// OnClock is called when the clock has jumped ahead by more than a minute, with
-	// how far. It may be nil, and must not block.
-	OnClock func(ahead time.Duration)
-
-	// OnResealed is called when all that was sealed with an older key than the first
-	// has been dealt with. It may be nil.
-	OnResealed func(Resealed)
-
-	// OnDamage is called with what was found damaged, what that costs and what to do.
-	// It may be nil, and must not block.
-	OnDamage func(err error)
-
-	// OnCopy is called where the file is a copy of a store that is in use by another
-	// process, with that store's path. Both deliver what waits. It may be nil.
-	OnCopy func(of string)
-
-	fault func(stage string) error                         // makes changes fail in tests
-	space func(dir string) (free, total uint64, err error) // disk.Space, but in tests
-}
-
-// The stages at which a test can make a change fail.
-const beforeCommit = "commit"
 
 // A Queue is a queue in one SQLite file.
 type Queue struct {
@@ -60,23 +25,23 @@ type Queue struct {
 	now     func() time.Time
 	elapsed func() time.Duration
 
-	writing     *tables.Conn // the writer's, as is all of this block
-	writer      *policy.Writer
-	age         *queue.AgeClock
-	doubted     bool            // whether OnClock was called for the jump that there is
-	lastSeq     int64           // of the newest event
-	identity    tables.Identity // as it was written last, or later
-	filed       int64           // all events up to this one are filed
-	filedCounts policy.Counts   // of the events that are filed
-	noted       int64           // the time that was written last
-	freed       bool            // whether payloads were deleted that may still be in the WAL
-	changed     bool            // whether anything was committed since the WAL was inspected
-	steps       housekeeping
-	wal         walState
-	files       files
-	room        room
-	beside      atomic.Int32 // a checkpoint that is not the writer's
-	keys        []seal.Key   // as they were given
+	writing              *tables.Conn // the writer's, as is all of this block
+	writer               *policy.Writer
+	age                  *queue.AgeClock
+	clockReported        bool            // whether OnClock was called for the jump that there is
+	lastSeq              int64           // of the newest event
+	identity             tables.Identity // as it was written last, or later
+	filed                int64           // all events up to this one are filed
+	filedCounts          policy.Counts   // of the events that are filed
+	usedAt               int64           // the time that was written last
+	freed                bool            // whether payloads were deleted that may still be in the WAL
+	steps                housekeeping
+	wal                  walState
+	files                watch.Files
+	found                fs.FileInfo // at the path, at the last attempt to open it anew
+	room                 room
+	backgroundCheckpoint atomic.Int32 // a checkpoint that is not the writer's
+	keys                 []seal.Key   // as they were given
 
 	readers     *tables.Pool // for what takes long, or may
 	claims      *tables.Pool // for deliveries
@@ -85,18 +50,18 @@ type Queue struct {
 	checkpoints *tables.Pool // for those beside the writer
 
 	upstreams *tables.Upstreams
-	unfiled   unfiled
-	names     names
+	unfiled   memtable.Unfiled
+	names     *memtable.Names
 	leases    *leases
-	recent    *recent
+	recent    *policy.Recent
 	ring      atomic.Pointer[seal.Ring]
 	keyFile   atomic.Pointer[string] // the file of the automatic key, where that seals; else ""
 	settings  atomic.Pointer[queue.Settings]
 	current   atomic.Pointer[policy.Counts]
 	wake      atomic.Pointer[func(upstream string)]
-	broken    atomic.Pointer[error] // why the file cannot be used; nil while it can
+	suspended atomic.Pointer[error] // why the file cannot be used; nil while it can
 
-	unreadable   unreadable
+	unreadable   sync.Map // the seqs of the events that were found damaged
 	repairWanted atomic.Bool
 	repairReason atomic.Pointer[error]
 	surveying    sync.Mutex
@@ -192,7 +157,7 @@ func (q *Queue) wakeUp(upstream string) {
 // Configure implements queue.Queue.
 func (q *Queue) Configure(s queue.Settings) {
 	q.settings.Store(&s)
-	q.writer.Unpark()
+	q.writer.RetryFull()
 }
 
 // KeyFile returns the file of the automatic key, or "" where keys were given. Anybody
@@ -203,7 +168,7 @@ func (q *Queue) counts() policy.Counts { return *q.current.Load() }
 
 // usable returns why the file cannot be used, or nil.
 func (q *Queue) usable() error {
-	if err := q.broken.Load(); err != nil {
+	if err := q.suspended.Load(); err != nil {
 		return *err
 	}
 	return nil
@@ -237,7 +202,7 @@ func (q *Queue) Close() error {
 		q.cancel()
 		err := q.writer.Close()
 		q.work.Wait()
-		err = errors.Join(err, q.shut())
+		err = errors.Join(err, q.closeStore())
 		q.closeErr = errors.Join(err, q.lock.Unlock())
 	})
 	return q.closeErr
@@ -253,3 +218,41 @@ var (
 	_ queue.Backuper  = (*Queue)(nil)
 	_ policy.Commits  = (*Queue)(nil)
 )
+
+// Stats implements queue.Queue.
+func (q *Queue) Stats() (queue.Stats, error) {
+	if err := q.closed(); err != nil {
+		return queue.Stats{}, err
+	}
+	s := q.counts().Stats()
+	s.MaxBytes = q.settings.Load().MaxSize
+	s.Unreadable = q.countUnreadable()
+	unfiled := q.unfiled.All()
+	err := q.claims.With(q.ctx, func(c *tables.Conn) error {
+		for name, u := range s.Upstreams {
+			u.InFlight = int64(min(q.leases.of(name).count(), int(u.Pending)))
+			id, _ := q.upstreams.ID(name)
+			oldest, err := c.Number(`
+				SELECT received_at FROM event WHERE seq = (
+					SELECT min(seq) FROM (
+						SELECT min(seq) AS seq FROM delivery WHERE upstream = ?1 AND state = 0 UNION ALL
+						SELECT min(seq) FROM delivery WHERE upstream = ?1 AND state = 1))`, id)
+			if err != nil {
+				return err
+			}
+			for _, r := range unfiled {
+				if d := r.Delivery(name); d != nil && d.State == queue.Pending && oldest == 0 {
+					oldest = r.ReceivedAt
+				}
+			}
+			u.OldestPending = policy.Time(oldest)
+			s.Upstreams[name] = u
+		}
+		return nil
+	})
+	if q.ctx.Err() != nil {
+		return queue.Stats{}, queue.ErrClosed
+	}
+	q.repairIfDamaged(err)
+	return s, err
+}

@@ -2,7 +2,6 @@ package sqlitequeue
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -73,12 +72,9 @@ func (q *Queue) resealAll() (out Resealed, err error) {
 	for last := int64(0); ; {
 		sealer := tables.KeyNumber(q.ring.Load().Sealer())
 		var seqs []int64
-		err := q.readers.With(q.ctx, func(c *tables.Conn) error {
-			return c.Query(q.ctx, `SELECT seq FROM event WHERE seq > ? AND size > 0 AND key <> ? ORDER BY seq LIMIT ?`, func(row []driver.Value) error {
-				seq, _ := row[0].(int64)
-				seqs = append(seqs, seq)
-				return nil
-			}, last, sealer, int64(resealStep))
+		err := q.readers.With(q.ctx, func(c *tables.Conn) (err error) {
+			seqs, err = c.Numbers(q.ctx, `SELECT seq FROM event WHERE seq > ? AND size > 0 AND key <> ? ORDER BY seq LIMIT ?`, last, sealer, int64(resealStep))
+			return err
 		})
 		if err != nil {
 			return out, err

@@ -37,23 +37,6 @@ type room struct {
 	tried    time.Time
 }
 
-// attachInRoom is attach, which a full disk prevents only where there is no reserve.
-func (q *Queue) attachInRoom() error {
-	r := &q.room
-	if _, total, err := r.space(filepath.Dir(q.path)); err == nil {
-		r.size = disk.ReserveSize(total)
-		r.reserve = disk.NewReserve(q.path, r.size)
-	}
-	err := q.attach()
-	if isFull(err) && q.releaseReserve() {
-		err = q.attach()
-	}
-	if err == nil && r.reserve != nil && !r.released {
-		r.released = r.reserve.Ensure() != nil
-	}
-	return err
-}
-
 // releaseReserve gives up the reserve, for what makes room, and reports whether there
 // was any.
 func (q *Queue) releaseReserve() bool {
@@ -145,11 +128,11 @@ func (q *Queue) growth() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	info, err := q.files.main.Stat()
+	size, err := q.files.MainSize()
 	if err != nil {
 		return 0, err
 	}
-	return max(0, pages*tables.PageSize-info.Size()), nil
+	return max(0, pages*tables.PageSize-size), nil
 }
 
 // roomToCheckpoint returns an error where a checkpoint would fill the disk before it

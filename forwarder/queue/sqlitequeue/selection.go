@@ -3,13 +3,11 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql/driver"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
@@ -88,27 +86,6 @@ func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Pro
 		p.Report(done, total)
 	}
 	return nil
-}
-
-// findAll returns the events with the ids, each once, or ErrNotFound.
-func (t *tx) findAll(ids []string) ([]*tables.Record, error) {
-	var all []*tables.Record
-	seen := make(map[string]bool)
-	for _, id := range ids {
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
-		r, err := t.q.findID(context.Background(), t.c, id)
-		if err != nil {
-			return nil, err
-		}
-		if r == nil || r.SetAside == policy.Tombstone {
-			return nil, fmt.Errorf("event %s: %w", id, queue.ErrNotFound)
-		}
-		all = append(all, r)
-	}
-	return all, nil
 }
 
 // upstreamsOf returns the names of an event's upstreams whose deliveries are in a state,

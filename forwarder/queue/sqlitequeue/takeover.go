@@ -40,14 +40,14 @@ func waiting(c *tables.Conn) (seqs []int64, err error) {
 // A takeOver stores the events that wait in the file that was open before and are not in
 // the one that is open now.
 type takeOver struct {
-	q       *Queue
-	reason  error
-	old     *tables.Conn // on the file before
-	names   *tables.Upstreams
-	unfiled map[int64]*tables.Record // events of which only memory has the state
-	left    []int64
+	q         *Queue
+	reason    error
+	old       *tables.Conn // on the file before
+	names     *tables.Upstreams
+	unfiled   map[int64]*tables.Record // events of which only memory has the state
+	remaining []int64
 
-	taken, unreadable int
+	stored, unreadable int
 }
 
 // takeOver takes over what waits in the file before. The writer does what it can in a
@@ -55,34 +55,34 @@ type takeOver struct {
 func (q *Queue) takeOver(m *takeOver) {
 	var err error
 	if m.names, err = tables.ReadUpstreams(m.old); err == nil {
-		m.left, err = waiting(m.old)
+		m.remaining, err = waiting(m.old)
 	}
 	limit := takeOverNow
 	if q.ctx.Err() != nil {
 		limit = saveWait
 	}
-	for began := time.Now(); err == nil && len(m.left) > 0 && time.Since(began) < limit; {
-		_, err = q.transact(func(t *tx) (bool, error) { return false, m.some(t) })
+	for began := time.Now(); err == nil && len(m.remaining) > 0 && time.Since(began) < limit; {
+		_, err = q.transact(func(t *tx) (bool, error) { return false, m.storeSome(t) })
 	}
-	if err != nil || len(m.left) == 0 || q.ctx.Err() != nil {
+	if err != nil || len(m.remaining) == 0 || q.ctx.Err() != nil {
 		m.end(err)
 		return
 	}
 	q.work.Go(func() {
 		var err error
-		for err == nil && len(m.left) > 0 {
-			err = q.do(q.ctx, m.some)
+		for err == nil && len(m.remaining) > 0 {
+			err = q.do(q.ctx, m.storeSome)
 		}
 		m.end(err)
 	})
 }
 
-// some takes over the next events.
-func (m *takeOver) some(t *tx) error {
-	seqs := m.left[:min(step, len(m.left))]
+// storeSome takes over the next events.
+func (m *takeOver) storeSome(t *tx) error {
+	seqs := m.remaining[:min(step, len(m.remaining))]
 	taken, unreadable := 0, 0
 	for _, seq := range seqs {
-		stored, err := m.one(t, seq)
+		stored, err := m.storeOne(t, seq)
 		switch {
 		case errors.Is(err, policy.ErrDamaged):
 			unreadable++
@@ -93,14 +93,14 @@ func (m *takeOver) some(t *tx) error {
 		}
 	}
 	t.publish(func() {
-		m.left = m.left[len(seqs):]
-		m.taken, m.unreadable = m.taken+taken, m.unreadable+unreadable
+		m.remaining = m.remaining[len(seqs):]
+		m.stored, m.unreadable = m.stored+taken, m.unreadable+unreadable
 		m.q.rereadAll()
 	})
 	return nil
 }
 
-func (m *takeOver) one(t *tx, seq int64) (stored bool, err error) {
+func (m *takeOver) storeOne(t *tx, seq int64) (stored bool, err error) {
 	r := m.unfiled[seq]
 	if r == nil {
 		r, err = tables.Load(context.Background(), m.old, m.names, seq)
@@ -115,21 +115,21 @@ func (m *takeOver) one(t *tx, seq int64) (stored bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return t.putBack(&tables.Record{Seq: seq, Event: *r.Clone()}, sealed)
+	return t.restore(&tables.Record{Seq: seq, Event: *r.Clone()}, sealed)
 }
 
 // end reports what was taken over, and saves the rest, where there is any.
 func (m *takeOver) end(err error) {
 	rest := ""
-	if err != nil || len(m.left) > 0 {
-		rest = "; " + m.q.save(m.old, len(m.left))
+	if err != nil || len(m.remaining) > 0 {
+		rest = "; " + m.q.save(m.old, len(m.remaining))
 	}
-	m.q.damaged(errors.Join(fmt.Errorf("%w; the store that is at the path now is used, with %d events that waited only in the file before; %d more could not be read and are lost%s", m.reason, m.taken, m.unreadable, rest), err, m.old.Close()))
+	m.q.damaged(errors.Join(fmt.Errorf("%w; the store that is at the path now is used, with %d events that waited only in the file before; %d more could not be read and are lost%s", m.reason, m.stored, m.unreadable, rest), err, m.old.Close()))
 }
 
-// putBack stores an event of a file before, with the seq that it had there, and reports
+// restore stores an event of a file before, with the seq that it had there, and reports
 // whether it was missing. All events of the store are filed.
-func (t *tx) putBack(r *tables.Record, sealed []byte) (stored bool, err error) {
+func (t *tx) restore(r *tables.Record, sealed []byte) (stored bool, err error) {
 	known, err := t.q.findID(context.Background(), t.c, r.ID)
 	if err != nil || known != nil {
 		return false, err
@@ -157,25 +157,25 @@ func (t *tx) putBack(r *tables.Record, sealed []byte) (stored bool, err error) {
 		return false, err
 	}
 	t.filed, t.lastSeq = filed, max(t.lastSeq, r.Seq)
-	t.touched[r.Seq] = r
+	t.changed[r.Seq] = r
 	t.addNames(r)
 	t.counts.Add(&r.Event, 1)
 	t.publish(func() { t.q.filed = filed })
 	return true, nil
 }
 
-// restore stores events from memory that are not in the file that has been opened, and
+// restoreRecent stores events from memory that are not in the file that has been opened, and
 // returns how many.
-func (q *Queue) restore(seqs []int64, events []recentEvent) (n int) {
+func (q *Queue) restoreRecent(recent []policy.RecentEvent) (n int) {
 	q.step(func(t *tx) (bool, error) {
 		ring := q.ring.Load()
-		for i, e := range events {
-			sealed, err := tables.SealEvent(ring, e.event)
+		for _, e := range recent {
+			sealed, err := tables.SealEvent(ring, e.Event)
 			if err != nil {
 				return false, err
 			}
-			it := queue.Item{Event: e.event, Upstreams: e.upstreams}
-			stored, err := t.putBack(&tables.Record{Seq: seqs[i], Event: *policy.New(it, ring.Sealer(), int64(len(sealed)), t.now)}, sealed)
+			it := queue.Item{Event: e.Event, Upstreams: e.Upstreams}
+			stored, err := t.restore(&tables.Record{Seq: e.Seq, Event: *policy.New(it, ring.Sealer(), int64(len(sealed)), t.now)}, sealed)
 			if err != nil {
 				return false, err
 			}
@@ -211,7 +211,7 @@ func (q *Queue) saveDetached() {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
-	if q.writing == nil || disk.Named(q.files.main) {
+	if q.writing == nil || q.files.Named() {
 		return
 	}
 	if seqs, err := waiting(q.writing); len(seqs) > 0 || err != nil {

@@ -5,8 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"modernc.org/sqlite"
@@ -38,7 +36,7 @@ type tx struct {
 	upstreams   map[string]int64         // that the transaction has added
 	payloads    [][]driver.Value         // rows of payload that are to be written
 	ids         map[string]int64         // of the events that it has stored, with their seqs
-	touched     map[int64]*tables.Record // the events that it has changed, as they are now; nil where deleted
+	changed     map[int64]*tables.Record // the events that it has changed, as they are now; nil where deleted
 	freed       bool                     // whether a payload was deleted
 	published   []func()
 }
@@ -48,9 +46,9 @@ func (t *tx) publish(f func()) { t.published = append(t.published, f) }
 
 // load returns the event with the seq, or nil.
 func (t *tx) load(seq int64) (*tables.Record, error) {
-	r, known := t.touched[seq]
+	r, known := t.changed[seq]
 	if !known {
-		r = t.q.unfiled.get(seq)
+		r = t.q.unfiled.Get(seq)
 	}
 	switch {
 	case r != nil:
@@ -69,142 +67,8 @@ func (t *tx) exec(text string, args ...driver.Value) error {
 
 // insert inserts rows.
 func (t *tx) insert(into string, rows ...[]driver.Value) error {
-	t.written = true
+	t.written = t.written || len(rows) > 0
 	return t.c.Insert(into, rows...)
-}
-
-// upstream returns the number of an upstream.
-func (t *tx) upstream(name string) (int64, error) {
-	if id, ok := t.q.upstreams.ID(name); ok {
-		return id, nil
-	}
-	if id, ok := t.upstreams[name]; ok {
-		return id, nil
-	}
-	id := int64(1)
-	for _, used := range slices.Concat(t.q.upstreams.IDs(), slices.Collect(maps.Values(t.upstreams))) {
-		id = max(id, used+1)
-	}
-	if err := t.insert(`INSERT`+tables.IntoUpstream, tables.UpstreamRow(id, name)); err != nil {
-		return 0, err
-	}
-	t.upstreams[name] = id
-	t.publish(func() { t.q.upstreams.Add(id, name) })
-	return id, nil
-}
-
-// add stores a new event and its payload, whose row is written with those of others.
-func (t *tx) add(e *policy.Event, sealed []byte) error {
-	r := &tables.Record{Seq: max(t.lastSeq+1, e.ReceivedAt/1000), Event: *e}
-	t.lastSeq = r.Seq
-	row, err := tables.PayloadRow(r, sealed)
-	if err != nil {
-		return err
-	}
-	t.payloads = append(t.payloads, row)
-	t.addNames(r)
-	t.ids[e.ID] = r.Seq
-	t.counts.Add(e, 1)
-	t.publish(func() { t.q.unfiled.add(r) })
-	return nil
-}
-
-// update writes what a change of an event has changed.
-func (t *tx) update(before, after *tables.Record) error {
-	seq := after.Seq
-	t.touched[seq] = after
-	t.counts.Add(&before.Event, -1)
-	t.counts.Add(&after.Event, 1)
-	if seq > t.filed {
-		t.publish(func() { t.q.unfiled.change(after) })
-		return nil
-	}
-	t.filedCounts.Add(&before.Event, -1)
-	t.filedCounts.Add(&after.Event, 1)
-	if before.Subject != after.Subject {
-		if err := t.deleteNames(before, after); err != nil {
-			return err
-		}
-	}
-	for i := range after.Deliveries {
-		d := &after.Deliveries[i]
-		was := before.Delivery(d.Upstream)
-		if was != nil && was.State == d.State && was.Due == d.Due && was.Attempts == d.Attempts && len(was.History) == len(d.History) {
-			continue
-		}
-		row, err := t.deliveryRow(seq, d)
-		switch {
-		case err != nil:
-		case was == nil:
-			err = t.insert(`INSERT`+tables.IntoDelivery, row)
-		default:
-			err = t.exec(tables.UpdateDelivery, row...)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for i := range before.Deliveries {
-		if name := before.Deliveries[i].Upstream; after.Delivery(name) == nil {
-			if err := t.deleteDelivery(seq, name); err != nil {
-				return err
-			}
-		}
-	}
-	if text, row := tables.UpdateOfEvent(before, after); text != "" {
-		if err := t.exec(text, row...); err != nil {
-			return err
-		}
-	}
-	if before.Size > 0 && after.Size == 0 {
-		if err := t.deletePayload(seq); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// deliveryRow returns the columns of intoDelivery.
-func (t *tx) deliveryRow(seq int64, d *policy.Delivery) ([]driver.Value, error) {
-	upstream, err := t.upstream(d.Upstream)
-	if err != nil {
-		return nil, err
-	}
-	return tables.DeliveryRow(seq, upstream, d), nil
-}
-
-func (t *tx) deleteDelivery(seq int64, name string) error {
-	upstream, err := t.upstream(name)
-	if err != nil {
-		return err
-	}
-	return t.exec(`DELETE FROM delivery WHERE seq = ? AND upstream = ?`, seq, upstream)
-}
-
-func (t *tx) deletePayload(seq int64) error {
-	t.freed = true
-	return t.exec(`DELETE FROM payload WHERE seq = ?`, seq)
-}
-
-// delete deletes an event, and its id is forgotten.
-func (t *tx) delete(r *tables.Record) error {
-	if err := t.deleteNames(r, nil); err != nil {
-		return err
-	}
-	if err := t.deletePayload(r.Seq); err != nil {
-		return err
-	}
-	t.touched[r.Seq] = nil
-	t.counts.Add(&r.Event, -1)
-	if r.Seq > t.filed {
-		t.publish(func() { t.q.unfiled.remove(r.Seq) })
-		return nil
-	}
-	t.filedCounts.Add(&r.Event, -1)
-	if err := t.exec(`DELETE FROM delivery WHERE seq = ?`, r.Seq); err != nil {
-		return err
-	}
-	return t.exec(`DELETE FROM event WHERE seq = ?`, r.Seq)
 }
 
 // change loads an event, applies a change and writes it. The event is deleted where
@@ -226,7 +90,7 @@ func (q *Queue) begin() (*tx, error) {
 	if err := q.usable(); err != nil {
 		return nil, err
 	}
-	if err := q.checkFileNow(); err != nil {
+	if err := q.checkFiles(); err != nil {
 		return nil, err
 	}
 	if err := q.beginImmediate(); err != nil {
@@ -235,7 +99,7 @@ func (q *Queue) begin() (*tx, error) {
 	age, now := q.age.Now(q.now(), q.elapsed())
 	return &tx{
 		q: q, c: q.writing, now: policy.Nanos(now), age: policy.Nanos(age), settings: *q.settings.Load(),
-		counts: make(policy.Counts), filedCounts: make(policy.Counts), lastSeq: q.lastSeq, filed: q.filed, upstreams: make(map[string]int64), ids: make(map[string]int64), touched: make(map[int64]*tables.Record),
+		counts: make(policy.Counts), filedCounts: make(policy.Counts), lastSeq: q.lastSeq, filed: q.filed, upstreams: make(map[string]int64), ids: make(map[string]int64), changed: make(map[int64]*tables.Record),
 	}, nil
 }
 
@@ -255,7 +119,7 @@ func (q *Queue) beginImmediate() error {
 func (q *Queue) commit(t *tx) error {
 	filedCounts, id := q.filedCounts, q.identity
 	err := q.fault(beforeCommit)
-	if len(t.filedCounts) > 0 || t.filed > q.filed || t.age-q.noted > int64(time.Minute) {
+	if len(t.filedCounts) > 0 || t.filed > q.filed || t.age-q.usedAt > int64(time.Minute) {
 		filedCounts = filedCounts.Plus(t.filedCounts)
 		id = id.Next()
 		if err == nil {
@@ -270,32 +134,43 @@ func (q *Queue) commit(t *tx) error {
 		err = t.c.Exec(`COMMIT`)
 	}
 	if err != nil {
-		q.rollback(t)
+		q.rollback()
 		if t.filed > q.filed {
-			q.unfiled.failed()
+			q.unfiled.PutOff(refileAfter)
 		}
 		return fmt.Errorf("writing to %s: %w", q.path, q.makeRoom(err))
 	}
-	q.changed, q.identity = q.changed || t.written, id
-	q.files.committed = q.files.committed || t.written
-	if !t.written {
-		q.rollback(t)
-	} else if err := q.checkFileNow(); err != nil {
-		return err
+	q.identity = id
+	if t.written {
+		q.files.Committed()
+		if err := q.checkFiles(); err != nil {
+			return err
+		}
+	} else {
+		q.rollback()
 	}
 	counts := q.counts().Plus(t.counts)
 	q.current.Store(&counts)
-	q.filedCounts, q.lastSeq, q.filed, q.noted = filedCounts, t.lastSeq, t.filed, max(q.noted, t.age)
+	q.filedCounts, q.lastSeq, q.filed, q.usedAt = filedCounts, t.lastSeq, t.filed, max(q.usedAt, t.age)
 	q.freed = q.freed || t.freed
 	for _, f := range t.published {
 		f()
 	}
 	if t.counts.Bytes() < 0 {
-		q.writer.Unpark()
+		q.writer.RetryFull()
 	}
 	return nil
 }
 
 // rollback ends a transaction of which nothing is to remain. After some errors SQLite
 // has done so itself, and the error of the second time says nothing.
-func (q *Queue) rollback(*tx) { _ = q.writing.Exec(`ROLLBACK`) }
+func (q *Queue) rollback() { _ = q.writing.Exec(`ROLLBACK`) }
+
+// load returns the event with the seq, nil where there is none, and
+// policy.ErrDamaged where it cannot be read.
+func (q *Queue) load(ctx context.Context, c *tables.Conn, seq int64) (*tables.Record, error) {
+	if r := q.unfiled.Get(seq); r != nil {
+		return r, nil
+	}
+	return tables.Load(ctx, c, q.upstreams, seq)
+}

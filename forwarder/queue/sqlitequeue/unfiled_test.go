@@ -14,6 +14,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/memtable"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
@@ -40,8 +41,8 @@ func TestCrashBeforeFiling(t *testing.T) {
 	settled := take(t, q, "ehr", 1)[0]
 	q.Settle(outcomeOf(q, settled, queue.Delivered))
 	eventually(t, "the outcome is recorded", func() bool { return q.counts()[policy.Counter{Kind: policy.CountFirst, Name: "ehr"}] == 0 })
-	if q.unfiled.len() != len(ids) {
-		t.Fatalf("%d events are unfiled, want %d: this shows nothing", q.unfiled.len(), len(ids))
+	if q.unfiled.Len() != len(ids) {
+		t.Fatalf("%d events are unfiled, want %d: this shows nothing", q.unfiled.Len(), len(ids))
 	}
 	path := crash(t, q, d)
 
@@ -151,11 +152,11 @@ func TestFilingFails(t *testing.T) {
 	ids := []string{"first", "0", "1", "2", "3", "4", "last"}
 	execute(`CREATE TEMP TRIGGER broken BEFORE INSERT ON main.event BEGIN SELECT RAISE(ABORT, 'a damaged page'); END`, "first")
 	for i := range 5 {
-		time.Sleep(fileAfter + 10*time.Millisecond) // so that something is to be filed
+		time.Sleep(memtable.FileAfter + 10*time.Millisecond) // so that something is to be filed
 		for _, d := range take(t, q, "ehr", 10) {
 			q.Settle(outcomeOf(q, d, queue.Delivered)) // in a batch of its own
 		}
-		time.Sleep(fileAfter / 2)
+		time.Sleep(memtable.FileAfter / 2)
 		put(t, q, fmt.Sprint(i), "ehr")
 	}
 	if unfiled.Load() == 0 {
@@ -168,10 +169,10 @@ func TestFilingFails(t *testing.T) {
 	for _, id := range ids {
 		eventually(t, id+" is delivered and filed", func() bool {
 			r, err := q.Event(t.Context(), id)
-			return err == nil && r.State == queue.Delivered && q.unfiled.len() == 0
+			return err == nil && r.State == queue.Delivered && q.unfiled.Len() == 0
 		})
 	}
-	if n := q.unreadable.count(); n > 0 {
+	if n := q.countUnreadable(); n > 0 {
 		t.Errorf("%d events count as damaged", n)
 	}
 	wantCounts(t, q)
@@ -185,17 +186,17 @@ func TestFilingIsPutOff(t *testing.T) {
 	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), fault: d.fault, OnFailure: func(err error) { failures <- err }})
 	for n := 0; ; n++ {
 		put(t, q, fmt.Sprint("a", n), "ehr")
-		if d.Store(true); q.unfiled.len() > 0 { // or it was filed in between
+		if d.Store(true); q.unfiled.Len() > 0 { // or it was filed in between
 			break
 		}
 		d.Store(false)
 	}
-	time.Sleep(fileAfter + 2*refileAfter)
+	time.Sleep(memtable.FileAfter + 2*refileAfter)
 	if n := len(failures); n == 0 || n > 50 {
 		t.Errorf("it failed %d times", n)
 	}
 	d.Store(false)
-	eventually(t, "it is filed", func() bool { return q.unfiled.len() == 0 })
+	eventually(t, "it is filed", func() bool { return q.unfiled.Len() == 0 })
 }
 
 // A listing has every event that was stored before it, once, whatever is filed meanwhile.

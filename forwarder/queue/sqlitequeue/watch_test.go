@@ -419,7 +419,7 @@ func TestTampered(t *testing.T) {
 		{"WAL emptied, and written to before that was found", func(w *tampered) {
 			w.onWriter(func() {
 				w.must(os.Truncate(w.path+disk.WAL, 0))
-				w.files.checked = time.Now().Add(time.Second)
+				w.files.Checked = time.Now().Add(time.Second)
 			})
 			w.must(w.store(w.t.Context(), "more", 2000))
 			w.onWriter(func() { w.checkpoint("PASSIVE") })
@@ -458,7 +458,7 @@ func (w *tampered) waitChecked() {
 	began := time.Now()
 	eventually(w.t, "the files are looked at", func() bool {
 		done := false
-		w.onWriter(func() { done = w.files.checked.After(began) })
+		w.onWriter(func() { done = w.files.Checked.After(began) })
 		return done
 	})
 }

@@ -30,7 +30,7 @@ type contents struct {
 
 // readContents finds the events in an image.
 func readContents(ctx context.Context, path string, m *image) (*contents, error) {
-	if err := m.identify(path); err != nil {
+	if err := m.checkSchema(path); err != nil {
 		return nil, err
 	}
 	c := &contents{image: m, rows: m.conn}
@@ -50,8 +50,8 @@ func readContents(ctx context.Context, path string, m *image) (*contents, error)
 	if err == nil {
 		err = c.countLost(ctx)
 	}
-	if err == nil && m.grafted {
-		err = c.isAny()
+	if err == nil && m.newFirst {
+		err = c.checkAny()
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.close())
@@ -84,8 +84,8 @@ func filedIn(k *tables.Conn) (filed int64, err error) {
 // ErrNothing says that nothing in a file is of a store, as far as it can be read.
 var ErrNothing = errors.New("it is not a store, or nothing of it can be read")
 
-// isAny returns ErrNothing where no event can be read.
-func (c *contents) isAny() error {
+// checkAny returns ErrNothing where no event can be read.
+func (c *contents) checkAny() error {
 	n, err := c.rows.Number(`SELECT EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM payload)`)
 	if err == nil && n == 0 {
 		err = ErrNothing
@@ -99,7 +99,7 @@ func (c *contents) countLost(ctx context.Context) error {
 		SELECT pending FROM (SELECT seq, max(state < 2) AS pending FROM delivery NOT INDEXED GROUP BY seq) d
 		WHERE NOT EXISTS (SELECT 1 FROM event WHERE seq = d.seq) AND NOT EXISTS (SELECT 1 FROM payload WHERE seq = d.seq)`, func(row []driver.Value) error {
 		s := tables.Scanner{Row: row}
-		c.isLost(s.Int() == 1)
+		c.countOne(s.Int() == 1)
 		return nil
 	})
 	if errors.Is(err, policy.ErrDamaged) {
@@ -108,7 +108,7 @@ func (c *contents) countLost(ctx context.Context) error {
 	return err
 }
 
-func (c *contents) isLost(pending bool) {
+func (c *contents) countOne(pending bool) {
 	if pending {
 		c.lost++
 	} else {

@@ -64,7 +64,7 @@ func (r *rebuilding) copy(path string) (err error) {
 // add copies an event, with what is left of it.
 func (r *rebuilding) add(s *salvaged) error {
 	e := &s.Record
-	if s.keyless {
+	if s.unidentified {
 		r.Locked++
 		return nil
 	}

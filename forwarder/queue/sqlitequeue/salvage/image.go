@@ -37,8 +37,8 @@ type image struct {
 	replaced  map[uint32][]byte
 	damaged   [][]byte // pages that are lost in the log, as they are there
 	report    wal.Report
-	grafted   bool   // page 1 is that of a new store
-	cut       bool   // pages at the end are missing
+	newFirst  bool   // page 1 is that of a new store
+	short     bool   // pages at the end are missing
 	temp      string // a directory, for the log
 
 	vfs  *vfs.FS
@@ -85,7 +85,7 @@ func (m *image) readHeader() error {
 	if m.pages == 0 {
 		m.pages = binary.BigEndian.Uint32(first[offsetPages:])
 		if valid := string(first[offsetChanges:offsetPages]) == string(first[offsetPagesChanges:offsetPagesChanges+4]); !valid || m.pages == 0 || m.pages > m.stored {
-			m.cut = valid && m.pages > m.stored
+			m.short = valid && m.pages > m.stored
 			m.pages = m.stored
 		}
 	}
@@ -151,10 +151,10 @@ func (m *image) close() error {
 	return errors.Join(errs...)
 }
 
-// identify returns an error unless the image is of a store of this version. Where its
+// checkSchema returns an error unless the image is of a store of this version. Where its
 // first page is damaged, that of a new store replaces it: it says where the tables are,
 // which is the same in each.
-func (m *image) identify(path string) error {
+func (m *image) checkSchema(path string) error {
 	err := tables.UseSchema(m.conn, path)
 	if !errors.Is(err, policy.ErrDamaged) {
 		return err
@@ -163,7 +163,7 @@ func (m *image) identify(path string) error {
 	if err != nil {
 		return err
 	}
-	m.grafted = true
+	m.newFirst = true
 	m.setFirst(first)
 	return m.reopen()
 }

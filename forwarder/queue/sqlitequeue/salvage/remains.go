@@ -15,13 +15,13 @@ import (
 // A salvaged is an event with what is left of it.
 type salvaged struct {
 	tables.Record
-	damaged bool // not all of the record could be read
-	unknown bool // of the record, its state could not
-	sealed  []byte
-	lost    bool         // the payload is kept, and cannot be read
-	locked  bool         // no key opens the payload
-	keyless bool         // and nothing else says what the event was
-	event   *event.Event // the payload, opened
+	damaged      bool // not all of the record could be read
+	unknown      bool // of the record, its state could not
+	sealed       []byte
+	lost         bool         // the payload is kept, and cannot be read
+	locked       bool         // no key opens the payload
+	unidentified bool         // and nothing else says what the event was
+	event        *event.Event // the payload, opened
 }
 
 // read returns the event with the seq, as far as it can be read, or nil where nothing
@@ -54,7 +54,7 @@ func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 		return nil, err
 	}
 	if !known && e.ID == "" {
-		c.isLost(e.Pending())
+		c.countOne(e.Pending())
 		return nil, nil
 	}
 	if known && !e.damaged && !c.copied && !c.rebuilding && tables.StateOf(&e.Event) == state {
@@ -95,18 +95,18 @@ func (c *contents) readPayload(e *salvaged, known bool) error {
 	}
 	e.sealed = sealed
 	if !known {
-		e.Record, e.damaged, e.keyless = *stored, err != nil, err != nil
+		e.Record, e.damaged, e.unidentified = *stored, err != nil, err != nil
 	}
-	if c.ring == nil || len(sealed) == 0 || c.rebuilding && !e.keyless {
+	if c.ring == nil || len(sealed) == 0 || c.rebuilding && !e.unidentified {
 		return nil
 	}
 	if e.event, err = tables.OpenEvent(c.ring, e.ID, sealed); err != nil {
 		e.locked = true
 		return nil
 	}
-	if e.keyless {
+	if e.unidentified {
 		e.Provider, e.Type, e.Subject, e.ReceivedAt = e.event.Provider, e.event.ShortType(), e.event.Subject, policy.Nanos(e.event.ReceivedAt)
-		e.keyless = false
+		e.unidentified = false
 	}
 	return nil
 }

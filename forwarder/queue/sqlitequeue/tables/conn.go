@@ -11,6 +11,9 @@ import (
 	"sync"
 
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
 // A Conn is one connection to the database, for one goroutine at a time. It goes past
@@ -169,6 +172,16 @@ func (k *Conn) Number(text string, args ...driver.Value) (n int64, err error) {
 	return n, err
 }
 
+// Numbers returns the first column of all rows.
+func (k *Conn) Numbers(ctx context.Context, text string, args ...driver.Value) (all []int64, err error) {
+	err = k.Query(ctx, text, func(row []driver.Value) error {
+		n, _ := row[0].(int64)
+		all = append(all, n)
+		return nil
+	}, args...)
+	return all, err
+}
+
 // Run executes a text that is not kept as a prepared statement.
 func (k *Conn) Run(text string) error {
 	_, err := k.c.(driver.ExecerContext).ExecContext(context.Background(), text, nil)
@@ -182,4 +195,23 @@ func (k *Conn) Close() error {
 		errs = append(errs, s.s.Close())
 	}
 	return errors.Join(append(errs, k.c.Close())...)
+}
+
+// ErrStructure says that not a row is damaged, but what holds rows. It is a
+// policy.ErrDamaged.
+var ErrStructure = fmt.Errorf("%w in its structure", policy.ErrDamaged)
+
+// classify marks the errors of damaged storage with ErrStructure.
+func classify(err error) error {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
+			return fmt.Errorf("%w: %w", ErrStructure, err)
+		case sqlite3.SQLITE_IOERR:
+			if e.Code() == sqlite3.SQLITE_IOERR_SHORT_READ || e.Code() == sqlite3.SQLITE_IOERR_CORRUPTFS || e.Code() == sqlite3.SQLITE_IOERR_DATA {
+				return fmt.Errorf("%w: %w", ErrStructure, err)
+			}
+		}
+	}
+	return err
 }

@@ -2,7 +2,6 @@ package tables
 
 import (
 	"crypto/rand"
-	_ "embed"
 	"errors"
 	"fmt"
 	"net/url"

@@ -125,7 +125,7 @@ func WriteCounts(c *Conn, id Identity, usedAt, filed int64, counts policy.Counts
 		usedAt, id.Writes, id.checksum(), filed, string(coded), countsChecksum(filed, coded))
 }
 
-// WriteInUse notes that the store is in use at the path.
+// WriteInUse writes that the store is in use at the path.
 func WriteInUse(c *Conn, id Identity, path string) error {
 	return c.Exec(`UPDATE meta SET clean = 0, path = ?, store = ?, writes = ?, checksum = ?`, path, []byte(id.Store), id.Writes, id.checksum())
 }

@@ -2,9 +2,12 @@ package tables
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"database/sql/driver"
 	"encoding/binary"
+
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
 // HashOfID returns the hash by which an event is found that has the id.
@@ -39,3 +42,13 @@ func CompareNames(a, b Name) int {
 
 // Row returns the columns of IntoName.
 func (n Name) Row() []driver.Value { return []driver.Value{n.Hash, n.Seq} }
+
+// EachUnnamed calls each with the names of the events that are in table event and whose
+// names may not be in table name.
+func EachUnnamed(c *Conn, each func(...Name)) error {
+	return c.Query(context.Background(), `SELECT seq, id, subject FROM event WHERE seq > (SELECT named FROM meta) ORDER BY seq`, func(row []driver.Value) error {
+		s := Scanner{Row: row}
+		each(NamesOf(&Record{Seq: s.Int(), Event: policy.Event{ID: s.Text(), Subject: s.Text()}})...)
+		return nil
+	})
+}

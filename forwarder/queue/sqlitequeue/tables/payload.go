@@ -99,3 +99,14 @@ func LoadPayload(ctx context.Context, c *Conn, seq int64) (sealed []byte, err er
 	}, seq)
 	return sealed, err
 }
+
+// EachUnfiled calls each with the events behind the seq, as they were stored, oldest first.
+func EachUnfiled(c *Conn, filed int64, each func(*Record)) error {
+	return c.Query(context.Background(), `SELECT `+PayloadColumns+` FROM payload WHERE seq > ? ORDER BY seq`, func(row []driver.Value) error {
+		r, _, err := ScanPayload(row)
+		if err == nil {
+			each(r)
+		}
+		return err
+	}, filed)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
@@ -71,4 +72,41 @@ func (q *Queue) size() (int64, error) {
 		return 0, err
 	}
 	return main.Size() + wal.Size(), nil
+}
+
+// vacuumSlice gives a slice of the free pages back to the file system where many are
+// free, or the disk is full, and reports whether more are.
+func (q *Queue) vacuumSlice() (more bool) {
+	s := &q.steps
+	free, err := q.writing.Number(`PRAGMA freelist_count`)
+	if err != nil || free == 0 {
+		s.vacuuming = false
+		return false
+	}
+	pages, most := int64(0), int64(vacuumPages)
+	if q.room.released || q.room.short {
+		most = leastSlice
+	} else if pages, err = q.writing.Number(`PRAGMA page_count`); err != nil || free < enoughFree || free < pages/8 {
+		s.vacuuming = false
+		return false
+	}
+	if !s.vacuuming && free < pages/4 {
+		return false
+	}
+	s.vacuuming = true
+	began := time.Now()
+	more = q.step(func(t *tx) (bool, error) { return true, t.vacuum(min(max(s.slice, leastSlice), most)) })
+	if time.Since(began) > vacuumTime {
+		s.slice /= 2
+	} else {
+		s.slice += s.slice / 4
+	}
+	s.slice = min(max(s.slice, leastSlice), vacuumPages)
+	return more
+}
+
+// vacuum gives a slice of free pages back.
+func (t *tx) vacuum(pages int64) error {
+	t.written = true
+	return t.c.Run(fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, pages))
 }

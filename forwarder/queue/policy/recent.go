@@ -1,0 +1,94 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// Recent keeps the events that were just stored in memory, so that they are delivered
+// without being read and opened. It holds nothing that the store has not.
+type Recent struct {
+	max int
+
+	mu     sync.Mutex
+	events map[int64]RecentEvent
+	bytes  int
+}
+
+// A RecentEvent is an event that was just stored.
+type RecentEvent struct {
+	Seq       int64
+	Event     *event.Event
+	Upstreams []string // that it waits for
+	Size      int      // of its sealed payload
+}
+
+// NewRecent returns a Recent of so many bytes of sealed payloads.
+func NewRecent(limit int) *Recent {
+	return &Recent{max: limit, events: make(map[int64]RecentEvent)}
+}
+
+// Add keeps an event while there is room: with a backlog nothing is gained by it.
+func (r *Recent) Add(e RecentEvent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bytes+e.Size > r.max {
+		return
+	}
+	r.events[e.Seq] = e
+	r.bytes += e.Size
+}
+
+// Get returns the event with the sequence number, or nil.
+func (r *Recent) Get(seq int64) *event.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.events[seq].Event
+}
+
+// Settle records that an event does not wait for an upstream any more.
+func (r *Recent) Settle(seq int64, upstream string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e, ok := r.events[seq]; ok {
+		e.Upstreams = slices.DeleteFunc(slices.Clone(e.Upstreams), func(u string) bool { return u == upstream })
+		r.events[seq] = e
+	}
+}
+
+// All returns all events, in their order.
+func (r *Recent) All() []RecentEvent {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]RecentEvent, 0, len(r.events))
+	for _, seq := range slices.Sorted(maps.Keys(r.events)) {
+		all = append(all, r.events[seq])
+	}
+	return all
+}
+
+// Bytes returns how many bytes of sealed payloads the events have.
+func (r *Recent) Bytes() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytes
+}
+
+// Drop drops an event.
+func (r *Recent) Drop(seq int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bytes -= r.events[seq].Size
+	delete(r.events, seq)
+}
+
+// Clear drops all events.
+func (r *Recent) Clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.events)
+	r.bytes = 0
+}

@@ -1,0 +1,50 @@
+package policy
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// Recent events keep to the bound, in their order, with the upstreams that they wait for.
+func TestRecent(t *testing.T) {
+	t.Parallel()
+	r := NewRecent(100)
+	for seq := int64(5); seq > 0; seq-- {
+		r.Add(RecentEvent{Seq: seq, Event: &event.Event{ID: string(rune('0' + seq))}, Upstreams: []string{"ehr", "lab"}, Size: 30})
+	}
+	want := func(bytes int, seqs ...int64) {
+		t.Helper()
+		var got []int64
+		for _, e := range r.All() {
+			got = append(got, e.Seq)
+			if r.Get(e.Seq) != e.Event {
+				t.Errorf("event %d is another", e.Seq)
+			}
+		}
+		if !slices.Equal(got, seqs) || r.Bytes() != bytes {
+			t.Errorf("%v with %d bytes, want %v with %d", got, r.Bytes(), seqs, bytes)
+		}
+	}
+	want(90, 3, 4, 5)
+	if r.Get(1) != nil {
+		t.Error("an event is kept for which there is no room")
+	}
+	before := r.All()
+	r.Settle(4, "ehr")
+	r.Settle(1, "ehr")
+	if got := r.All()[1].Upstreams; !slices.Equal(got, []string{"lab"}) {
+		t.Errorf("it waits for %v", got)
+	}
+	if !slices.Equal(before[1].Upstreams, []string{"ehr", "lab"}) {
+		t.Error("what was returned has changed")
+	}
+	r.Drop(4)
+	r.Drop(4)
+	want(60, 3, 5)
+	r.Add(RecentEvent{Seq: 6, Event: &event.Event{}, Size: 40})
+	want(100, 3, 5, 6)
+	r.Clear()
+	want(0)
+}

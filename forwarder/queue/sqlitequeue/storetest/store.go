@@ -1,0 +1,122 @@
+// Package storetest makes stores with events in many states, for tests that damage them
+// and read what is left.
+//
+// It imports package salvage, and is imported by tests only.
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// A Store is a closed store and the events in it.
+type Store struct {
+	Path   string
+	IDs    []string // oldest first
+	Want   map[string]queue.Record
+	Events map[string]*event.Event
+}
+
+// New makes a store of n events in many states, with a queue that open opens.
+func New(t testing.TB, n int, open func(path string) queue.Queue) *Store {
+	t.Helper()
+	s := &Store{Path: filepath.Join(t.TempDir(), "queue.db"), Want: make(map[string]queue.Record), Events: make(map[string]*event.Event)}
+	q := open(s.Path)
+	for i := range n {
+		id := fmt.Sprint("note-", i)
+		it := queue.Item{Event: queuetest.Event(id, time.Now()), Upstreams: []string{"ehr", "lab"}}
+		if i%10 == 9 {
+			it.Event.Body = append(it.Event.Body, make([]byte, 9000)...) // in overflow pages
+		}
+		if i%7 == 6 {
+			it.Upstreams, it.State = nil, queue.Unrouted
+		}
+		if _, err := q.Store(t.Context(), it); err != nil {
+			t.Fatal(err)
+		}
+		s.IDs, s.Events[id] = append(s.IDs, id), it.Event
+	}
+	for _, name := range []string{"ehr", "lab"} {
+		c, err := q.Claim(name, time.Now(), queue.Want{First: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, delivery := range c.Deliveries {
+			o := queue.Outcome{Delivery: delivery, At: time.Now(), Result: queue.Success, Status: 200, State: queue.Delivered}
+			switch i % 4 {
+			case 0:
+				q.Settle(o)
+			case 1:
+				o.State, o.Result, o.Next = queue.Pending, queue.Timeout, time.Now()
+				q.Settle(o)
+			case 2:
+				if name == "lab" {
+					o.State = queue.Dead
+					q.Settle(o)
+				}
+			}
+		}
+	}
+	// So that all outcomes are recorded.
+	if _, err := q.Purge(t.Context(), queue.PurgeSelection{State: queue.Dead, DryRun: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range s.IDs {
+		r, err := q.Event(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Want[id] = r
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Copy returns the path of a copy.
+func (s *Store) Copy(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	for _, side := range []string{"", disk.WAL, disk.Key} {
+		b, err := os.ReadFile(s.Path + side)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := errors.Join(err, os.WriteFile(path+side, b, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// ReadAll reads a store that is not in use.
+func ReadAll(t testing.TB, path string) (map[string]salvage.Found, salvage.Tally) {
+	t.Helper()
+	r, err := salvage.OpenReader(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]salvage.Found)
+	tally, err := r.Read(t.Context(), salvage.ReadFilter{Payloads: true}, func(f salvage.Found) error {
+		if _, twice := all[f.Record.ID]; twice {
+			t.Errorf("%s was found twice", f.Record.ID)
+		}
+		all[f.Record.ID] = f
+		return nil
+	})
+	if err := errors.Join(err, r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return all, tally
+}

@@ -1,0 +1,266 @@
+package watch
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/wal"
+)
+
+const (
+	// checkedWithin is how long ago the files may have been found in order when an event
+	// is acknowledged.
+	checkedWithin = 20 * time.Millisecond
+
+	sampledFrames = 500
+
+	minSHM = 32 << 10 // bytes of the smallest shared-memory file
+)
+
+// What can be wrong with the files beside what disk.Watch finds.
+var (
+	ErrSHM     = errors.New("was removed or truncated while in use")
+	ErrDamaged = errors.New("is damaged")
+)
+
+// Files are the files of a store that connections have open, as they should be. They are
+// the writer's.
+type Files struct {
+	path      string
+	watch     *disk.Watch
+	main      *os.File
+	shm       *os.File
+	wal       fs.FileInfo // when it was opened
+	metaPage  int64       // the page with the row of meta
+	left      mark        // the main file as the last checkpoint left it
+	index     wal.Index   // what checkpoints had done before left was read
+	committed bool        // whether there was a commit since index was read
+	elsewhere bool        // whether another process makes a checkpoint
+	changed   bool        // whether the WAL may have changed since Inspected was called
+
+	Checked time.Time // when Check was called last
+}
+
+// A mark identifies the content of a main file by the header of the database and by the
+// row that every commit changes. The WAL of a store belongs to the main file that has
+// the mark of its last checkpoint, and to no other.
+type mark [sha256.Size]byte
+
+func (f *Files) markOf(main io.ReaderAt) (m mark) {
+	h := sha256.New()
+	for _, page := range []int64{1, f.metaPage} {
+		_, _ = io.Copy(h, io.NewSectionReader(main, (page-1)*tables.PageSize, tables.PageSize)) // what cannot be read has another mark
+	}
+	h.Sum(m[:0])
+	return m
+}
+
+// Open begins to watch the files at the path, which the connection has open.
+func (f *Files) Open(path string, c *tables.Conn) (err error) {
+	n := Files{path: path, Checked: time.Now(), changed: true}
+	if n.metaPage, err = c.Number(`SELECT rootpage FROM sqlite_schema WHERE name = 'meta'`); err != nil {
+		return err
+	}
+	if n.wal, err = os.Stat(path + disk.WAL); err != nil {
+		return err
+	}
+	if n.main, err = os.Open(path); err != nil {
+		return err
+	}
+	if n.shm, err = os.Open(path + disk.SHM); err != nil {
+		return errors.Join(err, n.main.Close())
+	}
+	*f = n // from here on Close closes them
+	if f.index, err = wal.ReadIndex(f.shm); err != nil {
+		return err
+	}
+	if f.watch, err = disk.NewWatch(path); err != nil {
+		return err
+	}
+	f.left = f.markOf(f.main)
+	return nil
+}
+
+// Close closes the files. It must be called after the connections are closed: SQLite would
+// lose its locks.
+func (f *Files) Close() error {
+	var errs []error
+	for _, file := range []**os.File{&f.main, &f.shm} {
+		if *file != nil {
+			errs = append(errs, (*file).Close())
+			*file = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Writing is called before this process writes to the main file.
+func (f *Files) Writing() { f.watch.Writing() }
+
+// Checkpointed is called after a checkpoint of the writer.
+func (f *Files) Checkpointed() {
+	f.elsewhere = false
+	f.Written()
+}
+
+// Written is called after this process has written to the main file.
+func (f *Files) Written() {
+	if x, err := wal.ReadIndex(f.shm); err == nil {
+		f.index, f.committed = x, false
+	}
+	if f.watch.Note() == nil {
+		f.left = f.markOf(f.main)
+	} // else the next check finds what is wrong
+}
+
+// CheckpointedInBackground is called after a checkpoint beside commits.
+func (f *Files) CheckpointedInBackground() {
+	f.changed = true
+	f.Written()
+}
+
+// Committed is called after a commit.
+func (f *Files) Committed() { f.committed, f.changed = true, true }
+
+// Changed reports whether the WAL may have changed since Inspected was called.
+func (f *Files) Changed() bool { return f.changed }
+
+// Inspected is called before the WAL is inspected.
+func (f *Files) Inspected() { f.changed = false }
+
+// MainSize returns the size of the main file in bytes.
+func (f *Files) MainSize() (int64, error) {
+	info, err := f.main.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// Named reports whether the main file has a name in any directory.
+func (f *Files) Named() bool { return disk.Named(f.main) }
+
+// AsLeft reports whether the path leads to the files that are open, and they are as this
+// process left them.
+func (f *Files) AsLeft() bool { return f.watch.Check() == nil && f.IsLeft(f.main) }
+
+// IsLeft reports whether a file is like the main file as this process left it.
+func (f *Files) IsLeft(main io.ReaderAt) bool { return f.markOf(main) == f.left }
+
+// HasWAL reports whether the WAL that was opened is at its path.
+func (f *Files) HasWAL() bool {
+	info, err := os.Stat(f.path + disk.WAL)
+	return err == nil && os.SameFile(info, f.wal)
+}
+
+// CheckSoon is Check, unless the files have just been found in order.
+func (f *Files) CheckSoon() error {
+	if time.Since(f.Checked) < checkedWithin {
+		return nil
+	}
+	return f.Check()
+}
+
+// Check returns an error where the files are not those that were opened, or not as they
+// were left: an error of disk.Watch or ErrSHM.
+func (f *Files) Check() error {
+	err := f.watch.Check()
+	inMain := errors.Is(err, disk.ErrOverwritten) || errors.Is(err, disk.ErrTruncated)
+	switch {
+	case errors.Is(err, disk.ErrOverwritten) && f.IsLeft(f.main):
+		f.Written() // touch, or a change in the middle, which reading detects
+		err = nil
+	case inMain && f.checkpointElsewhere(err):
+		if !f.elsewhere {
+			f.Written()
+		}
+		err = nil
+	case err == nil && f.elsewhere:
+		if x, shmErr := wal.ReadIndex(f.shm); shmErr == nil && x.Attempted == x.Copied && f.mainIsWhole() {
+			f.changed = true
+			f.Checkpointed()
+		}
+	}
+	if err == nil {
+		if info, shmErr := os.Stat(f.path + disk.SHM); shmErr != nil || info.Size() < minSHM {
+			err = fmt.Errorf("the file %s%s %w", f.path, disk.SHM, ErrSHM)
+		} else if x, err := wal.ReadIndex(f.shm); err == nil {
+			if x.Generation == f.index.Generation {
+				f.index.Frames = x.Frames
+			}
+			f.committed = false
+		}
+	}
+	f.Checked = time.Now()
+	return err
+}
+
+// checkpointElsewhere reports whether a change of the files can be a checkpoint of
+// another process. SQLite's own account of the WAL is in the shared-memory file, and no
+// program changes that by copying or truncating a file. While such a checkpoint runs the
+// files are not compared.
+func (f *Files) checkpointElsewhere(change error) bool {
+	x, err := wal.ReadIndex(f.shm)
+	switch {
+	case err != nil || !x.CheckpointSince(f.index, f.committed):
+		return false
+	case x.Attempted > x.Copied:
+		f.watch.Writing()
+		f.elsewhere = true
+		return true
+	}
+	f.changed = true
+	if errors.Is(change, disk.ErrWAL) {
+		log, err := os.Stat(f.path + disk.WAL)
+		return err == nil && os.SameFile(log, f.wal) && log.Size() >= wal.Size(x.Frames, tables.PageSize)
+	}
+	return f.mainIsWhole()
+}
+
+// mainIsWhole reports whether the main file is as long as its header says.
+func (f *Files) mainIsWhole() bool {
+	pages, err := tables.PageCount(f.main)
+	size, err2 := f.MainSize()
+	return err == nil && err2 == nil && size >= pages*tables.PageSize
+}
+
+// CheckWAL returns an error unless the frames of the WAL are those that were written to it,
+// as far as their salts show: of all frames that the next checkpoint would copy to the
+// main file, whatever is there, or of a few hundred of all. A WAL that was cut off and has
+// grown again has a hole. State returns how many frames there are now, and how many of
+// them are in the main file.
+func (f *Files) CheckWAL(next bool, state func() (frames, copied int64)) error {
+	for {
+		before, err := wal.ReadIndex(f.shm)
+		if err != nil {
+			return fmt.Errorf("the file %s%s %w: %w", f.path, disk.SHM, ErrSHM, err)
+		}
+		frames, copied := state()
+		if frames == copied {
+			return nil
+		}
+		from, every := int64(0), max(1, frames/sampledFrames)
+		if next {
+			from, every = copied, 1
+		}
+		bad, err := wal.CheckSalts(f.path+disk.WAL, tables.PageSize, from, frames, every)
+		switch {
+		case bad >= 0:
+			err = errors.Join(fmt.Errorf("the file %s%s %w from page %d of %d", f.path, disk.WAL, ErrDamaged, bad, frames), err)
+		case err == nil:
+			return nil
+		}
+		after, err2 := wal.ReadIndex(f.shm)
+		if err2 != nil || after.Generation == before.Generation {
+			return err
+		}
+		f.changed = true // another process has begun the WAL anew meanwhile
+	}
+}
