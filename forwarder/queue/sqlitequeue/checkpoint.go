@@ -53,7 +53,7 @@ func (q *Queue) checkpointIfDue(now time.Time) time.Duration {
 	w, s := &q.wal, &q.steps
 	limit := q.walLimit()
 	erase := q.freed && !now.Before(s.erase)
-	if look := !now.Before(w.looked); look || rest || erase || limit < walPages {
+	if rest || erase || limit < walPages || !now.Before(w.looked) {
 		w.looked = now.Add(lookPause)
 		q.refreshWAL()
 	}
@@ -69,9 +69,11 @@ func (q *Queue) checkpointIfDue(now time.Time) time.Duration {
 	case due && waiting >= walPages && (!rest || waiting >= walLong):
 		q.checkpointInBackground()
 		return checkpointPause
-	case erase && waiting < walLong:
+	case erase:
 		s.erase = now.Add(truncatePause)
-		q.checkpoint("TRUNCATE")
+		if waiting < walLong {
+			q.checkpoint("TRUNCATE")
+		}
 	case due, rest && waiting > 0 && waiting < walLong:
 		q.checkpoint("PASSIVE")
 	}
