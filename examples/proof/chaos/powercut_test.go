@@ -37,8 +37,8 @@ func TestRecordedKnows(t *testing.T) {
 	if err := c.know(b, map[string]map[string]int{"ehr": {"soniox-1": 1}}); err != nil {
 		t.Fatal(err)
 	}
-	if want := map[powercut.Delivery]bool{{Upstream: "ehr", ID: "soniox-1"}: true}; !maps.Equal(c.promise.Taken, want) {
-		t.Errorf("taken are %v, want %v", c.promise.Taken, want)
+	if want := map[powercut.Delivery]bool{{Upstream: "ehr", ID: "soniox-1"}: true}; !maps.Equal(c.promise.Accepted, want) {
+		t.Errorf("Accepted = %v, want %v", c.promise.Accepted, want)
 	}
 	if got := c.promise.Upstreams["soniox-1"]; len(got) != 3 {
 		t.Errorf("the event is for %v", got)
@@ -68,7 +68,7 @@ func TestReplayRow(t *testing.T) {
 	if row.fault != "power cut" || row.times != 2 || row.lost != 2 {
 		t.Errorf("the row is %+v, want a lost event in both cuts", row)
 	}
-	if err == nil || !strings.Contains(err.Error(), "after 2 of 2 power cuts") || !strings.Contains(err.Error(), "event soniox-1 was acknowledged and is gone") {
+	if err == nil || !strings.Contains(err.Error(), "after 2 of 2 power cuts") || !strings.Contains(err.Error(), "event soniox-1 was acknowledged and is lost") {
 		t.Errorf("replay() = %v", err)
 	}
 }

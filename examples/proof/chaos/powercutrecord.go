@@ -145,7 +145,7 @@ func (c *recorded) read(ctx context.Context, log, root string, r *rig, b *book) 
 // know sets the upstreams of each event and the accepted deliveries in the promise. Every acknowledged event must
 // be in the recording.
 func (c *recorded) know(b *book, accepted map[string]map[string]int) error {
-	c.promise.Upstreams, c.promise.Taken = make(map[string][]string), make(map[powercut.Delivery]bool)
+	c.promise.Upstreams, c.promise.Accepted = make(map[string][]string), make(map[powercut.Delivery]bool)
 	for _, a := range c.rec.Answers {
 		c.promise.Upstreams[a.ID] = upstreamsOf(a.ID)
 	}
@@ -156,7 +156,7 @@ func (c *recorded) know(b *book, accepted map[string]map[string]int) error {
 	}
 	for upstream, counts := range accepted {
 		for id := range counts {
-			c.promise.Taken[powercut.Delivery{Upstream: upstream, ID: id}] = true
+			c.promise.Accepted[powercut.Delivery{Upstream: upstream, ID: id}] = true
 		}
 	}
 	return nil

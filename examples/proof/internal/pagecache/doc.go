@@ -1,3 +1,3 @@
-// Package pagecache takes a file out of the system's page cache, so that what
-// reads it next reads it from the disk, as after a boot. It is written for Linux.
+// Package pagecache removes a file from the system's page cache, so that the next read comes from the disk, as
+// after a boot. It needs Linux.
 package pagecache

@@ -13,8 +13,8 @@ import (
 // dontNeed is POSIX_FADV_DONTNEED.
 const dontNeed = 4
 
-// Drop writes a file to the disk, drops it from the page cache and returns how
-// much of it is in the cache still, from 0 to 1. No process may have it open.
+// Drop syncs a file, drops it from the page cache and returns the share that is still in the cache, from 0 to
+// 1. No process may have the file open.
 func Drop(path string) (resident float64, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -30,29 +30,29 @@ func Drop(path string) (resident float64, err error) {
 	return residency(f)
 }
 
-// residency returns how much of a file is in the page cache.
+// residency returns the share of a file that is in the page cache.
 func residency(f *os.File) (share float64, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return 0, fmt.Errorf("looking what is in the page cache: %w", err)
+		return 0, fmt.Errorf("reading the state of the page cache: %w", err)
 	}
 	if info.Size() == 0 {
 		return 0, nil
 	}
 	mapped, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
-		return 0, fmt.Errorf("looking what is in the page cache: %w", err)
+		return 0, fmt.Errorf("reading the state of the page cache: %w", err)
 	}
 	defer func() { err = errors.Join(err, syscall.Munmap(mapped)) }()
 	pages := make([]byte, (len(mapped)+os.Getpagesize()-1)/os.Getpagesize())
-	first, into := unsafe.Pointer(&mapped[0]), unsafe.Pointer(&pages[0]) //nolint:gosec // what mincore takes
+	first, into := unsafe.Pointer(&mapped[0]), unsafe.Pointer(&pages[0]) //nolint:gosec // arguments of mincore
 	_, _, errno := syscall.Syscall(syscall.SYS_MINCORE, uintptr(first), uintptr(len(mapped)), uintptr(into))
 	if errno != 0 {
-		return 0, fmt.Errorf("looking what is in the page cache: %w", errno)
+		return 0, fmt.Errorf("reading the state of the page cache: %w", errno)
 	}
-	there := 0
+	resident := 0
 	for _, page := range pages {
-		there += int(page & 1)
+		resident += int(page & 1)
 	}
-	return float64(there) / float64(len(pages)), nil
+	return float64(resident) / float64(len(pages)), nil
 }

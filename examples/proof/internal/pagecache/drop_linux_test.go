@@ -30,7 +30,7 @@ func TestDropLeavesTheContents(t *testing.T) {
 	if err := os.WriteFile(path, []byte("contents"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// How much stays is the file system's: where all of it is memory, all of it.
+	// The share depends on the file system: it is 1 for one in memory.
 	if share, err := Drop(path); err != nil || share < 0 || share > 1 {
 		t.Errorf("Drop() = %v, %v", share, err)
 	}
@@ -42,7 +42,7 @@ func TestDropLeavesTheContents(t *testing.T) {
 func TestDropOfNothing(t *testing.T) {
 	t.Parallel()
 	if _, err := Drop(filepath.Join(t.TempDir(), "missing")); err == nil {
-		t.Error("Drop() of a file that is not there = nil")
+		t.Error("Drop() of a missing file = nil")
 	}
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {

@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// A Base is what is in the directory, on stable storage, when a recording begins.
+// A Base is the content of the directory, on stable storage, at the start of a recording.
 type Base struct {
 	names  map[int]map[string]int
 	files  map[int]*image
 	shared map[int]bool
-	next   int // the number of the next file
+	next   int // number of the next file
 }
 
-// ReadBase reads a directory. The recording may change it afterwards.
+// ReadBase returns the content of a directory. The directory may change afterwards.
 func ReadBase(dir string) (*Base, error) {
 	b := emptyBase()
 	if err := b.read(0, dir); err != nil {
-		return nil, fmt.Errorf("reading what is there before the recording: %w", err)
+		return nil, fmt.Errorf("reading the directory before the recording: %w", err)
 	}
 	return b, nil
 }
@@ -50,7 +50,7 @@ func (b *Base) read(number int, dir string) error {
 			return err
 		}
 		b.files[file] = newImage()
-		_, _ = b.files[file].WriteAt(content, 0) // an image takes all
+		_, _ = b.files[file].WriteAt(content, 0) // an image never returns an error
 		b.shared[file] = strings.HasSuffix(e.Name(), sharedSuffix)
 	}
 	return nil

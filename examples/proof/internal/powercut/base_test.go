@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What was there before a recording is on stable storage, and may be changed by it.
+// The files before a recording are on stable storage, and the recording may change them.
 func TestBase(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -49,28 +49,28 @@ func TestBase(t *testing.T) {
 		d.Advance(tt.at)
 		got := left(t, d, tt.manner, 1)
 		if _, ok := got["made/queue.db-shm"]; !ok {
-			t.Errorf("at moment %d, %s: the shared memory has no name", tt.at, tt.manner)
+			t.Errorf("at moment %d, %s: the shared memory is missing", tt.at, tt.manner)
 		}
 		delete(got, "made/queue.db-shm")
 		if !maps.Equal(got, tt.want) {
-			t.Errorf("at moment %d, %s: there is %q, want %q", tt.at, tt.manner, got, tt.want)
+			t.Errorf("at moment %d, %s: the files are %q, want %q", tt.at, tt.manner, got, tt.want)
 		}
 	}
 	if again := NewDisk(rec, nil); again.files[base.names[base.names[0]["made"]]["queue.db"]].bytes()[0] != 'b' {
-		t.Error("a disk has changed what was there before")
+		t.Error("a disk has changed the base")
 	}
 }
 
-// What is promised after a power cut stays so while the queue is opened again.
+// The promise after a power cut does not change while the queue is opened again.
 func TestAfter(t *testing.T) {
 	t.Parallel()
 	p := &Promise{
 		Upstreams: map[string][]string{"a": {"ehr"}, "b": {"ehr"}}, Hosts: map[string]string{"ehr": "h"},
-		Taken: map[Delivery]bool{{"ehr", "a"}: true, {"ehr", "b"}: true},
+		Accepted: map[Delivery]bool{{"ehr", "a"}: true, {"ehr", "b"}: true},
 	}
 	first := &Recording{Answers: []Answer{{"a", 3}, {"b", 9}}, Requests: []Request{{"h", "a", 4}, {"h", "b", 10}}}
 	k := p.After(first, 5).known(&Recording{}, 100)
-	if !maps.Equal(k.acknowledged, map[string]bool{"a": true}) || !k.taken[Delivery{"ehr", "a"}] || k.taken[Delivery{"ehr", "b"}] {
-		t.Errorf("known are %v and %v, want what was so at moment 5", k.acknowledged, k.taken)
+	if !maps.Equal(k.acknowledged, map[string]bool{"a": true}) || !k.accepted[Delivery{"ehr", "a"}] || k.accepted[Delivery{"ehr", "b"}] {
+		t.Errorf("the facts are %v and %v, want those at moment 5", k.acknowledged, k.accepted)
 	}
 }

@@ -5,22 +5,21 @@ import (
 	"slices"
 )
 
-// A Disk is what is on stable storage at a moment of a recording, and what is not
-// yet.
+// A Disk has the data on stable storage at a moment of a recording, and the changes that are not on it yet.
 type Disk struct {
 	rec     *Recording
 	counts  func(Sync) bool
 	at      int
-	ops     int // how many of the recording's are taken in
+	ops     int // number of the recording's changes before at
 	syncs   int
-	names   map[int]map[string]int // of each directory
+	names   map[int]map[string]int // by directory
 	files   map[int]*image
 	shared  []int // files that are shared memory
-	pending []*Op // not on stable storage, in order of their beginning
+	pending []*Op // changes not on stable storage, in order of their start
 }
 
-// NewDisk returns the disk at the recording's beginning. counts says which syncs do
-// what they should; nil is all of them.
+// NewDisk returns the disk at the start of the recording. counts reports which syncs have an effect; nil means all
+// of them.
 func NewDisk(rec *Recording, counts func(Sync) bool) *Disk {
 	if counts == nil {
 		counts = func(Sync) bool { return true }
@@ -44,9 +43,8 @@ func NewDisk(rec *Recording, counts func(Sync) bool) *Disk {
 	return d
 }
 
-// Advance goes on to a moment, which must not be earlier than the present one. A
-// change that has begun by then may be on the disk; a sync that has not returned
-// has done nothing.
+// Advance moves the disk to a moment, which must not be earlier than the current one. A change that has started by
+// then may be on the disk. A sync that has not returned has no effect.
 func (d *Disk) Advance(to int) {
 	for d.at = to; ; {
 		op := d.ops < len(d.rec.Ops) && d.rec.Ops[d.ops].Start <= to
@@ -64,11 +62,11 @@ func (d *Disk) Advance(to int) {
 	}
 }
 
-// begin takes in a change.
+// begin adds a change.
 func (d *Disk) begin(o *Op) {
 	if o.Kind == Name && o.Folder {
 		d.names[o.File] = make(map[string]int)
-	} else if o.Kind == Name && d.files[o.File] == nil { // or it is another name
+	} else if o.Kind == Name && d.files[o.File] == nil { // otherwise it is another name of the file
 		d.files[o.File] = newImage()
 		if o.Shared {
 			d.shared = append(d.shared, o.File)
@@ -77,7 +75,7 @@ func (d *Disk) begin(o *Op) {
 	d.pending = append(d.pending, o)
 }
 
-// sync puts the changes that had ended when a sync began onto stable storage.
+// sync puts the changes that ended before the sync started onto stable storage.
 func (d *Disk) sync(s Sync) {
 	if !d.counts(s) {
 		return
@@ -94,7 +92,7 @@ func (d *Disk) sync(s Sync) {
 func (d *Disk) store(o *Op) {
 	switch o.Kind {
 	case Write:
-		_, _ = d.files[o.File].WriteAt(o.Data, o.Offset) // an image takes all
+		_, _ = d.files[o.File].WriteAt(o.Data, o.Offset) // an image never returns an error
 	case Truncate:
 		_ = d.files[o.File].Truncate(o.Size) // likewise
 	case Name, Unname, Rename:
@@ -102,7 +100,7 @@ func (d *Disk) store(o *Op) {
 	}
 }
 
-// applyTo makes a change of names.
+// applyTo applies a change to the names of a directory.
 func (o *Op) applyTo(names map[string]int) {
 	switch o.Kind {
 	case Name:
@@ -114,6 +112,6 @@ func (o *Op) applyTo(names map[string]int) {
 			delete(names, o.From)
 		}
 		names[o.Name] = o.File
-	case Write, Truncate: // change no name
+	case Write, Truncate: // they do not change names
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 func random(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
 
-// left are the files that a power cut leaves, by path.
+// left returns the content of the files that a power cut leaves, by path.
 func left(t *testing.T, d *Disk, m Manner, seed uint64) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -40,7 +40,7 @@ func left(t *testing.T, d *Disk, m Manner, seed uint64) map[string]string {
 	return files
 }
 
-// What is on stable storage for certain: what is there when all else is gone.
+// TestSync checks what is certainly on stable storage: what is kept if all other changes are lost.
 func TestSync(t *testing.T) {
 	t.Parallel()
 	file := []Op{{Kind: Name, File: 1, Name: "f", Start: 1, End: 1}, {Kind: Write, File: 1, Data: []byte("a"), Start: 3, End: 5}}
@@ -54,14 +54,14 @@ func TestSync(t *testing.T) {
 		"the name, not the data":            {file, []Sync{named}, map[string]string{"f": ""}},
 		"the data, not the name":            {file, []Sync{{"fsync", 1, 6, 7}}, map[string]string{}},
 		"both":                              {file, []Sync{named, {"fdatasync", 1, 6, 7}}, map[string]string{"f": "a"}},
-		"the write ended within the sync":   {file, []Sync{named, {"fdatasync", 1, 4, 7}}, map[string]string{"f": ""}},
+		"the write ended during the sync":   {file, []Sync{named, {"fdatasync", 1, 4, 7}}, map[string]string{"f": ""}},
 		"the sync has not returned":         {file, []Sync{named, {"fdatasync", 1, 6, 99}}, map[string]string{"f": ""}},
 		"another file's sync":               {file, []Sync{named, {"fdatasync", 2, 6, 7}}, map[string]string{"f": ""}},
 		"a write after the sync":            {append(slices.Clone(file), Op{Kind: Write, File: 1, Data: []byte("b"), Start: 8, End: 8}), []Sync{named, {"fdatasync", 1, 6, 7}}, map[string]string{"f": "a"}},
-		"cut off":                           {append(slices.Clone(file), Op{Kind: Truncate, File: 1, Size: 0, Start: 6, End: 6}), []Sync{named, {"fdatasync", 1, 7, 7}}, map[string]string{"f": ""}},
+		"truncated":                         {append(slices.Clone(file), Op{Kind: Truncate, File: 1, Size: 0, Start: 6, End: 6}), []Sync{named, {"fdatasync", 1, 7, 7}}, map[string]string{"f": ""}},
 		"grown":                             {append(slices.Clone(file), Op{Kind: Truncate, File: 1, Size: 3, Start: 6, End: 6}), []Sync{named, {"fdatasync", 1, 7, 7}}, map[string]string{"f": "a\x00\x00"}},
 		"renamed, and the directory synced": {append(slices.Clone(file), Op{Kind: Rename, File: 1, Name: "g", From: "f", Start: 6, End: 6}), []Sync{named, {"fsync", 1, 6, 6}, {"fsync", 0, 7, 7}}, map[string]string{"g": "a"}},
-		"renamed, and not":                  {append(slices.Clone(file), Op{Kind: Rename, File: 1, Name: "g", From: "f", Start: 6, End: 6}), []Sync{named, {"fsync", 1, 7, 7}}, map[string]string{"f": "a"}},
+		"renamed, not synced":               {append(slices.Clone(file), Op{Kind: Rename, File: 1, Name: "g", From: "f", Start: 6, End: 6}), []Sync{named, {"fsync", 1, 7, 7}}, map[string]string{"f": "a"}},
 		"removed, and the directory synced": {append(slices.Clone(file), Op{Kind: Unname, Name: "f", Start: 6, End: 6}), []Sync{named, {"fsync", 0, 7, 7}}, map[string]string{}},
 		"a file below a directory that has no name yet": {[]Op{
 			{Kind: Name, File: 1, Name: "d", Folder: true, Start: 1, End: 1},
@@ -74,13 +74,13 @@ func TestSync(t *testing.T) {
 			d := NewDisk(&Recording{Length: 10, Ops: tt.ops, Syncs: tt.syncs}, nil)
 			d.Advance(10)
 			if got := left(t, d, Nothing, 1); !maps.Equal(got, tt.want) {
-				t.Errorf("there is %q, want %q", got, tt.want)
+				t.Errorf("the files are %q, want %q", got, tt.want)
 			}
 		})
 	}
 }
 
-// A file with two names is one file, whichever of the names are left.
+// A file with two names is one file, whichever of the names are kept.
 func TestTwoNames(t *testing.T) {
 	t.Parallel()
 	d := NewDisk(&Recording{Length: 10, Ops: []Op{
@@ -100,18 +100,18 @@ func TestTwoNames(t *testing.T) {
 	}
 	other, err := os.Stat(filepath.Join(dir, "f.new"))
 	if err != nil || !os.SameFile(one, other) || one.Size() != 1 {
-		t.Errorf("f and f.new are not one file of a byte (%v)", err)
+		t.Errorf("f and f.new are not the same file of one byte (%v)", err)
 	}
 	d.Advance(10)
 	if got := left(t, d, Newest, 1); len(got) != 0 {
-		t.Errorf("there is %q, though only the removal of a name is left", got)
+		t.Errorf("the files are %q, although only the removal of a name is kept", got)
 	}
 	if got := left(t, d, Everything, 1); !maps.Equal(got, map[string]string{"f": "a"}) {
-		t.Errorf("there is %q", got)
+		t.Errorf("the files are %q", got)
 	}
 }
 
-// What SQLite's connections share is there or not, and may hold anything.
+// SQLite's shared memory may exist or not, and may have any content.
 func TestSharedMemory(t *testing.T) {
 	t.Parallel()
 	rec := &Recording{Length: 2, Ops: []Op{{Kind: Name, File: 1, Name: "db-shm", Shared: true, Start: 1, End: 1}}}
@@ -129,7 +129,7 @@ func TestSharedMemory(t *testing.T) {
 		}
 	}
 	if kinds != [4]bool{true, true, true, true} {
-		t.Errorf("absent, empty, zeros, anything: %v, want each at times", kinds)
+		t.Errorf("absent, empty, zeros, random: %v, want each of them", kinds)
 	}
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "db-shm"), []byte("whatever"), 0o600); err != nil {
@@ -140,7 +140,7 @@ func TestSharedMemory(t *testing.T) {
 	}
 }
 
-// outcomes are all contents of a file that many cuts leave, "-" for no file.
+// outcomes returns all contents of a file that many cuts leave, "-" for no file.
 func outcomes(t *testing.T, rec *Recording, m Manner, name string) map[string]bool {
 	t.Helper()
 	d := NewDisk(rec, nil)
@@ -156,8 +156,7 @@ func outcomes(t *testing.T, rec *Recording, m Manner, name string) map[string]bo
 	return found
 }
 
-// A file with old contents is replaced by a new one that was never synced, the
-// classic way to an empty file.
+// A file is replaced by a new one that was never synced, which is the classic way to get an empty file.
 func TestRenameBeforeData(t *testing.T) {
 	t.Parallel()
 	rec := &Recording{
@@ -174,24 +173,24 @@ func TestRenameBeforeData(t *testing.T) {
 	got := outcomes(t, rec, Torn, "f")
 	for _, want := range []string{"old", "new", "", "\x00\x00\x00"} {
 		if !got[want] {
-			t.Errorf("%q was never left", want)
+			t.Errorf("no cut has left %q", want)
 		}
 		delete(got, want)
 	}
 	if len(got) > 0 {
-		t.Errorf("there was also %q", slices.Collect(maps.Keys(got)))
+		t.Errorf("cuts have also left %q", slices.Collect(maps.Keys(got)))
 	}
 
 	rec.Syncs = append(rec.Syncs, Sync{"fsync", 2, 5, 5})
 	rec.Ops[4].Start, rec.Ops[4].End = 7, 7
 	rec.Ops[3].Start, rec.Ops[3].End = 4, 4
 	if got := outcomes(t, rec, Torn, "f"); !maps.Equal(got, map[string]bool{"old": true, "new": true}) {
-		t.Errorf("with the data synced before there was %q", slices.Collect(maps.Keys(got)))
+		t.Errorf("with the data synced before, cuts have left %q", slices.Collect(maps.Keys(got)))
 	}
 }
 
-// sectors is a recording of a file of three sectors of a and a write of b over
-// the last two, from the middle of the first of these on.
+// sectors returns the recording of a file with three sectors of a, and a write of b that starts in the middle of the
+// second sector and ends with the third.
 func sectors() *Recording {
 	return &Recording{
 		Length: 10,
@@ -231,30 +230,30 @@ func TestStale(t *testing.T) {
 		return found
 	}
 	if garbage(sectors()) {
-		t.Error("stored data was replaced by something else")
+		t.Error("stored data was replaced by random data")
 	}
 	grown := sectors()
 	grown.Ops[2].Offset = 2 * pageSize
 	if !garbage(grown) {
-		t.Error("where nothing was stored before there was never anything")
+		t.Error("parts that were never stored were never random")
 	}
 }
 
 func TestManners(t *testing.T) {
 	t.Parallel()
 	for _, m := range Manners {
-		kinds := make(map[fate]bool)
+		kinds := make(map[survival]bool)
 		for seed := range uint64(50) {
-			for _, f := range m.fates(4, random(seed)) {
+			for _, f := range m.survivals(4, random(seed)) {
 				kinds[f] = true
 			}
 		}
 		want := map[Manner]int{Nothing: 1, Everything: 1, Newest: 2, Ordered: 5, Whole: 2, Torn: 3, Stale: 3}[m]
 		if len(kinds) != want {
-			t.Errorf("%s: there are %d fates, want %d", m, len(kinds), want)
+			t.Errorf("%s: %d different survivals, want %d", m, len(kinds), want)
 		}
 	}
-	if f := Newest.fates(3, random(1)); f[0] != lost || f[1] != lost || f[2] != kept {
+	if f := Newest.survivals(3, random(1)); f[0] != lost || f[1] != lost || f[2] != kept {
 		t.Errorf("newest: %+v", f)
 	}
 }
@@ -273,14 +272,14 @@ func TestMatches(t *testing.T) {
 	}
 	rec.Ops[2].Data[7]++
 	if err := rec.Matches(dir); err == nil {
-		t.Error("a byte that was not recorded went unnoticed")
+		t.Error("Matches() = nil for a byte that was not recorded")
 	}
 	rec = sectors()
 	if err := os.WriteFile(filepath.Join(dir, "g"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := rec.Matches(dir); err == nil {
-		t.Error("a file that was not recorded went unnoticed")
+		t.Error("Matches() = nil for a file that was not recorded")
 	}
 }
 
@@ -289,7 +288,7 @@ func TestPlan(t *testing.T) {
 	rec := sectors()
 	rec.Answers = []Answer{{"a", 9}}
 	if got, want := rec.moments(), []int{1, 2, 3, 4, 9}; !slices.Equal(got, want) {
-		t.Errorf("the moments are %v, want %v", got, want)
+		t.Errorf("moments() = %v, want %v", got, want)
 	}
 	if got, want := len(rec.Exhaust(3, random(1))), 4*(3+4*3*8)+(3+4*3); got != want {
 		t.Errorf("Exhaust() has %d cuts, want %d", got, want)

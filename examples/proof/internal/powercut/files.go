@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// maxSize is more than any file has, in bytes.
+// maxSize is larger than any file, in bytes.
 const maxSize = 1 << 50
 
 func (r *recorder) write(c *call) error {
@@ -41,7 +41,7 @@ func (r *recorder) put(c *call, h *handle, offset int64) error {
 		return err
 	}
 	if offset < 0 || offset > maxSize {
-		return fmt.Errorf("it writes at %d, where no file can be written", offset)
+		return fmt.Errorf("it writes at the invalid offset %d", offset)
 	}
 	r.sizes[h.file] = max(r.sizes[h.file], offset+int64(len(data)))
 	return r.op(c, Op{Kind: Write, File: h.file, Offset: offset, Data: data})
@@ -58,14 +58,14 @@ func (r *recorder) truncate(c *call) error {
 		return err
 	}
 	if size < 0 || size > maxSize {
-		return fmt.Errorf("it makes a file of %d bytes", size)
+		return fmt.Errorf("it sets the invalid size %d", size)
 	}
 	r.sizes[h.file] = size
 	return r.op(c, Op{Kind: Truncate, File: h.file, Size: size})
 }
 
-// allocate makes a file longer, or only takes room for it, of which nobody who
-// reads the file sees anything.
+// allocate records a call that makes a file longer. A call that only reserves space changes nothing that a reader
+// sees.
 func (r *recorder) allocate(c *call) error {
 	fd, err := c.fd(0)
 	h := r.open[fd]
@@ -77,7 +77,7 @@ func (r *recorder) allocate(c *call) error {
 		return err
 	}
 	if mode != "0" {
-		return fmt.Errorf("it changes file %d in the mode %s, which is not recorded; teach the recorder this mode", h.file, mode)
+		return fmt.Errorf("it changes file %d in the mode %s, which is not recorded; add this mode to the recorder", h.file, mode)
 	}
 	offset, err := c.number(2)
 	if err != nil {
@@ -89,7 +89,7 @@ func (r *recorder) allocate(c *call) error {
 	}
 	size := offset + length
 	if offset < 0 || length < 0 || size < 0 || size > maxSize {
-		return fmt.Errorf("it makes a file of %d bytes", size)
+		return fmt.Errorf("it sets the invalid size %d", size)
 	}
 	if size <= r.sizes[h.file] {
 		return nil
@@ -136,8 +136,8 @@ func (r *recorder) control(c *call) error {
 	return r.duplicate(c)
 }
 
-// mapped refuses files that are written through memory, of which the log has
-// nothing, unless they are known to be shared memory.
+// mapped rejects files that are written through memory, since the log does not have these writes, unless they are
+// SQLite's shared memory.
 func (r *recorder) mapped(c *call) error {
 	if len(c.args) < 6 {
 		return fmt.Errorf("it has %d arguments", len(c.args))
@@ -147,21 +147,20 @@ func (r *recorder) mapped(c *call) error {
 		return err
 	}
 	if strings.Contains(c.args[2], "PROT_WRITE") && strings.Contains(c.args[3], "MAP_SHARED") {
-		return fmt.Errorf("it lets the process write file %d through memory, which cannot be recorded", r.open[fd].file)
+		return fmt.Errorf("it maps file %d for writing through memory, which cannot be recorded", r.open[fd].file)
 	}
 	return nil
 }
 
-// refuseFile and refuseCopy are for calls that nothing here is known to make:
-// what they write would be missing in the recording.
-func (r *recorder) refuseFile(c *call) error { return r.refuse(c, 0) }
+// rejectFile and rejectCopy reject calls whose writes are not recorded. The gateway does not use them.
+func (r *recorder) rejectFile(c *call) error { return r.reject(c, 0) }
 
-func (r *recorder) refuseCopy(c *call) error { return r.refuse(c, 2) }
+func (r *recorder) rejectCopy(c *call) error { return r.reject(c, 2) }
 
-func (r *recorder) refuse(c *call, arg int) error {
+func (r *recorder) reject(c *call, arg int) error {
 	fd, err := c.fd(arg)
 	if err == nil && r.open[fd] != nil {
-		return fmt.Errorf("it changes file %d in a way that is not recorded; teach the recorder this call", r.open[fd].file)
+		return fmt.Errorf("it changes file %d in a way that is not recorded; add this call to the recorder", r.open[fd].file)
 	}
 	return err
 }

@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// pageSize is in what pieces an image keeps what was written. It is a multiple
-// of a sector and need not be that of the process.
+// pageSize is the size of the pieces in an image. It is a multiple of the sector size, and may differ from the page
+// size of the process.
 const pageSize = 4096
 
-// An image is a file's contents on stable storage. What was never written, or
-// was cut off, is zeros and takes no memory.
+// An image is the content of a file on stable storage. Parts that were never written, or were truncated, are zeros
+// and use no memory.
 type image struct {
 	size  int64
 	pages map[int64]*[pageSize]byte
@@ -28,7 +28,7 @@ func (m *image) clone() *image {
 	return c
 }
 
-// WriteAt implements io.WriterAt. It makes the file longer where it must.
+// WriteAt implements io.WriterAt. It makes the file longer if necessary.
 func (m *image) WriteAt(data []byte, offset int64) (int, error) {
 	m.size = max(m.size, offset+int64(len(data)))
 	for rest := data; len(rest) > 0; {
@@ -58,10 +58,10 @@ func (m *image) Truncate(size int64) error {
 	return nil
 }
 
-// stored reports whether something was written where an offset is.
+// stored reports whether data was written near an offset.
 func (m *image) stored(offset int64) bool { return m.pages[offset/pageSize] != nil }
 
-// A file is what a state is written to.
+// A file is a file that a state is written to.
 type file interface {
 	io.WriterAt
 	Truncate(size int64) error
@@ -81,7 +81,7 @@ func (m *image) copyTo(f file) error {
 	return nil
 }
 
-// bytes are the whole contents.
+// bytes returns the whole content.
 func (m *image) bytes() []byte {
 	out := make([]byte, m.size)
 	for number, page := range m.pages {

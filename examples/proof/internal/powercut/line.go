@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// A line of strace's log, as `-f -xx -o` has it:
+// A line is a line of strace's log with `-f -xx -o`:
 //
 //	123  pwrite64(9, "\x01\x02", 2, 4096) = 2
 //	123  fdatasync(9 <unfinished ...>
 //	123  <... fdatasync resumed>)          = 0
 type line struct {
 	pid     int
-	name    string // of the system call; "" where the line is of no call
-	text    []byte // from behind the parenthesis, or behind "resumed>"
-	resumed bool   // whether it ends a call that another line began
-	open    bool   // whether another line ends it
+	name    string // of the system call; "" if the line has no call
+	text    []byte // after the opening parenthesis, or after "resumed>"
+	resumed bool   // whether it ends a call that started in another line
+	open    bool   // whether the call ends in another line
 }
 
 var (
@@ -31,7 +31,7 @@ func parseLine(b []byte) (line, error) {
 	number, rest, ok := bytes.Cut(b, []byte{' '})
 	pid, err := strconv.Atoi(string(number))
 	if !ok || err != nil {
-		return line{}, fmt.Errorf("it does not begin with a process id: %.80q", b)
+		return line{}, fmt.Errorf("it does not start with a process id: %.80q", b)
 	}
 	l := line{pid: pid}
 	rest = bytes.TrimLeft(rest, " ")
@@ -41,13 +41,13 @@ func parseLine(b []byte) (line, error) {
 	case bytes.HasPrefix(rest, resuming):
 		name, text, ok := bytes.Cut(rest[len(resuming):], resumed)
 		if !ok {
-			return line{}, fmt.Errorf("it resumes nothing: %.80q", b)
+			return line{}, fmt.Errorf("it resumes no call: %.80q", b)
 		}
 		l.name, l.text, l.resumed = string(name), text, true
 	default:
 		name, text, ok := bytes.Cut(rest, []byte{'('})
 		if !ok || len(name) == 0 {
-			return line{}, fmt.Errorf("it is of no system call: %.80q", b)
+			return line{}, fmt.Errorf("it has no system call: %.80q", b)
 		}
 		l.name, l.text = string(name), text
 	}
@@ -57,8 +57,8 @@ func parseLine(b []byte) (line, error) {
 	return l, nil
 }
 
-// parseArgs splits the arguments of a call at their commas. It returns what
-// comes behind the closing parenthesis, nil where there is none.
+// parseArgs returns the arguments of a call, and the text after the closing parenthesis, which is nil if there is
+// none.
 func parseArgs(text []byte) (args []string, rest []byte, err error) {
 	depth, from := 0, 0
 	take := func(to int) {
@@ -72,7 +72,7 @@ func parseArgs(text []byte) (args []string, rest []byte, err error) {
 		case '"':
 			n := bytes.IndexByte(text[i+1:], '"') // -xx leaves no quote in a string
 			if n < 0 {
-				return nil, nil, errors.New("a string in it does not end")
+				return nil, nil, errors.New("it has a string without an end")
 			}
 			i += 1 + n
 		case '(', '[', '{':
@@ -93,12 +93,11 @@ func parseArgs(text []byte) (args []string, rest []byte, err error) {
 	return args, nil, nil
 }
 
-// parseResult reads what a call returned, and whether it failed or was
-// interrupted, so that it did nothing.
+// parseResult returns the result of a call, and whether it failed or was interrupted, so that it had no effect.
 func parseResult(rest []byte) (result int64, failed bool, err error) {
 	_, text, ok := bytes.Cut(rest, []byte("= "))
 	if !ok {
-		return 0, false, fmt.Errorf("it does not have the result: %.80q", rest)
+		return 0, false, fmt.Errorf("it has no result: %.80q", rest)
 	}
 	word, _, _ := bytes.Cut(text, []byte{' '})
 	if string(word) == "?" {
@@ -109,16 +108,16 @@ func parseResult(rest []byte) (result int64, failed bool, err error) {
 		if _, err := strconv.ParseUint(string(word), 0, 64); err == nil {
 			return 0, false, nil // an address
 		}
-		return 0, false, fmt.Errorf("its result is no number: %.80q", text)
+		return 0, false, fmt.Errorf("its result is not a number: %.80q", text)
 	}
 	return result, result < 0, nil
 }
 
-// parseString reads a string whose every byte strace has written as \x and two
-// digits. One that strace has cut short is an error.
+// parseString returns a string in which strace has written each byte as \x and two digits. A string that strace has
+// truncated is an error.
 func parseString(arg string) ([]byte, error) {
 	if len(arg) < 2 || arg[0] != '"' || arg[len(arg)-1] != '"' || (len(arg)-2)%4 != 0 {
-		return nil, fmt.Errorf("it is no whole string in hexadecimal: %.40s", arg)
+		return nil, fmt.Errorf("it is not a whole string in hexadecimal: %.40s", arg)
 	}
 	digits := arg[1 : len(arg)-1]
 	out := make([]byte, len(digits)/4)
@@ -126,7 +125,7 @@ func parseString(arg string) ([]byte, error) {
 		d := digits[4*i : 4*i+4]
 		high, low := nibble[d[2]], nibble[d[3]]
 		if d[0] != '\\' || d[1] != 'x' || high < 0 || low < 0 {
-			return nil, fmt.Errorf("it is no string in hexadecimal: %.40s", d)
+			return nil, fmt.Errorf("it is not a string in hexadecimal: %.40s", d)
 		}
 		out[i] = byte(high)<<4 | byte(low)
 	}
@@ -143,7 +142,7 @@ var nibble = func() (values [256]int8) {
 	return values
 }()
 
-// parseVector reads the strings of a list of buffers, one behind the other:
+// parseVector returns the concatenated strings of a list of buffers:
 //
 //	[{iov_base="\x01", iov_len=1}, {iov_base="\x02", iov_len=1}]
 func parseVector(arg string) ([]byte, error) {
@@ -156,7 +155,7 @@ func parseVector(arg string) ([]byte, error) {
 		}
 		end := strings.IndexByte(rest, ',')
 		if end < 0 {
-			return nil, fmt.Errorf("it is no list of buffers: %.40s", arg)
+			return nil, fmt.Errorf("it is not a list of buffers: %.40s", arg)
 		}
 		part, err := parseString(rest[:end])
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// quoted writes a string as strace -xx does.
+// quoted returns a string as strace -xx writes it.
 func quoted(s string) string {
 	var out strings.Builder
 	for _, c := range []byte(s) {
@@ -55,13 +55,13 @@ func TestParseArgs(t *testing.T) {
 		args []string
 		rest string
 	}{
-		"none":         {") = 5", nil, " = 5"},
-		"two":          {`9, "\x2c\x29", 2) = 2`, []string{"9", `"\x2c\x29"`, "2"}, " = 2"},
-		"nested":       {`9, [{iov_base="\x41", iov_len=1}, {iov_base="\x42", iov_len=1}], 2) = 2`, []string{"9", `[{iov_base="\x41", iov_len=1}, {iov_base="\x42", iov_len=1}]`, "2"}, " = 2"},
-		"not its end":  {`9, "\x41", 1`, []string{"9", `"\x41"`, "1"}, ""},
-		"cut short":    {`9, "\x41"..., 100) = 100`, []string{"9", `"\x41"...`, "100"}, " = 100"},
-		"parentheses":  {"3, makedev(0x1, 0x2)) = 0", []string{"3", "makedev(0x1, 0x2)"}, " = 0"},
-		"nothing else": {"", nil, ""},
+		"none":           {") = 5", nil, " = 5"},
+		"two":            {`9, "\x2c\x29", 2) = 2`, []string{"9", `"\x2c\x29"`, "2"}, " = 2"},
+		"nested":         {`9, [{iov_base="\x41", iov_len=1}, {iov_base="\x42", iov_len=1}], 2) = 2`, []string{"9", `[{iov_base="\x41", iov_len=1}, {iov_base="\x42", iov_len=1}]`, "2"}, " = 2"},
+		"without an end": {`9, "\x41", 1`, []string{"9", `"\x41"`, "1"}, ""},
+		"truncated":      {`9, "\x41"..., 100) = 100`, []string{"9", `"\x41"...`, "100"}, " = 100"},
+		"parentheses":    {"3, makedev(0x1, 0x2)) = 0", []string{"3", "makedev(0x1, 0x2)"}, " = 0"},
+		"nothing else":   {"", nil, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestParseArgs(t *testing.T) {
 		})
 	}
 	if _, _, err := parseArgs([]byte(`9, "\x41`)); err == nil {
-		t.Error("a string without an end is no error")
+		t.Error("parseArgs() = nil for a string without an end")
 	}
 }
 
@@ -101,7 +101,7 @@ func TestParseResult(t *testing.T) {
 	}
 	for _, in := range []string{"", " = ", " = many"} {
 		if _, _, err := parseResult([]byte(in)); err == nil {
-			t.Errorf("parseResult(%q) is no error", in)
+			t.Errorf("parseResult(%q) = nil, want an error", in)
 		}
 	}
 }

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// A place is a name in a directory, and what has it.
+// A place is a name in a directory, and the file with this name.
 type place struct {
 	dir  int
-	name string // "" is the directory that is looked at itself
-	file int    // -1: nothing has the name
+	name string // "" is the recorded directory itself
+	file int    // -1 if there is no file with this name
 }
 
-// place finds a path. inside is false for one that is not below root.
+// place returns the place of a path. inside is false if the path is not below root.
 func (r *recorder) place(c *call, arg int) (p place, inside bool, err error) {
 	text, err := c.arg(arg)
 	if err != nil {
@@ -25,7 +25,7 @@ func (r *recorder) place(c *call, arg int) (p place, inside bool, err error) {
 	}
 	path := filepath.Clean(string(raw))
 	if !filepath.IsAbs(path) {
-		return place{}, false, nil // the queue's is absolute, and its directory was not opened to find it
+		return place{}, false, nil // the queue uses only absolute paths
 	}
 	relative, err := filepath.Rel(r.root, path)
 	if err != nil || relative == ".." || strings.HasPrefix(relative, "../") {
@@ -39,7 +39,7 @@ func (r *recorder) place(c *call, arg int) (p place, inside bool, err error) {
 	for _, part := range parts[:len(parts)-1] {
 		below, ok := r.names[dir][part]
 		if !ok || r.names[below] == nil {
-			return place{}, false, fmt.Errorf("%s is in no directory that is known", relative)
+			return place{}, false, fmt.Errorf("%s is in an unknown directory", relative)
 		}
 		dir = below
 	}
@@ -50,7 +50,7 @@ func (r *recorder) place(c *call, arg int) (p place, inside bool, err error) {
 	return p, true, nil
 }
 
-// add makes a file or a directory with a name.
+// add adds a file or a directory with a name.
 func (r *recorder) add(c *call, p place, folder bool) (int, error) {
 	file := r.next
 	r.next++
@@ -83,7 +83,7 @@ func openAt(path int) func(*recorder, *call) error {
 				return err
 			}
 		case p.file < 0:
-			return fmt.Errorf("%s was there before the recording began", p.name)
+			return fmt.Errorf("%s existed before the recording started", p.name)
 		case has("O_TRUNC") && r.sizes[p.file] > 0:
 			r.sizes[p.file] = 0
 			if err := r.op(c, Op{Kind: Truncate, File: p.file}); err != nil {
@@ -128,7 +128,7 @@ func renameAt(from, to int) func(*recorder, *call) error {
 			return err
 		}
 		if !inside || !insideToo || old.dir != p.dir || old.file < 0 {
-			return fmt.Errorf("%s moves to another directory as %s, which is not recorded", old.name, p.name)
+			return fmt.Errorf("%s is moved to another directory as %s, which is not recorded", old.name, p.name)
 		}
 		delete(r.names[old.dir], old.name)
 		r.names[p.dir][p.name] = old.file
@@ -136,7 +136,7 @@ func renameAt(from, to int) func(*recorder, *call) error {
 	}
 }
 
-// linkAt gives a file another name.
+// linkAt records another name of a file.
 func linkAt(from, to int) func(*recorder, *call) error {
 	return func(r *recorder, c *call) error {
 		old, inside, err := r.place(c, from)
@@ -148,15 +148,15 @@ func linkAt(from, to int) func(*recorder, *call) error {
 			return err
 		}
 		if !inside || !insideToo || old.file < 0 || p.name == "" {
-			return fmt.Errorf("%s gets the name %s from elsewhere, which is not recorded", old.name, p.name)
+			return fmt.Errorf("%s is linked as %s from outside of the directory, which is not recorded", old.name, p.name)
 		}
 		r.names[p.dir][p.name] = old.file
 		return r.op(c, Op{Kind: Name, Dir: p.dir, Name: p.name, File: old.file})
 	}
 }
 
-// refusePath is for calls that nothing here is known to make.
-func refusePath(paths ...int) func(*recorder, *call) error {
+// rejectPath rejects calls that are not recorded. The gateway does not use them.
+func rejectPath(paths ...int) func(*recorder, *call) error {
 	return func(r *recorder, c *call) error {
 		for _, n := range paths {
 			p, inside, err := r.place(c, n)
@@ -164,7 +164,7 @@ func refusePath(paths ...int) func(*recorder, *call) error {
 				return err
 			}
 			if inside {
-				return fmt.Errorf("%s is changed in a way that is not recorded; teach the recorder this call", p.name)
+				return fmt.Errorf("%s is changed in a way that is not recorded; add this call to the recorder", p.name)
 			}
 		}
 		return nil

@@ -10,14 +10,13 @@ import (
 type Cut struct {
 	At     int
 	Manner Manner
-	Seed   uint64 // of what is left to chance
+	Seed   uint64 // of the random decisions
 }
 
-// vicinity is how many moments before and after a change of names are looked at
-// in every manner.
+// vicinity is the number of moments before and after a change of names that are cut in every manner.
 const vicinity = 3
 
-// moments are those at which something begins or ends that matters.
+// moments returns the moments at which a change, a sync or an answer starts or ends.
 func (r *Recording) moments() []int {
 	at := make(map[int]struct{})
 	for i := range r.Ops {
@@ -32,9 +31,8 @@ func (r *Recording) moments() []int {
 	return slices.Sorted(maps.Keys(at))
 }
 
-// Exhaust returns a cut in every manner at every moment, n times where the
-// manner leaves something to chance, and many times that around each change of
-// names: how a file begins, and how it is replaced, are few moments.
+// Exhaust returns a cut in every manner at every moment, n times if the manner is random, and many times more around
+// each change of names, since only a few moments make or replace a file.
 func (r *Recording) Exhaust(n int, random *rand.Rand) []Cut {
 	const many = 8
 	near := r.near()
@@ -49,7 +47,7 @@ func (r *Recording) Exhaust(n int, random *rand.Rand) []Cut {
 	return cuts
 }
 
-// near are the moments that are not far from a change of names.
+// near returns the moments near a change of names.
 func (r *Recording) near() map[int]bool {
 	moments := r.moments()
 	near := make(map[int]bool)
@@ -80,8 +78,8 @@ func everyManner(cuts []Cut, at, n int, random *rand.Rand) []Cut {
 	return cuts
 }
 
-// Sample returns at least n cuts: in every manner around each change of names,
-// which are few and matter most, and the rest anywhere.
+// Sample returns at least n cuts: one in every manner at each moment near a change of names, since these are few and
+// the most important, and the others at random moments.
 func (r *Recording) Sample(n int, random *rand.Rand) []Cut {
 	moments := r.moments()
 	var cuts []Cut

@@ -14,50 +14,49 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// A Promise is what is to be found again after a power cut, beside the answers
-// that the recording holds.
+// A Promise has the facts that are needed to check a queue after a power cut, in addition to the answers in the
+// recording.
 type Promise struct {
-	Path      string              // the queue's file, below the directory that is looked at
-	Keys      []seal.Key          // none: the automatic one
-	Upstreams map[string][]string // of each event that was sent, whom it is for
-	Hosts     map[string]string   // of each upstream, the host that its requests name
-	Taken     map[Delivery]bool   // what the backends have taken in the end
+	Path      string              // the queue's file, below the recorded directory
+	Keys      []seal.Key          // if empty, the automatic key
+	Upstreams map[string][]string // the upstreams of each event
+	Hosts     map[string]string   // the Host header of each upstream's requests
+	Accepted  map[Delivery]bool   // the deliveries that the backends have accepted until the end
 
-	earlier *Recording // in which it was made; nil: in the one that is replayed
-	at      int        // the moment of that one
+	earlier *Recording // the recording of the promise; nil means the replayed one
+	at      int        // the moment in it
 }
 
-// After returns what is promised after a power cut at a moment of a recording, for
-// the replay of a recording of what followed.
+// After returns the promise after a power cut at a moment of a recording, for the replay of a later recording.
 func (p *Promise) After(rec *Recording, at int) *Promise {
 	after := *p
 	after.earlier, after.at = rec, at
 	return &after
 }
 
-// A Delivery is an event at an upstream.
+// A Delivery is an event for an upstream.
 type Delivery struct{ Upstream, ID string }
 
-// findings are what a look at a queue has found. The queue itself may add to them.
+// findings are the broken promises that an inspection has found. The queue's damage reports are added too.
 type findings struct {
-	dir    string        // that was looked at; reports do not name it
-	opened time.Duration // how long opening took
+	dir    string        // the inspected directory, which is removed from reports
+	opened time.Duration // the time to open the queue
 
 	mu      sync.Mutex
 	reports []string
 	lost    int
 }
 
-func (f *findings) say(format string, args ...any) {
+func (f *findings) report(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reports = append(f.reports, strings.ReplaceAll(fmt.Sprintf(format, args...), f.dir+"/", ""))
 }
 
-// miss reports an event that was acknowledged and is not as it must be.
+// miss reports an acknowledged event that is lost or wrong.
 func (f *findings) miss(format string, args ...any) {
 	f.lose(1)
-	f.say(format, args...)
+	f.report(format, args...)
 }
 
 func (f *findings) lose(events int) {
@@ -66,10 +65,10 @@ func (f *findings) lose(events int) {
 	f.lost += events
 }
 
-// damaged reports what the queue takes for damage, of which a power cut does none.
-func (f *findings) damaged(err error) { f.say("the queue reports damage: %v", err) }
+// damaged reports damage that the queue has found: a power cut must not cause any.
+func (f *findings) damaged(err error) { f.report("the queue reports damage: %v", err) }
 
-// String has the first of what was found.
+// String returns the first findings.
 func (f *findings) String() string {
 	const some = 4
 	text := strings.Join(f.reports[:min(some, len(f.reports))], "; ")
@@ -84,16 +83,16 @@ type known struct {
 	*Promise
 
 	acknowledged map[string]bool
-	taken        map[Delivery]bool // an attempt that was taken in the end had begun
+	accepted     map[Delivery]bool // deliveries whose accepted attempt had started
 }
 
-// known returns what holds at a moment: a delivery may have been recorded as made
-// once the request that its backend took, which is the last, had begun.
+// known returns the facts at a moment. The queue may have recorded a delivery from the moment when the accepted request,
+// which is the last one, has started.
 func (p *Promise) known(rec *Recording, at int) *known {
 	if p.earlier != nil {
 		rec, at = p.earlier, p.at
 	}
-	k := &known{Promise: p, acknowledged: make(map[string]bool), taken: make(map[Delivery]bool)}
+	k := &known{Promise: p, acknowledged: make(map[string]bool), accepted: make(map[Delivery]bool)}
 	for _, a := range rec.Answers {
 		if a.At <= at {
 			k.acknowledged[a.ID] = true
@@ -105,23 +104,23 @@ func (p *Promise) known(rec *Recording, at int) *known {
 	}
 	for _, q := range rec.Requests {
 		d := Delivery{Upstream: upstreams[q.Host], ID: q.ID}
-		k.taken[d] = q.At <= at && p.Taken[d]
+		k.accepted[d] = q.At <= at && p.Accepted[d]
 	}
 	return k
 }
 
-// everywhere reports whether every upstream of an event may have taken it.
+// everywhere reports whether every upstream of an event may have accepted it.
 func (k *known) everywhere(id string) bool {
 	for _, u := range k.Upstreams[id] {
-		if !k.taken[Delivery{Upstream: u, ID: id}] {
+		if !k.accepted[Delivery{Upstream: u, ID: id}] {
 			return false
 		}
 	}
 	return true
 }
 
-// check opens the queue in a directory and compares it with what was promised up
-// to a moment. An error is for what keeps it from looking.
+// check opens the queue in a directory and compares it with the promise at a moment. It returns an error only if it could
+// not check.
 func (p *Promise) check(ctx context.Context, rec *Recording, at int, dir string) (*findings, error) {
 	f := &findings{dir: dir}
 	k := p.known(rec, at)
@@ -130,22 +129,22 @@ func (p *Promise) check(ctx context.Context, rec *Recording, at int, dir string)
 	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Keys: p.Keys, Settings: queue.DefaultSettings(), OnDamage: f.damaged})
 	if f.opened = time.Since(began); err != nil {
 		f.lose(len(k.acknowledged))
-		f.say("with %d events acknowledged: %v", len(k.acknowledged), err)
+		f.report("with %d events acknowledged: %v", len(k.acknowledged), err)
 		return f, nil
 	}
-	if err := sound(ctx, path); err != nil { // there is no more to be learned, and it may take long
+	if err := intact(ctx, path); err != nil { // stop here, since the rest finds no more and may take long
 		f.lose(len(k.acknowledged))
-		f.say("with %d events acknowledged, after it was opened: %v", len(k.acknowledged), errors.Join(err, q.Close()))
+		f.report("with %d events acknowledged, after it was opened: %v", len(k.acknowledged), errors.Join(err, q.Close()))
 		return f, ctx.Err()
 	}
-	look := looking{known: k, findings: f, queue: q}
-	err = look.all(ctx)
+	inspect := inspection{known: k, findings: f, queue: q}
+	err = inspect.run(ctx)
 	if err := errors.Join(err, q.Close()); err != nil {
-		f.say("%v", err)
+		f.report("%v", err)
 		return f, ctx.Err()
 	}
-	if err := sound(ctx, path); err != nil {
-		f.say("after it was used: %v", err)
+	if err := intact(ctx, path); err != nil {
+		f.report("after it was used: %v", err)
 	}
 	return f, ctx.Err()
 }

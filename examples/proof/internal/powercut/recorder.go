@@ -8,22 +8,21 @@ import (
 	"strings"
 )
 
-// A recorder makes a recording of calls. It follows which files the process's
-// descriptors are of, and which names the files have.
+// A recorder makes a recording of system calls. It keeps track of the process's file descriptors and of the names of
+// files.
 type recorder struct {
 	rec   *Recording
 	root  string
-	open  map[int]*handle // by descriptor, those of files below root
+	open  map[int]*handle // by descriptor, for files below root
 	names map[int]map[string]int
 	sizes map[int]int64
-	next  int // the number of the next file
+	next  int // number of the next file
 
 	shared map[int]bool // files that are shared memory
 }
 
-// sharedSuffix ends the name of the file through which SQLite's connections share
-// their index of the WAL. It is written through memory, is never synced, and means
-// nothing to the first connection after a power cut.
+// sharedSuffix is the suffix of the file with the WAL index, which SQLite's connections share. It is written through
+// memory and never synced, and the first connection after a power cut does not use it.
 const sharedSuffix = "-shm"
 
 // A handle is an open file. Copies of a descriptor share it.
@@ -60,11 +59,11 @@ func (r *recorder) begin(c *call) error {
 		}
 		data, err := c.data()
 		if err != nil {
-			return nil //nolint:nilerr // strace could not read what was to be written, and neither can the kernel
+			return nil //nolint:nilerr // strace could not read the data, so the kernel cannot either
 		}
-		r.rec.overhear(data, c.start)
+		r.rec.recordTraffic(data, c.start)
 	case "close":
-		// From here on the number may be another file's.
+		// From here on the descriptor may be another file.
 		fd, err := c.fd(0)
 		delete(r.open, fd)
 		return err
@@ -92,11 +91,11 @@ var handlers = map[string]func(*recorder, *call) error{
 	"mkdir": makeAt(0), "mkdirat": makeAt(1),
 	"unlink": removeAt(0), "unlinkat": removeAt(1), "rmdir": removeAt(0),
 	"rename": renameAt(0, 1), "renameat": renameAt(1, 3), "renameat2": renameAt(1, 3),
-	"link": linkAt(0, 1), "linkat": linkAt(1, 3), "symlink": refusePath(1), "symlinkat": refusePath(2), "truncate": refusePath(0),
+	"link": linkAt(0, 1), "linkat": linkAt(1, 3), "symlink": rejectPath(1), "symlinkat": rejectPath(2), "truncate": rejectPath(0),
 
 	"write": (*recorder).write, "writev": (*recorder).write, "pwrite64": (*recorder).writeAt,
-	"pwritev": (*recorder).refuseFile, "pwritev2": (*recorder).refuseFile, "fallocate": (*recorder).allocate,
-	"copy_file_range": (*recorder).refuseCopy, "splice": (*recorder).refuseCopy, "sendfile": (*recorder).refuseFile,
+	"pwritev": (*recorder).rejectFile, "pwritev2": (*recorder).rejectFile, "fallocate": (*recorder).allocate,
+	"copy_file_range": (*recorder).rejectCopy, "splice": (*recorder).rejectCopy, "sendfile": (*recorder).rejectFile,
 	"lseek": (*recorder).seek, "ftruncate": (*recorder).truncate,
 	"fsync": (*recorder).sync, "fdatasync": (*recorder).sync,
 	"dup": (*recorder).duplicate, "dup2": (*recorder).duplicate, "dup3": (*recorder).duplicate, "fcntl": (*recorder).control,
@@ -117,7 +116,7 @@ func (c *call) number(n int) (int64, error) {
 	}
 	v, err := strconv.ParseInt(arg, 0, 64)
 	if err != nil {
-		return 0, fmt.Errorf("its argument %d is no number: %.40s", n+1, arg)
+		return 0, fmt.Errorf("its argument %d is not a number: %.40s", n+1, arg)
 	}
 	return v, nil
 }
@@ -127,7 +126,7 @@ func (c *call) fd(n int) (int, error) {
 	return int(v), err
 }
 
-// data is what a call writes.
+// data returns the data that a call was given.
 func (c *call) data() ([]byte, error) {
 	arg, err := c.arg(1)
 	if err != nil {
@@ -139,19 +138,19 @@ func (c *call) data() ([]byte, error) {
 	return parseString(arg)
 }
 
-// written is what a call has written: it may be less than it was given.
+// written returns the data that a call has written, which may be less.
 func (c *call) written() ([]byte, error) {
 	data, err := c.data()
 	if err != nil {
 		return nil, err
 	}
 	if c.result > int64(len(data)) {
-		return nil, fmt.Errorf("it wrote %d bytes, and the log has %d of them", c.result, len(data))
+		return nil, fmt.Errorf("it wrote %d bytes, but the log has %d", c.result, len(data))
 	}
 	return data[:c.result], nil
 }
 
-// op enters a change that a call made.
+// op records a change that a call made.
 func (r *recorder) op(c *call, o Op) error {
 	if r.shared[o.File] && (o.Kind == Write || o.Kind == Truncate) {
 		return nil

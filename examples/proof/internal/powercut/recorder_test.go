@@ -10,10 +10,10 @@ import (
 
 const root = "/srv/disk"
 
-// path quotes a path below root.
+// path returns a quoted path below root.
 func path(name string) string { return quoted(root + "/" + name) }
 
-// sampleLog is a start of a queue, its lines numbered from 1.
+// sampleLog is the log of the start of a queue. Its lines are numbered from 1.
 var sampleLog = []string{
 	`10  openat(AT_FDCWD, ` + quoted("/etc/hosts") + `, O_RDONLY) = 3`,
 	`10  write(3, ` + quoted("not below root") + `, 14) = 14`,
@@ -85,40 +85,40 @@ func TestRead(t *testing.T) {
 		t.Errorf("the syncs are %+v, want %+v", rec.Syncs, wantSyncs)
 	}
 	if rec.Length != len(sampleLog) {
-		t.Errorf("it has %d moments, want %d", rec.Length, len(sampleLog))
+		t.Errorf("Length = %d, want %d", rec.Length, len(sampleLog))
 	}
 }
 
-func TestReadRefuses(t *testing.T) {
+func TestReadRejects(t *testing.T) {
 	t.Parallel()
 	opened := `1  openat(AT_FDCWD, ` + path("f") + `, O_RDWR|O_CREAT, 0600) = 4` + "\n"
 	tests := map[string]struct{ log, says string }{
 		"nothing recorded":         {`1  fsync(9) = 0`, "nothing in it changed"},
-		"a string cut short":       {opened + `1  pwrite64(4, ` + quoted("abc") + `..., 4096, 0) = 4096`, "whole string"},
+		"a truncated string":       {opened + `1  pwrite64(4, ` + quoted("abc") + `..., 4096, 0) = 4096`, "whole string"},
 		"more written than logged": {opened + `1  write(4, ` + quoted("abc") + `, 9) = 9`, "the log has 3"},
-		"a file of before":         {`1  openat(AT_FDCWD, ` + path("f") + `, O_RDWR) = 4`, "before the recording"},
-		"a directory of before":    {`1  mkdirat(AT_FDCWD, ` + path("a/b") + `, 0700) = 0`, "no directory that is known"},
+		"an older file":            {`1  openat(AT_FDCWD, ` + path("f") + `, O_RDWR) = 4`, "before the recording started"},
+		"an older directory":       {`1  mkdirat(AT_FDCWD, ` + path("a/b") + `, 0700) = 0`, "in an unknown directory"},
 		"written through memory":   {opened + `1  mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 4, 0) = 0x1000`, "through memory"},
 		"copied in the kernel":     {opened + `1  copy_file_range(3, NULL, 4, NULL, 100, 0) = 100`, "not recorded"},
 		"a hole":                   {opened + `1  fallocate(4, FALLOC_FL_KEEP_SIZE|FALLOC_FL_PUNCH_HOLE, 0, 100) = 0`, "not recorded"},
-		"linked from elsewhere":    {opened + `1  linkat(AT_FDCWD, ` + quoted("/tmp/f") + `, AT_FDCWD, ` + path("g") + `, 0) = 0`, "from elsewhere"},
+		"linked from elsewhere":    {opened + `1  linkat(AT_FDCWD, ` + quoted("/tmp/f") + `, AT_FDCWD, ` + path("g") + `, 0) = 0`, "from outside"},
 		"a symbolic link":          {opened + `1  symlinkat(` + path("f") + `, AT_FDCWD, ` + path("g") + `) = 0`, "not recorded"},
 		"moved out":                {opened + `1  renameat(AT_FDCWD, ` + path("f") + `, AT_FDCWD, ` + quoted("/tmp/f") + `) = 0`, "another directory"},
-		"an end without a begin":   {opened + `1  <... fsync resumed>) = 0`, "did not begin"},
+		"an end without a start":   {opened + `1  <... fsync resumed>) = 0`, "did not start"},
 		"a call within a call":     {opened + "1  fsync(4 <unfinished ...>\n1  fsync(4) = 0", "within another"},
-		"another line altogether":  {opened + "strace: Process 5 attached", "process id"},
+		"a line of another form":   {opened + "strace: Process 5 attached", "process id"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if _, err := Read(strings.NewReader(tt.log+"\n"), root, nil); err == nil || !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("Read() = %v, want an error that says %q", err, tt.says)
+				t.Errorf("Read() = %v, want an error with %q", err, tt.says)
 			}
 		})
 	}
 }
 
-func TestReadOverhears(t *testing.T) {
+func TestReadRecordsTraffic(t *testing.T) {
 	t.Parallel()
 	answer := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + `{"received":true,"id":"soniox-1","duplicate":true}`
 	delivery := "POST /events HTTP/1.1\r\nHost: 127.0.0.1:9000\r\nscribegate-attempt: 1\r\nwebhook-id: soniox-1\r\n\r\nwebhook-id: other"
@@ -135,14 +135,14 @@ func TestReadOverhears(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := []Answer{{"soniox-1", 3}}; !slices.Equal(rec.Answers, want) {
-		t.Errorf("the answers are %+v, want %+v: from the beginning of the write on", rec.Answers, want)
+		t.Errorf("the answers are %+v, want %+v: from the start of the write", rec.Answers, want)
 	}
 	if want := []Request{{"127.0.0.1:9000", "soniox-1", 4}}; !slices.Equal(rec.Requests, want) {
 		t.Errorf("the requests are %+v, want %+v", rec.Requests, want)
 	}
 }
 
-// What strace writes is a stranger's: nothing in it may end the process.
+// No log of strace may cause a panic.
 func FuzzRead(f *testing.F) {
 	f.Add(strings.Join(sampleLog, "\n") + "\n")
 	f.Add("1  fsync(4 <unfinished ...>\n1  <... fsync resumed>) = 0\n")
@@ -153,7 +153,7 @@ func FuzzRead(f *testing.F) {
 		}
 		for i := range rec.Ops {
 			if o := &rec.Ops[i]; o.Start < 1 || o.End < o.Start || o.End > rec.Length || o.Offset < 0 || o.Size < 0 {
-				t.Errorf("a change is %s", fmt.Sprintf("%+v", o))
+				t.Errorf("an invalid change: %s", fmt.Sprintf("%+v", o))
 			}
 		}
 	})

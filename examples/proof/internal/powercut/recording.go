@@ -7,20 +7,20 @@ import (
 	"slices"
 )
 
-// A Kind says what an Op changes.
+// A Kind is the kind of an Op.
 type Kind string
 
-// The kinds of changes to a directory and to what is in it.
+// The kinds of changes to a directory and its files.
 const (
 	Write    Kind = "write"    // Data of File, at Offset
 	Truncate Kind = "truncate" // the size of File, to Size
 	Name     Kind = "name"     // File gets a name in Dir
 	Unname   Kind = "unname"   // a name in Dir is removed
-	Rename   Kind = "rename"   // From in Dir becomes Name, which may have been another's
+	Rename   Kind = "rename"   // From in Dir becomes Name, and replaces a file with that name
 )
 
-// An Op is a change that the process made. Files and directories are numbered in
-// the order in which they were made; the directory that is looked at is 0.
+// An Op is a change that the process made. Files and directories are numbered in the order in which they were made. The
+// recorded directory is 0.
 type Op struct {
 	Kind   Kind
 	File   int
@@ -30,14 +30,13 @@ type Op struct {
 	Size   int64
 	Name   string
 	From   string
-	Folder bool // whether what gets a name is a directory
-	Shared bool // whether what gets a name is shared memory, of which only the names are recorded
+	Folder bool // whether the new name is of a directory
+	Shared bool // whether the new name is of shared memory, whose content is not recorded
 
-	Start, End int // the moments at which it began and had ended
+	Start, End int // the moments of its start and end
 }
 
-// object is the file or directory whose sync puts the change onto stable
-// storage.
+// object returns the file or directory whose sync puts the change onto stable storage.
 func (o *Op) object() int {
 	if o.Kind == Write || o.Kind == Truncate {
 		return o.File
@@ -53,21 +52,20 @@ type Sync struct {
 	Start, End int
 }
 
-// An Answer is one that says to a provider that its event is stored.
+// An Answer acknowledges an event to a provider.
 type Answer struct {
 	ID string
 	At int // the moment at which the process began to write it
 }
 
-// A Request is one that delivers an event.
+// A Request delivers an event.
 type Request struct {
-	Host string // as the header has it
+	Host string // the header field
 	ID   string
 	At   int // the moment at which the process began to write it
 }
 
-// A Recording is what a process did, in order. Moments are counted from 1 to
-// Length.
+// A Recording has what a process did, in order. Moments are numbered from 1 to Length.
 type Recording struct {
 	Length   int
 	Ops      []Op // by Start
@@ -75,10 +73,10 @@ type Recording struct {
 	Answers  []Answer
 	Requests []Request
 
-	base *Base // nil is an empty directory
+	base *Base // nil for an empty directory
 }
 
-// filesOf are the numbers of the files that had a name at any time.
+// filesOf returns the numbers of the files that had a name at any time.
 func (r *Recording) filesOf(name string) map[int]bool {
 	files := make(map[int]bool)
 	for i := range r.Ops {
@@ -89,14 +87,14 @@ func (r *Recording) filesOf(name string) map[int]bool {
 	return files
 }
 
-// SyncsOf returns a function that reports whether a sync is of a file with a name.
+// SyncsOf returns a function that reports whether a sync is of a file with this name.
 func (r *Recording) SyncsOf(name string) func(Sync) bool {
 	files := r.filesOf(name)
 	return func(s Sync) bool { return files[s.File] }
 }
 
-// Read makes a recording of strace's log. root is the directory that is looked
-// at, as an absolute path, and base is what was in it at first; nil is nothing.
+// Read returns the recording in strace's log. root is the absolute path of the recorded directory, and base its content at
+// the start; nil means that it was empty.
 func Read(log io.Reader, root string, base *Base) (*Recording, error) {
 	r := newRecorder(root, base)
 	n, err := readTrace(log, r)

@@ -13,24 +13,23 @@ import (
 	"time"
 )
 
-// A result has the reports of maxReports failures. After maxFailures there is no more to be
-// learned, and each may take long.
+// A Result has the reports of at most maxReports failures. Replay stops after maxFailures, since each may take long.
 const (
 	maxReports  = 5
 	maxFailures = 20
 )
 
-// A Result is what came of replaying cuts.
+// A Result is the result of replayed cuts.
 type Result struct {
 	Cuts    int
-	Failed  int           // cuts after which something was not as promised
-	Lost    int           // acknowledged events that were gone, over all cuts
-	Slowest time.Duration // the longest time that opening the queue took
+	Failed  int           // number of cuts after which a promise was broken
+	Lost    int           // number of lost acknowledged events, over all cuts
+	Slowest time.Duration // the longest time to open the queue
 	Reports []string      // the first failures
 }
 
-// MemoryDir is a directory in memory, where there is one, else the one that is given.
-// Power cuts are replayed there, since what the queue syncs meanwhile is of no interest.
+// MemoryDir returns a directory in memory if there is one, and otherwise the given one. Power cuts are replayed there,
+// since real syncs would only make them slower.
 func MemoryDir(otherwise string) string {
 	const shared = "/dev/shm"
 	if info, err := os.Stat(shared); err == nil && info.IsDir() {
@@ -39,10 +38,8 @@ func MemoryDir(otherwise string) string {
 	return otherwise
 }
 
-// Replay makes each of the cuts in a directory of its own below scratch and
-// opens the queue on what is left, until too much has failed. counts is as for
-// NewDisk. An error is for what
-// kept it from looking, not for what it found.
+// Replay writes what each cut leaves into a new directory below scratch, opens the queue there and checks the promise. It
+// stops after too many failures. counts is as in NewDisk. Replay returns an error only if it could not check.
 func Replay(ctx context.Context, rec *Recording, p *Promise, cuts []Cut, counts func(Sync) bool, scratch string) (Result, error) {
 	cuts = slices.SortedFunc(slices.Values(cuts), func(a, b Cut) int { return cmp.Compare(a.At, b.At) })
 	workers := min(runtime.GOMAXPROCS(0), max(1, len(cuts)))
@@ -79,19 +76,19 @@ func Replay(ctx context.Context, rec *Recording, p *Promise, cuts []Cut, counts 
 	return total, errors.Join(errs...)
 }
 
-// WriteCut writes what a cut leaves into an empty directory.
+// WriteCut writes what a cut leaves to an empty directory.
 func WriteCut(rec *Recording, c Cut, dir string) error {
 	d := NewDisk(rec, nil)
 	d.Advance(c.At)
 	return d.Cut(c.Manner, c.random()).WriteTo(dir)
 }
 
-// random is the chance of a cut, which must be repeatable.
+// random returns the random numbers of a cut, which are the same every time.
 func (c Cut) random() *rand.Rand {
-	return rand.New(rand.NewPCG(c.Seed, uint64(c.At))) //nolint:gosec // no secret comes of it
+	return rand.New(rand.NewPCG(c.Seed, uint64(c.At))) //nolint:gosec // not used for secrets
 }
 
-// Add adds what came of other cuts.
+// Add adds the result of other cuts.
 func (r *Result) Add(o Result) {
 	r.Cuts, r.Failed, r.Lost = r.Cuts+o.Cuts, r.Failed+o.Failed, r.Lost+o.Lost
 	r.Slowest = max(r.Slowest, o.Slowest)
@@ -107,7 +104,7 @@ func (r *Result) add(c Cut, f *findings) {
 	}
 	r.Failed++
 	if len(r.Reports) < maxReports {
-		r.Reports = append(r.Reports, fmt.Sprintf("power cut at moment %d, of what was not synced: %s (seed %d): %s", c.At, c.Manner, c.Seed, f))
+		r.Reports = append(r.Reports, fmt.Sprintf("power cut at moment %d, unsynced data %s (seed %d): %s", c.At, c.Manner, c.Seed, f))
 	}
 }
 

@@ -21,8 +21,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// lifeEnv has this test's binary live a queue's life in the directory that it names,
-// instead of testing.
+// lifeEnv makes this test's binary run a queue in the directory that it names, instead of running tests.
 const lifeEnv = "POWERCUT_LIFE"
 
 func TestMain(m *testing.M) {
@@ -47,13 +46,12 @@ var (
 	hosts   = map[string]string{"ehr": "a:1", "audit": "a:2"}
 )
 
-// isDelivered says which deliveries are made in a life.
+// isDelivered reports whether a delivery is made in a life.
 func isDelivered(n int, upstream string) bool {
 	return upstream == "audit" && n%2 == 0 || upstream == "ehr" && n%3 == 0
 }
 
-// live stores events and delivers some of them, and says of each what a gateway
-// would say to a provider and to a backend.
+// live stores events and delivers some of them. For each it writes the answer and the request that a gateway would write.
 func live(dir string) error {
 	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: filepath.Join(dir, mainFile), Keys: []seal.Key{lifeKey}, Settings: queue.DefaultSettings()})
 	if err != nil {
@@ -83,7 +81,7 @@ func live(dir string) error {
 	return q.Close()
 }
 
-// deliver has an upstream take an event, and returns when that is recorded.
+// deliver delivers an event to an upstream, and waits until the queue has recorded it.
 func deliver(q queue.Queue, upstream, id string) error {
 	for until := time.Now().Add(patience); time.Now().Before(until); time.Sleep(time.Millisecond) {
 		c, err := q.Claim(upstream, time.Now(), queue.Want{First: 100})
@@ -110,7 +108,7 @@ func deliver(q queue.Queue, upstream, id string) error {
 	return fmt.Errorf("the delivery of %s to %s was not recorded", id, upstream)
 }
 
-// recorded is the recording of a life under strace. Each test has a copy.
+// recorded returns the recording of a life with strace. Each test has a copy.
 var recorded = sync.OnceValues(func() (*Recording, error) {
 	strace, err := Strace()
 	if err != nil {
@@ -151,7 +149,7 @@ var recorded = sync.OnceValues(func() (*Recording, error) {
 	return rec, rec.Matches(root)
 })
 
-// A life is a recording, and what is promised of it.
+// A life is a recording with its promise.
 type life struct {
 	t       *testing.T
 	rec     Recording
@@ -169,18 +167,18 @@ func newLife(t *testing.T) *life {
 	}
 	l := &life{t: t, rec: *rec}
 	l.rec.Answers, l.rec.Requests = slices.Clone(rec.Answers), slices.Clone(rec.Requests)
-	l.promise = Promise{Path: mainFile, Keys: []seal.Key{lifeKey}, Hosts: hosts, Upstreams: make(map[string][]string), Taken: make(map[Delivery]bool)}
+	l.promise = Promise{Path: mainFile, Keys: []seal.Key{lifeKey}, Hosts: hosts, Upstreams: make(map[string][]string), Accepted: make(map[Delivery]bool)}
 	for n := range events {
 		id := fmt.Sprintf("event-%d", n)
 		for upstream := range hosts {
 			l.promise.Upstreams[id] = append(l.promise.Upstreams[id], upstream)
-			l.promise.Taken[Delivery{upstream, id}] = isDelivered(n, upstream)
+			l.promise.Accepted[Delivery{upstream, id}] = isDelivered(n, upstream)
 		}
 	}
 	return l
 }
 
-// replay cuts the power so often, or a little more, at moments from one on.
+// replay replays at least n cuts at moments after from.
 func (l *life) replay(number, from int, counts func(Sync) bool) Result {
 	l.t.Helper()
 	cuts := slices.DeleteFunc(l.rec.Sample(number, random(1)), func(c Cut) bool { return c.At < from })
@@ -205,17 +203,16 @@ func TestReplayFindsNothing(t *testing.T) {
 	}
 }
 
-// Each of these is something that a disk, or the queue, must not do. A replay
-// that does not see it is worth nothing. Where a cut may do harm in several ways,
-// which of them comes first is a matter of what the pages held before.
+// Each case is a fault of a disk or of the queue that the replay must find. If a cut can cause several failures, the first
+// one depends on the old content of the pages.
 func TestReplayFinds(t *testing.T) {
 	t.Parallel()
-	lost := []string{"was acknowledged and is gone"}
-	orWorse := append([]string{"the database is not sound", "events acknowledged", "the queue reports damage"}, lost...)
+	lost := []string{"was acknowledged and is lost"}
+	orWorse := append([]string{"the database is damaged", "events acknowledged", "the queue reports damage"}, lost...)
 	tests := map[string]struct {
 		spoil   func(l *life)
-		ignores func(l *life) func(Sync) bool // which syncs do nothing
-		says    []string                      // one of these
+		ignores func(l *life) func(Sync) bool // reports which syncs have no effect
+		says    []string                      // one of these must be in the reports
 	}{
 		"a disk that syncs nothing": {
 			ignores: func(*life) func(Sync) bool { return func(Sync) bool { return true } }, says: orWorse,
@@ -223,7 +220,7 @@ func TestReplayFinds(t *testing.T) {
 		"a WAL that is not synced": {
 			ignores: func(l *life) func(Sync) bool { return l.rec.SyncsOf(walFile) }, says: orWorse,
 		},
-		"a main file that is not synced before the WAL begins anew": {
+		"a main file that is not synced before the WAL is restarted": {
 			ignores: func(l *life) func(Sync) bool { return l.rec.SyncsOf(mainFile) },
 			says:    orWorse,
 		},
@@ -250,11 +247,11 @@ func TestReplayFinds(t *testing.T) {
 					l.rec.Requests[i].At = l.rec.Length
 				}
 			},
-			says: []string{"is said to be delivered"},
+			says: []string{"is recorded as delivered"},
 		},
-		"an event that is not for whom it should be": {
+		"an event with another upstream": {
 			spoil: func(l *life) { l.promise.Upstreams["event-1"] = []string{"ehr"} },
-			says:  []string{"has 2 deliveries, and 1 upstreams"},
+			says:  []string{"has 2 deliveries, but 1 upstreams"},
 		},
 		"a key that is lost": {
 			spoil: func(l *life) { l.promise.Keys = []seal.Key{{9}} },
@@ -273,7 +270,7 @@ func TestReplayFinds(t *testing.T) {
 			if tt.ignores != nil {
 				ignored := tt.ignores(l)
 				counts = func(s Sync) bool { return !ignored(s) }
-				from = l.rec.Answers[events/4].At // before, there is little to be lost
+				from = l.rec.Answers[events/4].At // earlier, there are few events to lose
 			}
 			found := l.replay(150, from, counts)
 			if tt.ignores != nil && found.Lost == 0 {
@@ -281,10 +278,10 @@ func TestReplayFinds(t *testing.T) {
 			}
 			reports := strings.Join(found.Reports, "\n")
 			if found.Failed == 0 || !slices.ContainsFunc(tt.says, func(s string) bool { return strings.Contains(reports, s) }) {
-				t.Errorf("of %d cuts %d failed, %d events were lost, and nothing says any of %q:\n%s", found.Cuts, found.Failed, found.Lost, tt.says, reports)
+				t.Errorf("of %d cuts %d failed, %d events were lost, and no report contains one of %q:\n%s", found.Cuts, found.Failed, found.Lost, tt.says, reports)
 			}
 			if found.Failed > maxFailures+16 {
-				t.Errorf("%d cuts failed, and it went on", found.Failed)
+				t.Errorf("%d cuts failed, and the replay did not stop", found.Failed)
 			}
 		})
 	}
@@ -296,6 +293,6 @@ func TestReplayEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Replay(ctx, &l.rec, &l.promise, l.rec.Exhaust(1, random(1)), nil, t.TempDir()); err == nil {
-		t.Error("Replay() = nil, though its context has ended")
+		t.Error("Replay() = nil with an ended context")
 	}
 }

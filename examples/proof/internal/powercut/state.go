@@ -12,31 +12,30 @@ import (
 	"slices"
 )
 
-// A State is what a power cut has left.
+// A State is the directory that a power cut has left.
 type State struct {
 	disk  *Disk
 	names map[int]map[string]int
-	steps map[int][]step // what was done to each file after what is stored of it
-	paths map[int]string // where each file was written
+	steps map[int][]step // the kept changes of each file that are not on stable storage
+	paths map[int]string // the path that each file was written to
 }
 
-// A step is a write, or, without data, a change of size.
+// A step is a write or, without data, a change of the size.
 type step struct {
-	offset int64 // or the size
+	offset int64 // or the new size
 	data   []byte
 }
 
-// Cut returns what a power cut at the disk's moment leaves. The state is good
-// until the disk advances.
+// Cut returns the state that a power cut at the disk's moment leaves. It is valid until the disk advances.
 func (d *Disk) Cut(m Manner, random *rand.Rand) *State {
 	s := &State{disk: d, names: make(map[int]map[string]int, len(d.names)), steps: make(map[int][]step), paths: make(map[int]string)}
 	for dir, names := range d.names {
 		s.names[dir] = maps.Clone(names)
 	}
 	sizes := make(map[int]int64)
-	fates := m.fates(len(d.pending), random)
+	survivals := m.survivals(len(d.pending), random)
 	for i, o := range d.pending {
-		switch f := fates[i]; o.Kind {
+		switch f := survivals[i]; o.Kind {
 		case Write:
 			s.write(o, f, sizes, random)
 		case Truncate:
@@ -55,10 +54,9 @@ func (d *Disk) Cut(m Manner, random *rand.Rand) *State {
 	return s
 }
 
-// fillShared has shared memory hold nothing, zeros or anything: none of it was ever
-// synced.
+// fillShared makes shared memory empty, zeros or random, since it was never synced.
 func (s *State) fillShared(file int, random *rand.Rand) {
-	const size = 32 << 10 // of SQLite's, of which it takes as many as it needs
+	const size = 32 << 10 // the unit in which SQLite makes it larger
 	switch random.IntN(3) {
 	case 0:
 	case 1:
@@ -80,9 +78,8 @@ func (s *State) resize(file int, size int64, sizes map[int]int64) {
 	s.steps[file] = append(s.steps[file], step{offset: size})
 }
 
-// write keeps some of a write's sectors, and of what lies beyond the file's end
-// only what the file has grown for.
-func (s *State) write(o *Op, f fate, sizes map[int]int64, random *rand.Rand) {
+// write keeps some sectors of a write. Sectors after the end of the file are kept only if the file has grown.
+func (s *State) write(o *Op, f survival, sizes map[int]int64, random *rand.Rand) {
 	size, end := s.size(o.File, sizes), o.Offset+int64(len(o.Data))
 	if end > size && random.Float64() < f.grown {
 		size = end
@@ -104,8 +101,7 @@ func (s *State) write(o *Op, f fate, sizes map[int]int64, random *rand.Rand) {
 	}
 }
 
-// add enters a piece of a write, joined to the piece before where it goes on
-// there.
+// add adds a piece of a write. It is joined with the previous piece if it follows it directly.
 func (s *State) add(file int, offset int64, data []byte) {
 	steps := s.steps[file]
 	if n := len(steps); n > 0 && steps[n-1].data != nil && steps[n-1].offset+int64(len(steps[n-1].data)) == offset {
@@ -123,7 +119,7 @@ func garbage(n int, random *rand.Rand) []byte {
 	return out[:n]
 }
 
-// copyTo writes one of the files to an empty one.
+// copyTo writes a file of the state to an empty file.
 func (s *State) copyTo(number int, f file) error {
 	if err := s.disk.files[number].copyTo(f); err != nil {
 		return err
@@ -142,7 +138,7 @@ func (s *State) copyTo(number int, f file) error {
 	return nil
 }
 
-// WriteTo makes what is left of the directory below an empty one.
+// WriteTo writes the state to an empty directory.
 func (s *State) WriteTo(dir string) error {
 	clear(s.paths)
 	return s.writeDir(0, dir)
@@ -179,12 +175,12 @@ func (s *State) writeFile(number int, path string) error {
 	return errors.Join(s.copyTo(number, f), f.Close())
 }
 
-// Matches returns an error unless the directory is what the recording makes of
-// it: then nothing is missing in it.
+// Matches returns an error unless the recording produces exactly the content of the directory. If it does, the recording
+// is complete.
 func (r *Recording) Matches(dir string) error {
 	d := NewDisk(r, nil)
 	d.Advance(r.Length)
-	s := d.Cut(Everything, rand.New(rand.NewPCG(0, 0))) //nolint:gosec // nothing is drawn
+	s := d.Cut(Everything, rand.New(rand.NewPCG(0, 0))) //nolint:gosec // not used
 	return s.matches(0, dir)
 }
 
@@ -194,7 +190,7 @@ func (s *State) matches(number int, path string) error {
 		return fmt.Errorf("comparing the recording: %w", err)
 	}
 	if len(entries) != len(s.names[number]) {
-		return fmt.Errorf("comparing the recording: %s has %d names, and %d are recorded", path, len(entries), len(s.names[number]))
+		return fmt.Errorf("comparing the recording: %s has %d names, but %d are recorded", path, len(entries), len(s.names[number]))
 	}
 	for name, below := range s.names[number] {
 		path := filepath.Join(path, name)
@@ -216,7 +212,7 @@ func (s *State) matches(number int, path string) error {
 			return err
 		}
 		if !bytes.Equal(there, made.bytes()) {
-			return fmt.Errorf("comparing the recording: %s is not what the recorded writes make of it", path)
+			return fmt.Errorf("comparing the recording: the content of %s differs from the recorded writes", path)
 		}
 	}
 	return nil

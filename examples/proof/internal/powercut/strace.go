@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// calls are the system calls that are recorded. Not every machine has those with
-// a question mark.
+// calls are the recorded system calls. Those with a question mark do not exist on every architecture.
 var calls = []string{
 	"write", "writev", "pwrite64", "pwritev", "pwritev2", "sendto", "sendfile", "splice", "copy_file_range",
 	"fsync", "fdatasync", "ftruncate", "truncate", "fallocate", "lseek", "mmap",
@@ -21,11 +20,10 @@ var calls = []string{
 	"?open", "?creat", "?dup2", "?mkdir", "?rmdir", "?unlink", "?rename", "?link", "?symlink",
 }
 
-// wholeStrings is how many bytes of a string are recorded: more than are ever
-// written at once.
+// wholeStrings is the maximum number of recorded bytes in a string: more than the gateway ever writes at once.
 const wholeStrings = "134217728"
 
-// Strace finds strace.
+// Strace returns the path of strace.
 func Strace() (string, error) {
 	path, err := exec.LookPath("strace")
 	if err != nil {
@@ -34,10 +32,8 @@ func Strace() (string, error) {
 	return path, nil
 }
 
-// WriteWrapper writes a shell script that runs a program with the arguments that
-// it is given, and has strace write what it does into log. The program is the
-// process that was started, and strace is beside it: ending the one needs no
-// knowledge of the other.
+// WriteWrapper writes a shell script that runs a program with the script's arguments, and strace, which writes to log. The
+// started process is the program itself, not strace, so that it can be killed as usual.
 func WriteWrapper(script, strace, program, log string) error {
 	args := []string{
 		strace, "-D", "-f", "--seccomp-bpf", "-xx", "-s", wholeStrings,
@@ -47,14 +43,13 @@ func WriteWrapper(script, strace, program, log string) error {
 		args[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 	}
 	text := "#!/bin/sh\nexec " + strings.Join(args, " ") + " \"$@\"\n"
-	if err := os.WriteFile(script, []byte(text), 0o700); err != nil { //nolint:gosec // it is to be run
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil { //nolint:gosec // it must be executable
 		return fmt.Errorf("writing a script that runs strace: %w", err)
 	}
 	return nil
 }
 
-// WaitLog returns when strace has written the last line about the process, which
-// has ended.
+// WaitLog waits until strace has written the last line about a process that has ended.
 func WaitLog(ctx context.Context, log string, pid int) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

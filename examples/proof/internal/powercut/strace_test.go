@@ -18,7 +18,7 @@ func TestStraceIsMissing(t *testing.T) {
 	}
 }
 
-// The wrapper is run with a program that prints its arguments in strace's place.
+// The test runs the wrapper with a program that prints its arguments instead of strace.
 func TestWriteWrapper(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -34,7 +34,7 @@ func TestWriteWrapper(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := string(out); !strings.HasSuffix(got, "\n-o\n/the log\n--\n/a program\nrun\ntwo words\n") || !strings.Contains(got, "pwrite64,") {
-		t.Errorf("strace was given:\n%s", got)
+		t.Errorf("the arguments of strace are:\n%s", got)
 	}
 }
 

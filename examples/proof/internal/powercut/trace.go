@@ -8,25 +8,24 @@ import (
 	"io"
 )
 
-// A call is a system call. Its moments are lines of the log: a call whose begin
-// and end nothing came between has one for both.
+// A call is a system call. Its moments are line numbers of the log. If the call starts and ends in one line, both are the
+// same.
 type call struct {
 	name   string
 	args   []string // as strace prints them
 	result int64
-	failed bool // it did nothing, as far as one can know
+	failed bool // whether it had no effect, as far as the log shows
 
 	start, end int
 }
 
-// A listener is called for each call when it begins, with no result yet, and when
-// it has ended.
+// A listener is notified of each call at its start, without a result, and at its end.
 type listener interface {
 	begin(c *call) error
 	finish(c *call) error
 }
 
-// readTrace reads strace's log and returns how many lines it has.
+// readTrace reads strace's log and returns the number of its lines.
 func readTrace(r io.Reader, to listener) (lines int, err error) {
 	in := bufio.NewReaderSize(r, 1<<20)
 	t := tracing{to: to, open: make(map[int]*call), texts: make(map[int][]byte)}
@@ -39,7 +38,7 @@ func readTrace(r io.Reader, to listener) (lines int, err error) {
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			return lines, nil // a last line without an end was never finished
+			return lines, nil // a last line without a line break is incomplete
 		}
 		if err != nil {
 			return lines, fmt.Errorf("reading strace's log: %w", err)
@@ -58,7 +57,7 @@ func (t *tracing) line(b []byte, number int) error {
 	if err != nil {
 		return err
 	}
-	if l.name == "" { // a thread that has ended ends no call any more
+	if l.name == "" { // the thread has ended, and its open call with it
 		delete(t.open, l.pid)
 		delete(t.texts, l.pid)
 		return nil
@@ -67,14 +66,14 @@ func (t *tracing) line(b []byte, number int) error {
 	text := l.text
 	if l.resumed {
 		if c = t.open[l.pid]; c == nil || c.name != l.name {
-			return fmt.Errorf("it ends a %s that did not begin", l.name)
+			return fmt.Errorf("it ends a call of %s that did not start", l.name)
 		}
 		text = append(t.texts[l.pid], text...)
 		delete(t.open, l.pid)
 		delete(t.texts, l.pid)
 	} else {
 		if t.open[l.pid] != nil {
-			return fmt.Errorf("a %s begins within another call of its thread", l.name)
+			return fmt.Errorf("a call of %s starts within another call of its thread", l.name)
 		}
 		c = &call{name: l.name, start: number}
 	}

@@ -6,16 +6,15 @@ import (
 	"strings"
 )
 
-// What the gateway begins its answers and its deliveries with, and what says
-// that an event is stored; the rest of the answer is the event's id.
+// The starts of the gateway's answers and deliveries, and the text before the id in the answer for a stored event.
 var (
 	answering  = []byte("HTTP/1.1 200 ")
 	received   = []byte(`{"received":true,"id":"`)
 	delivering = []byte("POST ")
 )
 
-// overhear notes what the process says to a provider or to a backend.
-func (r *Recording) overhear(data []byte, at int) {
+// recordTraffic records an answer to a provider, or a request to a backend.
+func (r *Recording) recordTraffic(data []byte, at int) {
 	switch {
 	case bytes.HasPrefix(data, answering):
 		_, rest, ok := bytes.Cut(data, received)
@@ -30,7 +29,7 @@ func (r *Recording) overhear(data []byte, at int) {
 	}
 }
 
-// header returns a header's value, or "".
+// header returns the value of a header field, or "".
 func header(data []byte, name string) string {
 	head, _, _ := strings.Cut(string(data), "\r\n\r\n")
 	for line := range strings.SplitSeq(head, "\r\n") {

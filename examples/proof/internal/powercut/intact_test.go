@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// database makes a database with an index, and returns its file.
+// database makes a database with an index, and returns its path.
 func database(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "a 100% sound?.db")
@@ -26,17 +26,17 @@ func database(t *testing.T) string {
 	return file
 }
 
-func TestSound(t *testing.T) {
+func TestIntact(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		damage func(b []byte) []byte
 		says   string // "" is no error
 	}{
-		"nothing":             {func(b []byte) []byte { return b }, ""},
-		"a page of zeros":     {func(b []byte) []byte { clear(b[3*pageSize : 4*pageSize]); return b }, "not sound"},
-		"cut short":           {func(b []byte) []byte { return b[:len(b)/2] }, "not sound"},
-		"an index that lacks": {withoutIndexEntry, "not sound"},
-		"not a database":      {func(b []byte) []byte { copy(b, "SQLite format 4"); return b }, "not a database"},
+		"nothing":         {func(b []byte) []byte { return b }, ""},
+		"a page of zeros": {func(b []byte) []byte { clear(b[3*pageSize : 4*pageSize]); return b }, "is damaged"},
+		"truncated":       {func(b []byte) []byte { return b[:len(b)/2] }, "is damaged"},
+		"a missing entry": {withoutIndexEntry, "is damaged"},
+		"not a database":  {func(b []byte) []byte { copy(b, "SQLite format 4"); return b }, "not a database"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -49,18 +49,18 @@ func TestSound(t *testing.T) {
 			if err := os.WriteFile(file, tt.damage(b), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			err = sound(t.Context(), file)
+			err = intact(t.Context(), file)
 			if (err != nil) != (tt.says != "") || err != nil && !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("sound() = %v, want %q", err, tt.says)
+				t.Errorf("intact() = %v, want %q", err, tt.says)
 			}
 		})
 	}
-	if err := sound(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("sound() = nil for a file that is not there")
+	if err := intact(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("intact() = nil for a missing file")
 	}
 }
 
-// withoutIndexEntry changes an id in the table alone.
+// withoutIndexEntry changes an id in the table, but not in the index.
 func withoutIndexEntry(b []byte) []byte {
 	at := strings.Index(string(b), "event-777")
 	copy(b[at:], "event-77x")

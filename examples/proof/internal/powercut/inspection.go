@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	// newcomers is how many of the events that are not there are stored anew.
-	newcomers = 16
+	// newEvents is the maximum number of missing events that are stored again.
+	newEvents = 16
 
-	// everything is more than is ever claimed at once.
+	// everything is larger than the number of all deliveries.
 	everything = 1 << 20
 
-	// patience is how long the queue may take to store, to lease and to settle.
+	// patience is the maximum time for storing, claiming and settling.
 	patience = 10 * time.Second
 
-	// farOff is how long after now every retry is due.
-	farOff = 1000 * time.Hour
+	// farFuture is a duration after which every retry is due.
+	farFuture = 1000 * time.Hour
 )
 
-// A looking is a look at a queue that was opened after a power cut.
-type looking struct {
+// An inspection checks a queue that was opened after a power cut.
+type inspection struct {
 	*known
 	*findings
 
@@ -34,15 +34,14 @@ type looking struct {
 	records map[string]queue.Record
 }
 
-// all looks at everything. It ends with a queue from which all has been
-// delivered.
-func (l *looking) all(ctx context.Context) error {
+// run compares the whole queue with the promise, and then delivers all its events.
+func (l *inspection) run(ctx context.Context) error {
 	if err := l.list(ctx); err != nil {
 		return err
 	}
 	for id := range l.acknowledged {
 		if _, ok := l.records[id]; !ok && !l.everywhere(id) {
-			l.miss("event %s was acknowledged and is gone", id)
+			l.miss("event %s was acknowledged and is lost", id)
 		}
 	}
 	pending := 0
@@ -58,17 +57,17 @@ func (l *looking) all(ctx context.Context) error {
 		counted += u.Pending
 	}
 	if counted != int64(pending) {
-		l.say("%d deliveries are pending, and %d are counted", pending, counted)
+		l.report("%d deliveries are pending, but the status counts %d", pending, counted)
 	}
 	if stats.Unreadable != 0 {
-		l.say("%d events are counted as unreadable", stats.Unreadable)
+		l.report("the status counts %d unreadable events", stats.Unreadable)
 	}
 	claimed, err := l.claimed(ctx, pending)
 	if err != nil {
 		return err
 	}
 	if claimed != pending {
-		l.say("%d deliveries are pending, and %d can be claimed", pending, claimed)
+		l.report("%d deliveries are pending, but %d can be claimed", pending, claimed)
 	}
 	stored, err := l.store(ctx)
 	if err != nil {
@@ -78,12 +77,12 @@ func (l *looking) all(ctx context.Context) error {
 		return err
 	}
 	if claimed != stored {
-		l.say("%d deliveries of new events can be claimed, and there should be %d", claimed, stored)
+		l.report("%d deliveries of new events can be claimed, want %d", claimed, stored)
 	}
 	return l.settled(ctx)
 }
 
-func (l *looking) list(ctx context.Context) error {
+func (l *inspection) list(ctx context.Context) error {
 	l.records = make(map[string]queue.Record)
 	for cursor := ""; ; {
 		page, err := l.queue.Events(ctx, queue.Filter{Limit: 1000, Cursor: cursor})
@@ -99,9 +98,8 @@ func (l *looking) list(ctx context.Context) error {
 	}
 }
 
-// record looks at what the store has of an event, and returns how many of its
-// deliveries are pending.
-func (l *looking) record(id string, r queue.Record) (pending int) {
+// record checks the record of an event, and returns the number of its pending deliveries.
+func (l *inspection) record(id string, r queue.Record) (pending int) {
 	states := make(map[string]queue.State)
 	for _, d := range r.Deliveries {
 		states[d.Upstream] = d.State
@@ -114,22 +112,22 @@ func (l *looking) record(id string, r queue.Record) (pending int) {
 				l.miss("event %s waits for %s without its payload", id, u)
 			}
 		case queue.Delivered:
-			if !l.taken[Delivery{Upstream: u, ID: id}] {
-				l.miss("event %s is said to be delivered to %s and is not", id, u)
+			if !l.accepted[Delivery{Upstream: u, ID: id}] {
+				l.miss("event %s is recorded as delivered to %s but was not delivered", id, u)
 			}
 		default:
 			l.miss("event %s is %q at %s", id, state, u)
 		}
 	}
 	if len(states) != len(l.Upstreams[id]) {
-		l.say("event %s has %d deliveries, and %d upstreams", id, len(states), len(l.Upstreams[id]))
+		l.report("event %s has %d deliveries, but %d upstreams", id, len(states), len(l.Upstreams[id]))
 	}
 	return pending
 }
 
-// claimed claims all that can be claimed until it has so many, for which a queue may
-// take a moment, and once more. It returns how many deliveries that were.
-func (l *looking) claimed(ctx context.Context, number int) (n int, err error) {
+// claimed claims deliveries until it has number of them, which may take a moment, and then once more. It returns the
+// number of claimed deliveries.
+func (l *inspection) claimed(ctx context.Context, number int) (n int, err error) {
 	for until := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		last := n >= number || time.Now().After(until) || ctx.Err() != nil
 		more, err := l.claim()
@@ -140,11 +138,11 @@ func (l *looking) claimed(ctx context.Context, number int) (n int, err error) {
 	}
 }
 
-// claim claims all that can be claimed, opens it and settles it as delivered. It
-// returns how many deliveries that were.
-func (l *looking) claim() (n int, err error) {
+// claim claims all deliveries that can be claimed, loads their events and settles them as delivered. It returns their
+// number.
+func (l *inspection) claim() (n int, err error) {
 	for upstream := range l.Hosts {
-		c, err := l.queue.Claim(upstream, time.Now().Add(farOff), queue.Want{First: everything, Retry: everything})
+		c, err := l.queue.Claim(upstream, time.Now().Add(farFuture), queue.Want{First: everything, Retry: everything})
 		if err != nil {
 			return n, err
 		}
@@ -152,7 +150,7 @@ func (l *looking) claim() (n int, err error) {
 			if e, err := l.queue.Load(d); err != nil {
 				l.miss("%v", err)
 			} else if e.ID != d.EventID {
-				l.miss("event %s opens as %s", d.EventID, e.ID)
+				l.miss("event %s is loaded as %s", d.EventID, e.ID)
 			}
 			l.queue.Settle(queue.Outcome{Delivery: d, At: time.Now(), Result: queue.Success, State: queue.Delivered})
 		}
@@ -161,9 +159,9 @@ func (l *looking) claim() (n int, err error) {
 	return n, nil
 }
 
-// store stores events again that are there, which must change nothing, and some
-// that are not. It returns how many deliveries the latter have.
-func (l *looking) store(ctx context.Context) (deliveries int, err error) {
+// store stores the existing events again, which must be duplicates, and some missing events. It returns the number of
+// deliveries of the latter.
+func (l *inspection) store(ctx context.Context) (deliveries int, err error) {
 	var mu sync.Mutex
 	var work sync.WaitGroup
 	added := 0
@@ -172,9 +170,9 @@ func (l *looking) store(ctx context.Context) (deliveries int, err error) {
 		again := there || l.acknowledged[id]
 		switch {
 		case !there && again && !l.everywhere(id):
-			continue // it is missed already
+			continue // it is reported already
 		case !again:
-			if added++; added > newcomers {
+			if added++; added > newEvents {
 				continue
 			}
 			deliveries += len(upstreams)
@@ -189,9 +187,9 @@ func (l *looking) store(ctx context.Context) (deliveries int, err error) {
 			case storeErr != nil:
 				err = errors.Join(err, storeErr)
 			case again && !receipt.Duplicate:
-				l.miss("event %s was acknowledged or is there, and can be stored anew", id)
+				l.miss("event %s was acknowledged or exists, but is not a duplicate", id)
 			case !again && receipt.Duplicate:
-				l.say("event %s is not there, and cannot be stored", id)
+				l.report("event %s does not exist, but is a duplicate", id)
 			}
 		})
 	}
@@ -203,8 +201,8 @@ func sample(id string) *event.Event {
 	return &event.Event{ID: id, Source: "https://soapnoteapi.com", Type: "com.soapnoteapi.note.generated", Provider: "soapnoteapi", ReceivedAt: time.Now(), Body: []byte(`{}`)}
 }
 
-// settled waits until nothing is pending and no payload is left.
-func (l *looking) settled(ctx context.Context) error {
+// settled waits until no delivery is pending and no payload is left.
+func (l *inspection) settled(ctx context.Context) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	until := time.Now().Add(patience)
@@ -221,7 +219,7 @@ func (l *looking) settled(ctx context.Context) error {
 			return nil
 		}
 		if time.Now().After(until) {
-			return fmt.Errorf("everything was delivered, and %d deliveries and %d bytes are left", pending, stats.Bytes)
+			return fmt.Errorf("everything was delivered, but %d deliveries and %d bytes are left", pending, stats.Bytes)
 		}
 		select {
 		case <-tick.C:
