@@ -39,7 +39,7 @@ type Event struct {
 const Tombstone queue.State = "tombstone"
 
 // New returns an item's event as a store begins with it, sealed in size bytes by the
-// key. An item that nobody is to get and that is not set aside needs no payload.
+// key. An item without upstreams that is not set aside needs no payload.
 func New(it queue.Item, key seal.Fingerprint, size, now int64) *Event {
 	ev := it.Event
 	e := &Event{
@@ -167,7 +167,7 @@ func (e *Event) Drop(now int64, keep time.Duration, selected func(*Delivery) boo
 }
 
 // end notes the end of an event none of whose deliveries is pending, and drops the
-// payload that nobody needs any more.
+// payload where it is not needed any more.
 func (e *Event) end(now int64, keep time.Duration) {
 	if e.has(queue.Pending) {
 		return

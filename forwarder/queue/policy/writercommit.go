@@ -107,7 +107,7 @@ func removeFirst[T any](list *[]T, n int) []T {
 	return first
 }
 
-// abandoned reports whether nobody waits for the store any more.
+// abandoned reports whether the caller has stopped waiting for the store.
 func (s *Store) abandoned() bool { return s.ctx.Err() != nil }
 
 // commit commits a batch, in parts where that fails.

@@ -37,10 +37,10 @@ type walState struct {
 	looked  time.Time // when it is looked at again
 }
 
-// checkpointIfDue takes the WAL to the main file where it has grown, without shortening
+// checkpointIfDue copies the WAL to the main file where it has grown, without shortening
 // it: SQLite overwrites it from its beginning then, and a file that does not grow is
-// cheaper to sync. Most of it is taken beside the writer, which takes what was committed
-// meanwhile. Where payloads were deleted it empties the WAL, too, within eraseEvery. It
+// cheaper to sync. Most of it is copied in the background, and the writer copies what was
+// committed meanwhile. Where payloads were deleted it empties the WAL, too, within eraseEvery. It
 // returns when it wants to be called again.
 func (q *Queue) checkpointIfDue(now time.Time) time.Duration {
 	rest := q.backgroundCheckpoint.CompareAndSwap(checkpointEnded, noCheckpoint)
@@ -124,7 +124,7 @@ func (q *Queue) checkpoint(mode string) {
 	}
 }
 
-// The states of a checkpoint beside the writer.
+// The states of a checkpoint in the background.
 const (
 	noCheckpoint int32 = iota
 	checkpointRunning

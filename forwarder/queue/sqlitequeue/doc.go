@@ -7,5 +7,6 @@
 // were just stored; all of it can be lost.
 //
 // It imports packages queue, policy, event and seal, and its own: tables for the rows and
-// the connections, salvage for what is damaged, wal and disk for the files.
+// the connections, memtable for what is not in its table yet, watch, wal and disk for the
+// files, and salvage for a store that is damaged.
 package sqlitequeue

@@ -47,7 +47,7 @@ type Queue struct {
 	claims      *tables.Pool // for deliveries
 	copiers     *tables.Pool // for backups
 	surveyor    *tables.Pool // for surveys, which a reader may ask for
-	checkpoints *tables.Pool // for those beside the writer
+	checkpoints *tables.Pool // for those in the background
 
 	upstreams *tables.Upstreams
 	unfiled   memtable.Unfiled

@@ -16,7 +16,7 @@ import (
 // resealStep is how many events one transaction seals anew.
 const resealStep = 50
 
-// Resealed says what became of the events that older keys had sealed.
+// Resealed counts the events that older keys had sealed.
 type Resealed struct {
 	Events     int    // that the first key has sealed now
 	Unreadable int    // that cannot be opened with any key

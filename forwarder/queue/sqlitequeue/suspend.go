@@ -33,8 +33,8 @@ func (q *Queue) checkStore() {
 	}
 }
 
-// checkFiles returns an error where a commit goes, or has gone, to files that nobody finds
-// again.
+// checkFiles returns an error where a commit goes, or has gone, to files that the path does
+// not lead to, and suspends the queue then.
 func (q *Queue) checkFiles() error {
 	err := q.files.CheckSoon()
 	if err != nil {

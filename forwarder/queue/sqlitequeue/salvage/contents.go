@@ -12,7 +12,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// Contents are the events in an image. Where the trees of the tables are whole they are
+// contents are the events in an image. Where the trees of the tables are whole they are
 // read from it; else what their pages hold was copied from there.
 type contents struct {
 	image *image

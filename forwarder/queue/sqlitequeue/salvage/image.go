@@ -26,7 +26,7 @@ const (
 )
 
 // An image is the content of a store's file and its WAL, which SQLite reads as one file
-// that nobody writes. The files are not changed, and none is made beside them. Pages can
+// that is never written. The files are not changed, and none is made beside them. Pages can
 // be replaced in it.
 type image struct {
 	main, log *os.File // nil where the file is missing

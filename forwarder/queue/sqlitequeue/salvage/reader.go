@@ -72,7 +72,7 @@ func OpenReader(path string, keys []seal.Key) (_ *Reader, err error) {
 	}
 	r := &Reader{path: path, keys: slices.Clone(keys)}
 	r.lock, err = disk.Lock(path, 0)
-	if errors.Is(err, disk.ErrNoLock) { // and so nobody can have it in use
+	if errors.Is(err, disk.ErrNoLock) { // and so no process can have it in use
 		err = nil
 	}
 	if err == nil {
