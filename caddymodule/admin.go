@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -90,7 +91,7 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		status = adminStatus(err)
 	}
-	writeJSON(w, status, body)
+	receive.WriteJSON(w, status, body)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
 )
@@ -44,7 +45,7 @@ var tableBlock = map[string]string{
 }
 
 func samplePath(provider string, row int) string {
-	return "/" + provider + "/" + strconv.Itoa(row/sampleFirst)
+	return "/" + provider + "/" + strconv.Itoa(row/receive.SampleFirst)
 }
 
 // stored counts the events in the running queue, and those that are quarantined.
@@ -100,7 +101,7 @@ func TestAnswers(t *testing.T) {
 	// falls to the sampler.
 	var block strings.Builder
 	for _, table := range tables {
-		for i := 0; i < len(table.rows); i += sampleFirst {
+		for i := 0; i < len(table.rows); i += receive.SampleFirst {
 			block.WriteString(strings.ReplaceAll(tableBlock[table.provider], "PATH", samplePath(table.provider, i)))
 		}
 	}

@@ -83,8 +83,8 @@ func (a audit) rejected(provider string, reason verifier.Reason, e *event.Event,
 	a.write(actionRejected, append(fields, zap.String("provider", provider), zap.String("reason", string(reason)), zap.String("by", client))...)
 }
 
-// leftOut stands for n requests that were rejected in a flood of them.
-func (a audit) leftOut(provider string, reason verifier.Reason, n int) {
+// suppressed writes one line for n rejected requests that have no line of their own.
+func (a audit) suppressed(provider string, reason verifier.Reason, n int) {
 	a.write(actionRejected, zap.String("provider", provider), zap.String("reason", string(reason)), zap.Int("left_out", n))
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -101,7 +102,7 @@ func TestAuditTrail(t *testing.T) {
 	do(t, s.soapnote("/soapnote?user_id=QUERY", bad))
 	forged := s.soapnote("/soapnote", note("forged"))
 	forged.Header.Set("X-SoapNoteAPI-Signature", strings.Repeat("0", 64))
-	for range 3 * sampleFirst {
+	for range 3 * receive.SampleFirst {
 		do(t, forged.Clone(t.Context()))
 	}
 	a.object("GET", "/scribegate/events/"+id+"/payload", "")
@@ -194,8 +195,8 @@ func TestAuditTrail(t *testing.T) {
 			}
 		}
 	}
-	if told+int(leftOut) != 3*sampleFirst {
-		t.Errorf("%d forged requests are told and %v left out, want %d in all", told, leftOut, 3*sampleFirst)
+	if told+int(leftOut) != 3*receive.SampleFirst {
+		t.Errorf("%d forged requests are told and %v left out, want %d in all", told, leftOut, 3*receive.SampleFirst)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -19,26 +20,12 @@ func shorten(t *testing.T, limit *time.Duration, to time.Duration) {
 }
 
 // shrink gives bodies that are not proved genuine another budget for a test.
-func shrink(t *testing.T, sizes [parts]int64) *budget {
+func shrink(t *testing.T, sizes [receive.Parts]int64) *receive.Budget {
 	t.Helper()
-	was, small := unverified, newBudget(sizes)
-	unverified = small
-	t.Cleanup(func() { unverified = was })
+	was, small := receive.Unverified, receive.NewBudget(sizes)
+	receive.Unverified = small
+	t.Cleanup(func() { receive.Unverified = was })
 	return small
-}
-
-// left returns what is free of each part of a budget.
-func (b *budget) left() [parts]int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.free
-}
-
-// waiters returns how many bodies wait for room in a budget.
-func (b *budget) waiters() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.waiting)
 }
 
 // expect checks an answer and how often its reason was counted since before.

@@ -3,220 +3,21 @@ package caddymodule
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/verifier"
 )
-
-// contractParts are the parts of the budget that Caddy runs with.
-var contractParts = unverified.left()
-
-// The contract's numbers.
-func TestBudgetAddsUp(t *testing.T) {
-	t.Parallel()
-	total := int64(0)
-	for _, n := range contractParts {
-		total += n
-	}
-	if total != 256<<20 || contractParts[smallPart] != 64<<20 || maxMaxBody != 32<<20 || smallBody != 64<<10 {
-		t.Errorf("%d bytes in all, parts %v", total, contractParts)
-	}
-}
-
-// A modelBody asks a budget for what a body asks that is being read.
-type modelBody struct {
-	want     int64 // its size
-	max      int64 // max_body
-	declared bool
-	next     int64
-	allowance
-}
-
-func newModelBody(b *budget, want, most int64, declared bool) *modelBody {
-	m := &modelBody{want: want, max: most, declared: declared, allowance: allowance{budget: b}}
-	m.next = min(m.whole(), firstRead)
-	return m
-}
-
-func (m *modelBody) whole() int64 {
-	if m.declared {
-		return m.want
-	}
-	return m.max
-}
-
-// step asks for the next buffer, and reports whether it is the last.
-func (m *modelBody) step(t *testing.T, until time.Time) (last bool, err error) {
-	got, err := m.grow(t.Context(), until, roomRequest{
-		size: m.next, whole: m.whole(), small: m.next <= smallBody && (!m.declared || m.want <= smallBody),
-	})
-	m.next = min(2*got, m.whole())
-	return got >= m.want, err
-}
-
-// steps returns how often a body asks.
-func (m *modelBody) steps() (n int) {
-	for size := m.next; ; size = min(2*size, m.whole()) {
-		n++
-		if size >= m.want {
-			return n
-		}
-	}
-}
-
-// Bodies that arrive, however many, how large and in which order, hold no more
-// than the budget, and all find room in the end: none waits for one that waits
-// for it.
-func TestBodiesNeverWaitForEachOther(t *testing.T) {
-	const bodies, rounds = 500, 20
-	for round := range rounds {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBudget(contractParts)
-			start := b.left()
-			rng := rand.New(rand.NewPCG(uint64(round), 1))
-			var mu sync.Mutex
-			held, most := int64(0), int64(0)
-			hold := func(n int64) {
-				mu.Lock()
-				defer mu.Unlock()
-				held += n
-				most = max(most, held)
-			}
-			var work sync.WaitGroup
-			waits := time.Now().Add(time.Hour)
-			for i := range bodies {
-				size := int64(1) << rng.IntN(26)
-				size += rng.Int64N(size)
-				size = min(size, maxMaxBody)
-				m := newModelBody(b, size, maxMaxBody, rng.IntN(2) == 0)
-				pauses := make([]time.Duration, m.steps())
-				for i := range pauses {
-					pauses[i] = time.Duration(rng.IntN(3)) * time.Millisecond
-				}
-				work.Go(func() {
-					defer func() {
-						hold(-m.held.size)
-						m.release()
-					}()
-					for _, pause := range pauses {
-						time.Sleep(pause)
-						before := m.held.size
-						last, err := m.step(t, waits)
-						if err != nil {
-							if !m.declared && before == smallBody && time.Now().Before(waits) {
-								return // too many that outgrew the small part wait already
-							}
-							t.Errorf("body %d of %d bytes found no room", i, m.want)
-							return
-						}
-						hold(m.held.size)
-						time.Sleep(pause)
-						hold(-before)
-						m.settle()
-						if last {
-							return
-						}
-					}
-				})
-			}
-			work.Wait()
-			if most > unverifiedBudget || most < unverifiedBudget/2 {
-				t.Errorf("%d bytes were held at once, want at most %d, and half of it or the test tests nothing", most, unverifiedBudget)
-			}
-			if b.left() != start || len(b.waiting) > 0 {
-				t.Errorf("%v is left of %v, and %d wait", b.left(), start, len(b.waiting))
-			}
-		})
-	}
-}
-
-// Whatever large bodies hold and wait for, small ones have their part to
-// themselves to the last byte.
-func TestSmallBodiesNeverWaitForLarge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(contractParts)
-		end := time.Now().Add(time.Hour)
-		var work sync.WaitGroup
-		defer work.Wait()
-		done := make(chan struct{}) // the large bodies end
-		defer close(done)
-		for i := range 3000 {
-			m := newModelBody(b, maxMaxBody, maxMaxBody, i%3 == 0)
-			work.Go(func() {
-				defer m.release()
-				for {
-					last, err := m.step(t, end)
-					if err != nil {
-						return // it is rejected
-					}
-					if last {
-						<-done
-						return
-					}
-					m.settle()
-				}
-			})
-			synctest.Wait() // it has all that it needs, waits, or was rejected
-		}
-		left := b.left()
-		if left[commonPart] >= smallBody || left[wholePart] > 0 || left[outgrownPart] > 0 || left[smallPart] != 64<<20 {
-			t.Errorf("%v is left, want nothing but what is for small bodies", left)
-		}
-		before := time.Now()
-		receive := func(n int, size int64) {
-			for i := range n {
-				m := newModelBody(b, size, maxMaxBody, i%2 == 0)
-				for last := false; !last; m.settle() {
-					var err error
-					if last, err = m.step(t, end); err != nil || !time.Now().Equal(before) {
-						t.Fatalf("small body %d of %d waited for %s, %v", i, size, time.Since(before), err)
-					}
-				}
-			}
-		}
-		receive(1000, smallBody)
-		receive((64<<20-1000*smallBody)/firstRead, firstRead)
-		if left := b.left(); left[smallPart] != 0 {
-			t.Errorf("%v is left", left)
-		}
-	})
-}
-
-// Two bodies of the largest max_body find room at once, however far each has
-// come and even while both are copied.
-func TestTwoLargestBodiesNeverWait(t *testing.T) {
-	t.Parallel()
-	for _, declared := range []bool{true, false} {
-		steps := newModelBody(unverified, maxMaxBody, maxMaxBody, declared).steps()
-		for i := range steps {
-			for j := range steps {
-				b := newBudget(contractParts)
-				for _, n := range []int{i, j} {
-					m := newModelBody(b, maxMaxBody, maxMaxBody, declared)
-					for step := range n + 1 {
-						m.settle()
-						if _, err := m.step(t, time.Time{}); err != nil {
-							t.Fatalf("declared %t: no room for step %d of bodies that come to %d and %d", declared, step, i, j)
-						}
-					}
-				}
-			}
-		}
-	}
-}
 
 // Strangers fill the budget for bodies that are not proved genuine, and hold no
 // more. The next request waits, and is answered 503 with Retry-After.
 func TestBudgetIsFull(t *testing.T) {
 	shorten(t, &storeTimeout, 300*time.Millisecond)
-	full := [parts]int64{smallPart: firstRead, commonPart: 3 * firstRead}
+	full := [receive.Parts]int64{receive.SmallPart: receive.FirstRead, receive.CommonPart: 3 * receive.FirstRead}
 	small := shrink(t, full)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", bothProviders)
@@ -227,11 +28,11 @@ func TestBudgetIsFull(t *testing.T) {
 		holders[i] = s.dial()
 		length := 5 << 20
 		if i == 0 {
-			length = firstRead // counts as small
+			length = receive.FirstRead // counts as small
 		}
 		holders[i].write(head("/soapnote", length, soapnoteFields("forged")...) + "{")
 	}
-	eventually(t, "the budget to be held", func() bool { return small.left() == [parts]int64{} })
+	eventually(t, "the budget to be held", func() bool { return small.Free() == [receive.Parts]int64{} })
 
 	before := rejections("soapnoteapi", verifier.Unavailable)
 	start := time.Now()
@@ -248,7 +49,7 @@ func TestBudgetIsFull(t *testing.T) {
 	storeTimeout = commandtest.WaitTimeout
 	done := make(chan reply, 1)
 	go func() { done <- do(t, s.soapnote("/soapnote", note("waits"))) }()
-	eventually(t, "a request to wait", func() bool { return small.waiters() > 0 })
+	eventually(t, "a request to wait", func() bool { return small.Waiting() > 0 })
 	_ = holders[1].conn.Close()
 	if got := <-done; got.status != http.StatusOK {
 		t.Errorf("a request for which room was made: answer %d %s", got.status, got.body)
@@ -256,13 +57,13 @@ func TestBudgetIsFull(t *testing.T) {
 	for _, w := range holders {
 		_ = w.conn.Close()
 	}
-	eventually(t, "the budget to be free", func() bool { return small.left() == full })
+	eventually(t, "the budget to be free", func() bool { return small.Free() == full })
 }
 
 // Whatever becomes of a request, it gives back what it held.
 func TestBudgetIsGivenBack(t *testing.T) {
 	shorten(t, &bodyTimeout, 200*time.Millisecond)
-	full := [parts]int64{smallPart: 128 << 10, commonPart: 1 << 20}
+	full := [receive.Parts]int64{receive.SmallPart: 128 << 10, receive.CommonPart: 1 << 20}
 	small := shrink(t, full)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", bothProviders)
@@ -300,7 +101,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 		{"client gone", func(t *testing.T) {
 			w := s.dial()
 			w.write(head("/soapnote", 300<<10, soapnoteFields(body)...) + strings.Repeat("x", 100<<10))
-			eventually(t, "a body to hold some of the budget", func() bool { return small.left() != full })
+			eventually(t, "a body to hold some of the budget", func() bool { return small.Free() != full })
 			_ = w.conn.SetLinger(0)
 			_ = w.conn.Close()
 		}},
@@ -317,7 +118,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(t)
-			eventually(t, "the budget to be free", func() bool { return small.left() == full })
+			eventually(t, "the budget to be free", func() bool { return small.Free() == full })
 		})
 	}
 }
@@ -325,14 +126,14 @@ func TestBudgetIsGivenBack(t *testing.T) {
 // Bodies that grow at the same time and want more together than there is are
 // all taken, one after the other.
 func TestBudgetDoesNotDeadlock(t *testing.T) {
-	full := [parts]int64{smallPart: 128 << 10, commonPart: 128 << 10, wholePart: 128 << 10, outgrownPart: 16 * smallBody}
+	full := [receive.Parts]int64{receive.SmallPart: 128 << 10, receive.CommonPart: 128 << 10, receive.WholePart: 128 << 10, receive.OutgrownPart: 16 * receive.SmallBody}
 	small := shrink(t, full)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", strings.Replace(bothProviders, "deliver_to ehr", "max_body 120KiB\n\t\tdeliver_to ehr", 1))
 
 	// The bodies have come so far that together they hold all that is shared,
 	// and each needs as much again.
-	const bodies, part = 16, firstRead
+	const bodies, part = 16, receive.FirstRead
 	wires, contents := make([]*wire, bodies), make([]string, bodies)
 	for i := range wires {
 		contents[i] = padded(note(fmt.Sprintf("grows-%d", i)), 100<<10)
@@ -354,8 +155,8 @@ func TestBudgetDoesNotDeadlock(t *testing.T) {
 		send(i, contents[i][:part-1])
 	}
 	eventually(t, "all that is shared to be held", func() bool {
-		left := small.left()
-		return left[smallPart] == 0 && left[commonPart] == 0
+		left := small.Free()
+		return left[receive.SmallPart] == 0 && left[receive.CommonPart] == 0
 	})
 	for i := range wires {
 		send(i, contents[i][part-1:])
@@ -368,7 +169,7 @@ func TestBudgetDoesNotDeadlock(t *testing.T) {
 			t.Errorf("body %d: answer %d %s", i, got.status, got.body)
 		}
 	}
-	eventually(t, "the budget to be free", func() bool { return small.left() == full })
+	eventually(t, "the budget to be free", func() bool { return small.Free() == full })
 }
 
 // The attack, whole: forty connections each send 4 MiB of a declared 10
@@ -378,7 +179,7 @@ func TestBudgetDoesNotDeadlock(t *testing.T) {
 func TestStrangersDoNotDelayNotes(t *testing.T) {
 	shorten(t, &bodyTimeout, 4*commandtest.WaitTimeout)
 	shorten(t, &storeTimeout, 4*commandtest.WaitTimeout)
-	fresh := shrink(t, contractParts)
+	fresh := shrink(t, receive.UnverifiedParts)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", bothProviders)
 	part := strings.Repeat("x", 4<<20)
@@ -391,8 +192,8 @@ func TestStrangersDoNotDelayNotes(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = w.conn.Close() })
 	}
-	eventually(t, "strangers to wait for room", func() bool { return fresh.waiters() >= 10 })
-	for i, body := range []string{note("small"), padded(note("64 KiB"), smallBody), note("in chunks"), padded(note("64 KiB in chunks"), smallBody)} {
+	eventually(t, "strangers to wait for room", func() bool { return fresh.Waiting() >= 10 })
+	for i, body := range []string{note("small"), padded(note("64 KiB"), receive.SmallBody), note("in chunks"), padded(note("64 KiB in chunks"), receive.SmallBody)} {
 		r := s.soapnote("/soapnote", body)
 		if i >= 2 {
 			chunked(r)
@@ -403,7 +204,7 @@ func TestStrangersDoNotDelayNotes(t *testing.T) {
 		}
 		cancel()
 	}
-	if n := fresh.waiters(); n < 10 {
+	if n := fresh.Waiting(); n < 10 {
 		t.Errorf("%d strangers still wait, want 10 or more: the notes waited for the others", n)
 	}
 }
@@ -411,17 +212,19 @@ func TestStrangersDoNotDelayNotes(t *testing.T) {
 // Two genuine bodies of the largest max_body arrive side by side and are both
 // stored.
 func TestTwoLargestBodiesAtOnce(t *testing.T) {
-	fresh := shrink(t, contractParts)
+	fresh := shrink(t, receive.UnverifiedParts)
 	s, b := newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", strings.Replace(bothProviders, "deliver_to ehr", "max_body 32MiB\n\t\tdeliver_to ehr", 1))
-	const half = maxMaxBody/2 + 1
-	bodies := []string{padded(note("one"), maxMaxBody), padded(note("two"), maxMaxBody)}
+	const half = receive.MaxBody/2 + 1
+	bodies := []string{padded(note("one"), receive.MaxBody), padded(note("two"), receive.MaxBody)}
 	wires := make([]*wire, len(bodies))
 	for i, body := range bodies {
 		wires[i] = s.dial()
 		wires[i].write(soapnoteRequest(body)[:len(soapnoteRequest(body))-half+2])
 	}
-	eventually(t, "both to hold their last buffer", func() bool { return contractParts[commonPart]-fresh.left()[commonPart] == 2*maxMaxBody })
+	eventually(t, "both to hold their last buffer", func() bool {
+		return receive.UnverifiedParts[receive.CommonPart]-fresh.Free()[receive.CommonPart] == 2*receive.MaxBody
+	})
 	for i, body := range bodies {
 		wires[i].write(body[len(body)-half+2:])
 	}
@@ -436,7 +239,7 @@ func TestTwoLargestBodiesAtOnce(t *testing.T) {
 // its size where that is declared.
 func TestBodyOfAnySize(t *testing.T) {
 	t.Parallel()
-	for _, size := range []int{0, 1, firstRead - 1, firstRead, firstRead + 1, smallBody, smallBody + 1, 1 << 20, maxMaxBody - 1, maxMaxBody} {
+	for _, size := range []int{0, 1, receive.FirstRead - 1, receive.FirstRead, receive.FirstRead + 1, receive.SmallBody, receive.SmallBody + 1, 1 << 20, receive.MaxBody - 1, receive.MaxBody} {
 		for _, declared := range []bool{true, false} {
 			content := strings.Repeat("x", size)
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(content))
@@ -446,12 +249,12 @@ func TestBodyOfAnySize(t *testing.T) {
 			if !declared {
 				chunked(r)
 			}
-			body := newIncoming(r, unverified)
-			got, err := body.readAll(time.Now().Add(storeTimeout), maxMaxBody)
+			body := receive.NewBody(r, receive.Unverified)
+			got, err := body.ReadAll(time.Now().Add(storeTimeout), receive.MaxBody)
 			if err != nil || string(got) != content || declared && cap(got) != size {
 				t.Errorf("%d bytes, declared %t: read %d in a buffer of %d, %v", size, declared, len(got), cap(got), err)
 			}
-			body.allowance.release()
+			body.Release()
 		}
 	}
 }

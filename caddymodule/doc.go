@@ -3,10 +3,15 @@
 // endpoint), the guest modules for providers and queue engines, the admin
 // routes and the commands.
 //
-// It is the only package that knows Caddy. An event goes through it in one
-// direction: Handler.ServeHTTP proves and reads a request with package
-// verifier, stores it in the queue of the App, and answers; the queue's
-// dispatcher, package forwarder, takes it from there to the upstreams.
+// An event goes through it in one direction. Handler.ServeHTTP reads a request with package
+// receive, proves it genuine and reads its event with package verifier, stores the event in
+// the queue of the App, and answers. The dispatcher of package forwarder delivers the event
+// from the queue to the upstreams.
+//
+// The parts that do not need the app or the handler are packages of their own: admin (the
+// types of the admin API), command (`caddy scribegate ...`), internal/receive (reading and
+// answering requests) and internal/secret (secrets and their files). They never import
+// this package.
 //
 // Another plugin adds a provider as a module in the namespace
 // scribegate.providers that implements verifier.Provider, and a queue engine as

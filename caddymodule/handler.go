@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
@@ -142,7 +143,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	start := time.Now()
 	keepUpstreamsSilenced() // a configuration that was refused may have undone it
-	limitReading(w, start.Add(h.limits.body))
+	receive.SetDeadline(w, start.Add(h.limits.body))
 	h.logs.closeWhileStuck(w, r)
 	span := h.startReceiptSpan(r.Context())
 	defer span.End()
@@ -187,31 +188,31 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	h.describe(r, e, o, "")
 	h.observe(r, span, e, start, o)
-	writeReceived(w, e.ID, receipt.Duplicate)
-	sendNow(w, r)
+	receive.WriteReceived(w, e.ID, receipt.Duplicate)
+	receive.Flush(w, r)
 	return nil
 }
 
 // prove reads the request and returns it once it is proved genuine, with the
 // index of the secret that did.
 func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (req verifier.Request, secret int, err error) {
-	incoming := newIncoming(r, h.limits.unverified)
-	defer incoming.allowance.release()
-	defer incoming.closeUnlessRead(w)
-	if err := checkEnvelope(r, h.MaxBody); err != nil {
+	body := receive.NewBody(r, h.limits.unverified)
+	defer body.Release()
+	defer body.CloseUnlessRead(w)
+	if err := receive.Check(r, h.MaxBody); err != nil {
 		return req, 0, err
 	}
 	proof, err := h.provider.CheckHeader(r.Header, now)
 	if err != nil {
-		incoming.discard(h.MaxBody)
+		body.Discard(h.MaxBody)
 		return req, 0, err
 	}
-	body, err := incoming.readAll(now.Add(h.limits.store), h.MaxBody)
+	content, err := body.ReadAll(now.Add(h.limits.store), h.MaxBody)
 	if err != nil {
 		return req, 0, err
 	}
-	stopLimitingReading(w)
-	if secret, err = proof.Verify(body); err != nil {
+	receive.ClearDeadline(w)
+	if secret, err = proof.Verify(content); err != nil {
 		return req, 0, err
 	}
 	return verifier.Request{
@@ -219,7 +220,7 @@ func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (
 		Keep:       h.Metadata,
 		Header:     r.Header,
 		Query:      r.URL.RawQuery,
-		Body:       body,
+		Body:       content,
 		ReceivedAt: now.UTC(),
 	}, secret, nil
 }
@@ -256,16 +257,16 @@ func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid erro
 // reject answers a request, and reports it. The event is nil unless the request
 // was genuine.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpan, e *event.Event, err error) {
-	a := answerFor(err)
-	h.describe(r, e, outcomeRejected, a.reason)
-	requestRejected(h.provider.Name(), a.reason)
-	span.rejected(a.reason, e)
-	h.log.rejected(r, a.reason, e)
-	closing := closes(w, r)
-	a.write(w)
-	sendNow(w, r)
+	a := receive.AnswerTo(err)
+	h.describe(r, e, outcomeRejected, a.Reason)
+	requestRejected(h.provider.Name(), a.Reason)
+	span.rejected(a.Reason, e)
+	h.log.rejected(r, a.Reason, e)
+	closing := receive.Closes(w, r)
+	a.Write(w)
+	receive.Flush(w, r)
 	if closing {
-		linger(w, r, h.limits.linger)
+		receive.Drain(w, r, h.limits.drain)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
@@ -98,7 +99,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 			}
 		case "max_body":
 			h.MaxBody, err = sizeArg(d)
-			if err == nil && h.MaxBody > maxMaxBody {
+			if err == nil && h.MaxBody > receive.MaxBody {
 				err = d.Err("max_body: it must be at most 32MiB")
 			}
 		case "metadata":

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder"
 )
 
@@ -17,7 +18,7 @@ var errDropNothing = errors.New("drop needs deliver_to: without it every event i
 
 // validate says what is wrong with the settings by themselves.
 func (h *Handler) validate() error {
-	if h.MaxBody < 0 || h.MaxBody > maxMaxBody {
+	if h.MaxBody < 0 || h.MaxBody > receive.MaxBody {
 		return fmt.Errorf("max_body: %d bytes; it must be at most 32MiB", h.MaxBody)
 	}
 	if err := validateSource(h.Source); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quic-go/quic-go/http3"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -107,9 +108,9 @@ func TestBodyIsNotAsDeclared(t *testing.T) {
 				if test.declared < -1 {
 					most = 99_999
 				}
-				incoming := newIncoming(r, unverified)
-				got, err := incoming.readAll(time.Now().Add(storeTimeout), most)
-				incoming.allowance.release()
+				incoming := receive.NewBody(r, receive.Unverified)
+				got, err := incoming.ReadAll(time.Now().Add(storeTimeout), most)
+				incoming.Release()
 				if reason := rejectedFor(err); reason != test.reason || err == nil && string(got) != body {
 					t.Errorf("%s, %s, %s: %d bytes, rejected for %q, want %q", test.name, proto, kind, len(got), reason, test.reason)
 				}
@@ -123,5 +124,5 @@ func rejectedFor(err error) verifier.Reason {
 	if err == nil {
 		return ""
 	}
-	return answerFor(err).reason
+	return receive.AnswerTo(err).Reason
 }

@@ -1,9 +1,13 @@
 package caddymodule
 
-import "time"
+import (
+	"time"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
+)
 
 var (
-	// bodyTimeout is how long a body may take to arrive whole.
+	// bodyTimeout is how long a body may take to arrive completely.
 	bodyTimeout = 10 * time.Second
 
 	// storeTimeout is how long a genuine event may wait for the queue, and a
@@ -11,18 +15,18 @@ var (
 	// retries, so the handler waits as long as it can.
 	storeTimeout = 8 * time.Second
 
-	// lingerTimeout is how long the rest of a body is read away behind an answer.
-	lingerTimeout = time.Second
+	// drainTimeout is how long the rest of a body is read and dropped after an answer.
+	drainTimeout = time.Second
 )
 
-// limits are what a handler's requests may take. A handler keeps those that are in
-// force when it is provisioned.
+// limits are the limits on the requests of a handler. A handler keeps the limits that are
+// in force when it is provisioned.
 type limits struct {
-	body, store, linger time.Duration
+	body, store, drain time.Duration
 
-	unverified *budget // of bodies that are not proved genuine yet
+	unverified *receive.Budget // for bodies that are not yet proved genuine
 }
 
 func currentLimits() limits {
-	return limits{body: bodyTimeout, store: storeTimeout, linger: lingerTimeout, unverified: unverified}
+	return limits{body: bodyTimeout, store: storeTimeout, drain: drainTimeout, unverified: receive.Unverified}
 }

@@ -11,19 +11,20 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// handlerLog tells what becomes of a handler's requests: in the log, in the audit
-// trail, and to the subscribers of Caddy's events. Nothing of that holds a
-// secret, a signature, or anything of a body or query string.
+// A handlerLog reports the outcomes of a handler's requests: to the log, to the audit
+// trail, and to the subscribers of Caddy's events. No report contains a secret, a
+// signature, or any part of a body or query string.
 type handlerLog struct {
 	provider string
 	logger   *zap.Logger
 	audit    audit
 	notify   func(name string, data map[string]any)
-	flood    *flood
+	sampler  *receive.Sampler
 }
 
 func newHandlerLog(logger *zap.Logger, a audit, notify func(name string, data map[string]any), provider string) handlerLog {
@@ -33,9 +34,9 @@ func newHandlerLog(logger *zap.Logger, a audit, notify func(name string, data ma
 		logger:   logger,
 		audit:    a,
 		notify:   notify,
-		flood: newFlood(func(reason verifier.Reason, n int) {
+		sampler: receive.NewSampler(func(reason verifier.Reason, n int) {
 			logger.Warn("further requests were rejected; they are counted here and not logged one by one", zap.String("reason", string(reason)), zap.Int("left_out", n))
-			a.leftOut(provider, reason, n)
+			a.suppressed(provider, reason, n)
 		}),
 	}
 }
@@ -55,7 +56,7 @@ func (l handlerLog) unrouted(e *event.Event, upstreams []string) {
 // rejected logs a rejected request, or counts it where there are many. The event is
 // nil unless the request was genuine; the audit trail has every genuine one.
 func (l handlerLog) rejected(r *http.Request, reason verifier.Reason, e *event.Event) {
-	logged := l.flood.admit(reason)
+	logged := l.sampler.Admit(reason)
 	if logged || e != nil {
 		l.audit.rejected(l.provider, reason, e, clientIP(r))
 	}

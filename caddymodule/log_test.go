@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	zapobserver "go.uber.org/zap/zaptest/observer"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -48,12 +49,12 @@ func TestFloodIsNotLoggedWhole(t *testing.T) {
 		synctest.Wait()
 		for where, lines := range map[string][]zapobserver.LoggedEntry{"log": logs.TakeAll(), "audit trail": entries.TakeAll()} {
 			told, leftOut := oneByOne(lines)
-			if told != seconds*sampleFirst || told+leftOut != seconds*each || len(lines) != told+seconds {
-				t.Errorf("the %s tells of %d forged requests in %d lines and leaves out %d, want %d, and %d in all", where, told, len(lines), leftOut, seconds*sampleFirst, seconds*each)
+			if told != seconds*receive.SampleFirst || told+leftOut != seconds*each || len(lines) != told+seconds {
+				t.Errorf("the %s tells of %d forged requests in %d lines and leaves out %d, want %d, and %d in all", where, told, len(lines), leftOut, seconds*receive.SampleFirst, seconds*each)
 			}
 		}
-		if emitted != seconds*sampleFirst {
-			t.Errorf("%d events were emitted, want %d", emitted, seconds*sampleFirst)
+		if emitted != seconds*receive.SampleFirst {
+			t.Errorf("%d events were emitted, want %d", emitted, seconds*receive.SampleFirst)
 		}
 
 		e := &event.Event{ID: "soapnoteapi-1", Provider: "soapnoteapi"}
@@ -64,31 +65,11 @@ func TestFloodIsNotLoggedWhole(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if got := logs.Len(); got != 200+sampleFirst+1 {
-			t.Errorf("%d lines of 200 genuine requests that are lost, want all, and %d of their answers", got, sampleFirst+1)
+		if got := logs.Len(); got != 200+receive.SampleFirst+1 {
+			t.Errorf("%d lines of 200 genuine requests that are lost, want all, and %d of their answers", got, receive.SampleFirst+1)
 		}
 		if got := entries.FilterField(zap.String("event_id", e.ID)).Len(); got != 100 {
 			t.Errorf("the audit trail has %d of 100 genuine requests that are lost", got)
-		}
-	})
-}
-
-// A kind of rejection that is rare is told beside one that floods.
-func TestFloodHidesNoOtherKind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFlood(func(verifier.Reason, int) {})
-		for range 100 {
-			f.admit(verifier.SignatureMismatch)
-		}
-		if !f.admit(verifier.TimestampStale) {
-			t.Error("a stale timestamp is hidden by forged signatures")
-		}
-		if f.admit(verifier.SignatureMismatch) {
-			t.Error("the flood is told on")
-		}
-		time.Sleep(sampleWindow)
-		if !f.admit(verifier.SignatureMismatch) {
-			t.Error("a forged signature of the next window is hidden")
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
 )
@@ -29,7 +30,7 @@ func TestNothingLeaks(t *testing.T) {
 	seen := make(evidence)
 
 	s.load(s.config("sqlite"))
-	flood := make([]*http.Request, 3*sampleFirst)
+	flood := make([]*http.Request, 3*receive.SampleFirst)
 	for i := range flood {
 		flood[i] = s.soapnote("/soapnote", s.patient(50), set(verifier.SignatureHeader, strings.Repeat("0badf00d", 8)))
 	}

@@ -46,7 +46,7 @@ func (w *wire) write(s string) { _, _ = io.WriteString(w.conn, s) }
 
 var dateLine = regexp.MustCompile(`(?m)^Date: .*\r\n`)
 
-// answer reads the next final answer, and returns its bytes without the date,
+// Answer reads the next final answer, and returns its bytes without the date,
 // beside those of interim answers before it.
 func (w *wire) answer() (raw string, got reply) {
 	w.t.Helper()

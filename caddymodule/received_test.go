@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 )
 
 // TestReceivedIsJSON uses an id that another plugin's provider could give.
@@ -11,7 +13,7 @@ func TestReceivedIsJSON(t *testing.T) {
 	t.Parallel()
 	const id = "other-\"\\\n-1"
 	w := httptest.NewRecorder()
-	writeReceived(w, id, true)
+	receive.WriteReceived(w, id, true)
 	var got struct {
 		Received, Duplicate bool
 		ID                  string

@@ -63,7 +63,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 // Flush implements http.Flusher.
 func (r *recorder) Flush() { r.WriteHeader(http.StatusOK) }
 
-// answer returns the final status, or 0 where there is none yet.
+// Answer returns the final status, or 0 where there is none yet.
 func (r *recorder) answer() forwarder.Answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()

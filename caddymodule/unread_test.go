@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 )
 
 // eitherDuplex runs a test with Caddy's enable_full_duplex and without it.
@@ -37,7 +39,7 @@ const unreadBlock = `
 func TestUnreadBodyIsNoRequest(t *testing.T) {
 	eitherDuplex(t, func(t *testing.T, duplex, servers string) {
 		shorten(t, &bodyTimeout, 500*time.Millisecond)
-		shorten(t, &lingerTimeout, 100*time.Millisecond)
+		shorten(t, &drainTimeout, 100*time.Millisecond)
 		s, b := newSite(t), newBackend(t)
 		s.load(servers+oneUpstream+b.URL+"\n\t}", unreadBlock)
 		smuggled := soapnoteRequest(note("smuggled"))
@@ -95,7 +97,7 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 		}
 		t.Run("503, no room", func(t *testing.T) {
 			shorten(t, &storeTimeout, 100*time.Millisecond)
-			shrink(t, [parts]int64{})
+			shrink(t, [receive.Parts]int64{})
 			s.load(servers+oneUpstream+b.URL+"\n\t}", unreadBlock) // with these limits
 			w := s.dial()
 			w.write(head("/soapnote", len(smuggled), fresh...) + smuggled)
@@ -117,7 +119,7 @@ func TestUnreadBodyIsNoRequestWithoutConnectionHeader(t *testing.T) {
 	for name, operation := range map[string]string{"deleted": "-Connection", "replaced": "Connection keep-alive"} {
 		t.Run(name, func(t *testing.T) {
 			eitherDuplex(t, func(t *testing.T, _, servers string) {
-				shorten(t, &lingerTimeout, 100*time.Millisecond)
+				shorten(t, &drainTimeout, 100*time.Millisecond)
 				s, b := newSite(t), newBackend(t)
 				s.load(servers+oneUpstream+b.URL+"\n\t}", "header {\n\t\t"+operation+"\n\t\tdefer\n\t}"+unreadBlock)
 				smuggled := soapnoteRequest(note("smuggled"))
@@ -197,7 +199,7 @@ func TestCheckpointLeavesNothingUnread(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			eitherDuplex(t, func(t *testing.T, _, servers string) {
-				shorten(t, &lingerTimeout, 100*time.Millisecond)
+				shorten(t, &drainTimeout, 100*time.Millisecond)
 				s := newSite(t)
 				s.load(servers, checkpoint+next)
 				w := s.dial()
