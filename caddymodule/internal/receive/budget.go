@@ -35,6 +35,7 @@ const (
 	// be large, since these must not occupy the small part.
 	OutgrownPart
 
+	// Parts is the number of parts.
 	Parts
 )
 
