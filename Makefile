@@ -1,5 +1,5 @@
-# Everything here needs Go and make; test-examples also needs Node.js, npm, Flask,
-# Prometheus, strace and Linux, and chaos needs strace and Linux. .ci/run installs them.
+# All targets need Go and make. test-examples also needs Node.js, npm, Flask, Prometheus,
+# strace and Linux; chaos needs strace and Linux. .ci/run installs all of these.
 
 GO      ?= go
 TAGS    := nobadger,nomysql,nopgx
@@ -56,31 +56,31 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 			$$run > .fuzz 2>&1 && { cat .fuzz; continue; }; \
 			cat .fuzz; \
 			grep -q 'context deadline exceeded' .fuzz && ! grep -q 'Failing input' .fuzz || exit 1; \
-			echo 'again: at the end of its time a worker was cut off, with no finding (a fault of go test)'; \
+			echo 'again: go test stopped a worker at the end of the time, without a finding (a bug of go test)'; \
 			$$run; \
 		done; \
 	done; rm -f .fuzz
 
-tables: ## Print what the long comparisons run, and each faulty configuration and request with what is said of it
+tables: ## Print the cases of the long tests, and each invalid configuration and request with its message
 	@$(GO) test -tags $(TAGS) -count 1 -v -run '^(TestAnswers|TestUnreadBody|TestReadBody|TestBodyIsNotAsDeclaredOverHTTP3|TestVectors|TestUnauthorized|TestKill|TestReloadsUnderLoad|TestMistakes|TestRefusedPlaceholders|TestWarns|TestConfigurationWarnings)' ./caddymodule/ > .tables 2>&1 || { cat .tables; rm -f .tables; exit 1; }
 	@sed -n 's/^ *[a-z0-9_]*_test\.go:[0-9]*: //p' .tables; rm -f .tables
 
-bench: build ## Measure the gateway beside bare Caddy; tables in bin/bench.md, a plot in bin/bench.svg (takes 20 minutes; AGAINST=<binary>: in turn with another gateway)
+bench: build ## Compare the gateway with bare Caddy; writes bin/bench.md and bin/bench.svg (20 minutes; AGAINST=<binary>: also with another gateway)
 	@$(GO) build -o bin/bench ./examples/proof/bench
 	@bin/bench -caddy bin/caddy -all -rounds 3 -slice 2s -markdown bin/bench.md -svg bin/bench.svg $(if $(AGAINST),-against $(AGAINST))
 
 microbench: ## Run the Go benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...
 
-chaos: build ## Break everything for real and print what came of it (CHAOS=small: minutes; needs strace)
+chaos: build ## Inject faults into a real gateway and count lost events (CHAOS=small: about five minutes; needs strace)
 	@$(GO) build -o bin/chaos ./examples/proof/chaos
 	@bin/chaos -caddy bin/caddy -size $(CHAOS)
 
-soak: build ## Run under load with faults at random for SOAK (1h)
+soak: build ## Run under load with random faults for SOAK (1h)
 	@$(GO) build -o bin/chaos ./examples/proof/chaos
 	@bin/chaos -caddy bin/caddy -only soak -soak $(SOAK)
 
-test-examples: build $(LITESTREAM) ## Run the examples and their real backends
+test-examples: build $(LITESTREAM) ## Test the examples with their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/monitoring/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/operations/
@@ -89,11 +89,11 @@ test-examples: build $(LITESTREAM) ## Run the examples and their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/internal/powercut/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
 
-xcaddy: ## Build bin/caddy with xcaddy, where it is on PATH
+xcaddy: ## Build bin/caddy with xcaddy, which must be on PATH
 	@command -v xcaddy >/dev/null || { echo 'xcaddy is not on PATH; install it with: go install github.com/caddyserver/xcaddy/cmd/xcaddy@latest' >&2; exit 1; }
 	xcaddy build --output bin/caddy --with github.com/scribegate/scribegate/caddymodule --replace github.com/scribegate/scribegate=.
 
-clean: ## Delete what was built
+clean: ## Delete built files
 	rm -rf bin .run
 
 $(GOLANGCI):
