@@ -42,18 +42,3 @@ func seconds(d time.Duration) string {
 	}
 	return fmt.Sprintf("%.1fs", d.Seconds())
 }
-
-// tooSlow returns the times that are longer than visibility allows.
-func tooSlow(all []incident) (wrong []string) {
-	for _, s := range all {
-		for _, place := range []struct {
-			name string
-			took time.Duration
-		}{{"visible in the log", s.log}, {"visible in status", s.status}, {"visible in Caddy's events", s.event}, {"repaired", s.repair}} {
-			if place.took > visibility {
-				wrong = append(wrong, fmt.Sprintf("%s: %s only after %s", s.fault, place.name, place.took))
-			}
-		}
-	}
-	return wrong
-}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -41,4 +42,19 @@ func TestTooSlow(t *testing.T) {
 	if wrong := tooSlow([]incident{{fault: "all of it", log: slow, status: slow, event: slow, repair: slow}}); len(wrong) != 4 {
 		t.Errorf("tooSlow() = %q, want four", wrong)
 	}
+}
+
+// tooSlow returns the times that are longer than visibility allows.
+func tooSlow(all []incident) (wrong []string) {
+	for _, s := range all {
+		for _, place := range []struct {
+			name string
+			took time.Duration
+		}{{"visible in the log", s.log}, {"visible in status", s.status}, {"visible in Caddy's events", s.event}, {"repaired", s.repair}} {
+			if place.took > visibility {
+				wrong = append(wrong, fmt.Sprintf("%s: %s only after %s", s.fault, place.name, place.took))
+			}
+		}
+	}
+	return wrong
 }

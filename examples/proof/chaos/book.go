@@ -59,13 +59,6 @@ func (b *book) events() int {
 	return len(b.acknowledged)
 }
 
-// count returns the number of requests with an outcome.
-func (b *book) count(outcome string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.outcomes[outcome]
-}
-
 // slowestSince returns the longest time of an answer 200 since the last call.
 func (b *book) slowestSince() time.Duration {
 	b.mu.Lock()

@@ -172,3 +172,10 @@ func TestLoadEnds(t *testing.T) {
 		})
 	}
 }
+
+// count returns the number of requests with an outcome.
+func (b *book) count(outcome string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.outcomes[outcome]
+}
