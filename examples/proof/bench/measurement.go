@@ -97,7 +97,7 @@ func ceiling(ctx context.Context, to target, o spec, connections int, slice time
 	l := load{all}
 	var s sample
 	for _, lasts := range []time.Duration{warmUp(slice), slice} {
-		m, err := o.prepare(to.address, enough(max(s.rate, unknownRate), lasts), time.Now())
+		m, err := o.prepare(to.address, batchSize(max(s.rate, unknownRate), lasts), time.Now())
 		if err != nil {
 			return s, err
 		}

@@ -71,7 +71,7 @@ func (b *bench) load(ctx context.Context, g *gateway, t trial) (s sample, err er
 		return s, err
 	}
 	defer closeAll(connections)
-	u := &use{trial: t, bench: b, gateway: g, load: load{connections}, address: to.address, accepted: t.backlog}
+	u := &runningTrial{trial: t, bench: b, gateway: g, load: load{connections}, address: to.address, accepted: t.backlog}
 
 	warm, err := u.run(ctx, warmUp(t.lasts), unknownRate)
 	if err != nil {
@@ -96,8 +96,8 @@ func (b *bench) load(ctx context.Context, g *gateway, t trial) (s sample, err er
 	return s, err
 }
 
-// A use is a running trial.
-type use struct {
+// A runningTrial is a trial in progress.
+type runningTrial struct {
 	trial
 	bench    *bench
 	gateway  *gateway
@@ -107,8 +107,8 @@ type use struct {
 }
 
 // run sends requests for a time, and checks the answers.
-func (u *use) run(ctx context.Context, lasts time.Duration, perSecond float64) (totals, error) {
-	m, err := u.requests.prepare(u.address, enough(perSecond, lasts), time.Now())
+func (u *runningTrial) run(ctx context.Context, lasts time.Duration, perSecond float64) (totals, error) {
+	m, err := u.requests.prepare(u.address, batchSize(perSecond, lasts), time.Now())
 	if err != nil {
 		return totals{}, err
 	}
@@ -128,15 +128,15 @@ func (u *use) run(ctx context.Context, lasts time.Duration, perSecond float64) (
 	return t, t.only(u.status)
 }
 
-// enough returns the size of a batch for a time, after a rate of perSecond. If a batch is empty before
+// batchSize returns the size of a batch for a time, after a rate of perSecond. If a batch is empty before
 // the end of a slice, the slice is shorter and still correct.
-func enough(perSecond float64, lasts time.Duration) int {
+func batchSize(perSecond float64, lasts time.Duration) int {
 	return int(max(spare*perSecond, leastRate) * lasts.Seconds())
 }
 
 // measure runs the slice. The requests for the gateway's metrics are outside of the measured processor
 // time.
-func (u *use) measure(ctx context.Context, perSecond float64) (s sample, err error) {
+func (u *runningTrial) measure(ctx context.Context, perSecond float64) (s sample, err error) {
 	allocated, err := u.gateway.allocated(ctx)
 	if err != nil {
 		return s, err
@@ -170,10 +170,10 @@ func (u *use) measure(ctx context.Context, perSecond float64) (s sample, err err
 	return s, nil
 }
 
-func (u *use) consumption() (consumption, error) { return consumed(u.gateway.process.PID()) }
+func (u *runningTrial) consumption() (consumption, error) { return consumed(u.gateway.process.PID()) }
 
 // profileUnderLoad continues the load, and profiles the gateway.
-func (u *use) profileUnderLoad(ctx context.Context, perSecond float64) error {
+func (u *runningTrial) profileUnderLoad(ctx context.Context, perSecond float64) error {
 	done := make(chan error, 1)
 	go func() { done <- u.gateway.profile(ctx, u.bench.profile, u.name, profileSeconds) }()
 	_, err := u.run(ctx, (profileSeconds+1)*time.Second, perSecond)

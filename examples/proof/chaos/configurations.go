@@ -16,7 +16,7 @@ type configurations struct {
 	former   secrets // old secrets, which are still valid
 	ehr, lab string  // the host and port of each
 	keys     [2]string
-	rejected []rejected
+	rejected []rejectedConfig
 	intruder *backend     // the upstream of the rejected configurations only
 	busyPort net.Listener // on a port that a rejected configuration needs
 }
@@ -34,8 +34,8 @@ type configuration struct {
 	logs    string // the level
 }
 
-// A rejected is a configuration that the gateway must reject.
-type rejected struct {
+// A rejectedConfig is a configuration that the gateway must reject.
+type rejectedConfig struct {
 	what      string
 	caddyfile string
 }
@@ -111,7 +111,7 @@ func (c *configurations) reject() {
 	add := func(what string, change func(v *configuration)) {
 		v := usual
 		change(&v)
-		c.rejected = append(c.rejected, rejected{what, c.caddyfile(v)})
+		c.rejected = append(c.rejected, rejectedConfig{what, c.caddyfile(v)})
 	}
 	add("with an upstream of an unknown kind", func(v *configuration) { v.lab = "{\npigeon loft 7\n}" })
 	add("without the queue's key", func(v *configuration) { v.keys = encryptionKey() })
@@ -124,10 +124,10 @@ func (c *configurations) reject() {
 	// Caddy starts its servers one after the other, so the first one serves for a moment.
 	beside := "\nhttp://" + c.busyPort.Addr().String() + " {\n\trespond 200\n}\n"
 	c.rejected = append(c.rejected,
-		rejected{"whose queue cannot be opened", strings.Replace(whole, c.rig.queueFile(), "/proc/self/nowhere/queue.db", 1)},
-		rejected{"that is not a Caddyfile", whole + "\n}\n"},
-		rejected{"with a port that is in use", whole + beside},
-		rejected{"with other upstreams and a port that is in use", c.caddyfile(astray) + beside},
+		rejectedConfig{"whose queue cannot be opened", strings.Replace(whole, c.rig.queueFile(), "/proc/self/nowhere/queue.db", 1)},
+		rejectedConfig{"that is not a Caddyfile", whole + "\n}\n"},
+		rejectedConfig{"with a port that is in use", whole + beside},
+		rejectedConfig{"with other upstreams and a port that is in use", c.caddyfile(astray) + beside},
 	)
 }
 

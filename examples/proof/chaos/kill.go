@@ -24,11 +24,11 @@ type activity struct {
 	options   options
 	rate      float64 // of the load; 0 means no limit
 
-	prepare func(ctx context.Context, k *killing) error // before each kill
-	restore func(k *killing)                            // after each kill, before the restart
-	work    func(ctx context.Context, k *killing) error // during the load, until ctx ends
+	prepare func(ctx context.Context, k *killRun) error // before each kill
+	restore func(k *killRun)                            // after each kill, before the restart
+	work    func(ctx context.Context, k *killRun) error // during the load, until ctx ends
 	worked  string                                      // name of what work counts, for the note; the count must not be 0
-	finish  func(ctx context.Context, k *killing) error // after the deliveries
+	finish  func(ctx context.Context, k *killRun) error // after the deliveries
 	early   bool                                        // two of three kills are during the start
 }
 
@@ -74,7 +74,7 @@ func runKill(ctx context.Context, e *env) (rows []result, err error) {
 }
 
 // pauseUpstream makes the backend fail until the upstream is paused.
-func pauseUpstream(ctx context.Context, k *killing) error {
+func pauseUpstream(ctx context.Context, k *killRun) error {
 	k.rig.ledger.backend("ehr").behave(behavior{rejectAll: true, status: http.StatusInternalServerError})
 	return eventually(ctx, "a paused upstream", func() (bool, error) {
 		s, err := k.rig.status(ctx)
@@ -83,10 +83,10 @@ func pauseUpstream(ctx context.Context, k *killing) error {
 	})
 }
 
-func healUpstream(k *killing) { k.rig.ledger.backend("ehr").behave(behavior{}) }
+func healUpstream(k *killRun) { k.rig.ledger.backend("ehr").behave(behavior{}) }
 
 // someRefused returns an error if a backend has never rejected an attempt.
-func someRefused(_ context.Context, k *killing) error {
+func someRefused(_ context.Context, k *killRun) error {
 	for _, name := range k.rig.ledger.names() {
 		if k.rig.ledger.backend(name).rejections() == 0 {
 			return fmt.Errorf("the backend %s has never rejected an attempt", name)
@@ -96,7 +96,7 @@ func someRefused(_ context.Context, k *killing) error {
 }
 
 // allExpired waits until the gateway lists no event.
-func allExpired(ctx context.Context, k *killing) error {
+func allExpired(ctx context.Context, k *killRun) error {
 	return eventually(ctx, "an empty list of events", func() (bool, error) {
 		var page struct {
 			Events []struct{} `json:"events"`
@@ -107,7 +107,7 @@ func allExpired(ctx context.Context, k *killing) error {
 }
 
 // reload changes the configuration again and again. Every third one is invalid.
-func reload(ctx context.Context, k *killing) error {
+func reload(ctx context.Context, k *killRun) error {
 	changed := k.activity.options
 	changed.upstream = map[string]string{"ehr": "concurrency 8\n" + usualRetry}
 	texts := []string{k.rig.caddyfile(changed), k.rig.caddyfile(options{app: "no_such_directive"}), k.rig.caddyfile(k.activity.options)}
@@ -128,7 +128,7 @@ func reload(ctx context.Context, k *killing) error {
 }
 
 // compactAgain compacts the file again and again.
-func compactAgain(ctx context.Context, k *killing) error {
+func compactAgain(ctx context.Context, k *killRun) error {
 	for ctx.Err() == nil {
 		k.busy.Store(true)
 		if _, err := k.rig.compact(ctx); err != nil {
@@ -141,7 +141,7 @@ func compactAgain(ctx context.Context, k *killing) error {
 }
 
 // backUpAgain makes one backup after the other.
-func backUpAgain(ctx context.Context, k *killing) error {
+func backUpAgain(ctx context.Context, k *killRun) error {
 	for ctx.Err() == nil {
 		k.busy.Store(true)
 		if err := k.rig.call(ctx, http.MethodPost, "/scribegate/backup", "", "", nil); err != nil {

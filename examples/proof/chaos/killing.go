@@ -19,8 +19,8 @@ const (
 	patience = 15 * time.Second
 )
 
-// A killing kills a gateway again and again during one activity.
-type killing struct {
+// A killRun kills a gateway again and again during one activity.
+type killRun struct {
 	rig      *rig
 	book     *book
 	fleet    fleet
@@ -31,15 +31,15 @@ type killing struct {
 	recovery time.Duration // longest time from the start of the process to the first delivery of a waiting event
 	emptied  time.Duration // longest time to the last one
 	measured int           // number of recoveries
-	known    []known
+	known    []knownPost
 
 	works atomic.Int64 // number of completed works of the activity
 	busy  atomic.Bool  // whether a work is in progress
 	hits  int          // number of kills during a work
 }
 
-// A known is an acknowledged post.
-type known struct {
+// A knownPost is an acknowledged post.
+type knownPost struct {
 	post post
 	id   string
 }
@@ -54,7 +54,7 @@ func (e *env) killAt(ctx context.Context, m activity) (row result, err error) {
 		return row, err
 	}
 	defer r.closeInto(&err)
-	k := &killing{rig: r, book: newBook(), fleet: r.fleet(), activity: m, text: r.caddyfile(m.options)}
+	k := &killRun{rig: r, book: newBook(), fleet: r.fleet(), activity: m, text: r.caddyfile(m.options)}
 	k.fleet.rate, k.fleet.again = m.rate, true
 	for name, behavior := range m.behaviors {
 		r.ledger.backend(name).behave(behavior)
@@ -89,7 +89,7 @@ func (e *env) killAt(ctx context.Context, m activity) (row result, err error) {
 }
 
 // cycle kills and restarts the gateway once.
-func (k *killing) cycle(ctx context.Context, times int) error {
+func (k *killRun) cycle(ctx context.Context, times int) error {
 	if k.activity.prepare != nil {
 		if err := k.activity.prepare(ctx, k); err != nil {
 			return err
@@ -127,7 +127,7 @@ func (k *killing) cycle(ctx context.Context, times int) error {
 }
 
 // slowestBackend returns the longest delay of a backend.
-func (k *killing) slowestBackend() (longest time.Duration) {
+func (k *killRun) slowestBackend() (longest time.Duration) {
 	for _, m := range k.activity.behaviors {
 		longest = max(longest, m.delay)
 	}
@@ -135,7 +135,7 @@ func (k *killing) slowestBackend() (longest time.Duration) {
 }
 
 // killUnderLoad kills the gateway at a random time during the activity's work.
-func (k *killing) killUnderLoad(ctx context.Context) error {
+func (k *killRun) killUnderLoad(ctx context.Context) error {
 	var killed atomic.Bool
 	working, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -161,14 +161,14 @@ func (k *killing) killUnderLoad(ctx context.Context) error {
 	return errors.Join(err, work.Wait())
 }
 
-func (k *killing) kill() error {
+func (k *killRun) kill() error {
 	k.kills++
 	return k.rig.kill()
 }
 
 // recover measures the time from the start to the first delivery of a waiting event. In every second cycle
 // it waits for all of them.
-func (k *killing) recover(ctx context.Context, w *watch) error {
+func (k *killRun) recover(ctx context.Context, w *watch) error {
 	if w.number == 0 {
 		return nil
 	}
@@ -206,7 +206,7 @@ func (r *rig) after(ctx context.Context, reported <-chan time.Time, what string)
 	}
 }
 
-func (k *killing) note() string {
+func (k *killRun) note() string {
 	note := fmt.Sprintf("all waiting events: within %.2f s", k.emptied.Seconds())
 	if k.activity.worked != "" {
 		note += fmt.Sprintf("; %s: %d", k.activity.worked, k.works.Load())
@@ -218,7 +218,7 @@ func (k *killing) note() string {
 }
 
 // verdict returns an error if a promise other than the deliveries was broken.
-func (k *killing) verdict() error {
+func (k *killRun) verdict() error {
 	switch {
 	case k.measured == 0:
 		return errors.New("no event waited at any kill; send more, or deliver slower")

@@ -10,7 +10,7 @@ import (
 )
 
 // sendKnown sends some events, which resendKnown sends again after the kill.
-func (k *killing) sendKnown(ctx context.Context) {
+func (k *killRun) sendKnown(ctx context.Context) {
 	c := k.fleet.connect()
 	defer c.close()
 	k.known = k.known[:0]
@@ -23,12 +23,12 @@ func (k *killing) sendKnown(ctx context.Context) {
 			continue
 		}
 		k.book.acknowledge(answer.ID, k.fleet.upstreams, answer.Duplicate, 0)
-		k.known = append(k.known, known{p, answer.ID})
+		k.known = append(k.known, knownPost{p, answer.ID})
 	}
 }
 
 // resendKnown sends these events again. Each must be a duplicate with the same id.
-func (k *killing) resendKnown(ctx context.Context) error {
+func (k *killRun) resendKnown(ctx context.Context) error {
 	c := k.fleet.connect()
 	defer c.close()
 	for _, known := range k.known {

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// pulseGap is the time between two events of pulse.
-const pulseGap = 6 * time.Millisecond
+// lagGap is the time between two events of measureLag.
+const lagGap = 6 * time.Millisecond
 
-// pulse sends n events, one after the other, and measures the time until the healthy upstream has
+// measureLag sends n events, one after the other, and measures the time until the healthy upstream has
 // received each of them.
-func (b *neighbors) pulse(ctx context.Context, n int) error {
+func (b *neighbors) measureLag(ctx context.Context, n int) error {
 	f := b.fleet()
 	c := f.connect()
 	defer c.close()
@@ -21,10 +21,10 @@ func (b *neighbors) pulse(ctx context.Context, n int) error {
 	next := time.Now()
 	for range n {
 		time.Sleep(time.Until(next))
-		b.pulses++
+		b.measured++
 		began := time.Now()
-		next = began.Add(pulseGap)
-		answer, outcome := f.send(ctx, c, f.post(fmt.Sprintf("pulse-%d", b.pulses), false))
+		next = began.Add(lagGap)
+		answer, outcome := f.send(ctx, c, f.post(fmt.Sprintf("lag-%d", b.measured), false))
 		if !acknowledged(answer) {
 			b.book.record(outcome)
 			continue

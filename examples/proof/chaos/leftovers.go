@@ -18,7 +18,7 @@ const (
 
 // measureIdle waits until the gateway uses no more than before, or until idleLimit, and returns the
 // measured footprint.
-func (l *reloading) measureIdle(ctx context.Context, before footprint) (footprint, error) {
+func (l *reloadRun) measureIdle(ctx context.Context, before footprint) (footprint, error) {
 	// A new configuration that has delivered nothing has no connections, and the old ones must close
 	// theirs. Load two, since Caddy ignores a configuration that it already has.
 	for _, n := range []int{1, 0} {

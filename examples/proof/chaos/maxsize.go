@@ -18,8 +18,8 @@ const (
 	maxFreeSpace = 12 << 10
 )
 
-// A filling is a queue that is filled to its max_size.
-type filling struct {
+// A fillRun fills a queue to its max_size.
+type fillRun struct {
 	*rig
 	book *book
 	load *load
@@ -36,7 +36,7 @@ func runMaxSize(ctx context.Context, e *env) (rows []result, err error) {
 		return nil, err
 	}
 	defer r.closeInto(&err)
-	f := &filling{rig: r, book: newBook()}
+	f := &fillRun{rig: r, book: newBook()}
 	if err := r.start(ctx, r.caddyfile(options{queue: fmt.Sprintf("max_size %dMiB", e.pick(4, 64))})); err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func runMaxSize(ctx context.Context, e *env) (rows []result, err error) {
 }
 
 // countsSealed checks that the status counts the bytes of the encrypted events.
-func (f *filling) countsSealed(ctx context.Context) error {
+func (f *fillRun) countsSealed(ctx context.Context) error {
 	f.ledger.backend("ehr").behave(behavior{rejectAll: true})
 	const events, padding = 50, 8000
 	few := f.fleet()
@@ -87,7 +87,7 @@ func (f *filling) countsSealed(ctx context.Context) error {
 
 // round waits until the queue is full, checks that it rejects events and records failed attempts, and then
 // lets the upstream accept the waiting events.
-func (f *filling) round(ctx context.Context, n int) error {
+func (f *fillRun) round(ctx context.Context, n int) error {
 	ehr := f.ledger.backend("ehr")
 	ehr.behave(behavior{rejectAll: true}) // with 409, which does not pause the upstream
 	before := ehr.rejections()
@@ -128,7 +128,7 @@ func (f *filling) round(ctx context.Context, n int) error {
 }
 
 // look returns the status, and an error if it shows more bytes than the limit.
-func (f *filling) look(ctx context.Context) (status, error) {
+func (f *fillRun) look(ctx context.Context) (status, error) {
 	s, err := f.status(ctx)
 	if err != nil {
 		return s, err
@@ -141,7 +141,7 @@ func (f *filling) look(ctx context.Context) (status, error) {
 }
 
 // attempts returns the number of recorded attempts of waiting events.
-func (f *filling) attempts(ctx context.Context) (n int, err error) {
+func (f *fillRun) attempts(ctx context.Context) (n int, err error) {
 	err = f.eachEvent(ctx, "state=pending&upstream=ehr", func(event listedEvent) error {
 		for _, d := range event.Deliveries {
 			n += d.Attempts
@@ -153,7 +153,7 @@ func (f *filling) attempts(ctx context.Context) (n int, err error) {
 
 // empty waits until the outcomes of the last deliveries are stored and the queue is empty. Then the queue must
 // accept the event that it rejected when it was full, as a new event.
-func (f *filling) empty(ctx context.Context) error {
+func (f *fillRun) empty(ctx context.Context) error {
 	if err := eventually(ctx, "an empty queue", func() (bool, error) {
 		s, err := f.status(ctx)
 		u, _ := s.upstream("ehr")
@@ -166,7 +166,7 @@ func (f *filling) empty(ctx context.Context) error {
 }
 
 // large returns the post of an event that does not fit into the full queue.
-func (f *filling) large(id string) post {
+func (f *fillRun) large(id string) post {
 	large := f.fleet()
 	large.padding = 16 << 10
 	return large.post(id, false)

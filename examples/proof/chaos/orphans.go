@@ -23,7 +23,7 @@ func runOrphans(ctx context.Context, e *env) (rows []result, err error) {
 		return nil, err
 	}
 	defer c.close()
-	o := orphaning{rig: r, with: c.usual(), without: c.withoutLab(), write: c.caddyfile}
+	o := orphanRun{rig: r, with: c.usual(), without: c.withoutLab(), write: c.caddyfile}
 	o.with.logs, o.without.logs = "WARN", "WARN"
 	b := newBook()
 	f := r.fleet()
@@ -48,8 +48,8 @@ func runOrphans(ctx context.Context, e *env) (rows []result, err error) {
 	return []result{row}, err
 }
 
-// An orphaning removes an upstream and adds it again.
-type orphaning struct {
+// An orphanRun removes an upstream and adds it again.
+type orphanRun struct {
 	*rig
 	with, without configuration
 	write         func(configuration) string
@@ -59,7 +59,7 @@ type orphaning struct {
 
 // round makes events wait for the lab, removes the lab, purges every tenth event, adds the lab again and waits
 // for the other events. It returns the number of purged events.
-func (o *orphaning) round(ctx context.Context, f fleet, b *book) (purged int, err error) {
+func (o *orphanRun) round(ctx context.Context, f fleet, b *book) (purged int, err error) {
 	lab := o.ledger.backend("lab")
 	lab.behave(behavior{rejectAll: true})
 	sent := newBook()
@@ -110,7 +110,7 @@ func (o *orphaning) round(ctx context.Context, f fleet, b *book) (purged int, er
 }
 
 // change loads another configuration.
-func (o *orphaning) change(ctx context.Context, v configuration) error {
+func (o *orphanRun) change(ctx context.Context, v configuration) error {
 	if !o.restart {
 		return o.load(ctx, o.write(v))
 	}
@@ -122,7 +122,7 @@ func (o *orphaning) change(ctx context.Context, v configuration) error {
 
 // orphaned checks that the status, the list and the log show the lab as an upstream that is not configured and has
 // n events.
-func (o *orphaning) orphaned(ctx context.Context, n int) error {
+func (o *orphanRun) orphaned(ctx context.Context, n int) error {
 	s, err := o.status(ctx)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (o *orphaning) orphaned(ctx context.Context, n int) error {
 }
 
 // some returns a tenth of the events.
-func (o *orphaning) some(ctx context.Context, sent *book) (map[string]bool, error) {
+func (o *orphanRun) some(ctx context.Context, sent *book) (map[string]bool, error) {
 	ehr := o.ledger.backend("ehr")
 	some := make(map[string]bool)
 	for id := range sent.snapshot() {
@@ -164,7 +164,7 @@ func (o *orphaning) some(ctx context.Context, sent *book) (map[string]bool, erro
 }
 
 // purge deletes events by their ids.
-func (o *orphaning) purge(ctx context.Context, ids map[string]bool) error {
+func (o *orphanRun) purge(ctx context.Context, ids map[string]bool) error {
 	var selection struct {
 		IDs   []string `json:"ids"`
 		Force bool     `json:"force"`

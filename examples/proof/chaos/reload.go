@@ -25,8 +25,8 @@ func runReload(ctx context.Context, e *env) ([]result, error) {
 	return append(under, orphans...), errors.Join(err, orphanErr)
 }
 
-// A reloading is a run of reloads under load.
-type reloading struct {
+// A reloadRun is a run of reloads under load.
+type reloadRun struct {
 	*rig
 	configurations *configurations
 	proxies        []*proxy
@@ -40,7 +40,7 @@ func runReloadUnderLoad(ctx context.Context, e *env) (rows []result, err error) 
 		return nil, err
 	}
 	defer r.closeInto(&err)
-	l := &reloading{rig: r}
+	l := &reloadRun{rig: r}
 	defer l.close()
 	for _, b := range []string{"ehr", "lab"} {
 		w, err := newProxy(ctx, r.ledger.backend(b))
@@ -98,7 +98,7 @@ func runReloadUnderLoad(ctx context.Context, e *env) (rows []result, err error) 
 }
 
 // hold sends the event that always waits.
-func (l *reloading) hold(ctx context.Context) error {
+func (l *reloadRun) hold(ctx context.Context) error {
 	f := l.fleet()
 	c := f.connect()
 	defer c.close()
@@ -110,7 +110,7 @@ func (l *reloading) hold(ctx context.Context) error {
 }
 
 // underLoad loads one configuration after the other, while requests with both secrets are sent.
-func (l *reloading) underLoad(ctx context.Context, book *book, times int) error {
+func (l *reloadRun) underLoad(ctx context.Context, book *book, times int) error {
 	both := []secrets{l.secrets, l.configurations.former}
 	loads := make([]*load, 0, len(both))
 	for _, secrets := range both {
@@ -133,7 +133,7 @@ func (l *reloading) underLoad(ctx context.Context, book *book, times int) error 
 }
 
 // reload loads the next configuration. Every third one must be rejected.
-func (l *reloading) reload(ctx context.Context, n int) error {
+func (l *reloadRun) reload(ctx context.Context, n int) error {
 	began := time.Now()
 	defer func() { l.slowest = max(l.slowest, time.Since(began)) }()
 	if n%3 != 2 {
@@ -156,7 +156,7 @@ func (l *reloading) reload(ctx context.Context, n int) error {
 }
 
 // check returns the broken promises.
-func (l *reloading) check(ctx context.Context, b *book) error {
+func (l *reloadRun) check(ctx context.Context, b *book) error {
 	var errs []error
 	for _, w := range l.proxies {
 		if n := w.overlapping(); n > 0 {
@@ -174,7 +174,7 @@ func (l *reloading) check(ctx context.Context, b *book) error {
 
 // allDelivered checks that every delivery in the gateway's list was made. Only events that arrived while the lab was
 // configured have one to the lab.
-func (l *reloading) allDelivered(ctx context.Context) error {
+func (l *reloadRun) allDelivered(ctx context.Context) error {
 	s, err := l.status(ctx)
 	if err != nil {
 		return err
@@ -200,7 +200,7 @@ func (l *reloading) allDelivered(ctx context.Context) error {
 	})
 }
 
-func (l *reloading) close() {
+func (l *reloadRun) close() {
 	for _, w := range l.proxies {
 		w.close()
 	}

@@ -24,8 +24,8 @@ const (
 	soakMemory     = 64 << 20
 )
 
-// A soaking is a gateway with random faults.
-type soaking struct {
+// A soakRun is a gateway with random faults.
+type soakRun struct {
 	env  *env
 	rig  *rig
 	book *book
@@ -44,7 +44,7 @@ func runSoak(ctx context.Context, e *env) (rows []result, err error) {
 	}
 	defer r.closeInto(&err)
 	r.ledger.backend("grave").behave(alwaysGone)
-	s := &soaking{env: e, rig: r, book: newBook(), dead: newBook(), done: make(map[string]int)}
+	s := &soakRun{env: e, rig: r, book: newBook(), dead: newBook(), done: make(map[string]int)}
 	s.text = r.caddyfile(soakOptions)
 	if err := r.start(ctx, s.text); err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func leaked(before, after footprint) error {
 }
 
 // half sends events and injects faults for a time, and then measures the idle gateway.
-func (s *soaking) half(ctx context.Context, d time.Duration, faults []fault) (footprint, error) {
+func (s *soakRun) half(ctx context.Context, d time.Duration, faults []fault) (footprint, error) {
 	s.send(ctx)
 	defer s.stop()
 	until, reported := time.Now().Add(d), time.Now()
@@ -136,7 +136,7 @@ func (s *soaking) half(ctx context.Context, d time.Duration, faults []fault) (fo
 	return s.measureIdle(ctx)
 }
 
-func (s *soaking) send(ctx context.Context) {
+func (s *soakRun) send(ctx context.Context) {
 	f := s.rig.fleet()
 	f.rate, f.again, f.upstreams = 200, true, []string{"ehr", "audit"}
 	g := s.rig.fleet()
@@ -144,7 +144,7 @@ func (s *soaking) send(ctx context.Context) {
 	s.loads = []*load{f.start(ctx, s.book), g.start(ctx, s.dead)}
 }
 
-func (s *soaking) stop() {
+func (s *soakRun) stop() {
 	for _, l := range s.loads {
 		l.stop()
 	}
@@ -152,7 +152,7 @@ func (s *soaking) stop() {
 }
 
 // report logs the progress.
-func (s *soaking) report(ctx context.Context) error {
+func (s *soakRun) report(ctx context.Context) error {
 	f, err := s.rig.footprint(ctx)
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func (s *soaking) report(ctx context.Context) error {
 }
 
 // measureIdle measures the gateway when it is idle, without connections to backends, and with a compacted file.
-func (s *soaking) measureIdle(ctx context.Context) (footprint, error) {
+func (s *soakRun) measureIdle(ctx context.Context) (footprint, error) {
 	if err := s.restore(ctx); err != nil {
 		return footprint{}, err
 	}
@@ -199,7 +199,7 @@ func (s *soaking) measureIdle(ctx context.Context) (footprint, error) {
 const stableTime = 6 * time.Second
 
 // measureStable measures until the number of goroutines no longer decreases.
-func (s *soaking) measureStable(ctx context.Context) (f footprint, err error) {
+func (s *soakRun) measureStable(ctx context.Context) (f footprint, err error) {
 	least, since := 0, time.Now()
 	for time.Since(since) < stableTime {
 		if f, err = s.rig.footprint(ctx); err != nil {

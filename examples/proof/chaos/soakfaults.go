@@ -24,7 +24,7 @@ var soakOptions = options{
 // A fault is injected into a gateway under load. Faults of backends are undone at the end.
 type fault struct {
 	name string
-	do   func(ctx context.Context, s *soaking) error
+	do   func(ctx context.Context, s *soakRun) error
 }
 
 // faults are the faults that do not end the process.
@@ -42,12 +42,12 @@ var faults = []fault{
 }
 
 var (
-	kill    = fault{"kill -9", func(ctx context.Context, s *soaking) error { return s.restart(ctx, s.rig.kill) }}
-	restart = fault{"restart", func(ctx context.Context, s *soaking) error { return s.restart(ctx, s.rig.stop) }}
+	kill    = fault{"kill -9", func(ctx context.Context, s *soakRun) error { return s.restart(ctx, s.rig.kill) }}
+	restart = fault{"restart", func(ctx context.Context, s *soakRun) error { return s.restart(ctx, s.rig.stop) }}
 )
 
 // restart ends the gateway with end while some deliveries are in progress, and starts it again.
-func (s *soaking) restart(ctx context.Context, end func() error) error {
+func (s *soakRun) restart(ctx context.Context, end func() error) error {
 	for _, name := range []string{"ehr", "audit"} {
 		b := s.rig.ledger.backend(name)
 		b.behave(behavior{delay: 200 * time.Millisecond})
@@ -72,14 +72,14 @@ func (s *soaking) restart(ctx context.Context, end func() error) error {
 	return err
 }
 
-func changeSettings(ctx context.Context, s *soaking) error {
+func changeSettings(ctx context.Context, s *soakRun) error {
 	o := soakOptions
 	lines := fmt.Sprintf("concurrency %d\n%s", 4+random(60), usualRetry)
 	o.upstream = map[string]string{"ehr": lines, "audit": lines}
 	return s.rig.load(ctx, s.rig.caddyfile(o))
 }
 
-func rejectSettings(ctx context.Context, s *soaking) error {
+func rejectSettings(ctx context.Context, s *soakRun) error {
 	err := s.rig.load(ctx, s.rig.caddyfile(options{app: "no_such_directive"}))
 	if !answered(err, http.StatusBadRequest) {
 		return fmt.Errorf("loading an invalid configuration: %w", err)
@@ -87,12 +87,12 @@ func rejectSettings(ctx context.Context, s *soaking) error {
 	return nil
 }
 
-func compactFile(ctx context.Context, s *soaking) error {
+func compactFile(ctx context.Context, s *soakRun) error {
 	_, err := s.rig.compact(ctx)
 	return err
 }
 
-func backUp(ctx context.Context, s *soaking) error {
+func backUp(ctx context.Context, s *soakRun) error {
 	file := filepath.Join(s.rig.dir, "backup.db")
 	if _, err := s.rig.command(ctx, "backup", file); err != nil {
 		return err
@@ -100,13 +100,13 @@ func backUp(ctx context.Context, s *soaking) error {
 	return errors.Join(intact(ctx, file), os.Remove(file))
 }
 
-func purgeGrave(ctx context.Context, s *soaking) error {
+func purgeGrave(ctx context.Context, s *soakRun) error {
 	_, err := s.rig.purgeDead(ctx)
 	return err
 }
 
 // goAway stops a backend for some seconds.
-func goAway(ctx context.Context, s *soaking) error {
+func goAway(ctx context.Context, s *soakRun) error {
 	b := s.one()
 	b.stop()
 	err := sleep(ctx, random(5*time.Second))
@@ -117,8 +117,8 @@ func goAway(ctx context.Context, s *soaking) error {
 }
 
 // misbehave returns a fault that changes a backend's behavior for some seconds.
-func misbehave(m behavior) func(context.Context, *soaking) error {
-	return func(ctx context.Context, s *soaking) error {
+func misbehave(m behavior) func(context.Context, *soakRun) error {
+	return func(ctx context.Context, s *soakRun) error {
 		b := s.one()
 		b.behave(m)
 		defer b.behave(behavior{})
@@ -127,12 +127,12 @@ func misbehave(m behavior) func(context.Context, *soaking) error {
 }
 
 // one returns a random backend whose events must not be lost.
-func (s *soaking) one() *backend {
+func (s *soakRun) one() *backend {
 	return s.rig.ledger.backend([]string{"ehr", "audit"}[random(2)])
 }
 
 // restore resets the backends and the configuration.
-func (s *soaking) restore(ctx context.Context) error {
+func (s *soakRun) restore(ctx context.Context) error {
 	for _, name := range []string{"ehr", "audit"} {
 		s.rig.ledger.backend(name).behave(behavior{})
 	}

@@ -21,7 +21,7 @@ const (
 	maxLagRatio  = 3
 	lagTolerance = 5 * time.Millisecond
 
-	pulses     = 30               // events in one pulse
+	lagEvents  = 30               // number of events in one measurement
 	stateLimit = 30 * time.Second // maximum time until the events are in the expected state
 
 	// flapLimit is stateLimit of an upstream that flaps: after each failed probe the next one is later, up to a minute.
@@ -64,12 +64,12 @@ func runUpstreams(ctx context.Context, e *env) (rows []result, err error) {
 // A neighbors is a gateway with a healthy and a bad upstream.
 type neighbors struct {
 	*rig
-	kind   badKind
-	bad    *badUpstream // nil in the reference, where both are healthy
-	proxy  *proxy       // of the healthy one
-	book   *book
-	pulses int
-	lags   []time.Duration // of the healthy upstream, in this round
+	kind     badKind
+	bad      *badUpstream // nil in the reference, where both are healthy
+	proxy    *proxy       // of the healthy one
+	book     *book
+	measured int             // number of events in all measurements
+	lags     []time.Duration // of the healthy upstream, in this round
 
 	paused bool // whether the bad upstream was ever paused
 }
@@ -103,7 +103,7 @@ func (e *env) newNeighbors(ctx context.Context, kind badKind) (_ *neighbors, err
 		return nil, err
 	}
 	// The first deliveries open connections: do not measure them.
-	if err := b.pulse(ctx, 5); err != nil {
+	if err := b.measureLag(ctx, 5); err != nil {
 		return nil, err
 	}
 	b.lags = nil
@@ -130,7 +130,7 @@ func (b *neighbors) run(ctx context.Context, reference *neighbors, rounds, pile 
 	reference.lags = nil
 	for range rounds {
 		for _, turn := range []*neighbors{reference, b} {
-			if err := turn.pulse(ctx, pulses); err != nil {
+			if err := turn.measureLag(ctx, lagEvents); err != nil {
 				return row, err
 			}
 		}

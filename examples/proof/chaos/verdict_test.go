@@ -8,18 +8,18 @@ import (
 
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
-	working := &killing{measured: 1, activity: activity{worked: "reloads"}}
+	working := &killRun{measured: 1, activity: activity{worked: "reloads"}}
 	working.works.Store(1)
 	idle := footprint{memory: 20 << 20, handles: 12, goroutines: 15}
 	tests := map[string]struct {
 		err  error
 		want string // "" is no error
 	}{
-		"a kill, recovered":      {(&killing{measured: 1, recovery: 2 * time.Second}).verdict(), ""},
-		"a kill, too late":       {(&killing{measured: 1, recovery: 2001 * time.Millisecond}).verdict(), "2s is promised"},
-		"a kill, nothing waited": {(&killing{}).verdict(), "no event waited"},
+		"a kill, recovered":      {(&killRun{measured: 1, recovery: 2 * time.Second}).verdict(), ""},
+		"a kill, too late":       {(&killRun{measured: 1, recovery: 2001 * time.Millisecond}).verdict(), "2s is promised"},
+		"a kill, nothing waited": {(&killRun{}).verdict(), "no event waited"},
 		"a kill, work was done":  {working.verdict(), ""},
-		"a kill, no work":        {(&killing{measured: 1, activity: working.activity}).verdict(), "reloads: there was none"},
+		"a kill, no work":        {(&killRun{measured: 1, activity: working.activity}).verdict(), "reloads: there was none"},
 
 		"a cold start":             {coldStart{accepted: time.Second, delivered: time.Second, memory: 80 << 20}.verdict(20<<20, 80<<20), ""},
 		"a start accepts late":     {coldStart{accepted: 3 * time.Second}.verdict(0, 0), "accepted after 3.00 s"},
@@ -58,7 +58,7 @@ func TestResendKnownFindsForgottenEvents(t *testing.T) {
 			t.Parallel()
 			f := &fake{}
 			r, _ := newFakeRig(t, f)
-			k := &killing{rig: r, book: newBook(), fleet: r.fleet()}
+			k := &killRun{rig: r, book: newBook(), fleet: r.fleet()}
 			k.sendKnown(t.Context())
 			if len(k.known) != 6 || k.book.events() != 6 {
 				t.Fatalf("%d known, %d acknowledged, want 6", len(k.known), k.book.events())

@@ -69,7 +69,7 @@ func TestAfter(t *testing.T) {
 		Accepted: map[Delivery]bool{{"ehr", "a"}: true, {"ehr", "b"}: true},
 	}
 	first := &Recording{Answers: []Answer{{"a", 3}, {"b", 9}}, Requests: []Request{{"h", "a", 4}, {"h", "b", 10}}}
-	k := p.After(first, 5).known(&Recording{}, 100)
+	k := p.After(first, 5).factsAt(&Recording{}, 100)
 	if !maps.Equal(k.acknowledged, map[string]bool{"a": true}) || !k.accepted[Delivery{"ehr", "a"}] || k.accepted[Delivery{"ehr", "b"}] {
 		t.Errorf("the facts are %v and %v, want those at moment 5", k.acknowledged, k.accepted)
 	}

@@ -27,7 +27,7 @@ const (
 
 // An inspection checks a queue that was opened after a power cut.
 type inspection struct {
-	*known
+	*facts
 	*findings
 
 	queue   queue.Queue
@@ -41,7 +41,7 @@ func (l *inspection) run(ctx context.Context) error {
 	}
 	for id := range l.acknowledged {
 		if _, ok := l.records[id]; !ok && !l.everywhere(id) {
-			l.miss("event %s was acknowledged and is lost", id)
+			l.reportLost("event %s was acknowledged and is lost", id)
 		}
 	}
 	pending := 0
@@ -109,14 +109,14 @@ func (l *inspection) record(id string, r queue.Record) (pending int) {
 		case queue.Pending:
 			pending++
 			if !r.HasPayload {
-				l.miss("event %s waits for %s without its payload", id, u)
+				l.reportLost("event %s waits for %s without its payload", id, u)
 			}
 		case queue.Delivered:
 			if !l.accepted[Delivery{Upstream: u, ID: id}] {
-				l.miss("event %s is recorded as delivered to %s but was not delivered", id, u)
+				l.reportLost("event %s is recorded as delivered to %s but was not delivered", id, u)
 			}
 		default:
-			l.miss("event %s is %q at %s", id, state, u)
+			l.reportLost("event %s is %q at %s", id, state, u)
 		}
 	}
 	if len(states) != len(l.Upstreams[id]) {
@@ -148,9 +148,9 @@ func (l *inspection) claim() (n int, err error) {
 		}
 		for _, d := range c.Deliveries {
 			if e, err := l.queue.Load(d); err != nil {
-				l.miss("%v", err)
+				l.reportLost("%v", err)
 			} else if e.ID != d.EventID {
-				l.miss("event %s is loaded as %s", d.EventID, e.ID)
+				l.reportLost("event %s is loaded as %s", d.EventID, e.ID)
 			}
 			l.queue.Settle(queue.Outcome{Delivery: d, At: time.Now(), Result: queue.Success, State: queue.Delivered})
 		}
@@ -187,7 +187,7 @@ func (l *inspection) store(ctx context.Context) (deliveries int, err error) {
 			case storeErr != nil:
 				err = errors.Join(err, storeErr)
 			case again && !receipt.Duplicate:
-				l.miss("event %s was acknowledged or exists, but is not a duplicate", id)
+				l.reportLost("event %s was acknowledged or exists, but is not a duplicate", id)
 			case !again && receipt.Duplicate:
 				l.report("event %s does not exist, but is a duplicate", id)
 			}

@@ -53,13 +53,13 @@ func (f *findings) report(format string, args ...any) {
 	f.reports = append(f.reports, strings.ReplaceAll(fmt.Sprintf(format, args...), f.dir+"/", ""))
 }
 
-// miss reports an acknowledged event that is lost or wrong.
-func (f *findings) miss(format string, args ...any) {
-	f.lose(1)
+// reportLost reports an acknowledged event that is lost or wrong.
+func (f *findings) reportLost(format string, args ...any) {
+	f.addLost(1)
 	f.report(format, args...)
 }
 
-func (f *findings) lose(events int) {
+func (f *findings) addLost(events int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lost += events
@@ -78,21 +78,21 @@ func (f *findings) String() string {
 	return text
 }
 
-// known are the facts at a moment.
-type known struct {
+// facts are what is known at a moment.
+type facts struct {
 	*Promise
 
 	acknowledged map[string]bool
 	accepted     map[Delivery]bool // deliveries whose accepted attempt had started
 }
 
-// known returns the facts at a moment. The queue may have recorded a delivery from the moment when the accepted request,
+// factsAt returns the facts at a moment. The queue may have recorded a delivery from the moment when the accepted request,
 // which is the last one, has started.
-func (p *Promise) known(rec *Recording, at int) *known {
+func (p *Promise) factsAt(rec *Recording, at int) *facts {
 	if p.earlier != nil {
 		rec, at = p.earlier, p.at
 	}
-	k := &known{Promise: p, acknowledged: make(map[string]bool), accepted: make(map[Delivery]bool)}
+	k := &facts{Promise: p, acknowledged: make(map[string]bool), accepted: make(map[Delivery]bool)}
 	for _, a := range rec.Answers {
 		if a.At <= at {
 			k.acknowledged[a.ID] = true
@@ -110,7 +110,7 @@ func (p *Promise) known(rec *Recording, at int) *known {
 }
 
 // everywhere reports whether every upstream of an event may have accepted it.
-func (k *known) everywhere(id string) bool {
+func (k *facts) everywhere(id string) bool {
 	for _, u := range k.Upstreams[id] {
 		if !k.accepted[Delivery{Upstream: u, ID: id}] {
 			return false
@@ -123,21 +123,21 @@ func (k *known) everywhere(id string) bool {
 // not check.
 func (p *Promise) check(ctx context.Context, rec *Recording, at int, dir string) (*findings, error) {
 	f := &findings{dir: dir}
-	k := p.known(rec, at)
+	k := p.factsAt(rec, at)
 	path := filepath.Join(dir, p.Path)
 	began := time.Now()
 	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Keys: p.Keys, Settings: queue.DefaultSettings(), OnDamage: f.damaged})
 	if f.opened = time.Since(began); err != nil {
-		f.lose(len(k.acknowledged))
+		f.addLost(len(k.acknowledged))
 		f.report("with %d events acknowledged: %v", len(k.acknowledged), err)
 		return f, nil
 	}
 	if err := intact(ctx, path); err != nil { // stop here, since the rest finds no more and may take long
-		f.lose(len(k.acknowledged))
+		f.addLost(len(k.acknowledged))
 		f.report("with %d events acknowledged, after it was opened: %v", len(k.acknowledged), errors.Join(err, q.Close()))
 		return f, ctx.Err()
 	}
-	inspect := inspection{known: k, findings: f, queue: q}
+	inspect := inspection{facts: k, findings: f, queue: q}
 	err = inspect.run(ctx)
 	if err := errors.Join(err, q.Close()); err != nil {
 		f.report("%v", err)
