@@ -31,7 +31,7 @@ func (q *Queue) check() {
 		pause := checkPause * time.Since(began)
 		switch {
 		case errors.Is(err, policy.ErrDamaged):
-			q.repairSoon(err) // which looks at everything
+			q.repairSoon(err) // after which the check begins again
 			return
 		case err != nil:
 			pause = watchEvery

@@ -17,9 +17,56 @@ import (
 // damaged than rows it may be readable once the store has been repaired, and is not
 // reported yet.
 func (q *Queue) foundUnreadable(seq int64, err error) {
-	if _, known := q.unreadable.LoadOrStore(seq, true); !known && q.survey() == nil {
-		q.damaged(fmt.Errorf("%w; the event is kept and not delivered: see what can be read of it with `caddy scribegate export --path %s` while the server is stopped, and restore a backup where there is one", err, q.path))
+	if _, known := q.unreadable.Load(seq); known {
+		return
 	}
+	moreDamaged := q.survey()
+	switch _, known := q.unreadable.LoadOrStore(seq, true); {
+	case known || moreDamaged != nil:
+	case errors.Is(err, tables.ErrEventRow):
+		q.damagedRows.Store(seq, err)
+		q.writer.Wake()
+	default:
+		q.reportUnreadable(err)
+	}
+}
+
+func (q *Queue) reportUnreadable(err error) {
+	q.damaged(fmt.Errorf("%w; the event is kept and not delivered: see what can be read of it with `caddy scribegate export --path %s` while the server is stopped, and restore a backup where there is one", err, q.path))
+}
+
+// restoreRows writes the damaged rows of events anew, as far as the rows of their payloads
+// and deliveries have what was in them.
+func (q *Queue) restoreRows() {
+	q.damagedRows.Range(func(key, value any) bool {
+		seq, found := key.(int64), value.(error)
+		var r *tables.Record
+		_, err := q.transact(func(t *tx) (more bool, err error) {
+			if r, err = tables.Restore(q.ctx, t.c, q.upstreams, seq, t.now); err == nil {
+				err = t.exec(tables.RestoreEvent, tables.RestoreRow(r)...)
+			}
+			if err == nil {
+				t.addNames(r) // those in memory are read from the rows of events
+			}
+			return false, err
+		})
+		switch {
+		case err == nil:
+			q.damaged(fmt.Errorf("%w; the row of event %s has been restored from that of its payload, and nothing is lost", found, r.ID))
+			q.unreadable.Delete(seq)
+			for _, l := range q.leases.all() {
+				l.settled(seq)
+				l.reread()
+				q.wakeUp(l.upstream)
+			}
+		case errors.Is(err, tables.ErrStructure):
+			q.repairSoon(err) // after which it is found again
+		default:
+			q.reportUnreadable(found)
+		}
+		q.damagedRows.Delete(seq)
+		return true
+	})
 }
 
 // forgetUnreadable has events that could not be read tried again.
@@ -99,6 +146,7 @@ func (q *Queue) repair() {
 	q.damaged(fmt.Errorf("%w; the indexes of %s were built anew from its tables, and nothing is lost", reason, q.path))
 	q.forgetUnreadable()
 	q.rereadAll()
+	q.work.Go(q.check)
 }
 
 // reindex builds the indexes anew where the tables are whole.

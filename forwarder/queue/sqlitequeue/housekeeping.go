@@ -60,6 +60,9 @@ func (q *Queue) Housekeep() time.Duration {
 			return watchEvery
 		}
 	}
+	if q.restoreRows(); q.usable() != nil {
+		return watchEvery
+	}
 	if due(now, &s.sweep, sweepEvery(*q.settings.Load())) {
 		if more := q.step((*tx).sweep); more {
 			s.sweep = now.Add(time.Millisecond)

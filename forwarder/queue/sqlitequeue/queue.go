@@ -62,6 +62,7 @@ type Queue struct {
 	suspended atomic.Pointer[error] // why the file cannot be used; nil while it can
 
 	unreadable   sync.Map // the seqs of the events that were found damaged
+	damagedRows  sync.Map // of them, those whose row is to be restored, with the error by which that was found
 	repairWanted atomic.Bool
 	repairReason atomic.Pointer[error]
 	surveying    sync.Mutex

@@ -201,6 +201,10 @@ func (k *Conn) Close() error {
 // policy.ErrDamaged.
 var ErrStructure = fmt.Errorf("%w in its structure", policy.ErrDamaged)
 
+// ErrEventRow says that the row of an event in table event is damaged. It is a
+// policy.ErrDamaged. Restore may know what the row was.
+var ErrEventRow = fmt.Errorf("%w in the row of an event", policy.ErrDamaged)
+
 // classify marks the errors of damaged storage with ErrStructure.
 func classify(err error) error {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {

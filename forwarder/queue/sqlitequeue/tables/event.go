@@ -110,7 +110,7 @@ func ScanEvent(row []driver.Value) (*Record, int64, error) {
 	r.Key = Fingerprint(s.Int())
 	r.SetAside = setAsideOf(state)
 	if sum := s.Int(); s.failed || sum != eventChecksum(r, state) {
-		return nil, 0, fmt.Errorf("%w: the row of event %q is not as it was written", policy.ErrDamaged, r.ID)
+		return nil, 0, fmt.Errorf("%w: that of %q is not as it was written", ErrEventRow, r.ID)
 	}
 	return r, state, nil
 }
