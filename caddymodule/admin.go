@@ -127,7 +127,7 @@ func adminStatus(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, queue.ErrNoPayload), errors.Is(err, queue.ErrPending), errors.Is(err, queue.ErrBusy), errors.Is(err, queue.ErrUnrouted):
 		return http.StatusConflict
-	case errors.Is(err, errNotRunning), errors.Is(err, queue.ErrClosed):
+	case errors.Is(err, errNotRunning), errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrUnavailable):
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError

@@ -85,6 +85,14 @@ func TestReadyNamesTheFile(t *testing.T) {
 	})
 	id := accepted(t, a.site, "after")
 	eventually(t, "its delivery", func() bool { return a.ehr.gotEvent(id) })
+
+	if err := os.Truncate(path, 4096); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the status of a truncated file to be unavailable", func() bool {
+		r := a.ask(http.MethodGet, "/scribegate/status", "")
+		return r.status == http.StatusServiceUnavailable && strings.Contains(r.body, path)
+	})
 }
 
 // flipByte changes the byte in the middle of a file.

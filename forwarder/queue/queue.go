@@ -30,6 +30,10 @@ var (
 	// ErrBusy says that the same work is already running.
 	ErrBusy = errors.New("it is already running")
 
+	// ErrUnavailable says that the store cannot be used now: its file was removed or
+	// replaced, or is being repaired. It may pass by itself.
+	ErrUnavailable = errors.New("the store cannot be used")
+
 	// ErrInvalid says that a filter or a selection is not valid.
 	ErrInvalid = errors.New("invalid selection")
 

@@ -115,7 +115,7 @@ func (q *Queue) survey() error {
 	err := q.surveyor.With(q.ctx, func(c *tables.Conn) error { return tables.CheckTables(q.ctx, c) })
 	if errors.Is(err, tables.ErrStructure) {
 		q.repairSoon(err)
-		err = fmt.Errorf("%s is damaged and is to be repaired (%v)", q.path, err) //nolint:errorlint // what waits is not damaged
+		err = unavailable{fmt.Errorf("%s is damaged and is to be repaired (%v)", q.path, err)} //nolint:errorlint // what waits is not damaged
 	}
 	if err == nil {
 		q.surveyed = time.Now()

@@ -170,10 +170,16 @@ func (q *Queue) counts() policy.Counts { return *q.current.Load() }
 // usable returns why the file cannot be used, or nil.
 func (q *Queue) usable() error {
 	if err := q.suspended.Load(); err != nil {
-		return *err
+		return unavailable{*err}
 	}
 	return nil
 }
+
+// An unavailable is an error that also is queue.ErrUnavailable.
+type unavailable struct{ error }
+
+// Unwrap returns both errors.
+func (e unavailable) Unwrap() []error { return []error{e.error, queue.ErrUnavailable} }
 
 func (q *Queue) fault(stage string) error {
 	if q.options.fault == nil {
