@@ -12,13 +12,19 @@ import (
 )
 
 const (
-	checkStep  = 20 // events that are checked at once, which takes about a millisecond
-	checkPause = 5  // times as long as a step took is slept behind it
+	checkStep  = 20              // events that are checked at once, which takes about a millisecond
+	checkPause = 10              // times as long as a step took is slept behind it
+	checkAfter = 2 * time.Second // the start, which has enough to do
 )
 
 // check looks through all events in the background, so that damage is known before an
 // event is due.
 func (q *Queue) check() {
+	select {
+	case <-q.ctx.Done():
+		return
+	case <-time.After(checkAfter):
+	}
 	for last := int64(0); ; {
 		began := time.Now()
 		next, unnamed, err := q.checkSome(last)

@@ -81,9 +81,10 @@ func (c *claim) readFirst() error {
 		if err != nil {
 			return err
 		}
+		records := tables.LoadAll(context.Background(), k, c.q.upstreams, seqs)
 		for _, seq := range seqs {
 			if !l.leased[seq] {
-				d, ok, err := c.read(k, seq)
+				d, ok, err := c.read(k, seq, records[seq])
 				if err != nil {
 					return err
 				}
@@ -93,6 +94,7 @@ func (c *claim) readFirst() error {
 			}
 			l.from = seq + 1
 		}
+		c.readPayloads(k)
 		return nil
 	})
 	if err != nil {
@@ -113,10 +115,27 @@ func (c *claim) readFirst() error {
 	return nil
 }
 
-// read reads a delivery that is pending, and returns false where it is not any more. One
-// that is damaged stays leased to the end of the process.
-func (c *claim) read(k *tables.Conn, seq int64) (out queue.Delivery, ok bool, err error) {
-	r, err := c.q.load(context.Background(), k, seq)
+// readPayloads reads the payloads of the deliveries that are ready, as far as they are
+// small: one query for many costs a third of what those of Load would.
+func (c *claim) readPayloads(k *tables.Conn) {
+	l := c.lease
+	var seqs []int64
+	bytes := int64(0)
+	for _, d := range l.ready {
+		if d.Size <= maxAhead && bytes+d.Size <= maxReadAhead {
+			seqs, bytes = append(seqs, seqOf(d)), bytes+d.Size
+		}
+	}
+	l.payloads = tables.LoadPayloads(context.Background(), k, seqs)
+}
+
+// read returns a delivery that is pending, and false where it is not any more. The record
+// is nil where it is not loaded yet. One that is damaged stays leased to the end of the
+// process.
+func (c *claim) read(k *tables.Conn, seq int64, r *tables.Record) (out queue.Delivery, ok bool, err error) {
+	if r == nil {
+		r, err = c.q.load(context.Background(), k, seq)
+	}
 	if err == nil && (r == nil || r.Delivery(c.lease.upstream) == nil) {
 		err = fmt.Errorf("%w: it is due, and its row is missing", tables.ErrStructure)
 	}
@@ -164,7 +183,7 @@ func (c *claim) claimRetries(want int) error {
 			}
 		}
 		for _, seq := range due {
-			d, ok, err := c.read(k, seq)
+			d, ok, err := c.read(k, seq, nil)
 			if err != nil {
 				return err
 			}
@@ -188,6 +207,11 @@ func (c *claim) claimRetries(want int) error {
 func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 	if e := q.recent.Get(seqOf(d)); e != nil {
 		return e, nil
+	}
+	if sealed := q.leases.of(d.Upstream).payload(seqOf(d)); sealed != nil {
+		if e, err := tables.OpenEvent(q.ring.Load(), d.EventID, sealed); err == nil {
+			return e, nil
+		} // it may have been sealed with another key since
 	}
 	var sealed []byte
 	err := q.claims.With(q.ctx, func(c *tables.Conn) (err error) {

@@ -66,6 +66,7 @@ func (t *tx) apply(b *policy.Batch) error {
 		}
 		return b.Task.Do(t)
 	}
+	t.loadFor(b.Outcomes)
 	for _, o := range b.Outcomes {
 		if err := t.settle(o); err != nil {
 			return err
@@ -92,6 +93,17 @@ func (t *tx) apply(b *policy.Batch) error {
 		return err
 	}
 	return t.writeNames(len(t.ids))
+}
+
+// loadFor loads the events of outcomes that are filed, all at once.
+func (t *tx) loadFor(outcomes []*policy.Outcome) {
+	var seqs []int64
+	for _, o := range outcomes {
+		if seq := seqOf(o.Delivery); seq <= t.filed {
+			seqs = append(seqs, seq)
+		}
+	}
+	t.loaded = tables.LoadAll(context.Background(), t.c, t.q.upstreams, seqs)
 }
 
 // lookUp returns the seqs in table name of the ids of several stores, by their hashes.

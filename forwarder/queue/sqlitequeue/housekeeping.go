@@ -32,6 +32,7 @@ type housekeeping struct {
 	repair, reindexed                         time.Time
 	vacuuming                                 bool  // until fewer pages are free
 	slice                                     int64 // pages that are given back at once
+	free                                      int64 // pages that were free after the last slice, or when it was put off
 	unlocked                                  bool  // it has been reported
 }
 

@@ -14,6 +14,10 @@ const (
 
 	// maxReady is how many may wait in memory for an upstream.
 	maxReady = 512
+
+	// The payloads that are read with them: of all of them, and of one, in bytes at most.
+	maxReadAhead = 512 << 10
+	maxAhead     = 64 << 10
 )
 
 // leases are those of all upstreams.
@@ -59,6 +63,20 @@ type lease struct {
 	ready    []queue.Delivery
 	from     int64
 	complete bool
+
+	// payloads are the sealed payloads of deliveries that were read from the table and
+	// are not loaded yet.
+	payloads map[int64][]byte
+}
+
+// payload returns the sealed payload of a delivery, once, or nil where it must be read from
+// the table.
+func (l *lease) payload(seq int64) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sealed := l.payloads[seq]
+	delete(l.payloads, seq)
+	return sealed
 }
 
 // stored adds a first delivery that has just been stored.
@@ -80,7 +98,7 @@ func (l *lease) stored(d queue.Delivery) {
 func (l *lease) reread() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ready, l.from, l.complete = nil, 0, false
+	l.ready, l.from, l.complete, l.payloads = nil, 0, false, nil
 }
 
 // release ends a lease without outcome.
@@ -91,6 +109,7 @@ func (l *lease) release(seq int64) {
 		return
 	}
 	delete(l.leased, seq)
+	delete(l.payloads, seq)
 	if seq < l.from {
 		// Its place among those that are ready is before all of them, or nearly so.
 		l.ready, l.from, l.complete = nil, min(l.from, l.first(seq)), false
@@ -117,6 +136,7 @@ func (l *lease) purged(seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.leased, seq)
+	delete(l.payloads, seq)
 	l.ready = slices.DeleteFunc(l.ready, func(d queue.Delivery) bool { return seqOf(d) == seq })
 }
 

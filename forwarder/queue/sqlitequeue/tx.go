@@ -37,6 +37,7 @@ type tx struct {
 	payloads    [][]driver.Value         // rows of payload that are to be written
 	ids         map[string]int64         // of the events that it has stored, with their seqs
 	changed     map[int64]*tables.Record // the events that it has changed, as they are now; nil where deleted
+	loaded      map[int64]*tables.Record // events that it is about to change, as they are
 	freed       bool                     // whether a payload was deleted
 	published   []func()
 }
@@ -55,6 +56,10 @@ func (t *tx) load(seq int64) (*tables.Record, error) {
 		return &tables.Record{Seq: seq, Event: *r.Clone()}, nil
 	case known:
 		return nil, nil
+	case t.loaded[seq] != nil:
+		r = t.loaded[seq]
+		delete(t.loaded, seq) // it is the caller's
+		return r, nil
 	}
 	return t.q.load(context.Background(), t.c, seq)
 }

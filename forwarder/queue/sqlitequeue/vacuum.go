@@ -89,6 +89,9 @@ func (q *Queue) vacuumSlice() (more bool) {
 	} else if pages, err = q.writing.Number(`PRAGMA page_count`); err != nil || free < enoughFree || free < pages/8 {
 		s.vacuuming = false
 		return false
+	} else if free > s.free { // a backlog is being delivered: at its end there is less to move
+		s.free = free
+		return false
 	}
 	if !s.vacuuming && free < pages/4 {
 		return false
@@ -102,6 +105,7 @@ func (q *Queue) vacuumSlice() (more bool) {
 		s.slice += s.slice / 4
 	}
 	s.slice = min(max(s.slice, leastSlice), vacuumPages)
+	s.free, _ = q.writing.Number(`PRAGMA freelist_count`) // where it fails, the next slice does, too
 	return more
 }
 

@@ -22,47 +22,76 @@ type Record struct {
 // EventColumns are the columns of ScanEvent, of a table with the alias e.
 const EventColumns = `e.seq, e.id, e.provider, e.type, e.subject, e.received_at, e.state, e.reason, e.ended_at, e.size, e.key, e.checksum`
 
-// selectRecord returns one row for each delivery of the event.
-const selectRecord = `
-	SELECT ` + EventColumns + `, d.seq, d.upstream, d.state, d.due, d.attempts, d.used, d.history, d.checksum
-	FROM event e LEFT JOIN delivery d ON d.seq = e.seq
-	WHERE e.seq = ?`
+// recordColumns are those of an event and one of its deliveries.
+const recordColumns = EventColumns + `, d.seq, d.upstream, d.state, d.due, d.attempts, d.used, d.history, d.checksum`
 
 // Load returns the event with the seq from its rows, nil where there is none, and
 // policy.ErrDamaged where they are not as they were written.
-func Load(ctx context.Context, c *Conn, names *Upstreams, seq int64) (*Record, error) {
+func Load(ctx context.Context, c *Conn, names *Upstreams, seq int64) (r *Record, err error) {
+	err = loadEach(ctx, c, names, `SELECT `+recordColumns+` FROM event e LEFT JOIN delivery d ON d.seq = e.seq WHERE e.seq = ?`,
+		func(loaded *Record) { r = loaded }, seq)
+	return r, err
+}
+
+// LoadAll returns the events with the seqs that can be read. It costs less than Load of
+// each. The others may be missing or damaged, which Load returns.
+func LoadAll(ctx context.Context, c *Conn, names *Upstreams, seqs []int64) map[int64]*Record {
+	all := make(map[int64]*Record, len(seqs))
+	for some := range Portions(slices.Compact(slices.Sorted(slices.Values(seqs)))) { // each seq once
+		text := `WITH wanted (s) AS (` + Values(len(some), 1) + `) SELECT ` + recordColumns + `
+			FROM wanted CROSS JOIN event e ON e.seq = s LEFT JOIN delivery d ON d.seq = e.seq`
+		args := make([]driver.Value, len(some))
+		for i, seq := range some {
+			args[i] = seq
+		}
+		_ = loadEach(ctx, c, names, text, func(r *Record) { all[r.Seq] = r }, args...) // Load returns the error again
+	}
+	return all
+}
+
+// loadEach calls each with every event of a query of recordColumns, which returns the rows
+// of one event behind each other.
+func loadEach(ctx context.Context, c *Conn, names *Upstreams, text string, each func(*Record), args ...driver.Value) error {
 	var r *Record
 	var state int64
-	err := c.Query(ctx, selectRecord, func(row []driver.Value) error {
+	end := func() error {
 		if r == nil {
-			var err error
-			if r, state, err = ScanEvent(row); err != nil {
+			return nil
+		}
+		if StateOf(&r.Event) != state {
+			return fmt.Errorf("%w: the row of event %s and those of its deliveries do not agree", policy.ErrDamaged, r.ID)
+		}
+		slices.SortFunc(r.Deliveries, ByUpstream)
+		each(r)
+		return nil
+	}
+	err := c.Query(ctx, text, func(row []driver.Value) (err error) {
+		if r == nil || row[0] != r.Seq {
+			if err = end(); err == nil {
+				r, state, err = ScanEvent(row)
+			}
+			if err != nil {
+				r = nil
 				return err
 			}
 		}
 		if row[12] == nil {
 			return nil
 		}
-		if row[12] != seq { // SQLite does not compare it: it relies on the order of the rows
+		if row[12] != r.Seq { // SQLite does not compare it: it relies on the order of the rows
 			return fmt.Errorf("%w: the rows of deliveries are not in their order", ErrStructure)
 		}
-		d, err := ScanDelivery(seq, row[13:], names)
+		d, err := ScanDelivery(r.Seq, row[13:], names)
 		if err != nil {
 			return fmt.Errorf("event %s: %w", r.ID, err)
 		}
 		r.Deliveries = append(r.Deliveries, d)
 		return nil
-	}, seq)
+	}, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if r != nil {
-		if StateOf(&r.Event) != state {
-			return nil, fmt.Errorf("%w: the row of event %s and those of its deliveries do not agree", policy.ErrDamaged, r.ID)
-		}
-		slices.SortFunc(r.Deliveries, ByUpstream)
-	}
-	return r, nil
+	return end()
 }
 
 // The codes of an event's state, as in schema.sql.

@@ -90,6 +90,25 @@ func OpenEvent(ring *seal.Ring, id string, sealed []byte) (*event.Event, error) 
 	return e, nil
 }
 
+// LoadPayloads returns the sealed payloads of the events with the seqs, as far as they are
+// kept and can be read.
+func LoadPayloads(ctx context.Context, c *Conn, seqs []int64) map[int64][]byte {
+	all := make(map[int64][]byte, len(seqs))
+	for some := range Portions(seqs) {
+		args := make([]driver.Value, len(some))
+		for i, seq := range some {
+			args[i] = seq
+		}
+		_ = c.Query(ctx, `WITH wanted (s) AS (`+Values(len(some), 1)+`) SELECT seq, sealed FROM wanted CROSS JOIN payload ON seq = s`, func(row []driver.Value) error {
+			s := Scanner{Row: row}
+			seq := s.Int()
+			all[seq] = s.Blob()
+			return nil
+		}, args...) // LoadPayload returns the error again
+	}
+	return all
+}
+
 // LoadPayload returns the sealed payload of the event with the seq, or nil.
 func LoadPayload(ctx context.Context, c *Conn, seq int64) (sealed []byte, err error) {
 	err = c.Query(ctx, `SELECT sealed FROM payload WHERE seq = ?`, func(row []driver.Value) error {
