@@ -75,7 +75,6 @@ func TestOverwrittenAfterACheckpointElsewhere(t *testing.T) {
 	w.must(other.Close())
 	w.storeMany("noticed", 1)
 	eventually(t, "the event is filed", func() bool { return w.unfiled.Len() == 0 })
-	time.Sleep(100 * time.Millisecond) // within a moment of a commit it would not be noticed
 	w.waitChecked()
 	w.overwrite(w.path, w.backup)
 	w.failing()

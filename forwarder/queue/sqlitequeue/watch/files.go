@@ -171,7 +171,9 @@ func (f *Files) CheckSoon() error {
 // Check returns an error where the files are not those that were opened, or not as they
 // were left: an error of disk.Watch or ErrSHM.
 func (f *Files) Check() error {
+	before, indexErr := wal.ReadIndex(f.shm)
 	err := f.watch.Check()
+	unchanged := err == nil && !f.elsewhere
 	inMain := errors.Is(err, disk.ErrOverwritten) || errors.Is(err, disk.ErrTruncated)
 	switch {
 	case errors.Is(err, disk.ErrOverwritten) && f.IsLeft(f.main):
@@ -191,11 +193,8 @@ func (f *Files) Check() error {
 	if err == nil {
 		if info, shmErr := os.Stat(f.path + disk.SHM); shmErr != nil || info.Size() < minSHM {
 			err = fmt.Errorf("the file %s%s %w", f.path, disk.SHM, ErrSHM)
-		} else if x, err := wal.ReadIndex(f.shm); err == nil {
-			if x.Generation == f.index.Generation {
-				f.index.Frames = x.Frames
-			}
-			f.committed = false
+		} else if unchanged && indexErr == nil { // so no checkpoint that is in the index has written to the main file
+			f.index, f.committed = before, false
 		}
 	}
 	f.Checked = time.Now()
