@@ -19,7 +19,7 @@ import (
 )
 
 // trail has the audit trail go into a file of its own, and nowhere else, as the
-// README's Caddyfile does.
+// reference's Caddyfile does.
 func trail(file string) string {
 	return `
 	log default {

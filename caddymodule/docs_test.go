@@ -2,36 +2,67 @@ package caddymodule
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // A snippet is a configuration in the documentation.
 type snippet struct {
+	file string
 	line int
 	kind string // what stands behind ```
 	text string
 }
 
-// snippets finds the README's configurations.
+// chapters returns the documentation: each README of the repository, by its path. They are
+// the front page and the chapters.
+func chapters(t *testing.T) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && slices.Contains(foreignFolders, entry.Name()):
+			return filepath.SkipDir
+		case entry.Name() != "README.md":
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		found[path] = string(text)
+		return err
+	})
+	if err != nil || len(found) < 6 {
+		t.Fatalf("found %d chapters of the documentation, error %v", len(found), err)
+	}
+	return found
+}
+
+// snippets returns the code blocks of the documentation.
 func snippets(t *testing.T) (found []snippet) {
 	t.Helper()
-	content, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatalf("the README's configurations cannot be tested: %v", err)
+	for file, text := range chapters(t) {
+		found = append(found, blocks(t, file, text)...)
 	}
+	return found
+}
+
+// blocks returns the code blocks of one chapter.
+func blocks(t *testing.T, file, text string) (found []snippet) {
+	t.Helper()
 	var block *snippet
-	lines := bufio.NewScanner(bytes.NewReader(content))
+	lines := bufio.NewScanner(strings.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
 		line := lines.Text()
 		switch kind, fence := strings.CutPrefix(strings.TrimSpace(line), "```"); {
 		case fence && block == nil:
-			block = &snippet{line: n, kind: kind}
+			block = &snippet{file: file, line: n, kind: kind}
 		case fence:
 			found = append(found, *block)
 			block = nil
@@ -40,7 +71,7 @@ func snippets(t *testing.T) (found []snippet) {
 		}
 	}
 	if err := lines.Err(); err != nil || block != nil {
-		t.Fatalf("reading the README: error %v, or a block without an end", err)
+		t.Fatalf("%s: error %v, or a block without an end", file, err)
 	}
 	return found
 }
@@ -79,7 +110,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 			continue
 		}
 		tested[language]++
-		t.Run(fmt.Sprintf("README line %d", s.line), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s line %d", s.file, s.line), func(t *testing.T) {
 			var cfg []byte
 			var err error
 			switch s.kind {
@@ -103,7 +134,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 		})
 	}
 	if tested["caddyfile"] == 0 || tested["json"] == 0 {
-		t.Errorf("the README has %d Caddyfiles and %d configurations in JSON", tested["caddyfile"], tested["json"])
+		t.Errorf("the documentation has %d Caddyfiles and %d configurations in JSON", tested["caddyfile"], tested["json"])
 	}
 }
 
@@ -142,9 +173,9 @@ func TestShippedConfigurations(t *testing.T) {
 }
 
 // TestEverySubdirectiveIsDocumented looks for each subdirective that is known in
-// the README's Caddyfiles.
+// the documentation's Caddyfiles, and in its tables of options.
 func TestEverySubdirectiveIsDocumented(t *testing.T) {
-	found := snippets(t)
+	found, reference := snippets(t), chapters(t)[filepath.Join("..", "caddymodule", "README.md")]
 	var caddyfiles strings.Builder
 	for _, s := range found {
 		if language, _, _ := strings.Cut(s.kind, " "); language == "caddyfile" {
@@ -157,7 +188,10 @@ func TestEverySubdirectiveIsDocumented(t *testing.T) {
 	} {
 		for _, name := range names {
 			if !regexp.MustCompile(`(?m)^\s*` + name + `\b`).MatchString(caddyfiles.String()) {
-				t.Errorf("no Caddyfile of the README shows %s of %s", name, block)
+				t.Errorf("no Caddyfile of the documentation shows %s of %s", name, block)
+			}
+			if !regexp.MustCompile("(?m)^\\| `" + name + "\\b").MatchString(reference) {
+				t.Errorf("no table of the reference explains %s of %s", name, block)
 			}
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // TestWhatIsNamedExists looks through the documentation and the sources for
-// commands, flags, packages, make targets and files that they name.
+// commands, flags, packages, make targets, files and headings that they name.
 func TestWhatIsNamedExists(t *testing.T) {
 	t.Parallel()
 	scribegate := new(cobra.Command)
@@ -31,7 +31,7 @@ func TestWhatIsNamedExists(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && slices.Contains([]string{".git", ".tools", "bin", "testdata", "node_modules"}, entry.Name()):
+		case entry.IsDir() && slices.Contains(foreignFolders, entry.Name()):
 			return filepath.SkipDir
 		case entry.IsDir(), strings.HasSuffix(path, "_test.go"):
 			return nil
@@ -47,12 +47,15 @@ func TestWhatIsNamedExists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"command", "flag", "package", "target", "file"} {
+	for _, kind := range []string{"command", "flag", "package", "target", "file", "heading"} {
 		if n.found[kind] == 0 {
 			t.Errorf("no %s is named anywhere: the test does not look", kind)
 		}
 	}
 }
+
+// foreignFolders are folders that hold nothing of this repository, or test data.
+var foreignFolders = []string{".git", ".tools", "bin", "testdata", "node_modules"}
 
 type named struct {
 	t        *testing.T
@@ -66,7 +69,10 @@ var (
 	namedFlag    = regexp.MustCompile(`--([a-z][a-z-]*)`)
 	namedPackage = regexp.MustCompile(`github\.com/scribegate/scribegate((?:/[A-Za-z0-9_-]+)*)`)
 	namedTarget  = regexp.MustCompile("`make ([a-z-]+)")
-	namedFile    = regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)`)
+	namedFile    = regexp.MustCompile(`\]\(([^):#]*)(?:#([^)]*))?\)`)
+	heading      = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	codeBlock    = regexp.MustCompile("(?ms)^```.*?^```$")
+	punctuation  = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
 func (n named) check(path, text string) {
@@ -102,8 +108,30 @@ func (n named) check(path, text string) {
 	}
 	for _, m := range namedFile.FindAllStringSubmatch(text, -1) {
 		n.found["file"]++
-		if _, err := os.Stat(filepath.Join(filepath.Dir(path), filepath.FromSlash(m[1]))); err != nil {
+		file := path // of a link into the same file
+		if m[1] != "" {
+			file = filepath.Join(filepath.Dir(path), filepath.FromSlash(m[1]))
+		}
+		if _, err := os.Stat(file); err != nil {
 			n.t.Errorf("%s links to %s, which does not exist", path, m[1])
+			continue
+		}
+		if m[2] == "" {
+			continue
+		}
+		n.found["heading"]++
+		target, err := os.ReadFile(file)
+		if err != nil || !slices.Contains(anchors(string(target)), m[2]) {
+			n.t.Errorf("%s links to %s, which has no heading #%s (error: %v)", path, file, m[2], err)
 		}
 	}
+}
+
+// anchors returns the names that a renderer gives to the headings of a Markdown file.
+func anchors(text string) (found []string) {
+	for _, m := range heading.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
+		name := punctuation.ReplaceAllString(strings.ToLower(m[1]), "")
+		found = append(found, strings.ReplaceAll(name, " ", "-"))
+	}
+	return found
 }

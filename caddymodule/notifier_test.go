@@ -55,7 +55,7 @@ func (subscriber) Handle(_ context.Context, e caddy.Event) error {
 }
 
 // execSubscriber takes the arguments of the plugin caddy-events-exec, which the
-// README shows, and runs nothing.
+// documentation shows, and runs nothing.
 type execSubscriber struct {
 	Command string   `json:"command,omitempty"`
 	Args    []string `json:"args,omitempty"`

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestDocumentedAllowLists runs the README's two forms of an allow-list, and the
+// TestDocumentedAllowLists runs the documentation's two forms of an allow-list, and the
 // form that does not hold.
 func TestDocumentedAllowLists(t *testing.T) {
 	const documented = "203.0.113.0/24 2001:db8::/32"
@@ -20,7 +20,7 @@ func TestDocumentedAllowLists(t *testing.T) {
 		for addresses, allowed := range map[string]bool{documented: !holds, "127.0.0.0/8 ::1": true} {
 			t.Run(form+"/"+addresses, func(t *testing.T) {
 				if forms[form] == "" {
-					t.Fatal("the README does not have this form")
+					t.Fatal("the documentation does not have this form")
 				}
 				s, ehr := newSite(t), newBackend(t)
 				s.load("scribegate {\nQUEUE\nupstream ehr "+ehr.URL+"\n}", strings.ReplaceAll(forms[form], documented, addresses))

@@ -134,4 +134,4 @@ func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
 }
 
 // unreadableHint is the advice on events that cannot be read.
-const unreadableHint = "the queue's file is damaged: see the log for the place, check the disk, and see Damage in the README"
+const unreadableHint = "the queue's file is damaged: see the log for the place, check the disk, and see Damage in the documentation"

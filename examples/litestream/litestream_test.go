@@ -52,7 +52,7 @@ func TestReplicateAndRestore(t *testing.T) {
 	other.start(ctx, t)
 	must(t, other.WaitIdle(ctx))
 	if lines := other.errors(); len(lines) != 1 || !strings.Contains(lines[0], "queue.db-wal) is missing: events that were stored last may be missing") {
-		t.Errorf("the other gateway logged %q, want the one error that README.md documents", lines)
+		t.Errorf("the other gateway logged %q, want the one error that the documentation names", lines)
 	}
 
 	other.warehouse.mu.Lock()

@@ -31,7 +31,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// A litestream is a Litestream process with the README's configuration.
+// A litestream is a Litestream process with the documentation's configuration.
 type litestream struct {
 	binary, config, queue, socket string
 	*stage.Process
@@ -46,11 +46,11 @@ func newLitestream(t *testing.T, queue, dir string) *litestream {
 	if _, err := os.Stat(binary); err != nil {
 		t.Fatalf("LITESTREAM does not name Litestream's binary (%v); install it and run this with: make test-examples", err)
 	}
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	readme, err := os.ReadFile(filepath.Join("..", "..", "caddymodule", "command", "README.md"))
 	must(t, err)
 	found := readmeConfig.FindStringSubmatch(string(readme))
 	if found == nil {
-		t.Fatal("README.md has no configuration for Litestream")
+		t.Fatal("the documentation has no configuration for Litestream")
 	}
 	l := &litestream{binary: binary, queue: queue, config: filepath.Join(dir, "litestream.yml"), socket: filepath.Join(dir, "litestream.sock")}
 	config := found[1]
@@ -58,7 +58,7 @@ func newLitestream(t *testing.T, queue, dir string) *litestream {
 		{"/var/lib/scribegate/queue.db", queue}, {"/mnt/backup/scribegate", filepath.Join(dir, "replica")}, {"/run/litestream.sock", l.socket},
 	} {
 		if !strings.Contains(config, r[0]) {
-			t.Fatalf("README.md's configuration of Litestream does not have %s", r[0])
+			t.Fatalf("the documentation's configuration of Litestream does not have %s", r[0])
 		}
 		config = strings.ReplaceAll(config, r[0], r[1])
 	}

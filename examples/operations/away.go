@@ -7,7 +7,7 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// logFile is the gateway's log, as the README names it.
+// logFile is the gateway's log, as the documentation names it.
 const logFile = "/var/log/caddy/caddy.log"
 
 // away stages an upstream that goes down and comes back.

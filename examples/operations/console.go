@@ -23,7 +23,7 @@ type command struct {
 	then func(context.Context) error // runs before the next command; may be nil
 }
 
-// A block is a code block of the README: commands with their output.
+// A block is a code block of the documentation: commands with their output.
 type block struct{ name, text string }
 
 // A console runs commands in a shell and keeps their output as blocks.
@@ -85,7 +85,7 @@ func (c *console) execute(ctx context.Context, one command) (string, error) {
 	return c.places.toShown(output.String()), err
 }
 
-// A place is an address or a folder: the one in the README, and the real one.
+// A place is an address or a folder: the one in the documentation, and the real one.
 type place struct{ shown, real string }
 
 // places translate between the two. No place may be a part of another one.
@@ -96,7 +96,7 @@ func (p places) toReal(command string) string {
 	return p.replacer(func(one place) (string, string) { return one.shown, one.real }).Replace(command)
 }
 
-// toShown returns a command's output with the README's places.
+// toShown returns a command's output with the documentation's places.
 func (p places) toShown(output string) string {
 	return p.replacer(func(one place) (string, string) { return one.real, one.shown }).Replace(output)
 }

@@ -11,13 +11,14 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-// TestREADMEShowsTheOutput stages all incidents and compares the output with the README.
+// TestREADMEShowsTheOutput stages all incidents and compares the output with the
+// chapter.
 func TestREADMEShowsTheOutput(t *testing.T) {
 	binary, err := stage.Caddy(filepath.Join("..", "..", "bin", "caddy"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	document, err := os.ReadFile(chapter)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,16 +34,16 @@ func TestREADMEShowsTheOutput(t *testing.T) {
 
 	shown := marked(string(document))
 	if err := differences(shown, r.blocks); err != nil {
-		t.Errorf("README.md: %v", err)
+		t.Errorf("%s: %v", chapter, err)
 	}
 	for i, b := range r.blocks {
 		for _, s := range shown {
 			if s.name == b.name && normal(s.text) != normal(b.text) {
-				t.Errorf("README.md shows for %q\n%s\nbut the output is\n%s\n(update it with: go run ./examples/operations -write README.md)", b.name, s.text, b.text)
+				t.Errorf("%s shows for %q\n%s\nbut the output is\n%s\n(update it with: go run ./examples/operations -write examples/README.md)", chapter, b.name, s.text, b.text)
 			}
 		}
 		if i < len(shown) && shown[i].name != b.name {
-			t.Errorf("README.md has the block %q where %q should be", shown[i].name, b.name)
+			t.Errorf("%s has the block %q where %q should be", chapter, shown[i].name, b.name)
 		}
 	}
 }

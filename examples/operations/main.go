@@ -27,12 +27,12 @@ func main() {
 	}
 }
 
-// run stages the incidents, prints them and, with -write, writes them into the README.
+// run stages the incidents, prints them and, with -write, writes them into a document.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("operations", flag.ContinueOnError)
 	caddy := flags.String("caddy", filepath.Join("bin", "caddy"), "`path` of the gateway's binary")
 	monitoring := flags.String("monitoring", filepath.Join("examples", "monitoring"), "`folder` of prometheus.yml and rules.yml")
-	readme := flags.String("write", "", "`file` in which to replace the blocks, such as README.md")
+	readme := flags.String("write", "", "`file` in which to replace the blocks, such as examples/README.md")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {

@@ -7,6 +7,9 @@ import (
 	"testing"
 )
 
+// chapter is the documentation with the blocks.
+var chapter = filepath.Join("..", "README.md")
+
 const document = "Before.\n\n<!-- examples/operations: away -->\n```console\n$ old\nold\n```\n\nBetween `x`.\n\n```sh\n$ not ours\n```\n" +
 	"<!-- examples/operations: away, over -->\n```\nold too\n```\n"
 
@@ -71,18 +74,18 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// TestREADMEHasTheBlocks checks that every marker in the README is spelled correctly, and
+// TestREADMEHasTheBlocks checks that every marker in the chapter is spelled correctly, and
 // that the blocks have the most important commands.
 func TestREADMEHasTheBlocks(t *testing.T) {
 	t.Parallel()
-	content, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	content, err := os.ReadFile(chapter)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := string(content)
 	blocks := marked(text)
 	if n := strings.Count(text, "examples/operations: "); len(blocks) == 0 || n != len(blocks) {
-		t.Fatalf("the README has %d markers and %d blocks", n, len(blocks))
+		t.Fatalf("the chapter has %d markers and %d blocks", n, len(blocks))
 	}
 	if err := differences(blocks, blocks); err != nil {
 		t.Error(err)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// secretFlag is the flag with the gateway's secret in the README's commands.
+// secretFlag is the flag with the gateway's secret in the documentation's commands.
 const secretFlag = `--secret '{file./run/secrets/soapnote}'`
 
 // rotated stages a provider that rotates its secret without notice.
