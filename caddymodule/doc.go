@@ -1,7 +1,8 @@
 // Package caddymodule is Scribegate as a Caddy plugin: the app `scribegate`
 // (queue, upstreams, delivery), the HTTP handler `scribegate` (one provider's
 // endpoint), the guest modules for providers and queue engines, the admin
-// routes and the commands.
+// routes and the commands. Importing it registers all of them with Caddy. Its
+// README.md is the reference for the configuration.
 //
 // An event goes through it in one direction. Handler.ServeHTTP reads a request with package
 // receive, proves it genuine and reads its event with package verifier, stores the event in

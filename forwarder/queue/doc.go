@@ -1,6 +1,15 @@
-// Package queue says what an engine that keeps events between their receipt and
-// their last delivery must do. The engines are in the packages below it, and
-// queuetest is the one suite that all of them pass.
+// Package queue defines the interface between those who use a queue of events and the
+// engines that store it.
+//
+// The HTTP handler calls Store before it answers 200. The forwarder calls Claim, Load
+// and Settle for each attempt. The admin API calls Events, Replay, Purge and Stats. A
+// Queue promises that a stored event is on stable storage, and stays there until each
+// of its upstreams has accepted it, or until its retention or a purge ends it.
+//
+// The engines are in the packages below: sqlitequeue stores the queue in one file.
+// What engines share is in package policy, and package queuetest is the suite that
+// each of them passes. Optional abilities are interfaces of their own, such as
+// Compacter and Backuper.
 //
 // It imports package event and nothing else of this module.
 package queue

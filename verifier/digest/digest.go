@@ -1,6 +1,9 @@
-// Package digest computes SHA-256 and HMAC-SHA256, which every event needs to be
-// verified, named and signed. It reuses the state of earlier computations: for an
-// HMAC, that in which the key's blocks are hashed already.
+// Package digest computes SHA-256 and HMAC-SHA256 faster than a new hash for each
+// event. Package verifier uses it to verify requests and to name events, and package
+// forwarder to sign deliveries. It reuses the states of earlier computations: an HMAC
+// starts from a state in which its key is already hashed.
+//
+// It imports only the standard library.
 package digest
 
 import (

@@ -1,6 +1,10 @@
-// Package policy is what every queue engine shares: the state machine of a delivery,
-// the rules of retention, the coding of a record, the counters, and the writer that
-// groups the changes of many callers into one transaction.
+// Package policy has what every queue engine needs and no database decides: the state
+// machine of a delivery, the rules of retention, the encoding of records, the
+// counters, and the Writer.
 //
-// It imports packages queue, event and seal, and knows no database.
+// An engine gives the Writer a Commits, which writes a Batch in one transaction. The
+// Writer is one goroutine. It collects the changes of many callers into batches, so
+// that they share a sync, and reports the result to each caller.
+//
+// It imports packages queue, event and seal.
 package policy

@@ -1,3 +1,6 @@
-// Package model is a queue in its simplest form: what an engine must answer to each
-// call, in plain lists and without storage. The suite compares engines with it.
+// Package model is the simplest queue that keeps the promises of package queue: lists
+// in memory, without storage or concurrency. Package queuetest runs random operations
+// on an engine and on the model, and compares the results.
+//
+// It imports package queue and nothing else of this module.
 package model

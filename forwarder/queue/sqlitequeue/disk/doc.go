@@ -1,6 +1,7 @@
-// Package disk is what a store in a file needs of the file system: the path with its
-// links resolved, a lock for one process, a refusal of network disks, room that is kept
-// for when the disk is full, and a watch over the files that are open.
+// Package disk has the operations on files and directories that package sqlitequeue
+// needs beside SQLite: resolving links in a path, a lock that admits one process,
+// rejecting network file systems, space that is reserved for a full disk, replacing a
+// file safely, and a watch over the open files.
 //
 // It imports package queue for its errors, and nothing else of this module.
 package disk

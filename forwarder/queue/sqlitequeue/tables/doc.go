@@ -1,9 +1,11 @@
-// Package tables is the store as SQLite has it: its schema and migrations, connections to
-// it, and the rows of its tables with their checksums.
+// Package tables reads and writes the database of a queue: connections, schema and
+// migrations, and the rows of each table with their checksums.
 //
-// A row that is not as it was written is policy.ErrDamaged; where the structure that holds
-// rows is damaged, the error is ErrStructure, too.
+// Packages sqlitequeue, memtable, salvage and watch use it. It holds only what is in
+// the file. What an engine holds in memory is in package memtable and in the engine.
 //
-// It imports packages queue, policy, seal, event and disk, and modernc.org/sqlite. It
-// knows no engine: what is in memory only is not its concern.
+// A row whose checksum is wrong is policy.ErrDamaged. If a table or an index is damaged
+// in its structure, the error is ErrStructure as well.
+//
+// It imports packages queue, policy, seal, event and disk, and modernc.org/sqlite.
 package tables
