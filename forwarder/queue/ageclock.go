@@ -3,43 +3,43 @@ package queue
 import "time"
 
 const (
-	// clockSlack is how far the wall clock may differ from the time that has passed
-	// and be believed at once.
+	// clockSlack is how far the wall clock may differ from the expected time without
+	// counting as a jump.
 	clockSlack = time.Minute
 
-	// clockConfirmed is how long the wall clock must go on from where it has
-	// jumped to, to be believed.
+	// clockConfirmed is how long the wall clock must run on after a jump before the
+	// AgeClock accepts it.
 	clockConfirmed = time.Hour
 )
 
-// An AgeClock returns the time by which an engine judges the age of events and ids,
-// for their retention and for the dedupe window. It is for one goroutine at a time.
+// An AgeClock returns the time by which an engine computes the age of events and ids,
+// for their retention and for the dedupe window. It is not safe for concurrent use.
 //
-// A wall clock that has jumped, as it does on a machine with a bad real-time clock,
-// is believed once it has gone on from there for an hour. Until then the time is
-// either what the wall clock shows or what it would show without the jump. The same
-// applies after a long time off, which looks like a clock that was set ahead.
+// A wall clock can jump, for example on a machine with a bad real-time clock. The
+// AgeClock accepts a jump after the wall clock has run on from there for an hour. Until
+// then the correct time is either the wall clock's time or the time that the wall clock
+// would show without the jump. A long time off looks like a clock that was set ahead,
+// and is handled in the same way.
 type AgeClock struct {
 	believed time.Time     // what the wall clock would show without the jump
-	elapsed  time.Duration // at that time
+	elapsed  time.Duration // at the time of believed
 
-	jump  time.Duration // how far the wall clock is ahead of that, or behind; 0 while it is believed
+	jump  time.Duration // how far the wall clock is ahead of believed (negative: behind); 0 if there is no jump
 	since time.Duration // the elapsed time at the jump
 }
 
-// NewAgeClock returns an AgeClock for a store whose newest known time is lastUsed:
-// an earliest that Now returned and the engine has written to the store, which it does
-// with every durable change, at least once an hour, and when it is closed. For a new
-// store it is zero. Elapsed is the time that has passed, as in Now.
+// NewAgeClock returns an AgeClock for a store. lastUsed is the newest earliest time of
+// Now that the engine has written to the store; it is zero for a new store. An engine
+// writes it with every durable change, at least once an hour, and when it closes the
+// store. elapsed is the monotonic time, as in Now.
 func NewAgeClock(lastUsed time.Time, elapsed time.Duration) *AgeClock {
 	return &AgeClock{believed: lastUsed, elapsed: elapsed}
 }
 
-// Now returns the earliest and the latest time that it may be, given what the wall
-// clock shows and how much time has passed, by the monotonic clock, since any one
-// moment. They differ only after a jump. Nothing is deleted too early where an engine
-// notes the latest for the end of an event, and judges by the earliest how long ago
-// that was.
+// Now returns the earliest and the latest possible time. wall is the wall clock's time;
+// elapsed is the monotonic time since any fixed moment. The two results differ only
+// after a jump. An engine records the end of an event with the latest time and computes
+// the event's age with the earliest, so that it deletes nothing too early.
 func (c *AgeClock) Now(wall time.Time, elapsed time.Duration) (earliest, latest time.Time) {
 	wall = wall.Round(0) // without the monotonic reading, which would hide a jump
 	if c.believed.IsZero() {
@@ -61,5 +61,5 @@ func (c *AgeClock) Now(wall time.Time, elapsed time.Duration) (earliest, latest 
 	return c.believed, wall
 }
 
-// Ahead returns how far the wall clock has jumped ahead, or 0 if it is believed.
+// Ahead returns how far the wall clock has jumped ahead, or 0 if there is no such jump.
 func (c *AgeClock) Ahead() time.Duration { return max(0, c.jump) }

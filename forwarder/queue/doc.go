@@ -1,4 +1,4 @@
-// Package queue defines the interface between those who use a queue of events and the
+// Package queue defines the interface between the users of a queue of events and the
 // engines that store it.
 //
 // The HTTP handler calls Store before it answers 200. The forwarder calls Claim, Load
@@ -11,5 +11,5 @@
 // each of them passes. Optional abilities are interfaces of their own, such as
 // Compacter and Backuper.
 //
-// It imports package event and nothing else of this module.
+// Of this module it imports package event only.
 package queue

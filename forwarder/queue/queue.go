@@ -11,78 +11,77 @@ import (
 
 // The errors that every engine shares.
 var (
-	// ErrFull says that the stored events have reached the configured size.
+	// ErrFull means that the stored events have reached the configured size.
 	ErrFull = errors.New("queue is full")
 
-	// ErrClosed says that the queue has been closed.
+	// ErrClosed means that the queue is closed.
 	ErrClosed = errors.New("queue is closed")
 
-	// ErrNotFound says that no event with the id is in the store.
+	// ErrNotFound means that the store has no event with the id.
 	ErrNotFound = errors.New("no such event")
 
-	// ErrNoPayload says that the event's payload has been deleted, as it is
-	// after the last delivery.
+	// ErrNoPayload means that the event's payload has been deleted, as happens after the last
+	// delivery.
 	ErrNoPayload = errors.New("the event's payload is no longer kept")
 
-	// ErrPending says that the event still waits for an upstream.
+	// ErrPending means that the event still waits for an upstream.
 	ErrPending = errors.New("the event still waits for an upstream")
 
-	// ErrBusy says that the same work is already running.
+	// ErrBusy means that the same operation is already running.
 	ErrBusy = errors.New("it is already running")
 
-	// ErrUnavailable says that the store cannot be used now: its file was removed or
-	// replaced, or is being repaired. It may pass by itself.
+	// ErrUnavailable means that the store cannot be used now, since its file was removed or
+	// replaced, or is being repaired. The error may be temporary.
 	ErrUnavailable = errors.New("the store cannot be used")
 
-	// ErrInvalid says that a filter or a selection is not valid.
+	// ErrInvalid means that a filter or a selection is not valid.
 	ErrInvalid = errors.New("invalid selection")
 
-	// ErrUnreadable says that a stored payload cannot be opened.
+	// ErrUnreadable means that a stored payload cannot be opened.
 	ErrUnreadable = errors.New("the event's payload cannot be opened")
 
-	// ErrUnrouted says that no upstream accepts the event.
+	// ErrUnrouted means that no upstream accepts the event.
 	ErrUnrouted = errors.New("no upstream accepts the event")
 )
 
 // A Queue stores events durably until every upstream has accepted them.
 //
-// All methods may be called from many goroutines at once. A queue that has been
-// closed returns ErrClosed.
+// All methods are safe for concurrent use. A closed queue returns ErrClosed.
 type Queue interface {
 	// Store stores the item, its deliveries and its dedupe entry in one durable
-	// transaction, and returns when that is on stable storage. If the id is
-	// already in the store, nothing changes and the receipt is a duplicate.
+	// transaction, and returns after they are on stable storage. If the id is already
+	// in the store, nothing changes and the receipt is a duplicate.
 	//
-	// Store retries until ctx ends, and does not return a temporary error of
-	// the storage before. After an error nothing of the item is stored, unless
-	// ctx ended during the commit.
+	// Store retries until ctx ends, and does not return a temporary storage error
+	// before. After an error nothing of the item is stored, unless ctx ended during the
+	// commit.
 	Store(ctx context.Context, it Item) (Receipt, error)
 
-	// Claim returns deliveries that are due for an upstream, and leases them to
-	// the caller until they are settled or released. No other call returns a
-	// leased delivery. A claim exists in memory only and ends with the process.
-	// A new event may become due a moment after Store returns; wake is called
+	// Claim returns deliveries that are due for an upstream, and leases them to the
+	// caller until they are settled or released. No other call returns a leased
+	// delivery. A claim exists in memory only and ends with the process. A new event
+	// may become due a moment after Store returns; the queue calls the wake function
 	// then. All other methods see the event at once.
 	Claim(upstream string, now time.Time, want Want) (Claimed, error)
 
-	// Load returns the event of a claimed delivery. The caller must not change
-	// it, since other callers may share it. ErrNotFound: the event, or its
-	// delivery to this upstream, has been purged. ErrUnreadable: its payload
-	// cannot be opened, now or later.
+	// Load returns the event of a claimed delivery. The caller must not change it,
+	// since other callers may share it. Load returns ErrNotFound if the event, or its
+	// delivery to this upstream, has been purged, and ErrUnreadable if its payload can
+	// never be opened.
 	Load(d Delivery) (*event.Event, error)
 
-	// Settle records the outcome of an attempt at a claimed delivery, and
-	// returns before that is durable: losing an outcome costs a duplicate,
-	// never an event. The claim ends when the outcome is durable. The outcome
-	// of a delivery that has been purged changes nothing.
+	// Settle records the outcome of an attempt at a claimed delivery. It returns before
+	// the outcome is durable: a lost outcome costs a duplicate, never an event. The
+	// claim ends when the outcome is durable. The outcome of a purged delivery changes
+	// nothing.
 	Settle(o Outcome)
 
 	// Release ends a claim, as if the delivery had not been claimed.
 	Release(d Delivery)
 
-	// Notify sets the function that is called whenever an upstream may have a
-	// delivery due earlier than Claim returned: one was stored, replayed or
-	// released. There is one wake function; it must not block.
+	// Notify sets the wake function. The queue calls it whenever an upstream may have a
+	// delivery that is due earlier than Claim returned, because the delivery was
+	// stored, replayed or released. There is only one wake function; it must not block.
 	Notify(wake func(upstream string))
 
 	// Events lists records, newest first.
@@ -95,63 +94,63 @@ type Queue interface {
 	// ErrUnreadable.
 	Payload(ctx context.Context, id string) (*event.Event, error)
 
-	// Replay makes the selected deliveries due at once, and counts their
-	// attempts from 1 again. It skips claimed deliveries. With IDs, either all
-	// events are replayed or none: it returns ErrNotFound for an unknown id or
-	// an event without a delivery to any of the upstreams, ErrNoPayload for an
-	// event without payload, ErrInvalid for a quarantined event, and ErrUnrouted
-	// for an unrouted or unconfirmed event that Route finds no upstream for.
+	// Replay makes the selected deliveries due at once, and counts their attempts from
+	// 1 again. It skips claimed deliveries. With IDs, it replays either all events or
+	// none: it returns ErrNotFound for an unknown id or an event without a delivery to
+	// any of the upstreams, ErrNoPayload for an event without payload, ErrInvalid for a
+	// quarantined event, and ErrUnrouted for an unrouted or unconfirmed event for which
+	// Route returns no upstream.
 	//
-	// A replay of an unrouted or unconfirmed event opens its payload, asks Route,
-	// and adds a delivery to each of those upstreams that the selection has.
+	// To replay an unrouted or unconfirmed event, Replay opens its payload, calls
+	// Route, and adds a delivery to each returned upstream that is also in the
+	// selection.
 	Replay(ctx context.Context, s ReplaySelection) (Replayed, error)
 
-	// Purge deletes the selected deliveries permanently, and returns the number
-	// of events that they belong to. Claimed deliveries are deleted too: an
-	// attempt in flight may still reach the upstream, and its outcome changes
-	// nothing. When the last delivery of an event is deleted, the event and its
-	// id are deleted: the same event, received again, is new. An event whose
-	// remaining deliveries have all ended has ended now.
+	// Purge deletes the selected deliveries permanently, and returns the number of
+	// their events. It deletes claimed deliveries too: an attempt in flight may still
+	// reach the upstream, and its outcome changes nothing. If no delivery of an event
+	// remains, Purge deletes the event and its id, so that the same event is new if it
+	// is received again. If all remaining deliveries of an event have ended, the event
+	// ends now.
 	//
-	// With IDs, either all events are deleted or none: Purge returns ErrNotFound
-	// for an unknown id and, without Force, ErrPending for an event with a
-	// pending delivery.
+	// With IDs, Purge deletes either all events or none: it returns ErrNotFound for an
+	// unknown id and, without Force, ErrPending for an event with a pending delivery.
 	Purge(ctx context.Context, s PurgeSelection) (int, error)
 
-	// Stats counts what is in the store. It is cheap.
+	// Stats returns counts of the store's content. It is cheap.
 	Stats() (Stats, error)
 
-	// Configure changes the settings of a queue that is open.
+	// Configure changes the settings of an open queue.
 	Configure(s Settings)
 
-	// Close commits what was accepted and ends the queue's work. Claimed
-	// deliveries stay in the store.
+	// Close commits the pending changes and stops the queue. Claimed deliveries stay in
+	// the store.
 	Close() error
 }
 
-// A Compacter is a queue whose storage keeps the space of deleted events until it
-// is compacted.
+// A Compacter is a queue whose storage keeps the space of deleted events until it is
+// compacted.
 type Compacter interface {
-	// Compact returns free space to the file system while the queue works. If it
-	// fails or ctx ends, the rest of the free space stays in the storage. A second
-	// Compact at the same time returns ErrBusy. p is called with bytes, and may be
-	// nil.
+	// Compact returns free space to the file system while the queue works. If it fails
+	// or ctx ends, the remaining free space stays in the storage. A second Compact at
+	// the same time returns ErrBusy. p counts bytes and may be nil.
 	Compact(ctx context.Context, p Progress) (Compacted, error)
 }
 
 // A Backuper is a queue that can be copied while it works.
 type Backuper interface {
-	// Backup writes a consistent copy of the store to w. The copy, with its key,
-	// is a complete store. A second Backup at the same time returns ErrBusy. p is
-	// called with bytes, and may be nil.
+	// Backup writes a consistent copy of the store to w. The copy, together with its
+	// key, is a complete store. A second Backup at the same time returns ErrBusy. p
+	// counts bytes and may be nil.
 	Backup(ctx context.Context, w io.Writer, p Progress) error
 }
 
-// A Progress is called now and then during a replay, a purge or a compaction, with
-// how much is done and the total, or 0 where the total is not known. It is called
-// by the goroutine that requested the work, and no lock of the queue is held: a slow
-// Progress delays only that work. Work that succeeds reports at the end that
-// everything is done. Work that fails has done at least what it reported.
+// A Progress is a callback for long operations: a replay, a purge, a compaction or a
+// backup calls it from time to time with the amount done and the total (0 if unknown).
+// It runs in the goroutine that requested the operation, and the queue holds no lock
+// meanwhile: a slow Progress delays only that operation. An operation that succeeds
+// reports the total at its end. An operation that fails has done at least the reported
+// amount.
 type Progress func(done, total int64)
 
 // Report calls p, unless it is nil.
@@ -161,21 +160,21 @@ func (p Progress) Report(done, total int64) {
 	}
 }
 
-// Compacted is the answer to Compact: the size of the storage in bytes.
+// Compacted is the result of Compact: the size of the storage in bytes.
 type Compacted struct {
 	Before, After int64
 }
 
 // Settings are the settings that can change while a queue is open.
 type Settings struct {
-	MaxSize          int64         // bytes of sealed records; 0 is no limit
+	MaxSize          int64         // bytes of sealed records; 0: no limit
 	DedupeWindow     time.Duration // how long an id is remembered after receipt
 	DeadRetention    time.Duration // how long dead, quarantined, unrouted and unconfirmed events are kept
 	HistoryRetention time.Duration // how long the trace of delivered events is kept
 	KeepDelivered    time.Duration // how long payloads stay after the last delivery
 }
 
-// DefaultSettings are those of a configuration that names none.
+// DefaultSettings returns the settings of a configuration that sets none.
 func DefaultSettings() Settings {
 	return Settings{
 		MaxSize:          10 << 30,
@@ -185,37 +184,37 @@ func DefaultSettings() Settings {
 	}
 }
 
-// An Item is what is stored for one request.
+// An Item is one event to store.
 type Item struct {
-	Event     *event.Event // must not be changed any more, even after it is stored
+	Event     *event.Event // must not change any more, even after it is stored
 	Upstreams []string     // the upstreams that receive the event; may be empty
 
-	// State is Quarantined, Unrouted or Unconfirmed for an event that is kept with
-	// its payload and has no deliveries; "" for any other.
+	// State is Quarantined, Unrouted or Unconfirmed for an event that is kept with its
+	// payload and without deliveries, else "".
 	State  State
 	Reason string // of a quarantined event: a fixed phrase, since it is not sealed
 }
 
-// A Receipt is the answer to Store.
+// A Receipt is the result of Store.
 type Receipt struct {
 	Duplicate bool
 }
 
-// Want says how many deliveries of each class a caller can take.
+// Want is the number of deliveries of each class that a caller of Claim accepts.
 type Want struct {
 	First int // deliveries that were never attempted, in order of arrival
-	Retry int // deliveries that were, those longest due first
+	Retry int // deliveries that were attempted before, longest due first
 }
 
-// Claimed is the answer to Claim.
+// Claimed is the result of Claim.
 type Claimed struct {
 	Deliveries []Delivery
-	// Next is when the first retry that is not due yet will be; zero if
-	// there is none.
+	// Next is when the first retry that is not due yet becomes due; zero if there is
+	// none.
 	Next time.Time
 }
 
-// A Delivery is one event on its way to one upstream.
+// A Delivery is one event to be delivered to one upstream.
 type Delivery struct {
 	Seq        uint64 // the engine's key of the event
 	EventID    string
@@ -223,13 +222,12 @@ type Delivery struct {
 	Type       string // the short type
 	Subject    string // may be ""
 	Upstream   string
-	Size       int64 // bytes of the sealed record, about those that Load takes
+	Size       int64 // bytes of the sealed record, about as much memory as Load uses
 	ReceivedAt time.Time
-	Attempts   int // made so far, since the last replay
+	Attempts   int // number of attempts since the last replay
 	Used       int // how many of them count against the budget
 
-	// LastEnded is when the newest of these attempts ended; zero where there
-	// was none.
+	// LastEnded is when the newest of these attempts ended; zero if there were none.
 	LastEnded time.Time
 }
 
@@ -243,22 +241,21 @@ const (
 	Dead      State = "dead"
 )
 
-// The states of an event without deliveries that is kept with its payload.
+// The states of an event that is kept with its payload and without deliveries.
 const (
 	Quarantined State = "quarantined" // genuine bytes that are not an event
 	Unrouted    State = "unrouted"    // no upstream accepts it
-	Unconfirmed State = "unconfirmed" // its provider does not know it
+	Unconfirmed State = "unconfirmed" // its provider has no record of it
 )
 
-// States lists all of them.
+// States lists all states.
 var States = []State{Pending, Delivered, Dead, Quarantined, Unrouted, Unconfirmed}
 
-// SetAside reports whether an event in the state has no deliveries and is kept with
-// its payload for DeadRetention.
+// SetAside reports whether an event in the state is set aside: it has no deliveries and
+// is kept with its payload for DeadRetention.
 func (s State) SetAside() bool { return s == Quarantined || s == Unrouted || s == Unconfirmed }
 
-// A Result is how an attempt ended. The set is closed and is also the label of
-// the metric.
+// A Result is how an attempt ended. The set is closed and is also the metric's label.
 type Result string
 
 // The results of an attempt.
@@ -270,7 +267,7 @@ const (
 	Gone         Result = "gone"
 )
 
-// Results lists all of them.
+// Results lists all results.
 var Results = []Result{Success, Failure, Timeout, ConnectError, Gone}
 
 // An Outcome is the outcome of one attempt.
@@ -282,7 +279,7 @@ type Outcome struct {
 	Result   Result
 	Used     bool      // whether it counts against the budget
 	State    State     // Pending, Delivered or Dead
-	Next     time.Time // when Pending: not before
+	Next     time.Time // if Pending: the next attempt starts no earlier
 }
 
 // An Attempt is an outcome in the history of a delivery.
@@ -295,12 +292,12 @@ type Attempt struct {
 	Used     bool // whether it counts against the budget
 }
 
-// MaxHistory is how many attempts are remembered for a delivery: the newest. A
-// delivery can be tried without end while its upstream is away, and its history
+// MaxHistory is the number of attempts that are kept for a delivery: the newest ones. A
+// delivery can be attempted without end while its upstream is down, and its history
 // must not fill the disk.
 const MaxHistory = 50
 
-// A Record is what the store returns of an event without opening its payload.
+// A Record is what the store returns about an event without opening its payload.
 type Record struct {
 	ID         string
 	Provider   string
@@ -308,9 +305,9 @@ type Record struct {
 	Subject    string // may be ""
 	ReceivedAt time.Time
 
-	// State is Quarantined, Unrouted or Unconfirmed, else the worst of the
-	// deliveries': dead, then pending, then delivered. An event that was stored
-	// for no upstream is delivered.
+	// State is Quarantined, Unrouted or Unconfirmed for an event that is set aside,
+	// else the worst state of its deliveries: dead, then pending, then delivered. An
+	// event without upstreams is delivered.
 	State      State
 	Reason     string // of a quarantined event
 	HasPayload bool
@@ -323,32 +320,32 @@ type DeliveryRecord struct {
 	State       State
 	Attempts    int
 	Used        int
-	NextAttempt time.Time // when Pending and tried before
+	NextAttempt time.Time // if Pending and attempted before
 	History     []Attempt
 }
 
-// Replayed is the answer to Replay.
+// Replayed is the result of Replay.
 type Replayed struct {
-	Deliveries     int // that are due again
-	WithoutPayload int // events that were skipped, since their payload is no longer kept
-	Unrouted       int // unrouted or unconfirmed events that were skipped, since Route found no upstream
+	Deliveries     int // due again
+	WithoutPayload int // events that were skipped because their payload is no longer kept
+	Unrouted       int // unrouted or unconfirmed events that were skipped because Route returned no upstream
 }
 
-// Stats count what is in the store.
+// Stats are counts of the store's content.
 type Stats struct {
 	Bytes       int64 // of sealed records
-	MaxBytes    int64 // 0 is no limit
+	MaxBytes    int64 // 0: no limit
 	Quarantined int64
 	Unrouted    int64
 	Unconfirmed int64
-	Unreadable  int64                    // events that are damaged in whole or in part, as far as is known
+	Unreadable  int64                    // events known to be damaged in whole or in part
 	Upstreams   map[string]UpstreamStats // every upstream that has events, configured or not
 }
 
-// UpstreamStats count an upstream's deliveries.
+// UpstreamStats are counts of an upstream's deliveries.
 type UpstreamStats struct {
-	Pending       int64 // claimed ones included
+	Pending       int64 // including claimed ones
 	InFlight      int64 // claimed
 	Dead          int64
-	OldestPending time.Time // receipt of the oldest pending one; zero if none
+	OldestPending time.Time // when the oldest pending event was received; zero if there is none
 }

@@ -7,40 +7,40 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// A Filter picks events for a listing. All that is set must match.
+// A Filter selects events for a listing. An event must match all fields that are set.
 type Filter struct {
-	// State picks the events that are in it or have a delivery in it; "" is any.
+	// State selects the events that are in it or have a delivery in it; "" matches all.
 	State State
 
-	// Upstream picks the events with a delivery to it; "" is any. Together with
-	// State, the delivery must match both.
+	// Upstream selects the events with a delivery to it; "" matches all. If State is
+	// set too, one delivery must match both.
 	Upstream string
 
-	Subject string    // "" is any
-	Type    string    // the short type; "" is any
-	Since   time.Time // received at or after; zero is any
+	Subject string    // "" matches all
+	Type    string    // the short type; "" matches all
+	Since   time.Time // received at or after; zero matches all
 	Limit   int       // at least 1
-	Cursor  string    // a Page's Next; "" begins with the newest
+	Cursor  string    // a Page's Next; "" starts with the newest event
 }
 
-// A Page is a part of a listing.
+// A Page is one page of a listing.
 type Page struct {
 	Records []Record
 	Next    string // the cursor of the next page; "" after the last
 }
 
-// A ReplaySelection picks the deliveries of a replay: those of the events that
-// are named, those of all events in a state, or those of the events received since
-// a time. Exactly one of IDs, State and Since is set.
+// A ReplaySelection selects the deliveries to replay: by event ids, by the state of the
+// events, or by the time since which the events were received. Exactly one of IDs,
+// State and Since is set.
 type ReplaySelection struct {
 	IDs       []string
 	State     State     // Dead, Unrouted or Unconfirmed
-	Since     time.Time // received at or after; never takes events that are set aside
-	Upstreams []string  // only deliveries to these; nil is to all
-	Progress  Progress  // is called with the events that are done; may be nil
+	Since     time.Time // received at or after; never selects events that are set aside
+	Upstreams []string  // only deliveries to these; nil: to all
+	Progress  Progress  // counts the processed events; may be nil
 
-	// Route returns the upstreams that an unrouted or unconfirmed event goes to
-	// now. Nil is none.
+	// Route returns the upstreams of an unrouted or unconfirmed event by the present
+	// configuration. A nil Route returns none.
 	Route func(*event.Event) []string
 }
 
@@ -54,21 +54,21 @@ func (s ReplaySelection) Check() error {
 	return exactlyOne(len(s.IDs) > 0, s.State != "", !s.Since.IsZero())
 }
 
-// A PurgeSelection picks what a purge deletes: the events that are named, every
-// dead delivery, all events that are set aside in a state, or the pending and the
-// dead deliveries to an upstream. Exactly one of IDs, State and Upstream is set.
+// A PurgeSelection selects what Purge deletes: events by their ids, all dead
+// deliveries, all events that are set aside in a state, or the pending and dead
+// deliveries to an upstream. Exactly one of IDs, State and Upstream is set.
 type PurgeSelection struct {
 	IDs      []string
-	Force    bool  // with IDs: events that still wait for an upstream too
+	Force    bool  // with IDs: also events that still wait for an upstream
 	State    State // Dead, Quarantined, Unrouted or Unconfirmed
 	Upstream string
-	Before   time.Time // with State: of events received before; zero is all
-	DryRun   bool      // nothing is deleted; the answer is what a purge would return now
-	Progress Progress  // is called with the events that are done; may be nil
+	Before   time.Time // with State: only events that were received before; zero matches all
+	DryRun   bool      // deletes nothing and returns what a purge would return now
+	Progress Progress  // counts the processed events; may be nil
 }
 
-// Check returns ErrInvalid unless the selection is of exactly one kind, without
-// fields of another kind.
+// Check returns ErrInvalid unless the selection is of exactly one kind and sets no
+// field of another kind.
 func (s PurgeSelection) Check() error {
 	if s.Force && len(s.IDs) == 0 || !s.Before.IsZero() && s.State == "" {
 		return fmt.Errorf("%w: force needs ids, and a time needs a state", ErrInvalid)

@@ -6,61 +6,61 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// The bounds of one batch, so that no transaction takes long, and of the outcomes
-// that may wait for one.
+// The limits of one batch, so that no transaction takes long, and of the outcomes that
+// may wait for a batch.
 const (
 	maxBatchOutcomes = 128
 	maxBatchStores   = 256
 	maxBatchBytes    = 16 << 20 // of sealed payloads
-	maxOutcomes      = 4096     // waiting; with more nothing is claimed
-	fewOutcomes      = 32       // go with any store, and are not parted where there is no room
+	maxOutcomes      = 4096     // waiting; above this, Claim returns nothing
+	fewOutcomes      = 32       // are committed together with any store, and are not split if there is no room
 )
 
-// A Batch is what a Writer has its engine commit in one transaction: outcomes and
-// stores, or one task by itself.
+// A Batch is a set of changes that the engine commits in one transaction: outcomes and
+// stores, or one task alone.
 type Batch struct {
 	Outcomes []*Outcome
 	Stores   []*Store
-	Probe    bool // whether to write as if there were a store, to see that it can be written
+	Probe    bool // whether to write as if there were a store, to find out whether storing works
 	Task     *Task
 }
 
-// NeedsRoom reports whether there must be room for an event.
+// NeedsRoom reports whether the batch needs room for an event.
 func (b *Batch) NeedsRoom() bool { return len(b.Stores) > 0 || b.Probe }
 
 // A Store is an event that waits to be stored.
 type Store struct {
 	Item   queue.Item
-	Event  *Event // as it is stored; nothing changes it before the commit
-	Sealed []byte // nil where the payload is not kept
+	Event  *Event // as it is stored; unchanged until the commit
+	Sealed []byte // nil if the payload is not kept
 
-	// What the engine's commit found.
+	// Set by the engine's commit.
 	Duplicate bool
-	Full      bool // there is no room; nothing was stored
+	Full      bool // there is no room, and nothing was stored
 
 	ctx   context.Context //nolint:containedctx // it ends the wait, and with it the store
-	cause error           // why it still waits; guarded by the writer's mutex
-	done  chan error      // holds one
-	asked bool            // the writer's: whether the engine was asked if it is known
+	cause error           // why the store still waits; guarded by the writer's mutex
+	done  chan error      // receives one error
+	asked bool            // whether the writer has asked the engine if the event is known
 }
 
-// An Outcome is the outcome of an attempt that waits to be recorded.
+// An Outcome is the outcome of an attempt, waiting to be recorded.
 type Outcome struct {
 	queue.Outcome
 }
 
-// A Task is a change that is made in a transaction of its own. Do may be called again
-// with another transaction after the first has failed, and changes nothing else.
+// A Task is a change in a transaction of its own. After a failure, do may be called
+// again with another transaction. It must change nothing outside the transaction.
 type Task struct {
 	Do   func(tx any) error
-	done chan error // holds one
+	done chan error // receives one error
 }
 
-// parts returns the parts in which a batch that failed is tried again. Where the
-// storage is damaged every change is tried by itself, so that it costs only what
-// touches the damage. Otherwise outcomes are tried apart from stores, since they need
-// no room and make some, and where there is too little room for all, there may be enough
-// for the older half. A batch that cannot be parted is its only part.
+// parts splits a failed batch into the parts that are retried. If the storage is
+// damaged, every change is retried alone, so that only the changes that touch the
+// damage fail. Otherwise outcomes are retried separately from stores, since outcomes
+// need no room and may free some. If there is no room for all stores, there may be
+// enough for the older half. A batch that cannot be split is returned as its only part.
 func (b *Batch) parts(damaged, noRoom bool) []*Batch {
 	switch {
 	case damaged && b.size() > 1:

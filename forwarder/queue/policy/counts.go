@@ -10,7 +10,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// A Counter names one number that a store keeps of its events.
+// A Counter is the key of one number that a store keeps about its events.
 type Counter struct {
 	Kind string
 	Name string // of the upstream or the key; else ""
@@ -20,17 +20,17 @@ type Counter struct {
 const (
 	CountBytes = "bytes" // of sealed payloads
 	CountFirst = "first" // pending deliveries to an upstream that were not attempted
-	CountRetry = "retry" // pending deliveries to an upstream that were
+	CountRetry = "retry" // pending deliveries to an upstream that were attempted
 	CountDead  = "dead"  // dead deliveries to an upstream
-	CountKey   = "key"   // payloads that a key sealed; the name is its fingerprint in 8 bytes
+	CountKey   = "key"   // payloads sealed by a key; the name is 8 bytes of its fingerprint
 	CountState = "state" // events that are set aside; the name is the state
 )
 
-// Counts are the numbers that a store keeps of its events. A number of 0 is absent.
+// Counts are the numbers that a store keeps about its events. A number of 0 is absent.
 type Counts map[Counter]int64
 
-// Add counts an event n times. What a change of an event does to the counts is
-// Add(before, -1) and Add(after, 1), and nothing else changes them.
+// Add adds n times an event to the counts. To account for a changed event, call
+// Add(before, -1) and Add(after, 1); nothing else changes the counts.
 func (c Counts) Add(e *Event, n int64) {
 	if e.Size > 0 {
 		c.add(Counter{Kind: CountBytes}, n*e.Size)
@@ -73,7 +73,7 @@ func (c Counts) Plus(change Counts) Counts {
 // Bytes returns the bytes of the sealed payloads.
 func (c Counts) Bytes() int64 { return c[Counter{Kind: CountBytes}] }
 
-// Keys returns how many payloads each key has sealed.
+// Keys returns how many payloads each key sealed.
 func (c Counts) Keys() map[seal.Fingerprint]int64 {
 	keys := make(map[seal.Fingerprint]int64)
 	for k, n := range c {
@@ -84,8 +84,8 @@ func (c Counts) Keys() map[seal.Fingerprint]int64 {
 	return keys
 }
 
-// Stats returns the counts as the queue interface has them. What an engine knows
-// beside them, such as what is leased, is the engine's to add.
+// Stats returns the counts in the form of the queue interface. The engine adds the
+// numbers that only it knows, such as the leased deliveries.
 func (c Counts) Stats() queue.Stats {
 	s := queue.Stats{Upstreams: make(map[string]queue.UpstreamStats)}
 	for k, n := range c {

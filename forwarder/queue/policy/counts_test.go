@@ -41,7 +41,7 @@ func TestCounts(t *testing.T) {
 		c.Add(e, -1)
 	}
 	if len(c) != 0 {
-		t.Errorf("of nothing: %v", c)
+		t.Errorf("counts without events: %v", c)
 	}
 }
 
@@ -53,7 +53,7 @@ func TestCountsPlus(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	if !maps.Equal(c, Counts{x: 2, y: 1}) || !maps.Equal(change, Counts{x: 1, y: -1}) {
-		t.Errorf("they have changed: %v, %v", c, change)
+		t.Errorf("Plus changed its operands: %v, %v", c, change)
 	}
 	if got := Counts(nil).Plus(c); !maps.Equal(got, c) {
 		t.Errorf("%v", got)
@@ -95,8 +95,8 @@ func TestCountsJSON(t *testing.T) {
 	}
 }
 
-// After any sequence of changes, the counts that were kept by what each change took away
-// and added are those of all events, counted anew.
+// After any sequence of changes, the incrementally kept counts equal the counts of all
+// events, counted again.
 func TestCountsOfAnySequence(t *testing.T) {
 	t.Parallel()
 	upstreams := rapid.SampledFrom([]string{"a", "b", "c"})
@@ -150,7 +150,7 @@ func TestCountsOfAnySequence(t *testing.T) {
 			anew.Add(e, 1)
 		}
 		if !maps.Equal(kept, anew) {
-			r.Fatalf("kept %v, counted anew %v", kept, anew)
+			r.Fatalf("kept %v, counted again %v", kept, anew)
 		}
 	})
 }

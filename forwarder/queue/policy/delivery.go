@@ -19,16 +19,16 @@ import (
 //	   ▼                                  ▼
 //	delivered, dead ───── Replay ─────▶ pending (first)
 //
-// Whether a pending delivery is leased is not part of it: a lease is the engine's,
-// and Settle and Release end it.
+// A lease is not part of this state: the engine keeps it, and Settle and Release end
+// it.
 type Delivery struct {
 	Upstream string
 	State    queue.State // Pending, Delivered or Dead
 	Attempts int         // since the last replay
 	Used     int         // how many of them count against the budget
 
-	// Due is when the next attempt is due, in nanoseconds since 1970, for a
-	// pending delivery that was attempted since it was stored or replayed; else 0.
+	// Due is when the next attempt is due, in nanoseconds since 1970, for a pending
+	// delivery that was attempted since it was stored or replayed; else 0.
 	Due int64
 
 	History []queue.Attempt // the newest MaxHistory attempts, oldest first
@@ -50,11 +50,11 @@ func (d *Delivery) settle(o *queue.Outcome) {
 	})
 	d.State, d.Due = o.State, 0
 	if d.State == queue.Pending {
-		d.Due = max(1, Nanos(o.Next)) // never 0, which means that it was not attempted
+		d.Due = max(1, Nanos(o.Next)) // never 0, which means "not attempted"
 	}
 }
 
-// replay makes the delivery due at once, with all of its attempts.
+// replay makes the delivery due at once and counts its attempts from 1 again.
 func (d *Delivery) replay() {
 	d.State, d.Attempts, d.Used, d.Due = queue.Pending, 0, 0, 0
 }
@@ -68,7 +68,7 @@ func (d *Delivery) LastEnded() time.Time {
 	return newest.At.Add(newest.Duration)
 }
 
-// record returns the delivery as the queue interface has it.
+// record returns the delivery in the form of the queue interface.
 func (d *Delivery) record() queue.DeliveryRecord {
 	r := queue.DeliveryRecord{Upstream: d.Upstream, State: d.State, Attempts: d.Attempts, Used: d.Used, History: d.History}
 	if d.State == queue.Pending {
@@ -77,8 +77,8 @@ func (d *Delivery) record() queue.DeliveryRecord {
 	return r
 }
 
-// Nanos returns a time in nanoseconds since 1970, and 0 for the zero time. A time out
-// of range becomes the nearest end of the range.
+// Nanos returns a time in nanoseconds since 1970, and 0 for the zero time. It clamps a
+// time that is out of range.
 func Nanos(t time.Time) int64 {
 	switch {
 	case t.IsZero():
@@ -96,7 +96,7 @@ var (
 	latest   = time.Unix(0, math.MaxInt64)
 )
 
-// Time returns the time that Nanos made n of.
+// Time is the inverse of Nanos.
 func Time(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}

@@ -1,4 +1,4 @@
-// Package policy has what every queue engine needs and no database decides: the state
+// Package policy contains what every queue engine shares: the state
 // machine of a delivery, the rules of retention, the encoding of records, the
 // counters, and the Writer.
 //

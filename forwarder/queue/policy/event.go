@@ -8,10 +8,10 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// An Event is all that a store holds of an event beside its sealed payload. Nothing
-// in it is patient data.
+// An Event is everything that a store keeps about an event besides its sealed payload.
+// It contains no patient data.
 //
-// Times are nanoseconds since 1970; 0 is none.
+// Times are in nanoseconds since 1970; 0 means none.
 type Event struct {
 	ID         string
 	Provider   string
@@ -19,27 +19,27 @@ type Event struct {
 	Subject    string
 	ReceivedAt int64
 
-	// SetAside is Quarantined, Unrouted or Unconfirmed for an event without
-	// deliveries that is kept with its payload, Tombstone for an id that is all
-	// that remains of an event, and "" for any other.
+	// SetAside is Quarantined, Unrouted or Unconfirmed for an event that is kept with
+	// its payload and without deliveries, Tombstone for an event of which only the id
+	// is kept, and "" for any other event.
 	SetAside queue.State
 	Reason   string // of a quarantined event
 
-	Size int64            // bytes of the sealed payload; 0 where it is not kept
-	Key  seal.Fingerprint // of the key that sealed it
+	Size int64            // bytes of the sealed payload; 0 if it is not kept
+	Key  seal.Fingerprint // of the key that sealed the payload
 
-	// EndedAt is when the last delivery ended, or the event was set aside; 0 while
+	// EndedAt is when the last delivery ended, or when the event was set aside; 0 while
 	// a delivery is pending. For a tombstone it is the time of receipt.
 	EndedAt    int64
 	Deliveries []Delivery
 }
 
 // Tombstone is the state of an event of which only the id is kept, so that the same
-// event is a duplicate until the end of the dedupe window. No listing shows it.
+// event is a duplicate until the end of the dedupe window. Listings skip tombstones.
 const Tombstone queue.State = "tombstone"
 
-// New returns an item's event as a store begins with it, sealed in size bytes by the
-// key. An item without upstreams that is not set aside needs no payload.
+// New returns the initial event of an item. key sealed the payload, which has size
+// bytes then. An item without upstreams that is not set aside needs no payload.
 func New(it queue.Item, key seal.Fingerprint, size, now int64) *Event {
 	ev := it.Event
 	e := &Event{
@@ -62,7 +62,7 @@ func New(it queue.Item, key seal.Fingerprint, size, now int64) *Event {
 // KeepsPayload reports whether an item's payload is stored.
 func KeepsPayload(it queue.Item) bool { return it.State.SetAside() || len(it.Upstreams) > 0 }
 
-// Clone returns a copy that shares nothing that changes.
+// Clone returns a copy that shares no mutable data.
 func (e *Event) Clone() *Event {
 	c := *e
 	c.Deliveries = slices.Clone(e.Deliveries)
@@ -99,8 +99,8 @@ func (e *Event) Delivery(upstream string) *Delivery {
 	return nil
 }
 
-// Matches reports whether the event is in the state or has a delivery in it, and that
-// delivery is to the upstream. "" matches all.
+// Matches reports whether the event is in state s or has a delivery in it, and whether
+// that delivery is to the upstream. "" matches all.
 func (e *Event) Matches(s queue.State, upstream string) bool {
 	if upstream == "" && (s == "" || s == e.SetAside || s == queue.Delivered && len(e.Deliveries) == 0 && e.SetAside == "") {
 		return true
@@ -110,9 +110,9 @@ func (e *Event) Matches(s queue.State, upstream string) bool {
 	})
 }
 
-// Settle applies the outcome of an attempt, and reports whether the delivery was
-// still pending. Where it was not, the event was purged meanwhile, or another event
-// has its place.
+// Settle applies the outcome of an attempt, and reports whether the delivery was still
+// pending. If it was not, the event was purged meanwhile, or another event uses its
+// sequence number.
 func (e *Event) Settle(o *queue.Outcome, now int64, keep time.Duration) bool {
 	d := e.Delivery(o.Delivery.Upstream)
 	if e.ID != o.Delivery.EventID || d == nil || d.State != queue.Pending {
@@ -123,9 +123,9 @@ func (e *Event) Settle(o *queue.Outcome, now int64, keep time.Duration) bool {
 	return true
 }
 
-// Replay makes the deliveries that are selected due at once, and returns how many. An
-// unrouted or unconfirmed event becomes an ordinary one instead, with a delivery to each
-// of the upstreams in route, if there is one. Any other that is set aside stays as it is.
+// Replay makes the selected deliveries due at once, and returns their number. If route
+// has upstreams, an unrouted or unconfirmed event becomes an ordinary event with a
+// delivery to each of them. Any other event that is set aside stays unchanged.
 func (e *Event) Replay(route []string, selected func(*Delivery) bool) (n int) {
 	switch e.SetAside {
 	case "":
@@ -154,8 +154,8 @@ func (e *Event) Replay(route []string, selected func(*Delivery) bool) (n int) {
 	return n
 }
 
-// Drop deletes the deliveries that are selected, and returns how many. An event
-// without deliveries is to be deleted then.
+// Drop deletes the selected deliveries, and returns their number. The caller must
+// delete an event that has no deliveries left.
 func (e *Event) Drop(now int64, keep time.Duration, selected func(*Delivery) bool) (n int) {
 	before := len(e.Deliveries)
 	e.Deliveries = slices.DeleteFunc(e.Deliveries, func(d Delivery) bool { return selected(&d) })
@@ -166,8 +166,8 @@ func (e *Event) Drop(now int64, keep time.Duration, selected func(*Delivery) boo
 	return n
 }
 
-// end notes the end of an event none of whose deliveries is pending, and drops the
-// payload where it is not needed any more.
+// end records the end of an event that has no pending delivery, and drops the payload
+// if it is no longer needed.
 func (e *Event) end(now int64, keep time.Duration) {
 	if e.has(queue.Pending) {
 		return
@@ -178,15 +178,15 @@ func (e *Event) end(now int64, keep time.Duration) {
 	}
 }
 
-// DropPayload notes that the payload is not kept any more.
+// DropPayload records that the payload is no longer kept.
 func (e *Event) DropPayload() { e.Size, e.Key = 0, seal.Fingerprint{} }
 
-// Bury leaves a tombstone.
+// Bury turns the event into a tombstone.
 func (e *Event) Bury() {
 	*e = Event{ID: e.ID, Provider: e.Provider, ReceivedAt: e.ReceivedAt, SetAside: Tombstone, EndedAt: max(1, e.ReceivedAt)}
 }
 
-// Record returns the event as the queue interface has it.
+// Record returns the event in the form of the queue interface.
 func (e *Event) Record() queue.Record {
 	r := queue.Record{
 		ID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject, ReceivedAt: Time(e.ReceivedAt),

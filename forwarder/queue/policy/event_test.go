@@ -19,8 +19,8 @@ const (
 
 var aKey = seal.Fingerprint{1, 2, 3}
 
-// inState returns an event with the deliveries, as it is a second after receipt, with
-// its payload unless that was dropped.
+// inState returns an event with the deliveries, one second after receipt, with its
+// payload unless that was dropped.
 func inState(keep time.Duration, ds ...Delivery) *Event {
 	e := &Event{ID: "a", Provider: "soapnoteapi", Type: "note.generated", Subject: "s", ReceivedAt: received, Size: 100, Key: aKey, Deliveries: ds}
 	if len(ds) > 0 {
@@ -29,7 +29,7 @@ func inState(keep time.Duration, ds ...Delivery) *Event {
 	return e
 }
 
-// The deliveries of the tables: each of the states that a delivery can be in.
+// The deliveries of the test tables: one for each state of a delivery.
 func first(name string) Delivery { return Delivery{Upstream: name, State: queue.Pending} }
 
 func retry(name string) Delivery {
@@ -75,7 +75,7 @@ func TestNew(t *testing.T) {
 	}{
 		"for two":              {it("", "ehr", "lab"), true, queue.Pending, []string{"ehr", "lab"}, 0},
 		"for one, twice":       {it("", "ehr", "ehr"), true, queue.Pending, []string{"ehr"}, 0},
-		"for nobody":           {it(""), false, queue.Delivered, nil, began},
+		"without upstreams":    {it(""), false, queue.Delivered, nil, began},
 		"unrouted":             {it(queue.Unrouted), true, queue.Unrouted, nil, began},
 		"unconfirmed, for one": {it(queue.Unconfirmed, "ehr"), true, queue.Unconfirmed, nil, began},
 		"quarantined":          {it(queue.Quarantined), true, queue.Quarantined, nil, began},
@@ -102,7 +102,7 @@ func TestState(t *testing.T) {
 	for name, c := range map[string]struct {
 		event *Event
 		state queue.State
-		// The states by which a listing finds it.
+		// The states for which Matches returns true.
 		matches []queue.State
 	}{
 		"first":             {inState(0, first("a")), queue.Pending, []queue.State{queue.Pending}},
@@ -112,7 +112,7 @@ func TestState(t *testing.T) {
 		"done, retry":       {inState(0, done("a"), retry("b")), queue.Pending, []queue.State{queue.Pending, queue.Delivered}},
 		"done, dead":        {inState(0, done("a"), dead("b")), queue.Dead, []queue.State{queue.Delivered, queue.Dead}},
 		"first, dead, done": {inState(0, first("a"), dead("b"), done("c")), queue.Dead, []queue.State{queue.Pending, queue.Delivered, queue.Dead}},
-		"for nobody":        {inState(0), queue.Delivered, []queue.State{queue.Delivered}},
+		"without upstreams": {inState(0), queue.Delivered, []queue.State{queue.Delivered}},
 		"unrouted":          {setAside(queue.Unrouted), queue.Unrouted, []queue.State{queue.Unrouted}},
 		"unconfirmed":       {setAside(queue.Unconfirmed), queue.Unconfirmed, []queue.State{queue.Unconfirmed}},
 		"quarantined":       {setAside(queue.Quarantined), queue.Quarantined, []queue.State{queue.Quarantined}},
@@ -141,7 +141,8 @@ func TestState(t *testing.T) {
 	}
 }
 
-// A state and an upstream pick the events with one delivery that matches both.
+// A state and an upstream together match only events with one delivery that matches
+// both.
 func TestMatchesUpstream(t *testing.T) {
 	t.Parallel()
 	e := inState(0, done("a"), dead("b"))
@@ -165,11 +166,11 @@ func TestMatchesUpstream(t *testing.T) {
 		}
 	}
 	if inState(0).Matches(queue.Delivered, "a") || setAside(queue.Unrouted).Matches(queue.Unrouted, "a") {
-		t.Error("an event without deliveries has one to a")
+		t.Error("an event without deliveries matches upstream a")
 	}
 }
 
-// A clone shares nothing that a change changes.
+// A change of an event does not change its clone.
 func TestClone(t *testing.T) {
 	t.Parallel()
 	fresh := func() *Event { return inState(0, first("a"), retry("b"), dead("c"), done("d")) }
@@ -182,6 +183,6 @@ func TestClone(t *testing.T) {
 	c.Replay(nil, func(*Delivery) bool { return true })
 	c.Drop(later, 0, func(d *Delivery) bool { return d.Upstream == "c" })
 	if !reflect.DeepEqual(e, fresh()) {
-		t.Errorf("it is %+v now", e)
+		t.Errorf("the event changed with its clone: %+v", e)
 	}
 }

@@ -15,7 +15,8 @@ import (
 
 var errDisk = errors.New("input/output error")
 
-// fakeCommits is an engine whose commits take a millisecond and fail as a test wants.
+// fakeCommits is an engine whose commits take a millisecond and fail as a test
+// requires.
 type fakeCommits struct {
 	took time.Duration
 
@@ -23,18 +24,18 @@ type fakeCommits struct {
 	fail     func(*Batch) error // may be nil
 	during   func()             // called in the middle of a commit; may be nil
 	known    map[string]bool    // ids that are in the store
-	full     map[string]bool    // ids for which there is no room
+	full     map[string]bool    // ids that do not fit
 	tries    []time.Time        // when each Commit began
-	batches  []string           // those that succeeded
-	stored   map[string]int     // ids, how often
+	batches  []string           // the successful ones
+	stored   map[string]int     // by id: how often it was stored
 	recorded []string           // ids of outcomes
 	lost     []string
 	failed   []error
 	relieved []string
 }
 
-// newWriter returns a running Writer over a fakeCommits. It is closed at the end of the
-// test.
+// newWriter returns a running Writer with a fakeCommits, and closes it at the end of
+// the test.
 func newWriter(t *testing.T) (*Writer, *fakeCommits) {
 	t.Helper()
 	f := &fakeCommits{took: time.Millisecond, known: make(map[string]bool), full: make(map[string]bool), stored: make(map[string]int)}
@@ -120,14 +121,14 @@ func newStore(id string) *Store {
 	return &Store{Item: it, Event: &Event{ID: id}, Sealed: []byte("sealed")}
 }
 
-// store stores an event in the background, and returns where its error comes.
+// store stores an event in the background, and returns the channel of its error.
 func (w *Writer) store(ctx context.Context, id string) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- w.Store(ctx, newStore(id)) }()
 	return done
 }
 
-// within returns a context that ends.
+// within returns a context with a timeout.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -139,20 +140,20 @@ func outcomeOf(id string) *Outcome {
 	return &Outcome{queue.Outcome{Delivery: queue.Delivery{EventID: id, Upstream: "ehr"}, State: queue.Delivered}}
 }
 
-// inBubble runs a test in a bubble of its own time.
+// inBubble runs a test in a synctest bubble, which has its own time.
 func inBubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, test)
 }
 
-// pass lets time pass, and returns when all that happens by then has happened.
+// pass lets d pass, and returns when all goroutines are idle.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// must fails the test where an error came.
+// must fails the test if err is not nil.
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -9,17 +9,17 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// errHistory says that a coded history cannot be decoded.
+// errHistory means that an encoded history cannot be decoded.
 var errHistory = errors.New("decoding a delivery's history: it is damaged, or of a newer version")
 
-// AppendHistory appends the coding of a history: for each attempt its number, start,
-// duration, result with the mark of whether it counts, and status, as varints.
+// AppendHistory appends the encoding of a history to b: for each attempt its number,
+// start, duration, result (with the flag whether it counts) and status, as varints.
 func AppendHistory(b []byte, history []queue.Attempt) []byte {
 	for _, a := range history {
 		b = binary.AppendUvarint(b, uint64(a.Number))
-		b = binary.AppendVarint(b, Nanos(a.At))         // 0 is none
-		b = binary.AppendVarint(b, int64(a.Duration))   // a clock set back makes it negative
-		result := slices.Index(queue.Results, a.Result) // -1 where there is none
+		b = binary.AppendVarint(b, Nanos(a.At))         // 0 if there is none
+		b = binary.AppendVarint(b, int64(a.Duration))   // negative if the clock was set back
+		result := slices.Index(queue.Results, a.Result) // -1 if there is none
 		code := uint64(result+1) << 1
 		if a.Used {
 			code |= 1
@@ -30,7 +30,7 @@ func AppendHistory(b []byte, history []queue.Attempt) []byte {
 	return b
 }
 
-// DecodeHistory returns the history that AppendHistory has coded.
+// DecodeHistory decodes what AppendHistory has encoded.
 func DecodeHistory(b []byte) ([]queue.Attempt, error) {
 	var history []queue.Attempt
 	d := decoder{b: b}

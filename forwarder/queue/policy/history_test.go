@@ -34,7 +34,7 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-// The coding of a history is part of the format of a store, so that it must not change.
+// The encoding of a history is part of a store's format and must not change.
 func TestHistoryFormat(t *testing.T) {
 	t.Parallel()
 	h := []queue.Attempt{
@@ -62,7 +62,8 @@ func TestDamagedHistory(t *testing.T) {
 	}
 }
 
-// Any bytes are refused, or decode to a history that is coded and decoded without change.
+// DecodeHistory rejects bytes, or returns a history that survives encoding and decoding
+// unchanged.
 func FuzzDecodeHistory(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(AppendHistory(nil, attempts(1, 2, 3)))
@@ -82,7 +83,7 @@ func FuzzDecodeHistory(f *testing.F) {
 			t.Fatalf("%+v, %v, want %+v", again, err, h)
 		}
 		if !bytes.Equal(AppendHistory(nil, again), coded) {
-			t.Fatalf("%+v is coded in another way than %+v", again, h)
+			t.Fatalf("%+v is encoded differently from %+v", again, h)
 		}
 	})
 }

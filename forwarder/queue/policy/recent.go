@@ -8,8 +8,8 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// Recent keeps the events that were just stored in memory, so that they are delivered
-// without being read and opened. It holds nothing that the store has not.
+// Recent keeps just stored events in memory, so that they are delivered without being
+// read and opened. All of them are in the store too.
 type Recent struct {
 	max int
 
@@ -22,16 +22,17 @@ type Recent struct {
 type RecentEvent struct {
 	Seq       int64
 	Event     *event.Event
-	Upstreams []string // that it waits for
-	Size      int      // of its sealed payload
+	Upstreams []string // the upstreams that still wait for the event
+	Size      int      // of the sealed payload
 }
 
-// NewRecent returns a Recent of so many bytes of sealed payloads.
+// NewRecent returns a Recent for at most limit bytes of sealed payloads.
 func NewRecent(limit int) *Recent {
 	return &Recent{max: limit, events: make(map[int64]RecentEvent)}
 }
 
-// Add keeps an event while there is room: with a backlog nothing is gained by it.
+// Add keeps an event if there is room. With a backlog, keeping newer events has no
+// benefit.
 func (r *Recent) Add(e RecentEvent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -49,7 +50,7 @@ func (r *Recent) Get(seq int64) *event.Event {
 	return r.events[seq].Event
 }
 
-// Settle records that an event does not wait for an upstream any more.
+// Settle records that an upstream no longer waits for an event.
 func (r *Recent) Settle(seq int64, upstream string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,7 +60,7 @@ func (r *Recent) Settle(seq int64, upstream string) {
 	}
 }
 
-// All returns all events, in their order.
+// All returns all events in order.
 func (r *Recent) All() []RecentEvent {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,14 +71,14 @@ func (r *Recent) All() []RecentEvent {
 	return all
 }
 
-// Bytes returns how many bytes of sealed payloads the events have.
+// Bytes returns the size of the events' sealed payloads.
 func (r *Recent) Bytes() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bytes
 }
 
-// Drop drops an event.
+// Drop removes an event.
 func (r *Recent) Drop(seq int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,7 +86,7 @@ func (r *Recent) Drop(seq int64) {
 	delete(r.events, seq)
 }
 
-// Clear drops all events.
+// Clear removes all events.
 func (r *Recent) Clear() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// Recent events keep to the bound, in their order, with the upstreams that they wait for.
+// Recent keeps within its limit, in order, and records which upstreams still wait.
 func TestRecent(t *testing.T) {
 	t.Parallel()
 	r := NewRecent(100)
@@ -20,7 +20,7 @@ func TestRecent(t *testing.T) {
 		for _, e := range r.All() {
 			got = append(got, e.Seq)
 			if r.Get(e.Seq) != e.Event {
-				t.Errorf("event %d is another", e.Seq)
+				t.Errorf("Get(%d) returned another event", e.Seq)
 			}
 		}
 		if !slices.Equal(got, seqs) || r.Bytes() != bytes {
@@ -29,16 +29,16 @@ func TestRecent(t *testing.T) {
 	}
 	want(90, 3, 4, 5)
 	if r.Get(1) != nil {
-		t.Error("an event is kept for which there is no room")
+		t.Error("an event above the limit is kept")
 	}
 	before := r.All()
 	r.Settle(4, "ehr")
 	r.Settle(1, "ehr")
 	if got := r.All()[1].Upstreams; !slices.Equal(got, []string{"lab"}) {
-		t.Errorf("it waits for %v", got)
+		t.Errorf("the event waits for %v", got)
 	}
 	if !slices.Equal(before[1].Upstreams, []string{"ehr", "lab"}) {
-		t.Error("what was returned has changed")
+		t.Error("Settle changed the result of an earlier All")
 	}
 	r.Drop(4)
 	r.Drop(4)

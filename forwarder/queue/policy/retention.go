@@ -19,7 +19,7 @@ func Retention(state queue.State, s queue.Settings) time.Duration {
 }
 
 // Duplicate reports whether the same event, received again at now, is a duplicate of
-// this one. The trace of a delivered event counts only within the dedupe window.
+// this one. A delivered event counts only within the dedupe window.
 func (e *Event) Duplicate(now int64, s queue.Settings) bool {
 	state := e.State()
 	if state != queue.Delivered && state != Tombstone {
@@ -28,9 +28,8 @@ func (e *Event) Duplicate(now int64, s queue.Settings) bool {
 	return time.Duration(now-e.ReceivedAt) < s.DedupeWindow
 }
 
-// Expire takes an event whose retention has ended out of the store: it leaves a
-// tombstone and returns true where the id is to be known for longer, and returns
-// false where the event is to be deleted.
+// Expire ends the retention of an event. It returns true if the id must be kept longer,
+// and turns the event into a tombstone. It returns false if the event must be deleted.
 func (e *Event) Expire(now int64, s queue.Settings) (buried bool) {
 	if e.SetAside == Tombstone || time.Duration(now-e.ReceivedAt) >= s.DedupeWindow {
 		return false

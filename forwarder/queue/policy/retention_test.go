@@ -35,8 +35,8 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// What is in the store is a duplicate; the trace of a delivered event and a tombstone
-// are within the window only.
+// A stored event is a duplicate. A delivered event and a tombstone are duplicates within
+// the dedupe window only.
 func TestDuplicate(t *testing.T) {
 	t.Parallel()
 	window := int64(settings.DedupeWindow)
@@ -44,16 +44,16 @@ func TestDuplicate(t *testing.T) {
 		event  *Event
 		always bool
 	}{
-		"first":       {inState(0, first("a")), true},
-		"retry":       {inState(0, done("b"), retry("a")), true},
-		"dead":        {inState(0, done("b"), dead("a")), true},
-		"unrouted":    {setAside(queue.Unrouted), true},
-		"unconfirmed": {setAside(queue.Unconfirmed), true},
-		"quarantined": {setAside(queue.Quarantined), true},
-		"done":        {inState(0, done("a")), false},
-		"kept":        {inState(time.Hour, done("a")), false},
-		"for nobody":  {inState(0), false},
-		"tombstone":   {setAside(Tombstone), false},
+		"first":             {inState(0, first("a")), true},
+		"retry":             {inState(0, done("b"), retry("a")), true},
+		"dead":              {inState(0, done("b"), dead("a")), true},
+		"unrouted":          {setAside(queue.Unrouted), true},
+		"unconfirmed":       {setAside(queue.Unconfirmed), true},
+		"quarantined":       {setAside(queue.Quarantined), true},
+		"done":              {inState(0, done("a")), false},
+		"kept":              {inState(time.Hour, done("a")), false},
+		"without upstreams": {inState(0), false},
+		"tombstone":         {setAside(Tombstone), false},
 	} {
 		for at, within := range map[int64]bool{-int64(time.Hour): true, 0: true, window - 1: true, window: false, window + 1: false, 1000 * window: false} {
 			if got := c.event.Duplicate(received+at, settings); got != (c.always || within) {
@@ -64,37 +64,37 @@ func TestDuplicate(t *testing.T) {
 	none := settings
 	none.DedupeWindow = 0
 	if inState(0, done("a")).Duplicate(received, none) {
-		t.Error("a duplicate though there is no window")
+		t.Error("a duplicate although the window is 0")
 	}
 }
 
-// An event whose retention has ended leaves its id, until the window has passed: the same
-// edge as that of Duplicate.
+// An expired event becomes a tombstone until the end of the dedupe window: the same
+// limit as that of Duplicate.
 func TestExpire(t *testing.T) {
 	t.Parallel()
 	window := int64(settings.DedupeWindow)
 	for name, event := range map[string]func() *Event{
-		"done":        func() *Event { return inState(0, done("a"), done("b")) },
-		"kept":        func() *Event { return inState(time.Hour, done("a")) },
-		"dead":        func() *Event { return inState(0, dead("a")) },
-		"for nobody":  func() *Event { return inState(0) },
-		"quarantined": func() *Event { return setAside(queue.Quarantined) },
+		"done":              func() *Event { return inState(0, done("a"), done("b")) },
+		"kept":              func() *Event { return inState(time.Hour, done("a")) },
+		"dead":              func() *Event { return inState(0, dead("a")) },
+		"without upstreams": func() *Event { return inState(0) },
+		"quarantined":       func() *Event { return setAside(queue.Quarantined) },
 	} {
 		e := event()
 		if !e.Expire(received+window-1, settings) {
-			t.Errorf("%s: it leaves nothing", name)
+			t.Errorf("%s: Expire left no tombstone", name)
 		}
 		if want := (&Event{ID: "a", Provider: "soapnoteapi", ReceivedAt: received, SetAside: Tombstone, EndedAt: received}); !reflect.DeepEqual(e, want) {
 			t.Errorf("%s: %+v", name, e)
 		}
 		if !e.Duplicate(received+window-1, settings) || e.Duplicate(received+window, settings) {
-			t.Errorf("%s: the tombstone is no duplicate, or for too long", name)
+			t.Errorf("%s: the tombstone is not a duplicate until exactly the end of the window", name)
 		}
 		if e.Expire(received+window-1, settings) {
-			t.Errorf("%s: a tombstone leaves another", name)
+			t.Errorf("%s: Expire of a tombstone left another", name)
 		}
 		if e := event(); e.Expire(received+window, settings) || !reflect.DeepEqual(e, event()) {
-			t.Errorf("%s: behind the window it is %+v", name, e)
+			t.Errorf("%s: after the window the event is %+v", name, e)
 		}
 	}
 	old := &Event{ID: "a", Deliveries: []Delivery{done("a")}} // received before 1970

@@ -10,7 +10,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// The changes of a delivery to "a".
+// The changes that TestTransitions applies to the delivery to "a".
 var changes = map[string]func(e *Event, keep time.Duration) bool{
 	"settle pending":   settle(queue.Pending),
 	"settle delivered": settle(queue.Delivered),
@@ -33,12 +33,13 @@ func settle(s queue.State) func(*Event, time.Duration) bool {
 	}
 }
 
-// TestTransitions applies each change to a delivery in each state, beside another in each
-// state, with and without payloads that are kept after the last delivery.
+// TestTransitions applies each change to a delivery in each state, with a second
+// delivery in each state, and with and without keeping payloads after the last
+// delivery.
 func TestTransitions(t *testing.T) {
 	t.Parallel()
 	states := map[string]func(string) Delivery{"first": first, "retry": retry, "done": done, "dead": dead, "none": nil}
-	// What each change makes of each state; "same" where it changes nothing.
+	// The resulting state for each change of each state; "same" if nothing changes.
 	to := map[string]map[string]string{
 		"settle pending":   {"first": "retry", "retry": "retry", "done": "same", "dead": "same"},
 		"settle delivered": {"first": "done", "retry": "done", "done": "same", "dead": "same"},
@@ -57,7 +58,7 @@ func TestTransitions(t *testing.T) {
 					e := inState(keep, ds...)
 					before := e.Clone()
 					changed := apply(e, keep)
-					name := fmt.Sprintf("%s of %s, beside %s, keeping %v", change, from, beside, keep)
+					name := fmt.Sprintf("%s of %s, other %s, keep %v", change, from, beside, keep)
 					if changed != (target != "same") {
 						t.Errorf("%s: changed %t", name, changed)
 					}
@@ -75,12 +76,12 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-// checkDelivery checks the delivery to "a", and that the other is as it was.
+// checkDelivery checks the delivery to "a", and that the other delivery is unchanged.
 func checkDelivery(t *testing.T, name string, before, e *Event, target string, settled bool) {
 	t.Helper()
 	was, d := before.Delivery("a"), e.Delivery("a")
 	if b := before.Delivery("b"); !reflect.DeepEqual(b, e.Delivery("b")) {
-		t.Errorf("%s: the other is %+v", name, e.Delivery("b"))
+		t.Errorf("%s: the other delivery is now %+v", name, e.Delivery("b"))
 	}
 	if target == "none" {
 		if d != nil {
@@ -89,7 +90,7 @@ func checkDelivery(t *testing.T, name string, before, e *Event, target string, s
 		return
 	}
 	if d == nil {
-		t.Fatalf("%s: it is gone", name)
+		t.Fatalf("%s: the delivery is missing", name)
 	}
 	want := Delivery{Upstream: "a", State: map[string]queue.State{"first": queue.Pending, "retry": queue.Pending, "done": queue.Delivered, "dead": queue.Dead}[target], History: was.History}
 	if settled {
@@ -98,7 +99,7 @@ func checkDelivery(t *testing.T, name string, before, e *Event, target string, s
 			Number: was.Attempts + 1, At: Time(later).Add(-time.Second), Duration: 100 * time.Millisecond, Result: queue.Failure, Status: 500, Used: true,
 		})
 		if got := d.LastEnded(); !got.Equal(Time(later).Add(-900 * time.Millisecond)) {
-			t.Errorf("%s: it ended at %v", name, got)
+			t.Errorf("%s: the last attempt ended at %v", name, got)
 		}
 	} else if !d.LastEnded().IsZero() {
 		t.Errorf("%s: an attempt before the replay counts", name)
@@ -117,7 +118,7 @@ func checkEnd(t *testing.T, name string, before, e *Event, keep time.Duration) {
 	var endedAt int64
 	payload := before.Size > 0
 	switch {
-	case len(e.Deliveries) == 0: // it is to be deleted
+	case len(e.Deliveries) == 0: // the caller deletes the event
 		endedAt = before.EndedAt
 	case !e.Pending():
 		endedAt = later
@@ -132,19 +133,19 @@ func checkEnd(t *testing.T, name string, before, e *Event, keep time.Duration) {
 	}
 }
 
-// An outcome changes nothing where the delivery is another event's, or is gone.
+// An outcome changes nothing if its event or its delivery does not exist.
 func TestSettleOfAnother(t *testing.T) {
 	t.Parallel()
 	for _, d := range []queue.Delivery{{EventID: "b", Upstream: "a"}, {EventID: "a", Upstream: "b"}} {
 		e := inState(0, first("a"))
 		if e.Settle(&queue.Outcome{Delivery: d, State: queue.Delivered}, later, 0) || !reflect.DeepEqual(e, inState(0, first("a"))) {
-			t.Errorf("%+v has settled %+v", d, e)
+			t.Errorf("an outcome of %+v changed %+v", d, e)
 		}
 	}
 }
 
-// A retry without a time, or with one before 1970, is due at once, and is no first
-// attempt again.
+// A retry without a time, or with one before 1970, is due at once, and does not count
+// as a first attempt.
 func TestDue(t *testing.T) {
 	t.Parallel()
 	for _, next := range []time.Time{{}, time.Unix(0, 0), time.Unix(-1, 0), time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC)} {
@@ -156,7 +157,8 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// The history holds the newest attempts. A replay begins to count anew, and keeps it.
+// The history keeps the newest attempts. A replay restarts the attempt numbers and
+// keeps the history.
 func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()
 	e := inState(0, first("a"))
@@ -172,10 +174,10 @@ func TestHistoryIsBounded(t *testing.T) {
 		older = d.History
 		kept := slices.Clone(older)
 		if !settle(queue.Pending)(e, 0) {
-			t.Fatal("it is not settled")
+			t.Fatal("Settle returned false")
 		}
 		if !reflect.DeepEqual(older, kept) {
-			t.Fatal("a history that others may hold was changed")
+			t.Fatal("Settle changed a shared history")
 		}
 	}
 	if len(d.History) != queue.MaxHistory || d.Attempts != queue.MaxHistory-10 {
@@ -192,14 +194,14 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-// A replay makes an unrouted event, or an unconfirmed one, an ordinary one, if it is for
-// anybody.
+// A replay turns an unrouted or unconfirmed event into an ordinary one, if it has
+// upstreams.
 func TestReplayOfSetAside(t *testing.T) {
 	t.Parallel()
 	for _, s := range []queue.State{queue.Quarantined, queue.Unrouted, queue.Unconfirmed, Tombstone} {
 		e := setAside(s)
 		if n := e.Replay(nil, nil); n != 0 || !reflect.DeepEqual(e, setAside(s)) {
-			t.Errorf("%s, for nobody: %d, %+v", s, n, e)
+			t.Errorf("%s, without upstreams: %d, %+v", s, n, e)
 		}
 		n := e.Replay([]string{"a", "b"}, nil)
 		switch s {
@@ -215,7 +217,7 @@ func TestReplayOfSetAside(t *testing.T) {
 	}
 }
 
-// Only what is selected is replayed or dropped.
+// Only selected deliveries are replayed or dropped.
 func TestSelected(t *testing.T) {
 	t.Parallel()
 	e := inState(0, dead("a"), dead("b"), done("c"))

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// commitDelay is how long outcomes wait for others, and for a store, to share
-	// a transaction with. Losing one costs a duplicate.
+	// commitDelay is how long outcomes wait for other outcomes and for a store, to
+	// share a transaction. A lost outcome costs a duplicate.
 	commitDelay = 10 * time.Millisecond
 
 	// The pauses after a failed commit.
@@ -19,40 +19,40 @@ const (
 	maxPause   = time.Second
 )
 
-// ErrDamaged says that what a change needs cannot be read, now or later.
+// ErrDamaged means that data that a change needs is permanently unreadable.
 var ErrDamaged = errors.New("the storage is damaged")
 
-// ErrNoRoom says that there is too little space for a change, and may be enough for a
-// smaller one.
+// ErrNoRoom means that there is too little space for a change. It may be enough for a smaller
+// change.
 var ErrNoRoom = errors.New("no space left on the disk")
 
-// Commits are what a Writer needs of its engine. All of it is called by the writer's
+// Commits is the part of the engine that a Writer calls, always in the writer's
 // goroutine.
 type Commits interface {
-	// Commit makes all changes of the batch durable in one transaction, and
-	// publishes them in memory, or makes none and returns an error. It sets
-	// Duplicate and Full of the stores.
+	// Commit makes all changes of the batch durable in one transaction and publishes
+	// them in memory, or makes none and returns an error. It sets Duplicate and Full of
+	// the stores.
 	Commit(b *Batch) error
 
-	// Known reports whether an event that could not be stored is in the store
-	// already, where that can be read: such a store is a duplicate, whatever state the
-	// disk is in.
+	// Known reports whether the event of a failed store is already in the store, as far
+	// as that can be read. Such an event is a duplicate, even if nothing can be
+	// written.
 	Known(s *Store) bool
 
-	// Lost is called for an outcome that cannot be recorded, now or later, since
-	// what it needs is damaged.
+	// Lost is called for an outcome that can never be recorded because the data that it
+	// needs is damaged.
 	Lost(o *Outcome, err error)
 
-	// Failed is called with each error of Commit that is not a task's, and with nil
-	// when events can be stored after that.
+	// Failed is called with each error of Commit, except the errors of tasks, and with
+	// nil when events can be stored again.
 	Failed(err error)
 
-	// Relieved is called with each upstream that could claim nothing, since too many
-	// outcomes waited, and can claim again.
+	// Relieved is called with each upstream that could not claim because too many
+	// outcomes waited, when it can claim again.
 	Relieved(upstream string)
 
-	// Housekeep does what is due beside the changes, in small steps, and returns
-	// how soon it wants to be called again. It is called after each batch, too.
+	// Housekeep does the background work that is due, in small steps, and returns the
+	// time until its next call. It is also called after each batch.
 	Housekeep() time.Duration
 }
 
@@ -60,27 +60,27 @@ type Commits interface {
 // callers together.
 type Writer struct {
 	commits Commits
-	wake    chan struct{} // holds one token when something may wait
+	wake    chan struct{} // holds one token if there may be work
 	ended   chan struct{}
 
 	mu       sync.Mutex
 	closed   bool
 	tasks    []*Task
 	outcomes []*Outcome
-	oldest   time.Time // when the first of the outcomes came
+	oldest   time.Time // when the first of the outcomes arrived
 	stores   []*Store
 	waiting  []*Store            // stores that wait for room
-	room     bool                // whether there may be room since the stores of a batch were taken
-	starved  map[string]struct{} // upstreams that may claim nothing since too many outcomes wait
-	flushNow bool                // whether outcomes are to be committed without delay
-	failing  bool                // whether it is not known that events can be stored
+	room     bool                // whether there may be new room since the batch was built
+	starved  map[string]struct{} // upstreams that may claim nothing because too many outcomes wait
+	flushNow bool                // whether to commit the outcomes without delay
+	failing  bool                // whether the last store failed and no later one has succeeded
 
-	// The goroutine's own.
+	// Used only by the writer's goroutine.
 	storePause, outcomePause pause
 	closeErr                 error
 }
 
-// NewWriter returns a Writer that has not been started.
+// NewWriter returns a Writer. Start starts it.
 func NewWriter(c Commits) *Writer {
 	return &Writer{commits: c, wake: make(chan struct{}, 1), ended: make(chan struct{}), starved: make(map[string]struct{})}
 }
@@ -88,8 +88,8 @@ func NewWriter(c Commits) *Writer {
 // Start starts the goroutine.
 func (w *Writer) Start() { go w.run() }
 
-// Close commits what waits and ends the goroutine. What cannot be committed then is
-// given up, and the reason returned.
+// Close commits the waiting changes and ends the goroutine. It drops the changes that
+// cannot be committed, and returns the reason.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -99,8 +99,8 @@ func (w *Writer) Close() error {
 	return w.closeErr
 }
 
-// Store has s stored, and returns when it is durable, or with an error when ctx has
-// ended. It retries until then.
+// Store stores s. It returns when s is durable, and retries until then. It returns an
+// error if ctx ends before.
 func (w *Writer) Store(ctx context.Context, s *Store) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -132,7 +132,7 @@ func (w *Writer) Store(ctx context.Context, s *Store) error {
 	return ctx.Err()
 }
 
-// A WaitError is the error of a store that waited as long as it could.
+// A WaitError is the error of a store whose context ended while it waited.
 type WaitError struct {
 	Cause error
 }
@@ -144,8 +144,7 @@ func (e *WaitError) Error() string {
 // Unwrap returns the cause.
 func (e *WaitError) Unwrap() error { return e.Cause }
 
-// Settle has an outcome recorded, and reports whether it will be: not if the writer
-// is closed.
+// Settle queues an outcome to be recorded. It returns false if the writer is closed.
 func (w *Writer) Settle(o *Outcome) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -162,8 +161,8 @@ func (w *Writer) Settle(o *Outcome) bool {
 	return true
 }
 
-// Do makes a change in a transaction of its own. It returns when that is made or has
-// failed, also where ctx ends meanwhile.
+// Do makes a change in a transaction of its own. It returns when the change is made or
+// has failed, even if ctx ends meanwhile.
 func (w *Writer) Do(ctx context.Context, do func(tx any) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -180,8 +179,7 @@ func (w *Writer) Do(ctx context.Context, do func(tx any) error) error {
 	return <-t.done
 }
 
-// Flush returns when all outcomes that were settled before are recorded, or have
-// failed once.
+// Flush returns when all earlier outcomes are recorded or have failed once.
 func (w *Writer) Flush(ctx context.Context) error {
 	w.mu.Lock()
 	w.flushNow = true
@@ -189,8 +187,8 @@ func (w *Writer) Flush(ctx context.Context) error {
 	return w.Do(ctx, nil)
 }
 
-// Crowded reports whether so many outcomes wait that nothing may be claimed. The
-// upstream is passed to Relieved when that is over.
+// Crowded reports whether so many outcomes wait that Claim must return nothing. The
+// writer calls Relieved with the upstream when it can claim again.
 func (w *Writer) Crowded(upstream string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -201,7 +199,7 @@ func (w *Writer) Crowded(upstream string) bool {
 	return true
 }
 
-// RetryFull has the stores that wait for room tried again.
+// RetryFull retries the stores that wait for room.
 func (w *Writer) RetryFull() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -209,7 +207,7 @@ func (w *Writer) RetryFull() {
 	w.retryFull()
 }
 
-// retryFull puts the stores that waited for room before the others.
+// retryFull moves the stores that wait for room to the front of the queue.
 func (w *Writer) retryFull() {
 	if len(w.waiting) == 0 {
 		return
@@ -219,15 +217,15 @@ func (w *Writer) retryFull() {
 	w.signal()
 }
 
-// Failing has the writer find out, and call Failed with nil, when events can be stored
-// again. It is for an engine that found beside the batches that writing fails.
+// Failing makes the writer probe until events can be stored again, and then call Failed
+// with nil. An engine calls it if a write outside the batches has failed.
 func (w *Writer) Failing() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failing = true
 }
 
-// Wake has Housekeep called soon.
+// Wake makes the writer call Housekeep soon.
 func (w *Writer) Wake() { w.signal() }
 
 func (w *Writer) signal() {

@@ -13,7 +13,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// What comes while a commit is under way is committed together.
+// Changes that arrive during a commit are committed together.
 func TestGroupCommit(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -34,7 +34,7 @@ func TestGroupCommit(t *testing.T) {
 	})
 }
 
-// A batch is bounded in its changes and its bytes.
+// A batch is limited in changes and in bytes.
 func TestBatchBounds(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -63,12 +63,12 @@ func TestBatchBounds(t *testing.T) {
 			t.Errorf("batches of bytes %q, want %q", got, want)
 		}
 		if got, want := storeAll(2, 20<<20), []string{"0 outcomes, 1 stores", "0 outcomes, 1 stores"}; !slices.Equal(got, want) {
-			t.Errorf("batches of what is over the bound %q, want %q", got, want)
+			t.Errorf("batches of events above the limit %q, want %q", got, want)
 		}
 	})
 }
 
-// Stores do not wait for many outcomes, and no outcome waits for ever behind stores.
+// Stores do not wait for many outcomes, and outcomes do not wait forever for stores.
 func TestFewOutcomesGoWithStores(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -95,7 +95,7 @@ func TestFewOutcomesGoWithStores(t *testing.T) {
 	})
 }
 
-// Outcomes wait for others, but not long, not behind a store, and not where many wait.
+// Outcomes wait for others, but only briefly, not after a store, and not if many wait.
 func TestCommitDelay(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -105,7 +105,7 @@ func TestCommitDelay(t *testing.T) {
 			var recorded int
 			f.set(func() { recorded = len(f.recorded) })
 			if recorded > 0 {
-				t.Fatalf("%d outcomes are recorded at once", recorded)
+				t.Fatalf("%d outcomes were recorded without delay", recorded)
 			}
 			pass(wait)
 			synctest.Wait()
@@ -137,7 +137,8 @@ func TestCommitDelay(t *testing.T) {
 	})
 }
 
-// Flush returns behind all outcomes that were settled before, more than a batch of them.
+// Flush returns after all earlier outcomes are recorded, even if they need several
+// batches.
 func TestFlush(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -148,7 +149,7 @@ func TestFlush(t *testing.T) {
 		if len(f.recorded) != 3*maxBatchOutcomes {
 			t.Errorf("%d outcomes are recorded", len(f.recorded))
 		}
-		must(t, w.Flush(t.Context())) // with nothing to record
+		must(t, w.Flush(t.Context())) // without outcomes
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := w.Flush(ctx); !errors.Is(err, context.Canceled) {
@@ -157,7 +158,7 @@ func TestFlush(t *testing.T) {
 	})
 }
 
-// Tasks are made one by one, and their errors are their callers'.
+// Tasks run one at a time, and their errors go to their callers.
 func TestDo(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -169,7 +170,7 @@ func TestDo(t *testing.T) {
 					running++
 					defer func() { running-- }()
 					if running != 1 {
-						t.Error("two tasks at once")
+						t.Error("two tasks run at the same time")
 					}
 					if i%2 == 0 {
 						return queue.ErrNotFound
@@ -183,12 +184,12 @@ func TestDo(t *testing.T) {
 		}
 		wg.Wait()
 		if len(f.failed) > 0 {
-			t.Errorf("reported as failures of the storage: %v", f.failed)
+			t.Errorf("task errors were passed to Failed: %v", f.failed)
 		}
 	})
 }
 
-// A store that finds no room waits until there is some, and holds up no other.
+// A store without room waits until there is room, and does not block other stores.
 func TestParkedStores(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -198,12 +199,12 @@ func TestParkedStores(t *testing.T) {
 		synctest.Wait()
 		must(t, <-w.store(t.Context(), "small"))
 		if err := <-late; !errors.Is(err, queue.ErrFull) {
-			t.Errorf("a store whose time is over: %v", err)
+			t.Errorf("a store whose context ended: %v", err)
 		}
 		w.RetryFull()
 		pass(time.Minute)
 		if n := len(f.tries); n > 10 {
-			t.Errorf("a store that finds no room was tried %d times", n)
+			t.Errorf("a store without room was tried %d times", n)
 		}
 		f.set(func() { delete(f.full, "big") })
 		w.RetryFull()
@@ -214,12 +215,12 @@ func TestParkedStores(t *testing.T) {
 	})
 }
 
-// Room that is made while a commit finds none is not missed.
+// The writer notices room that is made during a commit that finds none.
 func TestUnparkDuringACommit(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
 		f.full["big"] = true
-		f.during = func() { // it has found that there is no room
+		f.during = func() { // the commit has found no room
 			f.set(func() { delete(f.full, "big") })
 			w.RetryFull()
 		}
@@ -227,8 +228,8 @@ func TestUnparkDuringACommit(t *testing.T) {
 	})
 }
 
-// So many outcomes wait that nothing may be claimed; those who wanted to are called when
-// that is over.
+// If too many outcomes wait, nothing can be claimed; Relieved is called with the
+// waiting upstreams afterwards.
 func TestCrowded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -242,18 +243,18 @@ func TestCrowded(t *testing.T) {
 		pass(time.Minute)
 		again := w.Crowded("ehr")
 		if !again || !w.Crowded("ehr") || !w.Crowded("lab") || len(f.relieved) > 0 {
-			t.Errorf("it is not crowded, or over for %q", f.relieved)
+			t.Errorf("Crowded returned false, or Relieved was called with %q", f.relieved)
 		}
 		f.failWith(nil)
 		pass(time.Minute)
 		slices.Sort(f.relieved)
 		if !slices.Equal(f.relieved, []string{"ehr", "lab"}) || w.Crowded("ehr") {
-			t.Errorf("over for %q", f.relieved)
+			t.Errorf("Relieved was called with %q", f.relieved)
 		}
 	})
 }
 
-// Outcomes that are lost make room for others as well.
+// Lost outcomes make room for others too.
 func TestCrowdedByDamage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -263,7 +264,7 @@ func TestCrowdedByDamage(t *testing.T) {
 		}
 		pass(time.Minute)
 		if !w.Crowded("ehr") {
-			t.Fatal("it is not crowded")
+			t.Fatal("Crowded returned false")
 		}
 		f.failWith(func(b *Batch) error {
 			if len(b.Outcomes) > 0 {
@@ -273,7 +274,7 @@ func TestCrowdedByDamage(t *testing.T) {
 		})
 		pass(time.Minute)
 		if len(f.lost) != maxOutcomes || !slices.Equal(f.relieved, []string{"ehr"}) {
-			t.Errorf("%d outcomes are lost, over for %q", len(f.lost), f.relieved)
+			t.Errorf("%d outcomes were lost, Relieved was called with %q", len(f.lost), f.relieved)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// Close commits what waits. Then nothing more is accepted.
+// Close commits the waiting changes. Afterwards the writer accepts nothing.
 func TestClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -49,14 +49,14 @@ func TestClose(t *testing.T) {
 			t.Errorf("Flush: %v", err)
 		}
 		if w.Settle(outcomeOf("late")) {
-			t.Error("an outcome is accepted")
+			t.Error("Settle accepted an outcome after Close")
 		}
 		w.RetryFull()
 		must(t, w.Close())
 	})
 }
 
-// While commits fail Close tries once more, and returns the reason.
+// While commits fail, Close tries once more and returns the reason.
 func TestCloseWhileFailing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -103,7 +103,7 @@ func failIf(fails bool) error {
 	return nil
 }
 
-// What waited in a pause is stored where the last try succeeds.
+// A change that waits in a pause is committed if the last try succeeds.
 func TestCloseAfterAFailure(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -120,8 +120,8 @@ func TestCloseAfterAFailure(t *testing.T) {
 	})
 }
 
-// Whatever comes while the writer is being closed is done or refused: nothing hangs, and
-// nothing that was accepted is forgotten.
+// A call during Close succeeds or is rejected: no call blocks, and no accepted change
+// is lost.
 func TestCloseMeanwhile(t *testing.T) {
 	t.Parallel()
 	for range 5000 {

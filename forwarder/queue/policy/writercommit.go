@@ -13,8 +13,8 @@ func (w *Writer) run() {
 	defer close(w.ended)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var kept bool          // whether housekeeping was done since something happened
-	var keep time.Duration // until it is due again
+	var kept bool          // whether housekeeping was done since the last wake
+	var keep time.Duration // until housekeeping is due again
 	for {
 		b, wait, ended := w.next()
 		switch {
@@ -25,7 +25,7 @@ func (w *Writer) run() {
 			w.commit(b, &f)
 			w.retryLater(&f)
 			w.relieve()
-			runtime.Gosched() // those who were answered go first, and may have more: the more in one commit, the cheaper
+			runtime.Gosched() // answered callers run first and may bring more changes: larger commits are cheaper
 			keep, kept = w.commits.Housekeep(), true
 		case !kept:
 			keep, kept = w.commits.Housekeep(), true
@@ -40,8 +40,8 @@ func (w *Writer) run() {
 	}
 }
 
-// next returns what is to be committed now, or nil and how long that may take. At the
-// end of a closed writer it gives up what waits for room.
+// next returns the next batch, or nil and how long to wait for one. If the writer is
+// closed and nothing else is left, it rejects the stores that wait for room.
 func (w *Writer) next() (b *Batch, wait time.Duration, ended bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -90,7 +90,7 @@ func (w *Writer) next() (b *Batch, wait time.Duration, ended bool) {
 	return nil, wait, false
 }
 
-// batchOfStores returns how many of the stores go into one batch.
+// batchOfStores returns how many stores fit into one batch.
 func (w *Writer) batchOfStores() (n int) {
 	for size := 0; n < min(len(w.stores), maxBatchStores); n++ {
 		if size += len(w.stores[n].Sealed); n > 0 && size > maxBatchBytes {
@@ -100,7 +100,7 @@ func (w *Writer) batchOfStores() (n int) {
 	return n
 }
 
-// removeFirst takes the first n of a list.
+// removeFirst removes and returns the first n elements of a list.
 func removeFirst[T any](list *[]T, n int) []T {
 	first := slices.Clone((*list)[:n])
 	*list = slices.Delete(*list, 0, n)
@@ -110,9 +110,9 @@ func removeFirst[T any](list *[]T, n int) []T {
 // abandoned reports whether the caller has stopped waiting for the store.
 func (s *Store) abandoned() bool { return s.ctx.Err() != nil }
 
-// commit commits a batch, in parts where that fails.
+// commit commits a batch. If that fails, it retries the batch in parts.
 func (w *Writer) commit(b *Batch, f *failures) {
-	b.Stores = slices.DeleteFunc(b.Stores, (*Store).abandoned) // while another part was committed
+	b.Stores = slices.DeleteFunc(b.Stores, (*Store).abandoned) // abandoned while another part was committed
 	if b.size() == 0 {
 		return
 	}
@@ -144,7 +144,7 @@ func (w *Writer) commit(b *Batch, f *failures) {
 	}
 }
 
-// committed answers those who wait.
+// committed answers the callers of a committed batch.
 func (w *Writer) committed(b *Batch) {
 	stored := b.Probe
 	w.mu.Lock()
@@ -157,7 +157,7 @@ func (w *Writer) committed(b *Batch) {
 		stored = stored || !s.Duplicate
 		s.done <- nil
 	}
-	if w.room { // since the engine looked whether there is
+	if w.room { // room was made since the engine checked
 		w.retryFull()
 	}
 	if len(b.Outcomes) > 0 {
@@ -174,7 +174,7 @@ func (w *Writer) committed(b *Batch) {
 	}
 }
 
-// relieve calls Relieved when enough outcomes are gone.
+// relieve calls Relieved if few enough outcomes wait.
 func (w *Writer) relieve() {
 	w.mu.Lock()
 	var names []string

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Where storage is damaged each change is tried by itself: those that touch the damage
-// are lost or wait, and the others are made.
+// If the storage is damaged, each change is tried alone: only those that touch the
+// damage are lost or wait.
 func TestDamage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -47,7 +47,7 @@ func TestDamage(t *testing.T) {
 	})
 }
 
-// Outcomes are recorded while there is no room for stores, at their usual pace.
+// Outcomes are recorded at their usual pace while there is no room for stores.
 func TestOutcomesOnAFullDisk(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -70,7 +70,7 @@ func TestOutcomesOnAFullDisk(t *testing.T) {
 			t.Errorf("Store: %v", err)
 		}
 		if f.hasRecovered() {
-			t.Error("it was reported that events can be stored, since outcomes can be recorded")
+			t.Error("Failed(nil) was called because outcomes can be recorded")
 		}
 		if n := len(f.tries); n > 100 {
 			t.Errorf("%d tries", n)
@@ -78,7 +78,7 @@ func TestOutcomesOnAFullDisk(t *testing.T) {
 	})
 }
 
-// What fails is tried again, after longer and longer pauses, and then succeeds.
+// Failed commits are retried after growing pauses until they succeed.
 func TestPauses(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -101,18 +101,19 @@ func TestPauses(t *testing.T) {
 		must(t, <-done)
 		must(t, <-w.store(t.Context(), "b"))
 		if !f.hasRecovered() {
-			t.Error("it was not reported that events can be stored")
+			t.Error("Failed(nil) was not called")
 		}
 	})
 }
 
-// That events can be stored again is found although none comes, after any failure.
+// After any failure, the writer finds out that events can be stored again, even if none
+// arrives.
 func TestProbe(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(w *Writer){
-		"a store":            func(w *Writer) { _ = w.Store(context.Background(), newStore("known")) },
-		"an outcome":         func(w *Writer) { w.Settle(outcomeOf("a")) },
-		"beside the batches": func(w *Writer) { w.commits.Failed(errDisk); w.Failing() },
+		"a store":             func(w *Writer) { _ = w.Store(context.Background(), newStore("known")) },
+		"an outcome":          func(w *Writer) { w.Settle(outcomeOf("a")) },
+		"outside the batches": func(w *Writer) { w.commits.Failed(errDisk); w.Failing() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -127,19 +128,20 @@ func TestProbe(t *testing.T) {
 				f.failWith(nil)
 				pass(2 * maxPause)
 				if !f.hasRecovered() {
-					t.Error("it was not reported that events can be stored")
+					t.Error("Failed(nil) was not called")
 				}
 				n := len(f.tries)
 				pass(time.Minute)
 				if len(f.tries) != n {
-					t.Errorf("%d tries though all is well", len(f.tries)-n)
+					t.Errorf("%d tries after the recovery", len(f.tries)-n)
 				}
 			})
 		})
 	}
 }
 
-// A duplicate is answered while nothing can be written, also behind many that wait.
+// A duplicate is answered while nothing can be written, even behind many waiting
+// stores.
 func TestDuplicateWhileFailing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -154,12 +156,12 @@ func TestDuplicateWhileFailing(t *testing.T) {
 		s := newStore("known")
 		must(t, w.Store(within(t, 2*maxPause), s))
 		if !s.Duplicate {
-			t.Error("it is not a duplicate")
+			t.Error("the event is not a duplicate")
 		}
 	})
 }
 
-// Neither tasks nor a flush wait for outcomes that cannot be recorded.
+// Tasks and Flush do not wait for outcomes that cannot be recorded.
 func TestTasksWhileOutcomesFail(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -179,7 +181,7 @@ func TestTasksWhileOutcomesFail(t *testing.T) {
 			must(t, w.Flush(t.Context()))
 		}
 		if took := time.Since(began); took > 10*maxPause {
-			t.Errorf("they took %v", took)
+			t.Errorf("tasks and flushes took %v", took)
 		}
 		f.failWith(nil)
 		must(t, w.Flush(t.Context()))
@@ -189,8 +191,8 @@ func TestTasksWhileOutcomesFail(t *testing.T) {
 	})
 }
 
-// A store whose context has ended while an earlier part of its batch was committed is
-// not committed.
+// A store is not committed if its context ended while an earlier part of its batch was
+// committed.
 func TestAbandonedBetweenParts(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -219,8 +221,8 @@ func TestAbandonedBetweenParts(t *testing.T) {
 	})
 }
 
-// Whatever fails, a store that returned nil is stored once, and one that returned an
-// error is not, unless its context ended during the commit.
+// Under any failures, a store that returned nil is stored once. A store that returned
+// an error is not stored, unless its context ended during the commit.
 func TestStoresWhileCommitsFail(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
@@ -234,7 +236,7 @@ func storesWhileCommitsFail(t *testing.T, r *rand.Rand) {
 	t.Helper()
 	w, f := newWriter(t)
 	f.took = 3 * time.Millisecond
-	began := make(map[string]time.Time) // the first commit that has the event and succeeds
+	began := make(map[string]time.Time) // by id: when the first commit that succeeded with it began
 	failures := rand.New(rand.NewPCG(r.Uint64(), 2))
 	f.failWith(func(b *Batch) error {
 		switch failures.IntN(8) {
@@ -283,15 +285,15 @@ func storesWhileCommitsFail(t *testing.T, r *rand.Rand) {
 		}
 	}
 	if failed == 0 || failed == len(results) {
-		t.Errorf("%d of %d stores failed: this shows nothing", failed, len(results))
+		t.Errorf("%d of %d stores failed: the test needs both successes and failures", failed, len(results))
 	}
 	if n := len(f.recorded) + len(f.lost); n != 167 {
 		t.Errorf("%d outcomes are recorded or lost", n)
 	}
 }
 
-// Where there is too little room for all that waits, as many of the oldest are stored as
-// there is room for.
+// If there is too little room for all waiting stores, the oldest are stored while there
+// is room.
 func TestPartsWithoutRoom(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ outcomes, stores, parts int }{{0, 1, 1}, {0, 2, 2}, {0, 9, 2}, {fewOutcomes, 0, 1}, {fewOutcomes + 1, 0, 2}, {3, 3, 2}} {
@@ -313,7 +315,7 @@ func TestPartsWithoutRoom(t *testing.T) {
 			t.Errorf("%+v: %d parts with %d outcomes and %d stores", c, len(parts), len(outcomes), len(stores))
 		}
 		if alone := b.parts(false, false); c.outcomes == 0 && len(alone) != 1 {
-			t.Errorf("%+v: %d parts where there is room", c, len(alone))
+			t.Errorf("%+v: %d parts although there is room", c, len(alone))
 		}
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// failures is what could not be committed of a batch.
+// failures are the changes of a batch that could not be committed.
 type failures struct {
 	outcomes             []*Outcome
 	stores               []*Store
 	outcomeErr, storeErr error // the newest
 }
 
-// retryLater has what could not be committed wait for the next try, with all that would
-// fail likewise. When the writer is closed that was the last.
+// retryLater queues the failed changes for the next try, together with the waiting
+// changes that would fail too. If the writer is closed, there is no next try.
 func (w *Writer) retryLater(f *failures) {
 	if f.storeErr != nil {
 		w.retryStores(f)
@@ -23,7 +23,7 @@ func (w *Writer) retryLater(f *failures) {
 	if f.outcomeErr != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.flushNow = false // tasks need not wait for what fails
+		w.flushNow = false // tasks need not wait for outcomes that fail
 		if w.closed {
 			w.closeErr = errors.Join(w.closeErr, fmt.Errorf("the last outcomes could not be recorded, and their events are delivered again: %w", f.outcomeErr))
 			return
@@ -70,19 +70,19 @@ func (w *Writer) giveUp(stores []*Store, err error) {
 	}
 }
 
-// A pause is the time between two tries of what fails.
+// A pause is the time between two tries of a failing commit.
 type pause struct {
 	length time.Duration
 	until  time.Time
 }
 
-// longer begins a pause, twice as long as the one before.
+// longer starts a pause that is twice as long as the previous one.
 func (p *pause) longer() {
 	p.length = min(max(firstPause, 2*p.length), maxPause)
 	p.until = time.Now().Add(p.length)
 }
 
-// left returns how much is left of the pause.
+// left returns how much of the pause is left.
 func (p *pause) left() time.Duration {
 	if p.length == 0 {
 		return 0
