@@ -127,7 +127,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logs, h.limits = logsOf(ctx), currentLimits()
 	h.log = newHandlerLog(moduleLogger(ctx), newAudit(ctx), events.emit, h.provider.Name())
 	if c, ok := h.provider.(credentialer); ok {
-		warnLoggedHeader(ctx, c.SecretHeader())
+		warnLoggedHeader(ctx, h.log.logger, c.SecretHeader())
 	}
 	warnUnknownTypes(h.log.logger, "drop", h.Drop)
 	h.warnUnlikely(defaults.MaxBody)

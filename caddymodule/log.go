@@ -1,13 +1,9 @@
 package caddymodule
 
 import (
-	"context"
 	"net/http"
-	"net/textproto"
 	"runtime/debug"
-	"slices"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
@@ -116,21 +112,4 @@ func (l handlerLog) quietPanic() {
 		l.logger.Error("a request's handler panicked; the text of the panic is left out", zap.ByteString("stack", debug.Stack()))
 	}
 	panic(http.ErrAbortHandler)
-}
-
-// credentialHeaders are the headers that Caddy's own logs redact.
-var credentialHeaders = []string{"Cookie", "Set-Cookie", "Authorization", "Proxy-Authorization"}
-
-// warnLoggedHeader tells that an access log would hold a secret: Caddy writes
-// all headers but a few into it, and copies them before any handler runs.
-func warnLoggedHeader(ctx context.Context, header string) {
-	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if !ok || server.Logs == nil {
-		return
-	}
-	if slices.Contains(credentialHeaders, textproto.CanonicalMIMEHeaderKey(header)) && !server.Logs.ShouldLogCredentials {
-		return
-	}
-	caddy.Log().Named("http.handlers.scribegate").Warn("access logs are on and record the header that holds the secret, unless a filter deletes it; add a filter as in Scribegate's Caddyfile",
-		zap.String("header", header))
 }

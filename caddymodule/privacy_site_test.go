@@ -208,8 +208,8 @@ func shippedLog(t *testing.T, file string) string {
 	const begin = "\tlog default {\n"
 	_, rest, found := strings.Cut(fileText(t, "../Caddyfile"), begin)
 	block, _, closed := strings.Cut(rest, "\n\t}\n")
-	if !found || !closed || !strings.Contains(block, "format filter") {
-		t.Fatal("the root Caddyfile has no log block with a filter")
+	if !found || !closed || !strings.Contains(block, "format scribegate") {
+		t.Fatal("the root Caddyfile has no log block with `format scribegate`")
 	}
 	return begin + "\t\toutput file " + file + "\n" + block + "\n\t}\n"
 }

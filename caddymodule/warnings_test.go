@@ -187,6 +187,42 @@ func TestWarnsOfHeadersThatAccessLogsHold(t *testing.T) {
 			}
 		})
 	}
+	for name, c := range map[string]struct {
+		logs string // the global options
+		log  string // the site's access log
+		want int
+	}{
+		"the format, default logger":     {"log {\nformat scribegate\n}", "log", 0},
+		"the format, the site's logger":  {"log {\nformat scribegate\n}", "log {\noutput capture\nformat scribegate {\nwrap json\n}\n}", 0},
+		"the format, but not by default": {"log {\nformat json\n}", "log {\noutput capture\nformat scribegate\n}", 1},
+		"the format in a filter":         {"log {\nformat filter {\nwrap scribegate\nuser_id delete\n}\n}", "log", 0},
+		"the format, another logger":     {"log {\nformat scribegate\n}", "log {\noutput capture\nformat json\n}", 1},
+		"the format, two loggers":        {"log {\nformat scribegate\n}\nlog all {\noutput capture\nformat json\ninclude http.log.access\n}", "log", 1},
+		"the format, not of access logs": {"log {\nformat scribegate\n}\nlog admin {\noutput capture\nformat json\ninclude admin.api\n}", "log", 0},
+		"a filter of all headers":        {"log {\nformat filter {\nrequest>headers delete\n}\n}", "log", 0},
+		"a filter of the header":         {"log {\nformat filter {\nrequest>headers>X-Webhook-Secret delete\n}\n}", "log", 0},
+		"a filter of another header":     {"log {\nformat filter {\nrequest>headers>X-Other delete\n}\n}", "log", 1},
+		"the site's logger by host": {
+			"log {\nformat scribegate\n}",
+			"log mine {\nhostnames localhost\noutput capture\nformat json\n}", 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			captured.reset()
+			logs := strings.Replace(c.logs, "log {\n", "log {\noutput capture\n", 1)
+			cfg, err := adapt(fmt.Sprintf("{\n%s\n}\nhttp://localhost:8080 {\n%s\nscribegate soniox {\nheader x-webhook-secret {env.SONIOX_SECRET}\n}\n}\n", logs, c.log))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := validate(cfg); err != nil {
+				t.Fatal(err)
+			}
+			lines := captured.with(t, warnsLogged)
+			if len(lines) != c.want || c.want == 1 && (lines[0]["header"] != "X-Webhook-Secret" || !strings.Contains(lines[0]["msg"].(string), "format scribegate")) {
+				t.Errorf("warnings %v, want %d", lines, c.want)
+			}
+		})
+	}
 	t.Run("Authorization where credentials are logged", func(t *testing.T) {
 		captured.reset()
 		cfg, err := adapt("{\n" + captureLog + "\nservers {\nlog_credentials\n}\n}\nhttp://localhost:8080 {\nlog\nscribegate soniox {\nheader Authorization {env.SONIOX_SECRET}\n}\n}\n")
