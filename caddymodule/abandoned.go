@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -19,7 +20,7 @@ func (g *gateway) warnAbandoned() {
 	}
 	_, opened, _ := strings.Cut(g.key, ":")
 	// The logger of the configuration that takes over: the others are closed.
-	logger := processLogger().With(zap.String("queue", opened))
+	logger := logging.ProcessLogger().With(zap.String("queue", opened))
 	switch count, err := g.waiting(); {
 	case err != nil:
 		logger.Warn("the configuration no longer opens a queue, and the number of events that wait in it is not known; they are kept, and are delivered once a configuration opens it again", zap.Error(err))

@@ -12,6 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -25,7 +27,7 @@ func init() {
 // it.
 type Admin struct {
 	logger *zap.Logger
-	audit  audit
+	audit  audit.Trail
 }
 
 // CaddyModule returns the Caddy module information.
@@ -38,7 +40,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the routes up.
 func (a *Admin) Provision(ctx caddy.Context) error {
-	a.logger, a.audit = moduleLogger(ctx, a), newAudit(ctx)
+	a.logger, a.audit = logging.Logger(ctx, a), audit.New(logging.Audit(ctx))
 	return nil
 }
 

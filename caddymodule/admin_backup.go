@@ -33,7 +33,7 @@ func (a *Admin) backup(ctx context.Context, g *gateway, r *http.Request, _ queue
 			began := time.Now()
 			err := b.Backup(ctx, w, nil)
 			if err == nil || w.begun {
-				a.audit.backedUp(w.written, err, r)
+				a.audit.BackedUp(w.written, err, r)
 			}
 			fields := []zap.Field{zap.Int64("bytes", w.written), zap.Duration("took", time.Since(began))}
 			switch {

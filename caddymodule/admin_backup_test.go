@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -61,7 +62,7 @@ func TestAdminBackup(t *testing.T) {
 	if lines := captured.with(t, "queue backed up"); len(lines) != 2 {
 		t.Errorf("%d lines in the log, want one for each", len(lines))
 	}
-	lines := captured.with(t, string(actionBackedUp))
+	lines := captured.with(t, string(audit.BackedUp))
 	if len(lines) != 2 || lines[0]["bytes"].(float64) < 4096 || lines[0]["by"] == "" || lines[0]["unfinished"] != nil {
 		t.Errorf("in the audit trail: %v", lines)
 	}
@@ -105,7 +106,7 @@ func TestAdminBackupErrors(t *testing.T) {
 			}
 		})
 	}
-	if lines := captured.with(t, string(actionBackedUp)); len(lines) != 0 {
+	if lines := captured.with(t, string(audit.BackedUp)); len(lines) != 0 {
 		t.Errorf("in the audit trail, although no byte was sent: %v", lines)
 	}
 	conn, err := net.Dial("tcp", a.admin)
@@ -152,7 +153,7 @@ func TestAdminBackupFailsOnTheWay(t *testing.T) {
 		lines := captured.with(t, "a backup failed")
 		return len(lines) == 1 && lines[0]["error"] == "the disk fails"
 	})
-	lines := captured.with(t, string(actionBackedUp))
+	lines := captured.with(t, string(audit.BackedUp))
 	if len(lines) != 1 || lines[0]["unfinished"] != true || lines[0]["bytes"] != 100_000.0 {
 		t.Errorf("in the audit trail: %v", lines)
 	}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -124,7 +125,7 @@ func (a *Admin) payload(ctx context.Context, g *gateway, r *http.Request, _ queu
 	if err != nil {
 		return nil, err
 	}
-	a.audit.payloadRead(rec, r)
-	a.logger.Warn("a payload was read through the admin API", zap.String("event_id", id), subject(rec.Subject), zap.String("remote", r.RemoteAddr))
+	a.audit.PayloadRead(rec, r)
+	a.logger.Warn("a payload was read through the admin API", zap.String("event_id", id), logging.Subject(rec.Subject), zap.String("remote", r.RemoteAddr))
 	return admin.NewPayload(e, rec.State == queue.Quarantined), nil
 }

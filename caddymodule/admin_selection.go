@@ -60,7 +60,7 @@ func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, report 
 	if done.Deliveries > 0 {
 		g.dispatcher.Probe(upstream) // a replay implies that the backend is back
 	}
-	a.audit.replayed(sel, upstream, done, err, r)
+	a.audit.Replayed(sel, upstream, done, err, r)
 	if errors.Is(err, queue.ErrUnrouted) {
 		return nil, fmt.Errorf("%w; %s", err, admin.RouteHint)
 	}
@@ -114,7 +114,7 @@ func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, report q
 	sel.Progress = report
 	n, err := g.queue.Purge(ctx, sel)
 	if !sel.DryRun {
-		a.audit.purged(sel, n, err, r)
+		a.audit.Purged(sel, n, err, r)
 	}
 	if errors.Is(err, queue.ErrPending) {
 		return nil, fmt.Errorf("%w; use force to delete it anyway", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -249,7 +250,7 @@ func TestShowBySubject(t *testing.T) {
 	if out := a.command("show", "note-1", "--payload").Done(t).Out; strings.Count(out, `"event": {`) != 2 || !strings.Contains(out, "PATIENT-TEXT") {
 		t.Errorf("printed\n%s", out)
 	}
-	lines := captured.with(t, string(actionPayloadRead))
+	lines := captured.with(t, string(audit.PayloadRead))
 	if len(lines) != 4 {
 		t.Errorf("%d lines in the audit trail, want one for each reading", len(lines))
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -55,7 +57,7 @@ type App struct {
 	Upstreams []*Upstream `json:"upstreams,omitempty"`
 
 	ctx         caddy.Context
-	logs        *logs
+	logs        *logging.Logs
 	logger      *zap.Logger
 	engine      Engine
 	keys        func() []forwarder.SigningKey
@@ -77,7 +79,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the app up. It opens and starts nothing.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.logs, a.logger, a.lease = ctx, logsOf(ctx), moduleLogger(ctx), newLease()
+	a.ctx, a.logs, a.logger, a.lease = ctx, logging.Of(ctx), logging.Logger(ctx), newLease()
 	a.credentials, a.unrouted = newCredentials(a.logger), new(typeSet)
 	if err := a.checkDurations(); err != nil {
 		return err
@@ -115,12 +117,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	a.warnUnlikely()
 	registerMetrics(ctx.GetMetricsRegistry())
-	silenceUpstreams()
+	logging.SilenceUpstreams()
 	events, err := newNotifier(ctx)
 	if err != nil {
 		return err
 	}
-	a.observer = &observer{logger: a.logger, audit: newAudit(ctx), notify: events.emit}
+	a.observer = &observer{logger: a.logger, audit: audit.New(logging.Audit(ctx)), notify: events.emit}
 	return nil
 }
 
@@ -190,7 +192,7 @@ func (a *App) Cleanup() error {
 	if a.lease == nil {
 		return nil // not provisioned
 	}
-	defer a.logs.flush()
+	defer a.logs.Flush()
 	return a.lease.release()
 }
 

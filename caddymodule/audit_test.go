@@ -1,21 +1,17 @@
 package caddymodule
 
 import (
-	"cmp"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
-	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 // trail has the audit trail go into a file of its own, and nowhere else, as the
@@ -43,7 +39,7 @@ type auditLine struct {
 
 // is reports whether a line tells of an action and has just these other fields,
 // in this order.
-func (l auditLine) is(what action, keys ...string) bool {
+func (l auditLine) is(what audit.Action, keys ...string) bool {
 	want := append([]string{"level", "ts", "logger", "msg"}, keys...)
 	return l.fields["msg"] == string(what) && l.fields["logger"] == "scribegate.audit" &&
 		fmt.Sprint(l.keys) == fmt.Sprint(want)
@@ -129,28 +125,28 @@ func TestAuditTrail(t *testing.T) {
 	with := func(more ...string) []string { return append(append([]string{}, event...), more...) }
 	tests := []struct {
 		name  string
-		what  action
+		what  audit.Action
 		keys  []string
 		want  map[string]any
 		count int // 0 is at least one
 	}{
-		{"accepted", actionAccepted, with("by"), map[string]any{"event_id": id, "subject": "note-1", "provider": "soapnoteapi", "type": "note.generated", "by": "127.0.0.1"}, 1},
-		{"duplicate", actionDuplicate, with("by"), map[string]any{"event_id": id}, 1},
-		{"quarantined", actionQuarantined, []string{"event_id", "provider", "type", "by"}, map[string]any{"type": "other", "by": "127.0.0.1"}, 1},
-		{"rejected and genuine", actionRejected, []string{"event_id", "provider", "reason", "by"}, map[string]any{"reason": "payload"}, 1},
-		{"rejected", actionRejected, []string{"provider", "reason", "by"}, map[string]any{"reason": "signature_mismatch", "by": "127.0.0.1"}, 0},
-		{"left out", actionRejected, []string{"provider", "reason", "left_out"}, map[string]any{"reason": "signature_mismatch"}, 0},
-		{"delivered", actionDelivered, with("upstream", "attempt", "status", "duration"), map[string]any{"event_id": id, "upstream": "ehr", "attempt": 1.0, "status": 204.0}, 2},
-		{"dead", actionDead, with("upstream", "attempt", "reason"), map[string]any{"event_id": id, "upstream": "lab", "reason": "gone"}, 4},
-		{"payload read", actionPayloadRead, with("by"), map[string]any{"event_id": id}, 1},
-		{"replayed by id", actionReplayed, []string{"event_ids", "upstream", "deliveries", "without_payload", "by"}, map[string]any{"upstream": "lab", "deliveries": 1.0}, 1},
-		{"replayed the dead", actionReplayed, []string{"selection", "deliveries", "without_payload", "by"}, map[string]any{"selection": "dead", "deliveries": 1.0}, 1},
-		{"replayed by time", actionReplayed, []string{"selection", "since", "deliveries", "without_payload", "by"}, map[string]any{"selection": "since", "deliveries": 2.0}, 1},
-		{"purged the dead, by a browser", actionPurged, []string{"selection", "before", "events", "by", "origin"}, map[string]any{"origin": "http://" + a.admin, "events": 0.0}, 1},
-		{"purged by id", actionPurged, []string{"event_ids", "events", "by"}, map[string]any{"events": 1.0}, 1},
-		{"purged by force", actionPurged, []string{"event_ids", "force", "events", "by"}, map[string]any{"force": true, "events": 1.0}, 1},
-		{"purged the quarantined", actionPurged, []string{"selection", "events", "by"}, map[string]any{"selection": "quarantined", "events": 0.0}, 1},
-		{"purged an upstream's", actionPurged, []string{"selection", "upstream", "events", "by"}, map[string]any{"selection": "upstream", "upstream": "lab", "events": 0.0}, 1},
+		{"accepted", audit.Accepted, with("by"), map[string]any{"event_id": id, "subject": "note-1", "provider": "soapnoteapi", "type": "note.generated", "by": "127.0.0.1"}, 1},
+		{"duplicate", audit.Duplicate, with("by"), map[string]any{"event_id": id}, 1},
+		{"quarantined", audit.Quarantined, []string{"event_id", "provider", "type", "by"}, map[string]any{"type": "other", "by": "127.0.0.1"}, 1},
+		{"rejected and genuine", audit.Rejected, []string{"event_id", "provider", "reason", "by"}, map[string]any{"reason": "payload"}, 1},
+		{"rejected", audit.Rejected, []string{"provider", "reason", "by"}, map[string]any{"reason": "signature_mismatch", "by": "127.0.0.1"}, 0},
+		{"left out", audit.Rejected, []string{"provider", "reason", "left_out"}, map[string]any{"reason": "signature_mismatch"}, 0},
+		{"delivered", audit.Delivered, with("upstream", "attempt", "status", "duration"), map[string]any{"event_id": id, "upstream": "ehr", "attempt": 1.0, "status": 204.0}, 2},
+		{"dead", audit.Dead, with("upstream", "attempt", "reason"), map[string]any{"event_id": id, "upstream": "lab", "reason": "gone"}, 4},
+		{"payload read", audit.PayloadRead, with("by"), map[string]any{"event_id": id}, 1},
+		{"replayed by id", audit.Replayed, []string{"event_ids", "upstream", "deliveries", "without_payload", "by"}, map[string]any{"upstream": "lab", "deliveries": 1.0}, 1},
+		{"replayed the dead", audit.Replayed, []string{"selection", "deliveries", "without_payload", "by"}, map[string]any{"selection": "dead", "deliveries": 1.0}, 1},
+		{"replayed by time", audit.Replayed, []string{"selection", "since", "deliveries", "without_payload", "by"}, map[string]any{"selection": "since", "deliveries": 2.0}, 1},
+		{"purged the dead, by a browser", audit.Purged, []string{"selection", "before", "events", "by", "origin"}, map[string]any{"origin": "http://" + a.admin, "events": 0.0}, 1},
+		{"purged by id", audit.Purged, []string{"event_ids", "events", "by"}, map[string]any{"events": 1.0}, 1},
+		{"purged by force", audit.Purged, []string{"event_ids", "force", "events", "by"}, map[string]any{"force": true, "events": 1.0}, 1},
+		{"purged the quarantined", audit.Purged, []string{"selection", "events", "by"}, map[string]any{"selection": "quarantined", "events": 0.0}, 1},
+		{"purged an upstream's", audit.Purged, []string{"selection", "upstream", "events", "by"}, map[string]any{"selection": "upstream", "upstream": "lab", "events": 0.0}, 1},
 	}
 	lines := auditLines(t, file)
 	known := 0
@@ -210,52 +206,8 @@ func TestAuditWithoutALogOfItsOwn(t *testing.T) {
 	if r := do(t, s.soniox("/soniox", transcription("tr-1"))); r.status != http.StatusServiceUnavailable {
 		t.Fatalf("answer %d %s", r.status, r.body)
 	}
-	lines := captured.with(t, string(actionRejected))
+	lines := captured.with(t, string(audit.Rejected))
 	if len(lines) != 1 || lines[0]["logger"] != "scribegate.audit" || lines[0]["reason"] != "unavailable" || !strings.HasPrefix(fmt.Sprint(lines[0]["event_id"]), "soniox-") {
 		t.Errorf("lines %v", lines)
-	}
-}
-
-// What was broken off has its line as well; what was refused changed nothing.
-func TestAuditOfWhatFails(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name  string
-		err   error
-		lines int
-	}{
-		{"done", nil, 2},
-		{"broken off", context.Canceled, 2},
-		{"the disk fails", errors.New("no room"), 2},
-		{"unknown", queue.ErrNotFound, 0},
-		{"without payload", queue.ErrNoPayload, 0},
-		{"waited for", queue.ErrPending, 0},
-		{"invalid", queue.ErrInvalid, 0},
-		{"without an upstream", queue.ErrUnrouted, 0},
-		{"closed", queue.ErrClosed, 0},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			logger, logs := observed()
-			err := tt.err
-			if err != nil {
-				err = fmt.Errorf("purging events: %w", err)
-			}
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
-			r.Header.Set("Origin", "PATIENT-TEXT")
-			a := audit{logger}
-			a.purged(queue.PurgeSelection{State: queue.Dead}, 3, err, r)
-			a.replayed(queue.ReplaySelection{State: queue.Dead}, "", queue.Replayed{Deliveries: 3}, err, r)
-			for _, line := range logs.All() {
-				fields := line.ContextMap()
-				if _, unfinished := fields["unfinished"]; unfinished != (tt.err != nil) || cmp.Or(fields["events"], fields["deliveries"]) != int64(3) || fields["origin"] != "invalid" {
-					t.Errorf("%s: %v", line.Message, fields)
-				}
-			}
-			if logs.Len() != tt.lines {
-				t.Errorf("%d lines, want %d", logs.Len(), tt.lines)
-			}
-		})
 	}
 }

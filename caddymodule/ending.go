@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 )
 
 const (
@@ -30,7 +32,7 @@ var endDespiteLog = sync.OnceFunc(func() {
 		time.Sleep(endGrace)
 		written := make(chan struct{})
 		go func() {
-			processLog().Info("the process still waits for requests or deliveries before it ends")
+			logging.ProcessLog().Info("the process still waits for requests or deliveries before it ends")
 			close(written)
 		}()
 		select {

@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -63,7 +65,7 @@ type Handler struct {
 	provider verifier.Provider
 	app      *App // nil for a handler without deliver_to and signing secrets
 	log      handlerLog
-	logs     *logs
+	logs     *logging.Logs
 	limits   limits
 }
 
@@ -119,13 +121,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	registerMetrics(ctx.GetMetricsRegistry())
-	silenceUpstreams()
+	logging.SilenceUpstreams()
 	events, err := newNotifier(ctx)
 	if err != nil {
 		return err
 	}
-	h.logs, h.limits = logsOf(ctx), currentLimits()
-	h.log = newHandlerLog(moduleLogger(ctx), newAudit(ctx), events.emit, h.provider.Name())
+	h.logs, h.limits = logging.Of(ctx), currentLimits()
+	h.log = newHandlerLog(logging.Logger(ctx), audit.New(logging.Audit(ctx)), events.emit, h.provider.Name())
 	if c, ok := h.provider.(credentialer); ok {
 		warnLoggedHeader(ctx, h.log.logger, c.SecretHeader())
 	}
@@ -142,9 +144,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // Caddy would log an error with the request's URI and headers.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	start := time.Now()
-	keepUpstreamsSilenced() // a configuration that was refused may have undone it
+	logging.KeepUpstreamsSilenced() // a configuration that was refused may have undone it
 	receive.SetDeadline(w, start.Add(h.limits.body))
-	h.logs.closeWhileStuck(w, r)
+	h.logs.CloseWhileStuck(w, r)
 	span := h.startReceiptSpan(r.Context())
 	defer span.End()
 	defer h.log.quietPanic() // before the span ends, which would record the panic
@@ -168,13 +170,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	span.note(e)
 
 	if len(h.DeliverTo) == 0 {
-		h.describe(r, e, outcomePassed, "")
-		h.observe(r, span, e, start, outcomePassed)
+		h.describe(r, e, receive.Passed, "")
+		h.observe(r, span, e, start, receive.Passed)
 		return h.pass(w, r, e, next)
 	}
 	upstreams, o := h.route(e.ShortType())
 	it := queue.Item{Event: e, Upstreams: upstreams}
-	if o == outcomeUnrouted {
+	if o == receive.Unrouted {
 		it.State = queue.Unrouted // keeps the payload for a replay
 	}
 	receipt, err := h.store(r, it)
@@ -184,7 +186,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	if receipt.Duplicate {
-		o = outcomeDuplicate
+		o = receive.Duplicate
 	}
 	h.describe(r, e, o, "")
 	h.observe(r, span, e, start, o)
@@ -258,7 +260,7 @@ func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid erro
 // was genuine.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpan, e *event.Event, err error) {
 	a := receive.AnswerTo(err)
-	h.describe(r, e, outcomeRejected, a.Reason)
+	h.describe(r, e, receive.Rejected, a.Reason)
 	requestRejected(h.provider.Name(), a.Reason)
 	span.rejected(a.Reason, e)
 	h.log.rejected(r, a.Reason, e)
@@ -271,18 +273,18 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpa
 }
 
 // observe reports a genuine event and what was decided about it.
-func (h *Handler) observe(r *http.Request, span receiptSpan, e *event.Event, start time.Time, o outcome) {
+func (h *Handler) observe(r *http.Request, span receiptSpan, e *event.Event, start time.Time, o receive.Outcome) {
 	eventReceived(e.Provider, e.ShortType(), o, time.Since(start))
 	span.received(e, o)
 	h.log.received(r, e, o)
-	if o == outcomeUnrouted && h.app.unrouted.add(e.Provider, e.ShortType()) {
+	if o == receive.Unrouted && h.app.unrouted.add(e.Provider, e.ShortType()) {
 		h.log.unrouted(e, h.DeliverTo)
 	}
 }
 
 // Cleanup has the lines written that still wait.
 func (h *Handler) Cleanup() error {
-	h.logs.flush()
+	h.logs.Flush()
 	return nil
 }
 

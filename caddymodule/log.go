@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -18,12 +20,12 @@ import (
 type handlerLog struct {
 	provider string
 	logger   *zap.Logger
-	audit    audit
+	audit    audit.Trail
 	notify   func(name string, data map[string]any)
 	sampler  *receive.Sampler
 }
 
-func newHandlerLog(logger *zap.Logger, a audit, notify func(name string, data map[string]any), provider string) handlerLog {
+func newHandlerLog(logger *zap.Logger, a audit.Trail, notify func(name string, data map[string]any), provider string) handlerLog {
 	logger = logger.With(zap.String("provider", provider))
 	return handlerLog{
 		provider: provider,
@@ -32,21 +34,21 @@ func newHandlerLog(logger *zap.Logger, a audit, notify func(name string, data ma
 		notify:   notify,
 		sampler: receive.NewSampler(func(reason verifier.Reason, n int) {
 			logger.Warn("further requests were rejected; they are counted here and not logged one by one", zap.String("reason", string(reason)), zap.Int("left_out", n))
-			a.suppressed(provider, reason, n)
+			a.Suppressed(provider, reason, n)
 		}),
 	}
 }
 
 // received reports an event in the audit trail, which is a log like the others
 // until it is given a file of its own: nothing is written twice.
-func (l handlerLog) received(r *http.Request, e *event.Event, o outcome) {
-	l.audit.received(e, o, clientIP(r))
+func (l handlerLog) received(r *http.Request, e *event.Event, o receive.Outcome) {
+	l.audit.Received(e, o, clientIP(r))
 }
 
 // unrouted logs the first event of a type that no upstream takes.
 func (l handlerLog) unrouted(e *event.Event, upstreams []string) {
 	l.logger.Warn("an event was answered and is not delivered, since no upstream takes its type; its payload is kept for dead_retention; add the type to the `events` of an upstream and run `caddy scribegate replay --unrouted`, or add it to this handler's `drop` if no upstream needs it; further events of this type are kept and not logged",
-		zap.String("event_id", e.ID), subject(e.Subject), zap.String("type", e.ShortType()), zap.String("source", e.Source), zap.Strings("upstreams", upstreams))
+		zap.String("event_id", e.ID), logging.Subject(e.Subject), zap.String("type", e.ShortType()), zap.String("source", e.Source), zap.Strings("upstreams", upstreams))
 }
 
 // rejected logs a rejected request, or counts it where there are many. The event is
@@ -54,7 +56,7 @@ func (l handlerLog) unrouted(e *event.Event, upstreams []string) {
 func (l handlerLog) rejected(r *http.Request, reason verifier.Reason, e *event.Event) {
 	logged := l.sampler.Admit(reason)
 	if logged || e != nil {
-		l.audit.rejected(l.provider, reason, e, clientIP(r))
+		l.audit.Rejected(l.provider, reason, e, clientIP(r))
 	}
 	if !logged {
 		return
@@ -62,19 +64,11 @@ func (l handlerLog) rejected(r *http.Request, reason verifier.Reason, e *event.E
 	fields := []zap.Field{zap.String("reason", string(reason)), zap.String("client_ip", clientIP(r))}
 	data := map[string]any{"provider": l.provider, "reason": string(reason)}
 	if e != nil {
-		fields = append(fields, zap.String("event_id", e.ID), subject(e.Subject))
+		fields = append(fields, zap.String("event_id", e.ID), logging.Subject(e.Subject))
 		data["event_id"] = e.ID
 	}
 	l.logger.Warn("request rejected: "+string(reason), fields...)
 	l.notify(eventRejected, data)
-}
-
-// subject returns the field of an event's subject; events without one have none.
-func subject(subject string) zap.Field {
-	if subject == "" {
-		return zap.Skip()
-	}
-	return zap.String("subject", subject)
 }
 
 // clientIP is the address that Caddy takes for the client's: behind trusted
@@ -86,17 +80,17 @@ func clientIP(r *http.Request) string {
 
 func (l handlerLog) storeFailed(e *event.Event, err error) {
 	l.logger.Error("an event could not be stored in time and was refused",
-		zap.String("event_id", e.ID), subject(e.Subject), zap.String("type", e.ShortType()), zap.Error(err))
+		zap.String("event_id", e.ID), logging.Subject(e.Subject), zap.String("type", e.ShortType()), zap.Error(err))
 }
 
 func (l handlerLog) quarantined(r *http.Request, e *event.Event, duplicate bool, err error) {
 	switch {
 	case err != nil:
 		l.logger.Error("a genuine request with an invalid payload could not be quarantined and is lost",
-			zap.String("event_id", e.ID), subject(e.Subject), zap.Error(err))
+			zap.String("event_id", e.ID), logging.Subject(e.Subject), zap.Error(err))
 	case !duplicate:
-		l.logger.Warn("a genuine request with an invalid payload is quarantined", zap.String("event_id", e.ID), subject(e.Subject))
-		l.audit.quarantined(e, clientIP(r))
+		l.logger.Warn("a genuine request with an invalid payload is quarantined", zap.String("event_id", e.ID), logging.Subject(e.Subject))
+		l.audit.Quarantined(e, clientIP(r))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	zapobserver "go.uber.org/zap/zaptest/observer"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -37,7 +38,7 @@ func TestFloodIsNotLoggedWhole(t *testing.T) {
 		logger, logs := observed()
 		trail, entries := observed()
 		emitted := 0
-		l := newHandlerLog(logger, audit{trail}, func(string, map[string]any) { emitted++ }, "soapnoteapi")
+		l := newHandlerLog(logger, audit.New(trail), func(string, map[string]any) { emitted++ }, "soapnoteapi")
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
 		const seconds, each = 3, 10_000
 		for range seconds {

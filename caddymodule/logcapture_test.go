@@ -16,6 +16,7 @@ import (
 	zapobserver "go.uber.org/zap/zaptest/observer"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 )
 
 func init() { caddy.RegisterModule(captureWriter{}) }
@@ -72,22 +73,10 @@ func (c *logCapture) String() string {
 	return c.buf.String()
 }
 
-// flushLogs waits until no line of a running configuration waits to be written.
+// flushLogs waits until no line waits to be written, but no longer than WaitTimeout.
 func flushLogs() {
-	idle := func(q *logQueue) bool {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		return !q.writing
-	}
-	for deadline := time.Now().Add(commandtest.WaitTimeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		waits := !idle(processLines)
-		allLogs.Range(func(_, l any) bool {
-			waits = waits || !idle(l.(*logs).lines) || !idle(l.(*logs).audit)
-			return true
-		})
-		if !waits {
-			return
-		}
+	for deadline := time.Now().Add(commandtest.WaitTimeout); !logging.Idle() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -88,7 +89,7 @@ func typeLabel(shortType string) string {
 	return event.Other
 }
 
-func eventReceived(provider, shortType string, o outcome, took time.Duration) {
+func eventReceived(provider, shortType string, o receive.Outcome, took time.Duration) {
 	receivedTotal.WithLabelValues(provider, typeLabel(shortType), string(o)).Inc()
 	acceptDuration.WithLabelValues(provider).Observe(took.Seconds())
 }
@@ -114,7 +115,7 @@ func beginProvider(provider string, secrets int) {
 func beginUnrouted(provider string, types []string) {
 	for _, shortType := range append([]string{event.Other}, types...) {
 		if shortType != event.Test {
-			receivedTotal.WithLabelValues(provider, typeLabel(shortType), string(outcomeUnrouted))
+			receivedTotal.WithLabelValues(provider, typeLabel(shortType), string(receive.Unrouted))
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 )
 
 // The Caddy events that are emitted. Their data are ids, names and reasons.
@@ -48,7 +50,7 @@ func newNotifier(ctx caddy.Context) (*notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("getting the events app: %w", err)
 	}
-	return &notifier{ctx: ctx, app: app.(*caddyevents.App), logger: moduleLogger(ctx)}, nil
+	return &notifier{ctx: ctx, app: app.(*caddyevents.App), logger: logging.Logger(ctx)}, nil
 }
 
 // emit has the event emitted soon, or drops it.

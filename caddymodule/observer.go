@@ -6,6 +6,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -15,7 +17,7 @@ import (
 // subscribers go with it.
 type observer struct {
 	logger *zap.Logger
-	audit  audit
+	audit  audit.Trail
 	notify func(name string, data map[string]any)
 }
 
@@ -24,7 +26,7 @@ type observer struct {
 // trail alone, which is a log like the others until it is given a file of its
 // own.
 func (o *observer) Attempted(r forwarder.AttemptReport) {
-	keepUpstreamsSilenced() // a configuration that was refused may have undone it
+	logging.KeepUpstreamsSilenced() // a configuration that was refused may have undone it
 	attemptMade(r.Outcome, r.Lag)
 	o.settled(r.Outcome)
 	var level zapcore.Level
@@ -44,7 +46,7 @@ func (o *observer) Attempted(r forwarder.AttemptReport) {
 	d := r.Outcome.Delivery
 	fields := []zap.Field{
 		zap.String("event_id", d.EventID),
-		subject(d.Subject),
+		logging.Subject(d.Subject),
 		zap.String("provider", d.Provider),
 		zap.String("type", d.Type),
 		zap.String("upstream", d.Upstream),
@@ -71,7 +73,7 @@ func (o *observer) settled(out queue.Outcome) {
 	if out.State == queue.Pending {
 		return
 	}
-	o.audit.settled(out)
+	o.audit.Settled(out)
 	if d := out.Delivery; out.State == queue.Dead {
 		o.notify(eventDeadLetter, map[string]any{
 			"event_id": d.EventID, "provider": d.Provider, "upstream": d.Upstream, "reason": string(out.Result),

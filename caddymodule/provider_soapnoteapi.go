@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/verifier"
 )
@@ -53,7 +54,7 @@ func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
 		return err
 	}
 	secrets, err := secret.New(ctx, secret.Options{
-		Name: "secret of soapnoteapi", Entries: p.Secrets, Doubt: doubtSOAPNoteAPI, Logger: moduleLogger(ctx),
+		Name: "secret of soapnoteapi", Entries: p.Secrets, Doubt: doubtSOAPNoteAPI, Logger: logging.Logger(ctx),
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/verifier"
 )
@@ -50,7 +51,7 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 		return err
 	}
 	secrets, err := secret.New(ctx, secret.Options{
-		Name: "header " + p.Header + " of soniox", Entries: p.Values, Check: checkProofValue(p.Header), Doubt: doubtProofValue, Logger: moduleLogger(ctx),
+		Name: "header " + p.Header + " of soniox", Entries: p.Values, Check: checkProofValue(p.Header), Doubt: doubtProofValue, Logger: logging.Logger(ctx),
 	})
 	if err != nil {
 		return err

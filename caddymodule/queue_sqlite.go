@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
@@ -91,7 +92,7 @@ func (s *SQLite) Provision(ctx caddy.Context) error {
 	if len(s.EncryptionKeys) == 0 {
 		return nil
 	}
-	s.keys, err = secret.New(ctx, secret.Options{Name: "encryption_key", Entries: s.EncryptionKeys, Check: checkKey, Logger: moduleLogger(ctx)})
+	s.keys, err = secret.New(ctx, secret.Options{Name: "encryption_key", Entries: s.EncryptionKeys, Check: checkKey, Logger: logging.Logger(ctx)})
 	return err
 }
 

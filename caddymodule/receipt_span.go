@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -48,7 +49,7 @@ func (s receiptSpan) note(e *event.Event) {
 }
 
 // received notes the event and what was decided about it.
-func (s receiptSpan) received(e *event.Event, o outcome) {
+func (s receiptSpan) received(e *event.Event, o receive.Outcome) {
 	if !s.IsRecording() {
 		return
 	}
@@ -65,7 +66,7 @@ func (s receiptSpan) rejected(reason verifier.Reason, e *event.Event) {
 	if !s.IsRecording() {
 		return
 	}
-	s.SetAttributes(attribute.String("scribegate.outcome", string(outcomeRejected)), attribute.String("scribegate.reason", string(reason)))
+	s.SetAttributes(attribute.String("scribegate.outcome", string(receive.Rejected)), attribute.String("scribegate.reason", string(reason)))
 	if e != nil {
 		s.SetAttributes(attribute.String("scribegate.event_id", e.ID))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/forwarder"
 )
 
@@ -52,7 +53,7 @@ func newRouteSender(ctx caddy.Context, name string, routes caddyhttp.RouteList, 
 
 // Send implements forwarder.Sender.
 func (s *routeSender) Send(ctx context.Context, m *forwarder.Message) (forwarder.Answer, error) {
-	keepUpstreamsSilenced()
+	logging.KeepUpstreamsSilenced()
 	// The route may go on for a moment after its status is known, and so has a
 	// context that does not end with this call.
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))

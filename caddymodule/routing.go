@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -11,9 +12,9 @@ import (
 
 // route returns the upstreams that receive an event of the type, and the outcome
 // that follows from it.
-func (h *Handler) route(shortType string) ([]string, outcome) {
+func (h *Handler) route(shortType string) ([]string, receive.Outcome) {
 	if h.drops(shortType) {
-		return nil, outcomeDropped
+		return nil, receive.Dropped
 	}
 	to := make([]string, 0, len(h.DeliverTo))
 	for _, name := range h.DeliverTo {
@@ -22,9 +23,9 @@ func (h *Handler) route(shortType string) ([]string, outcome) {
 		}
 	}
 	if len(to) == 0 && shortType != event.Test {
-		return nil, outcomeUnrouted
+		return nil, receive.Unrouted
 	}
-	return to, outcomeAccepted
+	return to, receive.Accepted
 }
 
 // upstreamsNow returns the upstreams that an event is delivered to by the handlers

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 )
 
 // troubleLogEvery is how often trouble that lasts is logged.
@@ -65,5 +67,5 @@ func (g *gateway) logger() *zap.Logger {
 	if a := g.configuration(); a != nil {
 		return a.logger
 	}
-	return processLogger()
+	return logging.ProcessLogger()
 }

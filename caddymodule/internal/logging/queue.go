@@ -1,4 +1,4 @@
-package caddymodule
+package logging
 
 import (
 	"sync"
@@ -10,43 +10,43 @@ import (
 )
 
 const (
-	// maxLogLines and maxLogBytes are how much may wait for a log. What comes
-	// while so much waits is dropped.
-	maxLogLines = 4 << 10
-	maxLogBytes = 4 << 20
+	// maxLines and maxBytes limit the lines that wait for a log. Further lines are
+	// dropped.
+	maxLines = 4 << 10
+	maxBytes = 4 << 20
 )
 
 // flushTimeout is how long the end of a configuration waits for a log.
 const flushTimeout = time.Second
 
-// A logQueue holds lines until they are written. A goroutine that writes them is
-// there only while some wait.
-type logQueue struct {
-	dropped func(n int) // writes a line that says how many were dropped
+// A queue holds lines until they are written. Its goroutine runs only while lines
+// wait.
+type queue struct {
+	dropped func(n int) // writes a line with the number of dropped lines
 
-	began atomic.Int64 // when the write that is under way began; 0 where none is
+	began atomic.Int64 // when the present write began; 0 if there is none
 
 	mu      sync.Mutex
-	waiting []logLine
+	waiting []line
 	lines   int // waiting, and those that are being written
 	bytes   int
-	missed  int           // lines dropped behind the last that waits
-	writing bool          // the goroutine is there
-	idle    chan struct{} // closed when it ends; nil where nobody waits for that
+	missed  int           // lines dropped after the last waiting line
+	writing bool          // the goroutine runs
+	idle    chan struct{} // closed when it ends; nil if nothing waits for that
 
-	failed int // lines that could not be written; of the goroutine only
+	failed int // lines that could not be written; used by the goroutine only
 }
 
-// A logLine is a line that waits.
-type logLine struct {
+// A line waits in a queue.
+type line struct {
 	write  func()
 	size   int
-	missed int // how many lines before this one were dropped
+	missed int // how many lines were dropped just before this one
 }
 
-// newLogQueue makes a queue that writes a line of its own about dropped ones.
-func newLogQueue(logger func() *zap.Logger, level zapcore.Level, message string) *logQueue {
-	q := new(logQueue)
+// newQueue returns a queue that logs a message with the number of lines that it dropped.
+func newQueue(logger func() *zap.Logger, level zapcore.Level, message string) *queue {
+	q := new(queue)
 	q.dropped = func(n int) {
 		logger().WithOptions(zap.ErrorOutput(failureCounter{q})).Log(level, message, zap.Int("dropped", n))
 	}
@@ -54,21 +54,21 @@ func newLogQueue(logger func() *zap.Logger, level zapcore.Level, message string)
 }
 
 // wrap returns a logger whose lines go through the queue.
-func (q *logQueue) wrap(logger *zap.Logger) *zap.Logger {
+func (q *queue) wrap(logger *zap.Logger) *zap.Logger {
 	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return queuedCore{core, q} }))
 }
 
-// add has a line written soon, or drops it. Once lines are dropped, they are
-// until half of those that wait are written, so that the log does not become one
-// line about dropped ones after another.
-func (q *logQueue) add(l logLine) {
+// add queues a line, or drops it. After the first dropped line it drops all of them until
+// half of the waiting lines are written: otherwise every other line would be about dropped
+// lines.
+func (q *queue) add(l line) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	room := 1
 	if q.missed > 0 {
 		room = 2
 	}
-	if q.lines >= maxLogLines/room || q.bytes+l.size > maxLogBytes/room {
+	if q.lines >= maxLines/room || q.bytes+l.size > maxBytes/room {
 		q.missed++
 		return
 	}
@@ -82,9 +82,9 @@ func (q *logQueue) add(l logLine) {
 	}
 }
 
-// write writes what waits, and ends when nothing does.
-func (q *logQueue) write() {
-	var batch []logLine
+// write writes the waiting lines, and ends when there are none.
+func (q *queue) write() {
+	var batch []line
 	for {
 		q.mu.Lock()
 		batch, q.waiting = q.waiting, batch[:0]
@@ -103,7 +103,7 @@ func (q *logQueue) write() {
 			q.began.Store(time.Now().UnixNano())
 			l.write()
 			q.began.Store(0)
-			batch[i] = logLine{}
+			batch[i] = line{}
 			q.mu.Lock()
 			q.lines--
 			q.bytes -= l.size
@@ -112,8 +112,8 @@ func (q *logQueue) write() {
 	}
 }
 
-// end notes that nothing is being written any more. q.mu is held.
-func (q *logQueue) end() {
+// end marks the queue as idle. q.mu is held.
+func (q *queue) end() {
 	q.writing = false
 	q.waiting = nil
 	if q.idle != nil {
@@ -122,8 +122,8 @@ func (q *logQueue) end() {
 	}
 }
 
-// account writes how many lines were dropped or could not be written, if any.
-func (q *logQueue) account(missed int) {
+// account logs how many lines were dropped or could not be written, if any.
+func (q *queue) account(missed int) {
 	missed += q.failed
 	if missed == 0 {
 		return
@@ -133,12 +133,12 @@ func (q *logQueue) account(missed int) {
 	q.dropped(missed)
 	q.began.Store(0)
 	if q.failed > 0 {
-		q.failed = missed // that line could not be written either
+		q.failed = missed // this line could not be written either
 	}
 }
 
-// stuckFor is how long the line that is being written has taken by now.
-func (q *logQueue) stuckFor() time.Duration {
+// stuckFor returns how long the present write has taken so far.
+func (q *queue) stuckFor() time.Duration {
 	began := q.began.Load()
 	if began == 0 {
 		return 0
@@ -146,9 +146,16 @@ func (q *logQueue) stuckFor() time.Duration {
 	return time.Since(time.Unix(0, began))
 }
 
-// flush waits until all lines are written, for flushTimeout at most, and not
-// again for one that has taken so long already.
-func (q *logQueue) flush() {
+// idleNow reports whether no line waits.
+func (q *queue) idleNow() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.writing
+}
+
+// flush waits until all lines are written, for flushTimeout at most. It does not wait for
+// a line that has taken so long already.
+func (q *queue) flush() {
 	q.mu.Lock()
 	if !q.writing || q.stuckFor() >= flushTimeout {
 		q.mu.Unlock()
@@ -166,8 +173,8 @@ func (q *logQueue) flush() {
 }
 
 // A failureCounter counts the lines that a queue could not write: zap writes a
-// line to it for each.
-type failureCounter struct{ queue *logQueue }
+// message to it for each of them.
+type failureCounter struct{ queue *queue }
 
 // Write implements zapcore.WriteSyncer.
 func (c failureCounter) Write(p []byte) (int, error) {

@@ -1,4 +1,4 @@
-package caddymodule
+package logging
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 // A queuedCore has lines written by a queue.
 type queuedCore struct {
 	zapcore.Core
-	queue *logQueue
+	queue *queue
 }
 
 // With implements zapcore.Core.
@@ -34,7 +34,7 @@ func (c queuedCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	}
 	checked.ErrorOutput = failureCounter{c.queue}
 	own, size := ownFields(fields)
-	c.queue.add(logLine{
+	c.queue.add(line{
 		write: func() { checked.Write(own...) },
 		size:  size + len(entry.Message) + len(entry.Stack),
 	})
@@ -48,7 +48,7 @@ func (c queuedCore) Sync() error {
 }
 
 // ownFields copies fields, so that nothing that the caller may change is read
-// later, and says about how many bytes they have.
+// later, and returns about how many bytes they have.
 func ownFields(fields []zapcore.Field) (own []zapcore.Field, size int) {
 	own = make([]zapcore.Field, len(fields))
 	for i, f := range fields {
@@ -61,7 +61,7 @@ func ownFields(fields []zapcore.Field) (own []zapcore.Field, size int) {
 	return own, size
 }
 
-// evaluated returns a field that holds what a field says now.
+// evaluated returns a copy of a field with its present value.
 func evaluated(f zapcore.Field) zapcore.Field {
 	if f.Type == zapcore.ReflectType {
 		if text, err := json.Marshal(f.Interface); err == nil {

@@ -1,6 +1,7 @@
-package caddymodule
+package logging
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -61,9 +63,9 @@ func jsonLogger(to io.Writer) *zap.Logger {
 }
 
 // queued returns a queue and a logger that goes through it.
-func queuedLogger(to io.Writer) (*logQueue, *zap.Logger) {
+func queuedLogger(to io.Writer) (*queue, *zap.Logger) {
 	logger := jsonLogger(to)
-	q := newLogQueue(func() *zap.Logger { return logger }, zapcore.WarnLevel, "dropped")
+	q := newQueue(func() *zap.Logger { return logger }, zapcore.WarnLevel, "dropped")
 	return q, q.wrap(logger)
 }
 
@@ -106,7 +108,7 @@ func TestStuckLogHoldsNothingUp(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log gatedLog
 				q, logger := queuedLogger(&log)
-				const sent = 3 * maxLogLines
+				const sent = 3 * maxLines
 				pad := strings.Repeat("x", padding)
 				log.stuck = make(chan struct{})
 				before := time.Now()
@@ -137,7 +139,7 @@ func TestStuckLogHoldsNothingUp(t *testing.T) {
 				if !strings.Contains(lines[kept+1], fmt.Sprintf(`"msg":"%d"`, sent)) {
 					t.Errorf("the last line is %.100s", lines[kept+1])
 				}
-				if kept > maxLogLines || kept*padding > maxLogBytes || kept < maxLogBytes/(padding+1024)/2 && kept < maxLogLines {
+				if kept > maxLines || kept*padding > maxBytes || kept < maxBytes/(padding+1024)/2 && kept < maxLines {
 					t.Errorf("%d lines of %d bytes waited", kept, padding)
 				}
 				if q.stuckFor() != 0 || q.lines != 0 || q.bytes != 0 || q.writing {
@@ -157,7 +159,7 @@ func TestSlowLog(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			return log.Write(p)
 		}))
-		const sent = 10 * maxLogLines
+		const sent = 10 * maxLines
 		for range sent {
 			logger.Info("line")
 			time.Sleep(time.Millisecond / 3)
@@ -240,7 +242,7 @@ func TestQueuedLogOfMany(t *testing.T) {
 	t.Parallel()
 	var log gatedLog
 	q, logger := queuedLogger(&log)
-	const writers, each = 8, maxLogLines / 8
+	const writers, each = 8, maxLines / 8
 	var work sync.WaitGroup
 	for writer := range writers {
 		work.Go(func() {
@@ -269,17 +271,17 @@ func TestQueuedLogOfMany(t *testing.T) {
 // A full queue of one log keeps nothing from another, and a logger goes on after
 // its configuration.
 func TestLogsOfAConfiguration(t *testing.T) {
-	ctx := newContext(t)
-	l := logsOf(ctx)
-	if logsOf(ctx) != l {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	l := Of(ctx)
+	if Of(ctx) != l {
 		t.Error("the modules of a configuration have different queues")
 	}
 	var stuck, trail gatedLog
 	stuck.stuck = make(chan struct{})
 	defer close(stuck.stuck)
 	l.lines.wrap(jsonLogger(&stuck)).Info("stuck")
-	a := audit{l.audit.wrap(jsonLogger(&trail))}
-	a.write(actionPurged)
+	l.audit.wrap(jsonLogger(&trail)).Info("purged")
 	l.audit.flush()
 	if got := trail.text.String(); !strings.Contains(got, "purged") {
 		t.Errorf("the trail has %q", got)
@@ -291,10 +293,10 @@ func TestAnswersCloseWhileTheLogIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log gatedLog
 		q, logger := queuedLogger(&log)
-		l := &logs{lines: q, audit: new(logQueue)}
+		l := &Logs{lines: q, audit: new(queue)}
 		closes := func(major int) bool {
 			w := httptest.NewRecorder()
-			l.closeWhileStuck(w, &http.Request{ProtoMajor: major})
+			l.CloseWhileStuck(w, &http.Request{ProtoMajor: major})
 			return w.Header().Get("Connection") == "close"
 		}
 		log.stuck = make(chan struct{})

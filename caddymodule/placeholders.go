@@ -7,21 +7,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
-)
-
-// An outcome is the decision about one request. The set is closed: metrics, the
-// audit trail, spans and placeholders share its words.
-type outcome string
-
-const (
-	outcomeAccepted  outcome = "accepted"  // stored for its upstreams
-	outcomeDuplicate outcome = "duplicate" // received before
-	outcomeUnrouted  outcome = "unrouted"  // no upstream takes its type
-	outcomeDropped   outcome = "dropped"   // its type is in `drop`
-	outcomePassed    outcome = "passed"    // handed to the next handler by a checkpoint
-	outcomeRejected  outcome = "rejected"
 )
 
 // The placeholders that are set on each request.
@@ -36,7 +24,7 @@ const (
 // describe sets the placeholders of a request, and adds the event's id to its line
 // in the access log. The event is nil unless the request was proved genuine; the
 // reason is empty unless it was rejected.
-func (h *Handler) describe(r *http.Request, e *event.Event, o outcome, reason verifier.Reason) {
+func (h *Handler) describe(r *http.Request, e *event.Event, o receive.Outcome, reason verifier.Reason) {
 	ctx := r.Context()
 	var id, shortType string
 	if e != nil {

@@ -1,0 +1,197 @@
+package audit
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// An Action is the message of a line of the audit trail. The set is closed: the
+// outcome of a request, an operation on an event, or missing lines of the trail itself.
+type Action string
+
+// The actions.
+const (
+	Accepted     = Action(receive.Accepted)
+	Duplicate    = Action(receive.Duplicate)
+	Unrouted     = Action(receive.Unrouted)
+	Dropped      = Action(receive.Dropped)
+	Passed       = Action(receive.Passed)
+	Rejected     = Action(receive.Rejected)
+	Quarantined  = Action("quarantined")
+	Delivered    = Action("delivered")
+	Dead         = Action("dead")
+	Replayed     = Action("replayed")
+	Purged       = Action("purged")
+	PayloadRead  = Action("payload_read")
+	BackedUp     = Action("backed_up")
+	LinesDropped = Action(logging.AuditLinesDropped)
+)
+
+// A Trail writes the lines of the audit trail.
+type Trail struct {
+	logger *zap.Logger
+}
+
+// New returns a trail that writes to a logger, such as that of [logging.Audit].
+func New(logger *zap.Logger) Trail { return Trail{logger} }
+
+// write writes a line. The order of the fields is the same everywhere: the event, its
+// properties, the counts, and by whom.
+func (t Trail) write(what Action, fields ...zap.Field) {
+	t.logger.Info(string(what), fields...)
+}
+
+func (t Trail) enabled() bool { return t.logger.Core().Enabled(zapcore.InfoLevel) }
+
+// Received writes the line of a genuine request.
+func (t Trail) Received(e *event.Event, o receive.Outcome, client string) {
+	if !t.enabled() {
+		return
+	}
+	t.write(Action(o), zap.String("event_id", e.ID), logging.Subject(e.Subject), zap.String("provider", e.Provider), zap.String("type", e.ShortType()), zap.String("by", client))
+}
+
+// Quarantined writes the line of an event that was quarantined.
+func (t Trail) Quarantined(e *event.Event, client string) {
+	t.write(Quarantined, zap.String("event_id", e.ID), logging.Subject(e.Subject), zap.String("provider", e.Provider), zap.String("type", e.ShortType()), zap.String("by", client))
+}
+
+// Rejected writes the line of a rejected request. The event is nil unless the
+// request was genuine.
+func (t Trail) Rejected(provider string, reason verifier.Reason, e *event.Event, client string) {
+	fields := make([]zap.Field, 0, 5)
+	if e != nil {
+		fields = append(fields, zap.String("event_id", e.ID), logging.Subject(e.Subject))
+	}
+	t.write(Rejected, append(fields, zap.String("provider", provider), zap.String("reason", string(reason)), zap.String("by", client))...)
+}
+
+// Suppressed writes one line for n rejected requests that have no line of their own.
+func (t Trail) Suppressed(provider string, reason verifier.Reason, n int) {
+	t.write(Rejected, zap.String("provider", provider), zap.String("reason", string(reason)), zap.Int("left_out", n))
+}
+
+// Settled writes the line of a delivery that has ended.
+func (t Trail) Settled(o queue.Outcome) {
+	if !t.enabled() {
+		return
+	}
+	d := o.Delivery
+	fields := append(make([]zap.Field, 0, 8),
+		zap.String("event_id", d.EventID), logging.Subject(d.Subject), zap.String("provider", d.Provider), zap.String("type", d.Type),
+		zap.String("upstream", d.Upstream), zap.Int("attempt", d.Attempts+1))
+	if o.State == queue.Delivered {
+		t.write(Delivered, append(fields, zap.Int("status", o.Status), zap.Duration("duration", o.Duration))...)
+		return
+	}
+	t.write(Dead, append(fields, zap.String("reason", string(o.Result)))...)
+}
+
+// Replayed writes the line of a replay through the admin API.
+func (t Trail) Replayed(s queue.ReplaySelection, upstream string, done queue.Replayed, err error, r *http.Request) {
+	if refused(err) {
+		return
+	}
+	var fields []zap.Field
+	switch {
+	case len(s.IDs) > 0:
+		fields = append(fields, zap.Strings("event_ids", s.IDs))
+	case s.State != "":
+		fields = append(fields, zap.String("selection", string(s.State)))
+	default:
+		fields = append(fields, zap.String("selection", "since"), at("since", s.Since))
+	}
+	if upstream != "" {
+		fields = append(fields, zap.String("upstream", upstream))
+	}
+	fields = append(fields, zap.Int("deliveries", done.Deliveries), zap.Int("without_payload", done.WithoutPayload))
+	if done.Unrouted > 0 {
+		fields = append(fields, zap.Int("unrouted", done.Unrouted))
+	}
+	t.asked(Replayed, r, append(fields, unfinished(err)...)...)
+}
+
+// Purged writes the line of a purge through the admin API.
+func (t Trail) Purged(s queue.PurgeSelection, n int, err error, r *http.Request) {
+	if refused(err) {
+		return
+	}
+	var fields []zap.Field
+	switch {
+	case len(s.IDs) > 0:
+		fields = append(fields, zap.Strings("event_ids", s.IDs))
+	case s.State != "":
+		fields = append(fields, zap.String("selection", string(s.State)))
+	default:
+		fields = append(fields, zap.String("selection", "upstream"), zap.String("upstream", s.Upstream))
+	}
+	if s.Force {
+		fields = append(fields, zap.Bool("force", true))
+	}
+	if !s.Before.IsZero() {
+		fields = append(fields, at("before", s.Before))
+	}
+	t.asked(Purged, r, append(append(fields, zap.Int("events", n)), unfinished(err)...)...)
+}
+
+// at returns the field of a time in a selection.
+func at(name string, t time.Time) zap.Field {
+	return zap.String(name, t.UTC().Format(time.RFC3339))
+}
+
+// refused reports whether the queue returned an error before it changed anything.
+func refused(err error) bool {
+	return errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrNoPayload) ||
+		errors.Is(err, queue.ErrPending) || errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrUnrouted) ||
+		errors.Is(err, queue.ErrClosed)
+}
+
+// unfinished returns the field of an operation that was cut off, such as by a client that
+// closed the connection. The line then counts the events that are known to be done; there
+// may be more.
+func unfinished(err error) []zap.Field {
+	if err == nil {
+		return nil
+	}
+	return []zap.Field{zap.Bool("unfinished", true)}
+}
+
+// PayloadRead writes the line of a payload that the admin API returned.
+func (t Trail) PayloadRead(rec queue.Record, r *http.Request) {
+	t.asked(PayloadRead, r, zap.String("event_id", rec.ID), logging.Subject(rec.Subject), zap.String("provider", rec.Provider), zap.String("type", rec.Type))
+}
+
+// BackedUp writes the line of a copy of the queue, or of the part of it that was sent.
+func (t Trail) BackedUp(bytes int64, err error, r *http.Request) {
+	t.asked(BackedUp, r, append([]zap.Field{zap.Int64("bytes", bytes)}, unfinished(err)...)...)
+}
+
+// asked writes the line of an operation through the admin API, with the address of the
+// client, and with its site if a browser sent one.
+func (t Trail) asked(what Action, r *http.Request, fields ...zap.Field) {
+	fields = append(fields, zap.String("by", r.RemoteAddr))
+	if origin := r.Header.Get("Origin"); origin != "" {
+		fields = append(fields, zap.String("origin", onlyOrigin(origin)))
+	}
+	t.write(what, fields...)
+}
+
+// onlyOrigin returns the scheme and the host of an Origin header.
+func onlyOrigin(header string) string {
+	u, err := url.Parse(header)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return "invalid"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
+}
