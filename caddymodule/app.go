@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,10 +85,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.checkDurations(); err != nil {
 		return err
 	}
-	if a.QueueRaw == nil {
-		a.QueueRaw = json.RawMessage(`{"engine":"sqlite"}`)
-	}
-	if err := checkEngine(a.QueueRaw); err != nil {
+	a.setDefaults()
+	if err := checkEngine(engineName(a.QueueRaw)); err != nil {
 		return err
 	}
 	engine, err := ctx.LoadModule(a, "QueueRaw")
@@ -104,15 +103,16 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return err
 		}
 	}
-	names := make(map[string]bool)
-	for _, u := range a.Upstreams {
+	for i, u := range a.Upstreams {
+		if u == nil {
+			return errors.New("upstreams: one of them is null; remove it")
+		}
+		if err := u.checkName(a.Upstreams[:i]); err != nil {
+			return err
+		}
 		if err := u.provision(ctx, a.logger); err != nil {
 			return err
 		}
-		if names[u.Name] {
-			return fmt.Errorf("upstream %s is defined twice", u.Name)
-		}
-		names[u.Name] = true
 		warnUnknownTypes(a.logger, "events", u.Events, zap.String("upstream", u.Name))
 	}
 	a.warnUnlikely()
@@ -126,26 +126,28 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return nil
 }
 
+// checkDurations returns an error for a negative duration.
 func (a *App) checkDurations() error {
-	history := caddy.Duration(queue.DefaultSettings().HistoryRetention)
+	var history caddy.Duration
+	if a.HistoryRetention != nil {
+		history = *a.HistoryRetention
+	}
+	return cmp.Or(
+		nonNegative("dedupe_window", a.DedupeWindow), nonNegative("dead_retention", a.DeadRetention),
+		nonNegative("history_retention", history), nonNegative("keep_delivered", a.KeepDelivered),
+	)
+}
+
+func (a *App) setDefaults() {
+	if a.QueueRaw == nil {
+		a.QueueRaw = json.RawMessage(`{"engine":"sqlite"}`)
+	}
+	defaults := queue.DefaultSettings()
 	if a.HistoryRetention == nil {
-		a.HistoryRetention = &history
+		a.HistoryRetention = (*caddy.Duration)(&defaults.HistoryRetention)
 	}
-	for name, d := range map[string]caddy.Duration{
-		"dedupe_window": a.DedupeWindow, "dead_retention": a.DeadRetention,
-		"history_retention": *a.HistoryRetention, "keep_delivered": a.KeepDelivered,
-	} {
-		if err := nonNegative(name, d); err != nil {
-			return err
-		}
-	}
-	if a.DedupeWindow == 0 {
-		a.DedupeWindow = caddy.Duration(queue.DefaultSettings().DedupeWindow)
-	}
-	if a.DeadRetention == 0 {
-		a.DeadRetention = caddy.Duration(queue.DefaultSettings().DeadRetention)
-	}
-	return nil
+	a.DedupeWindow = cmp.Or(a.DedupeWindow, caddy.Duration(defaults.DedupeWindow))
+	a.DeadRetention = cmp.Or(a.DeadRetention, caddy.Duration(defaults.DeadRetention))
 }
 
 func (a *App) queueSettings() queue.Settings {

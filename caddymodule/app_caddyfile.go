@@ -10,8 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-
-	"github.com/scribegate/scribegate/forwarder"
 )
 
 func init() {
@@ -103,6 +101,9 @@ func (a *App) unmarshalSubdirective(d *caddyfile.Dispenser) (err error) {
 	default:
 		return unknownSubdirective(d, "scribegate", appSubdirectives...)
 	}
+	if err == nil {
+		err = wrapErr(d, a.checkDurations())
+	}
 	return err
 }
 
@@ -114,8 +115,8 @@ func (a *App) unmarshalQueue(d *caddyfile.Dispenser) error {
 		return usageErr(d, "queue <engine> { ... }")
 	}
 	engine := d.Val()
-	if engine == replacedEngine {
-		return d.WrapErr(errReplacedEngine)
+	if err := checkEngine(engine); err != nil {
+		return d.WrapErr(err)
 	}
 	if _, err := caddy.GetModule(engineNamespace + engine); err != nil {
 		return d.Errf("queue: unknown engine%s; this Caddy has %s", quoteWord(engine), builtIn(engineNamespace))
@@ -134,8 +135,8 @@ func (a *App) unmarshalUpstream(d *caddyfile.Dispenser) error {
 		return usageErr(d, upstreamUsage)
 	}
 	u.Name = d.Val()
-	if a.upstream(u.Name) != nil {
-		return d.Errf("upstream %s is defined twice", u.Name)
+	if err := u.checkName(a.Upstreams); err != nil {
+		return d.WrapErr(err)
 	}
 	if d.NextArg() {
 		u.URL = d.Val()
@@ -160,9 +161,12 @@ func (a *App) unmarshalUpstream(d *caddyfile.Dispenser) error {
 		if err := u.unmarshalOption(d); err != nil {
 			return err
 		}
+		if err := u.check(); err != nil {
+			return d.WrapErr(err)
+		}
 	}
-	if err := u.validate(); err != nil {
-		return fmt.Errorf("%s:%d: %w", name.File, name.Line, err)
+	if err := u.checkWhole(); err != nil {
+		return errAt(name, "%w", err)
 	}
 	a.Upstreams = append(a.Upstreams, u)
 	return nil
@@ -176,11 +180,8 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		if u.Events = d.RemainingArgs(); len(u.Events) == 0 {
 			return usageErr(d, "events <type>...")
 		}
-		if invalid := forwarder.Filter(u.Events).Validate(); invalid != nil {
-			return d.Errf("events: %v", invalid)
-		}
 	case "format":
-		return formatArg(d, &u.Format)
+		u.Format, err = formatArg(d)
 	case "timeout":
 		u.Timeout, err = positiveDurationArg(d)
 	case "concurrency":
@@ -203,7 +204,7 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 			return usageErr(d, "rate_limit <deliveries per second>")
 		}
 		u.RateLimit, err = strconv.ParseFloat(arg, 64)
-		if err != nil || !(u.RateLimit > 0 && u.RateLimit <= maxRate) { // NaN is neither
+		if err != nil || u.RateLimit == 0 {
 			return d.Errf("rate_limit: %q is not a number above zero; write the deliveries per second, or leave it out for no limit%s", arg, placeholderHint(arg))
 		}
 	case "signing_secret":

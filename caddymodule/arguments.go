@@ -50,6 +50,14 @@ func usageErr(d *caddyfile.Dispenser, usage string) error {
 	return d.Errf("%s: wrong number of arguments; write it as: %s", name, usage)
 }
 
+// wrapErr returns the error of a check with the file and line of the token, or nil.
+func wrapErr(d *caddyfile.Dispenser, err error) error {
+	if err == nil {
+		return nil
+	}
+	return d.WrapErr(err)
+}
+
 // errAt is the error of a token, with its file and line in front.
 func errAt(t caddyfile.Token, format string, args ...any) error {
 	return fmt.Errorf("%s:%d: "+format, append([]any{t.File, t.Line}, args...)...)
@@ -68,8 +76,8 @@ func (s subdirectiveSet) once(d *caddyfile.Dispenser, block string) error {
 	return nil
 }
 
-// durationArg takes exactly one duration argument, which may be zero but not
-// negative. Days are written "14d".
+// durationArg takes exactly one duration argument. Days are written "14d". Whether the
+// duration can be right is checked with the other settings.
 func durationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	name := d.Val()
 	var arg string
@@ -83,7 +91,8 @@ func durationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	return v, nil
 }
 
-// positiveDurationArg is durationArg without zero.
+// positiveDurationArg is durationArg without zero, which stands for the default in
+// JSON.
 func positiveDurationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	name := d.Val()
 	v, err := durationArg(d)
@@ -98,12 +107,10 @@ func parseDuration(s string) (caddy.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%q is not a duration; write a number with a unit, as in 30s, 5m, 24h or 14d%s", s, placeholderHint(s))
 	}
-	if v < 0 {
-		return 0, fmt.Errorf("the duration %s is negative", s)
-	}
 	return caddy.Duration(v), nil
 }
 
+// nonNegative returns an error for a negative duration.
 func nonNegative(name string, d caddy.Duration) error {
 	if d < 0 {
 		return fmt.Errorf("%s: the duration %s is negative", name, time.Duration(d))
@@ -164,14 +171,10 @@ func checkSecretArgs(d *caddyfile.Dispenser, name string, args []string, check f
 }
 
 // formatArg takes exactly one format.
-func formatArg(d *caddyfile.Dispenser, f *forwarder.Format) error {
+func formatArg(d *caddyfile.Dispenser) (forwarder.Format, error) {
 	var arg string
-	if !d.AllArgs(&arg) {
-		return usageErr(d, "format structured|binary|raw")
+	if !d.AllArgs(&arg) || arg == "" {
+		return "", usageErr(d, "format structured|binary|raw")
 	}
-	if err := validateFormat(forwarder.Format(arg)); err != nil || arg == "" {
-		return d.Errf("format %q is unknown; it is structured, binary or raw", arg)
-	}
-	*f = forwarder.Format(arg)
-	return nil
+	return forwarder.Format(arg), nil
 }

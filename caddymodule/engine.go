@@ -44,18 +44,23 @@ type Engine interface {
 // The engine of earlier builds, whose files the present one does not read.
 const replacedEngine = "bolt"
 
-var errReplacedEngine = errors.New("queue: the engine is `sqlite` now and no longer `bolt`; write `sqlite`, and another path if `bolt` has written the file")
+// checkEngine returns an error that names the present engine for the name of the one
+// that it has replaced.
+func checkEngine(name string) error {
+	if name == replacedEngine {
+		return errors.New("queue: the engine is `sqlite` now and no longer `bolt`; write `sqlite`, and another path if `bolt` has written the file")
+	}
+	return nil
+}
 
-// checkEngine returns an error that names the present engine where the queue's
-// JSON names the one that it has replaced.
-func checkEngine(queueJSON json.RawMessage) error {
+// engineName returns the name of the engine in a queue's JSON, or "". Caddy reports what
+// else is wrong with the JSON.
+func engineName(queueJSON json.RawMessage) string {
 	var q struct {
 		Engine string `json:"engine"`
 	}
-	if err := json.Unmarshal(queueJSON, &q); err == nil && q.Engine == replacedEngine {
-		return errReplacedEngine
-	}
-	return nil // Caddy reports what else is wrong with it
+	_ = json.Unmarshal(queueJSON, &q)
+	return q.Engine
 }
 
 // OpenOptions are what an Engine needs beside its own settings.

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -114,7 +115,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.Source, err = resolveSetting(h.Source); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	if err := h.validate(); err != nil {
+	if err := cmp.Or(checkSource(h.Source), h.check(), h.checkDrop()); err != nil {
 		return err
 	}
 	if err := h.findApp(ctx); err != nil {

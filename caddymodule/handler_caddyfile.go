@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -12,9 +11,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
-	"github.com/scribegate/scribegate/caddymodule/internal/receive"
-	"github.com/scribegate/scribegate/forwarder"
-	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -89,42 +85,39 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 		var err error
 		switch name {
 		case "deliver_to":
-			err = h.unmarshalDeliverTo(d, app)
+			if h.DeliverTo = d.RemainingArgs(); len(h.DeliverTo) == 0 {
+				err = usageErr(d, "deliver_to <upstream>...")
+			} else if app != nil {
+				err = wrapErr(d, h.checkUpstreams(app))
+			}
 		case "drop":
 			drop = *d
 			if h.Drop = d.RemainingArgs(); len(h.Drop) == 0 {
 				err = usageErr(d, "drop <type>...")
-			} else if invalid := forwarder.Filter(h.Drop).Validate(); invalid != nil {
-				err = d.Errf("drop: %v", invalid)
 			}
 		case "max_body":
 			h.MaxBody, err = sizeArg(d)
-			if err == nil && h.MaxBody > receive.MaxBody {
-				err = d.Err("max_body: it must be at most 32MiB")
-			}
 		case "metadata":
 			if h.Metadata = d.RemainingArgs(); len(h.Metadata) == 0 {
 				err = usageErr(d, "metadata <parameter>...")
-			} else if invalid := validateMetadata(h.Metadata); invalid != nil {
-				err = d.WrapErr(invalid)
 			}
 		case "source":
 			err = h.unmarshalSource(d)
 		case "format":
-			err = formatArg(d, &h.Format)
+			h.Format, err = formatArg(d)
 		default:
 			own = append(own, d.NextSegment()...)
 			continue
 		}
-		if err == nil && h.Format != "" && len(h.DeliverTo) > 0 {
-			err = d.Err("scribegate: format cannot be used with deliver_to; set it in the blocks of the upstreams")
+		if err == nil {
+			err = wrapErr(d, h.check())
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if len(h.Drop) > 0 && len(h.DeliverTo) == 0 {
-		return drop.WrapErr(errDropNothing)
+	if err := h.checkDrop(); err != nil {
+		return drop.WrapErr(err)
 	}
 	if block {
 		own = append(own, d.Token())
@@ -144,29 +137,9 @@ func (h *Handler) unmarshalSource(d *caddyfile.Dispenser) error {
 		return d.Errf("source: %v", err)
 	}
 	if strings.Contains(h.Source, "{") {
-		return nil // what it comes to is known when it is loaded
+		return nil // its value is known when the configuration is loaded
 	}
-	if err := validateSource(h.Source); err != nil {
-		return d.WrapErr(err)
-	}
-	return nil
-}
-
-func (h *Handler) unmarshalDeliverTo(d *caddyfile.Dispenser, app *App) error {
-	args := d.RemainingArgs()
-	if len(args) == 0 {
-		return usageErr(d, "deliver_to <upstream>...")
-	}
-	for i, name := range args {
-		if app != nil && app.upstream(name) == nil {
-			return d.Errf("deliver_to: the upstream %s is not defined; define it in the scribegate block of the global options%s", name, placeholderHint(name))
-		}
-		if slices.Contains(args[:i], name) {
-			return d.Errf("deliver_to: it names the upstream %s twice; name each once", name)
-		}
-	}
-	h.DeliverTo = args
-	return nil
+	return wrapErr(d, checkSource(h.Source))
 }
 
 func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, app *App) error {
@@ -176,13 +149,9 @@ func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, app *App) error {
 	if err != nil {
 		return err
 	}
-	if r, ok := unm.(replayer); ok && app != nil && len(h.DeliverTo) > 0 {
-		window := time.Duration(app.DedupeWindow)
-		if window == 0 {
-			window = queue.DefaultSettings().DedupeWindow
-		}
-		if needed := 2 * r.replayWindow(); window < needed {
-			return directive.Errf("scribegate: dedupe_window is %s and must be at least %s, twice the tolerance of this handler: a captured request could be sent again for that long", window, needed)
+	if app != nil && len(h.DeliverTo) > 0 {
+		if err := app.checkDedupeWindow(unm); err != nil {
+			return directive.WrapErr(err)
 		}
 	}
 	if _, ok := unm.(verifier.Provider); !ok {

@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,37 +13,67 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// errDropNothing is the error of a checkpoint with `drop`.
-var errDropNothing = errors.New("drop needs deliver_to: without it every event is passed on to the next handler and none is stored; add deliver_to, or remove drop")
-
-// validate says what is wrong with the settings by themselves.
-func (h *Handler) validate() error {
+// check returns an error for settings that cannot be right. Those that are not set yet
+// are not missed, so that a parser can check each setting when it has read it. Source
+// is checked on its own, since it may have placeholders.
+func (h *Handler) check() error {
 	if h.MaxBody < 0 || h.MaxBody > receive.MaxBody {
-		return fmt.Errorf("max_body: %d bytes; it must be at most 32MiB", h.MaxBody)
+		return errors.New("max_body: it must be at most 32MiB")
 	}
-	if err := validateSource(h.Source); err != nil {
-		return err
-	}
-	if err := validateMetadata(h.Metadata); err != nil {
+	if err := checkMetadata(h.Metadata); err != nil {
 		return err
 	}
 	if err := forwarder.Filter(h.Drop).Validate(); err != nil {
 		return fmt.Errorf("drop: %w", err)
 	}
-	if len(h.Drop) > 0 && len(h.DeliverTo) == 0 {
-		return errDropNothing
-	}
 	if h.Format != "" && len(h.DeliverTo) > 0 {
 		return errors.New("format cannot be used with deliver_to; set it in the blocks of the upstreams")
 	}
-	return validateFormat(h.Format)
+	return checkFormat(h.Format)
 }
 
-// validateSource says whether a source can be an event's: a URI of ASCII
-// letters, since it becomes a header in the binary format.
-func validateSource(source string) error {
+// checkDrop returns an error for a checkpoint with `drop`.
+func (h *Handler) checkDrop() error {
+	if len(h.Drop) > 0 && len(h.DeliverTo) == 0 {
+		return errors.New("drop needs deliver_to: without it every event is passed on to the next handler and none is stored; add deliver_to, or remove drop")
+	}
+	return nil
+}
+
+// checkUpstreams returns an error unless the app has each upstream of deliver_to, and
+// none is named twice.
+func (h *Handler) checkUpstreams(app *App) error {
+	for i, name := range h.DeliverTo {
+		if app.upstream(name) == nil {
+			return fmt.Errorf("deliver_to: the upstream %s is not defined; define it in the scribegate app, which is a global option in a Caddyfile%s", name, placeholderHint(name))
+		}
+		if slices.Contains(h.DeliverTo[:i], name) {
+			return fmt.Errorf("deliver_to: it names the upstream %s twice; name each once", name)
+		}
+	}
+	return nil
+}
+
+// checkDedupeWindow returns an error if the window ends while a captured request of
+// the provider could be sent again.
+func (a *App) checkDedupeWindow(provider any) error {
+	r, ok := provider.(replayer)
+	if !ok {
+		return nil
+	}
+	window := time.Duration(cmp.Or(a.DedupeWindow, caddy.Duration(queue.DefaultSettings().DedupeWindow)))
+	if needed := 2 * r.replayWindow(); window < needed {
+		return fmt.Errorf("dedupe_window is %s and must be at least %s, twice the tolerance of this handler: a captured request could be sent again for that long", window, needed)
+	}
+	return nil
+}
+
+// checkSource returns an error for a source that cannot be an event's: it is a URI in
+// printable ASCII, since it becomes a header in the binary format.
+func checkSource(source string) error {
 	if source == "" {
 		return nil
 	}
@@ -56,9 +88,9 @@ func validateSource(source string) error {
 	return nil
 }
 
-// validateMetadata returns an error for what cannot be the name of a query
-// parameter, such as what only a list with commas is made of.
-func validateMetadata(names []string) error {
+// checkMetadata returns an error for what cannot be the name of a query parameter, such
+// as what only a list with commas is made of.
+func checkMetadata(names []string) error {
 	for _, name := range names {
 		switch {
 		case name == "":
@@ -77,31 +109,20 @@ func validateMetadata(names []string) error {
 func (h *Handler) findApp(ctx caddy.Context) error {
 	app, err := ctx.AppIfConfigured(appName)
 	if errors.Is(err, caddy.ErrNotConfigured) {
-		if len(h.DeliverTo) > 0 {
-			return fmt.Errorf("deliver_to names the upstream %s, and no upstream is defined; define it in the scribegate app", h.DeliverTo[0])
-		}
-		return nil
+		return h.checkUpstreams(new(App))
 	}
 	if err != nil {
 		return err
 	}
 	h.app = app.(*App)
-	seen := make(map[string]bool)
-	for _, name := range h.DeliverTo {
-		if h.app.upstream(name) == nil {
-			return fmt.Errorf("deliver_to names the upstream %s, which is not defined in the scribegate app", name)
-		}
-		if seen[name] {
-			return fmt.Errorf("deliver_to names the upstream %s twice", name)
-		}
-		seen[name] = true
-	}
 	if len(h.DeliverTo) == 0 {
 		return nil
 	}
-	if r, ok := h.provider.(replayer); ok && time.Duration(h.app.DedupeWindow) < 2*r.replayWindow() {
-		return fmt.Errorf("dedupe_window is %s and must be at least %s, twice the tolerance of this handler: a captured request could be sent again for that long",
-			time.Duration(h.app.DedupeWindow), 2*r.replayWindow())
+	if err := h.checkUpstreams(h.app); err != nil {
+		return err
+	}
+	if err := h.app.checkDedupeWindow(h.provider); err != nil {
+		return err
 	}
 	return h.app.addHandler(h)
 }

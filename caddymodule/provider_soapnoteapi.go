@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,9 +18,6 @@ import (
 func init() {
 	caddy.RegisterModule(SOAPNoteAPI{})
 }
-
-// defaultTolerance is how far a signed timestamp may be from now.
-const defaultTolerance = 5 * time.Minute
 
 // SOAPNoteAPI receives the webhooks of SOAPNoteAPI: clinical notes made out of
 // audio, signed with HMAC-SHA256.
@@ -47,9 +45,7 @@ func (SOAPNoteAPI) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves the secrets.
 func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
-	if p.Tolerance == 0 {
-		p.Tolerance = caddy.Duration(defaultTolerance)
-	}
+	p.Tolerance = caddy.Duration(p.replayWindow())
 	if err := checkTolerance(p.Tolerance); err != nil {
 		return err
 	}
@@ -71,19 +67,14 @@ func doubtSOAPNoteAPI(value string) string {
 	return "a SOAPNoteAPI secret does not begin with whsec_, as all secrets of SOAPNoteAPI do; configure the whole string, and do not decode it"
 }
 
-// replayWindow returns how long a captured request could be sent again.
+// replayWindow returns how long a captured request could be sent again: the tolerance,
+// or its default.
 func (p *SOAPNoteAPI) replayWindow() time.Duration {
-	if p.Tolerance == 0 {
-		return defaultTolerance
-	}
-	return time.Duration(p.Tolerance)
+	return cmp.Or(time.Duration(p.Tolerance), verifier.DefaultTolerance)
 }
 
 // checkTolerance returns an error for a tolerance that no request could keep to.
 func checkTolerance(d caddy.Duration) error {
-	if err := nonNegative("tolerance", d); err != nil {
-		return err
-	}
 	if d < caddy.Duration(time.Second) {
 		return fmt.Errorf("tolerance: %s is less than a second, and timestamps are in whole seconds; write it as in 30s or 5m", time.Duration(d))
 	}
@@ -111,12 +102,12 @@ func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			p.Secrets = args
 		case "tolerance":
-			t, err := positiveDurationArg(d)
+			t, err := durationArg(d)
+			if err == nil {
+				err = wrapErr(d, checkTolerance(t))
+			}
 			if err != nil {
 				return err
-			}
-			if err := checkTolerance(t); err != nil {
-				return d.WrapErr(err)
 			}
 			p.Tolerance = t
 		default:

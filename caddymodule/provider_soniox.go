@@ -85,16 +85,12 @@ func (p *Soniox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if !d.Args(&p.Header) {
 				return usageErr(d, "header <name> <value>...")
 			}
-			if strings.Contains(p.Header, ":") {
-				return d.WrapErr(errColonInHeader)
-			}
-			if d.CountRemainingArgs() == 0 {
-				return usageErr(d, "header <name> <value>...")
-			}
 			if err := checkProofHeader(p.Header); err != nil {
 				return d.WrapErr(err)
 			}
-			p.Values = d.RemainingArgs()
+			if p.Values = d.RemainingArgs(); len(p.Values) == 0 {
+				return usageErr(d, "header <name> <value>...")
+			}
 			if err := checkSecretArgs(d, "header", p.Values, checkProofValue(p.Header)); err != nil {
 				return err
 			}
@@ -125,7 +121,7 @@ func checkProofHeader(name string) error {
 	case name == "":
 		return errors.New("header: the name is missing; choose one, such as Authorization")
 	case strings.Contains(name, ":"):
-		return errColonInHeader
+		return errors.New(`header: the name and the value are two arguments, without a colon; write it as in: header Authorization "Bearer {env.TOKEN}"`)
 	case strings.ContainsAny(name, "_."):
 		return errors.New("header: Caddy drops headers with an underscore or a dot in their name; choose a name with hyphens")
 	case !httpguts.ValidHeaderFieldName(name):
@@ -137,8 +133,6 @@ func checkProofHeader(name string) error {
 	}
 	return nil
 }
-
-var errColonInHeader = errors.New(`header: the name and the value are two arguments, without a colon; write it as in: header Authorization "Bearer {env.TOKEN}"`)
 
 // checkProofValue returns what checks a value of the header. A value that begins
 // with the header's name is a line that was copied whole.

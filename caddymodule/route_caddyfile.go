@@ -55,8 +55,8 @@ func (u *Upstream) unmarshalRoute(d *caddyfile.Dispenser) error {
 			return errAt(route, "upstream %s: reading its route: %w", u.Name, err)
 		}
 	}
-	if emptyRoute(u.Routes) {
-		return errAt(route, "upstream %s: its route is empty, so events would not be sent; put a directive such as reverse_proxy into it", u.Name)
+	if err := checkRoute(u.Routes); err != nil {
+		return errAt(route, "upstream %s: %w", u.Name, err)
 	}
 	return nil
 }

@@ -12,8 +12,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// refuseNested says whether a route holds a scribegate handler, at any depth.
-func refuseNested(routes caddyhttp.RouteList) error {
+// checkRoute returns an error for a route that has no handler, or that has a scribegate
+// handler at any depth.
+func checkRoute(routes caddyhttp.RouteList) error {
+	if onlyHandlers(routes, "subroute") {
+		return errors.New("its route is empty, so events would not be sent; put a directive such as reverse_proxy into it")
+	}
 	found := false
 	walkHandlers(routes, func(h map[string]any) {
 		if h["handler"] == handlerName {
@@ -25,9 +29,6 @@ func refuseNested(routes caddyhttp.RouteList) error {
 	}
 	return nil
 }
-
-// emptyRoute says whether a route holds no handler that does anything.
-func emptyRoute(routes caddyhttp.RouteList) bool { return onlyHandlers(routes, "subroute") }
 
 // silentRoute reports whether a route holds only handlers of Caddy's that answer
 // no request by themselves.

@@ -1,12 +1,14 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -73,45 +75,66 @@ const maxRate = 1e9
 
 var upstreamName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// validate says what is wrong with the settings; it needs no Caddy context.
-func (u *Upstream) validate() error {
-	switch {
-	case u == nil:
-		return errors.New("upstreams: one of them is null; remove it")
-	case !upstreamName.MatchString(u.Name):
+// checkName returns an error for a name that cannot be an upstream's, or is that of one
+// of the others.
+func (u *Upstream) checkName(others []*Upstream) error {
+	if !upstreamName.MatchString(u.Name) {
 		return fmt.Errorf("upstream %q: a name has 1 to 64 letters, digits, dots, underscores or hyphens, and begins with a letter or digit", u.Name)
-	case u.URL == "" && len(u.Routes) == 0:
-		return fmt.Errorf("upstream %s: it has neither a URL nor a route; add one of them", u.Name)
-	case u.URL != "" && len(u.Routes) > 0:
-		return fmt.Errorf("upstream %s: it has both a URL and a route; remove one of them", u.Name)
-	case u.Timeout < 0:
-		return fmt.Errorf("upstream %s: the timeout must not be negative", u.Name)
-	case u.Concurrency < 0:
-		return fmt.Errorf("upstream %s: concurrency must not be negative", u.Name)
-	case u.RateLimit < 0 || u.RateLimit > maxRate:
-		return fmt.Errorf("upstream %s: rate_limit must be a number of deliveries per second above zero; leave it out for no limit", u.Name)
 	}
-	if len(u.Routes) > 0 && emptyRoute(u.Routes) {
-		return fmt.Errorf("upstream %s: its route is empty, so events would not be sent; put a directive such as reverse_proxy into it", u.Name)
+	if slices.ContainsFunc(others, func(other *Upstream) bool { return other.Name == u.Name }) {
+		return fmt.Errorf("upstream %s is defined twice", u.Name)
 	}
-	if err := forwarder.Filter(u.Events).Validate(); err != nil {
-		return fmt.Errorf("upstream %s: events: %w", u.Name, err)
-	}
-	for _, wait := range u.Retry {
-		if wait < 0 {
-			return fmt.Errorf("upstream %s: retry: the wait %s is negative", u.Name, time.Duration(wait))
-		}
-	}
-	if err := validateFormat(u.Format); err != nil {
-		return fmt.Errorf("upstream %s: %w", u.Name, err)
-	}
-	if err := refuseNested(u.Routes); err != nil {
+	return nil
+}
+
+// check returns an error for settings that cannot be right. Those that are not set yet
+// are not missed, so that a parser can check each setting when it has read it.
+func (u *Upstream) check() error {
+	if err := u.checkSettings(); err != nil {
 		return fmt.Errorf("upstream %s: %w", u.Name, err)
 	}
 	return nil
 }
 
-func validateFormat(f forwarder.Format) error {
+func (u *Upstream) checkSettings() error {
+	if err := forwarder.Filter(u.Events).Validate(); err != nil {
+		return fmt.Errorf("events: %w", err)
+	}
+	if err := nonNegative("timeout", u.Timeout); err != nil {
+		return err
+	}
+	if u.Concurrency < 0 {
+		return errors.New("concurrency must not be negative")
+	}
+	for _, wait := range u.Retry {
+		if err := nonNegative("retry", wait); err != nil {
+			return err
+		}
+	}
+	if !(u.RateLimit >= 0 && u.RateLimit <= maxRate) { // NaN is neither
+		return errors.New("rate_limit must be a number of deliveries per second above zero; leave it out for no limit")
+	}
+	return checkFormat(u.Format)
+}
+
+// checkWhole returns an error unless the upstream has one address, to which events can
+// be sent.
+func (u *Upstream) checkWhole() error {
+	switch {
+	case u.URL == "" && len(u.Routes) == 0:
+		return fmt.Errorf("upstream %s: it has neither a URL nor a route; add one of them", u.Name)
+	case u.URL != "" && len(u.Routes) > 0:
+		return fmt.Errorf("upstream %s: it has both a URL and a route; remove one of them", u.Name)
+	case u.URL != "":
+		return nil
+	}
+	if err := checkRoute(u.Routes); err != nil {
+		return fmt.Errorf("upstream %s: %w", u.Name, err)
+	}
+	return nil
+}
+
+func checkFormat(f forwarder.Format) error {
 	switch f {
 	case "", forwarder.Structured, forwarder.Binary, forwarder.Raw:
 		return nil
@@ -122,7 +145,7 @@ func validateFormat(f forwarder.Format) error {
 // provision fills in defaults and makes the sender. Nothing is opened or
 // started.
 func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
-	if err := u.validate(); err != nil {
+	if err := cmp.Or(u.check(), u.checkWhole()); err != nil {
 		return err
 	}
 	u.filter = forwarder.Filter(u.Events)
