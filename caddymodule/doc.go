@@ -9,10 +9,10 @@
 // the queue of the App, and answers. The dispatcher of package forwarder delivers the event
 // from the queue to the upstreams.
 //
-// The parts that do not need the app or the handler are packages of their own: admin (the
-// types of the admin API), command (`caddy scribegate ...`), internal/receive (reading and
-// answering requests) and internal/secret (secrets and their files). They never import
-// this package.
+// The parts that do not need the app or the handler are packages of their own, below this
+// one: admin (the types of the admin API), command (`caddy scribegate ...`), and those in
+// internal, such as receive (reading and answering requests) and secret (secrets and their
+// files). They never import this package.
 //
 // Another plugin adds a provider as a module in the namespace
 // scribegate.providers that implements verifier.Provider, and a queue engine as
