@@ -5,6 +5,7 @@
 package storetest
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -119,4 +120,18 @@ func ReadAll(t testing.TB, path string) (map[string]salvage.Found, salvage.Tally
 		t.Fatal(err)
 	}
 	return all, tally
+}
+
+// RowsOn returns the number of events of which a page of a database file has a row, at
+// most: so many events can a page cost that is lost.
+func RowsOn(page []byte, number int) int {
+	header := page
+	if number == 1 {
+		header = page[100:]
+	}
+	switch header[0] {
+	case 2, 10, 13: // an index, or a leaf of a table
+		return max(1, int(binary.BigEndian.Uint16(header[3:])))
+	}
+	return 1 // the rest of a large payload
 }
