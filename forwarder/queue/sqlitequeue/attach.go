@@ -13,7 +13,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// attach opens the files.
+// attach opens the files and reads the state that is kept in memory.
 func (q *Queue) attach() error {
 	if err := q.prepare(); err != nil {
 		return err
@@ -30,7 +30,7 @@ func (q *Queue) attach() error {
 		return q.explain(err)
 	}
 	if q.age == nil && !m.Clean && errors.Is(walErr, fs.ErrNotExist) {
-		q.damaged(fmt.Errorf("%s was in use when the process ended, and its WAL (%[1]s%s) is missing: events that were stored last may be missing; restore the WAL where you have it", q.path, disk.WAL))
+		q.damaged(fmt.Errorf("%s was in use when the process ended, and its WAL (%[1]s%s) is missing: events that were stored last may be missing; restore the WAL if you have it", q.path, disk.WAL))
 	}
 	k, err := resolveKeys(q.path, q.keys, q.counts().Keys(), true)
 	if err == nil {
@@ -41,32 +41,31 @@ func (q *Queue) attach() error {
 	}
 	q.useKeys(k)
 	q.wal, q.found = walState{}, nil
-	q.freed = true // as far as is known
+	q.freed = true // whether payloads are still in the WAL is unknown
 	if q.age == nil {
 		q.age = queue.NewAgeClock(policy.Time(m.UsedAt), q.elapsed())
 	}
 	return nil
 }
 
-// prepare looks at the files, makes the database where there is none, and repairs the
-// WAL where it is damaged.
+// prepare checks the files, creates a missing database, and repairs a damaged WAL.
 func (q *Queue) prepare() error {
 	info, err := os.Stat(q.path)
 	wal, walErr := os.Stat(q.path + disk.WAL)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && walErr == nil && wal.Size() > 0:
-		return tables.Refuse(q.path, "it is missing, and its WAL is there; restore it, or delete %s%s to start anew", q.path, disk.WAL)
+		return tables.Refuse(q.path, "it is missing, but its WAL exists; restore it, or delete %s%s to start with an empty store", q.path, disk.WAL)
 	case errors.Is(err, fs.ErrNotExist):
 		return tables.Create(q.path)
 	case err != nil:
 		return fmt.Errorf("opening the store: %w", err)
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("opening %s: it is not a regular file; give another path", q.path)
+		return fmt.Errorf("opening %s: it is not a regular file; use another path", q.path)
 	case info.Size() == 0:
-		return tables.Refuse(q.path, "it is empty; restore it, or delete it to start anew")
+		return tables.Refuse(q.path, "it is empty; restore it, or delete it to start with an empty store")
 	}
 	if err := tables.CheckHeader(q.path); err != nil {
-		return q.rebuildAtStart(fmt.Errorf("%s is damaged at its beginning", q.path), err)
+		return q.rebuildAtStart(fmt.Errorf("the header of %s is damaged", q.path), err)
 	}
 	for _, name := range []string{q.path, q.path + disk.WAL, q.path + disk.SHM} {
 		f, err := os.OpenFile(name, os.O_RDWR, 0)
@@ -76,7 +75,7 @@ func (q *Queue) prepare() error {
 		case errors.Is(err, fs.ErrNotExist):
 			err = nil
 		case errors.Is(err, fs.ErrPermission):
-			err = fmt.Errorf("%w; it may be another user's: give all files of the store to the user of this process (chown)", err)
+			err = fmt.Errorf("%w; it may belong to another user: make the user of this process the owner of all files of the store (chown)", err)
 		}
 		if err != nil {
 			return fmt.Errorf("opening the store: %w", err)
@@ -85,8 +84,8 @@ func (q *Queue) prepare() error {
 	return q.repairWAL()
 }
 
-// connect opens the connections, checks that the database is one of ours, and reads
-// what is kept in memory.
+// connect opens the connections, checks that the database is a store of this program,
+// and reads the state that is kept in memory.
 func (q *Queue) connect() (*tables.Meta, error) {
 	c, err := tables.OpenWriter(q.path)
 	if err != nil {
@@ -103,7 +102,7 @@ func (q *Queue) connect() (*tables.Meta, error) {
 	}
 	if err == nil && m.Counts == nil {
 		if err = m.Recount(c, q.upstreams); err == nil {
-			q.damaged(fmt.Errorf("the counts of events in %s were damaged; they were counted anew, and nothing is lost", q.path))
+			q.damaged(fmt.Errorf("the counts of events in %s were damaged; they were counted again, and nothing is lost", q.path))
 		}
 	}
 	if err == nil {
@@ -141,7 +140,7 @@ func (q *Queue) connect() (*tables.Meta, error) {
 // disconnect closes the connections.
 func (q *Queue) disconnect() error {
 	var errs []error
-	for _, p := range []*tables.Pool{q.surveyor, q.claims, q.readers, q.copiers, q.checkpoints} { // those who wait for a survey have a connection
+	for _, p := range []*tables.Pool{q.surveyor, q.claims, q.readers, q.copiers, q.checkpoints} { // the surveyor first, since callers that wait for a survey hold another connection
 		errs = append(errs, p.Disconnect())
 	}
 	if q.writing != nil {
@@ -158,8 +157,8 @@ func (q *Queue) explain(err error) error {
 	return err
 }
 
-// setInUse writes that the store is in use, and reports a copy of a store that is in use,
-// too.
+// setInUse records that the store is in use. It reports if the store is a copy of
+// another store that is in use too.
 func (q *Queue) setInUse(m *tables.Meta) error {
 	if m.Path != q.path && q.options.OnCopy != nil && inUse(m.Path) {
 		q.options.OnCopy(m.Path)
@@ -184,9 +183,9 @@ func inUse(path string) bool {
 	return errors.Is(err, queue.ErrBusy)
 }
 
-// closeStore files what is unfiled, writes that the store was closed, and closes the
-// connections. The last one copies the WAL to the main file, except where that is not as
-// it should be.
+// closeStore files the unfiled events, records that the store was closed, and closes
+// the connections. Unless the files are suspended, the last connection copies the WAL
+// to the main file.
 func (q *Queue) closeStore() error {
 	if q.usable() == nil {
 		if err := q.files.Check(); err != nil {
@@ -211,18 +210,19 @@ func (q *Queue) closeStore() error {
 // detach closes the files without a checkpoint.
 func (q *Queue) detach() error {
 	release, err := disk.PreventCheckpoint(q.path)
-	if err != nil { // there is no file at the path, and SQLite makes no checkpoint
+	if err != nil { // there is no file at the path, so SQLite makes no checkpoint
 		release = func() error { return nil }
 	}
 	return errors.Join(q.disconnect(), release())
 }
 
-// notShared returns an error where another program has the file open. With a file, a WAL or
-// a shared-memory file of its own, it would ruin the store.
+// notShared returns an error if another program has the file open. If the queue used
+// its own new file, WAL or shared-memory file at the same time, the store would be
+// destroyed.
 func (q *Queue) notShared() error {
 	used, err := disk.InUse(q.path)
 	if used {
-		return fmt.Errorf("another program has %s open: end it", q.path)
+		return fmt.Errorf("another program has %s open: stop it", q.path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -230,7 +230,8 @@ func (q *Queue) notShared() error {
 	return err
 }
 
-// attachInRoom is attach, which a full disk prevents only where there is no reserve.
+// attachInRoom calls attach. If the disk is full, it releases the reserve and tries
+// again.
 func (q *Queue) attachInRoom() error {
 	r := &q.room
 	if _, total, err := r.space(filepath.Dir(q.path)); err == nil {

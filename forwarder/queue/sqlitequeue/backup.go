@@ -16,11 +16,11 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// copyMargin is how many bytes a copy leaves free for what is stored meanwhile.
+// copyMargin is the free space in bytes that a copy leaves for new events.
 const copyMargin = 16 << 20
 
-// Backup implements queue.Backuper. SQLite writes the copy into a file beside the
-// store, from one state of it, without holding anything up; then it goes to w.
+// Backup implements queue.Backuper. SQLite writes a consistent copy to a file beside
+// the store, without delaying other work. Backup then writes that file to w.
 func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err error) {
 	if err := q.closed(); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err 
 	}()
 	ended := make(chan struct{})
 	defer close(ended)
-	go syncNowAndThen(temp, ended)
+	go syncPeriodically(temp, ended)
 	err = q.copiers.With(ctx, func(c *tables.Conn) error {
 		if err := q.roomToCopy(c); err != nil {
 			return err
@@ -74,20 +74,20 @@ func (q *Queue) Backup(ctx context.Context, w io.Writer, p queue.Progress) (err 
 	return nil
 }
 
-// syncNowAndThen has a file written to the disk while it grows. Written at its end, it
-// would hold up the syncs of the store meanwhile.
-func syncNowAndThen(f *os.File, ended <-chan struct{}) {
+// syncPeriodically syncs a file to the disk from time to time while it grows. A single
+// sync at the end would delay the syncs of the store.
+func syncPeriodically(f *os.File, ended <-chan struct{}) {
 	for {
 		select {
 		case <-ended:
 			return
 		case <-time.After(20 * time.Millisecond):
-			_ = f.Sync() // what fails here fails again where it matters
+			_ = f.Sync() // an error appears again where it matters
 		}
 	}
 }
 
-// roomToCopy returns an error where a copy would leave too little room for events.
+// roomToCopy returns an error if a copy would leave too little room for events.
 func (q *Queue) roomToCopy(c *tables.Conn) error {
 	pages, err := c.Number(`PRAGMA page_count`)
 	if err != nil {

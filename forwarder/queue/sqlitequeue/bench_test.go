@@ -16,9 +16,9 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// BenchmarkStore stores events from several goroutines, into an empty store and behind
-// a backlog, and with the events being delivered meanwhile. Beside the time it reports
-// the processor's time an event.
+// BenchmarkStore stores events from several goroutines: into an empty store, behind a
+// backlog, and while the events are delivered. Besides the wall time it reports the
+// processor time of one event.
 func BenchmarkStore(b *testing.B) {
 	for _, writers := range []int{1, 32} {
 		for _, backlog := range []int{0, 300_000} {

@@ -12,13 +12,12 @@ import (
 )
 
 const (
-	checkStep  = 20              // events that are checked at once, which takes about a millisecond
-	checkPause = 10              // times as long as a step took is slept behind it
-	checkAfter = 2 * time.Second // the start, which has enough to do
+	checkStep  = 20              // events that one step checks, in about a millisecond
+	checkPause = 10              // the sleep after a step, as a multiple of the step's duration
+	checkAfter = 2 * time.Second // after the start, which is busy enough
 )
 
-// check looks through all events in the background, so that damage is known before an
-// event is due.
+// check checks all events in the background, to find damage before an event is due.
 func (q *Queue) check() {
 	select {
 	case <-q.ctx.Done():
@@ -37,7 +36,7 @@ func (q *Queue) check() {
 		pause := checkPause * time.Since(began)
 		switch {
 		case errors.Is(err, policy.ErrDamaged):
-			q.repairSoon(err) // after which the check begins again
+			q.repairSoon(err) // the check starts again after the repair
 			return
 		case err != nil:
 			pause = watchEvery
@@ -54,8 +53,8 @@ func (q *Queue) check() {
 	}
 }
 
-// checkSome checks the events behind a seq, and returns the last, or 0 where there are
-// none, and the names that are missing in table name.
+// checkSome checks the next events after seq last. It returns the last of them, or 0 if
+// there are none, and the names that are missing in table name.
 func (q *Queue) checkSome(last int64) (next int64, unnamed []tables.Name, err error) {
 	err = q.readers.Snapshot(q.ctx, func(c *tables.Conn) error {
 		seqs, err := c.Numbers(q.ctx, `SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT ?`, last, int64(checkStep))
@@ -83,12 +82,12 @@ func (q *Queue) checkSome(last int64) (next int64, unnamed []tables.Name, err er
 	return next, unnamed, err
 }
 
-// checkEvent checks that an event and its deliveries are as they were written, that its
-// payload is there, and that it is found. It returns nil for one that is unreadable.
+// checkEvent checks that an event and its deliveries are unchanged, that its payload
+// exists, and that the indexes find it. It returns nil if the event is unreadable.
 func (q *Queue) checkEvent(c *tables.Conn, seq int64) (r *tables.Record, unnamed []tables.Name, err error) {
 	r, err = tables.Load(q.ctx, c, q.upstreams, seq)
 	if err == nil && r == nil {
-		err = fmt.Errorf("%w: an event is not found at its place", tables.ErrStructure)
+		err = fmt.Errorf("%w: an event is not found by its seq", tables.ErrStructure)
 	}
 	if err == nil && r.Size > 0 {
 		var there int64
@@ -97,7 +96,7 @@ func (q *Queue) checkEvent(c *tables.Conn, seq int64) (r *tables.Record, unnamed
 		}
 	}
 	if errors.Is(err, policy.ErrDamaged) && !errors.Is(err, tables.ErrStructure) {
-		if r != nil { // its payload is missing
+		if r != nil { // the payload is missing
 			if err := q.survey(); err != nil {
 				return nil, nil, err
 			}
@@ -123,8 +122,8 @@ func (q *Queue) checkEvent(c *tables.Conn, seq int64) (r *tables.Record, unnamed
 	return r, unnamed, nil
 }
 
-// addMissingNames writes names that damage has taken from table name. One that is
-// superfluous does no harm.
+// addMissingNames inserts names that were lost from table name. A superfluous name does
+// no harm.
 func (q *Queue) addMissingNames(missing []tables.Name) error {
 	return q.do(context.Background(), func(t *tx) error {
 		return t.insert(`INSERT OR IGNORE`+tables.IntoName, rowsOf(missing)...)

@@ -11,7 +11,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// Every event of a store that is whole is in all of its indexes.
+// Every event of an undamaged store is in all of its indexes.
 func TestCheckOfAWholeStore(t *testing.T) {
 	t.Parallel()
 	s := queue.DefaultSettings()

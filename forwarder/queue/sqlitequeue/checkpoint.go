@@ -13,35 +13,36 @@ import (
 )
 
 const (
-	// walPages is how many pages of the WAL are not in the main file yet when a
-	// checkpoint is due: it takes 6 to 8 ms.
+	// walPages is the number of uncopied WAL pages at which a checkpoint is due. It
+	// takes 6 to 8 ms.
 	walPages = 500
 	fewPages = 25 // on a full disk
 
-	// walLong is how many are too many for the writer: it would take about 40 ms.
+	// walLong is the number at which a checkpoint is too slow for the writer: it would
+	// take about 40 ms.
 	walLong = 2500
 
-	lookPause       = 10 * time.Millisecond  // between two looks how long the WAL is
-	checkpointPause = time.Second            // between two checkpoints that a reader holds up
+	lookPause       = 10 * time.Millisecond  // between two looks at the WAL's length
+	checkpointPause = time.Second            // between two checkpoints while a reader blocks them
 	truncatePause   = 250 * time.Millisecond // between two attempts to empty the WAL
 )
 
-// The WAL's size is known exactly, since nothing else makes checkpoints: SQLite's own
-// are off, so that each change of the main file that is not announced to the watch is
-// another process's.
+// walState is the state of the WAL. It is exact: SQLite's automatic checkpoints are
+// off, and only the queue makes checkpoints. So any change of the main file that the
+// queue did not announce to the watch was made by another process.
 type walState struct {
-	frames  int64 // of its current generation
-	copied  int64 // of them, those in the main file
+	frames  int64 // of the WAL's current generation
+	copied  int64 // how many of them are in the main file
 	tried   int64 // frames at the last checkpoint
 	triedAt time.Time
-	looked  time.Time // when it is looked at again
+	looked  time.Time // when to look again
 }
 
-// checkpointIfDue copies the WAL to the main file where it has grown, without shortening
-// it: SQLite overwrites it from its beginning then, and a file that does not grow is
-// cheaper to sync. Most of it is copied in the background, and the writer copies what was
-// committed meanwhile. Where payloads were deleted it empties the WAL, too, within eraseEvery. It
-// returns when it wants to be called again.
+// checkpointIfDue copies a WAL that has grown to the main file, without truncating the
+// WAL: SQLite then overwrites the WAL from its beginning, and a file that does not grow
+// is cheaper to sync. Most pages are copied in the background, and the writer copies
+// the pages that were committed meanwhile. If payloads were deleted, checkpointIfDue
+// also empties the WAL, within eraseEvery. It returns the time until its next call.
 func (q *Queue) checkpointIfDue(now time.Time) time.Duration {
 	rest := q.backgroundCheckpoint.CompareAndSwap(checkpointEnded, noCheckpoint)
 	if rest {
@@ -86,8 +87,8 @@ func (q *Queue) checkpointIfDue(now time.Time) time.Duration {
 	return min(checkpointPause, s.erase.Sub(now))
 }
 
-// walLimit returns how many pages may be in the WAL and not in the main file: so few that
-// a checkpoint has room where the reserve is all that is left.
+// walLimit returns how many uncopied pages the WAL may have, so that a checkpoint has
+// room even if only the reserve is left.
 func (q *Queue) walLimit() int64 {
 	switch r := &q.room; {
 	case r.short, r.released:
@@ -98,8 +99,8 @@ func (q *Queue) walLimit() int64 {
 	return walPages
 }
 
-// checkpoint makes a checkpoint. While a reader holds on to an older state it does what
-// it can.
+// checkpoint makes a checkpoint. While a reader uses an older snapshot, it copies only
+// a part of the WAL.
 func (q *Queue) checkpoint(mode string) {
 	if q.usable() != nil {
 		return
@@ -124,16 +125,16 @@ func (q *Queue) checkpoint(mode string) {
 	}
 }
 
-// The states of a checkpoint in the background.
+// The states of a background checkpoint.
 const (
 	noCheckpoint int32 = iota
 	checkpointRunning
 	checkpointEnded
 )
 
-// checkpointInBackground makes a checkpoint on a connection of its own while commits go on.
-// The writer makes the next one, of what is left. Where the WAL is damaged that is all
-// of it, and the writer finds the damage.
+// checkpointInBackground makes a checkpoint on a connection of its own, during which
+// commits continue. The writer then copies the remaining pages. If the WAL is damaged,
+// the background checkpoint copies nothing, and the writer finds the damage.
 func (q *Queue) checkpointInBackground() {
 	if err := q.roomToCheckpoint(); err != nil {
 		q.Failed(err)
@@ -154,7 +155,7 @@ func (q *Queue) checkpointInBackground() {
 	})
 }
 
-// refreshWAL reads how long the WAL is.
+// refreshWAL reads the length of the WAL.
 func (q *Queue) refreshWAL() {
 	if q.files.Changed() {
 		q.files.Inspected()
@@ -162,8 +163,8 @@ func (q *Queue) refreshWAL() {
 	}
 }
 
-// inspectWAL executes PRAGMA wal_checkpoint, of which NOOP only returns how far the
-// last one came, and reports whether a reader was in its way.
+// inspectWAL executes PRAGMA wal_checkpoint and reports whether a reader blocked it.
+// Mode NOOP only reads the progress of the last checkpoint.
 func (q *Queue) inspectWAL(mode string) (busy bool) {
 	failed := int64(1)
 	err := q.writing.Query(context.Background(), `PRAGMA wal_checkpoint(`+mode+`)`, func(row []driver.Value) error {
@@ -172,14 +173,14 @@ func (q *Queue) inspectWAL(mode string) (busy bool) {
 		return nil
 	})
 	if err != nil {
-		q.Failed(fmt.Errorf("taking the WAL to %s: %w", q.path, err))
+		q.Failed(fmt.Errorf("copying the WAL to %s: %w", q.path, err))
 	}
 	return failed != 0
 }
 
-// walInOrder reports whether the WAL is as it was written, up to its newest commit. Where
-// it is not, what can be read of it is.
-func (q *Queue) walInOrder() bool {
+// walIntact reports whether the WAL is undamaged up to its newest commit. If it is
+// not, walIntact suspends the queue, and the readable part of the WAL is used.
+func (q *Queue) walIntact() bool {
 	q.inspectWAL("NOOP")
 	r, err := wal.Inspect(q.path + disk.WAL)
 	if err != nil || int64(r.Frames) >= q.wal.frames {

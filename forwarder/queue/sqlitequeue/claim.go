@@ -13,8 +13,8 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// Claim implements queue.Queue. It leases nothing while so many outcomes wait for a
-// disk that fails that more would only fill the memory.
+// Claim implements queue.Queue. It leases nothing while too many outcomes wait for a
+// failing disk, so that they do not fill the memory.
 func (q *Queue) Claim(upstream string, now time.Time, want queue.Want) (queue.Claimed, error) {
 	if err := q.closed(); err != nil {
 		return queue.Claimed{}, err
@@ -73,7 +73,7 @@ func (c *claim) claimFirst(want int) error {
 // readFirst reads the next first deliveries from the table.
 func (c *claim) readFirst() error {
 	l := c.lease
-	unfiled := c.q.unfiled.All() // before the tables, to which they may go meanwhile
+	unfiled := c.q.unfiled.All() // before the tables, since events may move there meanwhile
 	id, _ := c.q.upstreams.ID(l.upstream)
 	var seqs []int64
 	err := c.q.claims.Snapshot(c.q.ctx, func(k *tables.Conn) (err error) {
@@ -115,8 +115,8 @@ func (c *claim) readFirst() error {
 	return nil
 }
 
-// readPayloads reads the payloads of the deliveries that are ready, as far as they are
-// small: one query for many costs a third of what those of Load would.
+// readPayloads reads the payloads of the ready deliveries, if they are small: one query
+// for many payloads costs a third of one query for each.
 func (c *claim) readPayloads(k *tables.Conn) {
 	l := c.lease
 	var seqs []int64
@@ -129,15 +129,14 @@ func (c *claim) readPayloads(k *tables.Conn) {
 	l.payloads = tables.LoadPayloads(context.Background(), k, seqs)
 }
 
-// read returns a delivery that is pending, and false where it is not any more. The record
-// is nil where it is not loaded yet. One that is damaged stays leased to the end of the
-// process.
+// read returns a pending delivery, and false if it is no longer pending. If the record
+// was not loaded yet, r is nil. A damaged delivery stays leased until the process ends.
 func (c *claim) read(k *tables.Conn, seq int64, r *tables.Record) (out queue.Delivery, ok bool, err error) {
 	if r == nil {
 		r, err = c.q.load(context.Background(), k, seq)
 	}
 	if err == nil && (r == nil || r.Delivery(c.lease.upstream) == nil) {
-		err = fmt.Errorf("%w: it is due, and its row is missing", tables.ErrStructure)
+		err = fmt.Errorf("%w: the row of a due delivery is missing", tables.ErrStructure)
 	}
 	if errors.Is(err, policy.ErrDamaged) {
 		c.lease.leased[seq] = true
@@ -157,8 +156,8 @@ func (c *claim) read(k *tables.Conn, seq int64, r *tables.Record) (out queue.Del
 	return out, true, nil
 }
 
-// claimRetries takes the retries that are due, those longest due first, and finds when
-// the next one is.
+// claimRetries claims the retries that are due, longest due first, and finds when the
+// next one is due.
 func (c *claim) claimRetries(want int) error {
 	l := c.lease
 	id, known := c.q.upstreams.ID(l.upstream)

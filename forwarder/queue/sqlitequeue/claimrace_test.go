@@ -13,7 +13,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/memtable"
 )
 
-// A woken waits like a dispatcher: for wake, or for the next retry.
+// A woken waits in the way a dispatcher does: for wake, or for the next retry.
 type woken chan struct{}
 
 func wokenBy(q *Queue, upstream string) woken {
@@ -29,7 +29,7 @@ func wokenBy(q *Queue, upstream string) woken {
 	return w
 }
 
-// wait reports whether there may be something due, or over is closed.
+// wait reports whether a delivery may be due, or over is closed.
 func (w woken) wait(next time.Time, over <-chan struct{}) bool {
 	retry := time.Hour
 	if !next.IsZero() {
@@ -45,8 +45,8 @@ func (w woken) wait(next time.Time, over <-chan struct{}) bool {
 	return true
 }
 
-// Every event is claimed, in the order of arrival, by a caller that waits for wake alone, while
-// bursts of others are stored and filed: more than wait in memory.
+// A caller that waits only for wake claims every event, in the order of arrival, while
+// bursts of more events than fit in memory are stored and filed.
 func TestEveryEventIsClaimedInOrder(t *testing.T) {
 	t.Parallel()
 	q, _ := openNew(t)
@@ -71,7 +71,7 @@ func TestEveryEventIsClaimedInOrder(t *testing.T) {
 		}
 		for _, d := range c.Deliveries {
 			if d.Seq <= last {
-				t.Fatalf("%d is claimed behind %d", d.Seq, last)
+				t.Fatalf("%d is claimed after %d", d.Seq, last)
 			}
 			last = d.Seq
 			if rand.IntN(2) == 0 {
@@ -79,12 +79,12 @@ func TestEveryEventIsClaimedInOrder(t *testing.T) {
 			}
 		}
 		if claimed += len(c.Deliveries); len(c.Deliveries) == 0 && !w.wait(time.Time{}, nil) {
-			t.Fatalf("%d of %d events are claimed, and nothing more comes; %+v", claimed, n, claimable(q))
+			t.Fatalf("only %d of %d events were claimed; %+v", claimed, n, claimable(q))
 		}
 	}
 	wg.Wait()
 	if more := take(t, q, "ehr", 10); len(more) > 0 {
-		t.Errorf("%d are claimed twice", len(more))
+		t.Errorf("%d deliveries are claimed twice", len(more))
 	}
 	wantCounts(t, q)
 }
@@ -96,7 +96,7 @@ func claimable(q *Queue) string {
 	return fmt.Sprintf("%d ready, from %d, complete %t", len(l.ready), l.from, l.complete)
 }
 
-// Released, retried, replayed and purged, all events come to their end, and nothing
+// All events end, whether they are released, retried, replayed or purged, and none
 // counts as damaged.
 func TestEveryEventComesToItsEnd(t *testing.T) {
 	t.Parallel()
@@ -139,7 +139,7 @@ func TestEveryEventComesToItsEnd(t *testing.T) {
 		switch {
 		case purged[id]:
 			if err == nil {
-				t.Errorf("%s is there though it was purged", id)
+				t.Errorf("%s exists although it was purged", id)
 			}
 		case err != nil || r.Deliveries[0].State != queue.Delivered || !ended[id]:
 			t.Errorf("%s: %+v, %v", id, r, err)
@@ -151,8 +151,8 @@ func TestEveryEventComesToItsEnd(t *testing.T) {
 	wantCounts(t, q)
 }
 
-// attemptAll attempts all deliveries to ehr, whatever comes of that, until the channel is
-// closed and all have ended, and returns the ids of those that were delivered.
+// attemptAll attempts all deliveries to ehr with random outcomes, until finished is
+// closed and all have ended. It returns the ids of the delivered events.
 func attemptAll(t *testing.T, q *Queue, w woken, finished <-chan struct{}) map[string]bool {
 	t.Helper()
 	ended := make(map[string]bool)
@@ -187,12 +187,12 @@ func attemptAll(t *testing.T, q *Queue, w woken, finished <-chan struct{}) map[s
 		}
 		if !w.wait(c.Next, over) {
 			s, err := q.Stats()
-			t.Fatalf("nothing more comes: %+v, %v; %s", s, err, claimable(q))
+			t.Fatalf("no more deliveries can be claimed: %+v, %v; %s", s, err, claimable(q))
 		}
 	}
 }
 
-// A purge beside claims is no damage.
+// A purge that runs during claims causes no damage report.
 func TestClaimBesidePurge(t *testing.T) {
 	t.Parallel()
 	damage := make(chan error, 1000)
@@ -223,8 +223,8 @@ func TestClaimBesidePurge(t *testing.T) {
 	}
 }
 
-// A store that is closed while many stores wait answers all of them, and has those that it
-// said it has.
+// A store that is closed while many stores wait answers all of them, and contains
+// exactly those that it acknowledged.
 func TestCloseWhileStoresWait(t *testing.T) {
 	t.Parallel()
 	for _, failing := range []bool{true, false} {

@@ -15,7 +15,7 @@ import (
 // Commit implements policy.Commits.
 func (q *Queue) Commit(b *policy.Batch) error {
 	err := q.commitBatch(b)
-	if b.Task == nil && errors.Is(err, errUnfiled) { // which is put off now
+	if b.Task == nil && errors.Is(err, errUnfiled) { // filing is postponed now
 		q.repairIfDamaged(err)
 		err = q.commitBatch(b)
 	}
@@ -38,7 +38,7 @@ func (q *Queue) commitBatch(b *policy.Batch) error {
 	}
 	if err := t.apply(b); err != nil {
 		q.rollback()
-		if refusal(err) {
+		if rejectsSelection(err) {
 			return err
 		}
 		return fmt.Errorf("writing to %s: %w", q.path, q.makeRoom(err))
@@ -52,9 +52,9 @@ func (q *Queue) commitBatch(b *policy.Batch) error {
 	return nil
 }
 
-// refusal reports whether an error is about the events that were selected, and not about
+// rejectsSelection reports whether an error is about the selected events, and not about
 // the file.
-func refusal(err error) bool {
+func rejectsSelection(err error) bool {
 	return errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrNoPayload) || errors.Is(err, queue.ErrPending) ||
 		errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrUnrouted) || errors.Is(err, queue.ErrUnreadable)
 }
@@ -95,7 +95,7 @@ func (t *tx) apply(b *policy.Batch) error {
 	return t.writeNames(len(t.ids))
 }
 
-// loadFor loads the events of outcomes that are filed, all at once.
+// loadFor loads the filed events of the outcomes, all at once.
 func (t *tx) loadFor(outcomes []*policy.Outcome) {
 	var seqs []int64
 	for _, o := range outcomes {
@@ -106,7 +106,7 @@ func (t *tx) loadFor(outcomes []*policy.Outcome) {
 	t.loaded = tables.LoadAll(context.Background(), t.c, t.q.upstreams, seqs)
 }
 
-// lookUp returns the seqs in table name of the ids of several stores, by their hashes.
+// lookUp returns the seqs in table name for the ids of the stores, by hash.
 func (t *tx) lookUp(stores []*policy.Store) (map[int64][]int64, error) {
 	known := make(map[int64][]int64)
 	for some := range tables.Portions(stores) {
@@ -154,8 +154,8 @@ func (t *tx) store(s *policy.Store, named map[int64][]int64) error {
 		}
 	}
 	if ring := t.q.ring.Load(); e.Size > 0 && e.Key != ring.Sealer() {
-		// Another key seals since this was sealed, and the older one may be taken
-		// away as soon as nothing in the store needs it.
+		// The sealing key has changed since, and the older key may be removed as soon
+		// as no stored event needs it.
 		if s.Sealed, err = tables.SealEvent(ring, s.Item.Event); err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ func (q *Queue) stored(seq int64, s *policy.Store) {
 	}
 }
 
-// firstDelivery returns the delivery of an event that was not attempted yet.
+// firstDelivery returns a delivery of an event before its first attempt.
 func firstDelivery(seq int64, e *policy.Event, upstream string) queue.Delivery {
 	return queue.Delivery{
 		Seq: uint64(seq), EventID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject,
@@ -193,8 +193,8 @@ func firstDelivery(seq int64, e *policy.Event, upstream string) queue.Delivery {
 	}
 }
 
-// settle records an outcome. Where its delivery is no longer pending the event was
-// purged meanwhile, and only the lease ends.
+// settle records an outcome. If its delivery is no longer pending, the event was purged
+// meanwhile, and only the lease ends.
 func (t *tx) settle(o *policy.Outcome) error {
 	seq, name := seqOf(o.Delivery), o.Delivery.Upstream
 	var pending, settled, payload bool
@@ -217,7 +217,7 @@ func (t *tx) settle(o *policy.Outcome) error {
 			t.q.recent.Settle(seq, name)
 		}
 		if settled && pending {
-			t.q.wakeUp(name) // Claim could not return when this retry is due
+			t.q.wakeUp(name) // Claim could not return the due time of this retry
 		}
 	})
 	return nil
@@ -236,8 +236,8 @@ func (q *Queue) Known(s *policy.Store) bool {
 	return known.Duplicate(policy.Nanos(age), *q.settings.Load())
 }
 
-// Lost implements policy.Commits. The lease goes on to the end of the process, so that
-// a delivery that cannot be read is attempted no more.
+// Lost implements policy.Commits. The lease lasts until the process ends, so that an
+// unreadable delivery is not attempted again.
 func (q *Queue) Lost(o *policy.Outcome, err error) {
 	q.foundUnreadable(seqOf(o.Delivery), fmt.Errorf("recording an attempt at event %s: %w", o.Delivery.EventID, err))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// Compact counts the whole storage, in bytes, and so does its progress.
+// Compact and its progress count the whole storage in bytes.
 func TestCompactCountsBytes(t *testing.T) {
 	t.Parallel()
 	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings()})
@@ -29,7 +29,7 @@ func TestCompactCountsBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	compact() // most of it is in the WAL before, and in the main file after
+	compact() // before, most of it is in the WAL; afterwards, in the main file
 	if _, err := q.Purge(t.Context(), queue.PurgeSelection{Upstream: "old"}); err != nil {
 		t.Fatal(err)
 	}

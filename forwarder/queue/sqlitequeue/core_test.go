@@ -28,21 +28,21 @@ func (d *failingDisk) fault(string) error {
 	return nil
 }
 
-// openNew opens a new store with the default settings, whose commits can be made to
-// fail.
+// openNew opens a new store with the default settings, and returns a switch that makes
+// its commits fail.
 func openNew(t testing.TB) (*Queue, *failingDisk) {
 	t.Helper()
 	d := &failingDisk{}
 	return mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), fault: d.fault}), d
 }
 
-// keepUnfiled has nothing filed for a while, unless something needs it.
+// keepUnfiled stops filing for an hour, unless a change needs it.
 func keepUnfiled(q *Queue) {
-	q.unfiled.PutOff(time.Hour)
+	q.unfiled.Postpone(time.Hour)
 }
 
-// crash returns the path of a copy of the store as a process leaves it that is killed
-// now.
+// crash returns the path of a copy of the store as it would be if the process were
+// killed now.
 func crash(t testing.TB, q *Queue, d *failingDisk) string {
 	t.Helper()
 	d.Store(true)
@@ -87,7 +87,7 @@ func putMany(t testing.TB, q *Queue, prefix string, n int, upstreams ...string) 
 	return ids
 }
 
-// take claims up to n first and n retried deliveries.
+// take claims up to n first deliveries and up to n retries.
 func take(t testing.TB, q *Queue, upstream string, n int) []queue.Delivery {
 	t.Helper()
 	c, err := q.Claim(upstream, q.now(), queue.Want{First: n, Retry: n})
@@ -101,7 +101,7 @@ func outcomeOf(q *Queue, d queue.Delivery, s queue.State) queue.Outcome {
 	return queue.Outcome{Delivery: d, At: q.now(), Result: queue.Failure, Status: 500, Used: true, State: s, Next: q.now()}
 }
 
-// wantCounts checks that the counts are those of the events in the store, counted anew.
+// wantCounts checks that the kept counts match the events in the store.
 func wantCounts(t testing.TB, q *Queue) {
 	t.Helper()
 	anew := make(policy.Counts)
@@ -125,6 +125,6 @@ func wantCounts(t testing.TB, q *Queue) {
 		t.Fatal(err)
 	}
 	if !maps.Equal(q.counts(), anew) || !maps.Equal(q.filedCounts, anew) {
-		t.Errorf("the counts are %v, of the filed events %v; counted anew %v", q.counts(), q.filedCounts, anew)
+		t.Errorf("the counts are %v, for filed events %v; counted again they are %v", q.counts(), q.filedCounts, anew)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// foundUnreadable counts an event that cannot be read, and reports it once. Where more is
-// damaged than rows it may be readable once the store has been repaired, and is not
-// reported yet.
+// foundUnreadable counts an unreadable event, and reports it once. If more than rows is
+// damaged, the event may become readable by a repair of the store, and is not reported
+// yet.
 func (q *Queue) foundUnreadable(seq int64, err error) {
 	if _, known := q.unreadable.Load(seq); known {
 		return
@@ -32,11 +32,11 @@ func (q *Queue) foundUnreadable(seq int64, err error) {
 }
 
 func (q *Queue) reportUnreadable(err error) {
-	q.damaged(fmt.Errorf("%w; the event is kept and not delivered: see what can be read of it with `caddy scribegate export --path %s` while the server is stopped, and restore a backup where there is one", err, q.path))
+	q.damaged(fmt.Errorf("%w; the event is kept but not delivered: stop the server and run `caddy scribegate export --path %s` to see what can be read of it, and restore a backup if there is one", err, q.path))
 }
 
-// restoreRows writes the damaged rows of events anew, as far as the rows of their payloads
-// and deliveries have what was in them.
+// restoreRows restores the damaged rows of events from the rows of their payloads and
+// deliveries, as far as possible.
 func (q *Queue) restoreRows() {
 	q.damagedRows.Range(func(key, value any) bool {
 		seq, found := key.(int64), value.(error)
@@ -46,13 +46,13 @@ func (q *Queue) restoreRows() {
 				err = t.exec(tables.RestoreEvent, tables.RestoreRow(r)...)
 			}
 			if err == nil {
-				t.addNames(r) // those in memory are read from the rows of events
+				t.addNames(r) // names in memory are read from the rows of events
 			}
 			return false, err
 		})
 		switch {
 		case err == nil:
-			q.damaged(fmt.Errorf("%w; the row of event %s has been restored from that of its payload, and nothing is lost", found, r.ID))
+			q.damaged(fmt.Errorf("%w; the row of event %s has been restored from the row of its payload, and nothing is lost", found, r.ID))
 			q.unreadable.Delete(seq)
 			for _, l := range q.leases.all() {
 				l.settled(seq)
@@ -60,7 +60,7 @@ func (q *Queue) restoreRows() {
 				q.wakeUp(l.upstream)
 			}
 		case errors.Is(err, tables.ErrStructure):
-			q.repairSoon(err) // after which it is found again
+			q.repairSoon(err) // the repair finds it again
 		default:
 			q.reportUnreadable(found)
 		}
@@ -69,7 +69,7 @@ func (q *Queue) restoreRows() {
 	})
 }
 
-// forgetUnreadable has events that could not be read tried again.
+// forgetUnreadable makes the queue try unreadable events again.
 func (q *Queue) forgetUnreadable() {
 	q.unreadable.Range(func(seq, _ any) bool {
 		q.unreadable.Delete(seq)
@@ -80,7 +80,8 @@ func (q *Queue) forgetUnreadable() {
 	})
 }
 
-// countUnreadable returns how many events were found unreadable since the store was opened.
+// countUnreadable returns how many unreadable events were found since the store was
+// opened.
 func (q *Queue) countUnreadable() (n int64) {
 	q.unreadable.Range(func(any, any) bool { n++; return true })
 	return n
@@ -93,19 +94,19 @@ func (q *Queue) damaged(err error) {
 	}
 }
 
-// repairIfDamaged has the store repaired where an error comes of damage that is not in a
-// row.
+// repairIfDamaged requests a repair of the store if the error is damage outside of
+// rows.
 func (q *Queue) repairIfDamaged(err error) {
 	if errors.Is(err, tables.ErrStructure) {
 		q.repairSoon(err)
 	}
 }
 
-// surveyAgain is how long it is known that the tables are whole.
+// surveyAgain is how long the result of an error-free survey is valid.
 const surveyAgain = 10 * time.Minute
 
-// survey returns an error where more is damaged than rows: then one that is not found, or
-// cannot be read, may be there, and is once the store has been repaired.
+// survey checks the tables, and returns an error if more than rows is damaged. In that
+// case an event that is missing or unreadable may be found after the repair.
 func (q *Queue) survey() error {
 	q.surveying.Lock()
 	defer q.surveying.Unlock()
@@ -115,7 +116,7 @@ func (q *Queue) survey() error {
 	err := q.surveyor.With(q.ctx, func(c *tables.Conn) error { return tables.CheckTables(q.ctx, c) })
 	if errors.Is(err, tables.ErrStructure) {
 		q.repairSoon(err)
-		err = unavailable{fmt.Errorf("%s is damaged and is to be repaired (%v)", q.path, err)} //nolint:errorlint // what waits is not damaged
+		err = unavailable{fmt.Errorf("%s is damaged and will be repaired (%v)", q.path, err)} //nolint:errorlint // waiting changes are not damaged
 	}
 	if err == nil {
 		q.surveyed = time.Now()
@@ -123,18 +124,18 @@ func (q *Queue) survey() error {
 	return err
 }
 
-// repairSoon has the writer repair the store.
+// repairSoon makes the writer repair the store.
 func (q *Queue) repairSoon(reason error) {
 	q.repairReason.Store(&reason)
 	q.repairWanted.Store(true)
 	q.writer.Wake()
 }
 
-// indexesSuffice is how long ago the indexes must have been built anew for that to be
-// tried again. Otherwise it did not help.
+// indexesSuffice is the minimum time between two rebuilds of the indexes. If damage is
+// found earlier, rebuilding the indexes did not help.
 const indexesSuffice = time.Hour
 
-// repair builds the indexes anew, or, where that does not help, the whole file.
+// repair rebuilds the indexes or, if that does not help, the whole file.
 func (q *Queue) repair() {
 	reason := *q.repairReason.Load()
 	began := time.Now()
@@ -143,15 +144,15 @@ func (q *Queue) repair() {
 		return
 	}
 	q.steps.reindexed = began
-	q.damaged(fmt.Errorf("%w; the indexes of %s were built anew from its tables, and nothing is lost", reason, q.path))
+	q.damaged(fmt.Errorf("%w; the indexes of %s were rebuilt from its tables, and nothing is lost", reason, q.path))
 	q.forgetUnreadable()
 	q.rereadAll()
 	q.work.Go(q.check)
 }
 
-// reindex builds the indexes anew where the tables are whole.
+// reindex rebuilds the indexes if the tables are undamaged.
 func (q *Queue) reindex() error {
-	if err := q.writing.Run(`PRAGMA shrink_memory`); err != nil { // what is on the disk counts
+	if err := q.writing.Run(`PRAGMA shrink_memory`); err != nil { // so that the check reads from the disk
 		return err
 	}
 	if err := tables.CheckTables(q.ctx, q.writing); err != nil {
@@ -166,16 +167,16 @@ func (q *Queue) reindex() error {
 		return err
 	}
 	if lost > 0 {
-		return fmt.Errorf("%w: a row of a delivery is missing that its index has", tables.ErrStructure)
+		return fmt.Errorf("%w: an index contains a delivery whose row is missing", tables.ErrStructure)
 	}
 	q.files.Committed()
 	return q.writing.Run(`REINDEX`)
 }
 
-// rebuildNow rebuilds the file while the queue works: meanwhile nothing can be read or
-// written.
+// rebuildNow rebuilds the file while the queue is open. Nothing can be read or written
+// meanwhile.
 func (q *Queue) rebuildNow(reason error) {
-	busy := fmt.Errorf("%s is damaged and is being rebuilt (%v)", q.path, reason) //nolint:errorlint // what waits is not damaged
+	busy := fmt.Errorf("%s is damaged and is being rebuilt (%v)", q.path, reason) //nolint:errorlint // waiting changes are not damaged
 	q.suspended.Store(&busy)
 	q.Failed(busy)
 	err := q.detach()
@@ -184,7 +185,7 @@ func (q *Queue) rebuildNow(reason error) {
 	}
 	restored, err := q.reopen()
 	if err != nil {
-		broken := fmt.Errorf("%s cannot be opened after a repair: %v", q.path, err) //nolint:errorlint // what waits is not damaged
+		broken := fmt.Errorf("%s cannot be opened after a repair: %v", q.path, err) //nolint:errorlint // waiting changes are not damaged
 		q.suspended.Store(&broken)
 		q.Failed(broken)
 		return
@@ -195,14 +196,14 @@ func (q *Queue) rebuildNow(reason error) {
 	q.work.Go(q.check)
 }
 
-// repairWAL inspects a WAL that was left behind. One of another store, or of another
-// state of this one, is set aside; one that is damaged is repaired.
+// repairWAL inspects a WAL that was left behind. It moves a WAL away that belongs to
+// another store or to another state of this store, and repairs a damaged WAL.
 func (q *Queue) repairWAL() error {
 	if info, err := os.Stat(q.path + disk.WAL); err != nil || info.Size() == 0 {
-		return nil //nolint:nilerr // there is none
+		return nil //nolint:nilerr // there is no WAL
 	}
 	if used, err := disk.InUse(q.path); used || err != nil {
-		return err // what another program reads and writes is not for us to repair
+		return err // not ours to repair while another program uses it
 	}
 	state, reason, err := salvage.InspectWAL(q.path)
 	if err != nil {
@@ -210,9 +211,9 @@ func (q *Queue) repairWAL() error {
 	}
 	switch state {
 	case salvage.Unreadable:
-		return q.setAside(".damaged-", reason)
+		return q.rejectWAL(".damaged-", reason)
 	case salvage.Foreign:
-		return q.setAside(".foreign-", reason)
+		return q.rejectWAL(".foreign-", reason)
 	case salvage.Incomplete:
 		return q.rebuild(reason)
 	case salvage.Repairable:
@@ -223,14 +224,14 @@ func (q *Queue) repairWAL() error {
 		if _, err := wal.Repair(q.path+disk.WAL, q.path+disk.WAL); err != nil {
 			return err
 		}
-		q.damaged(fmt.Errorf("%s%s: %w; it has been repaired, and the damaged one is kept as %s", q.path, disk.WAL, reason, kept))
+		q.damaged(fmt.Errorf("%s%s: %w; it has been repaired, and the damaged WAL is kept as %s", q.path, disk.WAL, reason, kept))
 	case salvage.Usable:
 	}
 	return nil
 }
 
-// setAside moves a WAL that cannot be used away.
-func (q *Queue) setAside(suffix string, reason error) error {
+// rejectWAL moves an unusable WAL away and reports it.
+func (q *Queue) rejectWAL(suffix string, reason error) error {
 	kept := disk.UnusedName(q.path + disk.WAL + suffix)
 	if err := os.Rename(q.path+disk.WAL, kept); err != nil {
 		return err
@@ -239,8 +240,8 @@ func (q *Queue) setAside(suffix string, reason error) error {
 	return nil
 }
 
-// rebuildAtStart rebuilds a store that cannot be opened for the reason, or returns refusal
-// where nothing of it can be read.
+// rebuildAtStart rebuilds a store that cannot be opened. It returns refusal if nothing
+// of the store can be read.
 func (q *Queue) rebuildAtStart(reason, refusal error) error {
 	err := q.rebuild(reason)
 	if errors.Is(err, salvage.ErrNothing) || errors.Is(err, tables.ErrOtherProgram) {
@@ -252,8 +253,8 @@ func (q *Queue) rebuildAtStart(reason, refusal error) error {
 	return nil
 }
 
-// rebuild puts a new file in the place of a damaged one, with all that can be read of it,
-// and reports what that is. No connection is open, and the store is locked.
+// rebuild replaces a damaged file by a new one with all readable content, and reports
+// what was lost. No connection is open, and the store is locked.
 func (q *Queue) rebuild(reason error) error {
 	err := q.notShared()
 	var r *salvage.Rebuilt
@@ -266,11 +267,11 @@ func (q *Queue) rebuild(reason error) error {
 	if err != nil {
 		return fmt.Errorf("rebuilding %s: %w", q.path, err)
 	}
-	q.damaged(fmt.Errorf("%w; %s has been rebuilt: %s; the damaged file is kept as %s: delete it when nothing of it is needed any more", reason, q.path, r, r.Kept))
+	q.damaged(fmt.Errorf("%w; %s has been rebuilt: %s; the damaged file is kept as %s: delete it when you no longer need it", reason, q.path, r, r.Kept))
 	return nil
 }
 
-// rereadAll has what is due read from the file again.
+// rereadAll makes the leases read the due deliveries from the file again.
 func (q *Queue) rereadAll() {
 	for _, l := range q.leases.all() {
 		l.reread()

@@ -23,13 +23,13 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// A damageable is a closed store that is damaged in trials.
+// A damageable is a closed store that the tests damage.
 type damageable struct {
 	*storetest.Store
 	running func() // damages the store that try has opened
 }
 
-// newDamageable makes a store of n events in many states.
+// newDamageable creates a store of n events in many states.
 func newDamageable(t *testing.T, n int) *damageable {
 	t.Helper()
 	return &damageable{Store: storetest.New(t, n, func(path string) queue.Queue {
@@ -37,12 +37,12 @@ func newDamageable(t *testing.T, n int) *damageable {
 	})}
 }
 
-// An outcome says what became of the events of a damaged store.
+// An outcome is the result of a trial with a damaged store.
 type outcome struct {
-	refused  error // by Open
+	refused  error // the error of Open
 	reported []string
-	whole    int            // events that are as they were, and were delivered to those who waited
-	lost     map[string]int // others, by what happened
+	whole    int            // unchanged events that were delivered to the waiting upstreams
+	lost     map[string]int // the other events, by problem
 }
 
 func (o outcome) total() (n int) {
@@ -52,7 +52,7 @@ func (o outcome) total() (n int) {
 	return n
 }
 
-// reports are what OnDamage was called with.
+// reports are the errors that OnDamage was called with.
 type reports struct {
 	mu  sync.Mutex
 	all []string
@@ -70,8 +70,8 @@ func (r *reports) get() []string {
 	return slices.Clone(r.all)
 }
 
-// try opens a damaged store, delivers what waits in it, stores more, closes it, and
-// opens it again.
+// try opens a damaged store, delivers the waiting events, stores more, closes the
+// store, and opens it again.
 func (d *damageable) try(t *testing.T, path string) (o outcome) {
 	t.Helper()
 	var r reports
@@ -97,7 +97,7 @@ func (d *damageable) try(t *testing.T, path string) (o outcome) {
 		for _, delivery := range claimAll(t, q, name, len(d.IDs)) {
 			var e *event.Event
 			var err error
-			eventually(t, "an answer, which a repair delays", func() bool {
+			eventually(t, "an answer; a repair may delay it", func() bool {
 				e, err = q.Load(delivery)
 				return err == nil || errors.Is(err, queue.ErrUnreadable)
 			})
@@ -122,19 +122,19 @@ func (d *damageable) try(t *testing.T, path string) (o outcome) {
 		}
 		var record queue.Record
 		var err error
-		eventually(t, "an answer, which a repair delays", func() bool {
+		eventually(t, "an answer; a repair may delay it", func() bool {
 			record, err = q.Event(t.Context(), id)
 			return err == nil || errors.Is(err, queue.ErrNotFound)
 		})
 		switch {
 		case errors.Is(err, queue.ErrNotFound) && slices.Equal(due[id], want) && len(want) > 0:
-			o.lost["delivered, and not found"]++
+			o.lost["delivered but not found"]++
 		case errors.Is(err, queue.ErrNotFound):
 			o.lost["missing"]++
 		case !slices.Equal(due[id], want):
 			o.lost[fmt.Sprintf("%s, delivered to %v instead of %v", record.State, due[id], want)]++
 		case record.State != d.Want[id].State && d.Want[id].State != queue.Pending && len(want) == 0:
-			o.lost[string("it is "+record.State+" and was "+d.Want[id].State)]++
+			o.lost[string("state "+record.State+" instead of "+d.Want[id].State)]++
 		case record.Subject != d.Want[id].Subject || record.Type != d.Want[id].Type:
 			t.Errorf("%+v, want %+v", record, d.Want[id])
 		default:
@@ -147,7 +147,7 @@ func (d *damageable) try(t *testing.T, path string) (o outcome) {
 	if _, err := q.Store(ctx, queue.Item{Event: again, Upstreams: []string{"ehr"}}); err != nil {
 		t.Errorf("storing: %v; reported: %q", err, r.get())
 	} else if got := claimAll(t, q, "ehr", 10); len(got) == 0 {
-		t.Errorf("what is stored later is not due: %q", r.get())
+		t.Errorf("an event that is stored later is not due: %q", r.get())
 	}
 	return o
 }
@@ -155,7 +155,7 @@ func (d *damageable) try(t *testing.T, path string) (o outcome) {
 // checkAll returns when the whole store has been checked and repaired.
 func checkAll(t *testing.T, q *Queue) {
 	t.Helper()
-	whole := 0 // times in a row: a repair may have ended while the first time went on
+	whole := 0 // successive clean checks: a repair may have ended during the first
 	for range 10 {
 		eventually(t, "a repair", q.isRepaired)
 		var err error
@@ -178,12 +178,12 @@ func checkAll(t *testing.T, q *Queue) {
 			return
 		}
 	}
-	t.Error("a repaired store is damaged")
+	t.Error("the store is still damaged after the repair")
 }
 
-// isRepaired reports whether the writer has repaired everything that was found damaged.
+// isRepaired reports whether the writer has repaired all found damage.
 func (q *Queue) isRepaired() bool {
-	for range 2 { // the second time, no repair is running that began before the first
+	for range 2 { // at the second call, no repair that began before the first is running
 		rows := 0
 		q.damagedRows.Range(func(any, any) bool { rows++; return true })
 		if q.repairWanted.Load() || q.usable() != nil || rows > 0 {
@@ -194,7 +194,7 @@ func (q *Queue) isRepaired() bool {
 	return true
 }
 
-// claimAll claims all deliveries that are due, once a repair that this asks for is done.
+// claimAll claims all due deliveries, and waits for a repair that the claim triggers.
 func claimAll(t *testing.T, q *Queue, upstream string, n int) []queue.Delivery {
 	t.Helper()
 	var all []queue.Delivery
@@ -208,11 +208,11 @@ func claimAll(t *testing.T, q *Queue, upstream string, n int) []queue.Delivery {
 			eventually(t, "a repair", q.isRepaired)
 		}
 	}
-	t.Errorf("claiming for %s does not end", upstream)
+	t.Errorf("claiming for %s did not end", upstream)
 	return all
 }
 
-// within fails the test where f takes long.
+// within fails the test if f takes too long.
 func within(t *testing.T, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -224,8 +224,8 @@ func within(t *testing.T, what string, f func()) {
 	}
 }
 
-// Each page in turn is lost, or damaged, at the start: the store opens, everything that
-// does not lie on the page is delivered as before, and what does is reported.
+// One page at a time is lost or damaged before the start: the store opens, all events
+// that are not on the page are delivered, and the others are reported.
 func TestDamagedPages(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 120)
@@ -247,7 +247,7 @@ func TestDamagedPages(t *testing.T) {
 			most, trials := 0, 0
 			for page := range len(whole) / tables.PageSize {
 				if name != "zeros" && page >= 16 && page%3 != 0 {
-					continue // there are enough of its kind
+					continue // enough pages of this kind were tried
 				}
 				trials++
 				path := d.Copy(t)
@@ -273,7 +273,7 @@ func TestDamagedPages(t *testing.T) {
 					t.Logf("page %d: %v; reported: %q", page+1, o.lost, o.reported)
 				}
 			}
-			t.Logf("%d trials with %d events: at most %d not whole in one, in all %v", trials, len(d.IDs), most, sum.lost)
+			t.Logf("%d trials with %d events: at most %d problems in one trial, in total %v", trials, len(d.IDs), most, sum.lost)
 		})
 	}
 }
@@ -284,18 +284,18 @@ func fill(b []byte, random *rand.Rand) {
 	}
 }
 
-// A byte is changed in the counts, or in the name of an upstream.
+// A byte of the counts, or of the name of an upstream, is damaged.
 func TestDamagedValues(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 60)
 	sum := binary.BigEndian.AppendUint32(nil, uint32(tables.UpstreamRow(2, "lab")[2].(int64)))
 	for name, c := range map[string]struct {
-		texts []string // one of which is in the file
-		at    int      // behind its beginning
+		texts []string // one of these is in the file
+		at    int      // offset from the start of the text
 	}{
 		"counts":   {[]string{`"dead":{"lab":`}, len(`"dead":{"lab":`)},
 		"upstream": {[]string{"lab" + string(sum), "lab\x00\x00" + string(sum)}, 0},
-		"index":    {[]string{"lab\x02"}, 0}, // of the names of upstreams
+		"index":    {[]string{"lab\x02"}, 0}, // of the upstream names
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -317,8 +317,8 @@ func TestDamagedValues(t *testing.T) {
 	}
 }
 
-// Each byte of an event's row is damaged in turn: its payload's row and those of its
-// deliveries have all that was in it, and nothing is lost.
+// One byte of an event's row is damaged at a time: the payload's row and the
+// deliveries' rows contain the same data, and nothing is lost.
 func TestDamagedRows(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 40)
@@ -331,10 +331,10 @@ func TestDamagedRows(t *testing.T) {
 			places := 0
 			for at := bytes.Index(whole, []byte(id+"soapnoteapi")); at >= 0; {
 				page := at / tables.PageSize
-				if whole[page*tables.PageSize] == 13 { // a leaf of a table
+				if whole[page*tables.PageSize] == 13 { // a leaf page of a table
 					places++
 					from, to := -13, 60
-					if places == 2 { // of the payload's row, whose id is not needed
+					if places == 2 { // the payload's row, whose id is not needed
 						from, to = 0, len(id)
 					}
 					for offset := from; offset < to; offset += 1 + random.IntN(3) {
@@ -359,7 +359,7 @@ func TestDamagedRows(t *testing.T) {
 	}
 }
 
-// Names that are missing are added, so that events are found again.
+// Missing names are added, so that events are found again.
 func TestMissingNames(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 20)
@@ -375,12 +375,12 @@ func TestMissingNames(t *testing.T) {
 	}
 	mustClose(t, q)
 	q = mustOpen(t, Options{Path: d.Path, Settings: queue.DefaultSettings()})
-	for _, id := range d.IDs { // the check runs by itself
+	for _, id := range d.IDs { // the check starts by itself
 		eventually(t, id+" is found", func() bool { _, err := q.Event(t.Context(), id); return err == nil })
 	}
 }
 
-// A rebuilt file has the mode of the damaged one, which is kept, also where the path is a
+// A rebuilt file has the mode of the damaged one, which is kept, even if the path is a
 // link. Without the key nothing is changed.
 func TestRebuiltFile(t *testing.T) {
 	t.Parallel()
@@ -419,8 +419,8 @@ func TestRebuiltFile(t *testing.T) {
 	}
 }
 
-// A bit is flipped in a page that leads to others, in a table or an index: at most the one
-// event whose record it is in is not delivered.
+// A bit is flipped in an inner page of a table or an index: at most the event whose
+// record contains it is not delivered.
 func TestFlippedBits(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 120)
@@ -429,9 +429,9 @@ func TestFlippedBits(t *testing.T) {
 	const trials = 120
 	lost := 0
 	for i := range trials {
-		page := 2 + i%14 // the roots of all tables and indexes, but of the schema
+		page := 2 + i%14 // the roots of all tables and indexes except the schema
 		at := random.IntN(tables.PageSize)
-		for whole[page*tables.PageSize+at] == 0 && random.IntN(10) > 0 { // what is in use, mostly
+		for whole[page*tables.PageSize+at] == 0 && random.IntN(10) > 0 { // mostly used bytes
 			at = random.IntN(tables.PageSize)
 		}
 		path, b := d.Copy(t), slices.Clone(whole)
@@ -443,5 +443,5 @@ func TestFlippedBits(t *testing.T) {
 		}
 		lost += o.total()
 	}
-	t.Logf("%d trials with %d events: %d not whole in all", trials, len(d.IDs), lost)
+	t.Logf("%d trials with %d events: %d problems in total", trials, len(d.IDs), lost)
 }

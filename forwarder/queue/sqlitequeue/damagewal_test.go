@@ -21,8 +21,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// newCrashed makes a store like newDamageable, whose process was killed: its newest
-// changes are in the WAL.
+// newCrashed creates a store like newDamageable, but as a killed process leaves it: its
+// newest changes are in the WAL.
 func newCrashed(t *testing.T, n int, prefix string) *damageable {
 	t.Helper()
 	d := newDamageable(t, n)
@@ -67,7 +67,7 @@ func writeFile(t testing.TB, path string, b []byte) {
 	}
 }
 
-// lastCommits returns where the last n commits of a WAL begin.
+// lastCommits returns the offset at which the last n commits of a WAL begin.
 func lastCommits(log []byte, n int) int {
 	const frame = 24 + tables.PageSize
 	var ends []int
@@ -79,14 +79,14 @@ func lastCommits(log []byte, n int) int {
 	return ends[len(ends)-1-n]
 }
 
-// Bytes of the WAL of a killed process are damaged: what does not lie on them is
-// delivered as before, and what does is reported.
+// Bytes of the WAL of a killed process are damaged: all events that are not on them are
+// delivered, and the others are reported.
 func TestDamagedWAL(t *testing.T) {
 	t.Parallel()
 	d := newCrashed(t, 60, "late")
 	log := readFile(t, d.Path+disk.WAL)
 	const frame = 24 + tables.PageSize
-	certain := lastCommits(log, 2) // what is behind may be what a power cut has left
+	certain := lastCommits(log, 2) // later bytes could be the rest of a power failure
 	if o := d.try(t, d.Copy(t)); o.whole != len(d.IDs) || len(o.reported) > 0 {
 		t.Fatalf("without damage: %+v", o)
 	}
@@ -116,12 +116,12 @@ func TestDamagedWAL(t *testing.T) {
 				}
 				most, lost = max(most, n), lost+n
 			}
-			t.Logf("%d trials with %d events: at most %d not whole in one, %d in all", trials, len(d.IDs), most, lost)
+			t.Logf("%d trials with %d events: at most %d problems in one trial, %d in total", trials, len(d.IDs), most, lost)
 		})
 	}
 }
 
-// A WAL that is missing, unreadable, or not that of the main file.
+// The WAL is missing, unreadable, or belongs to another main file.
 func TestForeignWAL(t *testing.T) {
 	t.Parallel()
 	d := newCrashed(t, 30, "late")
@@ -157,8 +157,8 @@ func TestForeignWAL(t *testing.T) {
 		if err := os.Remove(path + disk.WAL); err != nil {
 			t.Fatal(err)
 		}
-		// The main file is as the run before has left it: closed. So the end is noted
-		// in it as clean, and nothing can be reported.
+		// The main file is as the previous run closed it, so that it is marked clean,
+		// and nothing can be reported.
 		q, _ := open(t, path)
 		has(t, q, "note-0", true)
 	})
@@ -188,7 +188,7 @@ func TestForeignWAL(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "queue.db")
 		copyStore(t, d.Path, path)
 		q, _ := open(t, path)
-		mustClose(t, q) // all is in the main file
+		mustClose(t, q) // everything is in the main file
 		older := filepath.Join(t.TempDir(), "queue.db")
 		copyStore(t, path, older)
 		q, _ = open(t, path)
@@ -255,7 +255,7 @@ func storeMany(t *testing.T, q *Queue, prefix string, n int) {
 	}
 }
 
-// The main file is cut off at some page.
+// The main file is truncated at a page.
 func TestTruncatedFile(t *testing.T) {
 	t.Parallel()
 	for name, d := range map[string]*damageable{"closed": newDamageable(t, 80), "killed": newCrashed(t, 40, "late")} {
@@ -269,7 +269,7 @@ func TestTruncatedFile(t *testing.T) {
 				writeFile(t, path, main[:size])
 				events, whole := countAll(t, path)
 				if whole && events < len(d.IDs) {
-					t.Errorf("%d of %d bytes: a reader finds %d events, and says that they are all", size, len(main), events)
+					t.Errorf("%d of %d bytes: a reader finds only %d events, and reports them as all", size, len(main), events)
 				}
 				o := d.try(t, path)
 				if o.total() > 0 && len(o.reported) == 0 || o.refused != nil && events > 0 {
@@ -281,13 +281,13 @@ func TestTruncatedFile(t *testing.T) {
 				}
 				t.Logf("%d of %d bytes: %d of %d whole, %v %v; %q", size, len(main), o.whole, len(d.IDs), o.lost, o.refused, o.reported)
 			}
-			t.Logf("%d trials with %d events: at most %d not whole in one, %d in all", trials, len(d.IDs), most, lost)
+			t.Logf("%d trials with %d events: at most %d problems in one trial, %d in total", trials, len(d.IDs), most, lost)
 		})
 	}
 }
 
-// countAll returns how many events a Reader finds, and whether it says that it has found
-// all.
+// countAll returns how many events a Reader finds, and whether the Reader reports that
+// it has found all.
 func countAll(t *testing.T, path string) (n int, whole bool) {
 	t.Helper()
 	r, err := salvage.OpenReader(path, nil)
@@ -299,8 +299,8 @@ func countAll(t *testing.T, path string) (n int, whole bool) {
 	return n, err == nil && tally.Whole()
 }
 
-// Pages are damaged while the store is open. The first page, and that with the row of
-// meta, are those by which a file that was replaced is recognized.
+// Pages are damaged while the store is open. A replaced file is recognized by the first
+// page and by the page with the row of table meta.
 func TestDamagedWhileOpen(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 120)

@@ -13,7 +13,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// openElsewhere opens the store as another program does: the store knows nothing of it.
+// openElsewhere opens the store in the way another program does, unknown to the store.
 func openElsewhere(t *testing.T, path string) *tables.Conn {
 	t.Helper()
 	c, err := tables.Open(path, url.Values{"mode": {"rw"}}, `PRAGMA busy_timeout=2000`, `PRAGMA wal_autocheckpoint=0`)
@@ -24,8 +24,8 @@ func openElsewhere(t *testing.T, path string) *tables.Conn {
 	return c
 }
 
-// A program that replicates the store, or somebody with a SQLite shell, makes
-// checkpoints and writes tables of its own.
+// Another program, such as a replicator or a SQLite shell, makes checkpoints and writes
+// its own tables.
 func TestAnotherProgramUsesTheStore(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"PASSIVE", "FULL", "RESTART", "TRUNCATE"} {
@@ -47,7 +47,7 @@ func TestAnotherProgramUsesTheStore(t *testing.T) {
 					case <-stop:
 						ended <- nil
 						return
-					case <-time.After(2 * time.Millisecond): // or nobody else ever got the lock
+					case <-time.After(2 * time.Millisecond): // otherwise nobody else ever acquires the lock
 					}
 				}
 			}()
@@ -65,7 +65,7 @@ func TestAnotherProgramUsesTheStore(t *testing.T) {
 	}
 }
 
-// A file that is overwritten is not taken for another program's checkpoint because there
+// An overwritten file is not mistaken for a checkpoint by another program because there
 // was one before.
 func TestOverwrittenAfterACheckpointElsewhere(t *testing.T) {
 	t.Parallel()
@@ -81,8 +81,8 @@ func TestOverwrittenAfterACheckpointElsewhere(t *testing.T) {
 	w.working(w.older)
 }
 
-// Two shared-memory files would ruin the store, so it is not opened anew while another
-// program has it open.
+// Two shared-memory files would destroy the store, so the store is not reopened while
+// another program has it open.
 func TestDamageWhileAnotherProgramUsesTheStore(t *testing.T) {
 	t.Parallel()
 	w := newTampered(t)
@@ -91,7 +91,7 @@ func TestDamageWhileAnotherProgramUsesTheStore(t *testing.T) {
 	w.must(other.Run(`COMMIT`))
 	w.must(os.Remove(w.path + disk.SHM))
 	w.failing()
-	eventually(t, "the failure says that another program has it open", func() bool {
+	eventually(t, "the failure reports that another program has it open", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return strings.Contains(w.failures[len(w.failures)-1], "another program has "+w.path+" open")
@@ -100,7 +100,7 @@ func TestDamageWhileAnotherProgramUsesTheStore(t *testing.T) {
 	w.working(w.older, w.newer)
 }
 
-// The tables that Litestream adds are neither damage nor in the way of a backup.
+// The tables that Litestream adds neither count as damage nor prevent a backup.
 func TestLitestreamsTables(t *testing.T) {
 	t.Parallel()
 	w := newTampered(t)
@@ -109,7 +109,7 @@ func TestLitestreamsTables(t *testing.T) {
 	var b bytes.Buffer
 	w.must(w.Backup(t.Context(), &b, nil))
 	mustClose(t, w.Queue)
-	w.open(w.path) // beside the other program
+	w.open(w.path) // while the other program has it open
 	mustClose(t, w.Queue)
 	w.must(other.Close())
 	w.put(w.path, b.Bytes())

@@ -89,7 +89,8 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 	}
 }
 
-// flip changes bytes where the text is in a file last, and reports whether it is.
+// flip changes bytes at the last occurrence of text in a file, and reports whether
+// there is one.
 func flip(t testing.TB, path string, text []byte) bool {
 	t.Helper()
 	b := readFile(t, path)
@@ -104,15 +105,15 @@ func flip(t testing.TB, path string, text []byte) bool {
 	return true
 }
 
-// rotate puts a key first, waits until nothing is sealed with another, and removes the
-// others and the automatic key.
+// rotate puts a key first, waits until no payload is sealed with another, and removes
+// the other keys and the automatic key.
 func rotate(q *Queue, next seal.Key, older []seal.Key) error {
 	if err := q.SetKeys(append([]seal.Key{next}, older...)); err != nil {
 		return err
 	}
 	for end := time.Now().Add(time.Minute); total(q.counts().Keys()) != q.counts().Keys()[next.Fingerprint()]; {
 		if time.Now().After(end) {
-			return errors.New("what is stored is not sealed anew within a minute")
+			return errors.New("the stored events were not resealed within a minute")
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -139,7 +140,7 @@ func mustClose(t testing.TB, q *Queue) {
 	}
 }
 
-// idle returns when the batch that was being committed is.
+// idle returns after the batch that is being committed.
 func idle(q *Queue) { _ = q.writer.Do(context.Background(), nil) }
 
 func flush(t testing.TB, q *Queue) {
@@ -162,7 +163,7 @@ func sweep(t testing.TB, q *Queue) {
 	}
 }
 
-// copyStore copies the files of a store that changes no more.
+// copyStore copies the files of a store that is not being changed.
 func copyStore(t testing.TB, from, to string) {
 	t.Helper()
 	for _, suffix := range []string{"", "-wal", ".key"} {

@@ -17,7 +17,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// pieces returns pieces of the sealed payload of each event. A few of them lie on two
+// pieces returns pieces of the sealed payload of each event. A few of them span two
 // pages.
 func pieces(t *testing.T, q *Queue) (all [][]byte) {
 	t.Helper()
@@ -37,7 +37,7 @@ func pieces(t *testing.T, q *Queue) (all [][]byte) {
 	return all
 }
 
-// found returns those of the pieces that are in any file of the store.
+// found returns the pieces that are in any file of the store.
 func found(t *testing.T, path string, pieces [][]byte) (some [][]byte) {
 	t.Helper()
 	names, err := filepath.Glob(path + "*")
@@ -85,7 +85,7 @@ func TestDeletedPayloadsAreInNoFile(t *testing.T) {
 			clock.Advance(queue.DefaultSettings().DeadRetention + time.Minute)
 			sweep(t, w.Queue)
 		}},
-		{"delivered beside a reader", 3000, 200, false, func(t *testing.T, w *tampered, _ *queuetest.Clock) {
+		{"delivered during a read", 3000, 200, false, func(t *testing.T, w *tampered, _ *queuetest.Clock) {
 			err := w.readers.With(t.Context(), func(c *tables.Conn) error {
 				if err := c.Run(`BEGIN; SELECT count(*) FROM payload`); err != nil {
 					return err
@@ -106,7 +106,7 @@ func TestDeletedPayloadsAreInNoFile(t *testing.T) {
 			copyStore(t, filepath.Join(dir, "queue.db"), w.path)
 			w.open(w.path)
 		}},
-		{"sealed anew", 3000, 200, false, func(t *testing.T, w *tampered, _ *queuetest.Clock) {
+		{"resealed", 3000, 200, false, func(t *testing.T, w *tampered, _ *queuetest.Clock) {
 			if err := w.SetKeys([]seal.Key{newKey}); err != nil {
 				t.Fatal(err)
 			}
@@ -124,7 +124,7 @@ func TestDeletedPayloadsAreInNoFile(t *testing.T) {
 				}
 			}
 			all := pieces(t, w.Queue)
-			// Unless they are found while they are there, that they are not says nothing.
+			// Absence proves nothing unless the pieces are found before.
 			some := found(t, path, all)
 			if len(some) < len(all)*9/10 || len(some) < c.number*9/10 {
 				t.Fatalf("%d of %d pieces of the payloads are found", len(some), len(all))
@@ -153,7 +153,7 @@ func TestDeletedPayloadsAreInNoFile(t *testing.T) {
 	}
 }
 
-// Space that is free goes back to the file system by itself, in slices.
+// Free space returns to the file system by itself, in slices.
 func TestFreeSpaceGoesBack(t *testing.T) {
 	t.Parallel()
 	w := &tampered{t: t}

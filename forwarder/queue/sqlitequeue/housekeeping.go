@@ -13,27 +13,27 @@ import (
 )
 
 const (
-	watchEvery  = time.Second           // the file is looked at
+	watchEvery  = time.Second           // the files are checked
 	eraseEvery  = 3 * time.Second       // deleted payloads leave the WAL
-	usedAtEvery = time.Hour             // the time is written, where nothing else is
-	lockEvery   = 10 * time.Second      // the lock is acquired again where its file was removed
+	usedAtEvery = time.Hour             // the time is written if no other change is
+	lockEvery   = 10 * time.Second      // the lock is acquired again if its file was removed
 	vacuumEvery = time.Second           // free pages are counted
-	vacuumPages = 512                   // of one slice, at most
-	leastSlice  = 16                    // at least
-	vacuumTime  = 20 * time.Millisecond // that a slice may take
-	vacuumPause = 4                     // times as long as a slice has taken, between two
-	enoughFree  = 1000                  // pages that are kept free in any case
-	repairPause = 10                    // times as long as a repair took, before the next
+	vacuumPages = 512                   // maximum of one slice
+	leastSlice  = 16                    // minimum of one slice
+	vacuumTime  = 20 * time.Millisecond // maximum duration of one slice
+	vacuumPause = 4                     // between two slices, as a multiple of the slice's duration
+	enoughFree  = 1000                  // pages that always stay free
+	repairPause = 10                    // before the next repair, as a multiple of the repair's duration
 )
 
-// housekeeping is when each of the writer's other duties is due.
+// housekeeping holds when each of the writer's other tasks is due.
 type housekeeping struct {
 	watch, lock, sweep, erase, usedAt, vacuum time.Time
 	repair, reindexed                         time.Time
 	vacuuming                                 bool  // until fewer pages are free
-	slice                                     int64 // pages that are given back at once
-	free                                      int64 // pages that were free after the last slice, or when it was put off
-	unlocked                                  bool  // it has been reported
+	slice                                     int64 // pages of the next slice
+	free                                      int64 // free pages after the last slice, or when vacuuming was last postponed
+	unlocked                                  bool  // a lost lock has been reported
 }
 
 // Housekeep implements policy.Commits.
@@ -53,7 +53,7 @@ func (q *Queue) Housekeep() time.Duration {
 	q.watchClock()
 	if q.repairWanted.Load() && now.After(s.repair) {
 		q.repairWanted.Store(false)
-		if q.walInOrder() {
+		if q.walIntact() {
 			q.repair()
 		}
 		s.repair = time.Now().Add(repairPause * time.Since(now))
@@ -72,7 +72,7 @@ func (q *Queue) Housekeep() time.Duration {
 	if q.unfiled.Until() == 0 || due(now, &s.usedAt, usedAtEvery) {
 		q.step(func(*tx) (bool, error) { return false, nil })
 	}
-	if q.usable() != nil { // a step has found that the file is another
+	if q.usable() != nil { // a step has found that the file was replaced
 		return watchEvery
 	}
 	if due(now, &s.vacuum, vacuumEvery) {
@@ -87,8 +87,8 @@ func (q *Queue) Housekeep() time.Duration {
 	return max(time.Millisecond, wait)
 }
 
-// renewLock acquires the lock again where its file was removed, and reports when another
-// process was faster.
+// renewLock acquires the lock again if its file was removed, and reports if another
+// process has acquired it meanwhile.
 func (q *Queue) renewLock() {
 	err := q.lock.Renew()
 	if err != nil && !q.steps.unlocked {
@@ -97,7 +97,7 @@ func (q *Queue) renewLock() {
 	q.steps.unlocked = err != nil
 }
 
-// due reports whether something is due, and sets when it is again.
+// due reports whether the time has come, and sets the next time.
 func due(now time.Time, at *time.Time, every time.Duration) bool {
 	if now.Before(*at) {
 		return false
@@ -106,8 +106,8 @@ func due(now time.Time, at *time.Time, every time.Duration) bool {
 	return true
 }
 
-// step makes one step of a work in a transaction, and reports whether there is more to
-// do. What fails is tried again when the work is due the next time.
+// step does one step of a task in a transaction, and reports whether there is more to
+// do. A failed step is retried when the task is due again.
 func (q *Queue) step(work func(t *tx) (more bool, err error)) (more bool) {
 	more, err := q.transact(work)
 	if err != nil {
@@ -116,7 +116,7 @@ func (q *Queue) step(work func(t *tx) (more bool, err error)) (more bool) {
 	return more
 }
 
-// transact does work in a transaction, when everything is filed.
+// transact files all events and does work in the same transaction.
 func (q *Queue) transact(work func(t *tx) (more bool, err error)) (more bool, err error) {
 	t, err := q.begin()
 	if err != nil {
@@ -142,7 +142,7 @@ func (q *Queue) watchClock() {
 	q.clockReported = ahead > 0
 }
 
-// sweepEvery returns how often events whose retention has ended are looked for.
+// sweepEvery returns how often to look for events whose retention has ended.
 func sweepEvery(s queue.Settings) time.Duration {
 	shortest := min(s.DedupeWindow, s.DeadRetention, max(s.HistoryRetention, s.KeepDelivered))
 	if s.KeepDelivered > 0 {
@@ -151,8 +151,8 @@ func sweepEvery(s queue.Settings) time.Duration {
 	return min(max(shortest/10, time.Second), time.Minute)
 }
 
-// sweep deletes what is over, for up to step events, and reports whether there may be
-// more.
+// sweep deletes up to step events and payloads whose retention has ended, and reports
+// whether there may be more.
 func (t *tx) sweep() (more bool, err error) {
 	budget := step
 	for code := tables.EventDelivered; code <= tables.EventTombstone; code++ {
@@ -185,13 +185,13 @@ func (t *tx) sweep() (more bool, err error) {
 	return budget == len(seqs), nil
 }
 
-// stateNames are the states whose retention events of the codes have.
+// stateNames maps the code of an event to the state that determines its retention.
 var stateNames = map[int64]queue.State{
 	tables.EventDelivered: queue.Delivered, tables.EventDead: queue.Dead, tables.EventQuarantined: queue.Quarantined, tables.EventUnrouted: queue.Unrouted,
 	tables.EventUnconfirmed: queue.Unconfirmed, tables.EventForNoUpstream: queue.Delivered, tables.EventTombstone: policy.Tombstone,
 }
 
-// endedBefore returns up to limit seqs, without those that cannot be read.
+// endedBefore returns up to limit seqs of readable events.
 func (t *tx) endedBefore(text string, limit int, args ...driver.Value) (seqs []int64, err error) {
 	if limit <= 0 {
 		return nil, nil
@@ -209,14 +209,14 @@ func (t *tx) endedBefore(text string, limit int, args ...driver.Value) (seqs []i
 	return seqs, err
 }
 
-// expire deletes an event, or leaves a tombstone.
+// expire deletes an event, or turns it into a tombstone.
 func (t *tx) expire(seq int64) error {
 	return t.changeReadable(seq, func(r *tables.Record) bool {
 		return r.Expire(t.age, t.settings)
 	})
 }
 
-// changeReadable changes an event, and leaves one that cannot be read as it is.
+// changeReadable changes an event, and leaves an unreadable event unchanged.
 func (t *tx) changeReadable(seq int64, change func(*tables.Record) bool) error {
 	err := t.change(seq, change)
 	if errors.Is(err, policy.ErrDamaged) {

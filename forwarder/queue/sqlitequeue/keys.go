@@ -12,17 +12,17 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// A keyring is a ring and where the key that seals is kept.
+// A keyring is a ring, with the file of the automatic key if that key seals.
 type keyring struct {
 	ring *seal.Ring
-	file string // of the automatic key, where that seals; else ""
+	file string // of the automatic key if it seals; else ""
 }
 
-// resolveKeys returns the ring of the keys given, with the automatic key as a further
-// one that opens, where there is one; or, where none is given, the ring of the automatic
-// key, which is made where nothing is sealed with another. Sealed counts the payloads by
-// their keys. A ring that cannot open all of them is an error, and then nothing is
-// written.
+// resolveKeys returns the ring of the given keys. If an automatic key exists, the ring
+// also opens with it. If no key is given, it returns the ring of the automatic key, and
+// creates that key if no payload was sealed with another. sealed counts the payloads by
+// key. If the ring cannot open all of them, resolveKeys returns an error and writes
+// nothing.
 func resolveKeys(path string, given []seal.Key, sealed map[seal.Fingerprint]int64, create bool) (*keyring, error) {
 	file, auto := path+disk.Key, ""
 	own, err := seal.ReadFile(file)
@@ -39,7 +39,7 @@ func resolveKeys(path string, given []seal.Key, sealed map[seal.Fingerprint]int6
 		return nil, err
 	case len(given) == 0:
 		if n := total(sealed); n > 0 {
-			return nil, tables.Refuse(path, "%d events in it are sealed, encryption_key is not given and %s is missing; give the key that sealed them or put that file back", n, file)
+			return nil, tables.Refuse(path, "%d events in it are sealed, encryption_key is not given and %s is missing; set the key that sealed them or restore that file", n, file)
 		}
 		if !create {
 			return nil, fmt.Errorf("opening %s: encryption_key is not given and %s is missing", path, file)
@@ -60,7 +60,7 @@ func resolveKeys(path string, given []seal.Key, sealed map[seal.Fingerprint]int6
 		}
 	}
 	if missing > 0 {
-		return nil, tables.Refuse(path, "%d events in it are sealed with a key that is not among those given; add the older key behind the new one in encryption_key", missing)
+		return nil, tables.Refuse(path, "%d events in it are sealed with a key that is not among those given; add the older key after the new one in encryption_key", missing)
 	}
 	return &keyring{ring: ring, file: auto}, nil
 }
@@ -78,12 +78,12 @@ func (q *Queue) CheckKeys(keys []seal.Key) error {
 	return err
 }
 
-// SetKeys replaces the keys, as Open would resolve them. Where an event in the store
-// could not be opened then, it returns an error and changes nothing. What an older key
-// has sealed is sealed anew in the background.
+// SetKeys replaces the keys, in the same way as Open. If an event in the store could
+// not be opened with them, it returns an error and changes nothing. Events that an
+// older key sealed are resealed in the background.
 //
-// It waits for its turn among the changes: a store that is committed after it, and was
-// sealed before, is sealed anew first.
+// SetKeys runs between two batches: a store that was sealed before and is committed
+// after it is resealed first.
 func (q *Queue) SetKeys(keys []seal.Key) error {
 	return q.do(context.Background(), func(t *tx) error {
 		k, err := resolveKeys(q.path, keys, q.counts().Keys(), true)

@@ -28,7 +28,8 @@ func optionsOf(t *testing.T, keys ...seal.Key) Options {
 	return Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), Keys: keys}
 }
 
-// withKeys returns the options with other keys, and what OnResealed is called with.
+// withKeys returns the options with other keys, and a channel of the values that
+// OnResealed is called with.
 func withKeys(o Options, keys ...seal.Key) (Options, chan Resealed) {
 	resealed := make(chan Resealed, 100)
 	o.Keys, o.OnResealed = keys, func(r Resealed) { resealed <- r }
@@ -56,9 +57,8 @@ func wantPayloads(t *testing.T, q *Queue, ids ...string) {
 	}
 }
 
-// snapshot returns the mode and the content of every file in a directory that holds
-// something: not the lock, the reserve, the memory that connections share, nor an empty
-// WAL.
+// snapshot returns the mode and the content of every file in a directory, except the
+// lock, the reserve, the shared-memory file and an empty WAL.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := make(map[string]string)
@@ -83,7 +83,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 	return out
 }
 
-// wantRefused checks that opening fails with an error that has the words, and changes
+// wantRefused checks that Open fails with an error that contains the words, and changes
 // nothing.
 func wantRefused(t *testing.T, o Options, words ...string) {
 	t.Helper()
@@ -91,19 +91,19 @@ func wantRefused(t *testing.T, o Options, words ...string) {
 	q, err := Open(o)
 	if err == nil {
 		_ = q.Close()
-		t.Fatal("it is opened")
+		t.Fatal("Open succeeded")
 	}
 	for _, w := range words {
 		if !strings.Contains(err.Error(), w) {
-			t.Errorf("the error is %q, without %q", err, w)
+			t.Errorf("the error is %q, which does not contain %q", err, w)
 		}
 	}
 	if after := snapshot(t, filepath.Dir(o.Path)); !maps.Equal(before, after) {
-		t.Errorf("before it was %v and after it is %v", before, after)
+		t.Errorf("Open changed the files from %v to %v", before, after)
 	}
 }
 
-// Nothing that is sealed is in any file in clear, and no file is anybody else's to read.
+// No file contains sealed data in clear text, and no other user can read a file.
 func TestSealedAtRest(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "made", "too")
@@ -127,7 +127,7 @@ func TestSealedAtRest(t *testing.T) {
 			}
 			for _, planted := range []string{queuetest.PlantedText, "note_id", "X-Soapnoteapi-Signature", "application/json"} {
 				if bytes.Contains(readFile(t, path), []byte(planted)) {
-					t.Errorf("%s has %q in clear", path, planted)
+					t.Errorf("%s contains %q in clear text", path, planted)
 				}
 			}
 		}
@@ -150,18 +150,18 @@ func TestAutomaticKey(t *testing.T) {
 	put(t, q, "a", "ehr")
 	mustClose(t, q)
 
-	// A key that is given later seals; the automatic one still opens.
+	// A later configured key seals; the automatic key still opens.
 	given, resealed := withKeys(o, keyOf(1))
 	q = mustOpen(t, given)
 	if q.KeyFile() != "" {
-		t.Fatalf("KeyFile is %q though a key is given", q.KeyFile())
+		t.Fatalf("KeyFile is %q although a key is given", q.KeyFile())
 	}
 	put(t, q, "b", "ehr")
 	wantPayloads(t, q, "a", "b")
 	wantResealed(t, resealed, Resealed{Events: 1, KeyFile: q.path + disk.Key})
 	mustClose(t, q)
 
-	// Now the automatic key is not enough, and where it is lost no new one is made.
+	// Now the automatic key is not enough, and if it is lost no new one is created.
 	wantRefused(t, o, "2 events", o.Path)
 	if err := os.Remove(o.Path + disk.Key); err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestAutomaticKey(t *testing.T) {
 	wantPayloads(t, mustOpen(t, given), "a", "b")
 }
 
-// A damaged key file is an error also where keys are given, since events may need it.
+// A damaged key file is an error even if keys are given, since events may need it.
 func TestDamagedKeyFile(t *testing.T) {
 	t.Parallel()
 	o := optionsOf(t)
@@ -190,7 +190,7 @@ func TestWrongKey(t *testing.T) {
 	put(t, q, "a", "ehr")
 	mustClose(t, q)
 	if _, err := os.Stat(o.Path + disk.Key); err == nil {
-		t.Fatal("a key was made though one is given")
+		t.Fatal("a key was created although one is given")
 	}
 	wrong := o
 	wrong.Keys = []seal.Key{keyOf(2)}
@@ -228,7 +228,7 @@ func TestSetKeys(t *testing.T) {
 			t.Errorf("Load(%s): %v", d.EventID, err)
 		}
 	}
-	eventually(t, "all is sealed anew", func() bool { return q.SetKeys([]seal.Key{keyOf(2)}) == nil })
+	eventually(t, "all events are resealed", func() bool { return q.SetKeys([]seal.Key{keyOf(2)}) == nil })
 	q.recent.Clear()
 	for _, d := range ds {
 		if _, err := q.Load(d); err != nil {
@@ -241,10 +241,10 @@ func TestSetKeys(t *testing.T) {
 	}
 }
 
-// An event that was sealed before its key was replaced is stored with the new one.
+// An event that was sealed before its key was replaced is stored with the new key.
 func TestStoreSealedWithAnOlderKey(t *testing.T) {
 	t.Parallel()
-	for name, keys := range map[string][]seal.Key{"taken away": {keyOf(2)}, "an older one": {keyOf(2), keyOf(1)}} {
+	for name, keys := range map[string][]seal.Key{"removed": {keyOf(2)}, "an older one": {keyOf(2), keyOf(1)}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			q := mustOpen(t, optionsOf(t, keyOf(1)))

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// readAhead is how many first deliveries are read from the table at once.
+	// readAhead is the number of first deliveries that are read from the table at once.
 	readAhead = 256
 
-	// maxReady is how many may wait in memory for an upstream.
+	// maxReady is the maximum number that wait in memory for an upstream.
 	maxReady = 512
 
-	// The payloads that are read with them: of all of them, and of one, in bytes at most.
+	// The maximum bytes of the payloads that are read with them: of all, and of one.
 	maxReadAhead = 512 << 10
 	maxAhead     = 64 << 10
 )
 
-// leases are those of all upstreams.
+// leases holds the leases of all upstreams.
 type leases struct {
 	mu     sync.Mutex
 	byName map[string]*lease
@@ -44,22 +44,20 @@ func (ls *leases) all() []*lease {
 	return slices.Collect(maps.Values(ls.byName))
 }
 
-// A lease holds which deliveries of an upstream are leased, and the first deliveries
-// that come next.
+// A lease holds the leased deliveries of an upstream and its next first deliveries.
 //
-// Claim holds the mutex from before it reads until it has recorded what it leased, and a
-// lease ends under the mutex after the outcome is durable. So a caller that sees
-// that a lease has ended also sees its outcome, and a settled delivery is never leased again from
-// an older state of the table.
+// Claim holds the mutex from before it reads until it has recorded the leases. A lease
+// ends under the mutex, after the outcome is durable. So a caller that sees the end of
+// a lease also sees its outcome, and a settled delivery is never leased again from an
+// older state of the table.
 type lease struct {
 	upstream string
 
 	mu     sync.Mutex
 	leased map[int64]bool
 
-	// ready are the first deliveries below from that are not leased, in their order.
-	// From there on they are to be read from the table, or, where complete is set,
-	// there are none.
+	// ready are the first deliveries below from that are not leased, in order. The
+	// later ones must be read from the table or, if complete is set, there are none.
 	ready    []queue.Delivery
 	from     int64
 	complete bool
@@ -69,8 +67,8 @@ type lease struct {
 	payloads map[int64][]byte
 }
 
-// payload returns the sealed payload of a delivery, once, or nil where it must be read from
-// the table.
+// payload removes and returns the sealed payload of a delivery, or returns nil if it
+// must be read from the table.
 func (l *lease) payload(seq int64) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,13 +77,13 @@ func (l *lease) payload(seq int64) []byte {
 	return sealed
 }
 
-// stored adds a first delivery that has just been stored.
+// stored adds a first delivery that was just stored.
 func (l *lease) stored(d queue.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seq := seqOf(d)
 	switch {
-	case !l.complete || seq < l.from: // it is read from the table, or has been
+	case !l.complete || seq < l.from: // it will be read from the table, or was already
 	case len(l.ready) < maxReady:
 		l.ready, l.from = append(l.ready, d), seq+1
 	default:
@@ -93,8 +91,8 @@ func (l *lease) stored(d queue.Delivery) {
 	}
 }
 
-// reread has all first deliveries read from the table again, since some that were read
-// are no longer there, or others are.
+// reread makes the lease read all first deliveries from the table again, since some
+// were removed or added.
 func (l *lease) reread() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,12 +109,12 @@ func (l *lease) release(seq int64) {
 	delete(l.leased, seq)
 	delete(l.payloads, seq)
 	if seq < l.from {
-		// Its place among those that are ready is before all of them, or nearly so.
+		// The delivery belongs before all or nearly all ready deliveries.
 		l.ready, l.from, l.complete = nil, min(l.from, l.first(seq)), false
 	}
 }
 
-// first returns the lower of seq and the first of those that are ready.
+// first returns the lower of seq and the seq of the first ready delivery.
 func (l *lease) first(seq int64) int64 {
 	if len(l.ready) > 0 {
 		return min(seq, seqOf(l.ready[0]))
@@ -131,7 +129,7 @@ func (l *lease) settled(seq int64) {
 	delete(l.leased, seq)
 }
 
-// purged drops a delivery that was deleted.
+// purged drops a deleted delivery.
 func (l *lease) purged(seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 )
 
 // Events implements queue.Queue. Each filter that an index can answer becomes one or
-// more sources of seqs, newest first, which are merged; what no index answers is
-// compared with the records.
+// more sources of seqs, newest first, which are merged. The other filters are compared
+// with the records.
 func (q *Queue) Events(ctx context.Context, f queue.Filter) (page queue.Page, err error) {
 	if err := q.closed(); err != nil {
 		return page, err
@@ -30,7 +30,7 @@ func (q *Queue) Events(ctx context.Context, f queue.Filter) (page queue.Page, er
 	before := int64(math.MaxInt64)
 	if f.Cursor != "" {
 		if before, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil || before < 1 {
-			return page, fmt.Errorf("%w: the cursor is not one of a listing", queue.ErrInvalid)
+			return page, fmt.Errorf("%w: the cursor is not valid", queue.ErrInvalid)
 		}
 	}
 	err = q.readers.With(ctx, func(c *tables.Conn) error {
@@ -54,7 +54,7 @@ type listing struct {
 }
 
 func (l *listing) page() (page queue.Page, err error) {
-	unfiled := l.unfiled() // before the tables, to which they may go meanwhile
+	unfiled := l.unfiled() // before the tables, since events may move there meanwhile
 	sources, err := l.sources()
 	if err != nil {
 		return page, err
@@ -92,7 +92,7 @@ func (l *listing) matches(r *tables.Record) bool {
 		(f.Type == "" || r.Type == f.Type) && r.ReceivedAt >= l.since
 }
 
-// sources returns where the seqs of all events that may match come from.
+// sources returns the sources of the seqs of all events that may match.
 func (l *listing) sources() ([]*source, error) {
 	switch f := &l.f; {
 	case f.Subject != "":
@@ -112,7 +112,7 @@ func (l *listing) sources() ([]*source, error) {
 	return []*source{{text: `SELECT seq FROM event WHERE seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?`}}, nil
 }
 
-// unfiled is the source of the events that are in no table but payload yet.
+// unfiled returns the source of the unfiled events.
 func (l *listing) unfiled() *source {
 	s := &source{ended: true}
 	for _, r := range slices.Backward(l.q.unfiled.All()) {
@@ -123,25 +123,25 @@ func (l *listing) unfiled() *source {
 	return s
 }
 
-// ofType is the source of the events of a type. Most events are of one of two types, so
-// that to go through the events costs little, and an index of those would cost more with
-// each event that is stored.
+// ofType returns the source of the events of a type. Most events have one of two types,
+// for which scanning all events is cheap. An index of these would cost more with each
+// stored event.
 func ofType(name string) *source {
 	text := `SELECT seq FROM event WHERE type = ?`
 	if name != "note.generated" && name != "transcription.completed" {
-		text += ` AND type NOT IN ('note.generated', 'transcription.completed')` // as the index has it
+		text += ` AND type NOT IN ('note.generated', 'transcription.completed')` // as in the definition of the index
 	}
 	return &source{text: text + ` AND seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?`, args: []driver.Value{name}}
 }
 
-// setAside is the source of the events in a state without deliveries. The code is part
-// of the text, or the partial index could not be used.
+// setAside returns the source of the events in a state without deliveries. The code is
+// part of the text, since SQLite could not use the partial index otherwise.
 func (l *listing) setAside(code int64) *source {
 	return &source{text: `SELECT seq FROM event WHERE state = ` + strconv.FormatInt(code, 10) + ` AND seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?`}
 }
 
-// deliveries are the sources of the events that have a delivery in the state, to the
-// upstream.
+// deliveries returns the sources of the events that have a delivery to the upstream in
+// the state.
 func (l *listing) deliveries() (sources []*source) {
 	ids := l.q.upstreams.IDs()
 	if l.f.Upstream != "" {
@@ -175,16 +175,16 @@ func (l *listing) deliveries() (sources []*source) {
 	return sources
 }
 
-// A source yields seqs, newest first, which it reads a few at a time.
+// A source yields seqs, newest first, and reads a few at a time.
 type source struct {
 	text  string // its last parameters are the upper bound, the lower bound and the limit
 	args  []driver.Value
 	seqs  []int64
-	read  int64 // the last that was read
+	read  int64 // the last seq that was read
 	ended bool
 }
 
-// newest removes and returns the newest seq of all sources, and returns 0 at the end.
+// newest removes and returns the newest seq of all sources, or returns 0 at the end.
 func newest(l *listing, sources []*source) (seq int64, err error) {
 	for _, s := range sources {
 		if len(s.seqs) == 0 && !s.ended {

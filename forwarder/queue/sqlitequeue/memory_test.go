@@ -9,8 +9,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/memtable"
 )
 
-// What is in memory does not grow with what waits.
-func TestMemory(t *testing.T) { // not beside others, whose memory would count
+// Memory does not grow with the number of waiting events.
+func TestMemory(t *testing.T) { // not parallel: the memory of other tests would count
 	q, _ := openNew(t)
 	q.names = memtable.NewNames(1000)
 	used := func() int64 {
@@ -33,15 +33,14 @@ func TestMemory(t *testing.T) { // not beside others, whose memory would count
 	before := used()
 	more(150_000)
 	if after := used(); after-before > 4<<20 {
-		t.Errorf("%d bytes with 50,000 waiting events, and %d more with %d", before, after-before, n)
+		t.Errorf("%d bytes of memory with 50,000 waiting events, and %d more with %d", before, after-before, n)
 	}
 	if s, err := q.Stats(); err != nil || s.Upstreams["away"].Pending != int64(n) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
 
-// The cache of events that were just stored keeps to its bound, and forgets what was
-// delivered.
+// The cache of just stored events keeps to its limit, and drops delivered events.
 func TestRecentIsBounded(t *testing.T) {
 	t.Parallel()
 	q, _ := openNew(t)
@@ -63,6 +62,6 @@ func TestRecentIsBounded(t *testing.T) {
 	}
 	flush(t, q)
 	if n := q.recent.Bytes(); n != 0 || kept == 0 || kept == len(ds) {
-		t.Errorf("%d bytes are kept of nothing; %d events were", n, kept)
+		t.Errorf("%d bytes are kept after the last delivery; %d events were kept before", n, kept)
 	}
 }

@@ -18,8 +18,8 @@ func (t *tx) addNames(r *tables.Record) {
 	t.publish(func() { t.q.names.Add(names...) })
 }
 
-// deleteNames deletes the names that an event had before a change and has no longer.
-// After is nil where the event is deleted.
+// deleteNames deletes the names that an event no longer has after a change. after is
+// nil if the event is deleted.
 func (t *tx) deleteNames(before, after *tables.Record) error {
 	names := tables.NamesOf(before)
 	if after != nil {
@@ -42,7 +42,7 @@ func rowsOf(names []tables.Name) (rows [][]driver.Value) {
 	return rows
 }
 
-// writeNames writes names that are due in a transaction that stores so many events.
+// writeNames writes the names that are due in a transaction that stores so many events.
 func (t *tx) writeNames(stored int) error {
 	due := t.q.names.Due(stored, t.q.lastSeq)
 	if due == nil {
@@ -60,7 +60,7 @@ func (t *tx) writeNames(stored int) error {
 
 // named returns the seqs of the events that may have the name, newest first.
 func (q *Queue) named(ctx context.Context, c *tables.Conn, hash int64) ([]int64, error) {
-	seqs := q.names.Find(hash) // before the table, which they may go to meanwhile
+	seqs := q.names.Find(hash) // before the table, since names may move there meanwhile
 	named, err := c.Numbers(ctx, `SELECT seq FROM name WHERE hash = ?`, hash)
 	seqs = append(seqs, named...)
 	slices.Sort(seqs)
@@ -78,7 +78,7 @@ func (q *Queue) findID(ctx context.Context, c *tables.Conn, id string) (*tables.
 	return q.withID(ctx, c, id, seqs)
 }
 
-// withID returns the one of several events that has the id, or nil.
+// withID returns the event with the id among several, or nil.
 func (q *Queue) withID(ctx context.Context, c *tables.Conn, id string, seqs []int64) (*tables.Record, error) {
 	for _, seq := range seqs {
 		r, err := q.load(ctx, c, seq)
@@ -153,7 +153,7 @@ func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
 	return tables.OpenEvent(q.ring.Load(), id, sealed)
 }
 
-// findAll returns the events with the ids, each once, or ErrNotFound.
+// findAll returns the events with the ids, without duplicates, or ErrNotFound.
 func (t *tx) findAll(ids []string) ([]*tables.Record, error) {
 	var all []*tables.Record
 	seen := make(map[string]bool)

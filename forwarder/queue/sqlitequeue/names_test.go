@@ -14,7 +14,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// Names with one hash are distinguished, in memory and in the table.
+// Names with the same hash are distinguished, in memory and in the table.
 func TestNamesWithOneHash(t *testing.T) {
 	t.Parallel()
 	q, _ := openNew(t)
@@ -24,7 +24,7 @@ func TestNamesWithOneHash(t *testing.T) {
 	a, b := tables.HashOfID("a"), tables.HashOfID("new")
 	err := q.do(t.Context(), func(tx *tx) error {
 		for _, hash := range []int64{a, b} {
-			for _, d := range take(t, q, "ehr", 10) { // of each event, and of one that is gone
+			for _, d := range take(t, q, "ehr", 10) { // of each event, and of one that no longer exists
 				if err := tx.exec(`INSERT OR IGNORE INTO name (hash, seq) VALUES (?, ?), (?, 12345)`, hash, seqOf(d), hash); err != nil {
 					return err
 				}
@@ -53,7 +53,7 @@ func TestNamesWithOneHash(t *testing.T) {
 	if _, err := q.Event(t.Context(), "new"); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("Event(new): %v", err)
 	}
-	put(t, q, "new", "ehr") // is no duplicate
+	put(t, q, "new", "ehr") // not a duplicate
 	if n, err := q.Purge(t.Context(), queue.PurgeSelection{IDs: []string{"a"}, Force: true}); n != 1 || err != nil {
 		t.Errorf("Purge: %d, %v", n, err)
 	}
@@ -64,8 +64,8 @@ func TestNamesWithOneHash(t *testing.T) {
 	}
 }
 
-// Killed at any moment while names are taken to their table, a store finds every event by
-// its id and its subject, and none that was purged.
+// If the process is killed at any moment while names move to their table, the store
+// finds every event by its id and its subject, and no purged event.
 func TestNamesAreTakenToTheirTable(t *testing.T) {
 	t.Parallel()
 	q, d := openNew(t)
@@ -111,7 +111,7 @@ func TestNamesAreTakenToTheirTable(t *testing.T) {
 		mustClose(t, q2)
 	}
 	if n := inTable(); moving < 10 || n < 100 {
-		t.Errorf("%d copies in the middle of a batch, %d names in the table: this shows little", moving, n)
+		t.Errorf("%d copies in the middle of a batch, %d names in the table: the test needs more of both", moving, n)
 	}
 }
 
@@ -128,8 +128,8 @@ func wantFound(t *testing.T, q *Queue, ids, gone []string) {
 	}
 }
 
-// No name stays behind: not that of an event of which a tombstone is left, nor the
-// tombstone's.
+// No name remains of an event that became a tombstone, and none of a tombstone that was
+// deleted.
 func TestNamesGo(t *testing.T) {
 	t.Parallel()
 	for _, many := range []int{1, memtable.ManyNames} { // in the table, and in memory
@@ -171,7 +171,7 @@ func TestNamesGo(t *testing.T) {
 			clock.Advance(s.DedupeWindow)
 			sweep(t, q)
 			if n := names(); n != 0 {
-				t.Errorf("%d names of nothing", n)
+				t.Errorf("%d names without events", n)
 			}
 		})
 	}

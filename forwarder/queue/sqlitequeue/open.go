@@ -15,14 +15,14 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// lockWait is how long opening waits for another process to end: about as long as a
-// predecessor takes to shut down.
+// lockWait is how long Open waits for another process to end: about the time that a
+// predecessor needs to shut down.
 const lockWait = 3 * time.Second
 
-// maxRecent bounds the events that are kept in memory, in bytes of their sealed payloads.
+// maxRecent is the limit for events in memory, in bytes of their sealed payloads.
 const maxRecent = 4 << 20
 
-// The connections beside the writer's.
+// The number of connections besides the writer's.
 const (
 	claimConns  = 2
 	readerConns = 2
@@ -42,8 +42,8 @@ func (o *Options) complete() {
 	}
 }
 
-// Open opens the store in a file, or makes it. Where it fails it has changed nothing in
-// a file that was there.
+// Open opens the store in a file, or creates it. If it fails, it has not changed an
+// existing file.
 func Open(o Options) (_ *Queue, err error) {
 	o.complete()
 	path, err := disk.ResolvePath(o.Path)
@@ -54,7 +54,7 @@ func Open(o Options) (_ *Queue, err error) {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
 	if err := disk.MakeDir(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("making the directory of %s: %w", path, err)
+		return nil, fmt.Errorf("creating the directory of %s: %w", path, err)
 	}
 	lock, err := disk.Lock(path, lockWait)
 	if err != nil {
@@ -94,43 +94,42 @@ func newQueue(path string, o Options, lock *disk.FileLock) *Queue {
 	return q
 }
 
-// ResolvePath returns the path of the store that a configured path leads to: absolute,
-// with all links resolved.
+// ResolvePath returns the path of the store for a configured path: absolute, with all
+// links resolved.
 func ResolvePath(path string) (string, error) { return disk.ResolvePath(path) }
 
-// Options are what Open needs.
+// Options configure a store.
 type Options struct {
-	Path     string     // the database file; it and its directory are made where they are missing
-	Keys     []seal.Key // the first seals, all open; none: the key in <Path>.key, made at first start
+	Path     string     // the database file; Open creates it and its directory if they are missing
+	Keys     []seal.Key // the first seals, all open; none: the key in <Path>.key, created at first start
 	Settings queue.Settings
 
 	Now      func() time.Time                      // default: time.Now
-	Elapsed  func() time.Duration                  // the time that has passed since any one moment; default: by the monotonic clock
+	Elapsed  func() time.Duration                  // monotonic time since any fixed moment; default: by the monotonic clock
 	OnCommit func(took time.Duration, changes int) // called after each commit; may be nil; must not block
 
-	// OnFailure is called with the reason each time that a change could not be
-	// written, and with nil when events can be stored after that. It may be nil, and
-	// must not block.
+	// OnFailure is called with the reason for each change that could not be written,
+	// and with nil when events can be stored again. It may be nil, and must not block.
 	OnFailure func(err error)
 
-	// OnClock is called when the clock has jumped ahead by more than a minute, with
-	// how far. It may be nil, and must not block.
+	// OnClock is called with the distance when the clock has jumped ahead by more than
+	// a minute. It may be nil, and must not block.
 	OnClock func(ahead time.Duration)
 
-	// OnResealed is called when all that was sealed with an older key than the first
-	// has been dealt with. It may be nil.
+	// OnResealed is called when no more events need to be resealed with the first key.
+	// It may be nil.
 	OnResealed func(Resealed)
 
-	// OnDamage is called with what was found damaged, what that costs and what to do.
-	// It may be nil, and must not block.
+	// OnDamage is called with a description of found damage, its consequences and what
+	// to do. It may be nil, and must not block.
 	OnDamage func(err error)
 
-	// OnCopy is called where the file is a copy of a store that is in use by another
-	// process, with that store's path. Both deliver what waits. It may be nil.
+	// OnCopy is called with the path of another store if the file is a copy of it and
+	// another process uses it. Both deliver the pending events. It may be nil.
 	OnCopy func(of string)
 
 	fault func(stage string) error                         // makes changes fail in tests
-	space func(dir string) (free, total uint64, err error) // disk.Space, but in tests
+	space func(dir string) (free, total uint64, err error) // disk.Space, except in tests
 }
 
 // The stages at which a test can make a change fail.

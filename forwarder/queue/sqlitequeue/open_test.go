@@ -16,7 +16,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// stopped returns the path of a store with some events that is closed.
+// stopped returns the path of a closed store with some events.
 func stopped(t *testing.T) string {
 	t.Helper()
 	w := &tampered{t: t}
@@ -50,7 +50,7 @@ func TestStartRefused(t *testing.T) {
 			if err := os.Truncate(path, 0); err != nil {
 				t.Fatal(err)
 			}
-		}, nil, []string{"it is empty; restore it, or delete it to start anew"}},
+		}, nil, []string{"it is empty; restore it, or delete it to start with an empty store"}},
 		{"another program's database", func(t *testing.T, path string) {
 			_ = os.Remove(path)
 			command(t, path, `CREATE TABLE a (b)`, `INSERT INTO a VALUES (1)`)
@@ -65,12 +65,12 @@ func TestStartRefused(t *testing.T) {
 			if err := errors.Join(os.Remove(path), os.WriteFile(path+disk.WAL, []byte("log"), 0o600)); err != nil {
 				t.Fatal(err)
 			}
-		}, nil, []string{"it is missing, and its WAL is there; restore it, or delete ", "-wal to start anew"}},
+		}, nil, []string{"it is missing, but its WAL exists; restore it, or delete ", "-wal to start with an empty store"}},
 		{"another key", func(t *testing.T, path string) {
 			if err := os.Remove(path + disk.Key); err != nil {
 				t.Fatal(err)
 			}
-		}, []seal.Key{seal.Key(bytes.Repeat([]byte{9}, 32))}, []string{"20 events in it are sealed with a key that is not among those given; add the older key behind the new one in encryption_key"}},
+		}, []seal.Key{seal.Key(bytes.Repeat([]byte{9}, 32))}, []string{"20 events in it are sealed with a key that is not among those given; add the older key after the new one in encryption_key"}},
 		{"without its key", func(t *testing.T, path string) {
 			if err := os.Remove(path + disk.Key); err != nil {
 				t.Fatal(err)
@@ -91,7 +91,7 @@ func TestStartRefused(t *testing.T) {
 				q, err := Open(Options{Path: path, Keys: c.keys, Settings: queue.DefaultSettings()})
 				if err == nil {
 					_ = q.Close()
-					t.Fatal("it is opened")
+					t.Fatal("Open succeeded")
 				}
 				words := append(c.words, path)
 				if c.name != "a directory" {
@@ -99,7 +99,7 @@ func TestStartRefused(t *testing.T) {
 				}
 				for _, word := range words {
 					if !strings.Contains(err.Error(), word) {
-						t.Errorf("%q has no %q", err, word)
+						t.Errorf("the error %q does not contain %q", err, word)
 					}
 				}
 				if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
@@ -110,7 +110,7 @@ func TestStartRefused(t *testing.T) {
 	}
 }
 
-// With the wrong key a start changes nothing, also where a killed process has left a WAL.
+// With the wrong key a start changes nothing, even if a killed process has left a WAL.
 func TestWrongKeyBesideWAL(t *testing.T) {
 	t.Parallel()
 	w := newTampered(t)
@@ -123,7 +123,7 @@ func TestWrongKeyBesideWAL(t *testing.T) {
 	q, err := Open(Options{Path: path, Keys: []seal.Key{seal.Key(bytes.Repeat([]byte{9}, 32))}, Settings: queue.DefaultSettings()})
 	if err == nil {
 		_ = q.Close()
-		t.Fatal("it is opened")
+		t.Fatal("Open succeeded")
 	}
 	if !bytes.Equal(main, read(t, path)) || !bytes.Equal(log, read(t, path+disk.WAL)) {
 		t.Error("the files were changed")
@@ -136,7 +136,8 @@ func TestWrongKeyBesideWAL(t *testing.T) {
 	w2.working(w.older, w.newer)
 }
 
-// A WAL that is missing after a crash is reported, and what the main file has goes on.
+// A WAL that is missing after a crash is reported, and the events of the main file are
+// delivered.
 func TestStartWithoutWAL(t *testing.T) {
 	t.Parallel()
 	w := newTampered(t)
@@ -150,11 +151,11 @@ func TestStartWithoutWAL(t *testing.T) {
 	w2.reports(path, "-wal) is missing", "may be missing")
 	w2.working(w.older)
 	if n := len(w2.reported()); n != 1 {
-		t.Errorf("%d reports, the last of them after an orderly end: %q", n, w2.reported())
+		t.Errorf("%d reports, although the last run ended cleanly: %q", n, w2.reported())
 	}
 }
 
-// A copy of a store that is in use is reported, and a restart is not.
+// Open reports a copy of a store that is in use, and does not report a restart.
 func TestOpenCopy(t *testing.T) {
 	t.Parallel()
 	w := newTampered(t)
@@ -167,18 +168,19 @@ func TestOpenCopy(t *testing.T) {
 	}
 	open(path)
 	if of != w.path {
-		t.Errorf("a copy of %q, want %q", of, w.path)
+		t.Errorf("reported as a copy of %q, want %q", of, w.path)
 	}
 	of = ""
 	open(path)
 	mustClose(t, w.Queue)
 	open(w.path)
 	if of != "" {
-		t.Errorf("a restart is a copy of %q", of)
+		t.Errorf("a restart is reported as a copy of %q", of)
 	}
 }
 
-// A symbolic link is resolved once: all files stand at its target, whose mode is kept.
+// A symbolic link is resolved once: all files are next to its target, whose mode is
+// kept.
 func TestOpenLink(t *testing.T) {
 	t.Parallel()
 	target := stopped(t)
@@ -213,11 +215,11 @@ func TestOpenLink(t *testing.T) {
 	}
 	names, err := filepath.Glob(filepath.Join(filepath.Dir(link), "*"))
 	if err != nil || len(names) != 1 {
-		t.Errorf("beside the link: %v, %v", names, err)
+		t.Errorf("files next to the link: %v, %v", names, err)
 	}
 }
 
-// What a killed process has left half done is removed; what is not the store's stays.
+// Open removes unfinished files of a killed process, and no file of others.
 func TestLeftovers(t *testing.T) {
 	t.Parallel()
 	path := stopped(t)
@@ -234,7 +236,7 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-// Without room for the copy a backup is an error with the numbers, and leaves nothing.
+// A backup without room returns an error with the numbers, and leaves no file.
 func TestBackupWithoutRoom(t *testing.T) {
 	t.Parallel()
 	path := stopped(t)
@@ -244,11 +246,11 @@ func TestBackupWithoutRoom(t *testing.T) {
 		t.Errorf("Backup: %v", err)
 	}
 	if names, err := filepath.Glob(path + ".copy.*"); err != nil || len(names) > 0 {
-		t.Errorf("it leaves %v, %v", names, err)
+		t.Errorf("Backup left %v, %v", names, err)
 	}
 }
 
-// A lock file that was removed is made and locked again.
+// A removed lock file is created and locked again.
 func TestLockRenewed(t *testing.T) {
 	t.Parallel()
 	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings()})

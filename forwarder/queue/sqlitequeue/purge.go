@@ -17,7 +17,7 @@ func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) 
 	if err := s.Check(); err != nil {
 		return 0, err
 	}
-	if err := q.writer.Flush(ctx); err != nil { // so that the tables have everything
+	if err := q.writer.Flush(ctx); err != nil { // so that the tables are complete
 		return 0, fmt.Errorf("purging: %w", err)
 	}
 	n := 0
@@ -95,8 +95,8 @@ func (t *tx) purgeIDs(s queue.PurgeSelection) (int, error) {
 	return len(all), nil
 }
 
-// purge deletes what the selection has of an event, and reports whether that is
-// anything.
+// purge deletes the selected deliveries of an event, and reports whether there were
+// any.
 func (t *tx) purge(r *tables.Record, s queue.PurgeSelection) (done bool, err error) {
 	if !s.Before.IsZero() && r.ReceivedAt >= policy.Nanos(s.Before) {
 		return false, nil
@@ -120,8 +120,8 @@ func (t *tx) purge(r *tables.Record, s queue.PurgeSelection) (done bool, err err
 	return true, t.update(before, r)
 }
 
-// purged has what is in memory of the deliveries that were deleted dropped. After is
-// what remains of the event, or nil.
+// purged drops the deleted deliveries from memory. after is the remaining event, or
+// nil.
 func (t *tx) purged(before, after *tables.Record) {
 	t.publish(func() {
 		t.q.recent.Drop(before.Seq)

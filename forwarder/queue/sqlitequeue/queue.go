@@ -20,34 +20,34 @@ import (
 
 // A Queue is a queue in one SQLite file.
 type Queue struct {
-	path    string // with its links resolved
+	path    string // with all links resolved
 	options Options
 	now     func() time.Time
 	elapsed func() time.Duration
 
-	writing              *tables.Conn // the writer's, as is all of this block
+	writing              *tables.Conn // this block is used only by the writer
 	writer               *policy.Writer
 	age                  *queue.AgeClock
-	clockReported        bool            // whether OnClock was called for the jump that there is
+	clockReported        bool            // whether OnClock was called for the present jump
 	lastSeq              int64           // of the newest event
-	identity             tables.Identity // as it was written last, or later
-	filed                int64           // all events up to this one are filed
-	filedCounts          policy.Counts   // of the events that are filed
+	identity             tables.Identity // as written last, or later
+	filed                int64           // all events up to this seq are filed
+	filedCounts          policy.Counts   // of the filed events
 	usedAt               int64           // the time that was written last
-	freed                bool            // whether payloads were deleted that may still be in the WAL
+	freed                bool            // whether deleted payloads may still be in the WAL
 	steps                housekeeping
 	wal                  walState
 	files                watch.Files
-	found                fs.FileInfo // at the path, at the last attempt to open it anew
+	found                fs.FileInfo // the file at the path at the last attempt to reopen it
 	room                 room
-	backgroundCheckpoint atomic.Int32 // a checkpoint that is not the writer's
-	keys                 []seal.Key   // as they were given
+	backgroundCheckpoint atomic.Int32 // state of the background checkpoint
+	keys                 []seal.Key   // as given
 
-	readers     *tables.Pool // for what takes long, or may
+	readers     *tables.Pool // for long reads
 	claims      *tables.Pool // for deliveries
 	copiers     *tables.Pool // for backups
-	surveyor    *tables.Pool // for surveys, which a reader may ask for
-	checkpoints *tables.Pool // for those in the background
+	surveyor    *tables.Pool // for surveys, which a reader may request
+	checkpoints *tables.Pool // for background checkpoints
 
 	upstreams *tables.Upstreams
 	unfiled   memtable.Unfiled
@@ -55,25 +55,25 @@ type Queue struct {
 	leases    *leases
 	recent    *policy.Recent
 	ring      atomic.Pointer[seal.Ring]
-	keyFile   atomic.Pointer[string] // the file of the automatic key, where that seals; else ""
+	keyFile   atomic.Pointer[string] // the file of the automatic key if that key seals; else ""
 	settings  atomic.Pointer[queue.Settings]
 	current   atomic.Pointer[policy.Counts]
 	wake      atomic.Pointer[func(upstream string)]
-	suspended atomic.Pointer[error] // why the file cannot be used; nil while it can
+	suspended atomic.Pointer[error] // why the file cannot be used; nil if it can
 
 	unreadable   sync.Map // the seqs of the events that were found damaged
-	damagedRows  sync.Map // of them, those whose row is to be restored, with the error by which that was found
+	damagedRows  sync.Map // the subset whose rows can be restored, with the error that revealed the damage
 	repairWanted atomic.Bool
 	repairReason atomic.Pointer[error]
 	surveying    sync.Mutex
-	surveyed     time.Time     // when the tables were whole
-	resealing    chan struct{} // holds one token when there may be something to seal anew
+	surveyed     time.Time     // when the tables were last found undamaged
+	resealing    chan struct{} // holds one token if there may be events to reseal
 	copying      sync.Mutex    // held by a backup
 	compacting   sync.Mutex
 
 	ctx       context.Context //nolint:containedctx // ends with the queue
 	cancel    context.CancelFunc
-	work      sync.WaitGroup // of what goes on in the background
+	work      sync.WaitGroup // background work
 	closeOnce sync.Once
 	closeErr  error
 	lock      *disk.FileLock
@@ -91,7 +91,7 @@ func (q *Queue) Store(ctx context.Context, it queue.Item) (queue.Receipt, error)
 	return queue.Receipt{Duplicate: s.Duplicate}, nil
 }
 
-// newStore returns an item, sealed, as the writer gets it.
+// newStore returns an item, sealed, for the writer.
 func (q *Queue) newStore(it queue.Item) (*policy.Store, error) {
 	if err := checkNames(it); err != nil {
 		return nil, err
@@ -111,13 +111,13 @@ func (q *Queue) newStore(it queue.Item) (*policy.Store, error) {
 	return s, nil
 }
 
-// The longest names in bytes.
+// The maximum lengths of names in bytes.
 const (
 	maxID       = 1024
 	maxUpstream = 255
 )
 
-// checkNames returns an error for an item that no row can hold.
+// checkNames returns an error for an item whose names are too long for a row.
 func checkNames(it queue.Item) error {
 	if it.Event.ID == "" || len(it.Event.ID) > maxID {
 		return fmt.Errorf("the id has %d bytes; it may have 1 to %d", len(it.Event.ID), maxID)
@@ -161,8 +161,8 @@ func (q *Queue) Configure(s queue.Settings) {
 	q.writer.RetryFull()
 }
 
-// KeyFile returns the file of the automatic key, or "" where keys were given. Anybody
-// who has the disk has that key too, so the user should be warned.
+// KeyFile returns the file of the automatic key, or "" if keys were given. Anyone who
+// has the disk has this key too, so the user should be warned.
 func (q *Queue) KeyFile() string { return *q.keyFile.Load() }
 
 func (q *Queue) counts() policy.Counts { return *q.current.Load() }
@@ -175,7 +175,7 @@ func (q *Queue) usable() error {
 	return nil
 }
 
-// An unavailable is an error that also is queue.ErrUnavailable.
+// An unavailable is an error that wraps queue.ErrUnavailable as well.
 type unavailable struct{ error }
 
 // Unwrap returns both errors.
@@ -215,7 +215,7 @@ func (q *Queue) Close() error {
 	return q.closeErr
 }
 
-// seqOf returns the place of a delivery's event.
+// seqOf returns the seq of a delivery's event.
 func seqOf(d queue.Delivery) int64 { return int64(d.Seq) }
 
 // Interface guards

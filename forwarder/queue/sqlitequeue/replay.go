@@ -21,7 +21,7 @@ func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Repl
 	if err := s.Check(); err != nil {
 		return queue.Replayed{}, err
 	}
-	if err := q.writer.Flush(ctx); err != nil { // so that the tables have everything
+	if err := q.writer.Flush(ctx); err != nil { // so that the tables are complete
 		return queue.Replayed{}, fmt.Errorf("replaying: %w", err)
 	}
 	var total queue.Replayed
@@ -70,7 +70,8 @@ func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Repl
 	return total, nil
 }
 
-// selects reports whether a delivery of an event in the store is to be replayed.
+// selects returns a function that reports whether a delivery of the event is to be
+// replayed.
 func (t *tx) selects(s queue.ReplaySelection, seq int64) func(*policy.Delivery) bool {
 	return func(d *policy.Delivery) bool {
 		return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) &&
@@ -85,8 +86,8 @@ func covers(s queue.ReplaySelection, r *tables.Record) bool {
 	})
 }
 
-// replay replays one event of a selection by state or time, and reports whether it is
-// still there.
+// replay replays one event of a selection by state or time, and reports whether it
+// still exists.
 func (t *tx) replay(seq int64, s queue.ReplaySelection, out *queue.Replayed) (there bool, err error) {
 	r, err := t.load(seq)
 	if err != nil || r == nil {
@@ -171,7 +172,7 @@ func (t *tx) replayRecord(r *tables.Record, route []string, s queue.ReplaySelect
 	return nil
 }
 
-// route returns the upstreams of the selection that an event that is set aside goes to
+// route returns the upstreams in the selection to which an event that is set aside goes
 // now.
 func (t *tx) route(r *tables.Record, s queue.ReplaySelection) ([]string, error) {
 	if s.Route == nil {

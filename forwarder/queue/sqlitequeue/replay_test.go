@@ -11,8 +11,8 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// An unrouted event whose payload cannot be opened holds up no other: it is skipped,
-// counted and reported.
+// An unrouted event whose payload cannot be opened does not stop a replay: it is
+// skipped, counted and reported.
 func TestReplayOfAnUnreadableUnroutedEvent(t *testing.T) {
 	t.Parallel()
 	reported := make(chan error, 10)

@@ -13,24 +13,23 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// resealStep is how many events one transaction seals anew.
+// resealStep is the number of events that one transaction reseals.
 const resealStep = 50
 
 // Resealed counts the events that older keys had sealed.
 type Resealed struct {
-	Events     int    // that the first key has sealed now
-	Unreadable int    // that cannot be opened with any key
-	KeyFile    string // of the automatic key, where it is there and nothing needs it any more; else ""
+	Events     int    // resealed with the first key
+	Unreadable int    // cannot be opened with any key
+	KeyFile    string // of the automatic key, if it exists and is no longer needed; else ""
 }
 
-// The pauses before sealing anew is tried again after an error.
+// The pauses before a failed reseal is retried.
 const (
 	firstResealPause = time.Second
 	maxResealPause   = time.Minute
 )
 
-// reseal seals anew what older keys have sealed, whenever the keys have changed, until
-// the queue is closed.
+// reseal reseals events whenever the keys have changed, until the queue is closed.
 func (q *Queue) reseal() {
 	events, pause := 0, firstResealPause
 	var again <-chan time.Time
@@ -52,7 +51,7 @@ func (q *Queue) reseal() {
 		events += r.Events
 		if err != nil {
 			q.repairIfDamaged(err)
-			q.Failed(fmt.Errorf("sealing events with the first key: %w", err))
+			q.Failed(fmt.Errorf("resealing events with the first key: %w", err))
 			again = time.After(pause)
 			pause = min(2*pause, maxResealPause)
 			continue
@@ -64,9 +63,10 @@ func (q *Queue) reseal() {
 	}
 }
 
-// resealAll seals anew what there is. What it returns beside an error was sealed.
+// resealAll reseals all events that an older key sealed. After an error, out counts the
+// events resealed so far.
 func (q *Queue) resealAll() (out Resealed, err error) {
-	if err := q.do(q.ctx, func(*tx) error { return nil }); err != nil { // so that everything is filed
+	if err := q.do(q.ctx, func(*tx) error { return nil }); err != nil { // so that all events are filed
 		return out, err
 	}
 	for last := int64(0); ; {
@@ -101,13 +101,13 @@ func (q *Queue) resealAll() (out Resealed, err error) {
 	return out, nil
 }
 
-// reseal seals events with the key that seals now, and returns how many. Those that
-// cannot be opened stay as they are.
+// reseal reseals events with the current key, and returns how many. Events that cannot
+// be opened stay unchanged.
 func (t *tx) reseal(seqs []int64) (done int, err error) {
 	for _, seq := range seqs {
 		opened, err := t.resealOne(seq)
 		if errors.Is(err, policy.ErrDamaged) {
-			t.q.foundUnreadable(seq, fmt.Errorf("sealing an event anew: %w", err))
+			t.q.foundUnreadable(seq, fmt.Errorf("resealing an event: %w", err))
 		} else if err != nil {
 			return done, err
 		}
@@ -125,7 +125,7 @@ func (t *tx) resealOne(seq int64) (opened bool, err error) {
 		return false, err
 	}
 	if before == nil || before.Size == 0 || before.Key == ring.Sealer() {
-		return true, nil // deleted or sealed anew meanwhile
+		return true, nil // deleted or resealed meanwhile
 	}
 	sealed, err := tables.LoadPayload(context.Background(), t.c, seq)
 	if err != nil {
@@ -139,6 +139,6 @@ func (t *tx) resealOne(seq int64) (opened bool, err error) {
 	}
 	after := &tables.Record{Seq: seq, Event: *before.Clone()}
 	after.Key, after.Size = ring.Sealer(), int64(len(sealed))
-	t.freed = true // the record before may be in the WAL still
+	t.freed = true // the previous record may still be in the WAL
 	return true, t.update(before, after)
 }

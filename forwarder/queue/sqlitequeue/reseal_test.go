@@ -17,8 +17,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// filled makes a store with events in every state that keeps a payload, all sealed with
-// key 1, and returns their ids.
+// filled creates a store with events in every state that keeps a payload, all sealed
+// with key 1, and returns their ids.
 func filled(t *testing.T, n int) (o Options, ids []string) {
 	t.Helper()
 	o = optionsOf(t, keyOf(1))
@@ -39,7 +39,8 @@ func filled(t *testing.T, n int) (o Options, ids []string) {
 	return o, ids
 }
 
-// After it, the new key alone opens the store; before, it is refused and changes nothing.
+// After resealing, the new key alone opens the store. Before, Open with it fails and
+// changes nothing.
 func TestReseal(t *testing.T) {
 	t.Parallel()
 	o, ids := filled(t, 300)
@@ -63,15 +64,15 @@ func TestReseal(t *testing.T) {
 	wantPayloads(t, q, ids...)
 	mustClose(t, q)
 
-	q = mustOpen(t, both) // with nothing to do
+	q = mustOpen(t, both) // with nothing to reseal
 	put(t, q, "later", "ehr")
 	mustClose(t, q)
 	if len(resealed) != 0 {
-		t.Errorf("resealed: %+v though nothing was to be", <-resealed)
+		t.Errorf("resealed: %+v although there was nothing to reseal", <-resealed)
 	}
 }
 
-// What was stored last before a crash is sealed anew as well, though it is not filed.
+// Unfiled events are resealed after a crash too.
 func TestResealUnfiled(t *testing.T) {
 	t.Parallel()
 	d := &failingDisk{}
@@ -89,7 +90,8 @@ func TestResealUnfiled(t *testing.T) {
 	wantPayloads(t, mustOpen(t, both), ids...)
 }
 
-// What cannot be opened is counted, is left as it is, and goes on needing its key.
+// Events that cannot be opened are counted and left unchanged, and still need their
+// key.
 func TestResealUnreadable(t *testing.T) {
 	t.Parallel()
 	o, ids := filled(t, 120)
@@ -102,7 +104,7 @@ func TestResealUnreadable(t *testing.T) {
 	}
 	mustClose(t, q)
 	both, resealed := withKeys(o, keyOf(2), keyOf(1))
-	for range 2 { // also when it is tried again
+	for range 2 { // also at the second attempt
 		q = mustOpen(t, both)
 		select {
 		case got := <-resealed:
@@ -110,7 +112,7 @@ func TestResealUnreadable(t *testing.T) {
 				t.Errorf("resealed: %+v, want 2 that cannot be read", got)
 			}
 		case <-time.After(30 * time.Second):
-			t.Fatal("nothing was resealed")
+			t.Fatal("OnResealed was not called")
 		}
 		if n := q.counts().Keys()[keyOf(1).Fingerprint()]; n != 2 {
 			t.Errorf("%d events count for the older key, want 2", n)
@@ -134,7 +136,7 @@ func TestResealUnreadable(t *testing.T) {
 	}
 }
 
-// While nothing can be written it waits, and goes on when it can be.
+// Resealing pauses while nothing can be written, and continues afterwards.
 func TestResealWhileStorageFails(t *testing.T) {
 	t.Parallel()
 	o, ids := filled(t, 300)
@@ -149,20 +151,21 @@ func TestResealWhileStorageFails(t *testing.T) {
 	q := mustOpen(t, o)
 	wantResealed(t, resealed, Resealed{Events: len(ids)})
 	if commits.Load() < 12 {
-		t.Errorf("%d commits: this shows nothing", commits.Load())
+		t.Errorf("%d commits: the test needs more", commits.Load())
 	}
 	wantPayloads(t, q, ids...)
 	wantCounts(t, q)
 }
 
-// Cut off before each of its commits it has lost nothing, and goes on where it was. Until
-// it is over the older key is needed, and a start without it changes nothing.
+// A reseal that was interrupted before any commit loses nothing and continues at the
+// next start. Until it is complete, the older key is needed, and a start without it
+// changes nothing.
 func TestResealCutOff(t *testing.T) {
 	t.Parallel()
 	o, ids := filled(t, 300)
 	both, resealed := withKeys(o, keyOf(2), keyOf(1))
 	var copies []string
-	both.fault = func(string) error { // no commit is under way elsewhere
+	both.fault = func(string) error { // no other commit is running
 		path := filepath.Join(t.TempDir(), "queue.db")
 		copyStore(t, o.Path, path)
 		copies = append(copies, path)
@@ -178,7 +181,7 @@ func TestResealCutOff(t *testing.T) {
 		alone := both
 		alone.Keys = []seal.Key{keyOf(2)}
 		q, err := Open(alone)
-		if err == nil { // it was over
+		if err == nil { // resealing was complete
 			wantPayloads(t, q, ids...)
 			mustClose(t, q)
 			continue
@@ -191,7 +194,7 @@ func TestResealCutOff(t *testing.T) {
 				t.Errorf("copy %d: %+v", i, got)
 			}
 		case <-time.After(30 * time.Second):
-			t.Fatalf("copy %d: nothing was resealed", i)
+			t.Fatalf("copy %d: OnResealed was not called", i)
 		}
 		mustClose(t, q)
 		q = mustOpen(t, alone)
@@ -200,11 +203,11 @@ func TestResealCutOff(t *testing.T) {
 		mustClose(t, q)
 	}
 	if len(left) < 4 {
-		t.Errorf("what was left was one of %v: the copies were not taken in the middle", left)
+		t.Errorf("events left to reseal in the copies: %v; no copy was made in the middle", left)
 	}
 }
 
-// Events come, go, are replayed and purged while the keys change under them.
+// Events are stored, delivered, replayed and purged while the keys change.
 func TestResealBesideTraffic(t *testing.T) {
 	t.Parallel()
 	o, ids := filled(t, 300)
@@ -251,9 +254,9 @@ func TestResealBesideTraffic(t *testing.T) {
 				t.Errorf("resealed: %+v", got)
 			}
 		case <-time.After(30 * time.Second):
-			t.Fatal("nothing was resealed")
+			t.Fatal("OnResealed was not called")
 		}
-		if err := q.SetKeys([]seal.Key{keyOf(k)}); err != nil { // nothing that is stored needs the older one
+		if err := q.SetKeys([]seal.Key{keyOf(k)}); err != nil { // no stored event needs the older key
 			t.Fatal(err)
 		}
 	}
@@ -268,18 +271,18 @@ func TestResealBesideTraffic(t *testing.T) {
 	wantPayloads(t, mustOpen(t, o), later...)
 }
 
-// Closing does not wait for its end, and the next start goes on with it.
+// Close does not wait for the end of resealing, and the next start continues it.
 func TestResealStopsAtClose(t *testing.T) {
 	t.Parallel()
 	o, ids := filled(t, 1500)
 	o, resealed := withKeys(o, keyOf(2), keyOf(1))
 	q := mustOpen(t, o)
 	sealed := func() int64 { return q.counts().Keys()[keyOf(2).Fingerprint()] }
-	eventually(t, "some are sealed anew", func() bool { return sealed() > 0 })
+	eventually(t, "some events are resealed", func() bool { return sealed() > 0 })
 	mustClose(t, q)
 	n := sealed()
 	if n == int64(len(ids)) || len(resealed) != 0 {
-		t.Fatalf("%d of %d events were sealed anew before it was closed: this shows nothing", n, len(ids))
+		t.Fatalf("%d of %d events were resealed before Close: the test needs only some", n, len(ids))
 	}
 	q = mustOpen(t, o)
 	wantResealed(t, resealed, Resealed{Events: len(ids) - int(n)})

@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// roomEvery is how often the free space is asked for while there is plenty.
+	// roomEvery is how often the free space is read while there is plenty.
 	roomEvery = 100 * time.Millisecond
 	plenty    = 256 << 20
 
-	storeMargin = 64 << 10 // that stores leave free; for outcomes there is the reserve
+	storeMargin = 64 << 10 // that stores leave free; outcomes have the reserve
 
-	reserveEvery = time.Second // between two looks whether there is the reserve
+	reserveEvery = time.Second // between two checks of the reserve
 )
 
-// room is what is known of the space on the disk.
+// room is the state of the space on the disk.
 type room struct {
 	space    func(dir string) (free, total uint64, err error)
-	reserve  *disk.Reserve // nil where the free space is not known
+	reserve  *disk.Reserve // nil if the free space is unknown
 	size     int64         // of the reserve
 	released bool
 	short    bool // whether events could not be stored
@@ -37,8 +37,8 @@ type room struct {
 	tried    time.Time
 }
 
-// releaseReserve gives up the reserve, for what makes room, and reports whether there
-// was any.
+// releaseReserve releases the reserve, so that changes that make room succeed, and
+// reports whether there was one.
 func (q *Queue) releaseReserve() bool {
 	r := &q.room
 	if r.reserve == nil {
@@ -48,7 +48,7 @@ func (q *Queue) releaseReserve() bool {
 	return r.reserve.Release()
 }
 
-// ensureReserve makes the reserve again, once there is room.
+// ensureReserve creates the reserve again if there is room.
 func (q *Queue) ensureReserve(now time.Time) {
 	r := &q.room
 	if r.reserve != nil && due(now, &r.tried, reserveEvery) && (r.released || !r.reserve.Held()) {
@@ -56,8 +56,8 @@ func (q *Queue) ensureReserve(now time.Time) {
 	}
 }
 
-// roomToStore returns an error while the disk has no room for a batch of events: what is
-// stored must leave enough for the outcomes of deliveries, which make room.
+// roomToStore returns an error while the disk has no room for a batch of events. Stored
+// events must leave enough room for outcomes, which make room.
 func (q *Queue) roomToStore(b *policy.Batch) error {
 	r := &q.room
 	now := time.Now()
@@ -74,9 +74,9 @@ func (q *Queue) roomToStore(b *policy.Batch) error {
 	case err != nil:
 		return err
 	case r.released:
-		err = fmt.Errorf("nothing is stored before there is room for the file %s.reserve", q.path)
+		err = fmt.Errorf("nothing is stored until there is room for the file %s.reserve", q.path)
 	case usable < needed:
-		err = fmt.Errorf("%d bytes can be used and %d are needed", usable, needed)
+		err = fmt.Errorf("%d bytes are usable and %d are needed", usable, needed)
 	default:
 		return nil
 	}
@@ -84,9 +84,9 @@ func (q *Queue) roomToStore(b *policy.Batch) error {
 	return fmt.Errorf("writing to %s: %w: %w; make room on the disk", q.path, policy.ErrNoRoom, err)
 }
 
-// needs returns how many bytes a batch needs, and how many can be used. Neither changes
-// with what the WAL and the free pages take up now, so that no room is found where a
-// checkpoint or a vacuum has only moved it.
+// needs returns how many bytes a batch needs and how many are usable. Neither depends
+// on the present size of the WAL or on the number of free pages: a checkpoint or a
+// vacuum only moves bytes and makes no room.
 func (q *Queue) needs(b *policy.Batch) (needed, usable int64, err error) {
 	if err := q.usable(); err != nil {
 		return 0, 0, err
@@ -100,7 +100,7 @@ func (q *Queue) needs(b *policy.Batch) (needed, usable int64, err error) {
 	}
 	free, _, err := q.room.space(filepath.Dir(q.path))
 	if err != nil {
-		free = plenty // SQLite says so where there is no room
+		free = plenty // without room SQLite returns an error
 	}
 	q.room.free = int64(min(free, 1<<62))
 	needed += storeMargin + max(0, fewPages*tables.PageSize-q.walSize())
@@ -110,7 +110,7 @@ func (q *Queue) needs(b *policy.Batch) (needed, usable int64, err error) {
 	return needed, q.room.free + unused*tables.PageSize, nil
 }
 
-// walSize returns the size of the WAL's file.
+// walSize returns the size of the WAL file.
 func (q *Queue) walSize() int64 {
 	info, err := os.Stat(q.path + disk.WAL)
 	if err != nil {
@@ -119,10 +119,10 @@ func (q *Queue) walSize() int64 {
 	return info.Size()
 }
 
-// walIsLong reports whether the WAL's file is longer than it has to be.
+// walIsLong reports whether the WAL file is longer than necessary.
 func (q *Queue) walIsLong() bool { return q.walSize() > 2*fewPages*tables.PageSize }
 
-// growth returns by how many bytes the next checkpoint makes the main file grow.
+// growth returns by how many bytes the next checkpoint will extend the main file.
 func (q *Queue) growth() (int64, error) {
 	pages, err := q.writing.Number(`PRAGMA page_count`)
 	if err != nil {
@@ -135,9 +135,8 @@ func (q *Queue) growth() (int64, error) {
 	return max(0, pages*tables.PageSize-size), nil
 }
 
-// roomToCheckpoint returns an error where a checkpoint would fill the disk before it
-// ends: the main file would have taken all of the space then, and nothing could be
-// committed any more.
+// roomToCheckpoint returns an error if a checkpoint would fill the disk before it ends:
+// the main file would then use all space, and nothing could be committed any more.
 func (q *Queue) roomToCheckpoint() error {
 	if q.room.reserve == nil {
 		return nil
@@ -148,16 +147,16 @@ func (q *Queue) roomToCheckpoint() error {
 	}
 	free, _, err := q.room.space(filepath.Dir(q.path))
 	if err != nil || free >= uint64(growth) {
-		return nil //nolint:nilerr // SQLite says so where there is no room
+		return nil //nolint:nilerr // without room SQLite returns an error
 	}
 	if q.releaseReserve() {
 		return q.roomToCheckpoint()
 	}
-	return fmt.Errorf("taking the WAL to %s: %w: %d bytes are free and %d are needed; make room on the disk", q.path, policy.ErrNoRoom, free, growth)
+	return fmt.Errorf("copying the WAL to %s: %w: %d bytes are free and %d are needed; make room on the disk", q.path, policy.ErrNoRoom, free, growth)
 }
 
-// makeRoom gives up the reserve where a change has failed on a full disk: what makes room
-// passes then. It returns the error of the change.
+// makeRoom releases the reserve if a change failed because the disk is full, so that
+// changes that make room succeed. It returns the error of the change.
 func (q *Queue) makeRoom(err error) error {
 	if !isFull(err) {
 		return err
@@ -166,7 +165,7 @@ func (q *Queue) makeRoom(err error) error {
 	return fmt.Errorf("%w: %w", policy.ErrNoRoom, err)
 }
 
-// isFull reports whether an error is that of a full disk.
+// isFull reports whether the error means a full disk.
 func isFull(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	return ok && (e.Code() == sqlite3.SQLITE_FULL || e.Code() == sqlite3.SQLITE_IOERR_WRITE || e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE)

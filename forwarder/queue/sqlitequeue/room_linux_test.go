@@ -16,8 +16,9 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// onVolume runs the test in a process of its own, with a small file system, whose
-// directory it returns there. It returns "" where the test has been run.
+// onVolume runs the test in a separate process with a small file system, and returns
+// its directory in that process. In the first process it returns "" when the test has
+// run.
 func onVolume(t *testing.T, mib int) string {
 	t.Helper()
 	if dir := os.Getenv("SCRIBEGATE_TEST_VOLUME"); dir != "" {
@@ -36,7 +37,7 @@ func onVolume(t *testing.T, mib int) string {
 	return ""
 }
 
-// fillDisk takes all the space that is left.
+// fillDisk uses all free space.
 func fillDisk(t *testing.T, dir string) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(dir, "filler"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -49,7 +50,7 @@ func fillDisk(t *testing.T, dir string) {
 	}
 }
 
-// full waits until stores fail.
+// full stores events until stores fail.
 func (w *tampered) full() {
 	w.t.Helper()
 	for {
@@ -90,8 +91,8 @@ func (w *tampered) accepting() {
 	})
 }
 
-// Another file fills the disk and stays. Deliveries go on and make room, in which events
-// are accepted again.
+// Another file fills the disk permanently. Deliveries continue and make room, in which
+// events are stored again.
 func TestDiskFullForGood(t *testing.T) {
 	t.Parallel()
 	dir := onVolume(t, 32)
@@ -106,7 +107,7 @@ func TestDiskFullForGood(t *testing.T) {
 		w.full()
 		w.delivers(append(waiting, w.newer...))
 		w.newer = nil
-		eventually(t, "all is recorded", func() bool {
+		eventually(t, "all outcomes are recorded", func() bool {
 			s, err := w.Stats()
 			return err == nil && s.Upstreams["ehr"].Pending == 0
 		})
@@ -114,7 +115,7 @@ func TestDiskFullForGood(t *testing.T) {
 		if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the reserve is there", func() bool {
+		eventually(t, "the reserve exists", func() bool {
 			_, err := os.Stat(w.path + ".reserve")
 			return err == nil
 		})
@@ -164,7 +165,7 @@ func TestOpenOnFullDisk(t *testing.T) {
 	mustClose(t, w.Queue)
 }
 
-// What the free space is, is given by the test.
+// The test determines the free space.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	free := uint64(1 << 30)

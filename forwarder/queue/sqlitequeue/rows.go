@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// refileAfter is how long nothing is filed after that has failed, so that what
-	// concerns other events is not held up.
+	// refileAfter is how long filing pauses after a failure, so that it does not delay
+	// changes of other events.
 	refileAfter = time.Second
 
-	// maxUnfiled is how many events may be unfiled where none can be filed. With more,
+	// maxUnfiled is the maximum number of unfiled events while filing fails. Above it,
 	// events are not stored.
 	maxUnfiled = 16_384
 )
 
-// errUnfiled says that events could not be filed.
+// errUnfiled means that events could not be filed.
 var errUnfiled = errors.New("the rows of events that were stored before cannot be written")
 
-// add stores a new event and its payload, whose row is written with those of others.
+// add stores a new event and its payload, whose row is inserted together with others.
 func (t *tx) add(e *policy.Event, sealed []byte) error {
 	r := &tables.Record{Seq: max(t.lastSeq+1, e.ReceivedAt/1000), Event: *e}
 	t.lastSeq = r.Seq
@@ -42,7 +42,7 @@ func (t *tx) add(e *policy.Event, sealed []byte) error {
 	return nil
 }
 
-// update writes what a change of an event has changed.
+// update writes the changed columns and rows of an event.
 func (t *tx) update(before, after *tables.Record) error {
 	seq := after.Seq
 	t.changed[seq] = after
@@ -97,7 +97,7 @@ func (t *tx) update(before, after *tables.Record) error {
 	return nil
 }
 
-// delete deletes an event, and its id is forgotten.
+// delete deletes an event and its id.
 func (t *tx) delete(r *tables.Record) error {
 	if err := t.deleteNames(r, nil); err != nil {
 		return err
@@ -131,8 +131,8 @@ func (t *tx) deletePayload(seq int64) error {
 	return t.exec(`DELETE FROM payload WHERE seq = ?`, seq)
 }
 
-// deletePayloads deletes the payloads that are not kept of events that follow each other:
-// those between two that are kept with one statement.
+// deletePayloads deletes the payloads that are no longer kept, with one statement for
+// each run of consecutive events.
 func (t *tx) deletePayloads(records []*tables.Record) error {
 	for i := 0; i < len(records); i++ {
 		first := i
@@ -150,7 +150,7 @@ func (t *tx) deletePayloads(records []*tables.Record) error {
 	return nil
 }
 
-// deliveryRow returns the columns of intoDelivery.
+// deliveryRow returns the columns of tables.IntoDelivery.
 func (t *tx) deliveryRow(seq int64, d *policy.Delivery) ([]driver.Value, error) {
 	upstream, err := t.upstream(d.Upstream)
 	if err != nil {
@@ -179,11 +179,10 @@ func (t *tx) upstream(name string) (int64, error) {
 	return id, nil
 }
 
-// fileAll writes the rows of all events that are unfiled, so that the tables have
-// everything.
+// fileAll files all unfiled events, so that the tables are complete.
 func (t *tx) fileAll() error { return t.file(t.q.unfiled.Len()) }
 
-// file writes the rows of the n oldest events that are unfiled.
+// file writes the rows of the n oldest unfiled events.
 func (t *tx) file(n int) error {
 	if n == 0 {
 		return nil
@@ -193,12 +192,12 @@ func (t *tx) file(n int) error {
 		if changed, ok := t.changed[r.Seq]; ok {
 			r = changed
 		}
-		if r != nil { // or it was deleted meanwhile
+		if r != nil { // nil: deleted meanwhile
 			records = append(records, r)
 		}
 	}
 	if err := t.fileRecords(records...); err != nil {
-		t.q.unfiled.PutOff(refileAfter)
+		t.q.unfiled.Postpone(refileAfter)
 		return fmt.Errorf("%w: %w", errUnfiled, err)
 	}
 	through := t.filed
@@ -209,7 +208,7 @@ func (t *tx) file(n int) error {
 	return nil
 }
 
-// fileRecords writes the rows of events whose payloads are stored.
+// fileRecords inserts the rows of events whose payloads are stored.
 func (t *tx) fileRecords(records ...*tables.Record) error {
 	var events, deliveries [][]driver.Value
 	for _, r := range records {
@@ -224,7 +223,7 @@ func (t *tx) fileRecords(records ...*tables.Record) error {
 			deliveries = append(deliveries, row)
 			if d.State == queue.Pending && !d.First() {
 				name := d.Upstream
-				t.publish(func() { t.q.wakeUp(name) }) // Claim could not return when this retry is due
+				t.publish(func() { t.q.wakeUp(name) }) // Claim could not return the due time of this retry
 			}
 		}
 		t.filedCounts.Add(&r.Event, 1)

@@ -11,8 +11,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// step is how many events one transaction of a replay, a purge or a sweep changes at
-// most, so that none holds up what is stored.
+// step is the maximum number of events that one transaction of a replay, a purge or a
+// sweep changes, so that it does not delay stores.
 const step = 200
 
 // A selection is a statement that returns the seqs of events.
@@ -21,8 +21,8 @@ type selection struct {
 	args []driver.Value
 }
 
-// inState selects the events that are set aside in the state, or have a delivery in
-// it.
+// inState selects the events that are set aside in the state, or that have a delivery
+// in it.
 func (q *Queue) inState(s queue.State) []selection {
 	if s.SetAside() {
 		return []selection{{text: `SELECT seq FROM event WHERE state = ` + strconv.FormatInt(tables.SetAsideCodes[s], 10)}}
@@ -47,8 +47,8 @@ func ofUpstream(id int64, states ...queue.State) (all []selection) {
 }
 
 // inSteps calls change with all selected events, oldest first, a few at a time, and
-// reports the progress. What is selected is read before the first is changed: it takes
-// 8 bytes an event. Change returns how many of the events are gone meanwhile.
+// reports the progress. It reads the selection before it changes the first event, which
+// takes 8 bytes for each. change returns how many of its events no longer exist.
 func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Progress, change func(seqs []int64) (gone int, err error)) error {
 	var seqs []int64
 	err := q.readers.With(ctx, func(c *tables.Conn) error {
@@ -88,8 +88,8 @@ func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Pro
 	return nil
 }
 
-// upstreamsOf returns the names of an event's upstreams whose deliveries are in a state,
-// or of all with "", for an error.
+// upstreamsOf returns, for an error text, the names of the upstreams to which the event
+// has a delivery in the state; "" selects all states.
 func upstreamsOf(r *tables.Record, state queue.State) string {
 	var names []string
 	for _, d := range r.Deliveries {

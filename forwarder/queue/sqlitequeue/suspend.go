@@ -14,9 +14,9 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/watch"
 )
 
-// checkStore looks whether the files are those that were opened, and as they were left.
-// Where they are not, nothing is committed until they are again, or there is another
-// store at the path.
+// checkStore checks that the files are the opened ones and were not changed by others.
+// If not, it suspends commits until the files are restored, or until another store is
+// at the path.
 func (q *Queue) checkStore() {
 	if err := q.usable(); err != nil {
 		if err := q.resume(); err != nil {
@@ -33,8 +33,8 @@ func (q *Queue) checkStore() {
 	}
 }
 
-// checkFiles returns an error where a commit goes, or has gone, to files that the path does
-// not lead to, and suspends the queue then.
+// checkFiles returns an error if a commit goes or went to files that are no longer at
+// the path, and suspends the queue.
 func (q *Queue) checkFiles() error {
 	err := q.files.CheckSoon()
 	if err != nil {
@@ -43,8 +43,8 @@ func (q *Queue) checkFiles() error {
 	return err
 }
 
-// checkWAL returns an error unless the frames of the WAL are as they were written: those
-// that the next checkpoint copies, or some of all.
+// checkWAL returns an error unless the WAL frames are unchanged. It checks the frames
+// that the next checkpoint copies, or a sample of all.
 func (q *Queue) checkWAL(next bool) error {
 	return q.files.CheckWAL(next, func() (frames, copied int64) {
 		q.refreshWAL()
@@ -52,8 +52,8 @@ func (q *Queue) checkWAL(next bool) error {
 	})
 }
 
-// suspend stops committing, for a reason that the files were found wrong. What is
-// wrong with a side file is put right at once.
+// suspend stops commits because of a problem with the files. It repairs a problem with
+// a side file at once.
 func (q *Queue) suspend(reason error) {
 	q.suspended.Store(&reason)
 	q.found = nil
@@ -68,10 +68,10 @@ func (q *Queue) suspend(reason error) {
 		}
 		reason = q.keepWAL(reason)
 	case errors.Is(reason, disk.ErrWAL):
-		// The WAL that is open has all of it.
+		// The open WAL is complete.
 		sideFile = q.emptyWAL()
 	case inMain:
-		// No checkpoint may write into it, nor any reader read from it.
+		// No checkpoint may write into the file, and no reader may read from it.
 		_ = q.detach()
 	}
 	if sideFile {
@@ -83,11 +83,11 @@ func (q *Queue) suspend(reason error) {
 	q.Failed(reason)
 }
 
-// emptyWAL takes all of the WAL to the main file, and closes the files. What is at the
-// WAL's name then is another program's.
+// emptyWAL copies the whole WAL to the main file, and closes the files. The file at the
+// WAL's name belongs to another program.
 func (q *Queue) emptyWAL() bool {
 	q.files.Writing()
-	for range 100 { // a reader may be in the way
+	for range 100 { // a reader may block the checkpoint
 		if !q.inspectWAL("TRUNCATE") {
 			break
 		}
@@ -97,13 +97,13 @@ func (q *Queue) emptyWAL() bool {
 		return false
 	}
 	_ = q.detach()
-	_, err := q.setAsideWAL()
+	_, err := q.moveWAL()
 	return err == nil
 }
 
-// keepWAL decides whether a WAL that is damaged or cut off is used: SQLite reads it up
-// to the damage. It must not where the main file has newer pages than those. It returns
-// the reason with what that costs.
+// keepWAL decides whether to use a damaged or truncated WAL, which SQLite reads up to
+// the damage. It must not be used if the main file has newer pages. keepWAL returns the
+// reason and its consequences.
 func (q *Queue) keepWAL(reason error) error {
 	r, err := wal.Inspect(q.path + disk.WAL)
 	var kept string
@@ -112,20 +112,20 @@ func (q *Queue) keepWAL(reason error) error {
 	case err == nil && reads >= w.frames && w.frames > w.copied:
 		return fmt.Errorf("%w; nothing is lost", reason)
 	case w.frames == w.copied:
-		kept, err = q.setAsideWAL()
-		reason = fmt.Errorf("%w; all of it is in the main file, and nothing is lost%s", reason, kept)
+		kept, err = q.moveWAL()
+		reason = fmt.Errorf("%w; the main file has all of it, and nothing is lost%s", reason, kept)
 	case err == nil && reads >= w.copied:
-		reason = fmt.Errorf("%w; events that were stored last are lost where they were not delivered yet, up to %d of %d pages", reason, w.frames-reads, w.frames)
+		reason = fmt.Errorf("%w; the events that were stored last and not delivered yet are lost, up to %d of %d pages", reason, w.frames-reads, w.frames)
 	default:
-		kept, err = q.setAsideWAL()
-		reason = fmt.Errorf("%w; events that were stored last are lost where they were not delivered yet, up to %d pages%s", reason, w.frames-w.copied, kept)
+		kept, err = q.moveWAL()
+		reason = fmt.Errorf("%w; the events that were stored last and not delivered yet are lost, up to %d pages%s", reason, w.frames-w.copied, kept)
 	}
 	return errors.Join(reason, err)
 }
 
-// setAsideWAL moves a WAL away that does not belong to the main file, and returns where to
-// for a report, or "".
-func (q *Queue) setAsideWAL() (kept string, err error) {
+// moveWAL moves away a WAL that does not belong to the main file. It returns the
+// new name for a report, or "".
+func (q *Queue) moveWAL() (kept string, err error) {
 	info, err := os.Stat(q.path + disk.WAL)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return "", nil
@@ -134,8 +134,8 @@ func (q *Queue) setAsideWAL() (kept string, err error) {
 	return "; the WAL is kept as " + name + " and can be deleted", os.Rename(q.path+disk.WAL, name)
 }
 
-// reopen opens the files at the path, and reads anew what is kept in memory of them. It
-// returns how many events it has stored that only memory had.
+// reopen opens the files at the path, and reads again the state that is kept in memory.
+// It returns how many events it stored again from memory.
 func (q *Queue) reopen() (restored int, err error) {
 	_, err = os.Stat(q.path)
 	if err == nil {
@@ -168,8 +168,8 @@ func (q *Queue) reopen() (restored int, err error) {
 	return restored, nil
 }
 
-// resume opens the file at the path where that is the one that was open, or another
-// store that is complete. It returns why nothing is committed yet.
+// resume opens the file at the path if that is the file that was open, or another
+// complete store. Otherwise it returns why commits stay suspended.
 func (q *Queue) resume() error {
 	reason := q.usable()
 	if q.writing != nil && q.files.AsLeft() {
@@ -180,7 +180,7 @@ func (q *Queue) resume() error {
 	before := q.found
 	q.found = info
 	if err != nil || before == nil || !os.SameFile(info, before) || info.Size() != before.Size() || !info.ModTime().Equal(before.ModTime()) {
-		return reason // nothing there, or still being written
+		return reason // missing, or still being written
 	}
 	main, err := os.Open(q.path)
 	if err != nil {
@@ -192,7 +192,7 @@ func (q *Queue) resume() error {
 		unfiled[r.Seq] = r
 	}
 	if err := errors.Join(main.Close(), q.inspect(info.Size())); err != nil {
-		return fmt.Errorf("%w; what is there now cannot be used: %w", reason, err)
+		return fmt.Errorf("%w; the file that is at the path now cannot be used: %w", reason, err)
 	}
 	var old *tables.Conn
 	if !ours {
@@ -200,7 +200,7 @@ func (q *Queue) resume() error {
 			old, q.writing = q.writing, nil
 		}
 		if q.files.HasWAL() {
-			kept, err := q.setAsideWAL()
+			kept, err := q.moveWAL()
 			if err != nil {
 				return err
 			}
@@ -210,14 +210,14 @@ func (q *Queue) resume() error {
 	restored, err := q.reopen()
 	if err != nil {
 		q.writing = old
-		return fmt.Errorf("%w; what is there now cannot be used: %w", reason, err)
+		return fmt.Errorf("%w; the file that is at the path now cannot be used: %w", reason, err)
 	}
 	q.replaced(reason, ours, old, unfiled, restored)
 	return nil
 }
 
-// inspect returns an error unless there is a store of this version at the path, in a
-// file that is as long as it has to be. Nothing is changed.
+// inspect returns an error unless the file at the path is a complete store of this
+// version. It changes nothing.
 func (q *Queue) inspect(size int64) error {
 	if err := tables.CheckHeader(q.path); err != nil {
 		return err
@@ -240,14 +240,15 @@ func (q *Queue) inspect(size int64) error {
 	return errors.Join(err, c.Close())
 }
 
-// replaced reports that another file is in use than before. Old is open on the file
-// before, where that can be read; unfiled are its events of which memory has the state.
+// replaced reports that the queue uses another file. old is a connection to the
+// previous file, or nil if that file is unreadable. unfiled are the events of that file
+// whose newest state is in memory.
 func (q *Queue) replaced(reason error, same bool, old *tables.Conn, unfiled map[int64]*tables.Record, restored int) {
 	switch {
 	case same:
-		q.damaged(fmt.Errorf("%w; it is back as it was", reason))
+		q.damaged(fmt.Errorf("%w; the original file is back", reason))
 	case old == nil:
-		q.damaged(fmt.Errorf("%w; the store that is at the path now is used, with %d events from memory: others that are not in it are lost", reason, restored))
+		q.damaged(fmt.Errorf("%w; the queue now uses the store at the path, with %d events from memory; other events that are not in it are lost", reason, restored))
 	default:
 		q.takeOver(&takeOver{q: q, reason: reason, old: old, unfiled: unfiled, stored: restored})
 	}

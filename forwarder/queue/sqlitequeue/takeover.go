@@ -15,14 +15,15 @@ import (
 )
 
 const (
-	// saveWait is how long closing waits for what is only in a file without a name.
+	// saveWait is how long Close may take to save events that are only in an unlinked
+	// file.
 	saveWait = 3 * time.Second
 
-	// takeOverNow is how long the writer takes events over before it goes on with others.
+	// takeOverNow is how long the writer takes over events before it does other work.
 	takeOverNow = time.Second
 )
 
-// selectWaiting returns the events that wait for an upstream, or are set aside.
+// selectWaiting selects the events that wait for an upstream or are set aside.
 const selectWaiting = `
 	SELECT seq FROM delivery WHERE state < 2
 	UNION SELECT seq FROM event WHERE state BETWEEN 3 AND 5
@@ -37,21 +38,21 @@ func waiting(c *tables.Conn) (seqs []int64, err error) {
 	return seqs, err
 }
 
-// A takeOver stores the events that wait in the file that was open before and are not in
-// the one that is open now.
+// A takeOver stores the waiting events of the previously open file that are missing in
+// the present one.
 type takeOver struct {
 	q         *Queue
 	reason    error
-	old       *tables.Conn // on the file before
+	old       *tables.Conn // to the previous file
 	names     *tables.Upstreams
-	unfiled   map[int64]*tables.Record // events of which only memory has the state
+	unfiled   map[int64]*tables.Record // events whose newest state is only in memory
 	remaining []int64
 
 	stored, unreadable int
 }
 
-// takeOver takes over what waits in the file before. The writer does what it can in a
-// moment, and the rest follows in the background.
+// takeOver takes over the waiting events of the previous file. The writer does as many
+// as it can in takeOverNow, and the rest follows in the background.
 func (q *Queue) takeOver(m *takeOver) {
 	var err error
 	if m.names, err = tables.ReadUpstreams(m.old); err == nil {
@@ -118,17 +119,17 @@ func (m *takeOver) storeOne(t *tx, seq int64) (stored bool, err error) {
 	return t.restore(&tables.Record{Seq: seq, Event: *r.Clone()}, sealed)
 }
 
-// end reports what was taken over, and saves the rest, where there is any.
+// end reports how many events were taken over, and saves the rest, if any.
 func (m *takeOver) end(err error) {
 	rest := ""
 	if err != nil || len(m.remaining) > 0 {
 		rest = "; " + m.q.save(m.old, len(m.remaining))
 	}
-	m.q.damaged(errors.Join(fmt.Errorf("%w; the store that is at the path now is used, with %d events that waited only in the file before; %d more could not be read and are lost%s", m.reason, m.stored, m.unreadable, rest), err, m.old.Close()))
+	m.q.damaged(errors.Join(fmt.Errorf("%w; the queue now uses the store at the path, with %d events that waited only in the previous file; %d more could not be read and are lost%s", m.reason, m.stored, m.unreadable, rest), err, m.old.Close()))
 }
 
-// restore stores an event of a file before, with the seq that it had there, and reports
-// whether it was missing. All events of the store are filed.
+// restore stores an event of a previous file, with the same seq if possible, and
+// reports whether it was missing. All events of the present store must be filed.
 func (t *tx) restore(r *tables.Record, sealed []byte) (stored bool, err error) {
 	known, err := t.q.findID(context.Background(), t.c, r.ID)
 	if err != nil || known != nil {
@@ -141,7 +142,7 @@ func (t *tx) restore(r *tables.Record, sealed []byte) (stored bool, err error) {
 	if other > 0 {
 		r.Seq = t.lastSeq + 1
 	}
-	// Those in memory are read from events that are newer.
+	// Names in memory are read from newer events.
 	if err := t.insert(`INSERT OR IGNORE`+tables.IntoName, rowsOf(tables.NamesOf(r))...); err != nil {
 		return false, err
 	}
@@ -164,7 +165,7 @@ func (t *tx) restore(r *tables.Record, sealed []byte) (stored bool, err error) {
 	return true, nil
 }
 
-// restoreRecent stores events from memory that are not in the file that has been opened, and
+// restoreRecent stores the events from memory that are missing in the opened file, and
 // returns how many.
 func (q *Queue) restoreRecent(recent []policy.RecentEvent) (n int) {
 	q.step(func(t *tx) (bool, error) {
@@ -188,7 +189,7 @@ func (q *Queue) restoreRecent(recent []policy.RecentEvent) (n int) {
 	return n
 }
 
-// save copies a file without a name to one that has a name, and returns what to do with
+// save copies an unlinked file to a new file, and returns what the user should do with
 // it.
 func (q *Queue) save(c *tables.Conn, events int) string {
 	to := disk.UnusedName(q.path + ".saved-")
@@ -200,8 +201,8 @@ func (q *Queue) save(c *tables.Conn, events int) string {
 	return fmt.Sprintf("%d events wait in a copy of it, %s: move that to %s before the next start, or delete it", events, to, q.path)
 }
 
-// saveDetached sees to it that what waits in a file without a name is kept when the queue
-// is closed: in the store that is at the path now, or in a copy.
+// saveDetached saves the waiting events of an unlinked file when the queue is closed:
+// in the store that is now at the path, or in a copy.
 func (q *Queue) saveDetached() {
 	if _, err := os.Stat(q.path); err == nil {
 		for range 3 { // it must not change between two looks

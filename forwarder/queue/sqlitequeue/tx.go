@@ -20,29 +20,29 @@ const (
 	lockedPause = time.Millisecond
 )
 
-// A tx is one transaction of the writer, and what is to be done in memory when it is
-// durable.
+// A tx is one transaction of the writer, with the changes in memory that follow when it
+// is durable.
 type tx struct {
 	q        *Queue
 	c        *tables.Conn
-	now, age int64 // the latest and the earliest that it may be
+	now, age int64 // the latest and the earliest possible time
 	settings queue.Settings
 
 	counts      policy.Counts // the change
-	filedCounts policy.Counts // the change of those of the events that are filed
+	filedCounts policy.Counts // the change of the counts of filed events
 	lastSeq     int64
-	filed       int64                    // all events up to this one are filed
-	written     bool                     // whether there is anything to be made durable
-	upstreams   map[string]int64         // that the transaction has added
-	payloads    [][]driver.Value         // rows of payload that are to be written
-	ids         map[string]int64         // of the events that it has stored, with their seqs
-	changed     map[int64]*tables.Record // the events that it has changed, as they are now; nil where deleted
-	loaded      map[int64]*tables.Record // events that it is about to change, as they are
+	filed       int64                    // all events up to this seq are filed
+	written     bool                     // whether there is anything to make durable
+	upstreams   map[string]int64         // added by the transaction
+	payloads    [][]driver.Value         // rows to insert into table payload
+	ids         map[string]int64         // seqs of the events that the transaction has stored
+	changed     map[int64]*tables.Record // events that the transaction has changed, in their new state; nil if deleted
+	loaded      map[int64]*tables.Record // events that the transaction will change, in their present state
 	freed       bool                     // whether a payload was deleted
 	published   []func()
 }
 
-// publish has f called when the transaction is durable.
+// publish registers f to be called when the transaction is durable.
 func (t *tx) publish(f func()) { t.published = append(t.published, f) }
 
 // load returns the event with the seq, or nil.
@@ -58,7 +58,7 @@ func (t *tx) load(seq int64) (*tables.Record, error) {
 		return nil, nil
 	case t.loaded[seq] != nil:
 		r = t.loaded[seq]
-		delete(t.loaded, seq) // it is the caller's
+		delete(t.loaded, seq) // the caller may change it
 		return r, nil
 	}
 	return t.q.load(context.Background(), t.c, seq)
@@ -76,7 +76,7 @@ func (t *tx) insert(into string, rows ...[]driver.Value) error {
 	return t.c.Insert(into, rows...)
 }
 
-// change loads an event, applies a change and writes it. The event is deleted where
+// change loads an event, applies a change and writes the event. It deletes the event if
 // change returns false.
 func (t *tx) change(seq int64, change func(r *tables.Record) (keep bool)) error {
 	after, err := t.load(seq)
@@ -108,8 +108,8 @@ func (q *Queue) begin() (*tx, error) {
 	}, nil
 }
 
-// beginImmediate waits a moment where another process writes, as one does that replicates
-// the store.
+// beginImmediate waits briefly if another process writes, such as a program that
+// replicates the store.
 func (q *Queue) beginImmediate() error {
 	for end := time.Now().Add(lockedWait); ; time.Sleep(lockedPause) {
 		err := q.writing.Exec(`BEGIN IMMEDIATE`)
@@ -119,8 +119,8 @@ func (q *Queue) beginImmediate() error {
 	}
 }
 
-// commit makes the transaction durable and publishes it. After an error nothing of it
-// remains. What concerns only events that are not filed is in memory.
+// commit makes the transaction durable and publishes it. An error undoes the whole
+// transaction. A transaction that only changes unfiled events changes only memory.
 func (q *Queue) commit(t *tx) error {
 	filedCounts, id := q.filedCounts, q.identity
 	err := q.fault(beforeCommit)
@@ -133,7 +133,7 @@ func (q *Queue) commit(t *tx) error {
 		}
 	}
 	if err == nil && t.written {
-		for name, id := range t.upstreams { // readers may see its rows before this returns
+		for name, id := range t.upstreams { // readers may see its rows before COMMIT returns
 			q.upstreams.Expect(id, name)
 		}
 		err = t.c.Exec(`COMMIT`)
@@ -141,7 +141,7 @@ func (q *Queue) commit(t *tx) error {
 	if err != nil {
 		q.rollback()
 		if t.filed > q.filed {
-			q.unfiled.PutOff(refileAfter)
+			q.unfiled.Postpone(refileAfter)
 		}
 		return fmt.Errorf("writing to %s: %w", q.path, q.makeRoom(err))
 	}
@@ -167,12 +167,12 @@ func (q *Queue) commit(t *tx) error {
 	return nil
 }
 
-// rollback ends a transaction of which nothing is to remain. After some errors SQLite
-// has done so itself, and the error of the second time says nothing.
+// rollback undoes a transaction. After some errors SQLite has already rolled back; the
+// error of the second rollback can be ignored.
 func (q *Queue) rollback() { _ = q.writing.Exec(`ROLLBACK`) }
 
-// load returns the event with the seq, nil where there is none, and
-// policy.ErrDamaged where it cannot be read.
+// load returns the event with the seq, nil if it does not exist, or policy.ErrDamaged
+// if it is unreadable.
 func (q *Queue) load(ctx context.Context, c *tables.Conn, seq int64) (*tables.Record, error) {
 	if r := q.unfiled.Get(seq); r != nil {
 		return r, nil

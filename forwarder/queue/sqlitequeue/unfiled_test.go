@@ -18,7 +18,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// Killed before they were filed, events are as they were stored.
+// After a crash before filing, the events are unchanged.
 func TestCrashBeforeFiling(t *testing.T) {
 	t.Parallel()
 	q, d := openNew(t)
@@ -42,7 +42,7 @@ func TestCrashBeforeFiling(t *testing.T) {
 	q.Settle(outcomeOf(q, settled, queue.Delivered))
 	eventually(t, "the outcome is recorded", func() bool { return q.counts()[policy.Counter{Kind: policy.CountFirst, Name: "ehr"}] == 0 })
 	if q.unfiled.Len() != len(ids) {
-		t.Fatalf("%d events are unfiled, want %d: this shows nothing", q.unfiled.Len(), len(ids))
+		t.Fatalf("%d events are unfiled, want %d", q.unfiled.Len(), len(ids))
 	}
 	path := crash(t, q, d)
 
@@ -120,11 +120,11 @@ func TestOutcomesOfUnfiledEventsAreDurable(t *testing.T) {
 	}
 }
 
-// Events whose rows cannot be written hold up neither what is stored later nor any
-// outcome, and are filed when they can be.
+// Events that cannot be filed delay neither later stores nor outcomes, and are filed
+// when it is possible again.
 func TestFilingFails(t *testing.T) {
 	t.Parallel()
-	var statement atomic.Pointer[string] // is executed by the next transaction
+	var statement atomic.Pointer[string] // executed by the next transaction
 	var unfiled atomic.Int64
 	var q *Queue
 	q = mustOpen(t, Options{
@@ -146,20 +146,21 @@ func TestFilingFails(t *testing.T) {
 		statement.Store(&text)
 		put(t, q, id, "ehr")
 		if statement.Load() != nil {
-			t.Fatal("it was not executed")
+			t.Fatal("the statement was not executed")
 		}
 	}
 	ids := []string{"first", "0", "1", "2", "3", "4", "last"}
 	execute(`CREATE TEMP TRIGGER broken BEFORE INSERT ON main.event BEGIN SELECT RAISE(ABORT, 'a damaged page'); END`, "first")
 	for i := range 5 {
-		time.Sleep(memtable.FileAfter + 10*time.Millisecond) // so that something is to be filed
+		time.Sleep(memtable.FileAfter + 10*time.Millisecond) // so that there are events to file
 		for _, d := range take(t, q, "ehr", 10) {
 			q.Settle(outcomeOf(q, d, queue.Delivered)) // in a batch of its own
 		}
 		time.Sleep(memtable.FileAfter / 2)
 		put(t, q, fmt.Sprint(i), "ehr")
 	}
-	// One that fails within a commit of something else is not reported, and put off.
+	// A failure to file within the commit of another change is not reported, and filing
+	// is postponed.
 	eventually(t, "filing has failed", func() bool { return unfiled.Load() > 0 })
 	execute(`DROP TRIGGER IF EXISTS broken`, "last")
 	for _, d := range take(t, q, "ehr", 10) {
@@ -177,28 +178,29 @@ func TestFilingFails(t *testing.T) {
 	wantCounts(t, q)
 }
 
-// While nothing can be written, filing is not tried all the time.
-func TestFilingIsPutOff(t *testing.T) {
+// While nothing can be written, filing is not retried all the time.
+func TestFilingIsPostponed(t *testing.T) {
 	t.Parallel()
 	failures := make(chan error, 10_000)
 	d := &failingDisk{}
 	q := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), fault: d.fault, OnFailure: func(err error) { failures <- err }})
 	for n := 0; ; n++ {
 		put(t, q, fmt.Sprint("a", n), "ehr")
-		if d.Store(true); q.unfiled.Len() > 0 { // or it was filed in between
+		if d.Store(true); q.unfiled.Len() > 0 { // unless it was filed in between
 			break
 		}
 		d.Store(false)
 	}
 	time.Sleep(memtable.FileAfter + 2*refileAfter)
 	if n := len(failures); n == 0 || n > 50 {
-		t.Errorf("it failed %d times", n)
+		t.Errorf("filing failed %d times", n)
 	}
 	d.Store(false)
-	eventually(t, "it is filed", func() bool { return q.unfiled.Len() == 0 })
+	eventually(t, "the event is filed", func() bool { return q.unfiled.Len() == 0 })
 }
 
-// A listing has every event that was stored before it, once, whatever is filed meanwhile.
+// A listing contains every event that was stored before it exactly once, even if events
+// are filed meanwhile.
 func TestListingWhileFiling(t *testing.T) {
 	t.Parallel()
 	q, _ := openNew(t)
@@ -247,7 +249,7 @@ func TestListingWhileFiling(t *testing.T) {
 		}
 		for _, id := range want {
 			if !listed[id] && len(listed) < 5000 {
-				t.Fatalf("%+v: %s is not among the %d that are listed", f, id, len(listed))
+				t.Fatalf("%+v: %s is not among the %d listed events", f, id, len(listed))
 			}
 		}
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// Compact implements queue.Compacter. It gives all free pages back, a slice at a time.
+// Compact implements queue.Compacter. It returns all free pages to the file system, a
+// slice at a time.
 func (q *Queue) Compact(ctx context.Context, p queue.Progress) (out queue.Compacted, err error) {
 	if err := q.closed(); err != nil {
 		return out, err
@@ -74,8 +75,8 @@ func (q *Queue) size() (int64, error) {
 	return main.Size() + wal.Size(), nil
 }
 
-// vacuumSlice gives a slice of the free pages back to the file system where many are
-// free, or the disk is full, and reports whether more are.
+// vacuumSlice returns a slice of the free pages to the file system if many are free or
+// the disk is full, and reports whether there are more.
 func (q *Queue) vacuumSlice() (more bool) {
 	s := &q.steps
 	free, err := q.writing.Number(`PRAGMA freelist_count`)
@@ -105,11 +106,11 @@ func (q *Queue) vacuumSlice() (more bool) {
 		s.slice += s.slice / 4
 	}
 	s.slice = min(max(s.slice, leastSlice), vacuumPages)
-	s.free, _ = q.writing.Number(`PRAGMA freelist_count`) // where it fails, the next slice does, too
+	s.free, _ = q.writing.Number(`PRAGMA freelist_count`) // if it fails, the next slice fails too
 	return more
 }
 
-// vacuum gives a slice of free pages back.
+// vacuum returns a slice of free pages to the file system.
 func (t *tx) vacuum(pages int64) error {
 	t.written = true
 	return t.c.Run(fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, pages))

@@ -25,7 +25,7 @@ type tampered struct {
 	*Queue
 	t *testing.T
 
-	older, newer []string // ids of events: in the main file and in a backup, and since then only in the WAL
+	older, newer []string // ids of events: in the main file and in a backup; stored later and only in the WAL
 
 	main   []byte // the main file, as the last checkpoint left it
 	backup []byte // with the older events only
@@ -34,7 +34,7 @@ type tampered struct {
 
 	mu       sync.Mutex
 	damage   []string
-	failures []string // "" is that all is well
+	failures []string // "" means recovered
 }
 
 func newTampered(t *testing.T) *tampered {
@@ -74,7 +74,7 @@ func (w *tampered) open(path string) {
 	})
 }
 
-// onWriter calls f on the writer's goroutine.
+// onWriter calls f in the writer's goroutine.
 func (w *tampered) onWriter(f func()) {
 	w.t.Helper()
 	err := w.do(context.Background(), func(t *tx) error {
@@ -107,7 +107,7 @@ func newEvent(id string, size int) *event.Event {
 	return &event.Event{ID: id, Provider: "soapnoteapi", Type: "com.soapnoteapi.note.generated", ReceivedAt: time.Now(), Body: []byte(strings.Repeat("x", size))}
 }
 
-// eventually polls.
+// eventually polls until done returns true.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
@@ -117,7 +117,7 @@ func eventually(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// failing waits until stores fail, and checks that all else answers.
+// failing waits until stores fail, and checks that all other methods return.
 func (w *tampered) failing() {
 	w.t.Helper()
 	n := 0
@@ -140,11 +140,11 @@ func (w *tampered) failing() {
 	_, _ = w.Stats()
 	_, _ = w.Events(w.t.Context(), queue.Filter{Limit: 10})
 	if err := w.do(w.t.Context(), func(*tx) error { return nil }); err == nil {
-		w.t.Error("a change succeeds on files that cannot be used")
+		w.t.Error("a change succeeds on unusable files")
 	}
 }
 
-// working waits until stores succeed, and delivers all.
+// working waits until stores succeed, and delivers all events.
 func (w *tampered) working(want ...[]string) {
 	w.t.Helper()
 	eventually(w.t, "a store succeeds", func() bool {
@@ -160,7 +160,8 @@ func (w *tampered) working(want ...[]string) {
 	if took := time.Since(began); took > 5*time.Second {
 		w.t.Errorf("Close took %v", took)
 	}
-	// What was delivered is so after a restart, too, in a file that is whole.
+	// After a restart the delivered events are still delivered, and the file is
+	// undamaged.
 	w.open(w.path)
 	if s, err := w.Stats(); err != nil || s.Upstreams["ehr"].Pending > 0 {
 		w.t.Errorf("after a restart: %+v, %v", s, err)
@@ -178,7 +179,7 @@ func (w *tampered) working(want ...[]string) {
 	}
 }
 
-// delivers delivers all that waits, until those that are wanted were.
+// delivers delivers all waiting events, until the wanted ones are delivered.
 func (w *tampered) delivers(want []string) {
 	w.t.Helper()
 	missing := make(map[string]bool)
@@ -248,7 +249,7 @@ func read(t testing.TB, name string) []byte {
 	return b
 }
 
-// overwrite writes into a file that is there.
+// overwrite writes into an existing file.
 func (w *tampered) overwrite(name string, b []byte) {
 	w.t.Helper()
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
@@ -259,7 +260,7 @@ func (w *tampered) overwrite(name string, b []byte) {
 	w.must(errors.Join(err, f.Close()))
 }
 
-// put has another file take the place of one.
+// put replaces a file by another.
 func (w *tampered) put(name string, b []byte) {
 	w.t.Helper()
 	w.must(os.WriteFile(name+".put", b, 0o600))
@@ -284,19 +285,19 @@ func TestTampered(t *testing.T) {
 			w.waitChecked()
 			w.working(w.older, w.newer)
 		}},
-		{"emptied, and written as it was", func(w *tampered) {
+		{"emptied and restored", func(w *tampered) {
 			w.must(os.Truncate(w.path, 0))
 			w.failing()
 			w.overwrite(w.path, w.main)
 			w.working(w.older, w.newer)
 		}},
-		{"cut in half, and written as it was", func(w *tampered) {
+		{"cut in half and restored", func(w *tampered) {
 			w.must(os.Truncate(w.path, int64(len(w.main)/2)))
 			w.failing()
 			w.overwrite(w.path, w.main)
 			w.working(w.older, w.newer)
 		}},
-		{"emptied, and a backup moved there", func(w *tampered) {
+		{"emptied, then replaced by a backup", func(w *tampered) {
 			w.must(os.Truncate(w.path, 0))
 			w.failing()
 			w.put(w.path, w.backup)
@@ -315,24 +316,24 @@ func TestTampered(t *testing.T) {
 			w.put(w.path, w.main)
 			w.working(w.older, w.newer)
 		}},
-		{"removed, and a copy of the main file moved there", func(w *tampered) {
+		{"removed, then replaced by a copy of the main file", func(w *tampered) {
 			w.must(os.Remove(w.path))
 			w.failing()
 			w.put(w.path, w.main)
 			w.working(w.older, w.newer)
 		}},
-		{"removed, and a backup moved there", func(w *tampered) {
+		{"removed, then replaced by a backup", func(w *tampered) {
 			w.must(os.Remove(w.path))
 			w.failing()
 			w.put(w.path, w.backup)
 			w.working(w.older, w.newer)
-			w.reports("was removed while in use", "events that waited only in the file before")
+			w.reports("was removed while in use", "events that waited only in the previous file")
 		}},
 		{"replaced by a backup", func(w *tampered) {
 			w.put(w.path, w.backup)
 			w.failing()
 			w.working(w.older, w.newer)
-			w.reports("was replaced while in use", "events that waited only in the file before")
+			w.reports("was replaced while in use", "events that waited only in the previous file")
 		}},
 		{"replaced by a backup, and closed at once", func(w *tampered) {
 			w.put(w.path, w.backup)
@@ -354,7 +355,7 @@ func TestTampered(t *testing.T) {
 		{"moved away and back", func(w *tampered) {
 			w.must(os.Rename(w.path, w.path+".away"))
 			w.failing()
-			w.delivers(slices.Concat(w.older, w.newer)) // from the file that is open
+			w.delivers(slices.Concat(w.older, w.newer)) // from the open file
 			w.must(os.Rename(w.path+".away", w.path))
 			w.working()
 		}},
@@ -410,13 +411,13 @@ func TestTampered(t *testing.T) {
 			w.reports("queue.db-wal ", "from memory")
 			w.working(w.older, w.newer)
 		}},
-		{"WAL emptied, all of it being in the main file", func(w *tampered) {
+		{"WAL emptied after a full checkpoint", func(w *tampered) {
 			w.onWriter(func() { w.checkpoint("PASSIVE") })
 			w.must(os.Truncate(w.path+disk.WAL, 0))
 			w.reports("queue.db-wal was truncated while in use", "nothing is lost")
 			w.working(w.older, w.newer)
 		}},
-		{"WAL emptied, and written to before that was found", func(w *tampered) {
+		{"WAL emptied and written to before the next check", func(w *tampered) {
 			w.onWriter(func() {
 				w.must(os.Truncate(w.path+disk.WAL, 0))
 				w.files.Checked = time.Now().Add(time.Second)
@@ -452,11 +453,11 @@ func TestTampered(t *testing.T) {
 	}
 }
 
-// waitChecked waits until the files have been looked at again.
+// waitChecked waits until the files have been checked again.
 func (w *tampered) waitChecked() {
 	w.t.Helper()
 	began := time.Now()
-	eventually(w.t, "the files are looked at", func() bool {
+	eventually(w.t, "the files are checked", func() bool {
 		done := false
 		w.onWriter(func() { done = w.files.Checked.After(began) })
 		return done

@@ -26,11 +26,11 @@ const (
 //
 // The records in it are never changed.
 type Unfiled struct {
-	mu      sync.RWMutex
-	records map[int64]*tables.Record
-	seqs    []int64 // in their order
-	oldest  time.Time
-	putOff  time.Time // nothing is filed before, unless it must be
+	mu        sync.RWMutex
+	records   map[int64]*tables.Record
+	seqs      []int64 // in their order
+	oldest    time.Time
+	postponed time.Time // nothing is filed before, unless it must be
 }
 
 // Clear removes all events.
@@ -115,7 +115,7 @@ func (u *Unfiled) Overdue() int {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	switch n := len(u.seqs); {
-	case time.Now().Before(u.putOff):
+	case time.Now().Before(u.postponed):
 		return 0
 	case n >= manyUnfiled:
 		return n / 2
@@ -132,12 +132,12 @@ func (u *Unfiled) Until() time.Duration {
 	if len(u.seqs) == 0 {
 		return time.Hour
 	}
-	return max(0, FileAfter-time.Since(u.oldest), time.Until(u.putOff))
+	return max(0, FileAfter-time.Since(u.oldest), time.Until(u.postponed))
 }
 
-// PutOff has no event overdue for a time.
-func (u *Unfiled) PutOff(d time.Duration) {
+// Postpone has no event overdue for a time.
+func (u *Unfiled) Postpone(d time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.putOff = time.Now().Add(d)
+	u.postponed = time.Now().Add(d)
 }

@@ -72,7 +72,7 @@ func TestUnfiledOverdue(t *testing.T) {
 		want(0, time.Millisecond)
 		time.Sleep(time.Millisecond)
 		want(2, 0)
-		u.PutOff(time.Second)
+		u.Postpone(time.Second)
 		want(0, time.Second)
 		time.Sleep(time.Second)
 		want(2, 0)
