@@ -109,7 +109,7 @@ func (t *tx) loadFor(outcomes []*policy.Outcome) {
 // lookUp returns the seqs in table name for the ids of the stores, by hash.
 func (t *tx) lookUp(stores []*policy.Store) (map[int64][]int64, error) {
 	known := make(map[int64][]int64)
-	for some := range tables.Portions(stores) {
+	for some := range tables.Chunks(stores) {
 		args := make([]driver.Value, len(some))
 		for i, s := range some {
 			args[i] = tables.HashOfID(s.Event.ID)

@@ -12,20 +12,21 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// contents are the events in an image. Where the trees of the tables are whole they are
-// read from it; else what their pages hold was copied from there.
+// contents are the events in an image. They are read from the tables of the image if
+// the b-trees are undamaged. Otherwise the rows of all readable pages are copied to a
+// separate database.
 type contents struct {
 	image *image
 	rows  *tables.Conn // has the tables event, payload and delivery
 	names *tables.Upstreams
 	ring  *seal.Ring // opens payloads; nil: none is opened
 
-	filed      int64 // all events up to this one have a row in table event
-	rebuilding bool  // payloads are opened only where the record is damaged, and all deliveries compared with their index
-	copied     bool  // rows is a database of its own, with page numbers as payloads
-	gaps       int   // pages of table event that cannot be read
-	lost       int   // events that wait, of which too little is left
-	traces     int   // events that have ended, of which too little is left
+	filed      int64 // all events up to this seq have a row in table event
+	rebuilding bool  // open payloads only if the record is damaged, and compare all deliveries with their index
+	copied     bool  // rows is a separate database, which has page numbers instead of payloads
+	gaps       int   // unreadable pages of table event
+	lost       int   // waiting events of which too little is left
+	traces     int   // ended events of which too little is left
 }
 
 // readContents finds the events in an image.
@@ -81,10 +82,10 @@ func filedIn(k *tables.Conn) (filed int64, err error) {
 	return filed, err
 }
 
-// ErrNothing says that nothing in a file is of a store, as far as it can be read.
-var ErrNothing = errors.New("it is not a store, or nothing of it can be read")
+// ErrNothing means that no part of a store could be read from a file.
+var ErrNothing = errors.New("it is not a store, or no part of it can be read")
 
-// checkAny returns ErrNothing where no event can be read.
+// checkAny returns ErrNothing if no event can be read.
 func (c *contents) checkAny() error {
 	n, err := c.rows.Number(`SELECT EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM payload)`)
 	if err == nil && n == 0 {
@@ -93,7 +94,7 @@ func (c *contents) checkAny() error {
 	return err
 }
 
-// countLost counts the events of which nothing but deliveries is left.
+// countLost counts the events of which only deliveries are left.
 func (c *contents) countLost(ctx context.Context) error {
 	err := c.rows.Query(ctx, `
 		SELECT pending FROM (SELECT seq, max(state < 2) AS pending FROM delivery NOT INDEXED GROUP BY seq) d
@@ -103,7 +104,7 @@ func (c *contents) countLost(ctx context.Context) error {
 		return nil
 	})
 	if errors.Is(err, policy.ErrDamaged) {
-		return nil // each event is read by itself, too
+		return nil // each event is also read alone
 	}
 	return err
 }
@@ -116,8 +117,8 @@ func (c *contents) countOne(pending bool) {
 	}
 }
 
-// sealers returns the fingerprints of the keys that sealed the payloads of the events
-// whose rows can be read.
+// sealers returns the fingerprints of the keys that sealed the payloads of the readable
+// events.
 func (c *contents) sealers() (all []seal.Fingerprint, err error) {
 	err = c.rows.Query(context.Background(), `SELECT DISTINCT key FROM event WHERE size > 0`, func(row []driver.Value) error {
 		s := tables.Scanner{Row: row}
@@ -127,7 +128,7 @@ func (c *contents) sealers() (all []seal.Fingerprint, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// The others are in table payload only.
+	// Unfiled events are in table payload only.
 	err = c.rows.Query(context.Background(), `SELECT seq FROM payload WHERE seq > ?`, func(row []driver.Value) error {
 		s := tables.Scanner{Row: row}
 		_, sealed, err := c.payload(s.Int())
@@ -142,7 +143,7 @@ func (c *contents) sealers() (all []seal.Fingerprint, err error) {
 	return all, err
 }
 
-// each calls found with each event, in the order of SQL.
+// each calls found with each event, in the given SQL order.
 func (c *contents) each(ctx context.Context, order string, payloads bool, found func(*salvaged) error) error {
 	return c.rows.Query(ctx, `SELECT seq FROM event UNION SELECT seq FROM payload ORDER BY seq `+order, func(row []driver.Value) error {
 		if err := ctx.Err(); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// A rebuilding is the making of a new file of all that can be read of a store.
+// A rebuilding creates a new file from the readable parts of a store.
 type rebuilding struct {
 	ctx    context.Context //nolint:containedctx // of the call
 	path   string
@@ -61,7 +61,7 @@ func (r *rebuilding) copy(path string) (err error) {
 	return r.to.Query(r.ctx, `PRAGMA journal_mode=WAL`, func([]driver.Value) error { return nil })
 }
 
-// add copies an event, with what is left of it.
+// add copies the remains of an event.
 func (r *rebuilding) add(s *salvaged) error {
 	e := &s.Record
 	if s.unidentified {
@@ -120,8 +120,8 @@ func (r *rebuilding) insert(e *tables.Record, sealed []byte) error {
 	return nil
 }
 
-// upstream returns the number of an upstream. One of an event that was not filed may
-// have none yet.
+// upstream returns the number of an upstream. The upstream of an unfiled event may have
+// none yet.
 func (r *rebuilding) upstream(name string) (int64, error) {
 	names := r.from.names
 	id, known := names.ID(name)

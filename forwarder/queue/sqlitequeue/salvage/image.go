@@ -22,24 +22,24 @@ const (
 	offsetFormat       = 18
 	offsetChanges      = 24
 	offsetPages        = 28
-	offsetPagesChanges = 92 // for which number of changes the number of pages is valid
+	offsetPagesChanges = 92 // the change counter for which the number of pages is valid
 )
 
-// An image is the content of a store's file and its WAL, which SQLite reads as one file
-// that is never written. The files are not changed, and none is made beside them. Pages can
-// be replaced in it.
+// An image is the content of a store's file and its WAL, which SQLite reads as one
+// read-only file. The store's files are not changed, and no file is created next to
+// them. Pages of an image can be replaced.
 type image struct {
-	main, log *os.File // nil where the file is missing
-	stored    uint32   // pages in the main file
+	main, log *os.File // nil if the file is missing
+	stored    uint32   // number of pages in the main file
 	pages     uint32
-	logged    map[uint32]int64 // where in the log the newest content of a page is
-	firstMeta int64            // where in the log the oldest content of table meta is
+	logged    map[uint32]int64 // by page: the offset of its newest content in the log
+	firstMeta int64            // the offset of the oldest content of table meta in the log
 	replaced  map[uint32][]byte
-	damaged   [][]byte // pages that are lost in the log, as they are there
+	damaged   [][]byte // the pages that are damaged in the log, as found there
 	report    wal.Report
-	newFirst  bool   // page 1 is that of a new store
+	newFirst  bool   // page 1 was replaced by that of a new store
 	short     bool   // pages at the end are missing
-	temp      string // a directory, for the log
+	temp      string // a directory for the repaired log
 
 	vfs  *vfs.FS
 	name string
@@ -54,7 +54,7 @@ func openImage(path string) (_ *image, err error) {
 			err = errors.Join(err, m.close())
 		}
 	}()
-	if m.main, err = os.Open(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // the path is the configuration's
+	if m.main, err = os.Open(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // the path is from the configuration
 		return nil, err
 	}
 	if err := m.readWAL(path + disk.WAL); err != nil {
@@ -69,7 +69,7 @@ func openImage(path string) (_ *image, err error) {
 	return m, m.reopen()
 }
 
-// readHeader finds how many pages there are, and makes page 1 agree with that.
+// readHeader determines the number of pages, and writes it to page 1.
 func (m *image) readHeader() error {
 	if m.main != nil {
 		info, err := m.main.Stat()
@@ -93,7 +93,7 @@ func (m *image) readHeader() error {
 	return nil
 }
 
-// setFirst replaces page 1, without the marks that would have SQLite look for a WAL.
+// setFirst replaces page 1, without the fields that make SQLite look for a WAL.
 func (m *image) setFirst(b []byte) {
 	b[offsetFormat], b[offsetFormat+1] = 1, 1
 	binary.BigEndian.PutUint32(b[offsetPages:], m.pages)
@@ -101,7 +101,7 @@ func (m *image) setFirst(b []byte) {
 	m.replaced[1] = b
 }
 
-// read reads a page. What is missing of it is zero.
+// read reads a page. Missing bytes are zero.
 func (m *image) read(page uint32, b []byte) error {
 	if r := m.replaced[page]; r != nil {
 		copy(b, r)
@@ -116,12 +116,12 @@ func (m *image) read(page uint32, b []byte) error {
 		return nil
 	}
 	if _, err := in.ReadAt(b, at); err != nil && !errors.Is(err, io.EOF) {
-		clear(b) // a bad sector costs its page
+		clear(b) // an unreadable sector loses the whole page
 	}
 	return nil
 }
 
-// reopen opens a connection that sees the pages as they are now.
+// reopen opens a connection that sees the present pages.
 func (m *image) reopen() (err error) {
 	if m.conn != nil {
 		err = m.conn.Close()
@@ -151,9 +151,9 @@ func (m *image) close() error {
 	return errors.Join(errs...)
 }
 
-// checkSchema returns an error unless the image is of a store of this version. Where its
-// first page is damaged, that of a new store replaces it: it says where the tables are,
-// which is the same in each.
+// checkSchema returns an error unless the image is a store of this version. If the
+// first page is damaged, it is replaced by that of a new store, which has the same root
+// pages.
 func (m *image) checkSchema(path string) error {
 	err := tables.UseSchema(m.conn, path)
 	if !errors.Is(err, policy.ErrDamaged) {

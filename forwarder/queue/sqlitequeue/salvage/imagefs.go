@@ -16,14 +16,14 @@ func (m *image) Open(name string) (fs.File, error) {
 	return &imageFile{m: m}, nil
 }
 
-// An imageFile is an image as SQLite reads it, by one connection.
+// An imageFile is an image as an open file, for one connection of SQLite.
 type imageFile struct {
 	m  *image
 	at int64
 	b  [tables.PageSize]byte
 }
 
-// Seek implements io.Seeker. SQLite seeks from the beginning only.
+// Seek implements io.Seeker. SQLite only seeks from the beginning.
 func (f *imageFile) Seek(offset int64, _ int) (int64, error) {
 	f.at = offset
 	return offset, nil

@@ -11,9 +11,9 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// salvage copies the rows on all pages that can be read, whether or not the trees of
-// the tables lead to them. SQLite reads each page as if the table had no other. Of
-// payloads only the place is copied.
+// salvage copies the rows of all readable pages, even if the b-trees of the tables do
+// not lead to them. SQLite reads each page as if it were the only page of its table. Of
+// a payload, only the page number is copied.
 func (c *contents) salvage(ctx context.Context) (err error) {
 	m := c.image
 	if c.rows, err = tables.OpenEmpty("", `PRAGMA journal_mode=OFF`, `PRAGMA synchronous=OFF`); err != nil {
@@ -23,7 +23,7 @@ func (c *contents) salvage(ctx context.Context) (err error) {
 	if err := c.rows.Run(`BEGIN`); err != nil {
 		return err
 	}
-	for i, b := range m.damaged { // before older contents of the same pages
+	for i, b := range m.damaged { // before older versions of the same pages
 		page := m.pages + 1 + uint32(i)
 		m.replaced[page] = b
 		if _, err := c.salvagePage(page, b[0]); err != nil {
@@ -37,7 +37,7 @@ func (c *contents) salvage(ctx context.Context) (err error) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if page == mapOf(page) {
+		if page == ptrmapOf(page) {
 			continue
 		}
 		delete(m.replaced, page)
@@ -61,7 +61,7 @@ func (c *contents) salvage(ctx context.Context) (err error) {
 		return err
 	}
 	for _, page := range bad {
-		if !parents[page] { // it was a leaf
+		if !parents[page] { // a leaf page
 			c.gaps++
 		}
 	}
@@ -71,20 +71,20 @@ func (c *contents) salvage(ctx context.Context) (err error) {
 	return c.rows.Run(`COMMIT`)
 }
 
-// salvagePage copies the rows of a page of a kind, and reports whether all of its rows in
-// table event could be read.
+// salvagePage copies the rows of a page of the kind. It reports whether all rows of
+// table event on the page were readable.
 func (c *contents) salvagePage(page uint32, kind byte) (whole bool, err error) {
 	switch kind {
 	case tableLeaf:
 		return c.salvageTable(page)
-	case indexLeaf, indexNode:
+	case indexLeaf, indexInterior:
 		return false, c.salvageDeliveries(page)
 	}
-	return kind == tableNode, nil
+	return kind == tableInterior, nil
 }
 
 // salvageTable copies the rows of a page of table event or payload, and reports whether
-// all could be read.
+// all were readable.
 func (c *contents) salvageTable(page uint32) (whole bool, err error) {
 	if err := c.image.setRoot(page, tables.RootEvent, tables.RootPayload); err != nil {
 		return false, err
@@ -107,7 +107,7 @@ func (c *contents) salvageTable(page uint32) (whole bool, err error) {
 	}
 	return c.copyRows(`SELECT `+tables.EventColumns+` FROM event e`, func(row []driver.Value) error {
 		if _, _, err := tables.ScanEvent(row); err != nil {
-			return nil //nolint:nilerr // a row of another table, or a damaged one
+			return nil //nolint:nilerr // a row of another table, or damaged
 		}
 		return c.rows.Insert(`INSERT OR IGNORE`+tables.IntoEvent, row)
 	})
@@ -121,7 +121,7 @@ func (c *contents) salvageDeliveries(page uint32) error {
 	_, err := c.copyRows(`SELECT seq, upstream, state, due, attempts, used, history, checksum FROM delivery NOT INDEXED`, func(row []driver.Value) error {
 		seq, ok := row[0].(int64)
 		if _, err := tables.ScanDelivery(seq, row[1:], c.names); err != nil || !ok {
-			return nil //nolint:nilerr // a row of another table, or a damaged one
+			return nil //nolint:nilerr // a row of another table, or damaged
 		}
 		if history, _ := row[6].([]byte); len(history) == 0 {
 			row[6] = []byte{} // not NULL
@@ -131,8 +131,8 @@ func (c *contents) salvageDeliveries(page uint32) error {
 	return err
 }
 
-// copyRows calls each with the rows of a table of one page, from both ends to the first
-// that cannot be read, and reports whether there is none.
+// copyRows calls each with the rows of a page, from both ends up to the first
+// unreadable row. It reports whether all were readable.
 func (c *contents) copyRows(text string, each func(row []driver.Value) error) (whole bool, err error) {
 	for _, order := range []string{``, ` ORDER BY 1 DESC`} {
 		err := c.image.conn.Query(context.Background(), text+order, each)
@@ -143,15 +143,15 @@ func (c *contents) copyRows(text string, each func(row []driver.Value) error) (w
 	return false, nil
 }
 
-// The first byte of a page of a tree.
+// The first byte of a b-tree page.
 const (
-	indexNode = 2
-	tableNode = 5
-	indexLeaf = 10
-	tableLeaf = 13
+	indexInterior = 2
+	tableInterior = 5
+	indexLeaf     = 10
+	tableLeaf     = 13
 )
 
-// setRoot makes the content of a page that of the roots of tables.
+// setRoot uses the content of a page as the root page of the tables.
 func (m *image) setRoot(page uint32, roots ...uint32) error {
 	b := make([]byte, tables.PageSize)
 	for _, root := range roots {
@@ -160,17 +160,17 @@ func (m *image) setRoot(page uint32, roots ...uint32) error {
 	if err := m.read(page, b); err != nil {
 		return err
 	}
-	if b[0] == indexNode {
+	if b[0] == indexInterior {
 		toLeaf(b)
 	}
 	for _, root := range roots {
 		m.replaced[root] = b
 	}
-	return m.conn.Run(`PRAGMA shrink_memory`) // drops what was read from the pages before
+	return m.conn.Run(`PRAGMA shrink_memory`) // drops the previous content of the pages from the cache
 }
 
-// toLeaf makes a leaf of an inner page of an index, which has rows too: each is behind
-// the number of a page.
+// toLeaf turns an interior page of an index into a leaf page. Interior pages of indexes
+// have rows too, each after a page number.
 func toLeaf(b []byte) {
 	b[0] = indexLeaf
 	n := min(int(binary.BigEndian.Uint16(b[3:])), (tables.PageSize-12)/2)
@@ -180,36 +180,36 @@ func toLeaf(b []byte) {
 	}
 }
 
-// mapOf returns the page of the map that has the entry of a page: its kind and its
+// ptrmapOf returns the pointer map page with the entry of a page: its kind and its
 // parent. See https://sqlite.org/fileformat2.html, section 1.8.
-func mapOf(page uint32) uint32 {
+func ptrmapOf(page uint32) uint32 {
 	const entries = tables.PageSize / 5
 	return (page-2)/(entries+1)*(entries+1) + 2
 }
 
-// The kinds of pages in the map that are in trees.
+// The kinds of b-tree pages in the pointer map.
 const (
-	mapRoot = 1
-	mapNode = 5
+	ptrmapRoot  = 1
+	ptrmapBtree = 5
 )
 
-// entry returns the kind of a page and its parent.
+// entry returns the pointer map entry of a page: its kind and its parent.
 func (m *image) entry(page uint32) (kind byte, parent uint32) {
 	var b [tables.PageSize]byte
-	if page < 3 || page == mapOf(page) || m.read(mapOf(page), b[:]) != nil {
+	if page < 3 || page == ptrmapOf(page) || m.read(ptrmapOf(page), b[:]) != nil {
 		return 0, 0
 	}
-	entry := b[5*(page-mapOf(page)-1):]
+	entry := b[5*(page-ptrmapOf(page)-1):]
 	return entry[0], binary.BigEndian.Uint32(entry[1:])
 }
 
-// owner returns the root of the tree that a page is in, or 0.
+// owner returns the root page of the b-tree that contains a page, or 0.
 func (m *image) owner(page uint32) uint32 {
 	for range 20 {
 		switch kind, parent := m.entry(page); kind {
-		case mapRoot:
+		case ptrmapRoot:
 			return page
-		case mapNode:
+		case ptrmapBtree:
 			page = parent
 		default:
 			return 0

@@ -15,46 +15,47 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// A Reader reads a store that no process has in use, also where it is damaged. It
-// changes nothing in the store.
+// A Reader reads a store that no process has open, even if it is damaged. It changes
+// nothing in the store.
 type Reader struct {
 	path  string
 	keys  []seal.Key
-	lock  *disk.FileLock // nil where the directory cannot be written
+	lock  *disk.FileLock // nil if the directory is not writable
 	image *image
 }
 
-// A ReadFilter selects what a Reader returns.
+// A ReadFilter selects the events that a Reader returns.
 type ReadFilter struct {
-	State    queue.State // "" is any
-	Payloads bool        // whether payloads are opened
+	State    queue.State // "" matches all
+	Payloads bool        // whether to open payloads
 }
 
 // A Found is an event that a Reader has found.
 type Found struct {
 	Record queue.Record
-	Event  *event.Event // nil unless it was asked for, is kept and can be opened
+	Event  *event.Event // nil unless it was requested, is kept and can be opened
 
-	// RecordDamaged is set where not all of the record could be read: what is not known
-	// is empty.
+	// RecordDamaged is set if only a part of the record was readable. The other fields
+	// are empty.
 	RecordDamaged  bool
-	PayloadDamaged bool // it is damaged, or sealed with a key that was not given
+	PayloadDamaged bool // damaged, or sealed with another key
 }
 
-// A Tally counts what a Reader has read.
+// A Tally counts the results of a Reader.
 type Tally struct {
-	Events     int  // that were found
-	Partly     int  // of them, those that could be read in part only
+	Events     int  // events found
+	Partly     int  // number of those that were only partly readable
 	Locked     int  // payloads that no key opens
-	Gaps       int  // parts of the file that cannot be read and may hold further events
+	Gaps       int  // unreadable parts of the file that may contain further events
 	WALDamaged bool // the newest changes may be missing
 }
 
 // Whole reports whether everything was read.
 func (t Tally) Whole() bool { return t.Partly == 0 && t.Locked == 0 && t.Gaps == 0 && !t.WALDamaged }
 
-// OpenReader opens a store for reading. Payloads are opened with the keys, and with the
-// automatic key where that is beside the file. A store that is in use is queue.ErrBusy.
+// OpenReader opens a store for reading. It opens payloads with the keys, and with the
+// automatic key if that is next to the file. If the store is in use, it returns
+// queue.ErrBusy.
 func OpenReader(path string, keys []seal.Key) (_ *Reader, err error) {
 	if path, err = disk.ResolvePath(path); err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
@@ -72,7 +73,7 @@ func OpenReader(path string, keys []seal.Key) (_ *Reader, err error) {
 	}
 	r := &Reader{path: path, keys: slices.Clone(keys)}
 	r.lock, err = disk.Lock(path, 0)
-	if errors.Is(err, disk.ErrNoLock) { // and so no process can have it in use
+	if errors.Is(err, disk.ErrNoLock) { // so no process can be using the store
 		err = nil
 	}
 	if err == nil {
@@ -103,9 +104,9 @@ func (r *Reader) Close() (err error) {
 	return err
 }
 
-// Read calls found with each event, newest first, until that returns an error. Where
-// payloads are asked for and no key opens any of them, it returns an error before the
-// first.
+// Read calls found with each event, newest first, until found returns an error. If
+// payloads are requested and no key opens any of them, Read returns an error before the
+// first event.
 func (r *Reader) Read(ctx context.Context, f ReadFilter, found func(Found) error) (t Tally, err error) {
 	defer func() {
 		if err != nil {
@@ -150,13 +151,13 @@ func (r *Reader) Read(ctx context.Context, f ReadFilter, found func(Found) error
 	return t, err
 }
 
-// ring returns the ring of the keys, or an error where none of them opens any payload.
+// ring returns the ring of the keys, or an error if none of them opens any payload.
 func (r *Reader) ring(c *contents) (*seal.Ring, error) {
 	sealed, err := c.sealers()
 	if err != nil || len(sealed) == 0 {
 		return nil, err
 	}
-	const what = "give the key that sealed the payloads with --encryption-key, or leave --payloads out"
+	const what = "set --encryption-key to the key that sealed the payloads, or omit --payloads"
 	if len(r.keys) == 0 {
 		return nil, fmt.Errorf("no key is given, and %s is missing; %s", r.path+disk.Key, what)
 	}

@@ -32,7 +32,7 @@ func newStore(t *testing.T, n int) *storetest.Store {
 	return storetest.New(t, n, func(path string) queue.Queue { return open(t, path) })
 }
 
-// A store that is whole is read whole.
+// A Reader returns the whole content of an undamaged store.
 func TestReader(t *testing.T) {
 	t.Parallel()
 	d := newStore(t, 300)
@@ -47,8 +47,8 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// Each page in turn is lost: the Reader returns all events but those on the page, and
-// reports those.
+// One page is lost at a time: the Reader returns all events except those on the page,
+// and reports the loss.
 func TestReaderWithoutAPage(t *testing.T) {
 	t.Parallel()
 	d := newStore(t, 300)
@@ -87,8 +87,8 @@ func TestReaderWithoutAPage(t *testing.T) {
 	}
 }
 
-// A copy that is made right after events were stored has their payloads, although
-// nothing else of them is written yet, and says so where the key is missing.
+// A copy that is made right after events were stored contains their payloads, although
+// their other rows are not written yet. Without the key, Read returns an error.
 func TestReaderOpensEventsThatWereJustStored(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

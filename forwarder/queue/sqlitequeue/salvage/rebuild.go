@@ -14,18 +14,19 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// Rebuilt is what a new file holds of a damaged store, in numbers of events.
+// Rebuilt counts the events that a new file has from a damaged store, and the lost
+// ones.
 type Rebuilt struct {
 	Kept string // the path of the damaged file
 
 	Events         int // in the new file
-	Unrouted       int // of them, those whose upstreams are not known
-	WithoutPayload int // of them, those whose payload is lost
-	Partly         int // of them, those of whose record another part is lost
+	Unrouted       int // number of those whose upstreams are unknown
+	WithoutPayload int // number of those whose payload is lost
+	Partly         int // number of those whose record has lost another part
 	Locked         int // lost: they have no record, and no key opens the payload
-	Lost           int // lost, and they waited
-	Traces         int // lost, and they had been delivered
-	Gaps           int // pages of records that could not be read
+	Lost           int // lost while they waited
+	Traces         int // lost after they were delivered
+	Gaps           int // unreadable pages of records
 }
 
 func (r *Rebuilt) String() string {
@@ -35,7 +36,7 @@ func (r *Rebuilt) String() string {
 		n    int
 		what string
 	}{
-		{r.Unrouted, "of them are unrouted, since their upstreams are not known any more: replay them"},
+		{r.Unrouted, "of them are unrouted, since their upstreams are unknown: replay them"},
 		{r.WithoutPayload, "of them have lost their payload"},
 		{r.Partly, "of them have lost a part of their record, such as attempts"},
 		{r.Locked, "payloads cannot be opened and are lost"},
@@ -50,11 +51,11 @@ func (r *Rebuilt) String() string {
 	return b.String()
 }
 
-// Rebuild puts a new file in the place of a damaged store, with all that can be read of
-// it. The store must be locked, and no process may have it open. The keys, and the
-// automatic one, open payloads whose records are lost. Accept returns an error where
-// payloads that the keys have sealed cannot be opened; then, as after any error, nothing
-// is replaced.
+// Rebuild replaces a damaged store by a new file with all readable content. The store
+// must be locked, and no process may have it open. keys and the automatic key open
+// payloads whose records are lost. accept is called with the number of payloads by key,
+// and returns an error if some of them cannot be opened. After any error, nothing is
+// replaced.
 func Rebuild(ctx context.Context, path string, keys []seal.Key, now time.Time, accept func(sealed map[seal.Fingerprint]int64) error) (_ *Rebuilt, err error) {
 	m, err := openImage(path)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// A new file has all that the old one had, which is kept; where its keys are not accepted,
-// nothing is replaced and nothing is left.
+// The new file has everything from the old one, which is kept. If accept returns an
+// error, nothing is replaced and no file is left.
 func TestRebuild(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, 50)
@@ -30,7 +30,7 @@ func TestRebuild(t *testing.T) {
 		t.Errorf("%v, %v", r, err)
 	}
 	if names, _ := filepath.Glob(path + ".*"); len(names) != 1 { // the key
-		t.Errorf("there are %v", names)
+		t.Errorf("files left: %v", names)
 	}
 	payloads := int64(0)
 	r, err = salvage.Rebuild(t.Context(), path, nil, time.Now(), func(sealed map[seal.Fingerprint]int64) error {
@@ -43,7 +43,7 @@ func TestRebuild(t *testing.T) {
 		t.Fatalf("%v, %d payloads, %v", r, payloads, err)
 	}
 	if kept, err := os.ReadFile(r.Kept); err != nil || !bytes.Equal(kept, before) {
-		t.Errorf("%s is another file; %v", r.Kept, err)
+		t.Errorf("%s is not the damaged file; %v", r.Kept, err)
 	}
 	all, tally := storetest.ReadAll(t, path)
 	if !tally.Whole() || tally.Events != 50 {

@@ -12,20 +12,19 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// A salvaged is an event with what is left of it.
+// A salvaged is the remains of an event.
 type salvaged struct {
 	tables.Record
-	damaged      bool // not all of the record could be read
-	unknown      bool // of the record, its state could not
+	damaged      bool // a part of the record was unreadable
+	unknown      bool // the state was unreadable
 	sealed       []byte
-	lost         bool         // the payload is kept, and cannot be read
+	lost         bool         // the payload is kept but unreadable
 	locked       bool         // no key opens the payload
-	unidentified bool         // and nothing else says what the event was
-	event        *event.Event // the payload, opened
+	unidentified bool         // and nothing else identifies the event
+	event        *event.Event // the opened payload
 }
 
-// read returns the event with the seq, as far as it can be read, or nil where nothing
-// says what it was.
+// read returns the remains of the event with the seq, or nil if nothing identifies it.
 func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 	e := &salvaged{Record: tables.Record{Seq: seq}}
 	state := int64(-1)
@@ -46,7 +45,7 @@ func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 		}
 	}
 	if !known && seq > c.filed && e.ID != "" {
-		return e, nil // as it was stored: nothing else was written of it
+		return e, nil // in its initial state: its other rows were not written yet
 	}
 	stored := e.Deliveries
 	e.Deliveries = nil
@@ -68,7 +67,7 @@ func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 			stored = r.Deliveries
 		}
 	}
-	for _, d := range stored { // where nothing is left of one it may not have been made
+	for _, d := range stored { // without a row, it may not have been delivered
 		if e.Delivery(d.Upstream) == nil {
 			e.Deliveries, e.damaged = append(e.Deliveries, d), true
 		}
@@ -82,8 +81,8 @@ func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 	return e, nil
 }
 
-// readPayload reads the payload of an event, and, where the row of the event is not
-// known, the event as it was stored.
+// readPayload reads the payload of an event and, if the row of the event is unknown,
+// the event's initial state.
 func (c *contents) readPayload(e *salvaged, known bool) error {
 	stored, sealed, err := c.payload(e.Seq)
 	if err != nil && !errors.Is(err, policy.ErrDamaged) {
@@ -111,8 +110,8 @@ func (c *contents) readPayload(e *salvaged, known bool) error {
 	return nil
 }
 
-// payload returns an event as it was stored, and its sealed payload, or nil. Beside
-// policy.ErrDamaged it is what could be read of the row.
+// payload returns the initial state of an event and its sealed payload, or nil. With
+// policy.ErrDamaged it returns the readable part of the row.
 func (c *contents) payload(seq int64) (r *tables.Record, sealed []byte, err error) {
 	const text = `SELECT ` + tables.PayloadColumns + ` FROM payload WHERE seq = ?`
 	scan := func(row []driver.Value) (err error) {
@@ -147,7 +146,7 @@ func (c *contents) readDeliveries(e *salvaged) error {
 }
 
 // findDeliveries finds the deliveries of an event whose rows are lost in the index of
-// their states.
+// delivery states.
 func (c *contents) findDeliveries(e *salvaged) error {
 	for _, id := range c.names.IDs() {
 		name, _ := c.names.Name(id)

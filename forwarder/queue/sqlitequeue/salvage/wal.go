@@ -15,29 +15,30 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/wal"
 )
 
-// A WALState says how a WAL that was left behind can be used.
+// A WALState is how a WAL that was left behind can be used.
 type WALState int
 
 // The states of a WAL.
 const (
-	// Usable is a WAL of the main file that SQLite reads to its end, or none.
+	// Usable is a WAL of the main file that SQLite reads to its end, or no WAL.
 	Usable WALState = iota
-	// Repairable is a WAL of which SQLite would not read all, although nothing of it is lost.
+	// Repairable is a WAL that SQLite would not read to its end, although it is
+	// complete.
 	Repairable
-	// Incomplete is a WAL that lacks pages, or does not have those that the main file
-	// lacks: the store has to be rebuilt.
+	// Incomplete is a WAL with missing pages, or one without the pages that the main
+	// file lacks: the store must be rebuilt.
 	Incomplete
-	// Foreign is a WAL of another store, or of another state of this one.
+	// Foreign is a WAL of another store, or of another state of this store.
 	Foreign
 	// Unreadable is a WAL of which nothing can be read.
 	Unreadable
 )
 
-// InspectWAL returns how the WAL of a store can be used that no process has open, and why
-// not otherwise.
+// InspectWAL returns how the WAL of a store that no process has open can be used, and
+// the reason unless it is Usable.
 func InspectWAL(path string) (s WALState, reason, err error) {
 	if info, err := os.Stat(path + disk.WAL); err != nil || info.Size() == 0 {
-		return Usable, nil, nil //nolint:nilerr // there is none
+		return Usable, nil, nil //nolint:nilerr // there is no WAL
 	}
 	m, err := openImage(path)
 	if err != nil {
@@ -52,7 +53,7 @@ func InspectWAL(path string) (s WALState, reason, err error) {
 	case report.Unreadable:
 		return Unreadable, report.Err(), nil
 	case !continues:
-		return Foreign, errors.New("it belongs to another store, or to another state of this one, and its events are not taken over"), nil
+		return Foreign, errors.New("it belongs to another store, or to another state of this store, and its events are not used"), nil
 	case report.IsDamaged() && !report.Whole():
 		return Incomplete, fmt.Errorf("%s%s: %w", path, disk.WAL, report.Err()), nil
 	case truncated > 0:
@@ -63,10 +64,10 @@ func InspectWAL(path string) (s WALState, reason, err error) {
 	return Usable, nil, nil
 }
 
-// continues reports whether the WAL may belong to the main file: it is of the same store,
-// and no write of its row of meta is missing between what the main file has and what the
-// WAL begins with. A main file that has more than the WAL was restored from a newer copy.
-// Where that cannot be read, it may.
+// continues reports whether the WAL may belong to the main file: both are of the same
+// store, and no write of its row in table meta is missing between the main file and the
+// start of the WAL. A main file with more writes than the WAL was restored from a newer
+// copy. If the identities are unreadable, continues returns true.
 func (m *image) continues() (bool, error) {
 	newest := m.logged[tables.RootMeta]
 	if newest == 0 || m.main == nil {
@@ -95,8 +96,8 @@ func (m *image) continues() (bool, error) {
 	return main.Store == last.Store && first.Writes-1-lost <= main.Writes && main.Writes <= last.Writes+lost, nil
 }
 
-// readWAL finds the newest content of each page in what is committed in a WAL, also
-// where that is damaged.
+// readWAL finds the newest committed content of each page in a WAL, even if the WAL is
+// damaged.
 func (m *image) readWAL(path string) (err error) {
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return nil
@@ -127,7 +128,7 @@ func (m *image) readWAL(path string) (err error) {
 	for i := range frames {
 		at := int64(32 + i*frame)
 		if _, err := m.log.ReadAt(header[:], at); errors.Is(err, io.EOF) {
-			break // a repaired one lacks what could not be repaired
+			break // a repaired WAL ends where repair was impossible
 		} else if err != nil {
 			return err
 		}
@@ -144,8 +145,8 @@ func (m *image) readWAL(path string) (err error) {
 	return nil
 }
 
-// damagedFrames returns the pages of the frames that are damaged, and whose pages have an
-// older content in a repaired WAL.
+// damagedFrames returns the pages in damaged frames for which the repaired WAL has only
+// older content.
 func damagedFrames(path string, r *wal.Report) (pages [][]byte, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -177,5 +178,5 @@ func (m *image) truncated() (n int) {
 	return n
 }
 
-// walDamaged reports whether something of the WAL is missing in the image.
+// walDamaged reports whether the image lacks a part of the WAL.
 func (m *image) walDamaged() bool { return m.report.IsDamaged() && !m.report.Whole() }

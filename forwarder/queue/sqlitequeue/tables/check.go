@@ -11,9 +11,9 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// CheckTables reads the trees of the tables that hold events, and returns ErrStructure
-// where their rows are not in their order, or a row is not found by its key. What is in
-// the rows it does not read.
+// CheckTables reads the b-trees of the tables that hold events. It returns ErrStructure
+// if rows are out of order or are not found by their key. It does not check the content
+// of the rows.
 func CheckTables(ctx context.Context, k *Conn) error {
 	for _, text := range []string{
 		`SELECT seq, 0, EXISTS (SELECT 1 FROM event WHERE seq = t.seq), size FROM event t NOT INDEXED`,
@@ -25,7 +25,7 @@ func CheckTables(ctx context.Context, k *Conn) error {
 			s := Scanner{Row: row}
 			seq, upstream, found := s.Int(), s.Int(), s.Int()
 			if s.failed || seq < last || seq == last && upstream <= lastUpstream || found == 0 {
-				return fmt.Errorf("%w: its rows are not in their order", ErrStructure)
+				return fmt.Errorf("%w: the rows of a table are out of order", ErrStructure)
 			}
 			last, lastUpstream = seq, upstream
 			return nil
@@ -37,7 +37,7 @@ func CheckTables(ctx context.Context, k *Conn) error {
 	return ctx.Err()
 }
 
-// CheckUpstreams returns an error unless the upstreams are found by their names.
+// CheckUpstreams returns an error unless the index finds all upstreams by name.
 func CheckUpstreams(ctx context.Context, c *Conn) error {
 	names := make(map[int64]string)
 	err := c.Query(ctx, `SELECT id, name FROM upstream NOT INDEXED`, func(row []driver.Value) error {
@@ -105,8 +105,8 @@ func checkDelivery(c *Conn, r *Record, d *policy.Delivery, names *Upstreams) err
 	return err
 }
 
-// CheckDeliveries returns an error unless the table of deliveries, and the index of their
-// states, have as many rows in a range of seqs as the events in it have deliveries.
+// CheckDeliveries returns an error unless table delivery and its state index have
+// exactly want rows for the events with after < seq <= through.
 func CheckDeliveries(c *Conn, names *Upstreams, after, through, want int64) error {
 	rows, err := c.Number(`SELECT count(*) FROM delivery NOT INDEXED WHERE seq > ? AND seq <= ?`, after, through)
 	if err != nil {
@@ -123,7 +123,7 @@ func CheckDeliveries(c *Conn, names *Upstreams, after, through, want int64) erro
 		}
 	}
 	if rows != want || indexed != want {
-		return fmt.Errorf("%w: of %d deliveries of some events %d are in the table and %d in its index", ErrStructure, want, rows, indexed)
+		return fmt.Errorf("%w: %d deliveries of some events were expected, but the table has %d and its index has %d", ErrStructure, want, rows, indexed)
 	}
 	return nil
 }

@@ -16,24 +16,24 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// A Conn is one connection to the database, for one goroutine at a time. It goes past
-// database/sql, whose pool would open the file again by its name at any time, and
-// costs more.
+// A Conn is one connection to the database, for one goroutine at a time. It does not
+// use database/sql, since its pool could reopen the file by name at any time, and it is
+// slower.
 type Conn struct {
 	c       driver.Conn
 	stmts   map[string]*stmt
-	closing context.Context //nolint:containedctx // interrupts queries where it ends; may be nil
+	closing context.Context //nolint:containedctx // its end interrupts queries; may be nil
 }
 
-// A stmt is a prepared statement and the room for its arguments and columns.
+// A stmt is a prepared statement with buffers for its arguments and columns.
 type stmt struct {
 	s    driver.Stmt
 	args []driver.NamedValue
 	row  []driver.Value
 }
 
-// setUp makes the process-wide settings of the library, once: fdatasync instead of
-// fsync, and locks that survive the closing of another descriptor of the same file.
+// setUp makes the library's process-wide settings once: fdatasync instead of fsync, and
+// locks that survive the closing of another descriptor of the same file.
 var setUp = sync.OnceValue(func() error {
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return fmt.Errorf("setting up SQLite: %w", err)
@@ -65,7 +65,7 @@ func Open(path string, query url.Values, pragmas ...string) (*Conn, error) {
 }
 
 // The settings of connections. The writer never waits for a lock, so that it can be
-// closed. None makes a checkpoint by itself.
+// closed. No connection makes checkpoints automatically.
 var (
 	createPragmas = []string{`PRAGMA page_size=` + strconv.Itoa(PageSize), `PRAGMA auto_vacuum=INCREMENTAL`}
 	writerPragmas = []string{
@@ -89,7 +89,7 @@ func OpenReader(path string) (*Conn, error) { return Open(path, existing, reader
 // OpenCopier opens a connection for copies and checkpoints.
 func OpenCopier(path string) (*Conn, error) { return Open(path, existing, copierPragmas...) }
 
-// prepare returns the statement of a text, which is prepared once.
+// prepare returns the prepared statement of a text. It prepares each text once.
 func (k *Conn) prepare(text string) (*stmt, error) {
 	if s := k.stmts[text]; s != nil {
 		return s, nil
@@ -121,12 +121,12 @@ func (k *Conn) Exec(text string, args ...driver.Value) error {
 	return classify(err)
 }
 
-// ErrStop has query end early.
+// ErrStop, returned by each, makes Query stop without error.
 var ErrStop = errors.New("no more rows are wanted")
 
-// Query executes a statement and calls each with every row, until it returns ErrStop.
-// The row is valid until each returns, but its blobs and strings are copies. Where ctx
-// ends, the statement is interrupted.
+// Query executes a statement and calls each with every row, until each returns ErrStop.
+// A row is valid until each returns; its blobs and strings are copies. The end of ctx
+// interrupts the statement.
 func (k *Conn) Query(ctx context.Context, text string, each func(row []driver.Value) error, args ...driver.Value) error {
 	s, err := k.prepare(text)
 	if err != nil {
@@ -182,7 +182,7 @@ func (k *Conn) Numbers(ctx context.Context, text string, args ...driver.Value) (
 	return all, err
 }
 
-// Run executes a text that is not kept as a prepared statement.
+// Run executes statements that are not kept as prepared statements.
 func (k *Conn) Run(text string) error {
 	_, err := k.c.(driver.ExecerContext).ExecContext(context.Background(), text, nil)
 	return classify(err)
@@ -197,15 +197,15 @@ func (k *Conn) Close() error {
 	return errors.Join(append(errs, k.c.Close())...)
 }
 
-// ErrStructure says that not a row is damaged, but what holds rows. It is a
-// policy.ErrDamaged.
+// ErrStructure means that a b-tree, a table or an index is damaged, and not only a row.
+// It wraps policy.ErrDamaged.
 var ErrStructure = fmt.Errorf("%w in its structure", policy.ErrDamaged)
 
-// ErrEventRow says that the row of an event in table event is damaged. It is a
-// policy.ErrDamaged. Restore may know what the row was.
+// ErrEventRow means that an event's row in table event is damaged. It wraps
+// policy.ErrDamaged. Restore may be able to reconstruct the row.
 var ErrEventRow = fmt.Errorf("%w in the row of an event", policy.ErrDamaged)
 
-// classify marks the errors of damaged storage with ErrStructure.
+// classify wraps the errors of damaged storage with ErrStructure.
 func classify(err error) error {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch e.Code() & 0xff {

@@ -24,7 +24,7 @@ func testConn(t *testing.T, path string, pragmas ...string) *Conn {
 	return c
 }
 
-// Damage is distinguished from a passing error and from a full disk.
+// classify distinguishes damage from temporary errors and from a full disk.
 func TestClassify(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a.db")
@@ -43,14 +43,14 @@ func TestClassify(t *testing.T) {
 		err     error
 		damaged bool
 	}{
-		"a row that is there": {c.Exec(`INSERT INTO t VALUES (1, x'00')`), true},
-		"another type":        {c.Exec(`INSERT INTO t VALUES (2, 'text')`), true},
-		"not a database":      {testConn(t, garbage).Run(`SELECT * FROM sqlite_schema`), true},
-		"no such table":       {c.Run(`SELECT * FROM missing`), false},
-		"interrupted":         {c.Query(interrupted, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n`, none), false},
-		"locked by another":   {lockedBy(t, path, c), false},
-		"full":                {errors.Join(c.Run(`PRAGMA max_page_count=5`), c.Exec(`INSERT INTO t VALUES (3, zeroblob(99000))`)), false},
-		"any other":           {errors.New("an error"), false},
+		"an existing row":   {c.Exec(`INSERT INTO t VALUES (1, x'00')`), true},
+		"wrong type":        {c.Exec(`INSERT INTO t VALUES (2, 'text')`), true},
+		"not a database":    {testConn(t, garbage).Run(`SELECT * FROM sqlite_schema`), true},
+		"no such table":     {c.Run(`SELECT * FROM missing`), false},
+		"interrupted":       {c.Query(interrupted, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n`, none), false},
+		"locked by another": {lockedBy(t, path, c), false},
+		"full":              {errors.Join(c.Run(`PRAGMA max_page_count=5`), c.Exec(`INSERT INTO t VALUES (3, zeroblob(99000))`)), false},
+		"any other":         {errors.New("an error"), false},
 	} {
 		if e.err == nil || errors.Is(e.err, policy.ErrDamaged) != e.damaged {
 			t.Errorf("%s: %v; damaged: %t", name, e.err, !e.damaged)
@@ -58,7 +58,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// lockedBy returns the error of a write beside another connection's.
+// lockedBy returns the error of a write during another connection's transaction.
 func lockedBy(t *testing.T, path string, c *Conn) error {
 	t.Helper()
 	other := testConn(t, path)
@@ -72,7 +72,7 @@ func lockedBy(t *testing.T, path string, c *Conn) error {
 	return err
 }
 
-// A query ends early where that is wanted, passes on errors, and can be made again.
+// A query stops early on ErrStop, returns other errors, and can be executed again.
 func TestQuery(t *testing.T) {
 	t.Parallel()
 	c := testConn(t, ":memory:")
@@ -103,9 +103,9 @@ func TestQuery(t *testing.T) {
 		t.Errorf("number: %d, %v", n, err)
 	}
 	if n, err := c.Number(`SELECT 7 WHERE 1 = 2`); n != 0 || err != nil {
-		t.Errorf("number of no row: %d, %v", n, err)
+		t.Errorf("Number without rows: %d, %v", n, err)
 	}
 	if err := (&Scanner{Row: []driver.Value{"text"}}); err.Int() != 0 || !errors.Is(err.Err(), policy.ErrDamaged) {
-		t.Error("a text is a number")
+		t.Error("Number of a text returned no error")
 	}
 }

@@ -12,12 +12,12 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 )
 
-// Create makes an empty store. The file appears whole or not at all, and not where
-// another process has just made it.
+// Create creates an empty store. The file appears complete or not at all, and does not
+// replace a file that another process has just created.
 func Create(path string) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("making %s: %w", path, err)
+			err = fmt.Errorf("creating %s: %w", path, err)
 		}
 	}()
 	dir := filepath.Dir(path)
@@ -49,8 +49,8 @@ func Create(path string) (err error) {
 	return disk.SyncDir(dir)
 }
 
-// OpenEmpty opens a connection to an empty file, or to a database in memory, and makes the
-// tables in it, without any row.
+// OpenEmpty opens a connection to an empty file, or to a database in memory, and
+// creates the tables without rows.
 func OpenEmpty(path string, pragmas ...string) (*Conn, error) {
 	c, err := Open(path, url.Values{}, slices.Concat(createPragmas, pragmas)...)
 	if err != nil {
@@ -62,12 +62,12 @@ func OpenEmpty(path string, pragmas ...string) (*Conn, error) {
 	return c, nil
 }
 
-// UnsafePragmas are for a database that is of no use unless it is complete.
+// UnsafePragmas are for a database that is useless unless it is complete.
 var UnsafePragmas = []string{`PRAGMA journal_mode=OFF`, `PRAGMA synchronous=OFF`, `PRAGMA cache_size=-8192`, `PRAGMA temp_store=MEMORY`}
 
 // NewIdentity returns the identity of a new store.
 func NewIdentity() Identity {
 	b := make([]byte, 16)
-	_, _ = rand.Read(b) // never fails; a system without randomness ends the process
+	_, _ = rand.Read(b) // never fails; without randomness the process ends
 	return Identity{Store: string(b)}
 }

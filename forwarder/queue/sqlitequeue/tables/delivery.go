@@ -19,7 +19,7 @@ const (
 	DeliveryDead
 )
 
-// DeliveryStates are the states of the codes.
+// DeliveryStates maps a code to its state.
 var DeliveryStates = [...]queue.State{queue.Pending, queue.Pending, queue.Delivered, queue.Dead}
 
 func deliveryState(d *policy.Delivery) int64 {
@@ -34,7 +34,7 @@ func deliveryState(d *policy.Delivery) int64 {
 	return DeliveryDead
 }
 
-// ScanDelivery returns the delivery of a row with the columns upstream, state, due,
+// ScanDelivery returns the delivery in a row with the columns upstream, state, due,
 // attempts, used, history and checksum.
 func ScanDelivery(seq int64, row []driver.Value, names *Upstreams) (policy.Delivery, error) {
 	s := Scanner{Row: row}
@@ -43,7 +43,7 @@ func ScanDelivery(seq int64, row []driver.Value, names *Upstreams) (policy.Deliv
 	coded, sum := s.Blob(), s.Int()
 	name, known := names.Name(upstream)
 	if s.failed || !known || sum != deliveryChecksum(seq, upstream, state, &d, coded) {
-		return d, fmt.Errorf("%w: the row of a delivery is not as it was written", policy.ErrDamaged)
+		return d, fmt.Errorf("%w: the row of a delivery has a wrong checksum", policy.ErrDamaged)
 	}
 	d.Upstream = name
 	d.State = DeliveryStates[state&3]
@@ -57,13 +57,13 @@ func ScanDelivery(seq int64, row []driver.Value, names *Upstreams) (policy.Deliv
 // UpdateDelivery is an UPDATE with the columns of DeliveryRow.
 const UpdateDelivery = `UPDATE delivery SET state = ?, due = ?, attempts = ?, used = ?, history = ?, checksum = ? WHERE seq = ? AND upstream = ?`
 
-// DeliveryRow returns the columns of IntoDelivery: those of a delivery's row, its key last.
+// DeliveryRow returns the columns of IntoDelivery, the key last.
 func DeliveryRow(seq, upstream int64, d *policy.Delivery) []driver.Value {
 	state, history := deliveryState(d), policy.AppendHistory([]byte{}, d.History)
 	return []driver.Value{state, d.Due, int64(d.Attempts), int64(d.Used), history, deliveryChecksum(seq, upstream, state, d, history), seq, upstream}
 }
 
-// deliveryChecksum is the checksum of all other columns of a delivery's row.
+// deliveryChecksum returns the checksum of all other columns of a delivery's row.
 func deliveryChecksum(seq, upstream, state int64, d *policy.Delivery, history []byte) int64 {
 	b := make([]byte, 0, 256)
 	for _, n := range [...]int64{seq, upstream, state, d.Due, int64(d.Attempts), int64(d.Used)} {

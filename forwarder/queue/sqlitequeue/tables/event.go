@@ -19,25 +19,25 @@ type Record struct {
 	policy.Event
 }
 
-// EventColumns are the columns of ScanEvent, of a table with the alias e.
+// EventColumns are the columns of ScanEvent, for a table with the alias e.
 const EventColumns = `e.seq, e.id, e.provider, e.type, e.subject, e.received_at, e.state, e.reason, e.ended_at, e.size, e.key, e.checksum`
 
-// recordColumns are those of an event and one of its deliveries.
+// recordColumns are the columns of an event and one of its deliveries.
 const recordColumns = EventColumns + `, d.seq, d.upstream, d.state, d.due, d.attempts, d.used, d.history, d.checksum`
 
-// Load returns the event with the seq from its rows, nil where there is none, and
-// policy.ErrDamaged where they are not as they were written.
+// Load returns the event with the seq from its rows, nil if it does not exist, or
+// policy.ErrDamaged.
 func Load(ctx context.Context, c *Conn, names *Upstreams, seq int64) (r *Record, err error) {
 	err = loadEach(ctx, c, names, `SELECT `+recordColumns+` FROM event e LEFT JOIN delivery d ON d.seq = e.seq WHERE e.seq = ?`,
 		func(loaded *Record) { r = loaded }, seq)
 	return r, err
 }
 
-// LoadAll returns the events with the seqs that can be read. It costs less than Load of
-// each. The others may be missing or damaged, which Load returns.
+// LoadAll returns the readable events with the seqs. It is cheaper than a Load of each.
+// If an event is not returned, Load returns whether it is missing or damaged.
 func LoadAll(ctx context.Context, c *Conn, names *Upstreams, seqs []int64) map[int64]*Record {
 	all := make(map[int64]*Record, len(seqs))
-	for some := range Portions(slices.Compact(slices.Sorted(slices.Values(seqs)))) { // each seq once
+	for some := range Chunks(slices.Compact(slices.Sorted(slices.Values(seqs)))) { // without duplicates
 		text := `WITH wanted (s) AS (` + Values(len(some), 1) + `) SELECT ` + recordColumns + `
 			FROM wanted CROSS JOIN event e ON e.seq = s LEFT JOIN delivery d ON d.seq = e.seq`
 		args := make([]driver.Value, len(some))
@@ -49,8 +49,8 @@ func LoadAll(ctx context.Context, c *Conn, names *Upstreams, seqs []int64) map[i
 	return all
 }
 
-// loadEach calls each with every event of a query of recordColumns, which returns the rows
-// of one event behind each other.
+// loadEach calls each with every event of a query of recordColumns, which must return
+// the rows of one event together.
 func loadEach(ctx context.Context, c *Conn, names *Upstreams, text string, each func(*Record), args ...driver.Value) error {
 	var r *Record
 	var state int64
@@ -78,8 +78,8 @@ func loadEach(ctx context.Context, c *Conn, names *Upstreams, text string, each 
 		if row[12] == nil {
 			return nil
 		}
-		if row[12] != r.Seq { // SQLite does not compare it: it relies on the order of the rows
-			return fmt.Errorf("%w: the rows of deliveries are not in their order", ErrStructure)
+		if row[12] != r.Seq { // SQLite does not compare seq: it relies on the order of the rows
+			return fmt.Errorf("%w: the rows of deliveries are out of order", ErrStructure)
 		}
 		d, err := ScanDelivery(r.Seq, row[13:], names)
 		if err != nil {
@@ -106,7 +106,7 @@ const (
 	EventTombstone
 )
 
-// SetAsideCodes are the codes of the states of events without deliveries.
+// SetAsideCodes maps the states of events that are set aside to their codes.
 var SetAsideCodes = map[queue.State]int64{
 	queue.Quarantined: EventQuarantined, queue.Unrouted: EventUnrouted, queue.Unconfirmed: EventUnconfirmed, policy.Tombstone: EventTombstone,
 }
@@ -129,8 +129,8 @@ func StateOf(e *policy.Event) int64 {
 	return EventDelivered
 }
 
-// ScanEvent returns the event of a row of EventColumns, without its deliveries, and
-// the code of its state.
+// ScanEvent returns the event in a row of EventColumns, without its deliveries, and the
+// code of its state.
 func ScanEvent(row []driver.Value) (*Record, int64, error) {
 	s := Scanner{Row: row}
 	r := &Record{Seq: s.Int(), Event: policy.Event{ID: s.Text(), Provider: s.Text(), Type: s.Text(), Subject: s.Text(), ReceivedAt: s.Int()}}
@@ -139,17 +139,17 @@ func ScanEvent(row []driver.Value) (*Record, int64, error) {
 	r.Key = Fingerprint(s.Int())
 	r.SetAside = setAsideOf(state)
 	if sum := s.Int(); s.failed || sum != eventChecksum(r, state) {
-		return nil, 0, fmt.Errorf("%w: that of %q is not as it was written", ErrEventRow, r.ID)
+		return nil, 0, fmt.Errorf("%w: that of %q has a wrong checksum", ErrEventRow, r.ID)
 	}
 	return r, state, nil
 }
 
-// KeyNumber returns a fingerprint as a column holds it.
+// KeyNumber returns a fingerprint as a number for a column.
 func KeyNumber(f seal.Fingerprint) int64 {
 	return int64(binary.BigEndian.Uint64(f[:]))
 }
 
-// Fingerprint returns the fingerprint that a column holds as the number.
+// Fingerprint is the inverse of KeyNumber.
 func Fingerprint(n int64) (f seal.Fingerprint) {
 	binary.BigEndian.PutUint64(f[:], uint64(n))
 	return f
@@ -157,7 +157,7 @@ func Fingerprint(n int64) (f seal.Fingerprint) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// eventChecksum is the checksum of all other columns of an event's row.
+// eventChecksum returns the checksum of all other columns of an event's row.
 func eventChecksum(r *Record, state int64) int64 {
 	b := make([]byte, 0, 256)
 	for _, n := range [...]int64{r.Seq, r.ReceivedAt, state, r.EndedAt, r.Size, KeyNumber(r.Key)} {
@@ -170,8 +170,7 @@ func eventChecksum(r *Record, state int64) int64 {
 	return int64(crc32.Checksum(b, castagnoli))
 }
 
-// setAsideOf returns the state of an event without deliveries that the code stands for,
-// or "".
+// setAsideOf is the inverse of SetAsideCodes. It returns "" for other codes.
 func setAsideOf(code int64) queue.State {
 	for name, c := range SetAsideCodes {
 		if c == code {
@@ -187,9 +186,9 @@ func EventRow(r *Record) []driver.Value {
 	return []driver.Value{r.Seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, r.Size, KeyNumber(r.Key), eventChecksum(r, state)}
 }
 
-// UpdateOfEvent returns a statement that writes what has changed of an event's row, and its
-// arguments, or "". Type and subject change only where a tombstone is left: to write them
-// costs an index.
+// UpdateOfEvent returns a statement that writes the changed columns of an event's row,
+// and its arguments, or "" if nothing changed. Type and subject change only if the
+// event becomes a tombstone: writing them costs an index update.
 func UpdateOfEvent(before, after *Record) (text string, args []driver.Value) {
 	state := StateOf(&after.Event)
 	args = []driver.Value{state, after.EndedAt, after.Size, KeyNumber(after.Key), eventChecksum(after, state), after.Seq}

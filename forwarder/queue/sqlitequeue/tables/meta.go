@@ -14,7 +14,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// Meta is what the store holds about itself.
+// Meta is the data that the store keeps about itself.
 type Meta struct {
 	Identity Identity
 	Path     string
@@ -22,30 +22,31 @@ type Meta struct {
 	UsedAt   int64
 	Named    int64
 	Filed    int64
-	Counts   policy.Counts // nil where they, or filed, are damaged
+	Counts   policy.Counts // nil if Counts or Filed is damaged
 }
 
-// An Identity says which store a file is of, and how often its row of meta was written.
+// An Identity identifies a store, and counts the writes of its row in table meta.
 type Identity struct {
 	Store  string
 	Writes int64
 }
 
-// Next returns the identity with one more write.
+// Next returns the identity after one more write.
 func (id Identity) Next() Identity { return Identity{id.Store, id.Writes + 1} }
 
 func (id Identity) checksum() int64 {
 	return int64(crc32.Checksum(binary.LittleEndian.AppendUint64([]byte(id.Store), uint64(id.Writes)), castagnoli))
 }
 
-// ReadIdentity returns policy.ErrDamaged where it is not as it was written.
+// ReadIdentity returns the store's identity, or policy.ErrDamaged if its checksum is
+// wrong.
 func ReadIdentity(c *Conn) (id Identity, err error) {
 	err = fmt.Errorf("%w: table meta is empty", policy.ErrDamaged)
 	queried := c.Query(context.Background(), `SELECT store, writes, checksum FROM meta`, func(row []driver.Value) error {
 		s := Scanner{Row: row}
 		id = Identity{string(s.Blob()), s.Int()}
 		if err = s.Err(); err == nil && s.Int() != id.checksum() {
-			err = fmt.Errorf("%w: the store's identity is not as it was written", policy.ErrDamaged)
+			err = fmt.Errorf("%w: the store's identity has a wrong checksum", policy.ErrDamaged)
 		}
 		return nil
 	})
@@ -55,7 +56,7 @@ func ReadIdentity(c *Conn) (id Identity, err error) {
 	return id, err
 }
 
-// ReadMeta returns the row of meta. An identity that is damaged is replaced by a new one.
+// ReadMeta returns the row of meta. It replaces a damaged identity by a new one.
 func ReadMeta(c *Conn) (*Meta, error) {
 	id, err := ReadIdentity(c)
 	if errors.Is(err, policy.ErrDamaged) && !errors.Is(err, ErrStructure) {
@@ -64,7 +65,7 @@ func ReadMeta(c *Conn) (*Meta, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = ErrStructure // where there is no row
+	err = ErrStructure // if there is no row
 	m := &Meta{Identity: id}
 	queried := c.Query(context.Background(), `SELECT path, clean, used_at, named, filed, counts, counts_checksum FROM meta`, func(row []driver.Value) error {
 		s := Scanner{Row: row}
@@ -86,7 +87,7 @@ func countsChecksum(filed int64, counts []byte) int64 {
 	return int64(crc32.Checksum(binary.LittleEndian.AppendUint64(slices.Clip(counts), uint64(filed)), castagnoli))
 }
 
-// InsertMeta writes the row of a new store.
+// InsertMeta inserts the row of a new store.
 func InsertMeta(c *Conn, m *Meta) error {
 	counts, err := m.Counts.MarshalJSON()
 	if err != nil {
@@ -96,7 +97,7 @@ func InsertMeta(c *Conn, m *Meta) error {
 		[]byte(m.Identity.Store), m.Identity.Writes, m.Identity.checksum(), m.Path, m.UsedAt, m.Named, m.Filed, string(counts), countsChecksum(m.Filed, counts))
 }
 
-// Recount finds what is filed, and its counts, from the events.
+// Recount derives Filed and Counts from the events.
 func (m *Meta) Recount(c *Conn, names *Upstreams) (err error) {
 	m.Counts = make(policy.Counts)
 	if m.Filed, err = c.Number(`SELECT max(seq) FROM event`); err != nil {
@@ -115,7 +116,7 @@ func (m *Meta) Recount(c *Conn, names *Upstreams) (err error) {
 	})
 }
 
-// WriteCounts writes what is filed, and its counts. The newest time never goes back.
+// WriteCounts writes the filed seq and the counts. The stored time never decreases.
 func WriteCounts(c *Conn, id Identity, usedAt, filed int64, counts policy.Counts) error {
 	coded, err := counts.MarshalJSON()
 	if err != nil {
@@ -125,12 +126,12 @@ func WriteCounts(c *Conn, id Identity, usedAt, filed int64, counts policy.Counts
 		usedAt, id.Writes, id.checksum(), filed, string(coded), countsChecksum(filed, coded))
 }
 
-// WriteInUse writes that the store is in use at the path.
+// WriteInUse records that the store is in use at the path.
 func WriteInUse(c *Conn, id Identity, path string) error {
 	return c.Exec(`UPDATE meta SET clean = 0, path = ?, store = ?, writes = ?, checksum = ?`, path, []byte(id.Store), id.Writes, id.checksum())
 }
 
-// MakeDistinct gives the copy of a store at the path an identity of its own.
+// MakeDistinct gives the copy of a store at the path a new identity.
 func MakeDistinct(path string) error {
 	c, err := Open(path, url.Values{"mode": {"rw"}}, `PRAGMA journal_mode=DELETE`)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// A migration is made once, wholly or not at all, and keeps what is stored.
+// A migration runs once, completely or not at all, and keeps the stored events.
 func TestMigrations(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "queue.db")
@@ -47,7 +47,7 @@ func TestMigrations(t *testing.T) {
 		t.Errorf("a migration that fails: %v", err)
 	}
 	if version() != 2 || !has("further") || has("half") {
-		t.Errorf("version %d, the first made %t, something of the second %t", version(), has("further"), has("half"))
+		t.Errorf("version %d; table of the first migration: %t, of the failed second: %t", version(), has("further"), has("half"))
 	}
 	for range 2 { // the second time there is nothing to do
 		if err := migrateBy(c, path, with(good)); err != nil {
@@ -55,7 +55,7 @@ func TestMigrations(t *testing.T) {
 		}
 	}
 	if n, err := c.Number(`SELECT count(*) FROM further`); n != 1 || err != nil {
-		t.Errorf("it was made of %d events, %v", n, err)
+		t.Errorf("the migration saw %d events, %v", n, err)
 	}
 	if id, err := c.Number(`PRAGMA application_id`); id != applicationID || err != nil {
 		t.Errorf("application id %d, %v", id, err)

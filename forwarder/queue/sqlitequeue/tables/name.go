@@ -10,10 +10,10 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// HashOfID returns the hash by which an event is found that has the id.
+// HashOfID returns the hash of an id for table name.
 func HashOfID(id string) int64 { return hashOf('i', id) }
 
-// HashOfSubject returns the hash by which events are found that have the subject.
+// HashOfSubject returns the hash of a subject for table name.
 func HashOfSubject(subject string) int64 { return hashOf('s', subject) }
 
 func hashOf(kind byte, name string) int64 {
@@ -21,7 +21,8 @@ func hashOf(kind byte, name string) int64 {
 	return int64(binary.BigEndian.Uint64(h[:]))
 }
 
-// A Name is a row of table name: the hash of an event's id, or of its subject.
+// A Name is a row of table name: the hash of an event's id or subject, with the event's
+// seq.
 type Name struct {
 	Hash, Seq int64
 }
@@ -35,7 +36,7 @@ func NamesOf(r *Record) []Name {
 	return names
 }
 
-// CompareNames orders names as their table does.
+// CompareNames orders names like their table.
 func CompareNames(a, b Name) int {
 	return cmp.Or(cmp.Compare(a.Hash, b.Hash), cmp.Compare(a.Seq, b.Seq))
 }
@@ -43,8 +44,8 @@ func CompareNames(a, b Name) int {
 // Row returns the columns of IntoName.
 func (n Name) Row() []driver.Value { return []driver.Value{n.Hash, n.Seq} }
 
-// EachUnnamed calls each with the names of the events that are in table event and whose
-// names may not be in table name.
+// EachUnnamed calls each with the names of the events in table event whose names may be
+// missing in table name.
 func EachUnnamed(c *Conn, each func(...Name)) error {
 	return c.Query(context.Background(), `SELECT seq, id, subject FROM event WHERE seq > (SELECT named FROM meta) ORDER BY seq`, func(row []driver.Value) error {
 		s := Scanner{Row: row}

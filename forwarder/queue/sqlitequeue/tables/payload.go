@@ -16,7 +16,7 @@ import (
 // PayloadColumns are the columns of ScanPayload.
 const PayloadColumns = `seq, id, provider, type, subject, received_at, state, reason, ended_at, upstreams, checksum, sealed`
 
-// PayloadRow returns the columns of intoPayload of an event as it is stored.
+// PayloadRow returns the columns of IntoPayload for an event that is being stored.
 func PayloadRow(r *Record, sealed []byte) ([]driver.Value, error) {
 	names := make([]string, len(r.Deliveries))
 	for i := range r.Deliveries {
@@ -36,16 +36,17 @@ func PayloadRow(r *Record, sealed []byte) ([]driver.Value, error) {
 	}, nil
 }
 
-// payloadChecksum is the checksum of the other columns of a payload's row but sealed. It
-// does not depend on the size and the key, which change when it is sealed anew.
+// payloadChecksum returns the checksum of the other columns of a payload's row except
+// sealed. It does not depend on the size and the key, since these change when the
+// payload is resealed.
 func payloadChecksum(r *Record, state int64, upstreams []byte) int64 {
 	plain := *r
 	plain.Size, plain.Key = 0, seal.Fingerprint{}
 	return int64(crc32.Update(uint32(eventChecksum(&plain, state)), castagnoli, upstreams))
 }
 
-// ScanPayload returns the event of a row of payloadColumns, as it was stored, and its
-// sealed payload.
+// ScanPayload returns the event in a row of PayloadColumns, in the state in which it
+// was stored, and its sealed payload.
 func ScanPayload(row []driver.Value) (*Record, []byte, error) {
 	s := Scanner{Row: row}
 	r := &Record{Seq: s.Int(), Event: policy.Event{ID: s.Text(), Provider: s.Text(), Type: s.Text(), Subject: s.Text(), ReceivedAt: s.Int()}}
@@ -60,7 +61,7 @@ func ScanPayload(row []driver.Value) (*Record, []byte, error) {
 	r.Size = int64(len(sealed))
 	r.Key, _ = seal.KeyOf(sealed)
 	if wrong {
-		return r, sealed, fmt.Errorf("%w: the row of event %q is not as it was written", policy.ErrDamaged, r.ID)
+		return r, sealed, fmt.Errorf("%w: the payload row of event %q has a wrong checksum", policy.ErrDamaged, r.ID)
 	}
 	for _, name := range names {
 		r.Deliveries = append(r.Deliveries, policy.Delivery{Upstream: name, State: queue.Pending})
@@ -68,7 +69,7 @@ func ScanPayload(row []driver.Value) (*Record, []byte, error) {
 	return r, sealed, nil
 }
 
-// SealEvent returns an event as a payload.
+// SealEvent returns the sealed payload of an event.
 func SealEvent(ring *seal.Ring, e *event.Event) ([]byte, error) {
 	coded, err := e.AppendBinary(make([]byte, seal.Header, seal.Header+e.BinarySize()+seal.Overhead))
 	if err != nil {
@@ -77,7 +78,7 @@ func SealEvent(ring *seal.Ring, e *event.Event) ([]byte, error) {
 	return ring.Seal(e.ID, coded)
 }
 
-// OpenEvent returns a sealed event, or queue.ErrUnreadable.
+// OpenEvent returns the event in a sealed payload, or queue.ErrUnreadable.
 func OpenEvent(ring *seal.Ring, id string, sealed []byte) (*event.Event, error) {
 	coded, err := ring.Open(id, sealed)
 	if err != nil {
@@ -85,16 +86,16 @@ func OpenEvent(ring *seal.Ring, id string, sealed []byte) (*event.Event, error) 
 	}
 	e, err := event.Decode(coded)
 	if err != nil {
-		return nil, fmt.Errorf("opening event %s: %w: its coding is not known to this version", id, queue.ErrUnreadable)
+		return nil, fmt.Errorf("opening event %s: %w: this version does not know its encoding", id, queue.ErrUnreadable)
 	}
 	return e, nil
 }
 
-// LoadPayloads returns the sealed payloads of the events with the seqs, as far as they are
-// kept and can be read.
+// LoadPayloads returns the sealed payloads of the events with the seqs, if they are
+// kept and readable.
 func LoadPayloads(ctx context.Context, c *Conn, seqs []int64) map[int64][]byte {
 	all := make(map[int64][]byte, len(seqs))
-	for some := range Portions(seqs) {
+	for some := range Chunks(seqs) {
 		args := make([]driver.Value, len(some))
 		for i, seq := range some {
 			args[i] = seq
@@ -119,7 +120,8 @@ func LoadPayload(ctx context.Context, c *Conn, seq int64) (sealed []byte, err er
 	return sealed, err
 }
 
-// EachUnfiled calls each with the events behind the seq, as they were stored, oldest first.
+// EachUnfiled calls each with the events after seq filed, oldest first, in the state in
+// which they were stored.
 func EachUnfiled(c *Conn, filed int64, each func(*Record)) error {
 	return c.Query(context.Background(), `SELECT `+PayloadColumns+` FROM payload WHERE seq > ? ORDER BY seq`, func(row []driver.Value) error {
 		r, _, err := ScanPayload(row)

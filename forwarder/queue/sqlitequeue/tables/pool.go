@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// A Pool has the connections of readers: those that Connect opens and no others. One that
-// was opened at another time might find another file at the path.
+// A Pool holds the connections of readers. Connect opens all of them at once: a
+// connection that is opened later could find another file at the path.
 type Pool struct {
 	open   func(path string) (*Conn, error)
 	reason func() error // why there are no connections
@@ -17,11 +17,11 @@ type Pool struct {
 type connections struct {
 	free   chan *Conn
 	opened int
-	ctx    context.Context //nolint:containedctx // ends when they are to be closed
+	ctx    context.Context //nolint:containedctx // its end interrupts queries before the connections are closed
 	cancel context.CancelFunc
 }
 
-// NewPool returns a pool without connections. Reason returns why it has none.
+// NewPool returns a pool without connections. reason returns why it has none.
 func NewPool(open func(path string) (*Conn, error), reason func() error) *Pool {
 	return &Pool{open: open, reason: reason}
 }
@@ -43,8 +43,8 @@ func (p *Pool) Connect(path string, n int) error {
 	return nil
 }
 
-// With calls f with a connection, once one is free. Queries of a ctx that can end are
-// interrupted by Disconnect.
+// With waits for a free connection and calls f with it. Disconnect interrupts queries
+// whose ctx can end.
 func (p *Pool) With(ctx context.Context, f func(*Conn) error) error {
 	cs := p.conns.Load()
 	if cs == nil {
@@ -65,7 +65,7 @@ func (p *Pool) With(ctx context.Context, f func(*Conn) error) error {
 	}
 }
 
-// Snapshot is With, and all that f reads is of one state of the store.
+// Snapshot calls With, and f reads one consistent snapshot of the store.
 func (p *Pool) Snapshot(ctx context.Context, f func(*Conn) error) error {
 	return p.With(ctx, func(c *Conn) error {
 		if err := c.Exec(`BEGIN`); err != nil {
@@ -75,7 +75,7 @@ func (p *Pool) Snapshot(ctx context.Context, f func(*Conn) error) error {
 	})
 }
 
-// Disconnect closes all connections, as they come back.
+// Disconnect closes all connections when they are returned.
 func (p *Pool) Disconnect() error {
 	cs := p.conns.Swap(nil)
 	if cs == nil {

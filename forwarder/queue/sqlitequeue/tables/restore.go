@@ -10,10 +10,10 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// Restore returns an event whose row in table event is damaged, as that row must have
-// been: from the row of its payload, which has the event as it was stored, and those of
-// its deliveries. It returns policy.ErrDamaged if one of these is missing or damaged.
-// now is the end of an event whose own time cannot be right.
+// Restore returns an event whose row in table event is damaged. It reconstructs the
+// event from the row of its payload, which has the event's initial state, and from the
+// rows of its deliveries. It returns policy.ErrDamaged if one of these is missing or
+// damaged. now becomes the end time if the stored one is implausible.
 func Restore(ctx context.Context, c *Conn, names *Upstreams, seq, now int64) (*Record, error) {
 	var r *Record
 	err := c.Query(ctx, `SELECT `+PayloadColumns+` FROM payload WHERE seq = ?`, func(row []driver.Value) (err error) {
@@ -54,8 +54,8 @@ func Restore(ctx context.Context, c *Conn, names *Upstreams, seq, now int64) (*R
 	return r, err
 }
 
-// RestoreEvent is an UPDATE of all columns of an event's row but its key, with those of
-// RestoreRow.
+// RestoreEvent is an UPDATE of all columns of an event's row except its key, with the
+// columns of RestoreRow.
 const RestoreEvent = `
 	UPDATE event SET id = ?, provider = ?, type = ?, subject = ?, received_at = ?, state = ?, reason = ?, ended_at = ?, size = ?, key = ?, checksum = ?
 	WHERE seq = ?`

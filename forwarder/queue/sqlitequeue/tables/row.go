@@ -10,8 +10,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// What to insert, behind INSERT or INSERT OR IGNORE: the columns that EventRow, DeliveryRow,
-// PayloadRow, UpstreamRow and Name.Row return.
+// The INTO clauses for INSERT and INSERT OR IGNORE, with the columns that EventRow,
+// DeliveryRow, PayloadRow, UpstreamRow and Name.Row return.
 const (
 	IntoEvent    = ` INTO event (seq, id, provider, type, subject, received_at, state, reason, ended_at, size, key, checksum)`
 	IntoDelivery = ` INTO delivery (state, due, attempts, used, history, checksum, seq, upstream)`
@@ -20,13 +20,14 @@ const (
 	IntoName     = ` INTO name (hash, seq)`
 )
 
-// manyRows is how many rows one statement inserts, or looks up, at most.
-const manyRows = 16
+// maxChunk is the maximum number of rows that one statement inserts or looks up.
+const maxChunk = 16
 
-// Portions parts a list so that statements for 16, 8, 4, 2 and 1 of them do for all.
-func Portions[T any](list []T) iter.Seq[[]T] {
+// Chunks splits a list into chunks of 16, 8, 4, 2 and 1, so that five prepared
+// statements are enough for any length.
+func Chunks[T any](list []T) iter.Seq[[]T] {
 	return func(yield func([]T) bool) {
-		for n := manyRows; len(list) > 0; {
+		for n := maxChunk; len(list) > 0; {
 			for n > len(list) {
 				n /= 2
 			}
@@ -38,16 +39,16 @@ func Portions[T any](list []T) iter.Seq[[]T] {
 	}
 }
 
-// Values returns n rows of parameters behind VALUES.
+// Values returns a VALUES clause with n rows of parameters.
 func Values(n, columns int) string {
 	row := `, (` + strings.Repeat(`?, `, columns-1) + `?)`
 	return ` VALUES ` + strings.Repeat(row, n)[2:]
 }
 
-// Insert inserts rows with as few statements as that takes: 16 rows in one cost a third
-// of what they cost in 16.
+// Insert inserts rows with as few statements as possible: one statement for 16 rows
+// costs a third of 16 statements.
 func (k *Conn) Insert(into string, rows ...[]driver.Value) error {
-	for some := range Portions(rows) {
+	for some := range Chunks(rows) {
 		if err := k.Exec(into+Values(len(some), len(some[0])), slices.Concat(some...)...); err != nil {
 			return err
 		}
@@ -55,7 +56,7 @@ func (k *Conn) Insert(into string, rows ...[]driver.Value) error {
 	return nil
 }
 
-// A Scanner returns the columns of a row in their order.
+// A Scanner returns the columns of a row in order.
 type Scanner struct {
 	Row    []driver.Value
 	failed bool // a column has another type
@@ -67,21 +68,21 @@ func next[T any](s *Scanner) (v T) {
 	return v
 }
 
-// Err returns an error where a column has another type than it was read as.
+// Err returns an error if a column had another type than requested.
 func (s *Scanner) Err() error {
 	if s.failed {
-		return fmt.Errorf("%w: a column of a row is of another type", policy.ErrDamaged)
+		return fmt.Errorf("%w: a column of a row has the wrong type", policy.ErrDamaged)
 	}
 	return nil
 }
 
-// Int returns the next column, a number.
+// Int returns the next column, an integer.
 func (s *Scanner) Int() int64 { return next[int64](s) }
 
 // Text returns the next column, a text.
 func (s *Scanner) Text() string { return next[string](s) }
 
-// Blob returns the next column, a blob; nil where it is empty.
+// Blob returns the next column, a blob; nil if it is empty.
 func (s *Scanner) Blob() []byte {
 	if s.Row[0] == nil {
 		s.Row = s.Row[1:]

@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// The root pages of the tables in every store. Nothing moves them: with auto_vacuum,
-// root pages are in front of all others.
+// The root pages of the tables, the same in every store. They never move: with
+// auto_vacuum, root pages come before all other pages.
 const (
 	RootMeta     = 3
 	RootEvent    = 6
@@ -20,47 +20,50 @@ const (
 	RootDelivery = 8
 )
 
-// PageSize is that of the database's pages in bytes. On one of 4 KiB, one event of
-// common size finds room and leaves half of it empty; on this one, four do.
+// PageSize is the size of the database's pages in bytes. A page of 4 KiB has room for
+// only one event of common size and stays half empty; a page of this size has room for
+// four.
 const PageSize = 8192
 
-// applicationID marks a database as one of ours: "Scgt".
+// applicationID marks a database as a store: "Scgt".
 const applicationID = 0x53636774
 
-// migrations are the changes of the schema, in order. The version of a file is how many
-// of them were applied to it. One is never changed after a release.
+// migrations are the changes of the schema, in order. The version of a file is the
+// number of migrations that were applied to it. A migration never changes after a
+// release, including the comments within its statements: SQLite stores them, and
+// UseSchema compares them.
 var migrations = []string{schema1}
 
 //go:embed schema.sql
 var schema1 string
 
-// migrate brings the schema to this version.
+// migrate updates the schema to this version.
 func migrate(c *Conn, path string) error { return migrateBy(c, path, migrations) }
 
-// migrateBy makes the migrations that are not made yet, each in a transaction.
+// migrateBy applies the missing migrations, each in a transaction.
 func migrateBy(c *Conn, path string, migrations []string) error {
 	version, err := c.Number(`PRAGMA user_version`)
 	if err != nil {
 		return err
 	}
 	if version > int64(len(migrations)) {
-		return Refuse(path, "it is of version %d, and this program reads up to %d; open it with the newer program", version, len(migrations))
+		return Refuse(path, "it has version %d, but this program supports versions up to %d; open it with the newer program", version, len(migrations))
 	}
 	for _, m := range migrations[version:] {
 		version++
 		text := "BEGIN IMMEDIATE;\n" + m + "\nPRAGMA application_id=" + strconv.Itoa(applicationID) + ";\nPRAGMA user_version=" + strconv.FormatInt(version, 10) + ";\nCOMMIT"
 		if err := c.Run(text); err != nil {
 			_ = c.Run(`ROLLBACK`)
-			return fmt.Errorf("bringing %s to version %d: %w", path, version, err)
+			return fmt.Errorf("updating %s to version %d: %w", path, version, err)
 		}
 	}
 	return nil
 }
 
-// A model is what every new store is like.
+// A model describes a new store.
 type model struct {
 	schema string
-	first  []byte // page
+	first  []byte // the first page
 }
 
 var newModel = sync.OnceValues(func() (m model, err error) {
@@ -79,16 +82,16 @@ var newModel = sync.OnceValues(func() (m model, err error) {
 	return m, errors.Join(err, c.Close())
 })
 
-// FirstPage returns the first page of a new store. It says where the tables are, which is
-// the same in each.
+// FirstPage returns the first page of a new store. It contains the root pages of the
+// tables, which are the same in every store.
 func FirstPage() ([]byte, error) {
 	m, err := newModel()
 	return slices.Clone(m.first), err
 }
 
-// UseSchema returns an error unless the database is a store, and brings it to this
-// version. Where all of the schema is as in a new one, the mark cannot have been changed
-// but by damage.
+// UseSchema returns an error unless the database is a store, and updates it to this
+// version. If only the application id is wrong and the whole schema is right, the
+// database is a damaged store.
 func UseSchema(c *Conn, path string) error {
 	model, err := newModel()
 	if err != nil {
@@ -109,13 +112,13 @@ func UseSchema(c *Conn, path string) error {
 		got, err = schemaOf(c)
 	}
 	if err == nil && got != model.schema {
-		err = fmt.Errorf("%w: its tables are not those of a store", ErrStructure)
+		err = fmt.Errorf("%w: its schema is not that of a store", ErrStructure)
 	}
 	return err
 }
 
-// schemaOf returns all of the schema, but for the tables that Litestream adds. The indexes
-// of a copy are behind those, so their pages are others there.
+// schemaOf returns the whole schema, except the tables that Litestream adds. It omits
+// the root pages of indexes, which differ in a copy that has Litestream's tables.
 func schemaOf(k *Conn) (all string, err error) {
 	err = k.Query(context.Background(), `
 		SELECT type, name, CASE type WHEN 'table' THEN rootpage END, sql FROM sqlite_schema

@@ -1,10 +1,13 @@
 -- The schema of version 1.
 --
--- Times are nanoseconds since 1970; 0 is none. Every row of event and delivery has a
--- checksum of its other columns; the seal's tag covers the payload.
+-- Times are in nanoseconds since 1970; 0 means none. Every row of event and delivery has
+-- a checksum of its other columns. The authentication tag of the seal protects the sealed
+-- payload.
+--
+-- Never change a comment within a statement: it is part of the schema that SQLite stores.
 
--- One row. counts is derived from table event and its deliveries, as JSON; it is written
--- with every change of them, by one function, from the rows before and after it.
+-- One row. counts is JSON and is derived from tables event and delivery. One function
+-- updates it with every change, from the rows before and after the change.
 CREATE TABLE meta (
 	id              INTEGER PRIMARY KEY CHECK (id = 1),
 	store           BLOB    NOT NULL, -- random; a backup has another one
@@ -25,9 +28,9 @@ CREATE TABLE upstream (
 	checksum INTEGER NOT NULL -- never 0
 ) STRICT;
 
--- seq is the time of receipt in microseconds since 1970, or one more than the newest
--- seq where that is not less: so seq orders events by arrival, and no event that was
--- received since a time has a lower seq than that time.
+-- seq is the time of receipt in microseconds since 1970, or the newest seq plus one if
+-- that is greater. So seq orders events by arrival, and every event that was received
+-- since a time has a seq of at least that time.
 CREATE TABLE event (
 	seq         INTEGER PRIMARY KEY,
 	id          TEXT    NOT NULL,
@@ -43,8 +46,8 @@ CREATE TABLE event (
 	checksum    INTEGER NOT NULL
 ) STRICT;
 
--- Events as they were stored, with their sealed payload. A row is written before any
--- other of the event, and deleted with the payload. upstreams is a JSON array.
+-- The initial state of events, with their sealed payloads. A row is inserted before all
+-- other rows of the event, and deleted with the payload. upstreams is a JSON array.
 CREATE TABLE payload (
 	seq         INTEGER PRIMARY KEY,
 	id          TEXT    NOT NULL,
@@ -72,17 +75,17 @@ CREATE TABLE delivery (
 	PRIMARY KEY (seq, upstream)
 ) STRICT, WITHOUT ROWID;
 
--- The events that have an id or a subject, by a hash of it. Rows for events that are
--- gone, or have another id, are possible, so the event's row is always compared.
+-- The events with an id or a subject, by hash. A row may refer to an event that was
+-- deleted or that has another id, so readers always compare the event's row.
 CREATE TABLE name (
 	hash INTEGER NOT NULL,
 	seq  INTEGER NOT NULL,
 	PRIMARY KEY (hash, seq)
 ) STRICT, WITHOUT ROWID;
 
--- Indexes are behind the tables, so that VACUUM INTO gives a copy the same root pages: package
--- salvage relies on that.
-CREATE INDEX event_type ON event (type) WHERE type NOT IN ('note.generated', 'transcription.completed'); -- those are found by going through the events
+-- The indexes come after all tables, so that the tables of a copy by VACUUM INTO have the
+-- same root pages. Package salvage relies on that.
+CREATE INDEX event_type ON event (type) WHERE type NOT IN ('note.generated', 'transcription.completed'); -- these two are found by scanning the events
 CREATE INDEX event_set_aside ON event (state) WHERE state BETWEEN 3 AND 6;
 CREATE INDEX event_ended ON event (state, ended_at) WHERE ended_at > 0;
 CREATE INDEX event_kept ON event (ended_at) WHERE state = 1 AND size > 0;

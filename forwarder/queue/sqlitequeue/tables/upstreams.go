@@ -14,21 +14,21 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// Upstreams are the names of upstreams and the numbers that stand for them in rows.
-// A number is never given to another name.
+// Upstreams maps the names of upstreams to the numbers that rows contain. A number is
+// never reused for another name.
 type Upstreams struct {
 	mu     sync.RWMutex
 	byName map[string]int64
 	byID   map[int64]string
 }
 
-// NewUpstreams returns Upstreams without any.
+// NewUpstreams returns empty Upstreams.
 func NewUpstreams() *Upstreams {
 	return &Upstreams{byName: make(map[string]int64), byID: make(map[int64]string)}
 }
 
-// ReadUpstreams returns the upstreams from their table, or, where that is damaged, from its index,
-// which has all of it.
+// ReadUpstreams returns the upstreams from their table or, if the table is damaged,
+// from its index, which has the same data.
 func ReadUpstreams(c *Conn) (*Upstreams, error) {
 	u, err := readUpstreamsFrom(c, `SELECT id, name, checksum FROM upstream NOT INDEXED`)
 	if errors.Is(err, policy.ErrDamaged) {
@@ -43,7 +43,7 @@ func readUpstreamsFrom(c *Conn, text string) (*Upstreams, error) {
 		s := Scanner{Row: row}
 		id, name := s.Int(), s.Text()
 		if sum := s.Int(); sum != 0 && sum != upstreamChecksum(id, name) {
-			return fmt.Errorf("%w: the row of an upstream is not as it was written", policy.ErrDamaged)
+			return fmt.Errorf("%w: the row of an upstream has a wrong checksum", policy.ErrDamaged)
 		}
 		u.Add(id, name)
 		return s.Err()
@@ -60,7 +60,7 @@ func upstreamChecksum(id int64, name string) int64 {
 	return 1 + int64(crc32.Checksum(binary.LittleEndian.AppendUint64([]byte(name), uint64(id)), castagnoli))
 }
 
-// Read replaces all by those of a database.
+// Read replaces all upstreams by those of a database.
 func (u *Upstreams) Read(c *Conn) error {
 	n, err := ReadUpstreams(c)
 	if err != nil {
@@ -79,14 +79,14 @@ func (u *Upstreams) Add(id int64, name string) {
 	u.byName[name], u.byID[id] = id, name
 }
 
-// Expect makes the name of a number known that is about to be committed.
+// Expect adds the name of a number that is about to be committed.
 func (u *Upstreams) Expect(id int64, name string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.byID[id] = name
 }
 
-// ID returns the number of a name, and false where it has none yet.
+// ID returns the number of a name, and false if it has none yet.
 func (u *Upstreams) ID(name string) (int64, bool) {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
@@ -94,7 +94,7 @@ func (u *Upstreams) ID(name string) (int64, bool) {
 	return id, ok
 }
 
-// Name returns the name of a number, and false where it has none.
+// Name returns the name of a number, and false if there is none.
 func (u *Upstreams) Name(id int64) (string, bool) {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
@@ -102,7 +102,7 @@ func (u *Upstreams) Name(id int64) (string, bool) {
 	return name, ok
 }
 
-// IDs returns all numbers, in their order.
+// IDs returns all numbers in order.
 func (u *Upstreams) IDs() []int64 {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
