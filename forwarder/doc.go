@@ -9,6 +9,6 @@
 // or dead. An Observer receives each outcome, for logs and metrics.
 //
 // The package does not know Caddy. The queue, the clock, the randomness, the
-// tracer and the Senders are parameters. Of this module it imports packages queue,
-// event and digest only.
+// tracer and the Senders are parameters. Of this module it imports packages queue and
+// event only.
 package forwarder

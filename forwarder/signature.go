@@ -1,13 +1,13 @@
 package forwarder
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/scribegate/scribegate/verifier/digest"
 )
 
 // A SigningKey is the key of a Standard Webhooks signing secret.
@@ -47,14 +47,16 @@ func Sign(keys []SigningKey, id string, timestamp time.Time, body []byte) string
 	prefix := append(append(room[:0], id...), '.')
 	prefix = append(strconv.AppendInt(prefix, timestamp.Unix(), 10), '.')
 
-	signature := make([]byte, 0, len(keys)*(len(" v1,")+base64.StdEncoding.EncodedLen(digest.Size)))
+	signature := make([]byte, 0, len(keys)*(len(" v1,")+base64.StdEncoding.EncodedLen(sha256.Size)))
 	for i, key := range keys {
-		mac := digest.HMAC([]byte(key), prefix, body)
+		mac := hmac.New(sha256.New, key)
+		_, _ = mac.Write(prefix) // a hash returns no error
+		_, _ = mac.Write(body)
 		if i > 0 {
 			signature = append(signature, ' ')
 		}
 		signature = append(signature, "v1,"...)
-		signature = base64.StdEncoding.AppendEncode(signature, mac[:])
+		signature = base64.StdEncoding.AppendEncode(signature, mac.Sum(nil))
 	}
 	return string(signature)
 }

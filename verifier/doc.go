@@ -12,5 +12,5 @@
 // mistakes behind a signature that does not match.
 //
 // The package is pure: it does not use Caddy, the network or a clock, and keeps no
-// state. Of this module it imports packages event and digest only.
+// state. Of this module it imports package event only.
 package verifier

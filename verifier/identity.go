@@ -1,10 +1,9 @@
 package verifier
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"strings"
-
-	"github.com/scribegate/scribegate/verifier/digest"
 )
 
 // idDigits is the number of hexadecimal digits of the hash in an event's id: 128
@@ -15,10 +14,10 @@ const idDigits = 32
 // the source, a zero byte and the bytes that identify the announcement. The same
 // announcement, sent again, gets the same id.
 func eventID(provider, source string, identifying []byte) string {
-	sum := digest.SHA256(source+"\x00", identifying)
-	var digits [idDigits]byte
-	hex.Encode(digits[:], sum[:hex.DecodedLen(idDigits)])
-	return provider + "-" + string(digits[:])
+	hash := sha256.New()
+	_, _ = hash.Write([]byte(source + "\x00")) // a hash returns no error
+	_, _ = hash.Write(identifying)
+	return provider + "-" + hex.EncodeToString(hash.Sum(nil))[:idDigits]
 }
 
 // isWord reports whether s has 1 to limit bytes, all of them ASCII letters, ASCII

@@ -2,13 +2,13 @@ package verifier
 
 import (
 	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
 	"net/textproto"
 	"strconv"
 	"time"
 
-	"github.com/scribegate/scribegate/verifier/digest"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -121,7 +121,7 @@ func parseTimestamp(s string) (second int64, ok bool) {
 type signatureProof struct {
 	secrets   func() []string
 	timestamp string
-	signature [digest.Size]byte
+	signature [sha256.Size]byte
 }
 
 // Verify compares the signature with that of every secret. The time that it takes
@@ -130,7 +130,7 @@ func (p *signatureProof) Verify(body []byte) (int, error) {
 	match := -1
 	for i, secret := range values(p.secrets) {
 		mac := signature(secret, p.timestamp, body)
-		if hmac.Equal(mac[:], p.signature[:]) && secret != "" && match < 0 {
+		if hmac.Equal(mac, p.signature[:]) && secret != "" && match < 0 {
 			match = i
 		}
 	}
@@ -143,12 +143,14 @@ func (p *signatureProof) Verify(body []byte) (int, error) {
 // Sign returns SOAPNoteAPI's signature of a body that is sent at a timestamp in Unix
 // seconds: 64 lower-case hexadecimal digits.
 func Sign(secret, timestamp string, body []byte) string {
-	mac := signature(secret, timestamp, body)
-	return hex.EncodeToString(mac[:])
+	return hex.EncodeToString(signature(secret, timestamp, body))
 }
 
-func signature(secret, timestamp string, body []byte) [digest.Size]byte {
-	return digest.HMAC(secret, timestamp+".", body)
+func signature(secret, timestamp string, body []byte) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
+	_, _ = mac.Write([]byte(timestamp + ".")) // a hash returns no error
+	_, _ = mac.Write(body)
+	return mac.Sum(nil)
 }
 
 // values returns the present values of a configured list; none if it is nil.
