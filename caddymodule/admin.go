@@ -13,6 +13,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -99,11 +100,11 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 
 func (a *Admin) answer(rt adminRoute, r *http.Request, report queue.Progress) (any, error) {
 	if rt.alone {
-		return rt.answer(r.Context(), currentGateway(), r, report)
+		return rt.answer(r.Context(), gateway.Current(), r, report)
 	}
-	g := awaitGateway(r.Context())
+	g := gateway.Await(r.Context())
 	if g == nil {
-		return nil, fmt.Errorf("%w; does its configuration define an upstream?", errNotRunning)
+		return nil, fmt.Errorf("%w; does its configuration define an upstream?", gateway.ErrNotRunning)
 	}
 	return rt.answer(r.Context(), g, r, report)
 }
@@ -121,7 +122,7 @@ func adminStatus(err error) int {
 	switch {
 	case errors.As(err, &e):
 		return e.Status
-	case errors.As(err, new(admin.Health)), errors.As(err, new(unanswered)):
+	case errors.As(err, new(admin.Health)), errors.As(err, new(gateway.Unanswered)):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, queue.ErrInvalid):
 		return http.StatusBadRequest
@@ -129,14 +130,14 @@ func adminStatus(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, queue.ErrNoPayload), errors.Is(err, queue.ErrPending), errors.Is(err, queue.ErrBusy), errors.Is(err, queue.ErrUnrouted):
 		return http.StatusConflict
-	case errors.Is(err, errNotRunning), errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrUnavailable):
+	case errors.Is(err, gateway.ErrNotRunning), errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrUnavailable):
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
 }
 
-func (a *Admin) status(_ context.Context, g *gateway, _ *http.Request, _ queue.Progress) (any, error) {
-	return g.status(time.Now())
+func (a *Admin) status(_ context.Context, g *gateway.Gateway, _ *http.Request, _ queue.Progress) (any, error) {
+	return g.Status(time.Now())
 }
 
 // Interface guards

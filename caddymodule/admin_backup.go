@@ -11,15 +11,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 // backup answers with a copy of the queue's storage. If the client closes the
 // connection before the end, the backup is cancelled.
-func (a *Admin) backup(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
-	b, ok := g.queue.(queue.Backuper)
+func (a *Admin) backup(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
+	b, ok := g.Queue().(queue.Backuper)
 	if !ok {
-		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.engineName() + " has no backup"}
+		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.EngineName() + " has no backup"}
 	}
 	if !r.ProtoAtLeast(1, 1) {
 		return nil, admin.Error{Status: http.StatusHTTPVersionNotSupported, Text: "use HTTP/1.1: with HTTP/1.0 a client cannot notice that a copy is incomplete"}
@@ -28,7 +29,7 @@ func (a *Admin) backup(ctx context.Context, g *gateway, r *http.Request, _ queue
 		return nil, err
 	}
 	return byteAnswer{
-		header: http.Header{admin.KeyHeader: g.neededKeys()},
+		header: http.Header{admin.KeyHeader: neededKeys(g)},
 		write: func(w *byteWriter) error {
 			began := time.Now()
 			err := b.Backup(ctx, w, nil)
@@ -50,13 +51,13 @@ func (a *Admin) backup(ctx context.Context, g *gateway, r *http.Request, _ queue
 }
 
 // neededKeys returns the values of admin.KeyHeader, as far as the engine reports its keys.
-func (g *gateway) neededKeys() (keys []string) {
-	if c := g.configuration(); c != nil {
-		if e, ok := c.engine.(*SQLite); ok && len(e.EncryptionKeys) > 0 {
+func neededKeys(g *gateway.Gateway) (keys []string) {
+	if c := g.Config(); c != nil {
+		if e, ok := c.Engine.(gateway.KeyedEngine); ok && e.HasConfiguredKeys() {
 			keys = append(keys, admin.KeyOption)
 		}
 	}
-	if q, ok := g.queue.(interface{ KeyFile() string }); ok && q.KeyFile() != "" {
+	if q, ok := g.Queue().(interface{ KeyFile() string }); ok && q.KeyFile() != "" {
 		keys = append(keys, url.PathEscape(q.KeyFile()))
 	}
 	return keys

@@ -11,15 +11,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 // compact returns the queue's free space to the file system, and answers when that
 // is done. If the client closes the connection before, the compaction is cancelled.
-func (a *Admin) compact(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error) {
-	c, ok := g.queue.(queue.Compacter)
+func (a *Admin) compact(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error) {
+	c, ok := g.Queue().(queue.Compacter)
 	if !ok {
-		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.engineName() + " has nothing to compact"}
+		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.EngineName() + " has nothing to compact"}
 	}
 	if err := noBody(r); err != nil {
 		return nil, err

@@ -12,11 +12,12 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
+func (a *Admin) events(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
 	query := r.URL.Query()
 	f, err := eventFilter(query)
 	if err != nil {
@@ -26,10 +27,10 @@ func (a *Admin) events(ctx context.Context, g *gateway, r *http.Request, _ queue
 	if history != "" && history != "true" && history != "false" {
 		return nil, admin.BadRequest("history must be true or false")
 	}
-	if err := g.knownUpstream(f.Upstream); err != nil {
+	if err := knownUpstream(g, f.Upstream); err != nil {
 		return nil, err
 	}
-	page, err := g.queue.Events(ctx, f)
+	page, err := g.Queue().Events(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -74,54 +75,52 @@ func eventFilter(query url.Values) (f queue.Filter, err error) {
 
 // knownUpstream returns an error unless the name is empty, configured, or one that
 // events are left of.
-func (g *gateway) knownUpstream(name string) error {
+func knownUpstream(g *gateway.Gateway, name string) error {
 	if name == "" {
 		return nil
 	}
-	if c := g.configuration(); c != nil && c.upstream(name) != nil {
+	if c := g.Config(); c != nil && slices.Contains(c.UpstreamNames(), name) {
 		return nil
 	}
-	stats, err := g.stats()
+	stats, err := g.Stats()
 	if err != nil {
 		return err
 	}
 	if _, ok := stats.Upstreams[name]; ok {
 		return nil
 	}
-	return admin.BadRequest("upstream %q is unknown; known are: %s", name, strings.Join(g.upstreamNames(stats), ", "))
+	return admin.BadRequest("upstream %q is unknown; known are: %s", name, strings.Join(upstreamNames(g, stats), ", "))
 }
 
 // upstreamNames returns the upstreams that are configured, and those that events
 // are left of.
-func (g *gateway) upstreamNames(stats queue.Stats) []string {
+func upstreamNames(g *gateway.Gateway, stats queue.Stats) []string {
 	names := slices.Collect(maps.Keys(stats.Upstreams))
-	if c := g.configuration(); c != nil {
-		for _, u := range c.Upstreams {
-			names = append(names, u.Name)
-		}
+	if c := g.Config(); c != nil {
+		names = append(names, c.UpstreamNames()...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-func (a *Admin) event(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
-	rec, err := g.queue.Event(ctx, r.PathValue("id"))
+func (a *Admin) event(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
+	rec, err := g.Queue().Event(ctx, r.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}
 	return admin.NewEvent(rec, true), nil
 }
 
-func (a *Admin) payload(ctx context.Context, g *gateway, r *http.Request, _ queue.Progress) (any, error) {
+func (a *Admin) payload(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
 	id := r.PathValue("id")
-	if c := g.configuration(); c == nil || !c.AdminPayloads {
+	if c := g.Config(); c == nil || !c.AdminPayloads {
 		return nil, admin.Error{Status: http.StatusForbidden, Text: "payloads are not handed out; put admin_payloads into the scribegate block to allow it"}
 	}
-	e, err := g.queue.Payload(ctx, id)
+	e, err := g.Queue().Payload(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	rec, err := g.queue.Event(ctx, id)
+	rec, err := g.Queue().Event(ctx, id)
 	if err != nil {
 		return nil, err
 	}

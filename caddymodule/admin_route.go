@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -22,7 +23,7 @@ type adminRoute struct {
 
 // An answerer returns the answer to a request: a value that is encoded in JSON, or a
 // byteAnswer. Long work calls report with its progress; report may be nil.
-type answerer func(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error)
+type answerer func(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error)
 
 // routes returns every route of the admin API.
 func (a *Admin) routes() []adminRoute {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -98,7 +99,7 @@ func TestAdminEventsWithOddIDs(t *testing.T) {
 	a.run(strings.Replace(upstreams("ehr", a.ehr.URL, "lab", a.lab.URL), "QUEUE", "QUEUE\n\t\tadmin_payloads", 1), soapnoteTo("ehr lab"))
 	for _, id := range []string{"a/b", "a%2Fb", "..", ".", "a b", "?x=1", "a;b#c", "ünïcode", "a/payload", "-", "health/live", "\x00\xff"} {
 		e := &event.Event{ID: id, Provider: "soapnoteapi", Type: "com.soapnoteapi.note.generated", ReceivedAt: time.Now(), Body: []byte("{}")}
-		if _, err := currentGateway().queue.Store(t.Context(), queue.Item{Event: e, Upstreams: []string{"old"}}); err != nil {
+		if _, err := gateway.Current().Queue().Store(t.Context(), queue.Item{Event: e, Upstreams: []string{"old"}}); err != nil {
 			t.Fatal(err)
 		}
 		for _, path := range []string{admin.RouteEvent.WithID(id).Path, admin.RoutePayload.WithID(id).Path} {

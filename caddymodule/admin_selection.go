@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -42,23 +43,23 @@ func ago(name, duration string) (time.Time, error) {
 	return time.Now().Add(-d), nil
 }
 
-func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error) {
+func (a *Admin) replay(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error) {
 	var body admin.ReplayRequest
 	if err := readSelection(r, &body); err != nil {
 		return nil, err
 	}
-	sel, err := g.replaySelection(body)
+	sel, err := replaySelection(g, body)
 	if err != nil {
 		return nil, err
 	}
 	sel.Progress = report
-	done, err := g.queue.Replay(ctx, sel)
+	done, err := g.Queue().Replay(ctx, sel)
 	upstream := ""
 	if body.Upstream != nil {
 		upstream = *body.Upstream
 	}
 	if done.Deliveries > 0 {
-		g.dispatcher.Probe(upstream) // a replay implies that the backend is back
+		g.Probe(upstream) // a replay implies that the backend is back
 	}
 	a.audit.Replayed(sel, upstream, done, err, r)
 	if errors.Is(err, queue.ErrUnrouted) {
@@ -74,8 +75,8 @@ func (a *Admin) replay(ctx context.Context, g *gateway, r *http.Request, report 
 
 // replaySelection returns the selection of a replay, with only the upstreams that are
 // configured: a delivery to another upstream would wait forever.
-func (g *gateway) replaySelection(b admin.ReplayRequest) (s queue.ReplaySelection, err error) {
-	s = queue.ReplaySelection{IDs: b.IDs, Route: g.upstreamsNow}
+func replaySelection(g *gateway.Gateway, b admin.ReplayRequest) (s queue.ReplaySelection, err error) {
+	s = queue.ReplaySelection{IDs: b.IDs, Route: g.Route}
 	var ok bool
 	s.State, ok = b.State()
 	if b.Since != "" {
@@ -88,10 +89,8 @@ func (g *gateway) replaySelection(b admin.ReplayRequest) (s queue.ReplaySelectio
 			`each with an optional "upstream"`)
 	}
 	s.Upstreams = []string{}
-	if c := g.configuration(); c != nil {
-		for _, u := range c.Upstreams {
-			s.Upstreams = append(s.Upstreams, u.Name)
-		}
+	if c := g.Config(); c != nil {
+		s.Upstreams = c.UpstreamNames()
 	}
 	if b.Upstream != nil {
 		if !slices.Contains(s.Upstreams, *b.Upstream) {
@@ -102,17 +101,17 @@ func (g *gateway) replaySelection(b admin.ReplayRequest) (s queue.ReplaySelectio
 	return s, nil
 }
 
-func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, report queue.Progress) (any, error) {
+func (a *Admin) purge(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error) {
 	var body admin.PurgeRequest
 	if err := readSelection(r, &body); err != nil {
 		return nil, err
 	}
-	sel, err := g.purgeSelection(body)
+	sel, err := purgeSelection(g, body)
 	if err != nil {
 		return nil, err
 	}
 	sel.Progress = report
-	n, err := g.queue.Purge(ctx, sel)
+	n, err := g.Queue().Purge(ctx, sel)
 	if !sel.DryRun {
 		a.audit.Purged(sel, n, err, r)
 	}
@@ -129,7 +128,7 @@ func (a *Admin) purge(ctx context.Context, g *gateway, r *http.Request, report q
 }
 
 // purgeSelection returns the selection of a purge.
-func (g *gateway) purgeSelection(b admin.PurgeRequest) (s queue.PurgeSelection, err error) {
+func purgeSelection(g *gateway.Gateway, b admin.PurgeRequest) (s queue.PurgeSelection, err error) {
 	s = queue.PurgeSelection{IDs: b.IDs, Force: b.Force, Upstream: b.Upstream, DryRun: b.DryRun}
 	var ok bool
 	s.State, ok = b.State()
@@ -142,5 +141,5 @@ func (g *gateway) purgeSelection(b admin.PurgeRequest) (s queue.PurgeSelection, 
 		return s, admin.BadRequest(`choose what to purge: {"ids":[...]}, with an optional "force", {"dead":true}, {"quarantined":true}, {"unrouted":true} or ` +
 			`{"unconfirmed":true}, each with an optional "before", or {"upstream":"..."}; all with an optional "dry_run"`)
 	}
-	return s, g.knownUpstream(b.Upstream)
+	return s, knownUpstream(g, b.Upstream)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -24,7 +25,7 @@ func storeSetAside(t *testing.T, state queue.State, subject string) string {
 		ID: id, Source: "https://soapnoteapi.com", Type: "com.soapnoteapi.note.signed", Subject: subject, Provider: "soapnoteapi",
 		Kind: event.KindNote, ObjectID: subject, Status: "other", ReceivedAt: time.Now(), WithRaw: true, Body: []byte(soapnoteEvent("note.signed", subject)),
 	}
-	if _, err := currentGateway().queue.Store(t.Context(), queue.Item{Event: e, State: state}); err != nil {
+	if _, err := gateway.Current().Queue().Store(t.Context(), queue.Item{Event: e, State: state}); err != nil {
 		t.Fatal(err)
 	}
 	return id

@@ -8,8 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
+	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
@@ -51,7 +53,7 @@ func samplePath(provider string, row int) string {
 // stored counts the events in the running queue, and those that are quarantined.
 func stored(t *testing.T) (all, quarantined int) {
 	t.Helper()
-	page, err := currentGateway().queue.Events(t.Context(), queue.Filter{Limit: 10_000})
+	page, err := gateway.Current().Queue().Events(t.Context(), queue.Filter{Limit: 10_000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,11 +67,27 @@ func stored(t *testing.T) (all, quarantined int) {
 
 // rejections is how often a provider's requests were rejected for a reason.
 func rejections(provider string, reason verifier.Reason) int {
-	var m dto.Metric
-	if err := rejectedTotal.WithLabelValues(provider, string(reason)).Write(&m); err != nil {
+	registry := prometheus.NewRegistry()
+	metrics.Register(registry)
+	families, err := registry.Gather()
+	if err != nil {
 		panic(err)
 	}
-	return int(m.GetCounter().GetValue())
+	for _, family := range families {
+		if family.GetName() != "scribegate_requests_rejected_total" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			labels := make(map[string]string)
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if labels["provider"] == provider && labels["reason"] == string(reason) {
+				return int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	return 0
 }
 
 // allRejections is how often a provider's requests were rejected at all.

@@ -11,7 +11,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
+	"github.com/scribegate/scribegate/caddymodule/internal/credentials"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
+	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
+	"github.com/scribegate/scribegate/caddymodule/internal/notify"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -63,11 +67,10 @@ type App struct {
 	engine      Engine
 	keys        func() []forwarder.SigningKey
 	handlers    []*Handler // that deliver
-	credentials *credentials
+	credentials *credentials.Set
 	unrouted    *typeSet // for which a warning was logged
-	observer    *observer
-	traced      bool // whether a site has Caddy's `tracing`
-	lease       *lease
+	observer    *gateway.Observer
+	lease       *gateway.Lease
 }
 
 // CaddyModule returns the Caddy module information.
@@ -80,8 +83,8 @@ func (App) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the app up. It opens and starts nothing.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.logs, a.logger, a.lease = ctx, logging.Of(ctx), logging.Logger(ctx), newLease()
-	a.credentials, a.unrouted = newCredentials(a.logger), new(typeSet)
+	a.ctx, a.logs, a.logger, a.lease = ctx, logging.Of(ctx), logging.Logger(ctx), gateway.NewLease()
+	a.credentials, a.unrouted = credentials.New(a.logger), new(typeSet)
 	if err := a.checkDurations(); err != nil {
 		return err
 	}
@@ -116,13 +119,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 		warnUnknownTypes(a.logger, "events", u.Events, zap.String("upstream", u.Name))
 	}
 	a.warnUnlikely()
-	registerMetrics(ctx.GetMetricsRegistry())
+	metrics.Register(ctx.GetMetricsRegistry(), gateway.Collector{})
 	logging.SilenceUpstreams()
-	events, err := newNotifier(ctx)
+	events, err := notify.New(ctx)
 	if err != nil {
 		return err
 	}
-	a.observer = &observer{logger: a.logger, audit: audit.New(logging.Audit(ctx)), notify: events.emit}
+	a.observer = &gateway.Observer{Logger: a.logger, Audit: audit.New(logging.Audit(ctx)), Notify: events.Emit}
 	return nil
 }
 
@@ -150,13 +153,29 @@ func (a *App) setDefaults() {
 	a.DeadRetention = cmp.Or(a.DeadRetention, caddy.Duration(defaults.DeadRetention))
 }
 
-func (a *App) queueSettings() queue.Settings {
-	return queue.Settings{
-		MaxSize:          a.engine.MaxSize(),
-		DedupeWindow:     time.Duration(a.DedupeWindow),
-		DeadRetention:    time.Duration(a.DeadRetention),
-		HistoryRetention: time.Duration(*a.HistoryRetention),
-		KeepDelivered:    time.Duration(a.KeepDelivered),
+// gatewayConfig returns what the gateway needs of this configuration, which must have been
+// provisioned.
+func (a *App) gatewayConfig() *gateway.Config {
+	upstreams := make([]forwarder.Upstream, len(a.Upstreams))
+	for i, u := range a.Upstreams {
+		upstreams[i] = u.settings(a)
+	}
+	return &gateway.Config{
+		Engine: a.engine,
+		Settings: queue.Settings{
+			MaxSize:          a.engine.MaxSize(),
+			DedupeWindow:     time.Duration(a.DedupeWindow),
+			DeadRetention:    time.Duration(a.DeadRetention),
+			HistoryRetention: time.Duration(*a.HistoryRetention),
+			KeepDelivered:    time.Duration(a.KeepDelivered),
+		},
+		Upstreams:     upstreams,
+		Observer:      a.observer,
+		Logger:        a.logger,
+		Traced:        tracingConfigured(a.ctx),
+		Route:         a.route,
+		StoreTimeout:  currentLimits().store,
+		AdminPayloads: a.AdminPayloads,
 	}
 }
 
@@ -168,15 +187,14 @@ func (a *App) Start() error {
 	}
 	a.warnUnused()
 	a.warnSites()
-	a.traced = tracingConfigured(a.ctx)
-	endDespiteLog()
-	return a.lease.take(a)
+	gateway.EndDespiteLog()
+	return a.lease.Acquire(a.gatewayConfig())
 }
 
 // Stop ends this configuration's deliveries. The queue stays open: requests that are
 // still in their handlers store their events.
 func (a *App) Stop() error {
-	a.lease.deactivate()
+	a.lease.Deactivate()
 	return nil
 }
 
@@ -195,7 +213,7 @@ func (a *App) Cleanup() error {
 		return nil // not provisioned
 	}
 	defer a.logs.Flush()
-	return a.lease.release()
+	return a.lease.Release()
 }
 
 // upstream returns the upstream of that name, or nil.
@@ -207,9 +225,6 @@ func (a *App) upstream(name string) *Upstream {
 	}
 	return nil
 }
-
-// errNotRunning is the answer where the app never started or was removed.
-var errNotRunning = errors.New("the scribegate app is not running")
 
 // Interface guards
 var (

@@ -4,14 +4,17 @@ import (
 	"slices"
 
 	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/credentials"
+	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 )
 
 // addHandler adds a handler with deliver_to to the configuration, and checks it
 // against the upstreams and the handlers before it.
 func (a *App) addHandler(h *Handler) error {
 	provider := h.provider.Name()
-	if c, ok := h.provider.(credentialer); ok {
-		if err := a.credentials.add(newCredentialKey(provider, h.Source, c.SecretHeader()), c, h.rawUpstream()); err != nil {
+	if c, ok := h.provider.(credentials.Holder); ok {
+		if err := a.credentials.Add(credentials.NewKey(provider, h.Source, c.SecretHeader()), c, h.rawUpstream()); err != nil {
 			return err
 		}
 	}
@@ -28,7 +31,7 @@ func (a *App) addHandler(h *Handler) error {
 	}
 	a.handlers = append(a.handlers, h)
 	types, _ := h.eventTypes()
-	beginUnrouted(provider, types)
+	metrics.BeginUnrouted(provider, types)
 	return nil
 }
 

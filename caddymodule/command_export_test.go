@@ -17,6 +17,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -159,7 +160,7 @@ func TestExportOfPayloadsMustBeAllowed(t *testing.T) {
 // More events than a page holds come out, each once.
 func TestExportPagesThrough(t *testing.T) {
 	a := newAdminSite(t)
-	q := currentGateway().queue
+	q := gateway.Current().Queue()
 	const n = admin.MaxLimit + 5
 	var wg sync.WaitGroup
 	for i := range n {

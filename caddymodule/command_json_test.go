@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
 
 // Every command prints one JSON value where it is asked to, also where it finds
@@ -54,7 +55,7 @@ func TestCommandsPrintJSON(t *testing.T) {
 // A gateway that is not ready is reported as JSON too, and is an error all the same.
 func TestHealthAsJSON(t *testing.T) {
 	a := newAdminSite(t)
-	if err := currentGateway().queue.Close(); err != nil {
+	if err := gateway.Current().Queue().Close(); err != nil {
 		t.Fatal(err)
 	}
 	r := a.command("health", "--json")

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
 
 // command adds the admin endpoint to a command's arguments.
@@ -169,7 +170,7 @@ func TestHealthCommand(t *testing.T) {
 	if r := a.command("health", "well"); r.Err == nil {
 		t.Error("a probe that there is not was answered")
 	}
-	if err := currentGateway().queue.Close(); err != nil {
+	if err := gateway.Current().Queue().Close(); err != nil {
 		t.Fatal(err)
 	}
 	a.command("health", "live").Done(t)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -18,7 +19,7 @@ import (
 func orphan(t *testing.T, id string) {
 	t.Helper()
 	e := &event.Event{ID: id, Provider: "soapnoteapi", Type: "com.soapnoteapi.note.generated", ReceivedAt: time.Now()}
-	if _, err := currentGateway().queue.Store(t.Context(), queue.Item{Event: e, Upstreams: []string{"old"}}); err != nil {
+	if _, err := gateway.Current().Queue().Store(t.Context(), queue.Item{Event: e, Upstreams: []string{"old"}}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -27,7 +28,7 @@ func orphan(t *testing.T, id string) {
 // upstream, the last of them in a state.
 func attempt(t *testing.T, n int, last queue.State) {
 	t.Helper()
-	q := currentGateway().queue
+	q := gateway.Current().Queue()
 	for i := range n {
 		o := queue.Outcome{At: time.Now(), Duration: 12 * time.Millisecond, Result: queue.Failure, Status: 503, Used: true, State: queue.Pending, Next: time.Now()}
 		if i == n-1 {
@@ -108,7 +109,7 @@ func TestShowTellsTheWholeHistory(t *testing.T) {
 	}
 	replay := func() {
 		t.Helper()
-		if done, err := currentGateway().queue.Replay(t.Context(), queue.ReplaySelection{IDs: []string{"one"}}); done.Deliveries != 1 || err != nil {
+		if done, err := gateway.Current().Queue().Replay(t.Context(), queue.ReplaySelection{IDs: []string{"one"}}); done.Deliveries != 1 || err != nil {
 			t.Errorf("Replay: %+v, %v", done, err)
 		}
 	}

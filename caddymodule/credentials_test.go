@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
 
 const (
@@ -92,7 +94,7 @@ func TestCredentialOfAMissingHandler(t *testing.T) {
 	}
 	eventually(t, "all others to be settled", func() bool { return queued(t).Upstreams[0].Pending == 1 })
 	now := queued(t).Upstreams[0]
-	record, err := currentGateway().queue.Event(t.Context(), id)
+	record, err := gateway.Current().Queue().Event(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}

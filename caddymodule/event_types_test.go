@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
+	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -104,8 +105,8 @@ func TestKnownTypes(t *testing.T) {
 		t.Errorf("known are %v, want %v", got, want)
 	}
 	for _, known := range got {
-		if typeLabel(known) != known {
-			t.Errorf("the metric's label of %s is %s", known, typeLabel(known))
+		if metrics.TypeLabel(known) != known {
+			t.Errorf("the metric's label of %s is %s", known, metrics.TypeLabel(known))
 		}
 	}
 }

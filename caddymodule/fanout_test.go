@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
 
 // Who gets an event is told by deliver_to and, of those named, by their events.
@@ -60,7 +62,7 @@ func TestFanOut(t *testing.T) {
 		for _, name := range row.want {
 			want[name] = append(want[name], got.id(t))
 		}
-		record, err := currentGateway().queue.Event(t.Context(), got.id(t))
+		record, err := gateway.Current().Queue().Event(t.Context(), got.id(t))
 		if err != nil {
 			t.Fatalf("%s: %v", row.name, err)
 		}

@@ -34,21 +34,27 @@ func (e *gatedEngine) Open(o OpenOptions) (queue.Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gated{Queue: q.(*sqlitequeue.Queue)}, nil
+	return &gated{Queue: q.(*sqlitequeue.Queue), onFailure: o.OnFailure}, nil
 }
 
 func (e *gatedEngine) Check(queue.Queue) error { return nil }
 
 func (e *gatedEngine) Adopt(q queue.Queue) error {
+	g := q.(*gated)
+	g.adopting.Add(1)
+	defer g.adopting.Add(-1)
 	err := adoptGate.pass(context.Background())
-	q.(*gated).adopted.Store(e)
+	g.adopted.Store(e)
 	return err
 }
 
 type gated struct {
 	*sqlitequeue.Queue
 
-	adopted atomic.Pointer[gatedEngine] // whose settings are in force
+	adopting atomic.Int32                // calls of Adopt that have not returned
+	adopted  atomic.Pointer[gatedEngine] // whose settings are in force
+
+	onFailure func(error) // of the OpenOptions
 }
 
 func (q *gated) Store(ctx context.Context, it queue.Item) (queue.Receipt, error) {

@@ -9,23 +9,15 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
-
-// closing reports whether a gateway waits for the handlers that hold it open.
-func closing(g *gateway) bool {
-	if !g.users.TryRLock() {
-		return true
-	}
-	g.users.RUnlock()
-	return false
-}
 
 // A queue that is being closed waits for the events that are being stored; a
 // request that comes to it meanwhile does not.
 func TestRequestDoesNotWaitForAQueueThatCloses(t *testing.T) {
 	shorten(t, &storeTimeout, 3*commandtest.WaitTimeout)
 	a := newGatedSite(t)
-	g := currentGateway()
+	g := gateway.Current()
 	release := storeGate.shut(nil)
 	defer release()
 	late, first := startSlowly(t, a.site, "late"), make(chan reply, 1)
@@ -36,7 +28,7 @@ func TestRequestDoesNotWaitForAQueueThatCloses(t *testing.T) {
 		defer close(removed)
 		a.run("", "respond 200")
 	}()
-	eventually(t, "the queue to be closed", func() bool { return closing(g) })
+	eventually(t, "the queue to be closed", func() bool { return g.Inspect().Closing })
 
 	answered := make(chan reply, 1)
 	go func() { answered <- late.finish() }()
@@ -60,11 +52,15 @@ func TestRequestDoesNotWaitForAQueueThatCloses(t *testing.T) {
 func TestGatewayClosesWithoutItsLastHandler(t *testing.T) {
 	shorten(t, &storeTimeout, 10*time.Millisecond)
 	newGatedSite(t)
-	g := currentGateway()
-	if !g.enter() {
-		t.Fatal("the gateway is closed")
+	outlived := gateway.NewLease()
+	if err := outlived.Release(); err != nil {
+		t.Fatal(err)
 	}
-	leave := sync.OnceFunc(g.users.RUnlock)
+	g, done, err := outlived.Use(t.Context())
+	if err != nil || g != gateway.Current() {
+		t.Fatalf("the gateway is %p, want %p, error %v", g, gateway.Current(), err)
+	}
+	leave := sync.OnceFunc(done)
 	defer leave()
 	stopped := make(chan error, 1)
 	go func() { stopped <- caddy.Stop() }()
@@ -83,23 +79,19 @@ func TestGatewayClosesWithoutItsLastHandler(t *testing.T) {
 // A look at changed files that is under way when the configuration is replaced
 // does not put the old configuration's settings back, nor hold the new one up.
 func TestReloadWhileSettingsAreAdopted(t *testing.T) {
-	shorten(t, &adoptGrace, 10*time.Millisecond)
+	shorten(t, &gateway.AdoptGrace, 10*time.Millisecond)
 	a := newGatedSite(t)
-	g := currentGateway()
-	q := g.queue.(*gated)
+	q := gateway.Current().Queue().(*gated)
 	before := q.adopted.Load()
 	release := adoptGate.shut(nil)
 	defer release()
-	g.following.Lock()
-	g.followedAt = time.Time{}
-	g.following.Unlock()
-	accepted(t, a.site, "note-1")
+	accepted(t, a.site, "note-1") // the first event has the files checked
 	<-adoptGate.reached
-	adoptGate.shut(nil)() // for those that come from now on
+	adoptGate.shut(nil)() // for the adoptions that begin from now on
 
 	a.run(a.gatedApp(), soapnoteTo("ehr"))
 	release()
-	g.following.Lock() // once what was under way has ended
-	defer g.following.Unlock()
-	eventually(t, "the new configuration's settings to be in force", func() bool { return q.adopted.Load() != before })
+	eventually(t, "the new configuration's settings to be in force", func() bool {
+		return q.adopting.Load() == 0 && q.adopted.Load() != before
+	})
 }

@@ -8,17 +8,11 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/verifier"
 )
-
-// generationCount counts the configurations that have started and not stopped.
-func generationCount() int {
-	generations.mu.Lock()
-	defer generations.mu.Unlock()
-	return len(generations.all)
-}
 
 // A rejected configuration may name a queue of its own, with events in it that
 // wait: it must not deliver those either.
@@ -67,7 +61,7 @@ func TestRejectedConfigurationWithAnotherQueue(t *testing.T) {
 	if n := len(intruder.deliveries()); n != 0 {
 		t.Errorf("the rejected configuration made %d deliveries", n)
 	}
-	if n := generationCount(); n != 1 {
+	if n := gateway.Generations(); n != 1 {
 		t.Errorf("%d configurations have started and not stopped, want 1", n)
 	}
 

@@ -14,7 +14,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
+	"github.com/scribegate/scribegate/caddymodule/internal/credentials"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
+	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
+	"github.com/scribegate/scribegate/caddymodule/internal/notify"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -75,15 +79,6 @@ type replayer interface {
 	replayWindow() time.Duration
 }
 
-// A credentialer is a provider whose requests are proved by a header that is
-// itself the secret.
-type credentialer interface {
-	// SecretHeader returns the header's name.
-	SecretHeader() string
-	// Credential returns its first configured value, as it is now.
-	Credential() string
-}
-
 // CaddyModule returns the Caddy module information.
 func (Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
@@ -121,15 +116,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.findApp(ctx); err != nil {
 		return err
 	}
-	registerMetrics(ctx.GetMetricsRegistry())
+	metrics.Register(ctx.GetMetricsRegistry(), gateway.Collector{})
 	logging.SilenceUpstreams()
-	events, err := newNotifier(ctx)
+	events, err := notify.New(ctx)
 	if err != nil {
 		return err
 	}
 	h.logs, h.limits = logging.Of(ctx), currentLimits()
-	h.log = newHandlerLog(logging.Logger(ctx), audit.New(logging.Audit(ctx)), events.emit, h.provider.Name())
-	if c, ok := h.provider.(credentialer); ok {
+	h.log = newHandlerLog(logging.Logger(ctx), audit.New(logging.Audit(ctx)), events.Emit, h.provider.Name())
+	if c, ok := h.provider.(credentials.Holder); ok {
 		warnLoggedHeader(ctx, h.log.logger, c.SecretHeader())
 	}
 	warnUnknownTypes(h.log.logger, "drop", h.Drop)
@@ -157,7 +152,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.reject(w, r, span, nil, err)
 		return nil
 	}
-	secretMatched(h.provider.Name(), secret)
+	metrics.SecretMatched(h.provider.Name(), secret)
 
 	e, err := h.provider.Event(req)
 	if err != nil {
@@ -233,12 +228,12 @@ func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (
 func (h *Handler) store(r *http.Request, it queue.Item) (queue.Receipt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.limits.store)
 	defer cancel()
-	g, done, err := h.app.lease.use(ctx)
+	g, done, err := h.app.lease.Use(ctx)
 	if err != nil {
 		return queue.Receipt{}, err
 	}
 	defer done()
-	return g.store(ctx, it)
+	return g.Store(ctx, it)
 }
 
 // quarantine keeps the bytes of a genuine request whose payload is invalid, if
@@ -262,7 +257,7 @@ func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid erro
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpan, e *event.Event, err error) {
 	a := receive.AnswerTo(err)
 	h.describe(r, e, receive.Rejected, a.Reason)
-	requestRejected(h.provider.Name(), a.Reason)
+	metrics.RequestRejected(h.provider.Name(), a.Reason)
 	span.rejected(a.Reason, e)
 	h.log.rejected(r, a.Reason, e)
 	closing := receive.Closes(w, r)
@@ -275,7 +270,7 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpa
 
 // observe reports a genuine event and what was decided about it.
 func (h *Handler) observe(r *http.Request, span receiptSpan, e *event.Event, start time.Time, o receive.Outcome) {
-	eventReceived(e.Provider, e.ShortType(), o, time.Since(start))
+	metrics.EventReceived(e.Provider, e.ShortType(), o, time.Since(start))
 	span.received(e, o)
 	h.log.received(r, e, o)
 	if o == receive.Unrouted && h.app.unrouted.add(e.Provider, e.ShortType()) {

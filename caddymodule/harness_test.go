@@ -22,6 +22,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -275,11 +276,11 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // queued counts what the running queue holds.
 func queued(t *testing.T) admin.Status {
 	t.Helper()
-	g := currentGateway()
+	g := gateway.Current()
 	if g == nil {
 		t.Fatal("no queue is open")
 	}
-	s, err := g.status(time.Now())
+	s, err := g.Status(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

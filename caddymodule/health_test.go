@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/zap"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
 
 func TestHealth(t *testing.T) {
@@ -30,7 +30,7 @@ func TestHealth(t *testing.T) {
 	})
 	t.Run("full", func(t *testing.T) {
 		small := strings.Replace(upstreams("ehr", a.ehr.URL, "lab", a.lab.URL), "QUEUE",
-			"queue sqlite {\n path "+filepath.Join(a.dir, "small.db")+"\n max_size 16KiB\n}", 1)
+			"queue gated {\n path "+filepath.Join(a.dir, "small.db")+"\n max_size 16KiB\n}", 1)
 		a.run(small, soapnoteTo("ehr lab"))
 		probe(t, "ready", http.StatusOK, ok)
 		for i := 0; queued(t).Queue.Bytes <= 12<<10; i++ {
@@ -44,15 +44,15 @@ func TestHealth(t *testing.T) {
 		probe(t, "ready", http.StatusOK, ok)
 	})
 	t.Run("a disk that fails", func(t *testing.T) {
-		w, logger := &currentGateway().writing, func() *zap.Logger { return zap.NewNop() }
-		w.observe(errors.New("no space left on device"), logger)
+		observe := gateway.Current().Queue().(*gated).onFailure
+		observe(errors.New("no space left on device"))
 		probe(t, "live", http.StatusOK, ok)
 		probe(t, "ready", http.StatusServiceUnavailable, unavailable+"events are refused: no space left on device")
-		w.observe(nil, logger)
+		observe(nil)
 		probe(t, "ready", http.StatusOK, ok)
 	})
 	t.Run("closed", func(t *testing.T) {
-		if err := currentGateway().queue.Close(); err != nil {
+		if err := gateway.Current().Queue().Close(); err != nil {
 			t.Fatal(err)
 		}
 		probe(t, "live", http.StatusOK, ok)

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
+	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 // newGatedSite runs a gateway whose queue can be held.
@@ -121,25 +124,35 @@ func TestStatusOfAQueueThatFails(t *testing.T) {
 	}
 }
 
+// A hangingEngine opens nothing until it receives a second time from opening.
+type hangingEngine struct {
+	SQLite
+
+	opening chan struct{}
+}
+
+func (e *hangingEngine) Key() string { return "hangs" }
+
+func (e *hangingEngine) Open(OpenOptions) (queue.Queue, error) {
+	e.opening <- struct{}{}
+	<-e.opening
+	return nil, errors.New("it was not opened")
+}
+
 // That a queue is being opened, which may hang too, hides none of those that are open.
 func TestQueueThatIsBeingOpened(t *testing.T) {
 	a := newAdminSite(t)
 	opening := make(chan struct{})
-	g := currentGateway()
+	g := gateway.Current()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _, err := gateways.LoadOrNew("hangs", func() (caddy.Destructor, error) {
-			opening <- struct{}{}
-			<-opening
-			return nil, errors.New("it was not opened")
-		})
-		if err == nil {
+		if err := gateway.NewLease().Acquire(&gateway.Config{Engine: &hangingEngine{opening: opening}}); err == nil {
 			t.Error("the queue was opened")
 		}
 	}()
 	<-opening
-	if currentGateway() != g {
+	if gateway.Current() != g {
 		t.Error("the open queue is not found")
 	}
 	if r := a.ask("GET", "/scribegate/health/ready", ""); r.status != http.StatusOK {
@@ -157,18 +170,18 @@ func TestGatewayIsAwaitedWhileItStarts(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if g := awaitGateway(ended); g != nil {
+	if g := gateway.Await(ended); g != nil {
 		t.Fatal("there is a gateway and no configuration")
 	}
-	found := make(chan *gateway, 1)
-	go func() { found <- awaitGateway(context.Background()) }()
+	found := make(chan *gateway.Gateway, 1)
+	go func() { found <- gateway.Await(context.Background()) }()
 	select {
 	case <-found:
 		t.Fatal("the gateway was not waited for")
-	case <-time.After(2 * startCheck):
+	case <-time.After(40 * time.Millisecond):
 	}
 	newAdminSite(t)
-	if g := <-found; g == nil || g != currentGateway() {
-		t.Errorf("the gateway found is %p, want %p", g, currentGateway())
+	if g := <-found; g == nil || g != gateway.Current() {
+		t.Errorf("the gateway found is %p, want %p", g, gateway.Current())
 	}
 }

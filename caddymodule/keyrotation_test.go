@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/forwarder/seal"
@@ -60,10 +61,10 @@ func TestEncryptionKeyIsRotatedWithoutReload(t *testing.T) {
 	})
 	writeKey(t, older, "A")
 	second := seal.Key([]byte(strings.Repeat("B", 32)))
-	g := currentGateway()
+	g := gateway.Current()
 	eventually(t, "an event under the new key", func() bool {
 		accepted(t, s, "after-"+time.Now().String())
-		return g.queue.(*sqlitequeue.Queue).CheckKeys([]seal.Key{first}) != nil
+		return g.Queue().(*sqlitequeue.Queue).CheckKeys([]seal.Key{first}) != nil
 	})
 
 	// In the background the older events follow, and the log says so.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
+	"github.com/scribegate/scribegate/caddymodule/internal/notify"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -68,7 +69,7 @@ func (l handlerLog) rejected(r *http.Request, reason verifier.Reason, e *event.E
 		data["event_id"] = e.ID
 	}
 	l.logger.Warn("request rejected: "+string(reason), fields...)
-	l.notify(eventRejected, data)
+	l.notify(notify.Rejected, data)
 }
 
 // clientIP is the address that Caddy takes for the client's: behind trusted

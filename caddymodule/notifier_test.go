@@ -15,7 +15,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/notify"
 )
 
 func init() {
@@ -134,30 +135,30 @@ func TestCaddyEvents(t *testing.T) {
 	app := subscribed + oneUpstream + lab.URL + " {\n\t\t\tretry 20ms 20ms 20ms 20ms\n\t\t}\n\t}"
 	s.load(app, bothProviders+"\n\tscribegate /checkpoint soniox {\n\t\theader X-Webhook-Secret {env.SONIOX_SECRET}\n\t}")
 	id := do(t, s.soniox("/soniox", transcription("tr-1"))).id(t)
-	eventually(t, "the upstream to be paused", func() bool { return len(heardOf(eventUpstreamPaused)) == 1 })
-	eventually(t, "the event to be dead", func() bool { return len(heardOf(eventDeadLetter)) == 1 })
+	eventually(t, "the upstream to be paused", func() bool { return len(heardOf(notify.UpstreamPaused)) == 1 })
+	eventually(t, "the event to be dead", func() bool { return len(heardOf(notify.DeadLetter)) == 1 })
 	lab.respond(nil)
 	do(t, s.soniox("/soniox", transcription("tr-2")))
-	eventually(t, "the upstream to be resumed", func() bool { return len(heardOf(eventUpstreamResumed)) == 1 })
+	eventually(t, "the upstream to be resumed", func() bool { return len(heardOf(notify.UpstreamResumed)) == 1 })
 
 	forged := s.soapnote("/soapnote", note("forged"))
 	forged.Header.Set("X-SoapNoteAPI-Signature", strings.Repeat("0", 64))
 	do(t, forged)
 	do(t, s.soapnote("/soapnote", `{}`))
 	do(t, s.soniox("/checkpoint", `{}`))
-	eventually(t, "the rejections", func() bool { return len(heardOf(eventRejected)) == 3 })
+	eventually(t, "the rejections", func() bool { return len(heardOf(notify.Rejected)) == 3 })
 
 	want := map[string][]map[string]any{
-		eventUpstreamPaused:  {{"upstream": "ehr", "reason": "failures"}},
-		eventUpstreamResumed: {{"upstream": "ehr"}},
-		eventDeadLetter:      {{"event_id": id, "provider": "soniox", "upstream": "ehr", "reason": "failure"}},
-		eventRejected: {
+		notify.UpstreamPaused:  {{"upstream": "ehr", "reason": "failures"}},
+		notify.UpstreamResumed: {{"upstream": "ehr"}},
+		notify.DeadLetter:      {{"event_id": id, "provider": "soniox", "upstream": "ehr", "reason": "failure"}},
+		notify.Rejected: {
 			{"provider": "soapnoteapi", "reason": "signature_mismatch"},
 			{"provider": "soapnoteapi", "reason": "payload", "event_id": soapnoteID(`{}`)},
 			{"provider": "soniox", "reason": "payload"},
 		},
 	}
-	origins := map[string]string{eventRejected: "http.handlers.scribegate"}
+	origins := map[string]string{notify.Rejected: "http.handlers.scribegate"}
 	for name, data := range want {
 		events := heardOf(name) // each handler emits its own, beside the others
 		slices.SortFunc(events, func(a, b caddy.Event) int { return cmp.Compare(fmt.Sprint(a.Data), fmt.Sprint(b.Data)) })
@@ -194,8 +195,8 @@ func TestPausedByRequest(t *testing.T) {
 	})
 	s.load(subscribed+oneUpstream+lab.URL+"\n\t}", bothProviders)
 	do(t, s.soniox("/soniox", transcription("tr-1")))
-	eventually(t, "the upstream to be paused", func() bool { return len(heardOf(eventUpstreamPaused)) == 1 })
-	if data := heardOf(eventUpstreamPaused)[0].Data; data["reason"] != "retry_after" {
+	eventually(t, "the upstream to be paused", func() bool { return len(heardOf(notify.UpstreamPaused)) == 1 })
+	if data := heardOf(notify.UpstreamPaused)[0].Data; data["reason"] != "retry_after" {
 		t.Errorf("data %v", data)
 	}
 }
@@ -210,7 +211,7 @@ func TestSubscribersHoldNothingUp(t *testing.T) {
 		told   int // of them
 		log    string
 	}{
-		{"one that hangs", func(hold <-chan struct{}) func() { return func() { <-hold } }, maxWaiting + 10, 1, "the subscribers to Scribegate's events are slower"},
+		{"one that hangs", func(hold <-chan struct{}) func() { return func() { <-hold } }, notify.MaxWaiting + 10, 1, "the subscribers to Scribegate's events are slower"},
 		{"one that panics", func(<-chan struct{}) func() { return func() { panic("PATIENT-TEXT") } }, 50, 50, "a subscriber to an event panicked"},
 	}
 	for _, tt := range tests {
@@ -229,7 +230,7 @@ func TestSubscribersHoldNothingUp(t *testing.T) {
 				all := queued(t).Upstreams
 				return all[0].Dead == int64(tt.events) && all[0].Pending+all[1].Pending == 0
 			})
-			eventually(t, "the subscriber to be told", func() bool { return len(heardOf(eventDeadLetter)) == tt.told })
+			eventually(t, "the subscriber to be told", func() bool { return len(heardOf(notify.DeadLetter)) == tt.told })
 			eventually(t, "a line in the log", func() bool { return len(captured.with(t, tt.log)) > 0 })
 			if strings.Contains(captured.String(), "PATIENT-TEXT") {
 				t.Error("the log quotes the panic")
@@ -253,15 +254,15 @@ func TestNotifierDropsAndGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	const extra = 50
-	n(eventRejected, map[string]any{"n": -1})
-	eventually(t, "the first", func() bool { return len(heardOf(eventRejected)) == 1 })
-	for i := range maxWaiting + extra {
-		n(eventRejected, map[string]any{"n": i})
+	n(notify.Rejected, map[string]any{"n": -1})
+	eventually(t, "the first", func() bool { return len(heardOf(notify.Rejected)) == 1 })
+	for i := range notify.MaxWaiting + extra {
+		n(notify.Rejected, map[string]any{"n": i})
 	}
 	close(hold)
-	eventually(t, "the rest", func() bool { return len(heardOf(eventRejected)) == maxWaiting+1 })
+	eventually(t, "the rest", func() bool { return len(heardOf(notify.Rejected)) == notify.MaxWaiting+1 })
 	var order []int
-	for _, e := range heardOf(eventRejected) {
+	for _, e := range heardOf(notify.Rejected) {
 		order = append(order, e.Data["n"].(int))
 	}
 	if !slices.IsSorted(order) {
@@ -271,8 +272,8 @@ func TestNotifierDropsAndGoesOn(t *testing.T) {
 		lines := captured.with(t, "events were dropped")
 		return len(lines) == 1 && lines[0]["dropped"] == float64(extra)
 	})
-	n(eventRejected, map[string]any{"n": maxWaiting})
-	eventually(t, "one more", func() bool { return len(heardOf(eventRejected)) == maxWaiting+2 })
+	n(notify.Rejected, map[string]any{"n": notify.MaxWaiting})
+	eventually(t, "one more", func() bool { return len(heardOf(notify.Rejected)) == notify.MaxWaiting+2 })
 }
 
 // newestNotifier is what the running app tells Caddy's events to.
@@ -281,7 +282,7 @@ func newestNotifier() (func(string, map[string]any), error) {
 	if err != nil {
 		return nil, err
 	}
-	return app.(*App).observer.notify, nil
+	return app.(*App).observer.Notify, nil
 }
 
 // Nothing is emitted before the whole configuration has started, nor after it
@@ -300,11 +301,11 @@ func TestNotifierKeepsToItsConfiguration(t *testing.T) {
 	}
 	old := load()
 	now := load()
-	old(eventRejected, map[string]any{"of": "old"})
-	now(eventRejected, map[string]any{"of": "now"})
-	eventually(t, "the event of now", func() bool { return len(heardOf(eventRejected)) > 0 })
+	old(notify.Rejected, map[string]any{"of": "old"})
+	now(notify.Rejected, map[string]any{"of": "now"})
+	eventually(t, "the event of now", func() bool { return len(heardOf(notify.Rejected)) > 0 })
 	time.Sleep(50 * time.Millisecond) // for the other, if it came
-	for _, e := range heardOf(eventRejected) {
+	for _, e := range heardOf(notify.Rejected) {
 		if !maps.Equal(e.Data, map[string]any{"of": "now"}) {
 			t.Errorf("event %v", e.Data)
 		}
@@ -312,14 +313,5 @@ func TestNotifierKeepsToItsConfiguration(t *testing.T) {
 
 	if lines := captured.with(t, "context canceled"); len(lines) > 0 {
 		t.Errorf("log lines %v", lines)
-	}
-
-	early := &notifier{ctx: caddy.Context{Context: t.Context()}, app: new(caddyevents.App)} // Emit would panic
-	early.emit(eventRejected, nil)
-	time.Sleep(2 * startCheck)
-	early.mu.Lock()
-	defer early.mu.Unlock()
-	if len(early.waiting) != 1 {
-		t.Error("an event is emitted before Caddy has started")
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 )
 
 // outcomeSite has a handler of each kind. Its answers and its access log show the
@@ -115,7 +117,7 @@ func TestOutcomes(t *testing.T) {
 
 			now := a.metrics()
 			for _, outcome := range []string{"accepted", "duplicate", "unrouted", "dropped", "passed"} {
-				name := fmt.Sprintf(`scribegate_events_received_total{outcome=%q,provider=%q,type=%q}`, outcome, provider, typeLabel(row.event))
+				name := fmt.Sprintf(`scribegate_events_received_total{outcome=%q,provider=%q,type=%q}`, outcome, provider, metrics.TypeLabel(row.event))
 				added := 0.0
 				if outcome == row.outcome {
 					added = 1

@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
+	"github.com/scribegate/scribegate/caddymodule/internal/notify"
 )
 
 // reloaded are configurations that cannot be loaded, sent to the admin API.
@@ -89,7 +91,7 @@ func (s *privateSite) recovered() {
 	s.t.Helper()
 	s.blabber.recover()
 	s.object(http.MethodPost, "/scribegate/replay", `{"dead":true}`)
-	eventually(s.t, "an upstream to be resumed", func() bool { return len(heardOf(eventUpstreamResumed)) > 0 })
+	eventually(s.t, "an upstream to be resumed", func() bool { return len(heardOf(notify.UpstreamResumed)) > 0 })
 }
 
 // unwritable has events come while the queue cannot be written, and while it
@@ -101,7 +103,7 @@ func (s *privateSite) unwritable(seen evidence) {
 	full := errors.New("no space left on device")
 	for _, fails := range []error{full, nil} {
 		release := storeGate.shut(fails)
-		currentGateway().writing.observe(fails, currentGateway().logger)
+		gateway.Current().Queue().(*gated).onFailure(fails)
 		for _, a := range s.sendAll(false, []*http.Request{s.soapnote("/soapnote", s.patient(40)), s.soniox("/soniox", s.spoken(40)), s.soapnote("/soapnote", s.place("text that is no JSON"))}) {
 			if a.status != http.StatusServiceUnavailable && a.status != http.StatusBadRequest {
 				s.t.Errorf("%s: %d %s although the queue takes nothing", a.URL.Path, a.status, a.body)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
+	"github.com/scribegate/scribegate/caddymodule/internal/notify"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
@@ -136,7 +138,7 @@ func (s *privateSite) delivered() {
 	s.t.Helper()
 	eventually(s.t, "every upstream to be tried", func() bool {
 		tried := make(map[string]bool)
-		page, err := currentGateway().queue.Events(s.t.Context(), queue.Filter{Limit: 10_000})
+		page, err := gateway.Current().Queue().Events(s.t.Context(), queue.Filter{Limit: 10_000})
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -207,7 +209,7 @@ func (s *privateSite) complete(seen evidence) {
 		"caddy.log":      caddys,
 		"unfiltered.log": own,
 		"audit.log":      {`"subject":"` + s.place(plantedNote) + `"`, `"subject":"` + s.place(plantedTranscription) + `-1"`, `"accepted"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"left_out"`, `"delivered"`, `"dead"`, `"payload_read"`, `"replayed"`, `"purged"`},
-		"the events":     {eventDeadLetter, eventUpstreamPaused, eventUpstreamResumed, eventRejected, soapnoteID(s.patient(1))},
+		"the events":     {notify.DeadLetter, notify.UpstreamPaused, notify.UpstreamResumed, notify.Rejected, soapnoteID(s.patient(1))},
 		"the spans":      {"site", "inner", "scribegate.receive", "scribegate.deliver", "net/http: abort Handler", "signature_mismatch", "connect_error", soapnoteID(s.patient(1))},
 
 		"standard output":                      {"an upstream sent more than its answer"},

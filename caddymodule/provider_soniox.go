@@ -12,7 +12,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/credentials"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
+	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/verifier"
 )
@@ -58,7 +60,7 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 	}
 	p.values = secrets
 	p.Soniox = verifier.Soniox{Header: p.Header, Values: secrets.Values}
-	beginProvider(p.Name(), len(secrets.Values()))
+	metrics.BeginProvider(p.Name(), len(secrets.Values()))
 	return nil
 }
 
@@ -160,5 +162,5 @@ var (
 	_ caddy.Provisioner     = (*Soniox)(nil)
 	_ caddyfile.Unmarshaler = (*Soniox)(nil)
 	_ verifier.Provider     = (*Soniox)(nil)
-	_ credentialer          = (*Soniox)(nil)
+	_ credentials.Holder    = (*Soniox)(nil)
 )

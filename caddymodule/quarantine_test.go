@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -22,7 +23,7 @@ func TestQuarantine(t *testing.T) {
 				t.Fatalf("%q: answer %d %s", body, got.status, got.body)
 			}
 		}
-		q := currentGateway().queue
+		q := gateway.Current().Queue()
 		record, err := q.Event(t.Context(), id)
 		if err != nil {
 			t.Fatalf("%q: %v", body, err)
@@ -54,7 +55,7 @@ func TestQuarantine(t *testing.T) {
 	if n := queued(t).Queue.Quarantined; n != 4 {
 		t.Errorf("the status tells of %d quarantined events", n)
 	}
-	page, err := currentGateway().queue.Events(t.Context(), queue.Filter{State: queue.Quarantined, Limit: 10})
+	page, err := gateway.Current().Queue().Events(t.Context(), queue.Filter{State: queue.Quarantined, Limit: 10})
 	if err != nil || len(page.Records) != 4 {
 		t.Errorf("%d are listed as quarantined, %v", len(page.Records), err)
 	}

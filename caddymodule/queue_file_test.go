@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 )
@@ -20,7 +21,7 @@ func TestRemovedAppClosesTheQueue(t *testing.T) {
 	s.load(upstreams("ehr", ehr.URL), soapnoteTo("ehr"))
 	accepted(t, s, "note-1")
 	s.load("", "respond 200")
-	if currentGateway() != nil {
+	if gateway.Current() != nil {
 		t.Error("a gateway is left")
 	}
 	openable(t, filepath.Join(s.dir, "queue.db"))
@@ -142,7 +143,7 @@ func TestCleanupOfWhatNeverStarted(t *testing.T) {
 	if err := new(App).Cleanup(); err != nil {
 		t.Error(err)
 	}
-	a := &App{lease: newLease()}
+	a := &App{lease: gateway.NewLease()}
 	for range 2 {
 		if err := a.Cleanup(); err != nil {
 			t.Error(err)

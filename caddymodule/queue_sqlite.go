@@ -203,6 +203,9 @@ func (s *SQLite) Adopt(q queue.Queue) error {
 	return nil
 }
 
+// HasConfiguredKeys implements KeyedEngine.
+func (s *SQLite) HasConfiguredKeys() bool { return len(s.EncryptionKeys) > 0 }
+
 var sqliteSubdirectives = []string{"path", "max_size", "encryption_key"}
 
 // UnmarshalCaddyfile reads:
@@ -254,7 +257,7 @@ func (s *SQLite) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ Engine                = (*SQLite)(nil)
+	_ KeyedEngine           = (*SQLite)(nil)
 	_ caddy.Provisioner     = (*SQLite)(nil)
 	_ caddyfile.Unmarshaler = (*SQLite)(nil)
 )

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
+	"github.com/scribegate/scribegate/caddymodule/internal/tracing"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -33,7 +34,7 @@ func (h *Handler) startReceiptSpan(ctx context.Context) receiptSpan {
 	if len(h.DeliverTo) == 0 {
 		kind = trace.SpanKindInternal
 	}
-	_, span := newTracer(outer.TracerProvider()).Start(ctx, receiptSpanName, trace.WithSpanKind(kind),
+	_, span := tracing.NewTracer(outer.TracerProvider()).Start(ctx, receiptSpanName, trace.WithSpanKind(kind),
 		trace.WithAttributes(attribute.String("scribegate.provider", h.provider.Name())))
 	return receiptSpan{span}
 }

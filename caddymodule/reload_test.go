@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
 
 func init() { caddy.RegisterModule(brokenApp{}) }
@@ -25,7 +27,7 @@ func (brokenApp) CaddyModule() caddy.ModuleInfo {
 }
 
 func (brokenApp) Start() error {
-	brokenSaw = append(brokenSaw, generationCount())
+	brokenSaw = append(brokenSaw, gateway.Generations())
 	return errors.New("broken on purpose")
 }
 
@@ -81,12 +83,12 @@ func (b *backend) gotEvent(id string) bool {
 func TestReloadKeepsTheQueue(t *testing.T) {
 	s, one, two := newSite(t), newBackend(t), newBackend(t)
 	s.load(upstreams("ehr", one.URL), soapnoteTo("ehr"))
-	g := currentGateway()
+	g := gateway.Current()
 	first := accepted(t, s, "first")
 	eventually(t, "the first backend to have it", func() bool { return one.gotEvent(first) })
 
 	s.load(upstreams("ehr", two.URL), soapnoteTo("ehr"))
-	if currentGateway() != g {
+	if gateway.Current() != g {
 		t.Fatal("the reload opened another queue")
 	}
 	second := accepted(t, s, "second")
@@ -97,7 +99,7 @@ func TestReloadKeepsTheQueue(t *testing.T) {
 	if r := do(t, s.soapnote("/soapnote", note("first"))); r.id(t) != first || !strings.Contains(r.body, `"duplicate":true`) {
 		t.Errorf("the event of before the reload, sent again: %s", r.body)
 	}
-	if n := generationCount(); n != 1 {
+	if n := gateway.Generations(); n != 1 {
 		t.Errorf("%d configurations have started and not stopped, want 1", n)
 	}
 }
@@ -143,7 +145,7 @@ func TestRejectedReload(t *testing.T) {
 	waiting := accepted(t, s, "for the lab")
 	lab.wait(t, 1)
 	s.load(keyed(upstreams("ehr", ehr.URL), key), soapnoteTo("ehr"))
-	g := currentGateway()
+	g := gateway.Current()
 
 	// The rejected one would have the waiting event delivered to the intruder.
 	app := keyed(upstreams("ehr", intruder.URL, "lab", intruder.URL), key)
@@ -169,7 +171,7 @@ func TestRejectedReload(t *testing.T) {
 	}
 	check := func(t *testing.T, i int) {
 		t.Helper()
-		if currentGateway() != g {
+		if gateway.Current() != g {
 			t.Fatal("the queue was opened anew")
 		}
 		id := accepted(t, s, fmt.Sprintf("after rejection %d", i))
@@ -177,7 +179,7 @@ func TestRejectedReload(t *testing.T) {
 		if n := len(intruder.deliveries()); n != 0 {
 			t.Fatalf("the rejected configuration made %d deliveries", n)
 		}
-		if n := generationCount(); n != 1 {
+		if n := gateway.Generations(); n != 1 {
 			t.Errorf("%d configurations have started and not stopped, want 1", n)
 		}
 	}
@@ -214,7 +216,7 @@ func TestRejectedReload(t *testing.T) {
 func TestValidateBesideTheRunningServer(t *testing.T) {
 	s, ehr, other := newSite(t), newBackend(t), newBackend(t)
 	s.load(upstreams("ehr", ehr.URL), soapnoteTo("ehr"))
-	g := currentGateway()
+	g := gateway.Current()
 	cfg, err := adapt(s.caddyfile(upstreams("ehr", other.URL), soapnoteTo("ehr")))
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +230,7 @@ func TestValidateBesideTheRunningServer(t *testing.T) {
 	}
 	id := accepted(t, s, "note-1")
 	eventually(t, "the running configuration to deliver", func() bool { return ehr.gotEvent(id) })
-	if currentGateway() != g || len(other.deliveries()) != 0 {
+	if gateway.Current() != g || len(other.deliveries()) != 0 {
 		t.Error("validating had an effect")
 	}
 }

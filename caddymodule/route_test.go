@@ -14,6 +14,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -44,7 +45,7 @@ func settled(t *testing.T, id string, n int) queue.DeliveryRecord {
 	t.Helper()
 	var d queue.DeliveryRecord
 	eventually(t, "an attempt to be settled", func() bool {
-		r, err := currentGateway().queue.Event(t.Context(), id)
+		r, err := gateway.Current().Queue().Event(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}

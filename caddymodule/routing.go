@@ -28,13 +28,9 @@ func (h *Handler) route(shortType string) ([]string, receive.Outcome) {
 	return to, receive.Accepted
 }
 
-// upstreamsNow returns the upstreams that an event is delivered to by the handlers
-// with its provider and source, as they are configured now; nil if there are none.
-func (g *gateway) upstreamsNow(e *event.Event) (to []string) {
-	a := g.configuration()
-	if a == nil {
-		return nil
-	}
+// route returns the upstreams that an event is delivered to by the handlers with its
+// provider and source, or nil if there are none.
+func (a *App) route(e *event.Event) (to []string) {
 	for _, h := range a.handlers {
 		if h.provider.Name() != e.Provider || h.Source != e.Source {
 			continue

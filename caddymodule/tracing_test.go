@@ -18,6 +18,8 @@ import (
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
 
 // An otlpReceiver takes spans as a collector does: OTLP over HTTP, in protobuf.
@@ -265,7 +267,7 @@ func TestTracingOffAndOn(t *testing.T) {
 	if d := b.wait(t, 1)[0]; d.header["Traceparent"] != nil || strings.Contains(string(d.body), "traceparent") {
 		t.Errorf("without tracing the backend got %v %s", d.header, d.body)
 	}
-	if currentGateway().spans != nil {
+	if gateway.Current().Inspect().Exporting {
 		t.Error("an exporter is there without tracing")
 	}
 	eventually(t, "the event to be dead", func() bool { return queued(t).Upstreams[0].Dead == 1 })
@@ -287,7 +289,7 @@ func TestTracingOffAndOn(t *testing.T) {
 }
 
 // A collector that takes spans and never answers holds up no delivery, and the
-// end of the queue for no longer than exportGrace.
+// end of the queue for no longer than ExportGrace.
 func TestCollectorHangs(t *testing.T) {
 	o := (&otlpReceiver{asked: make(chan struct{}, 1), hold: make(chan struct{})}).listen(t)
 	s, b := newSite(t), newBackend(t)
@@ -300,8 +302,8 @@ func TestCollectorHangs(t *testing.T) {
 	<-o.asked
 	eventually(t, "an empty queue", func() bool { return queued(t).Upstreams[0].Pending == 0 })
 	began := time.Now()
-	currentGateway().closeSpans()
-	if took := time.Since(began); took > exportGrace+5*time.Second {
+	gateway.Current().CloseSpans()
+	if took := time.Since(began); took > gateway.ExportGrace+5*time.Second {
 		t.Errorf("the exporter was waited for for %s", took)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -21,7 +22,7 @@ func TestUnroutedIsKept(t *testing.T) {
 	body := soapnoteEvent("note.signed", "kept")
 	id := do(t, s.soapnote("/soapnote?user_id=7", body)).id(t)
 
-	q := currentGateway().queue
+	q := gateway.Current().Queue()
 	record, err := q.Event(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
@@ -42,8 +43,8 @@ func TestUnroutedIsKept(t *testing.T) {
 
 	replay := func(state queue.State) queue.Replayed {
 		t.Helper()
-		g := currentGateway()
-		done, err := g.queue.Replay(t.Context(), queue.ReplaySelection{State: state, Upstreams: []string{"ehr"}, Route: g.upstreamsNow})
+		g := gateway.Current()
+		done, err := g.Queue().Replay(t.Context(), queue.ReplaySelection{State: state, Upstreams: []string{"ehr"}, Route: g.Route})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +61,7 @@ func TestUnroutedIsKept(t *testing.T) {
 		t.Errorf("delivered %v %s", got.header, got.body)
 	}
 	eventually(t, "the event to be delivered", func() bool {
-		record, err := currentGateway().queue.Event(t.Context(), id)
+		record, err := gateway.Current().Queue().Event(t.Context(), id)
 		return err == nil && record.State == queue.Delivered && !record.HasPayload
 	})
 }
@@ -121,13 +122,13 @@ func TestUpstreamsNow(t *testing.T) {
 		{"soniox", soapnote, "note.signed", nil},
 	} {
 		e := &event.Event{Provider: row.provider, Source: row.source, Type: event.TypePrefix(row.provider) + row.event}
-		if got := currentGateway().upstreamsNow(e); !slices.Equal(got, row.want) || (got == nil) != (row.want == nil) {
+		if got := gateway.Current().Route(e); !slices.Equal(got, row.want) || (got == nil) != (row.want == nil) {
 			t.Errorf("%s of %s at %s goes to %q, want %q", row.event, row.provider, row.source, got, row.want)
 		}
 	}
 	s.load(app, strings.Replace(site, "source urn:lab\n\t\tdeliver_to signed", "source urn:lab\n\t\tdeliver_to rest", 1))
 	e := &event.Event{Provider: "soapnoteapi", Source: "urn:lab", Type: "com.soapnoteapi.note.signed"}
-	if got := currentGateway().upstreamsNow(e); fmt.Sprint(got) != "[rest]" {
+	if got := gateway.Current().Route(e); fmt.Sprint(got) != "[rest]" {
 		t.Errorf("after a reload it goes to %q, want rest", got)
 	}
 }

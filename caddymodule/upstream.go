@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/credentials"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/forwarder"
 )
@@ -246,7 +247,7 @@ func (u *Upstream) settings(app *App) forwarder.Upstream {
 		SigningKeys: keys,
 		Identity:    u.identity,
 		Credential: func(provider, source, header string) (string, bool) {
-			return app.credentials.value(newCredentialKey(provider, source, header), u.Name)
+			return app.credentials.Value(credentials.NewKey(provider, source, header), u.Name)
 		},
 	}
 }

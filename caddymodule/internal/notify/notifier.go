@@ -1,4 +1,4 @@
-package caddymodule
+package notify
 
 import (
 	"fmt"
@@ -14,27 +14,26 @@ import (
 
 // The Caddy events that are emitted. Their data are ids, names and reasons.
 const (
-	eventDeadLetter      = "scribegate.dead_letter"
-	eventUpstreamPaused  = "scribegate.upstream_paused"
-	eventUpstreamResumed = "scribegate.upstream_resumed"
-	eventRejected        = "scribegate.rejected"
+	DeadLetter      = "scribegate.dead_letter"
+	UpstreamPaused  = "scribegate.upstream_paused"
+	UpstreamResumed = "scribegate.upstream_resumed"
+	Rejected        = "scribegate.rejected"
 )
 
-// maxWaiting is how many Caddy events wait for subscribers that are slow.
-const maxWaiting = 256
+// MaxWaiting is how many Caddy events may wait for slow subscribers.
+const MaxWaiting = 256
 
-// A notifier emits a module's Caddy events. Subscribers are called one after
-// the other, as Caddy does it, but by a goroutine of the notifier's own, which
-// is there only while something waits: no delivery and no provider waits for a
-// subscriber, whatever it does. Events that come while maxWaiting others wait
-// are dropped; the log says how many.
-type notifier struct {
+// A Notifier emits a module's Caddy events. It calls the subscribers in order, as Caddy
+// does, but from its own goroutine, which runs only while events wait. So no delivery and no
+// provider ever waits for a subscriber. Events that come while MaxWaiting others wait are
+// dropped, and counted in the log.
+type Notifier struct {
 	ctx    caddy.Context
 	app    *caddyevents.App
 	logger *zap.Logger
 
 	mu      sync.Mutex
-	busy    bool // the goroutine is there
+	busy    bool // the goroutine runs
 	waiting []caddyEvent
 	dropped int // since the last that was emitted
 }
@@ -44,20 +43,20 @@ type caddyEvent struct {
 	data map[string]any
 }
 
-// newNotifier makes the notifier of the module that is being provisioned.
-func newNotifier(ctx caddy.Context) (*notifier, error) {
+// New returns the notifier of the module that is being provisioned.
+func New(ctx caddy.Context) (*Notifier, error) {
 	app, err := ctx.App("events")
 	if err != nil {
 		return nil, fmt.Errorf("getting the events app: %w", err)
 	}
-	return &notifier{ctx: ctx, app: app.(*caddyevents.App), logger: logging.Logger(ctx)}, nil
+	return &Notifier{ctx: ctx, app: app.(*caddyevents.App), logger: logging.Logger(ctx)}, nil
 }
 
-// emit has the event emitted soon, or drops it.
-func (n *notifier) emit(name string, data map[string]any) {
+// Emit queues an event, or drops it.
+func (n *Notifier) Emit(name string, data map[string]any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.waiting) >= maxWaiting {
+	if len(n.waiting) >= MaxWaiting {
 		if n.dropped == 0 {
 			n.logger.Warn("the subscribers to Scribegate's events are slower than the events; some are dropped", zap.String("event", name))
 		}
@@ -71,14 +70,15 @@ func (n *notifier) emit(name string, data map[string]any) {
 	}
 }
 
-// startCheck is how often it is looked whether the configuration has started.
+// startCheck is the interval in which a notifier checks whether its configuration has
+// started.
 const startCheck = 20 * time.Millisecond
 
-// awaitStart waits until the configuration acts: the events app takes on its
-// subscribers when it starts, which may be after the first request, and must not
-// be asked to emit meanwhile. That is seen and not subscribed to, since others
-// may emit while a configuration is provisioned.
-func (n *notifier) awaitStart() {
+// awaitStart waits until the configuration is the active one. The events app registers its
+// subscribers when it starts, which may be after the first request, and must not emit before
+// that. The notifier polls for the start instead of subscribing to an event, since other modules
+// may emit events while a configuration is provisioned.
+func (n *Notifier) awaitStart() {
 	for n.ctx.Err() == nil {
 		if app, err := caddy.ActiveContext().AppIfConfigured("events"); err == nil && app == n.app {
 			return
@@ -90,7 +90,7 @@ func (n *notifier) awaitStart() {
 	}
 }
 
-func (n *notifier) run() {
+func (n *Notifier) run() {
 	n.awaitStart()
 	for {
 		n.mu.Lock()
@@ -105,13 +105,13 @@ func (n *notifier) run() {
 		if dropped > 0 {
 			n.logger.Warn("events were dropped, since their subscribers were slow", zap.Int("dropped", dropped))
 		}
-		n.hand(next)
+		n.call(next)
 	}
 }
 
-// hand calls the subscribers. What a panic says is not repeated, since it could
-// quote anything.
-func (n *notifier) hand(e caddyEvent) {
+// call calls the subscribers. The text of a panic is not logged, since it could contain
+// anything.
+func (n *Notifier) call(e caddyEvent) {
 	defer func() {
 		if recover() != nil {
 			n.logger.Error("a subscriber to an event panicked", zap.String("event", e.name))

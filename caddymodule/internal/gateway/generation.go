@@ -1,4 +1,4 @@
-package caddymodule
+package gateway
 
 import (
 	"slices"
@@ -6,16 +6,16 @@ import (
 )
 
 // generations are the configurations that have started and not stopped, oldest
-// first. Only the oldest is active, and delivers. A configuration that is being
-// loaded therefore delivers nothing until the one before it has stopped, which Caddy
-// does only once the new one has started whole: one that is rejected, since another
-// of its apps fails to start, never becomes active.
+// first. Only the oldest is active, and delivers. A configuration that is being loaded
+// therefore delivers nothing until the previous one has stopped. Caddy stops that only
+// after the whole new configuration has started, so a configuration that is rejected
+// because another of its apps fails to start never becomes active.
 var generations generationList
 
 // A generation is one configuration and the gateway that it uses.
 type generation struct {
-	app     *App
-	gateway *gateway
+	config  *Config
+	gateway *Gateway
 }
 
 type generationList struct {
@@ -33,10 +33,10 @@ func (l *generationList) add(g generation) {
 }
 
 // remove removes a configuration that stops.
-func (l *generationList) remove(a *App) {
+func (l *generationList) remove(c *Config) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all = slices.DeleteFunc(l.all, func(g generation) bool { return g.app == a })
+	l.all = slices.DeleteFunc(l.all, func(g generation) bool { return g.config == c })
 	l.activate()
 }
 
@@ -46,14 +46,14 @@ func (l *generationList) activate() {
 	if len(l.all) > 0 {
 		oldest = l.all[0]
 	}
-	if oldest.app == l.active.app {
+	if oldest.config == l.active.config {
 		return
 	}
 	if before := l.active.gateway; before != nil && before != oldest.gateway {
 		before.activate(nil)
 	}
 	if oldest.gateway != nil {
-		oldest.gateway.activate(oldest.app)
+		oldest.gateway.activate(oldest.config)
 	}
 	l.active = oldest
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package gateway
 
 import (
 	"os"
@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	// endGrace is how long Caddy has to end by itself after SIGTERM before it is
-	// seen whether its log is stuck.
+	// endGrace is how long Caddy has to end by itself after SIGTERM before its log is
+	// checked.
 	endGrace = 3 * time.Second
 
-	// endProbe is how long a line may take then to be written.
+	// endProbe is how long a line may take then to be written before the log counts as stuck.
 	endProbe = time.Second
 )
 
-// endDespiteLog has the process end at SIGTERM although its log is stuck: Caddy
-// writes a line before it stops anything, and would wait for that for ever.
-var endDespiteLog = sync.OnceFunc(func() {
+// EndDespiteLog makes the process end at SIGTERM even if its log is stuck: Caddy writes a
+// line before it stops anything, and would wait for that forever.
+var EndDespiteLog = sync.OnceFunc(func() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
 	go func() {
@@ -39,7 +39,7 @@ var endDespiteLog = sync.OnceFunc(func() {
 		case <-written:
 		case <-time.After(endProbe):
 			gateways.Range(func(_, open any) bool {
-				_ = open.(*gateway).Destruct() // what it could not close is closed by the end of the process
+				_ = open.(*Gateway).Destruct() // what it could not close is closed by the end of the process
 				return true
 			})
 			os.Exit(caddy.ExitCodeFailedQuit)

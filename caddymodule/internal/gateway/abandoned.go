@@ -1,4 +1,4 @@
-package caddymodule
+package gateway
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 
 // warnAbandoned logs a warning where events wait in a queue that a reload is about
 // to close, since the new configuration opens another queue or none.
-func (g *gateway) warnAbandoned() {
+func (g *Gateway) warnAbandoned() {
 	reload := caddy.ActiveContext().Context != nil && !caddy.Exiting()
-	if !reload || g.configuration() == nil { // nil: a configuration that was rejected has opened it
+	if !reload || g.Config() == nil { // nil: it was opened by a configuration that was rejected
 		return
 	}
 	_, opened, _ := strings.Cut(g.key, ":")
@@ -29,10 +29,10 @@ func (g *gateway) warnAbandoned() {
 	}
 }
 
-// waiting returns how many events wait for an upstream, or, where counting those
-// takes too long, how many deliveries.
-func (g *gateway) waiting() (zap.Field, error) {
-	stats, err := g.stats()
+// waiting returns how many events wait for an upstream, or, if counting them takes too
+// long, how many deliveries.
+func (g *Gateway) waiting() (zap.Field, error) {
+	stats, err := g.Stats()
 	if err != nil {
 		return zap.Skip(), err
 	}
@@ -46,7 +46,7 @@ func (g *gateway) waiting() (zap.Field, error) {
 	if upstreams < 2 {
 		return zap.Int("events", deliveries), nil
 	}
-	// Those that wait for several upstreams count once.
+	// An event that waits for several upstreams counts once.
 	events, err := inquire(g, g.countPending)
 	if err != nil {
 		return zap.Int("deliveries", deliveries), nil //nolint:nilerr // the deliveries are known
@@ -54,7 +54,7 @@ func (g *gateway) waiting() (zap.Field, error) {
 	return zap.Int("events", events), nil
 }
 
-func (g *gateway) countPending(ctx context.Context) (n int, err error) {
+func (g *Gateway) countPending(ctx context.Context) (n int, err error) {
 	for filter := (queue.Filter{State: queue.Pending, Limit: 1000}); ; {
 		page, err := g.queue.Events(ctx, filter)
 		if err != nil {

@@ -1,4 +1,4 @@
-package caddymodule
+package gateway
 
 import (
 	"context"
@@ -20,38 +20,42 @@ const (
 	// It ends, since a load balancer sends no event to a gateway that is not ready,
 	// so no event could show that storing works again.
 	refusedFor = 15 * time.Second
+
+	// startCheck is the interval in which Await checks whether the gateway is open.
+	startCheck = 20 * time.Millisecond
 )
 
-// An inquiry runs the questions of operators and metrics to a gateway's queue, one
-// at a time. While a queue hangs with its disk, no further question is started.
+// An inquiry runs the queries of operators and metrics on a gateway's queue, one at a
+// time. While a queue hangs with its disk, no further query is started.
 type inquiry struct {
-	underWay chan struct{} // holds a token while a question runs
-	since    atomic.Int64  // when that question began, in nanoseconds
+	underWay chan struct{} // holds a token while a query runs
+	since    atomic.Int64  // when that query began, in nanoseconds
 	trouble  trouble
 
-	stored, refused atomic.Int64 // when the newest event was, in nanoseconds; 0 is never
+	stored, refused atomic.Int64 // when the newest event was stored or refused, in nanoseconds; 0 is never
 }
 
 func newInquiry() inquiry {
 	return inquiry{underWay: make(chan struct{}, 1), trouble: trouble{begun: countingFails, over: countingWorks}}
 }
 
-// unanswered is the error of a queue that has not answered in time.
-type unanswered struct {
+// Unanswered is the error of a queue that has not answered in time.
+type Unanswered struct {
 	key   string // of the queue
 	since time.Time
 }
 
-func (u unanswered) Error() string {
+// Error implements error.
+func (u Unanswered) Error() string {
 	return fmt.Sprintf("the queue %s has not answered since %s; check its disk and the log", u.key, stamp(u.since))
 }
 
 // stamp formats a time for errors and logs.
 func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 
-// inquire returns the result of ask, or, after inquiryTimeout, an unanswered. Then
-// ask continues in the background, and must not use the caller's variables.
-func inquire[T any](g *gateway, ask func(context.Context) (T, error)) (T, error) {
+// inquire returns the result of ask, or, after inquiryTimeout, an Unanswered. In that
+// case ask continues in the background, so it must not use the caller's variables.
+func inquire[T any](g *Gateway, ask func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), inquiryTimeout)
 	defer cancel()
 	type answer struct {
@@ -75,7 +79,7 @@ func inquire[T any](g *gateway, ask func(context.Context) (T, error)) (T, error)
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {
-		a = answer{err: unanswered{g.key, time.Unix(0, g.inquiry.since.Load())}}
+		a = answer{err: Unanswered{g.key, time.Unix(0, g.inquiry.since.Load())}}
 	}
 	if !errors.Is(a.err, queue.ErrClosed) {
 		g.inquiry.trouble.observe(a.err, g.logger)
@@ -83,15 +87,15 @@ func inquire[T any](g *gateway, ask func(context.Context) (T, error)) (T, error)
 	return a.value, a.err
 }
 
-// awaitGateway returns the current gateway, or nil if there is none. While the first
+// Await returns the current gateway, or nil if there is none. While the first
 // configuration is being loaded it waits for the gateway, but no longer than
 // inquiryTimeout: the admin API is there before the queue is open.
-func awaitGateway(ctx context.Context) *gateway {
+func Await(ctx context.Context) *Gateway {
 	ctx, cancel := context.WithTimeout(ctx, inquiryTimeout)
 	defer cancel()
 	for {
-		loaded := caddy.ActiveContext().Context != nil // looked at before the gateway, which comes first
-		if g := currentGateway(); g != nil || loaded {
+		loaded := caddy.ActiveContext().Context != nil // checked before the gateway, which opens first
+		if g := Current(); g != nil || loaded {
 			return g
 		}
 		select {
@@ -102,8 +106,8 @@ func awaitGateway(ctx context.Context) *gateway {
 	}
 }
 
-// stats counts what is in the queue.
-func (g *gateway) stats() (queue.Stats, error) {
+// Stats returns the counts of the queue.
+func (g *Gateway) Stats() (queue.Stats, error) {
 	return inquire(g, func(context.Context) (queue.Stats, error) { return g.queue.Stats() })
 }
 

@@ -1,24 +1,22 @@
-package caddymodule
+package gateway
 
 import (
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 )
 
-// troubleLogEvery is how often trouble that lasts is logged.
+// troubleLogEvery is the interval in which an operation that keeps failing is logged.
 const troubleLogEvery = time.Minute
 
-// A trouble logs an operation that keeps failing: the first failure, one line in
-// each troubleLogEvery while it lasts, and the end.
+// A trouble logs an operation that keeps failing: the first failure, one line in each
+// troubleLogEvery while it fails, and its next success.
 type trouble struct {
 	begun, over string // the messages
 
 	mu     sync.Mutex
-	err    error     // the newest; nil where it is over
+	err    error     // the newest; nil if the operation works
 	since  time.Time // of the first failure
 	logged time.Time // when it was last logged
 }
@@ -54,18 +52,10 @@ func (t *trouble) observe(err error, logger func() *zap.Logger) {
 	logger().Error(t.begun, zap.Error(err))
 }
 
-// failure returns the newest error and the time of the first; nil while it works.
+// failure returns the newest error and the time of the first one, or nil while the
+// operation works.
 func (t *trouble) failure() (since time.Time, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.since, t.err
-}
-
-// logger is that of whichever configuration answers for the gateway, which
-// outlives the one that opened it.
-func (g *gateway) logger() *zap.Logger {
-	if a := g.configuration(); a != nil {
-		return a.logger
-	}
-	return logging.ProcessLogger()
 }

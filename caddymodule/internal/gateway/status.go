@@ -1,4 +1,4 @@
-package caddymodule
+package gateway
 
 import (
 	"slices"
@@ -9,14 +9,14 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
-// Status returns the counts of the queue and the state of the upstreams: those
-// configured, in their order, and then those that only events are left of. With an
-// error it returns what is known without the queue.
-func (g *gateway) status(now time.Time) (admin.Status, error) {
-	stats, err := g.stats()
+// Status returns the counts of the queue and the state of the upstreams: first the
+// configured ones in their order, then those that only events refer to. With an error it
+// returns what is known without the queue.
+func (g *Gateway) Status(now time.Time) (admin.Status, error) {
+	stats, err := g.Stats()
 	s := admin.Status{
 		Queue: admin.QueueStatus{
-			Engine: g.engineName(), Bytes: stats.Bytes, MaxBytes: stats.MaxBytes,
+			Engine: g.EngineName(), Bytes: stats.Bytes, MaxBytes: stats.MaxBytes,
 			Quarantined: stats.Quarantined, Unrouted: stats.Unrouted, Unconfirmed: stats.Unconfirmed, Unreadable: stats.Unreadable,
 		},
 		Upstreams: []admin.UpstreamStatus{},
@@ -34,7 +34,7 @@ func (g *gateway) status(now time.Time) (admin.Status, error) {
 	for _, d := range g.dispatcher.Status() {
 		configured[d.Name] = true
 		u := add(d.Name)
-		// The queue counts those as well whose outcome it has yet to write.
+		// The queue also counts attempts whose outcome it has yet to write.
 		u.InFlight = int64(d.InFlight)
 		u.Paused, u.PauseReason = d.Paused, d.PauseReason
 		u.PausedUntil, u.LastSuccess = admin.OptionalTime(d.PausedUntil), admin.OptionalTime(d.LastSuccess)
@@ -55,8 +55,8 @@ func (g *gateway) status(now time.Time) (admin.Status, error) {
 	return s, err
 }
 
-// engineName returns the name of the queue's engine.
-func (g *gateway) engineName() string {
+// EngineName returns the name of the queue's engine.
+func (g *Gateway) EngineName() string {
 	name, _, _ := strings.Cut(g.key, ":")
 	return name
 }
@@ -67,29 +67,28 @@ var openGateways gatewayList
 
 type gatewayList struct {
 	mu  sync.Mutex
-	all []*gateway
+	all []*Gateway
 }
 
-func (l *gatewayList) add(g *gateway) {
+func (l *gatewayList) add(g *Gateway) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = append(l.all, g)
 }
 
-func (l *gatewayList) remove(g *gateway) {
+func (l *gatewayList) remove(g *Gateway) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all = slices.DeleteFunc(l.all, func(other *gateway) bool { return other == g })
+	l.all = slices.DeleteFunc(l.all, func(other *Gateway) bool { return other == g })
 }
 
-// currentGateway returns the gateway of the newest configuration that was active, or
-// nil. Two are open only while a configuration replaces one with a different
-// queue.
-func currentGateway() *gateway {
+// Current returns the gateway of the newest configuration that was active, or nil. Two
+// gateways are open only while a configuration replaces one with a different queue.
+func Current() *Gateway {
 	openGateways.mu.Lock()
 	defer openGateways.mu.Unlock()
 	for _, g := range slices.Backward(openGateways.all) {
-		if g.configuration() != nil {
+		if g.Config() != nil {
 			return g
 		}
 	}

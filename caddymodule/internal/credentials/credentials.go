@@ -1,4 +1,4 @@
-package caddymodule
+package credentials
 
 import (
 	"fmt"
@@ -11,64 +11,74 @@ import (
 )
 
 const (
-	// credentialSettle is how long handlers may disagree about a secret before
-	// that is reported: each looks at a file that has changed in its own time.
-	credentialSettle = 5 * time.Second
+	// settle is how long handlers may have different values of a secret before that is
+	// reported: each checks the file at its own time.
+	settle = 5 * time.Second
 
-	// credentialReport is the time between two reports of a missing handler.
-	credentialReport = time.Minute
+	// reportEvery is the time between two reports of a missing handler.
+	reportEvery = time.Minute
 )
 
-// A credentialKey names a secret header: that of the handlers with this provider,
+// A Key identifies a secret header: that of the handlers with this provider,
 // source and header name. An event records no more about its handler.
-type credentialKey struct{ provider, source, header string }
+type Key struct{ provider, source, header string }
 
-func newCredentialKey(provider, source, header string) credentialKey {
-	return credentialKey{provider, source, http.CanonicalHeaderKey(header)}
+// NewKey returns the key of a header.
+func NewKey(provider, source, header string) Key {
+	return Key{provider, source, http.CanonicalHeaderKey(header)}
 }
 
-func (k credentialKey) fields(upstream string) []zap.Field {
+func (k Key) fields(upstream string) []zap.Field {
 	return []zap.Field{
 		zap.String("upstream", upstream), zap.String("provider", k.provider),
 		zap.String("source", k.source), zap.String("header", k.header),
 	}
 }
 
-// credentials holds the secret headers for raw upstreams. An event is sent with the
+// A Holder is a provider whose requests are proved by a header that is itself the secret.
+type Holder interface {
+	// SecretHeader returns the header's name.
+	SecretHeader() string
+	// Credential returns its first configured value, as it is now.
+	Credential() string
+}
+
+// A Set holds the secret headers for raw upstreams. An event is sent with the
 // header of the handler that received it, or not at all.
-type credentials struct {
+type Set struct {
 	logger *zap.Logger
 
 	mu      sync.Mutex
-	shared  map[credentialKey]*sharedCredential
-	missing map[credentialKey]time.Time // when it was reported
+	shared  map[Key]*secretHeader
+	missing map[Key]time.Time // when it was reported
 }
 
-// A sharedCredential is a secret header that one or more handlers have.
-type sharedCredential struct {
-	handlers []credentialer
+// A secretHeader is a secret header that one or more handlers have.
+type secretHeader struct {
+	handlers []Holder
 	raw      string // an upstream with the format raw that their events reach
 
-	values   []string // as they were at the last look
+	values   []string // at the last look
 	since    time.Time
 	reported bool
 }
 
-func newCredentials(logger *zap.Logger) *credentials {
-	return &credentials{
-		logger: logger, shared: make(map[credentialKey]*sharedCredential), missing: make(map[credentialKey]time.Time),
+// New returns an empty set.
+func New(logger *zap.Logger) *Set {
+	return &Set{
+		logger: logger, shared: make(map[Key]*secretHeader), missing: make(map[Key]time.Time),
 	}
 }
 
-// add adds a handler's credential. It returns an error where another handler with
+// Add adds a handler's credential. It returns an error if another handler with
 // the same key has a different one and events of either reach a raw upstream. raw
 // names such an upstream of this handler, if there is one.
-func (c *credentials) add(key credentialKey, handler credentialer, raw string) error {
+func (c *Set) Add(key Key, handler Holder, raw string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.shared[key]
 	if s == nil {
-		s = new(sharedCredential)
+		s = new(secretHeader)
 		c.shared[key] = s
 	}
 	s.handlers = append(s.handlers, handler)
@@ -83,7 +93,7 @@ func (c *credentials) add(key credentialKey, handler credentialer, raw string) e
 }
 
 // look returns the value that all of the handlers have, and whether they agree.
-func (s *sharedCredential) look(now time.Time) (value string, same bool) {
+func (s *secretHeader) look(now time.Time) (value string, same bool) {
 	value = s.handlers[0].Credential()
 	if len(s.handlers) == 1 {
 		return value, true
@@ -100,23 +110,23 @@ func (s *sharedCredential) look(now time.Time) (value string, same bool) {
 	return value, same
 }
 
-// value returns the secret for an event on its way to an upstream. It returns
-// false, and reports that, where no handler with that key is configured or where
+// Value returns the secret for an event on its way to an upstream. It returns
+// false, and reports that, if no handler with that key is configured or if
 // several have different secrets.
-func (c *credentials) value(key credentialKey, upstream string) (string, bool) {
+func (c *Set) Value(key Key, upstream string) (string, bool) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.shared[key]
 	if s == nil {
-		if last, ok := c.missing[key]; !ok || now.Sub(last) >= credentialReport {
+		if last, ok := c.missing[key]; !ok || now.Sub(last) >= reportEvery {
 			c.missing[key] = now
 			c.logger.Error("events for a raw upstream wait, since the handler that received them is no longer configured; define a handler with this provider, source and header, or purge the events", key.fields(upstream)...)
 		}
 		return "", false
 	}
 	value, same := s.look(now)
-	if !same && !s.reported && now.Sub(s.since) >= credentialSettle {
+	if !same && !s.reported && now.Sub(s.since) >= settle {
 		s.reported = true
 		c.logger.Error("events for a raw upstream wait, since handlers with the same provider, source and header have different secrets; give each handler a source of its own, or the same secret", key.fields(upstream)...)
 	}

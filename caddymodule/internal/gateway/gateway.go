@@ -1,0 +1,235 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/build"
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
+	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
+	"github.com/scribegate/scribegate/caddymodule/internal/tracing"
+	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// closeGrace is how long running attempts may continue after the last configuration
+// that used a queue is gone. An attempt that is cut off is repeated when the queue is
+// opened the next time.
+const closeGrace = 5 * time.Second
+
+// ExportGrace is how long the export of the last spans may take.
+const ExportGrace = 2 * time.Second
+
+// gateways holds the open queues by their engine's key. A reload finds the queue of the
+// previous configuration here, and so never closes it.
+var gateways = caddy.NewUsagePool()
+
+// A Gateway is an open queue and the dispatcher that delivers from it. It outlives
+// configurations, of which one at a time is active.
+type Gateway struct {
+	key        string
+	queue      queue.Queue
+	dispatcher *forwarder.Dispatcher
+
+	storeTimeout time.Duration // how long a handler may wait for the queue
+
+	mu    sync.Mutex
+	spans *sdktrace.TracerProvider // exports the attempts' spans; nil until a configuration traces
+
+	active   atomic.Pointer[Config] // the configuration that delivers, or nil
+	adopting sync.Mutex             // held while the queue adopts the active one's settings
+
+	following  sync.Mutex // held while the files of the engine are checked
+	followedAt time.Time  // of the last check; guarded by following
+	refused    bool       // whether the queue could not adopt their content; guarded by following
+
+	// current is the newest configuration that was active. The admin API uses it
+	// until the gateway closes.
+	current atomic.Pointer[Config]
+
+	writing trouble // with the queue's durable writes
+	inquiry inquiry
+
+	// users is locked for reading by handlers that are storing, and locked forever
+	// when the gateway closes.
+	users sync.RWMutex
+}
+
+// open opens the queue with the settings of a configuration.
+func open(c *Config) (*Gateway, error) {
+	g := &Gateway{key: c.Engine.Key(), storeTimeout: c.StoreTimeout, writing: trouble{begun: writingFails, over: writingWorks}, inquiry: newInquiry()}
+	q, err := c.Engine.Open(OpenOptions{
+		Settings: c.Settings, Logger: c.Logger, Current: g.logger, OnCommit: metrics.Commit,
+		OnFailure: g.written,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.queue = q
+	g.dispatcher = forwarder.New(q, forwarder.Options{Version: build.Version()})
+	openGateways.add(g)
+	return g, nil
+}
+
+// written records whether the queue could be written.
+func (g *Gateway) written(err error) {
+	if err == nil {
+		g.inquiry.refused.Store(0) // the next event will be stored
+	}
+	g.writing.observe(err, g.logger)
+}
+
+// activate makes the gateway deliver by a configuration, or, with nil, stops its
+// deliveries: running attempts end by themselves.
+func (g *Gateway) activate(c *Config) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.active.Store(c)
+	if c == nil {
+		g.dispatcher.Apply(forwarder.Config{})
+		return
+	}
+	g.current.Store(c)
+	g.adoptSoon(c)
+	g.queue.Configure(c.Settings)
+	for _, name := range c.UpstreamNames() {
+		metrics.BeginUpstream(name)
+	}
+	g.dispatcher.Apply(forwarder.Config{Upstreams: slices.Clone(c.Upstreams), Observer: c.Observer, Tracer: g.tracer(c)})
+	g.warnOrphans(c)
+}
+
+// tracer returns the tracer for a configuration's attempts, or nil if it has no
+// `tracing`. g.mu is held.
+func (g *Gateway) tracer(c *Config) trace.Tracer {
+	if !c.Traced {
+		return nil
+	}
+	if g.spans == nil {
+		spans, err := tracing.NewProvider()
+		if err != nil {
+			c.Logger.Error("deliveries are not traced", zap.Error(err))
+			return nil
+		}
+		g.spans = spans
+	}
+	return tracing.NewTracer(g.spans)
+}
+
+// Store durably stores an item.
+func (g *Gateway) Store(ctx context.Context, it queue.Item) (queue.Receipt, error) {
+	if g.following.TryLock() {
+		if time.Since(g.followedAt) >= secret.RefreshInterval {
+			g.followedAt = time.Now()
+			go g.follow()
+		} else {
+			g.following.Unlock()
+		}
+	}
+	receipt, err := g.queue.Store(ctx, it)
+	g.inquiry.note(err)
+	return receipt, err
+}
+
+// warnOrphans logs a warning for each upstream that has events and is not configured.
+func (g *Gateway) warnOrphans(c *Config) {
+	stats, err := g.Stats()
+	if err != nil {
+		return
+	}
+	for name, s := range stats.Upstreams {
+		if !c.has(name) && s.Pending+s.Dead > 0 {
+			c.Logger.Warn("events wait for an upstream that is not configured, and are kept: define the upstream again, or delete its events: caddy scribegate purge --upstream "+name,
+				zap.String("upstream", name), zap.Int64("pending", s.Pending), zap.Int64("dead", s.Dead))
+		}
+	}
+}
+
+// Queue returns the open queue.
+func (g *Gateway) Queue() queue.Queue { return g.queue }
+
+// Config returns the newest configuration that was active, or nil if none was.
+func (g *Gateway) Config() *Config { return g.current.Load() }
+
+// Route returns the names of the upstreams that an event is delivered to as the handlers
+// are configured now, or nil.
+func (g *Gateway) Route(e *event.Event) []string {
+	if c := g.Config(); c != nil {
+		return c.Route(e)
+	}
+	return nil
+}
+
+// Probe makes a paused upstream be tried at once, or every one if the name is empty.
+func (g *Gateway) Probe(upstream string) { g.dispatcher.Probe(upstream) }
+
+// logger returns the logger of the newest configuration that was active: the gateway
+// outlives the configuration that opened it.
+func (g *Gateway) logger() *zap.Logger {
+	if c := g.Config(); c != nil {
+		return c.Logger
+	}
+	return logging.ProcessLogger()
+}
+
+// Destruct implements caddy.Destructor: it closes the queue when no configuration uses it
+// any more. It first waits for handlers that are storing, and then for running attempts.
+func (g *Gateway) Destruct() error {
+	openGateways.remove(g)
+	g.awaitUsers()
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	err := g.dispatcher.Close(ctx)
+	g.warnAbandoned()
+	err = errors.Join(err, g.queue.Close())
+	g.CloseSpans()
+	if err != nil {
+		return fmt.Errorf("closing the queue: %w", err)
+	}
+	return nil
+}
+
+// CloseSpans exports the last spans. They are lost if the collector
+// cannot be reached or takes longer than ExportGrace.
+func (g *Gateway) CloseSpans() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.spans == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ExportGrace)
+	defer cancel()
+	if err := g.spans.Shutdown(ctx); err != nil {
+		g.logger().Warn("the last deliveries' spans could not be exported", zap.Error(err))
+	}
+}
+
+// enter holds the gateway open for a handler until users is unlocked. It never waits,
+// and returns false if the gateway closes.
+func (g *Gateway) enter() bool { return g.users.TryRLock() }
+
+// awaitUsers lets no further handler in, and waits for those that are storing. None of
+// them takes longer than StoreTimeout.
+func (g *Gateway) awaitUsers() {
+	gone := make(chan struct{})
+	go func() {
+		g.users.Lock()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-time.After(g.storeTimeout + time.Second):
+	}
+}
