@@ -84,28 +84,7 @@ func TestAdminBackupErrors(t *testing.T) {
 	captured.reset()
 	var fails error
 	a := newBackupSite(t, func(context.Context, io.Writer) error { return fails })
-	for _, tt := range []struct {
-		name, method, path string
-		err                error
-		status             int
-	}{
-		{"already running", "POST", "/scribegate/backup", queue.ErrBusy, 409},
-		{"the queue is being closed", "POST", "/scribegate/backup", queue.ErrClosed, 503},
-		{"the disk is full", "POST", "/scribegate/backup", errors.New("no space left on device"), 500},
-		{"by GET", "GET", "/scribegate/backup", nil, 405},
-		{"a parameter", "POST", "/scribegate/backup?now=1", nil, 400},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			fails = tt.err
-			r := a.ask(tt.method, tt.path, "")
-			if r.status != tt.status || r.header.Get("Content-Type") != "application/json" || r.header.Get("Scribegate-Key") != "" || !strings.HasPrefix(r.body, `{"error":"`) {
-				t.Errorf("%d %v %s, want %d", r.status, r.header, r.body, tt.status)
-			}
-			if tt.err != nil && !strings.Contains(r.body, tt.err.Error()) {
-				t.Errorf("the cause is not in the answer: %s", r.body)
-			}
-		})
-	}
+	a.mustFail(t, "/scribegate/backup", &fails)
 	if lines := captured.with(t, string(audit.BackedUp)); len(lines) != 0 {
 		t.Errorf("in the audit trail, although no byte was sent: %v", lines)
 	}

@@ -93,25 +93,31 @@ func TestAdminCompact(t *testing.T) {
 func TestAdminCompactErrors(t *testing.T) {
 	fails := queue.ErrBusy
 	a := newCompactSite(t, func(context.Context, queue.Progress) (queue.Compacted, error) { return queue.Compacted{}, fails })
+	a.mustFail(t, "/scribegate/compact", &fails)
+}
+
+// mustFail tests the errors of a route whose work fails with what fails is set to.
+func (a *adminSite) mustFail(t *testing.T, path string, fails *error) {
+	t.Helper()
 	for _, tt := range []struct {
-		name, method, path string
-		err                error
-		status             int
+		name, method, query string
+		err                 error
+		status              int
 	}{
-		{"already running", "POST", "/scribegate/compact", queue.ErrBusy, 409},
-		{"the queue is being closed", "POST", "/scribegate/compact", queue.ErrClosed, 503},
-		{"the disk is full", "POST", "/scribegate/compact", errors.New("no space left on device"), 500},
-		{"by GET", "GET", "/scribegate/compact", nil, 405},
-		{"a parameter", "POST", "/scribegate/compact?now=1", nil, 400},
+		{"already running", "POST", "", queue.ErrBusy, 409},
+		{"the queue is being closed", "POST", "", queue.ErrClosed, 503},
+		{"the disk is full", "POST", "", errors.New("no space left on device"), 500},
+		{"by GET", "GET", "", nil, 405},
+		{"a parameter", "POST", "?now=1", nil, 400},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			fails = tt.err
-			r := a.ask(tt.method, tt.path, "")
-			if r.status != tt.status || !strings.HasPrefix(r.body, `{"error":"`) {
-				t.Errorf("%d %s, want %d", r.status, r.body, tt.status)
+			*fails = tt.err
+			r := a.ask(tt.method, path+tt.query, "")
+			if r.status != tt.status || r.header.Get("Content-Type") != "application/json" || r.header.Get("Scribegate-Key") != "" || !strings.HasPrefix(r.body, `{"error":"`) {
+				t.Errorf("%d %v %s, want %d", r.status, r.header, r.body, tt.status)
 			}
 			if tt.err != nil && !strings.Contains(r.body, tt.err.Error()) {
-				t.Errorf("the cause is not told: %s", r.body)
+				t.Errorf("the cause is not in the answer: %s", r.body)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -26,10 +27,7 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, e *event.Event, n
 		setBody(r, e.Body)
 		return withoutAnswer(next.ServeHTTP(w, r))
 	}
-	options := forwarder.RenderOptions{Format: h.Format, Now: time.Now(), Attempt: 1, Version: build.Version()}
-	if options.Format == "" {
-		options.Format = forwarder.Structured
-	}
+	options := forwarder.RenderOptions{Format: cmp.Or(h.Format, forwarder.Structured), Now: time.Now(), Attempt: 1, Version: build.Version()}
 	if h.app != nil {
 		options.Keys = h.app.keys()
 	}

@@ -48,6 +48,12 @@ func stamped(timestamp func(now string) string) change {
 }
 
 func sign(r *http.Request, key, timestamp string) {
+	r.Header.Set(verifier.TimestampHeader, timestamp)
+	r.Header.Set(verifier.SignatureHeader, verifier.Sign(key, timestamp, content(r)))
+}
+
+// content returns the body that a request will be sent with.
+func content(r *http.Request) []byte {
 	body, err := r.GetBody()
 	if err != nil {
 		panic(err)
@@ -56,22 +62,13 @@ func sign(r *http.Request, key, timestamp string) {
 	if err != nil {
 		panic(err)
 	}
-	r.Header.Set(verifier.TimestampHeader, timestamp)
-	r.Header.Set(verifier.SignatureHeader, verifier.Sign(key, timestamp, content))
+	return content
 }
 
 // shifted moves the boundary between timestamp and body: the bytes that the
 // signature covers stay the same.
 func shifted(r *http.Request) {
-	body, err := r.GetBody()
-	if err != nil {
-		panic(err)
-	}
-	content, err := io.ReadAll(body)
-	if err != nil {
-		panic(err)
-	}
-	head, tail, _ := strings.Cut(string(content), ".")
+	head, tail, _ := strings.Cut(string(content(r)), ".")
 	r.Header.Set(verifier.TimestampHeader, r.Header.Get(verifier.TimestampHeader)+"."+head)
 	r.Body, r.ContentLength, r.GetBody = io.NopCloser(strings.NewReader(tail)), int64(len(tail)), nil
 }

@@ -101,13 +101,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("the module %T is not a provider", mod)
 	}
 	defaults := h.provider.Defaults()
-	if h.MaxBody == 0 {
-		h.MaxBody = defaults.MaxBody
-	}
-	if h.Source == "" {
-		h.Source = defaults.Source
-	}
-	if h.Source, err = resolveSetting(h.Source); err != nil {
+	h.MaxBody = cmp.Or(h.MaxBody, defaults.MaxBody)
+	if h.Source, err = resolveSetting(cmp.Or(h.Source, defaults.Source)); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
 	if err := cmp.Or(checkSource(h.Source), h.check(), h.checkDrop()); err != nil {

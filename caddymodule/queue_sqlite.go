@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -69,12 +70,8 @@ func (s *SQLite) Provision(ctx caddy.Context) error {
 	if s.MaxBytes < 0 {
 		return errors.New("max_size must not be negative")
 	}
-	if s.MaxBytes == 0 {
-		s.MaxBytes = queue.DefaultSettings().MaxSize
-	}
-	if s.Path == "" {
-		s.Path = filepath.Join(caddy.AppDataDir(), "scribegate", "queue.db")
-	}
+	s.MaxBytes = cmp.Or(s.MaxBytes, queue.DefaultSettings().MaxSize)
+	s.Path = cmp.Or(s.Path, filepath.Join(caddy.AppDataDir(), "scribegate", "queue.db"))
 	path, err := resolveSetting(s.Path)
 	if err != nil {
 		return fmt.Errorf("path: %w", err)

@@ -155,15 +155,9 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 		return fmt.Errorf("upstream %s: its URL: %w", u.Name, err)
 	}
 	u.identity = to
-	if u.Format == "" {
-		u.Format = forwarder.Structured
-	}
-	if u.Timeout == 0 {
-		u.Timeout = caddy.Duration(forwarder.DefaultTimeout)
-	}
-	if u.Concurrency == 0 {
-		u.Concurrency = forwarder.DefaultConcurrency
-	}
+	u.Format = cmp.Or(u.Format, forwarder.Structured)
+	u.Timeout = cmp.Or(u.Timeout, caddy.Duration(forwarder.DefaultTimeout))
+	u.Concurrency = cmp.Or(u.Concurrency, forwarder.DefaultConcurrency)
 	if u.Retry == nil {
 		for _, wait := range forwarder.DefaultRetry {
 			u.Retry = append(u.Retry, caddy.Duration(wait))

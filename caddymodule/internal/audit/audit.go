@@ -103,15 +103,7 @@ func (t Trail) Replayed(s queue.ReplaySelection, upstream string, done queue.Rep
 	if refused(err) {
 		return
 	}
-	var fields []zap.Field
-	switch {
-	case len(s.IDs) > 0:
-		fields = append(fields, zap.Strings("event_ids", s.IDs))
-	case s.State != "":
-		fields = append(fields, zap.String("selection", string(s.State)))
-	default:
-		fields = append(fields, zap.String("selection", "since"), at("since", s.Since))
-	}
+	fields := selected(s.IDs, s.State, at("since", s.Since))
 	if upstream != "" {
 		fields = append(fields, zap.String("upstream", upstream))
 	}
@@ -127,15 +119,7 @@ func (t Trail) Purged(s queue.PurgeSelection, n int, err error, r *http.Request)
 	if refused(err) {
 		return
 	}
-	var fields []zap.Field
-	switch {
-	case len(s.IDs) > 0:
-		fields = append(fields, zap.Strings("event_ids", s.IDs))
-	case s.State != "":
-		fields = append(fields, zap.String("selection", string(s.State)))
-	default:
-		fields = append(fields, zap.String("selection", "upstream"), zap.String("upstream", s.Upstream))
-	}
+	fields := selected(s.IDs, s.State, zap.String("upstream", s.Upstream))
 	if s.Force {
 		fields = append(fields, zap.Bool("force", true))
 	}
@@ -143,6 +127,17 @@ func (t Trail) Purged(s queue.PurgeSelection, n int, err error, r *http.Request)
 		fields = append(fields, at("before", s.Before))
 	}
 	t.asked(Purged, r, append(append(fields, zap.Int("events", n)), unfinished(err)...)...)
+}
+
+// selected returns the fields of a selection: by ids, by state, or by another field.
+func selected(ids []string, state queue.State, other zap.Field) []zap.Field {
+	switch {
+	case len(ids) > 0:
+		return []zap.Field{zap.Strings("event_ids", ids)}
+	case state != "":
+		return []zap.Field{zap.String("selection", string(state))}
+	}
+	return []zap.Field{zap.String("selection", other.Key), other}
 }
 
 // at returns the field of a time in a selection.

@@ -10,5 +10,7 @@
 // No error or log line of this package quotes a value.
 //
 // The package imports the standard library, zap, and package verifier for what a secret
-// cannot contain. It does not import Caddy.
+// cannot contain. It does not import Caddy, whose replacer takes a brace that is not
+// closed as text, and returns one string: here it is an error, and the value of a
+// placeholder is checked apart from the text around it.
 package secret
