@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// The names of a store's side files are its path with one of these behind it.
+// The name of a side file is the store's path followed by one of these.
 const (
 	WAL = "-wal"
 	SHM = "-shm" // shared memory: the index of the WAL
 	Key = ".key" // the automatic key
 )
 
-// The names of temporary files are the store's path with one of these and a number
-// behind it.
+// The name of a temporary file is the store's path followed by one of these and a
+// number.
 const (
 	NewFile = ".new."  // becomes the store
 	Copy    = ".copy." // of a backup
 )
 
-// CreateTemp makes a temporary file beside the store at the path, with mode 0600.
+// CreateTemp creates a temporary file next to the store at the path, with mode 0600.
 func CreateTemp(path, kind string) (*os.File, error) {
 	return os.CreateTemp(filepath.Dir(path), filepath.Base(path)+kind+"*")
 }
 
-// RemoveTemp removes the temporary files of a process that died.
+// RemoveTemp removes the temporary files that a crashed process left.
 func RemoveTemp(path string) {
-	entries, _ := os.ReadDir(filepath.Dir(path)) // what cannot be read stays
+	entries, _ := os.ReadDir(filepath.Dir(path)) // if the directory is unreadable, the files stay
 	for _, e := range entries {
 		for _, kind := range []string{NewFile, Copy} {
 			if strings.HasPrefix(e.Name(), filepath.Base(path)+kind) {
@@ -41,7 +41,7 @@ func RemoveTemp(path string) {
 	}
 }
 
-// UnusedName returns the prefix with the time behind it, as a name that no file has.
+// UnusedName returns an unused file name: the prefix followed by the time.
 func UnusedName(prefix string) string {
 	now := time.Now().UTC().Format("20060102T150405Z")
 	name := prefix + now
@@ -53,9 +53,9 @@ func UnusedName(prefix string) string {
 	}
 }
 
-// Replace puts a new file in the place of a damaged store, and returns where that is
-// kept, with its WAL. A WAL that is left beside the new file, since the process ended
-// here, belongs to another store.
+// Replace replaces a damaged store by a new file, and returns the path under which the
+// damaged store is kept with its WAL. If the process ends during Replace, a WAL that is
+// left next to the new file belongs to another store.
 func Replace(path, file string) (kept string, err error) {
 	kept = UnusedName(path + ".damaged-")
 	info, err := os.Stat(path)

@@ -17,30 +17,30 @@ const (
 	lockPoll   = 20 * time.Millisecond
 )
 
-// ErrNoLock says that the lock file can neither be opened nor made: the
-// directory or the file system is read-only, or belongs to another user. A
-// gateway must not start then. A command that only reads a copy may go on, since
-// a gateway that owns the database writes its lock file there; it then has to
-// open the database as immutable, which makes no side files either.
+// ErrNoLock means that the lock file can neither be opened nor created: the directory
+// or the file system is read-only, or belongs to another user. A gateway must not start
+// then. A command that only reads a copy may continue, since a gateway that owns the
+// database would have written its lock file there. The command must open the database
+// as immutable, so that it creates no side files.
 var ErrNoLock = errors.New("the lock file cannot be opened")
 
-// A FileLock is the exclusive right of one process to a database.
+// A FileLock is the exclusive right of one process to use a database.
 //
-// SQLite's own locks do not give that: in WAL mode any number of processes may
-// have a database open, and each would deliver what waits. The lock is on a file
-// of its own, which is never removed: two processes that each lock a file that
-// the other removes would both believe to be alone.
+// SQLite's own locks do not provide this: in WAL mode any number of processes may have
+// a database open, and each would deliver the pending events. The lock is on a separate
+// file, which is never removed: if two processes each locked a file that the other
+// removes, both would believe that they own the database.
 type FileLock struct {
 	path string // of the database
 	file *os.File
 }
 
-// Lock acquires the lock of a database. It waits up to wait for a
-// predecessor that is shutting down, and then returns an error that wraps
-// queue.ErrBusy and names the other process where the lock file does. Where there
-// can be no lock the error wraps ErrNoLock.
+// Lock acquires the lock of a database. It waits up to wait for a previous process that
+// is shutting down. Then it returns an error that wraps queue.ErrBusy and contains the
+// other process's id, if the lock file has it. If no lock is possible, the error wraps
+// ErrNoLock.
 //
-// The kernel releases the lock of a process that dies.
+// If a process dies, the kernel releases its lock.
 func Lock(path string, wait time.Duration) (*FileLock, error) {
 	l := &FileLock{path: path}
 	for deadline := time.Now().Add(wait); ; {
@@ -56,9 +56,9 @@ func Lock(path string, wait time.Duration) (*FileLock, error) {
 	}
 }
 
-// Renew acquires the lock again if somebody has removed or replaced the lock
-// file. It returns an error that wraps queue.ErrBusy if another process has
-// locked the new one: from then on there are two owners.
+// Renew acquires the lock again if the lock file was removed or replaced. It returns an
+// error that wraps queue.ErrBusy if another process has locked the new file: then there
+// are two owners.
 func (l *FileLock) Renew() error {
 	same, err := l.named(l.file)
 	if same || err != nil {
@@ -71,9 +71,9 @@ func (l *FileLock) Renew() error {
 	return old.Close()
 }
 
-// Unlock releases the lock. The lock file stays, without the process's number.
+// Unlock releases the lock. The lock file stays, without the process id.
 func (l *FileLock) Unlock() error {
-	_ = l.file.Truncate(0) // the number is for an error text only
+	_ = l.file.Truncate(0) // the id is only for an error text
 	return l.file.Close()
 }
 
@@ -97,8 +97,8 @@ func (l *FileLock) acquire() error {
 	}
 }
 
-// try locks f and reports whether it still is the lock file, which may have been
-// removed since f was opened.
+// try locks f, and reports whether f is still the lock file. It may have been removed
+// since f was opened.
 func (l *FileLock) try(f *os.File) (named bool, err error) {
 	free, err := tryLock(f)
 	switch {
@@ -110,14 +110,14 @@ func (l *FileLock) try(f *os.File) (named bool, err error) {
 	return l.named(f)
 }
 
-// openLock opens the lock file, and makes it where it is missing.
+// openLock opens the lock file, and creates it if it is missing.
 func openLock(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
 		return f, nil
 	}
-	// A lock needs no right to write. On a read-only file system the lock file
-	// of a gateway elsewhere may still be locked.
+	// Locking needs no write permission. On a read-only file system, a gateway on
+	// another machine may have locked the file.
 	if f, err := os.Open(name); err == nil {
 		return f, nil
 	}
@@ -127,7 +127,7 @@ func openLock(name string) (*os.File, error) {
 	return nil, err
 }
 
-// named reports whether the lock file's name still leads to f.
+// named reports whether the lock file's name still refers to f.
 func (l *FileLock) named(f *os.File) (bool, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -140,8 +140,8 @@ func (l *FileLock) named(f *os.File) (bool, error) {
 	return err == nil && os.SameFile(info, now), err
 }
 
-// sign writes the process's number into the lock file, for the error that
-// another process shows. A full disk is no reason not to start.
+// sign writes the process id to the lock file, for the error text of another process. A
+// full disk does not prevent a start.
 func (l *FileLock) sign() {
 	if l.file.Truncate(0) == nil {
 		_, _ = l.file.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
@@ -159,7 +159,7 @@ func (l *FileLock) busy(f *os.File) error {
 // errInUse is the error of a database that another process owns.
 type errInUse struct {
 	path string
-	pid  int // 0 if it is not known
+	pid  int // 0 if unknown
 }
 
 func (e errInUse) Error() string {

@@ -47,7 +47,7 @@ func TestLock(t *testing.T) {
 	mustNot(t, mustLock(t, path).Unlock())
 }
 
-// An opening waits for a predecessor that is shutting down.
+// Lock waits for a previous process that is shutting down.
 func TestLockWaits(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "queue.db")
@@ -62,14 +62,14 @@ func TestLockWaits(t *testing.T) {
 	}()
 	select {
 	case err := <-result:
-		t.Fatalf("did not wait: %v", err)
+		t.Fatalf("Lock did not wait: %v", err)
 	case <-time.After(3 * lockPoll):
 	}
 	mustNot(t, l.Unlock())
 	mustNot(t, <-result)
 }
 
-// The lock is held against another process, which is named, and ends with it.
+// The lock excludes another process, whose id is in the error, and ends with it.
 func TestLockOfProcess(t *testing.T) {
 	if path := os.Getenv("SCRIBEGATE_TEST_LOCK"); path != "" {
 		if _, err := Lock(path, 0); err != nil {
@@ -77,7 +77,7 @@ func TestLockOfProcess(t *testing.T) {
 			os.Exit(1)
 		}
 		fmt.Println("locked")
-		time.Sleep(time.Minute) // with nothing to wait for, the runtime would end the process
+		time.Sleep(time.Minute) // otherwise the runtime reports a deadlock and ends the process
 	}
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "queue.db")
@@ -98,8 +98,8 @@ func TestLockOfProcess(t *testing.T) {
 	mustNot(t, l.Unlock())
 }
 
-// A lock file that is removed while it is locked gives nobody else the lock, as
-// soon as its owner looks.
+// If a lock file is removed while it is locked, no other process gets the lock after
+// its owner has called Renew.
 func TestLockFileRemoved(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "queue.db")
@@ -119,7 +119,7 @@ func TestLockFileRemoved(t *testing.T) {
 	mustNot(t, os.Remove(path+lockSuffix))
 	other := mustLock(t, path)
 	if err := l.Renew(); !errors.Is(err, queue.ErrBusy) {
-		t.Errorf("another process has the new lock file: %v", err)
+		t.Errorf("after another process has locked the new file: %v", err)
 	}
 	mustNot(t, other.Unlock())
 	mustNot(t, l.Renew())

@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// tryLock locks a file exclusively, without waiting, and reports whether it
-// could. The lock belongs to the open file: a second one in this process is
-// another owner.
+// tryLock locks a file exclusively, without waiting, and reports whether it succeeded.
+// The lock belongs to the open file: a second open file in this process is another
+// owner.
 func tryLock(f *os.File) (bool, error) {
 	err := error(syscall.EINTR)
 	for errors.Is(err, syscall.EINTR) {
@@ -23,7 +23,7 @@ func tryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// readOnly reports whether an error says that nothing can be written here.
+// readOnly reports whether the error means that nothing can be written here.
 func readOnly(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
 }

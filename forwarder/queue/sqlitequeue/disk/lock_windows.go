@@ -18,8 +18,8 @@ const (
 	errWriteProtect  = syscall.Errno(19)
 )
 
-// tryLock locks a file exclusively, without waiting, and reports whether it
-// could. The locked byte lies far behind the content, which others may read.
+// tryLock locks a file exclusively, without waiting, and reports whether it succeeded.
+// The locked byte is far behind the content, which other processes may read.
 func tryLock(f *os.File) (bool, error) {
 	at := syscall.Overlapped{OffsetHigh: 1}
 	ok, _, err := lockFileEx.Call(f.Fd(), lockFailImmediately|lockExclusive, 0, 1, 0, uintptr(unsafe.Pointer(&at)))
@@ -32,7 +32,7 @@ func tryLock(f *os.File) (bool, error) {
 	return false, err
 }
 
-// readOnly reports whether an error says that nothing can be written here.
+// readOnly reports whether the error means that nothing can be written here.
 func readOnly(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, errWriteProtect)
 }

@@ -7,14 +7,12 @@ import (
 	"strings"
 )
 
-// networkTypes are the file systems that other machines can change at the same
-// time, by their names in the list of mounts, where the part behind "fuse."
-// stands alone.
+// networkTypes are the file systems that other machines can change at the same time, by
+// their names in the list of mounts. For FUSE, the name is the part after "fuse.".
 //
-// SQLite's WAL keeps its index in memory that all connections share through a
-// mapped file. These file systems do not keep such a mapping the same for all,
-// and their locks may be lost with a connection, or never reach the server. The
-// result is a damaged database, days later.
+// SQLite's WAL keeps its index in a mapped file that all connections share. These file
+// systems do not keep such a mapping consistent, and their locks may be lost with a
+// connection, or never reach the server. The result is a damaged database, days later.
 var networkTypes = map[string]string{
 	"nfs": "NFS", "nfs4": "NFS",
 	"cifs": "SMB", "smb3": "SMB", "smbfs": "SMB", "smbnetfs": "SMB",
@@ -26,15 +24,15 @@ var networkTypes = map[string]string{
 	"sshfs": "sshfs", "davfs": "WebDAV", "davfs2": "WebDAV", "curlftpfs": "FTP", "rclone": "rclone", "gvfsd-fuse": "GVfs",
 	"s3fs": "S3", "goofys": "S3", "mountpoint-s3": "S3", "gcsfuse": "Google Cloud Storage", "ossfs": "OSS", "cosfs": "COS",
 	"blobfuse": "Azure Blob Storage", "blobfuse2": "Azure Blob Storage",
-	// Directories of the host in a virtual machine, served like a network file
-	// system. virtiofs is not among them: the guest's kernel keeps its locks and
+	// Directories of the host in a virtual machine, which are served like a network
+	// file system. virtiofs is not included: the guest's kernel handles its locks and
 	// mappings.
 	"9p": "9P", "v9fs": "9P", "drvfs": "DrvFs", "vboxsf": "VirtualBox shared folder", "vmhgfs": "VMware shared folder",
 	"vmhgfs-fuse": "VMware shared folder", "prl_fs": "Parallels shared folder", "osxfs": "osxfs", "grpcfuse": "gRPC FUSE",
 }
 
-// networkMagics are the same file systems by the number that statfs reports,
-// for a process that cannot read the list of mounts.
+// networkMagics are the same file systems by the number that statfs returns, for a
+// process that cannot read the list of mounts.
 var networkMagics = map[uint32]string{
 	0x6969: "NFS", 0xff534d42: "SMB", 0xfe534d42: "SMB", 0x517b: "SMB",
 	0x5346414f: "AFS", 0x6b414653: "AFS", 0x73757245: "Coda", 0x564c: "NCP",
@@ -42,15 +40,15 @@ var networkMagics = map[uint32]string{
 	0x01021997: "9P", 0x786f4256: "VirtualBox shared folder", 0xbacbacbc: "VMware shared folder",
 }
 
-// RefuseNetwork returns an error if a directory lies on a network file system.
+// RefuseNetwork returns an error if a directory is on a network file system.
 func RefuseNetwork(dir string) error {
 	return refuseNetworkWith(dir, func() ([]byte, error) { return os.ReadFile("/proc/self/mountinfo") }, fileSystemMagic)
 }
 
-// refuseNetworkWith is RefuseNetwork with the system's answers given by the
-// caller. The list of mounts comes first: it names the program behind a FUSE
-// mount, where statfs has one number for all, and a 9P server may report the
-// number of the file system that it serves.
+// refuseNetworkWith is RefuseNetwork with the system calls as parameters. It uses the
+// list of mounts first: the list names the program behind a FUSE mount, for which
+// statfs has a single number, and a 9P server may return the number of the file system
+// that it serves.
 func refuseNetworkWith(dir string, mounts func() ([]byte, error), magic func(dir string) (uint32, error)) error {
 	kind := ""
 	if list, err := mounts(); err == nil {
@@ -64,14 +62,13 @@ func refuseNetworkWith(dir string, mounts func() ([]byte, error), magic func(dir
 	if kind == "" {
 		return nil
 	}
-	return fmt.Errorf("the directory %s is on a network file system (%s), where a SQLite database gets damaged: locks and shared memory do not work there as it needs them; give a path on a local disk, and use `caddy scribegate backup` for copies elsewhere", dir, kind)
+	return fmt.Errorf("the directory %s is on a network file system (%s), where a SQLite database gets damaged: its locks and shared memory do not work there; use a path on a local disk, and use `caddy scribegate backup` for copies elsewhere", dir, kind)
 }
 
-// networkMount returns the kind of network file system that a directory lies
-// on, or "".
+// networkMount returns the kind of network file system on which a directory is, or "".
 //
-// A line of the list of mounts is: id, parent, device, root, mount point,
-// options, any number of tags, "-", type, source, options of the file system.
+// A line of the list of mounts is: id, parent, device, root, mount point, options, any
+// number of tags, "-", type, source, options of the file system.
 func networkMount(list, dir string) string {
 	kind, longest := "", -1
 	for line := range strings.Lines(list) {
@@ -81,7 +78,7 @@ func networkMount(list, dir string) string {
 			continue
 		}
 		point := unescapeMount(at[4])
-		if len(point) >= longest && within(point, dir) { // a later one of the same name covers the earlier
+		if len(point) >= longest && within(point, dir) { // a later mount at the same point covers the earlier one
 			kind, longest = networkKind(fs[0], unescapeMount(fs[1]), fs[2]), len(point)
 		}
 	}
@@ -91,16 +88,15 @@ func networkMount(list, dir string) string {
 func networkKind(fsType, source, options string) string {
 	switch name, sub, _ := strings.Cut(fsType, "."); {
 	case fsType == "9p" && strings.Contains(","+options, ",rfdno="):
-		// The gVisor sandbox calls its files 9P and spells this option as Linux
-		// never does. They are files of the host's own disk, and the sandbox
-		// keeps mappings and locks for all of its processes. (Its locks do not
-		// bind a second sandbox: two of them must not share a directory.) On
-		// WSL2, in contrast, 9P leads to Windows, and databases were damaged
-		// there.
+		// The gVisor sandbox reports its files as 9P, with this option in a spelling
+		// that Linux never uses. They are files on the host's own disk, and the sandbox
+		// keeps mappings and locks consistent for all of its processes. (Its locks do
+		// not exclude a second sandbox: two of them must not share a directory.) On
+		// WSL2, in contrast, 9P leads to Windows, where databases were damaged.
 		return ""
 	case name == "fuse" && sub != "":
 		return networkTypes[sub]
-	case name == "fuse": // the program may be named as the source
+	case name == "fuse": // the source may be the name of the program
 		return networkTypes[source]
 	}
 	return networkTypes[fsType]

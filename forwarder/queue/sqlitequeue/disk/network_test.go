@@ -38,7 +38,7 @@ func TestRefuseNetwork(t *testing.T) {
 	for _, c := range []struct {
 		name, mounts, dir string
 		magic             uint32
-		kind              string // "" is local
+		kind              string // "": local
 	}{
 		{"root", testMounts, "/var/lib/caddy", 0, ""},
 		{"root itself", testMounts, "/", 0, ""},

@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// maxLinks is how many symbolic links a path may lead through, as on Linux.
+// maxLinks is the maximum number of symbolic links in a path, as on Linux.
 const maxLinks = 40
 
-// ResolvePath returns the absolute path of a database file with every symbolic
-// link resolved. Neither the file nor its directory has to exist: for a link
-// whose target is missing, the result is the path of the target.
+// ResolvePath returns the absolute path of a database file with every symbolic link
+// resolved. The file and its directory need not exist: if the target of a link is
+// missing, the result is the path of the target.
 //
-// SQLite puts its side files beside the name under which it opens the database,
-// and so do the key, the lock and the reserve. All of them are named after the
-// resolved path: they stand together on the volume of the database, and two
-// names of one file are one store.
+// SQLite creates its side files next to the name under which it opens the database. The
+// key, the lock and the reserve are there too. All of them are named after the resolved
+// path, so that they are on the volume of the database, and two names of one file are
+// one store.
 func ResolvePath(path string) (string, error) {
 	resolved, err := resolve(path)
 	if err != nil {
@@ -38,7 +38,7 @@ func resolve(path string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		// filepath.Join would remove ".." from behind a link.
+		// filepath.Join would remove ".." after a link.
 		path = dir + string(filepath.Separator) + path
 	}
 	root, rest := splitRoot(path)
@@ -67,7 +67,7 @@ func resolve(path string) (string, error) {
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", errors.New("its symbolic links form a loop; make them lead to a file")
+			return "", errors.New("its symbolic links form a loop; change them to point to a file")
 		}
 		target, err := os.Readlink(next)
 		if err != nil {
@@ -81,13 +81,13 @@ func resolve(path string) (string, error) {
 	return done, nil
 }
 
-// splitRoot splits an absolute path behind its root.
+// splitRoot splits an absolute path after its root.
 func splitRoot(path string) (root, rest string) {
 	volume := filepath.VolumeName(path)
 	return volume + string(filepath.Separator), path[len(volume):]
 }
 
-// splitName splits a path behind its first name.
+// splitName splits a path after its first name.
 func splitName(path string) (name, rest string) {
 	i := strings.IndexFunc(path, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) })
 	if i < 0 {
@@ -96,15 +96,15 @@ func splitName(path string) (name, rest string) {
 	return path[:i], path[i+1:]
 }
 
-// MakeDir makes a directory and its missing parents, mode 0700, and puts their
-// names onto stable storage.
+// MakeDir creates a directory and its missing parents, mode 0700, and syncs their names
+// to stable storage.
 func MakeDir(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	parent := filepath.Dir(dir)
 	if parent == dir {
-		return fmt.Errorf("making the directory %s: %w", dir, fs.ErrNotExist)
+		return fmt.Errorf("creating the directory %s: %w", dir, fs.ErrNotExist)
 	}
 	if err := MakeDir(parent); err != nil {
 		return err
@@ -115,10 +115,10 @@ func MakeDir(dir string) error {
 	return SyncDir(parent)
 }
 
-// SyncDir puts the names in a directory onto stable storage.
+// SyncDir syncs the names in a directory to stable storage.
 func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
-		return nil // a directory cannot be synced there
+		return nil // a directory cannot be synced on this system
 	}
 	d, err := os.Open(dir)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// realTempDir is t.TempDir without symbolic links of the system in it.
+// realTempDir returns t.TempDir with the system's symbolic links resolved.
 func realTempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
@@ -64,7 +64,7 @@ func TestResolvePath(t *testing.T) {
 		{"data/twice", "volume/new.db"},
 		{"data/volume/queue.db", "volume/queue.db"},
 		{"data/volume/new/queue.db", "volume/new/queue.db"},
-		{"data/deep/../queue.db", "volume/queue.db"}, // not data/queue.db: ".." is that of the link's target
+		{"data/deep/../queue.db", "volume/queue.db"}, // not data/queue.db: ".." is relative to the link's target
 		{"data/slash/queue.db", "volume/deep/queue.db"},
 		{"absent/../data//./file", "volume/queue.db"},
 	} {
@@ -84,7 +84,7 @@ func TestResolvePath(t *testing.T) {
 		}
 	}
 	if got, err := ResolvePath(""); err == nil {
-		t.Errorf("the empty path is %s", got)
+		t.Errorf("the empty path was resolved to %s", got)
 	}
 }
 
@@ -115,9 +115,9 @@ func TestMakeDir(t *testing.T) {
 	}
 	writeFile(t, filepath.Join(dir, "file"), "")
 	if err := MakeDir(filepath.Join(dir, "file", "x")); err == nil {
-		t.Error("a directory below a file was made")
+		t.Error("MakeDir created a directory below a file")
 	}
 	if err := SyncDir(filepath.Join(dir, "absent")); err == nil {
-		t.Error("a directory that is not there was synced")
+		t.Error("SyncDir of a missing directory succeeded")
 	}
 }

@@ -14,29 +14,29 @@ import (
 const (
 	reserveSuffix = ".reserve"
 	reserveMax    = 8 << 20
-	reservePart   = 16 // at most this part of the file system
+	reservePart   = 16 // at most this fraction of the file system
 	leastRoom     = 256 << 10
 )
 
-// ErrNoRoom says that there is too little free space for the reserve.
+// ErrNoRoom means that there is too little free space for the reserve.
 var ErrNoRoom = errors.New("too little space is free")
 
-// A Reserve is a file of allocated blocks beside the database. On a disk that
-// somebody else has filled it is deleted, so that the outcomes of deliveries can
-// be committed and the deliveries make room.
+// A Reserve is a file of allocated blocks next to the database. When other data has
+// filled the disk, the reserve is deleted, so that the outcomes of deliveries can be
+// committed and the deliveries make room.
 //
-// SQLite reports a full disk as code 13 (FULL), a quota as 778 (IOERR_WRITE), and
-// one that has no room for the shared-memory file as 4874 (IOERR_SHMSIZE). It
-// then rolls back, and the same connection goes on when there is room. A settled
-// delivery that is committed alone takes 5 to 7 pages of WAL, so that 8 MiB last
-// for about 300 of them; with a checkpoint every 1,000 pages, which gives the
-// space of the WAL back, they last for ever: 10,000 of them took 4.2 MB at most,
-// in commits of 32 they took 4.7 MB, of 256 6.3 MB, of 1,024 8.8 MB.
+// SQLite returns code 13 (FULL) for a full disk, 778 (IOERR_WRITE) for an exceeded
+// quota, and 4874 (IOERR_SHMSIZE) if there is no room for the shared-memory file. It
+// then rolls back, and the same connection continues when there is room. A settled
+// delivery that is committed alone needs 5 to 7 pages of WAL, so that 8 MiB are enough
+// for about 300 of them. With a checkpoint every 1,000 pages, after which the WAL is
+// reused, they are enough for any number: 10,000 of them needed 4.2 MB at most, in
+// commits of 32 they needed 4.7 MB, of 256 6.3 MB, of 1,024 8.8 MB.
 //
-// A checkpoint itself needs room for what the main file must grow by, which is at
-// most the WAL. If that is more than what is free, the checkpoint fails, and the
-// main file has then taken all of it: nothing can be committed any more. So the
-// WAL must not grow beyond half of the reserve before a checkpoint.
+// A checkpoint needs room for the growth of the main file, which is at most the size of
+// the WAL. If there is less free space, the checkpoint fails, and the main file has
+// used all of it: nothing can be committed any more. So the WAL must not grow beyond
+// half of the reserve before a checkpoint.
 type Reserve struct {
 	path string
 	size int64
@@ -45,23 +45,22 @@ type Reserve struct {
 	allocate func(f *os.File, size int64) error
 
 	mu      sync.Mutex
-	checked bool // this process has allocated the file's blocks
+	checked bool // whether this process has allocated the file's blocks
 }
 
-// NewReserve returns the reserve of a database. It makes no file yet.
+// NewReserve returns the reserve of a database. It does not create the file.
 func NewReserve(path string, size int64) *Reserve {
 	return &Reserve{path: path + reserveSuffix, size: size, space: Space, allocate: allocate}
 }
 
-// ReserveSize returns how large a reserve is to be on a file system of so many
-// bytes.
+// ReserveSize returns the size of the reserve for a file system of so many bytes.
 func ReserveSize(total uint64) int64 {
 	return int64(min(reserveMax, total/reservePart))
 }
 
-// Ensure makes the reserve's file if it is missing and a quarter as much again
-// stays free. It returns ErrNoRoom if not, and errors.ErrUnsupported where the
-// free space is not known.
+// Ensure creates the reserve's file if it is missing, provided that a quarter of its
+// size stays free in addition. Otherwise it returns ErrNoRoom, or errors.ErrUnsupported
+// if the free space is unknown.
 func (r *Reserve) Ensure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,8 +81,8 @@ func (r *Reserve) Release() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.checked = false
-	// Truncated, it gives its blocks back even if another program, such as a
-	// backup, has it open.
+	// Truncating frees the blocks even if another program, such as a backup, has the
+	// file open.
 	_ = os.Truncate(r.path, 0)
 	if os.Remove(r.path) != nil {
 		return false
@@ -92,7 +91,7 @@ func (r *Reserve) Release() bool {
 	return true
 }
 
-// Held reports whether the reserve's file is there.
+// Held reports whether the reserve's file exists.
 func (r *Reserve) Held() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,8 +103,8 @@ func (r *Reserve) exists() bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() == r.size
 }
 
-// fill makes the file, or allocates the blocks of one that is there: a copied
-// one may have none.
+// fill creates the file, or allocates the blocks of an existing file: a copied file may
+// have none.
 func (r *Reserve) fill(there bool) (err error) {
 	if r.size <= 0 {
 		return ErrNoRoom
@@ -129,7 +128,7 @@ func (r *Reserve) fill(there bool) (err error) {
 	err = r.allocate(f, r.size)
 	if errors.Is(err, errors.ErrUnsupported) {
 		if err = nil; !there {
-			// Zeros would not take up blocks where the file system compresses.
+			// A compressing file system would not allocate blocks for zeros.
 			_, err = io.CopyN(f, rand.Reader, r.size)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 const testReserve = 1 << 20
 
-// newTestReserve returns a reserve on a file system that has so much free.
+// newTestReserve returns a reserve on a file system with so much free space.
 func newTestReserve(t *testing.T, free uint64) *Reserve {
 	t.Helper()
 	r := NewReserve(filepath.Join(t.TempDir(), "queue.db"), testReserve)
@@ -20,7 +20,7 @@ func newTestReserve(t *testing.T, free uint64) *Reserve {
 	return r
 }
 
-// blocks returns how many bytes of a file are on the disk.
+// blocks returns how many bytes of a file are allocated on the disk.
 func blocks(t *testing.T, name string) int64 {
 	t.Helper()
 	info, err := os.Stat(name)
@@ -32,7 +32,7 @@ func TestReserve(t *testing.T) {
 	t.Parallel()
 	r := newTestReserve(t, testReserve*5/4)
 	if r.Held() || r.Release() {
-		t.Fatal("there is a reserve before it was made")
+		t.Fatal("the reserve exists before Ensure")
 	}
 	for range 2 {
 		mustNot(t, r.Ensure())
@@ -53,7 +53,7 @@ func TestReserve(t *testing.T) {
 	mustNot(t, r.Ensure()) // again, when there is room
 	mustNot(t, os.Remove(r.path))
 	if r.Held() {
-		t.Error("held after somebody else has removed the file")
+		t.Error("Held returns true after another process has removed the file")
 	}
 	mustNot(t, r.Ensure())
 }
@@ -86,7 +86,7 @@ func TestReserveHollow(t *testing.T) {
 	}
 }
 
-// A file system without allocation gets the bytes written.
+// On a file system without allocation, the bytes are written.
 func TestReserveWritten(t *testing.T) {
 	t.Parallel()
 	r := newTestReserve(t, 2*testReserve)
@@ -100,7 +100,8 @@ func TestReserveWritten(t *testing.T) {
 	}
 }
 
-// What the system refuses is an error that names the file, and leaves none.
+// If the system rejects an operation, the error contains the file name, and no file is
+// left.
 func TestReserveRefused(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []syscall.Errno{syscall.EDQUOT, syscall.ENOSPC, syscall.EROFS, syscall.EIO} {

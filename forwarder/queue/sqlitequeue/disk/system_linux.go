@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// statfs returns what the kernel says of the file system of a file or directory.
+// statfs returns the kernel's data about the file system of a file or directory.
 func statfs(path string) (s syscall.Statfs_t, err error) {
 	err = syscall.EINTR
 	for errors.Is(err, syscall.EINTR) {
@@ -18,14 +18,14 @@ func statfs(path string) (s syscall.Statfs_t, err error) {
 	return s, err
 }
 
-// fileSystemMagic returns the number of the kind of file system.
+// fileSystemMagic returns the number of the file system's type.
 func fileSystemMagic(dir string) (uint32, error) {
 	s, err := statfs(dir)
 	return uint32(s.Type), err
 }
 
-// Space returns how many bytes of the file system are free for this process,
-// and how many there are in all. A quota of the user is not in it.
+// Space returns the free bytes of the file system for this process, and its size in
+// bytes. It ignores the user's quota.
 func Space(dir string) (free, total uint64, err error) {
 	s, err := statfs(dir)
 	if err != nil {
@@ -38,8 +38,8 @@ func Space(dir string) (free, total uint64, err error) {
 	return s.Bavail * unit, s.Blocks * unit, nil
 }
 
-// allocate allocates blocks for the first size bytes of a file. The error is
-// errors.ErrUnsupported where the file system cannot.
+// allocate allocates blocks for the first size bytes of a file. It returns
+// errors.ErrUnsupported if the file system cannot do this.
 func allocate(f *os.File, size int64) error {
 	err := error(syscall.EINTR)
 	for errors.Is(err, syscall.EINTR) {
@@ -48,24 +48,24 @@ func allocate(f *os.File, size int64) error {
 	return err
 }
 
-// Where SQLite keeps the lock that every connection holds, and the command for a
-// lock that belongs to an open file rather than to the process.
+// The offset of the lock that every SQLite connection holds, and the command for a lock
+// that belongs to an open file instead of the process.
 const (
 	sharedFirst = 0x40000002
 	sharedSize  = 510
 	setOFDLock  = 37 // F_OFD_SETLK
 )
 
-// PreventCheckpoint makes SQLite close its last connection without a checkpoint,
-// until release is called.
+// PreventCheckpoint makes SQLite close its last connection without a checkpoint, until
+// release is called.
 //
-// That checkpoint would write the WAL's pages into a main file that somebody has
-// overwritten or truncated, and then delete the WAL. (Where the name leads to
-// another file, SQLite leaves both alone by itself.) The driver does not export
-// SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, and SQLITE_FCNTL_PERSIST_WAL keeps only the
-// WAL. But SQLite checkpoints only if it gets an exclusive lock of the main file,
-// and that fails while another open file has a shared one. Release closes a
-// descriptor of the main file, so it must come after the connections' closing.
+// That checkpoint would write the WAL's pages into a main file that another program has
+// overwritten or truncated, and then delete the WAL. (If the name refers to another
+// file, SQLite changes neither.) The driver does not export
+// SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, and SQLITE_FCNTL_PERSIST_WAL only keeps the WAL.
+// But SQLite makes the checkpoint only if it gets an exclusive lock on the main file,
+// which fails while another open file has a shared lock. release closes a descriptor of
+// the main file, so call it after closing the connections.
 func PreventCheckpoint(path string) (release func() error, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -78,8 +78,8 @@ func PreventCheckpoint(path string) (release func() error, err error) {
 	return f.Close, nil
 }
 
-// InUse reports whether another open file has a lock on the database, as each SQLite
-// connection has until it is closed.
+// InUse reports whether another open file has a lock on the database. Each SQLite
+// connection has one until it is closed.
 func InUse(path string) (bool, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"modernc.org/sqlite"
 )
 
-// A main file that was restored in place stays as it is when the connections are
-// closed, and so does the WAL. Without PreventCheckpoint neither does.
+// With PreventCheckpoint, a main file that was restored in place and the WAL stay
+// unchanged when the connections are closed. Without it, both change.
 func TestPreventCheckpoint(t *testing.T) {
 	t.Parallel()
 	for name, prevent := range map[string]bool{"prevented": true, "plain": false} {

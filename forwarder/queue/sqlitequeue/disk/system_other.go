@@ -9,7 +9,7 @@ import (
 
 func fileSystemMagic(string) (uint32, error) { return 0, errors.ErrUnsupported }
 
-// Space returns an error: there is no reserve on this system.
+// Space returns an error: this system has no reserve.
 func Space(string) (free, total uint64, err error) { return 0, 0, errors.ErrUnsupported }
 
 func allocate(*os.File, int64) error { return errors.ErrUnsupported }
@@ -17,8 +17,8 @@ func allocate(*os.File, int64) error { return errors.ErrUnsupported }
 // PreventCheckpoint returns an error: it needs locks that belong to an open file.
 func PreventCheckpoint(string) (release func() error, err error) { return nil, errors.ErrUnsupported }
 
-// InUse reports whether another open file has a lock on the database, as far as is known.
+// InUse returns false: this system cannot report locks.
 func InUse(string) (bool, error) { return false, nil }
 
-// Named reports whether an open file has a name in any directory, as far as is known.
+// Named returns false: this system cannot report it.
 func Named(*os.File) bool { return false }

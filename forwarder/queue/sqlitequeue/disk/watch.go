@@ -12,53 +12,52 @@ import (
 // watchWait is how long a check waits for the file system.
 const watchWait = 2 * time.Second
 
-// The ways in which a file can change under the process that has it open.
+// The ways in which a file can change while the process has it open.
 var (
 	ErrRemoved   = errors.New("was removed while in use")
 	ErrReplaced  = errors.New("was replaced while in use")
 	ErrTruncated = errors.New("was truncated while in use")
 
-	// ErrWAL says that it happened to the WAL.
-	ErrWAL = errors.New("the WAL is not as it was left")
+	// ErrWAL means that the change concerns the WAL.
+	ErrWAL = errors.New("the WAL was changed while in use")
 
-	// ErrOverwritten says that the main file has been written to by another
-	// process, such as cp. It wraps ErrReplaced.
-	ErrOverwritten = fmt.Errorf("was written to by another process while in use, and so %w", ErrReplaced)
+	// ErrOverwritten means that another process, such as cp, has written to the main
+	// file. It wraps ErrReplaced.
+	ErrOverwritten = fmt.Errorf("was overwritten by another process: it %w", ErrReplaced)
 )
 
-// A Watch detects what happens to the main file and the WAL from outside while
-// they are in use. SQLite itself does not: its commits go to the WAL, and succeed
-// although the main file is empty, replaced or gone, since it reads the pages
-// that it needs from its cache or never. What each case does (cache 8 MiB, main
-// file 20 MB):
+// A Watch detects changes of the main file and the WAL by other programs while they are
+// in use. SQLite does not detect them: its commits go to the WAL, and succeed even if
+// the main file is empty, replaced or missing, since it reads the needed pages from its
+// cache, or needs none. The effect of each case (cache 8 MiB, main file 20 MB):
 //
 //   - The main file truncated, or overwritten with garbage: reading returns 11
 //     (CORRUPT) as soon as a page is not in the cache; 20 of 20 stores succeed. A
-//     checkpoint returns 11 only if the main file would grow by much more than
-//     the WAL holds; otherwise it succeeds and writes its pages into the foreign
+//     checkpoint returns 11 only if the main file would grow by much more than the
+//     WAL contains; otherwise it succeeds and writes its pages into the foreign
 //     content.
-//   - Overwritten in place by an older copy: the same, and a checkpoint puts new
-//     pages between the old ones. Neither can be read then.
-//   - Removed, or replaced by rename: everything works on, on a file without a
-//     name. At the end of the process all of it is gone.
-//   - The WAL truncated: reading and writing return 522 (IOERR_SHORT_READ) at
-//     once, or 26 (NOTADB) and 11 if it was overwritten; a checkpoint then writes
-//     the garbage to the main file, since it verifies nothing.
-//   - The WAL removed or replaced: everything works on without its name. A
-//     checkpoint brings all of it to the main file; a kill before loses it.
-//   - The shared-memory file removed: nothing happens. Truncated: all calls return
-//     8714 (IOERR_IN_PAGE) until the connections are opened anew, which loses
-//     nothing. Overwritten: some reads return old content or 11; a write repairs it.
+//   - Overwritten in place by an older copy: the same, and a checkpoint writes new
+//     pages between the old ones. Then neither version is readable.
+//   - Removed, or replaced by rename: everything still works, on a file without a
+//     name. At the end of the process all of it is lost.
+//   - The WAL truncated: reading and writing return 522 (IOERR_SHORT_READ) at once,
+//     or 26 (NOTADB) and 11 if it was overwritten; a checkpoint then writes the
+//     garbage to the main file, since it verifies nothing.
+//   - The WAL removed or replaced: everything still works without its name. A
+//     checkpoint copies all of it to the main file; a kill before that loses it.
+//   - The shared-memory file removed: no effect. Truncated: all calls return 8714
+//     (IOERR_IN_PAGE) until the connections are reopened, which loses nothing.
+//     Overwritten: some reads return old content or 11; a write repairs it.
 //
-// Nothing hangs in any of them. Closing the last connection is a checkpoint,
-// except where the main file's name leads to another file: so after a truncated
-// or overwritten main file the connections must be closed without one.
+// No call hangs in any of these cases. Closing the last connection makes a checkpoint,
+// unless the main file's name refers to another file: so after a truncated or
+// overwritten main file, the connections must be closed without a checkpoint.
 //
-// The WAL of the file before must not stay beside a restored one: SQLite cannot
-// know that they do not belong together, and puts its pages into it.
+// The WAL of the previous file must not stay next to a restored file: SQLite cannot
+// know that they do not belong together, and would write the WAL's pages into it.
 //
-// A Watch uses stat only. To open the database and close it again would release
-// the locks that SQLite holds on it, except where they are OFD locks.
+// A Watch only uses stat. Opening and closing the database would release the locks that
+// SQLite holds on it, unless they are OFD locks.
 type Watch struct {
 	path string
 	stat func(name string) (fs.FileInfo, error)
@@ -66,22 +65,22 @@ type Watch struct {
 	mu      sync.Mutex
 	main    fs.FileInfo
 	wal     fs.FileInfo // nil if there is none
-	changes int         // counts note and writing
+	changes int         // number of calls of Note and Writing
 	own     bool        // this process is writing the main file
 	running *look
 }
 
-// A look is what the two names lead to at one moment.
+// A look is the state of the two files at one moment.
 type look struct {
 	began   time.Time
 	done    chan struct{}
-	changes int // of the watch when it began
+	changes int // of the watch when the look began
 
 	main, wal       fs.FileInfo
 	mainErr, walErr error
 }
 
-// NewWatch returns a watch of a database as it is now.
+// NewWatch returns a watch of a database in its present state.
 func NewWatch(path string) (*Watch, error) {
 	w := &Watch{path: path, stat: os.Stat}
 	if err := w.Note(); err != nil {
@@ -90,9 +89,9 @@ func NewWatch(path string) (*Watch, error) {
 	return w, nil
 }
 
-// Writing says that this process is about to write the main file or to shorten
-// the WAL, in a checkpoint or with a vacuum. Until the next note, check compares
-// only which files the names lead to.
+// Writing must be called before this process writes the main file or truncates the WAL,
+// in a checkpoint or a vacuum. Until the next Note, Check only compares the identity of
+// the files.
 func (w *Watch) Writing() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -100,10 +99,10 @@ func (w *Watch) Writing() {
 	w.changes++
 }
 
-// Note makes the files' present sizes and times those that check expects. The
-// engine calls it after each write of its own to the main file, also after one
-// that failed. If the names lead to other files than before, it notes nothing and
-// returns the same error as check.
+// Note makes the present sizes and times of the files the expected ones. The engine
+// calls it after each of its writes to the main file, even if the write failed. If the
+// names refer to other files than before, it changes nothing and returns the same error
+// as Check.
 func (w *Watch) Note() error {
 	l := w.look()
 	if l == nil {
@@ -120,9 +119,9 @@ func (w *Watch) Note() error {
 	return nil
 }
 
-// Check returns nil while the files are as the engine has left them, and
-// otherwise an error that wraps ErrRemoved, ErrReplaced or ErrTruncated and says
-// what to do. It returns within 2 s, whatever the file system does.
+// Check returns nil if the files are as the engine left them. Otherwise it returns an
+// error that wraps ErrRemoved, ErrReplaced or ErrTruncated and describes what to do. It
+// returns within 2 s, even if the file system hangs.
 func (w *Watch) Check() error {
 	for {
 		l := w.look()
@@ -135,8 +134,8 @@ func (w *Watch) Check() error {
 	}
 }
 
-// judge returns the result of a check, or false if the engine has written the
-// files since the look began.
+// judge returns the result of a check, or false if the engine has written the files
+// since the look began.
 func (w *Watch) judge(l *look) (error, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -155,12 +154,12 @@ func (w *Watch) judge(l *look) (error, bool) {
 		case w.wal != nil && l.wal.Size() < w.wal.Size():
 			return w.lostWAL(ErrTruncated), true
 		}
-		w.wal = l.wal // it grows with every commit, and a checkpoint alone shortens it
+		w.wal = l.wal // it grows with every commit, and only a checkpoint shortens it
 	}
 	return nil, true
 }
 
-// sameFiles returns an error if a name leads to another file than before.
+// sameFiles returns an error if a name refers to another file than before.
 func (w *Watch) sameFiles(l *look) error {
 	switch {
 	case errors.Is(l.mainErr, fs.ErrNotExist):
@@ -182,14 +181,14 @@ func (w *Watch) sameFiles(l *look) error {
 }
 
 func (w *Watch) lost(how error) error {
-	return fmt.Errorf("the queue file %s %w; restore it from a backup, the gateway goes on by itself then", w.path, how)
+	return fmt.Errorf("the queue file %s %w; restore it from a backup; the gateway then resumes by itself", w.path, how)
 }
 
 func (w *Watch) lostWAL(how error) error {
-	return walError{fmt.Errorf("the file %s%s %w; it holds the newest events: no other program may change the files beside the queue file", w.path, WAL, how)}
+	return walError{fmt.Errorf("the file %s%s %w; it contains the newest events: no other program may change the files next to the queue file", w.path, WAL, how)}
 }
 
-// A walError is an error that also is ErrWAL.
+// A walError is an error that wraps ErrWAL as well.
 type walError struct{ error }
 
 func (e walError) Unwrap() []error { return []error{e.error, ErrWAL} }
@@ -198,9 +197,9 @@ func (w *Watch) unanswered() error {
 	return fmt.Errorf("inspecting the queue file %s: the file system has not answered for %v", w.path, watchWait)
 }
 
-// look returns a look that began after the call, or nil if the file system does
-// not answer in time. There is never more than one goroutine that waits for the
-// file system: callers that find one wait for it, and then share the next.
+// look returns a look that began after the call, or nil if the file system does not
+// answer in time. At most one goroutine waits for the file system: other callers wait
+// for it, and then share the next look.
 func (w *Watch) look() *look {
 	called := time.Now()
 	for {
@@ -218,7 +217,7 @@ func (w *Watch) look() *look {
 	}
 }
 
-// begin returns the look that runs, or starts one.
+// begin returns the running look, or starts one.
 func (w *Watch) begin() (l *look, mine bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"modernc.org/sqlite"
 )
 
-// past is a time at which nothing in a test is written.
+// past is a time before all writes of a test.
 var past = time.Date(2020, 1, 2, 3, 4, 5, 6, time.UTC)
 
 // newTestWatch returns a watch of two files of 100 bytes.
@@ -44,14 +44,14 @@ func TestWatch(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		do   func(t *testing.T, path string)
-		main error // what it is for the main file, and for the WAL
+		main error // the expected errors for the main file and for the WAL
 		wal  error
 	}{
 		{"nothing", func(*testing.T, string) {}, nil, nil},
 		{"removed", func(t *testing.T, p string) { mustNot(t, os.Remove(p)) }, ErrRemoved, ErrRemoved},
 		{"moved", func(t *testing.T, p string) { mustNot(t, os.Rename(p, p+".old")) }, ErrRemoved, ErrRemoved},
 		{"replaced", replaceFile, ErrReplaced, ErrReplaced},
-		{"removed and made", func(t *testing.T, p string) {
+		{"removed and created", func(t *testing.T, p string) {
 			mustNot(t, os.Rename(p, p+".old"))
 			writeFile(t, p, "")
 		}, ErrReplaced, ErrReplaced},
@@ -76,10 +76,10 @@ func TestWatch(t *testing.T) {
 						t.Fatalf("check = %v, want %v", err, want)
 					}
 					if err != nil && !strings.Contains(err.Error(), w.path+suffix+" was ") {
-						t.Errorf("%v does not name the file", err)
+						t.Errorf("the error %v does not contain the file name", err)
 					}
 					if err != nil && suffix == "" && !strings.Contains(err.Error(), "restore it from a backup") {
-						t.Errorf("%v does not say what to do", err)
+						t.Errorf("the error %v does not describe what to do", err)
 					}
 				}
 			})
@@ -87,7 +87,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// An overwritten file counts as a replaced one for a caller that asks for that.
+// ErrOverwritten is also ErrReplaced.
 func TestOverwrittenIsReplaced(t *testing.T) {
 	t.Parallel()
 	if !errors.Is(ErrOverwritten, ErrReplaced) || errors.Is(ErrReplaced, ErrOverwritten) {
@@ -95,7 +95,7 @@ func TestOverwrittenIsReplaced(t *testing.T) {
 	}
 }
 
-// What the engine itself changes is no error, once noted.
+// The engine's own changes are not errors after Note.
 func TestWatchNote(t *testing.T) {
 	t.Parallel()
 	w := newTestWatch(t)
@@ -116,8 +116,8 @@ func TestWatchNote(t *testing.T) {
 	mustNot(t, w.Note()) // a vacuum
 	mustNot(t, w.Check())
 
-	// A file that was replaced while the engine wrote is found then, and is not
-	// noted.
+	// Note returns the error for a file that was replaced while the engine wrote, and
+	// does not accept it.
 	w.Writing()
 	replaceFile(t, w.path)
 	for _, err := range []error{w.Check(), w.Note(), w.Check(), w.Note()} {
@@ -170,7 +170,7 @@ func TestWatchWithoutFile(t *testing.T) {
 	}
 }
 
-// A file system that does not answer holds a check up for 2 s, and one goroutine.
+// A file system that hangs delays a check by 2 s, and blocks one goroutine.
 func TestWatchHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestWatchHangs(t *testing.T) {
 	})
 }
 
-// A check that began before the engine wrote is not held against what it wrote.
+// A check that began before a write of the engine does not report the write.
 func TestWatchBesideEngine(t *testing.T) {
 	t.Parallel()
 	w := newTestWatch(t)
@@ -243,8 +243,8 @@ func TestWatchBesideEngine(t *testing.T) {
 	checks.Wait()
 }
 
-// SQLite in WAL mode writes the main file in a checkpoint only: what check takes
-// for somebody else's writing is never its own.
+// In WAL mode SQLite writes the main file only in a checkpoint: Check never reports
+// such a write of this process as another's.
 func TestWatchOfDatabase(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -265,7 +265,7 @@ func TestWatchOfDatabase(t *testing.T) {
 	}
 	run(c, "PRAGMA wal_autocheckpoint=0", "PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL", "PRAGMA secure_delete=ON",
 		"CREATE TABLE event(seq INTEGER PRIMARY KEY, sealed BLOB)", "PRAGMA wal_checkpoint(TRUNCATE)")
-	mustNot(t, os.Chtimes(path, past, past)) // so that a write shows however coarse the clock is
+	mustNot(t, os.Chtimes(path, past, past)) // so that a write is visible even if the clock is coarse
 	w, err := NewWatch(path)
 	mustNot(t, err)
 	many := "INSERT INTO event(sealed) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<300) SELECT randomblob(1700) FROM n"

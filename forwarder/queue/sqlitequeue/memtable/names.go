@@ -8,33 +8,33 @@ import (
 )
 
 const (
-	// ManyNames is how many names an engine collects.
+	// ManyNames is the number of names at which an engine starts to write them.
 	ManyNames = 1 << 16
 
-	// namesPerEvent is how many names are written with each event that is stored
-	// meanwhile: more than come with it.
+	// namesPerEvent is the number of names that are written with each stored event:
+	// more than an event adds.
 	namesPerEvent = 8
 )
 
-// Names are those of the newest events, which are not in table name yet.
+// Names are the names of the newest events that are not in table name yet.
 //
-// Hashes have no order in time: written with their events, those of each transaction
-// would lie on as many pages of the table as there are names, and each page would have
-// to be written for one of them. So they are collected, and written in the order of
-// the hashes, some with every transaction that stores events. What is in memory is
-// read from table event at the start, beginning with the first event after meta.named.
+// Hashes are not ordered by time. If the names were written with their events, each
+// name would be on a different page of the table, and each of these pages would have to
+// be written for one name. So Names collects them. Each transaction that stores events
+// then writes some of them, in the order of the hashes. At the start, an engine reads
+// the names from table event, beginning with the first event after meta.named.
 type Names struct {
 	mu   sync.RWMutex
-	seqs map[int64][]int64 // by the hash
+	seqs map[int64][]int64 // by hash
 
-	// The writer's own.
+	// Used only by the writer.
 	many    int
-	batch   []tables.Name // being written, in their order; what is left of it
-	through int64         // all events up to this one are in the batch, or in the table
+	batch   []tables.Name // the rest of the batch that is being written, in order
+	through int64         // all events up to this seq are in the batch, or in the table
 	count   int           // of seqs
 }
 
-// NewNames returns Names that are written once there are so many.
+// NewNames returns Names that are written when there are at least many.
 func NewNames(many int) *Names { return &Names{many: many, seqs: make(map[int64][]int64)} }
 
 // Clear removes all names.
@@ -54,7 +54,7 @@ func (n *Names) Add(names ...tables.Name) {
 	}
 }
 
-// Drop removes names that are in the table, or whose event has them no longer.
+// Drop removes names that are in the table, or that their event no longer has.
 func (n *Names) Drop(names ...tables.Name) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -74,20 +74,20 @@ func (n *Names) Find(hash int64) []int64 {
 	return slices.Clone(n.seqs[hash])
 }
 
-// Len returns how many names there are, and how many are left of a batch that is being
-// written. Only the writer may call it.
+// Len returns the number of names, and how many of the current batch are left to write.
+// Only the writer may call it.
 func (n *Names) Len() (all, batch int) { return n.count, len(n.batch) }
 
-// A Due is names that are to be written to their table.
+// A Due is the names to write to their table now.
 type Due struct {
 	Names   []tables.Name
-	Through int64 // where not 0, the names of all events up to this one are in the table then
+	Through int64 // if not 0, the table then has the names of all events up to this seq
 
-	batch []tables.Name // with those of events that were deleted meanwhile
+	batch []tables.Name // including those of events that were deleted meanwhile
 }
 
-// Due returns names to be written in a transaction that stores so many events; nil where
-// there are none. Last is the newest event before it.
+// Due returns the names to write in a transaction that stores so many events, or nil if
+// there are none. last is the newest event before the transaction.
 func (n *Names) Due(events int, last int64) *Due {
 	if events == 0 {
 		return nil
@@ -116,7 +116,7 @@ func (n *Names) Due(events int, last int64) *Due {
 	return d
 }
 
-// Written removes names that are in the table now.
+// Written removes names that are now in the table.
 func (n *Names) Written(d *Due) {
 	n.Drop(d.batch...)
 	if n.batch = n.batch[len(d.batch):]; len(n.batch) == 0 {

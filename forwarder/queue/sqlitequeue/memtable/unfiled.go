@@ -9,28 +9,29 @@ import (
 )
 
 const (
-	// manyUnfiled is how many events may be unfiled before the older half is filed.
+	// manyUnfiled is the number of unfiled events at which the older half is filed.
 	manyUnfiled = 512
 
-	// FileAfter is how long an event is unfiled at most.
+	// FileAfter is the maximum time for which an event is unfiled.
 	FileAfter = 100 * time.Millisecond
 )
 
-// Unfiled are the newest events: those that have a row in table payload and no rows in
+// Unfiled are the newest events: they have a row in table payload, and none in tables
 // event and delivery yet.
 //
-// What an answer waits for is one row at the end of one table. By the time an event is
-// filed, a moment later and together with others, most are delivered: their rows are
-// written once, in their last state, and their payload is deleted. Until then this is
-// where their state is. A crash loses it: then they are pending, as they were stored.
+// The commit that a caller waits for inserts one row at the end of one table. When an
+// event is filed a moment later, together with others, most deliveries have ended:
+// their rows are written only once, in their last state, and the payload is deleted.
+// Until then, the state of the event is only here. A crash loses this state, and the
+// deliveries are pending again.
 //
-// The records in it are never changed.
+// The records are immutable.
 type Unfiled struct {
 	mu        sync.RWMutex
 	records   map[int64]*tables.Record
-	seqs      []int64 // in their order
+	seqs      []int64 // in order
 	oldest    time.Time
-	postponed time.Time // nothing is filed before, unless it must be
+	postponed time.Time // no event is overdue before this time
 }
 
 // Clear removes all events.
@@ -40,8 +41,8 @@ func (u *Unfiled) Clear() {
 	u.records, u.seqs = make(map[int64]*tables.Record), nil
 }
 
-// Add adds an event that has just become durable, or is not filed in a store that has
-// been opened.
+// Add adds an event that was just committed, or an unfiled event of a store that is
+// being opened.
 func (u *Unfiled) Add(r *tables.Record) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -52,7 +53,7 @@ func (u *Unfiled) Add(r *tables.Record) {
 	u.seqs = append(u.seqs, r.Seq)
 }
 
-// Change puts an event's new state in place of the old one.
+// Change replaces the state of an event.
 func (u *Unfiled) Change(r *tables.Record) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -61,7 +62,7 @@ func (u *Unfiled) Change(r *tables.Record) {
 	}
 }
 
-// Remove removes an event that was deleted.
+// Remove removes a deleted event.
 func (u *Unfiled) Remove(seq int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -69,7 +70,7 @@ func (u *Unfiled) Remove(seq int64) {
 	u.seqs = slices.DeleteFunc(u.seqs, func(s int64) bool { return s == seq })
 }
 
-// Filed removes the events up to the seq, which are in the tables now.
+// Filed removes the events up to the seq, which are now in the tables.
 func (u *Unfiled) Filed(seq int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -102,15 +103,15 @@ func (u *Unfiled) All() []*tables.Record {
 	return all
 }
 
-// Len returns how many events there are.
+// Len returns the number of events.
 func (u *Unfiled) Len() int {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	return len(u.seqs)
 }
 
-// Overdue returns how many events are to be filed now: the older half of many, or all
-// after a moment.
+// Overdue returns how many events must be filed now: the older half if there are many,
+// or all after FileAfter.
 func (u *Unfiled) Overdue() int {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
@@ -125,7 +126,7 @@ func (u *Unfiled) Overdue() int {
 	return 0
 }
 
-// Until returns how long nothing has to be filed.
+// Until returns the time until the next event is overdue.
 func (u *Unfiled) Until() time.Duration {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
@@ -135,7 +136,7 @@ func (u *Unfiled) Until() time.Duration {
 	return max(0, FileAfter-time.Since(u.oldest), time.Until(u.postponed))
 }
 
-// Postpone has no event overdue for a time.
+// Postpone makes no event overdue for the time d.
 func (u *Unfiled) Postpone(d time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
-// Events are unfiled in their order, with their newest state, until they are filed or
+// Unfiled keeps events in order, with their newest state, until they are filed or
 // removed.
 func TestUnfiled(t *testing.T) {
 	t.Parallel()
@@ -22,7 +22,7 @@ func TestUnfiled(t *testing.T) {
 		for _, r := range u.All() {
 			got = append(got, r.Seq)
 			if u.Get(r.Seq) != r {
-				t.Errorf("event %d is another", r.Seq)
+				t.Errorf("Get(%d) returned another event", r.Seq)
 			}
 		}
 		if !slices.Equal(got, seqs) || u.Len() != len(seqs) {
@@ -34,7 +34,7 @@ func TestUnfiled(t *testing.T) {
 	}
 	changed := &tables.Record{Seq: 30, Event: policy.Event{Reason: "changed"}}
 	u.Change(changed)
-	u.Change(&tables.Record{Seq: 31}) // not there, or not any more
+	u.Change(&tables.Record{Seq: 31}) // does not exist, or no longer
 	if u.Get(30) != changed || u.Get(31) != nil {
 		t.Errorf("%v, %v", u.Get(30), u.Get(31))
 	}
@@ -52,8 +52,8 @@ func TestUnfiled(t *testing.T) {
 	want()
 }
 
-// Events are filed a moment after the first of them came, or the older half of many at
-// once, but not while that is put off.
+// Events are overdue FileAfter after the first of them was added. Of many, the older
+// half is overdue at once. Postpone delays both.
 func TestUnfiledOverdue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestUnfiledOverdue(t *testing.T) {
 		want := func(overdue int, until time.Duration) {
 			t.Helper()
 			if n, d := u.Overdue(), u.Until(); n != overdue || d != until {
-				t.Errorf("%d overdue, nothing for %v; want %d and %v", n, d, overdue, until)
+				t.Errorf("%d overdue, the next in %v; want %d and %v", n, d, overdue, until)
 			}
 		}
 		want(0, time.Hour)

@@ -1,7 +1,7 @@
-// Package storetest makes stores with events in many states, for tests that damage them
-// and read what is left.
+// Package storetest creates stores with events in many states, for tests that damage a
+// store and read the rest.
 //
-// It imports package salvage, and is imported by tests only.
+// It imports package salvage, and only tests import it.
 package storetest
 
 import (
@@ -28,7 +28,7 @@ type Store struct {
 	Events map[string]*event.Event
 }
 
-// New makes a store of n events in many states, with a queue that open opens.
+// New creates a store of n events in many states, with a queue that open opens.
 func New(t testing.TB, n int, open func(path string) queue.Queue) *Store {
 	t.Helper()
 	s := &Store{Path: filepath.Join(t.TempDir(), "queue.db"), Want: make(map[string]queue.Record), Events: make(map[string]*event.Event)}
@@ -68,7 +68,7 @@ func New(t testing.TB, n int, open func(path string) queue.Queue) *Store {
 			}
 		}
 	}
-	// So that all outcomes are recorded.
+	// Records all outcomes.
 	if _, err := q.Purge(t.Context(), queue.PurgeSelection{State: queue.Dead, DryRun: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -122,16 +122,16 @@ func ReadAll(t testing.TB, path string) (map[string]salvage.Found, salvage.Tally
 	return all, tally
 }
 
-// RowsOn returns the number of events of which a page of a database file has a row, at
-// most: so many events can a page cost that is lost.
+// RowsOn returns the maximum number of events that have a row on a page of a database
+// file. Losing the page can cost so many events.
 func RowsOn(page []byte, number int) int {
 	header := page
 	if number == 1 {
 		header = page[100:]
 	}
 	switch header[0] {
-	case 2, 10, 13: // an index, or a leaf of a table
+	case 2, 10, 13: // an index page, or a leaf page of a table
 		return max(1, int(binary.BigEndian.Uint16(header[3:])))
 	}
-	return 1 // the rest of a large payload
+	return 1 // an overflow page of a payload
 }

@@ -15,54 +15,53 @@ import (
 )
 
 const (
-	// checkedWithin is how long ago the files may have been found in order when an event
-	// is acknowledged.
+	// checkedWithin is how old the last successful check may be when an event is
+	// acknowledged.
 	checkedWithin = 20 * time.Millisecond
 
 	sampledFrames = 500
 
-	minSHM = 32 << 10 // bytes of the smallest shared-memory file
+	minSHM = 32 << 10 // size of the smallest shared-memory file in bytes
 )
 
-// What can be wrong with the files beside what disk.Watch finds.
+// The problems with the files that disk.Watch does not detect.
 var (
 	ErrSHM     = errors.New("was removed or truncated while in use")
 	ErrDamaged = errors.New("is damaged")
 )
 
-// Files are the files of a store that connections have open, as they should be. They are
-// the writer's.
+// Files are the open files of a store. Only the writer may use them.
 type Files struct {
 	path      string
 	watch     *disk.Watch
 	main      *os.File
 	shm       *os.File
-	wal       fs.FileInfo // when it was opened
-	metaPage  int64       // the page with the row of meta
-	left      mark        // the main file as the last checkpoint left it
-	index     wal.Index   // what checkpoints had done before left was read
+	wal       fs.FileInfo // the WAL when it was opened
+	metaPage  int64       // the page with the row of table meta
+	left      mark        // mark of the main file after the last checkpoint
+	index     wal.Index   // progress of checkpoints before left was read
 	committed bool        // whether there was a commit since index was read
-	elsewhere bool        // whether another process makes a checkpoint
+	elsewhere bool        // whether another process is making a checkpoint
 	changed   bool        // whether the WAL may have changed since Inspected was called
 
 	Checked time.Time // when Check was called last
 }
 
 // A mark identifies the content of a main file by the header of the database and by the
-// row that every commit changes. The WAL of a store belongs to the main file that has
-// the mark of its last checkpoint, and to no other.
+// row that every commit changes. A WAL belongs only to the main file with the mark of
+// its last checkpoint.
 type mark [sha256.Size]byte
 
 func (f *Files) markOf(main io.ReaderAt) (m mark) {
 	h := sha256.New()
 	for _, page := range []int64{1, f.metaPage} {
-		_, _ = io.Copy(h, io.NewSectionReader(main, (page-1)*tables.PageSize, tables.PageSize)) // what cannot be read has another mark
+		_, _ = io.Copy(h, io.NewSectionReader(main, (page-1)*tables.PageSize, tables.PageSize)) // an unreadable page has another mark
 	}
 	h.Sum(m[:0])
 	return m
 }
 
-// Open begins to watch the files at the path, which the connection has open.
+// Open starts watching the files at the path, which c has open.
 func (f *Files) Open(path string, c *tables.Conn) (err error) {
 	n := Files{path: path, Checked: time.Now(), changed: true}
 	if n.metaPage, err = c.Number(`SELECT rootpage FROM sqlite_schema WHERE name = 'meta'`); err != nil {
@@ -77,7 +76,7 @@ func (f *Files) Open(path string, c *tables.Conn) (err error) {
 	if n.shm, err = os.Open(path + disk.SHM); err != nil {
 		return errors.Join(err, n.main.Close())
 	}
-	*f = n // from here on Close closes them
+	*f = n // from here on Close closes the files
 	if f.index, err = wal.ReadIndex(f.shm); err != nil {
 		return err
 	}
@@ -88,8 +87,8 @@ func (f *Files) Open(path string, c *tables.Conn) (err error) {
 	return nil
 }
 
-// Close closes the files. It must be called after the connections are closed: SQLite would
-// lose its locks.
+// Close closes the files. Call it after closing the connections: otherwise SQLite loses
+// its locks.
 func (f *Files) Close() error {
 	var errs []error
 	for _, file := range []**os.File{&f.main, &f.shm} {
@@ -101,38 +100,38 @@ func (f *Files) Close() error {
 	return errors.Join(errs...)
 }
 
-// Writing is called before this process writes to the main file.
+// Writing must be called before this process writes to the main file.
 func (f *Files) Writing() { f.watch.Writing() }
 
-// Checkpointed is called after a checkpoint of the writer.
+// Checkpointed must be called after a checkpoint of the writer.
 func (f *Files) Checkpointed() {
 	f.elsewhere = false
 	f.Written()
 }
 
-// Written is called after this process has written to the main file.
+// Written must be called after this process has written to the main file.
 func (f *Files) Written() {
 	if x, err := wal.ReadIndex(f.shm); err == nil {
 		f.index, f.committed = x, false
 	}
 	if f.watch.Note() == nil {
 		f.left = f.markOf(f.main)
-	} // else the next check finds what is wrong
+	} // otherwise the next check finds the problem
 }
 
-// CheckpointedInBackground is called after a checkpoint beside commits.
+// CheckpointedInBackground must be called after a background checkpoint.
 func (f *Files) CheckpointedInBackground() {
 	f.changed = true
 	f.Written()
 }
 
-// Committed is called after a commit.
+// Committed must be called after a commit.
 func (f *Files) Committed() { f.committed, f.changed = true, true }
 
 // Changed reports whether the WAL may have changed since Inspected was called.
 func (f *Files) Changed() bool { return f.changed }
 
-// Inspected is called before the WAL is inspected.
+// Inspected must be called before the WAL is inspected.
 func (f *Files) Inspected() { f.changed = false }
 
 // MainSize returns the size of the main file in bytes.
@@ -147,20 +146,20 @@ func (f *Files) MainSize() (int64, error) {
 // Named reports whether the main file has a name in any directory.
 func (f *Files) Named() bool { return disk.Named(f.main) }
 
-// AsLeft reports whether the path leads to the files that are open, and they are as this
-// process left them.
+// AsLeft reports whether the open files are still at the path, unchanged since this
+// process last wrote to them.
 func (f *Files) AsLeft() bool { return f.watch.Check() == nil && f.IsLeft(f.main) }
 
-// IsLeft reports whether a file is like the main file as this process left it.
+// IsLeft reports whether a file has the mark of the main file as this process left it.
 func (f *Files) IsLeft(main io.ReaderAt) bool { return f.markOf(main) == f.left }
 
-// HasWAL reports whether the WAL that was opened is at its path.
+// HasWAL reports whether the opened WAL is still at its path.
 func (f *Files) HasWAL() bool {
 	info, err := os.Stat(f.path + disk.WAL)
 	return err == nil && os.SameFile(info, f.wal)
 }
 
-// CheckSoon is Check, unless the files have just been found in order.
+// CheckSoon calls Check, unless the last check was less than checkedWithin ago.
 func (f *Files) CheckSoon() error {
 	if time.Since(f.Checked) < checkedWithin {
 		return nil
@@ -168,8 +167,8 @@ func (f *Files) CheckSoon() error {
 	return f.Check()
 }
 
-// Check returns an error where the files are not those that were opened, or not as they
-// were left: an error of disk.Watch or ErrSHM.
+// Check returns an error if the files were replaced, or changed by another process: an
+// error of disk.Watch or ErrSHM.
 func (f *Files) Check() error {
 	before, indexErr := wal.ReadIndex(f.shm)
 	err := f.watch.Check()
@@ -177,7 +176,7 @@ func (f *Files) Check() error {
 	inMain := errors.Is(err, disk.ErrOverwritten) || errors.Is(err, disk.ErrTruncated)
 	switch {
 	case errors.Is(err, disk.ErrOverwritten) && f.IsLeft(f.main):
-		f.Written() // touch, or a change in the middle, which reading detects
+		f.Written() // touch, or a change in the middle of the file, which reading detects
 		err = nil
 	case inMain && f.checkpointElsewhere(err):
 		if !f.elsewhere {
@@ -193,7 +192,7 @@ func (f *Files) Check() error {
 	if err == nil {
 		if info, shmErr := os.Stat(f.path + disk.SHM); shmErr != nil || info.Size() < minSHM {
 			err = fmt.Errorf("the file %s%s %w", f.path, disk.SHM, ErrSHM)
-		} else if unchanged && indexErr == nil { // so no checkpoint that is in the index has written to the main file
+		} else if unchanged && indexErr == nil { // so no checkpoint in the index has written to the main file
 			f.index, f.committed = before, false
 		}
 	}
@@ -201,10 +200,10 @@ func (f *Files) Check() error {
 	return err
 }
 
-// checkpointElsewhere reports whether a change of the files can be a checkpoint of
-// another process. SQLite's own account of the WAL is in the shared-memory file, and no
-// program changes that by copying or truncating a file. While such a checkpoint runs the
-// files are not compared.
+// checkpointElsewhere reports whether a change of the files may be a checkpoint by
+// another process. SQLite records the state of the WAL in the shared-memory file, which
+// does not change if a program copies or truncates a file. While such a checkpoint
+// runs, Check does not compare the files.
 func (f *Files) checkpointElsewhere(change error) bool {
 	x, err := wal.ReadIndex(f.shm)
 	switch {
@@ -223,18 +222,18 @@ func (f *Files) checkpointElsewhere(change error) bool {
 	return f.mainIsWhole()
 }
 
-// mainIsWhole reports whether the main file is as long as its header says.
+// mainIsWhole reports whether the main file is as long as its header requires.
 func (f *Files) mainIsWhole() bool {
 	pages, err := tables.PageCount(f.main)
 	size, err2 := f.MainSize()
 	return err == nil && err2 == nil && size >= pages*tables.PageSize
 }
 
-// CheckWAL returns an error unless the frames of the WAL are those that were written to it,
-// as far as their salts show: of all frames that the next checkpoint would copy to the
-// main file, whatever is there, or of a few hundred of all. A WAL that was cut off and has
-// grown again has a hole. State returns how many frames there are now, and how many of
-// them are in the main file.
+// CheckWAL returns an error unless the salts of the WAL frames are right. With next, it
+// checks all frames that the next checkpoint will copy to the main file; otherwise a
+// sample of a few hundred of all frames. So it finds a WAL that was truncated and has
+// grown again, which has a hole. state returns the present number of frames, and how
+// many of them are in the main file.
 func (f *Files) CheckWAL(next bool, state func() (frames, copied int64)) error {
 	for {
 		before, err := wal.ReadIndex(f.shm)
@@ -260,6 +259,6 @@ func (f *Files) CheckWAL(next bool, state func() (frames, copied int64)) error {
 		if err2 != nil || after.Generation == before.Generation {
 			return err
 		}
-		f.changed = true // another process has begun the WAL anew meanwhile
+		f.changed = true // another process has restarted the WAL meanwhile
 	}
 }
