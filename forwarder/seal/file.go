@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// ReadFile returns the key in the file. The error wraps fs.ErrNotExist if there is no
-// such file.
+// ReadFile returns the key in the file. The error wraps fs.ErrNotExist if the file does
+// not exist.
 func ReadFile(path string) (Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -32,13 +32,13 @@ func ReadFile(path string) (Key, error) {
 }
 
 // CreateFile stores a new key in a new file and returns it. The file has mode 0600,
-// appears whole or not at all, and is on stable storage when CreateFile returns, so
-// that nothing is ever sealed with a key that a power cut can take. The error wraps
-// fs.ErrExist if the path exists: an existing key is never replaced.
+// appears complete or not at all, and is on stable storage when CreateFile returns, so
+// that a power failure never loses a key that has sealed a record. The error wraps
+// fs.ErrExist if the path exists: CreateFile never replaces a key.
 func CreateFile(path string) (Key, error) {
 	k := NewKey()
 	if err := writeNew(path, k.Encode()+"\n"); err != nil {
-		return Key{}, fmt.Errorf("making the key file %s: %w", path, err)
+		return Key{}, fmt.Errorf("creating the key file %s: %w", path, err)
 	}
 	return k, nil
 }

@@ -29,7 +29,7 @@ func TestKeyFile(t *testing.T) {
 		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
-		t.Errorf("beside the key file: %v, %v", entries, err)
+		t.Errorf("files next to the key file: %v, %v", entries, err)
 	}
 
 	// An editor or a shell may add white space.
@@ -59,10 +59,10 @@ func TestCreateFileReplacesNothing(t *testing.T) {
 		}
 	}
 	if read, err := ReadFile(file); err != nil || read != made {
-		t.Errorf("the first key is there: %v, %v", read == made, err)
+		t.Errorf("the first key is unchanged: %v, %v", read == made, err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
-		t.Errorf("left behind: %v, %v", entries, err)
+		t.Errorf("files left: %v, %v", entries, err)
 	}
 }
 

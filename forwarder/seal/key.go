@@ -28,7 +28,7 @@ func ParseKey(s string) (Key, error) {
 // NewKey returns a random key.
 func NewKey() Key {
 	var k Key
-	_, _ = rand.Read(k[:]) // never fails; a system without randomness ends the process
+	_, _ = rand.Read(k[:]) // never fails; without randomness the process ends
 	return k
 }
 
@@ -44,8 +44,8 @@ func (Key) GoString() string { return "[key]" }
 // A Fingerprint identifies a key without revealing it.
 type Fingerprint [8]byte
 
-// Fingerprint returns the fingerprint that stands in front of every record that the
-// key seals.
+// Fingerprint returns the fingerprint with which every record that the key seals
+// begins.
 func (k Key) Fingerprint() Fingerprint {
 	mac := hmac.New(sha256.New, k[:])
 	mac.Write([]byte("scribegate queue key fingerprint v1"))

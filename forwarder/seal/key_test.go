@@ -34,7 +34,7 @@ func TestParseKey(t *testing.T) {
 			t.Errorf("%s: the error quotes the key", name)
 		}
 		if !strings.Contains(err.Error(), "caddy scribegate keygen") {
-			t.Errorf("%s: the error %q does not say how to make a key", name, err)
+			t.Errorf("%s: the error %q does not describe how to create a key", name, err)
 		}
 	}
 }
@@ -51,11 +51,11 @@ func TestKeyIsNotPrinted(t *testing.T) {
 func TestNewKey(t *testing.T) {
 	t.Parallel()
 	if a, b := NewKey(), NewKey(); a == b || a == (Key{}) || b == (Key{}) {
-		t.Error("NewKey returned a key twice, or zeros")
+		t.Error("NewKey returned the same key twice, or zeros")
 	}
 }
 
-// Records in existing stores are found by these fingerprints.
+// Existing stores contain these fingerprints.
 func TestFingerprint(t *testing.T) {
 	t.Parallel()
 	f := keyOf(7).Fingerprint()
@@ -63,6 +63,6 @@ func TestFingerprint(t *testing.T) {
 		t.Errorf("fingerprint %s", got)
 	}
 	if keyOf(8).Fingerprint() == f {
-		t.Error("two keys have one fingerprint")
+		t.Error("two keys have the same fingerprint")
 	}
 }

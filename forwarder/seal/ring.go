@@ -6,11 +6,11 @@ import (
 	"fmt"
 )
 
-// A sealed record is the fingerprint of its key, the nonce, the ciphertext and the
-// tag.
+// A sealed record consists of the fingerprint of its key, the nonce, the ciphertext and
+// the tag.
 const (
-	Header   = len(Fingerprint{}) + nonceSize // bytes in front of the plaintext
-	Overhead = tagSize                        // bytes behind it
+	Header   = len(Fingerprint{}) + nonceSize // bytes before the plaintext
+	Overhead = tagSize                        // bytes after the plaintext
 )
 
 // The reasons why a record does not open.
@@ -26,10 +26,10 @@ type Ring struct {
 	ciphers map[Fingerprint]*xaes
 }
 
-// NewRing returns a ring whose first key seals and whose keys all open.
+// NewRing returns a ring that seals with the first key and opens with all.
 func NewRing(keys []Key) (*Ring, error) {
 	if len(keys) == 0 {
-		return nil, errors.New("making a key ring: no key is given")
+		return nil, errors.New("creating a key ring: no key is given")
 	}
 	r := &Ring{sealer: keys[0].Fingerprint(), ciphers: make(map[Fingerprint]*xaes, len(keys))}
 	for _, k := range keys {
@@ -44,8 +44,8 @@ func (r *Ring) Sealer() Fingerprint { return r.sealer }
 // Opens reports whether the key with the fingerprint is in the ring.
 func (r *Ring) Opens(f Fingerprint) bool { return r.ciphers[f] != nil }
 
-// KeyOf returns the fingerprint of the key that sealed the record, and false for a
-// record that is too short to have one.
+// KeyOf returns the fingerprint of the key that sealed the record, and false if the
+// record is too short.
 func KeyOf(sealed []byte) (Fingerprint, bool) {
 	if len(sealed) < Header+Overhead {
 		return Fingerprint{}, false
@@ -53,16 +53,16 @@ func KeyOf(sealed []byte) (Fingerprint, bool) {
 	return Fingerprint(sealed), true
 }
 
-// Seal returns the sealed record of the event with the id. buf holds Header unused
-// bytes and then the plaintext, which is overwritten. Where buf has Overhead bytes
-// of capacity left, nothing is allocated for the record.
+// Seal returns the sealed record of the event with the id. buf contains Header unused
+// bytes, followed by the plaintext, which Seal overwrites. If buf has Overhead bytes of
+// spare capacity, Seal allocates no memory for the record.
 func (r *Ring) Seal(id string, buf []byte) ([]byte, error) {
 	if len(buf) < Header {
 		return nil, fmt.Errorf("sealing event %s: the buffer has no room for the header", id)
 	}
 	copy(buf, r.sealer[:])
 	nonce := buf[len(r.sealer):Header]
-	_, _ = rand.Read(nonce) // never fails; a system without randomness ends the process
+	_, _ = rand.Read(nonce) // never fails; without randomness the process ends
 	sealed, err := r.ciphers[r.sealer].seal(buf[:Header], nonce, buf[Header:], additional(id))
 	if err != nil {
 		return nil, fmt.Errorf("sealing event %s: %w", id, err)
@@ -71,7 +71,7 @@ func (r *Ring) Seal(id string, buf []byte) ([]byte, error) {
 }
 
 // Open returns the plaintext of the event's record, or one of ErrCutShort,
-// ErrUnknownKey and ErrChanged. The record stays as it is.
+// ErrUnknownKey and ErrChanged. It does not change the record.
 func (r *Ring) Open(id string, sealed []byte) (plaintext []byte, err error) {
 	plain, err := r.open(id, sealed, nil)
 	if err != nil {
@@ -80,8 +80,8 @@ func (r *Ring) Open(id string, sealed []byte) (plaintext []byte, err error) {
 	return plain, nil
 }
 
-// Reseal returns a new record with the same plaintext, sealed with the key that
-// seals now. It returns the errors of Open.
+// Reseal returns a new record with the same plaintext, sealed with the ring's first
+// key. It returns the errors of Open.
 func (r *Ring) Reseal(id string, sealed []byte) ([]byte, error) {
 	buf, err := r.open(id, sealed, make([]byte, Header, max(Header, len(sealed))))
 	if err != nil {
@@ -107,8 +107,8 @@ func (r *Ring) open(id string, sealed, dst []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// additional returns the data that binds a record to its event. The id suffices: no
-// two events of a store share it, and it is known before the event is committed.
+// additional returns the additional data that binds a record to its event. The id is
+// sufficient: it is unique in a store, and it is known before the event is committed.
 func additional(id string) []byte {
 	return append([]byte("scribegate event v1\x00"), id...)
 }

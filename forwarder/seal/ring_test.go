@@ -71,7 +71,7 @@ func TestRing(t *testing.T) {
 		wantError(t, ringOf(t, newer), "a", record, ErrUnknownKey)
 		wantError(t, after, "b", record, ErrChanged)
 		if bytes.Equal(record, sealed(t, before, "a", text)) {
-			t.Error("two records have one nonce")
+			t.Error("two records have the same nonce")
 		}
 
 		again, err := after.Reseal("a", record)
@@ -79,21 +79,21 @@ func TestRing(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantOpen(t, ringOf(t, newer), "a", again, text)
-		wantOpen(t, before, "a", record, text) // the old record stays
+		wantOpen(t, before, "a", record, text) // the old record is unchanged
 	}
 }
 
 func TestRingWithoutKey(t *testing.T) {
 	t.Parallel()
 	if _, err := NewRing(nil); err == nil {
-		t.Error("a ring without a key was made")
+		t.Error("NewRing without a key returned no error")
 	}
 }
 
 func TestSealWithoutRoomForTheHeader(t *testing.T) {
 	t.Parallel()
 	if _, err := ringOf(t, keyOf(1)).Seal("a", make([]byte, Header-1)); err == nil {
-		t.Error("sealed without room for the header")
+		t.Error("Seal without room for the header returned no error")
 	}
 }
 

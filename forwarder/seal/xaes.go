@@ -12,13 +12,12 @@ const (
 	tagSize   = 16
 )
 
-// xaes is XAES-256-GCM as C2SP specifies it (c2sp.org/XAES-256-GCM): the key and the
-// first half of a nonce of 24 bytes derive a key for this one message, by a KDF built
-// from CMAC. The message is sealed by AES-256-GCM with that key and the other half of
-// the nonce.
+// xaes is XAES-256-GCM as specified by C2SP (c2sp.org/XAES-256-GCM): a KDF built from
+// CMAC derives a key for one message from the key and the first half of a nonce of 24
+// bytes. AES-256-GCM seals the message with that key and the other half of the nonce.
 //
-// With random nonces, AES-256-GCM alone is safe for 2^32 messages a key, this
-// construction for 2^80.
+// With random nonces, AES-256-GCM alone is safe for 2^32 messages with one key, and
+// this construction for 2^80.
 type xaes struct {
 	block cipher.Block
 	k1    [aes.BlockSize]byte
@@ -26,10 +25,10 @@ type xaes struct {
 
 func newXAES(key Key) *xaes {
 	x := new(xaes)
-	x.block, _ = aes.NewCipher(key[:]) // fails for a wrong key size only
+	x.block, _ = aes.NewCipher(key[:]) // only fails for a wrong key size
 	x.block.Encrypt(x.k1[:], x.k1[:])
 
-	// K1 is L shifted left by one bit, reduced if a bit fell out.
+	// K1 is L shifted left by one bit, and reduced if a bit was shifted out.
 	var carry byte
 	for i := len(x.k1) - 1; i >= 0; i-- {
 		next := x.k1[i] >> 7
@@ -40,7 +39,7 @@ func newXAES(key Key) *xaes {
 	return x
 }
 
-// message returns AES-256-GCM with the key that the nonce derives.
+// message returns AES-256-GCM with the key derived from the nonce.
 func (x *xaes) message(nonce []byte) (cipher.AEAD, error) {
 	var key [keySize]byte
 	for i := range byte(2) {
@@ -59,8 +58,8 @@ func (x *xaes) message(nonce []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// seal appends the sealed plaintext to dst. The plaintext may be stored directly
-// behind dst in the same array. A nonce must not be used twice.
+// seal appends the sealed plaintext to dst. The plaintext may directly follow dst in
+// the same array. A nonce must not be used twice.
 func (x *xaes) seal(dst, nonce, plaintext, additional []byte) ([]byte, error) {
 	gcm, err := x.message(nonce)
 	if err != nil {

@@ -2,31 +2,31 @@ package wal
 
 import "encoding/binary"
 
-// A cause is what the checksum of a frame reveals of the damage to it.
+// A cause is the damage to a frame, as far as the checksum reveals it.
 type cause int
 
 const (
 	unknownCause cause = iota
-	corrected          // one byte was damaged, and is right now
-	highByte           // one byte is damaged, the highest of a word, but its place is not certain
+	corrected          // one byte was damaged, and is now corrected
+	highByte           // one byte is damaged, the highest of a word, but its position is not certain
 )
 
-// correct changes the one byte of the frame that makes its checksum right, where there
-// is exactly one such byte.
+// correct corrects a damaged byte of the frame if exactly one change of a byte makes
+// the checksum right.
 //
-// The checksum is linear: adding d to a word adds to the result what d becomes on its
-// way through the words behind it. So the difference in the result is followed
-// backwards, word by word, to one where a change of a byte leads to it. In a frame with
-// other damage, or one that was not completely written, there is such a word by chance
-// once in 2^44 frames. What becomes of a highest byte repeats itself every 192 pairs of
-// words, so that its place is not certain. Where it may be in the page number, that is
-// zero afterwards.
+// The checksum is linear: if d is added to a word, the result changes by the value that
+// d has after the following words. So correct follows the difference in the result
+// backwards, word by word, and looks for a word in which changing one byte causes it.
+// In a frame with other damage, or in an incomplete one, such a word exists by chance
+// once in 2^44 frames. The effect of a highest byte is the same every 192 pairs of
+// words, so its position is not certain. If the position may be in the page number,
+// correct sets the page number to zero.
 func (w *format) correct(seed checksum, f frame) cause {
 	order := binary.ByteOrder(binary.LittleEndian)
 	if w.big {
 		order = binary.BigEndian
 	}
-	got, want := w.sumBehind(seed, f), f.sum()
+	got, want := w.sumAfter(seed, f), f.sum()
 	d0, d1 := want[0]-got[0], want[1]-got[1]
 	high := (d0|d1)<<8 == 0
 	var word []byte
@@ -44,7 +44,7 @@ func (w *format) correct(seed checksum, f frame) cause {
 			word, right = at, old+d
 			found++
 			if i == 0 && high {
-				w.doubt(f, func() { order.PutUint32(at, right) })
+				w.changeUncertain(f, func() { order.PutUint32(at, right) })
 			}
 		}
 		d0, d1 = d0-(d1-d0), d1-d0
@@ -59,10 +59,10 @@ func (w *format) correct(seed checksum, f frame) cause {
 	return corrected
 }
 
-// doubt makes a change that may be right to the page number or the commit mark of a
-// frame, and keeps what is certain of them. Of two sizes of the database it keeps the
-// one that loses no page, or is not larger by 2^24 pages.
-func (w *format) doubt(f frame, change func()) {
+// changeUncertain applies a change to the page number or the commit mark that may be
+// wrong, and keeps only the certain part. Of two possible database sizes it keeps the
+// one that loses no page, or that is not larger by 2^24 pages.
+func (w *format) changeUncertain(f frame, change func()) {
 	page, commit := f.page(), f.commit()
 	change()
 	if f.page() != page {

@@ -1,10 +1,11 @@
-// Package wal reads and repairs the write-ahead log of a SQLite database (the file
-// <database>-wal) where bytes of it are damaged.
+// Package wal inspects and repairs a damaged write-ahead log of a SQLite database (the
+// file <database>-wal).
 //
-// SQLite stops reading a WAL at the first frame that does not verify, and silently
-// ignores every commit behind it. But each frame has its own checksum, which continues
-// the one in front of it, so that the frames behind a damaged one can be verified.
+// SQLite stops reading a WAL at the first frame with a wrong checksum, and silently
+// ignores every later commit. But each frame has its own checksum, which continues the
+// checksum of the frame before it. So the frames after a damaged one can still be
+// verified.
 //
-// It knows nothing of what is in the database. It imports package disk and nothing else
-// of this module.
+// It does not depend on the content of the database. Of this module it imports package
+// disk only.
 package wal

@@ -6,32 +6,32 @@ import (
 	"io"
 )
 
-// A format is the content of the header of a WAL, or what its frames reveal of it.
+// A format is the content of a WAL's header, or what the frames reveal of it.
 type format struct {
-	big         bool // the checksums are of big-endian words
+	big         bool // the checksums use big-endian words
 	pageSize    int
 	checkpoints uint32
 	salt        []byte
-	start       checksum // in front of the first frame
-	damaged     bool     // the header is damaged; the rest is from the frames
+	start       checksum // before the first frame
+	damaged     bool     // the header is damaged; the fields are derived from the frames
 }
 
-// sumBehind returns the checksum behind the frame.
-func (w *format) sumBehind(seed checksum, f frame) checksum {
+// sumAfter returns the checksum after the frame.
+func (w *format) sumAfter(seed checksum, f frame) checksum {
 	return seed.add(w.big, f[:8]).add(w.big, f.content())
 }
 
-// continues reports whether the frame belongs to the generation and its checksum
+// continues reports whether the frame belongs to this generation and its checksum
 // continues the seed.
 func (w *format) continues(seed checksum, f frame) bool {
-	return f != nil && f.page() != 0 && bytes.Equal(f.salt(), w.salt) && w.sumBehind(seed, f) == f.sum()
+	return f != nil && f.page() != 0 && bytes.Equal(f.salt(), w.salt) && w.sumAfter(seed, f) == f.sum()
 }
 
-// searched is how many frames are searched where the header is damaged.
+// searched is the number of frames to search if the header is damaged.
 const searched = 32
 
-// readFormat returns the format of a WAL. Where the header is damaged, it is the
-// format with which one of the first frames verifies another, or nil where none does.
+// readFormat returns the format of a WAL. If the header is damaged, it returns the
+// format in which one of the first frames continues the checksum of another, or nil.
 func readFormat(r io.ReaderAt) (*format, error) {
 	head, err := readFull(r, 0, headerSize)
 	if len(head) < headerSize {
@@ -76,7 +76,7 @@ func frameOffset(pageSize, frame int) int64 {
 	return headerSize + int64(frame)*int64(frameHeader+pageSize)
 }
 
-// readFull returns up to n bytes of the file from an offset, fewer at its end.
+// readFull returns n bytes of the file from an offset, or fewer at its end.
 func readFull(r io.ReaderAt, offset int64, n int) ([]byte, error) {
 	b := make([]byte, n)
 	n, err := r.ReadAt(b, offset)

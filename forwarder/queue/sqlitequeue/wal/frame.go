@@ -7,9 +7,9 @@ import (
 
 // The format of a WAL: a header, then frames of a header and a page each. A frame's
 // checksum covers its page number, its commit mark and its page, and continues the
-// checksum of the frame in front of it. The salts are new with each generation, that
-// is whenever SQLite starts again at the front of the file.
-// See https://sqlite.org/fileformat2.html, section 4.
+// checksum of the previous frame. SQLite chooses new salts for each generation, which
+// begins whenever SQLite starts again at the beginning of the file. See
+// https://sqlite.org/fileformat2.html, section 4.
 const (
 	headerSize  = 32
 	frameHeader = 24
@@ -19,10 +19,10 @@ const (
 	maxPage     = 65536
 )
 
-// A checksum is the checksum of everything from the header of a WAL to a place in it.
+// A checksum is the checksum of everything from the header of a WAL to a position.
 type checksum [2]uint32
 
-// add returns the checksum behind b, whose length is a multiple of 8.
+// add returns the checksum after b, whose length is a multiple of 8.
 func (s checksum) add(big bool, b []byte) checksum {
 	s0, s1 := s[0], s[1]
 	for ; len(b) >= 8; b = b[8:] {
@@ -45,7 +45,7 @@ func (s checksum) put(b []byte) {
 	binary.BigEndian.PutUint32(b[4:], s[1])
 }
 
-// oneByteFrom reports whether the two differ in exactly one stored byte.
+// oneByteFrom reports whether the two checksums differ in exactly one stored byte.
 func (s checksum) oneByteFrom(t checksum) bool {
 	return oneByte(uint64(s[0]^t[0])<<32 | uint64(s[1]^t[1]))
 }
@@ -55,7 +55,7 @@ func oneByte(x uint64) bool {
 	return x != 0 && x>>(bits.TrailingZeros64(x)&^7) <= 0xff
 }
 
-// A frame is a frame as it is in the file.
+// A frame is the bytes of a frame in the file.
 type frame []byte
 
 func (f frame) page() uint32    { return binary.BigEndian.Uint32(f) }
@@ -63,14 +63,14 @@ func (f frame) salt() []byte    { return f[8:16] }
 func (f frame) sum() checksum   { return readChecksum(f[16:]) }
 func (f frame) content() []byte { return f[frameHeader:] } // the page
 
-// commit returns the commit mark: the size of the database in pages, or zero in a frame
-// that is not the last of its transaction.
+// commit returns the commit mark: the size of the database in pages, or zero if the
+// frame is not the last of its transaction.
 func (f frame) commit() uint32 { return binary.BigEndian.Uint32(f[4:]) }
 
 func (f frame) setCommit(size uint32) { binary.BigEndian.PutUint32(f[4:], size) }
 
-// mark returns the commit mark of a frame that does not verify: zero unless the mark is
-// plausible.
+// mark returns the commit mark of a frame with a wrong checksum, or zero if the mark is
+// not plausible.
 func (f frame) mark() uint32 {
 	if f.page() > f.commit() {
 		return 0

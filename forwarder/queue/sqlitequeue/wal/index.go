@@ -6,17 +6,17 @@ import (
 	"io"
 )
 
-// An Index is what a database's shared-memory file says of the WAL. SQLite writes it
-// under its locks, whichever process makes a checkpoint.
+// An Index is the state of the WAL according to the database's shared-memory file.
+// SQLite writes it under its locks, in every process.
 type Index struct {
-	Generation uint32 // one more each time that the WAL is written from its beginning
+	Generation uint32 // increased each time the WAL is restarted from its beginning
 	Frames     uint32
-	Copied     uint32 // of the frames, those that a checkpoint has copied to the main file
-	Attempted  uint32 // of the frames, those that a checkpoint has copied or is copying
+	Copied     uint32 // number of frames that checkpoints have copied to the main file
+	Attempted  uint32 // number of frames that checkpoints have copied or are copying
 }
 
-// The offsets of the fields, see https://sqlite.org/walformat.html. All but the salt are
-// in the machine's byte order.
+// The offsets of the fields, see https://sqlite.org/walformat.html. All fields except
+// the salt are in native byte order.
 const (
 	indexFrames    = 16
 	indexSalt      = 32
@@ -39,10 +39,10 @@ func ReadIndex(shm io.ReaderAt) (Index, error) {
 	}, nil
 }
 
-// CheckpointSince reports whether another process may have begun a checkpoint since the
-// index was as in before. Without one, the WAL begins anew once all of it was copied.
-// Committed says that there were commits since, which may have gone to the WAL as it was
-// before.
+// CheckpointSince reports whether another process may have started a checkpoint since
+// the earlier index before. A restarted WAL alone is not a checkpoint if all frames
+// were copied before. committed reports whether there were commits since, which may
+// have extended the previous WAL.
 func (x Index) CheckpointSince(before Index, committed bool) bool {
 	if x.Generation == before.Generation {
 		return x.Attempted > before.Copied

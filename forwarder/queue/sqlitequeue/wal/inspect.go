@@ -8,19 +8,19 @@ import (
 	"os"
 )
 
-// Inspect returns what is damaged in a WAL, without changing it. Its memory does not
-// grow with the file. The WAL must not be in use. A file that is missing, empty or
-// shorter than a frame is not damaged.
+// Inspect returns a report of the damage in a WAL, without changing it. Its memory use
+// does not depend on the file's size. The WAL must not be in use. A file that is
+// missing, empty or shorter than a frame is not damaged.
 //
-// A power cut and a rollback leave frames that do not verify, too. Both leave frames of
-// one transaction at most, since SQLite syncs each one (synchronous=FULL) before it
-// writes the next. So where frames continue each other's checksums over the end of a
-// transaction, all frames in front of them had been committed, and one that does not
-// verify is damaged. In the last transaction, damage of more than a byte looks like a
-// power cut and is treated as one; where it destroys the commit mark of the one before,
-// both are one transaction.
+// A power failure and a rollback also leave frames with wrong checksums, but only of
+// one transaction, since SQLite syncs each transaction (synchronous=FULL) before it
+// writes the next. So if frames continue each other's checksums across the end of a
+// transaction, all earlier frames were committed, and an earlier frame with a wrong
+// checksum is damaged. In the last transaction, damage of more than a byte looks like a
+// power failure and is treated as one. If the commit mark of the previous transaction
+// is destroyed too, both count as one transaction.
 func Inspect(path string) (Report, error) {
-	f, err := os.Open(path) // the path is the configuration's
+	f, err := os.Open(path) // the path is from the configuration
 	if errors.Is(err, fs.ErrNotExist) {
 		return Report{}, nil
 	} else if err != nil {
@@ -52,13 +52,13 @@ func inspect(in io.ReaderAt) (Report, *format, error) {
 	return r, w, r.findDamage(newReader(in, w))
 }
 
-// findEnd counts the frames that SQLite reads and those of the log.
+// findEnd counts the frames that SQLite reads and the frames of the log.
 func (r *Report) findEnd(in *reader) error {
-	reads := !r.HeaderDamaged // SQLite reads so far
-	proved := true            // all so far was committed, or SQLite would take it for that
-	commit := 0               // behind the last commit
-	within := false           // a commit is among the frames that continue each other
-	last := 0                 // behind the last frame of this generation
+	reads := !r.HeaderDamaged // SQLite reads all frames so far
+	proved := true            // all frames so far were committed, or SQLite would accept them as committed
+	commit := 0               // number of frames up to the last commit
+	within := false           // the current run of linked frames contains a commit
+	last := 0                 // number of frames up to the last of this generation
 	for {
 		f, err := in.next()
 		if err == io.EOF { //nolint:errorlint // next returns it bare
@@ -90,7 +90,7 @@ func (r *Report) findEnd(in *reader) error {
 
 // findDamage lists the damaged frames of the log.
 func (r *Report) findDamage(in *reader) error {
-	lost := make(map[uint32]bool) // pages of which a frame is not kept
+	lost := make(map[uint32]bool) // pages with a dropped frame
 	for {
 		f, err := in.next()
 		if err == io.EOF || err == nil && f.index >= r.End { //nolint:errorlint // next returns it bare

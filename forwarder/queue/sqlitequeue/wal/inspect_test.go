@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// A madePage is a frame to be made.
+// A madePage is a frame to create.
 type madePage struct {
 	page, commit uint32
 }
 
-// madeWAL returns a WAL whose frames continue each other, with pages of 512 bytes.
+// madeWAL returns a WAL with linked frames and pages of 512 bytes.
 func madeWAL(big bool, salt string, pages ...madePage) []byte {
 	w := format{big: big, pageSize: minPage, salt: []byte(salt)}
 	wal, sum := w.header()
@@ -28,7 +28,7 @@ func madeWAL(big bool, salt string, pages ...madePage) []byte {
 		for j := range f.content() {
 			f.content()[j] = byte(i*31 + j*j)
 		}
-		sum = w.sumBehind(sum, f)
+		sum = w.sumAfter(sum, f)
 		sum.put(f[16:])
 		wal = append(wal, f...)
 	}
@@ -47,7 +47,7 @@ func tear(wal []byte, frame, at, n int) {
 	}
 }
 
-// highest returns the place of the highest byte of a word.
+// highest returns the position of the highest byte of a word.
 func highest(big bool, at int) int {
 	if big {
 		return at
@@ -57,7 +57,7 @@ func highest(big bool, at int) int {
 
 func TestInspect(t *testing.T) {
 	t.Parallel()
-	// Three transactions, and the beginning of a fourth one.
+	// Three transactions, and the beginning of a fourth.
 	pages := []madePage{{1, 0}, {2, 3}, {3, 0}, {2, 0}, {3, 4}, {4, 0}, {2, 5}, {3, 0}}
 	const ours, older = "ourSalts", "oldSalts"
 	for _, c := range []struct {
@@ -66,12 +66,12 @@ func TestInspect(t *testing.T) {
 		frames  int // that SQLite reads
 		end     int
 		damaged []Damage
-		kept    []madePage // where it is not a prefix of pages
+		kept    []madePage // unless it is a prefix of pages
 	}{
 		{name: "as written", frames: 8, end: 7},
-		{name: "cut off in a frame", change: func(wal []byte, big bool) []byte { return wal[:len(wal)-600] }, frames: 6, end: 5},
-		{name: "cut off in the header", change: func(wal []byte, big bool) []byte { return wal[:20] }},
-		{name: "nothing but a header", change: func(wal []byte, big bool) []byte { return wal[:headerSize] }},
+		{name: "truncated in a frame", change: func(wal []byte, big bool) []byte { return wal[:len(wal)-600] }, frames: 6, end: 5},
+		{name: "truncated in the header", change: func(wal []byte, big bool) []byte { return wal[:20] }},
+		{name: "only a header", change: func(wal []byte, big bool) []byte { return wal[:headerSize] }},
 		{name: "the end was not written", change: func(wal []byte, big bool) []byte {
 			tear(wal, 6, 40, 400)
 			return wal[:frameOffset(minPage, 7)]
@@ -84,14 +84,14 @@ func TestInspect(t *testing.T) {
 			clear(madeFrame(wal, 5))
 			return wal[:frameOffset(minPage, 7)]
 		}, frames: 5, end: 5},
-		{name: "older frames behind the end", change: func(wal []byte, big bool) []byte {
+		{name: "older frames after the end", change: func(wal []byte, big bool) []byte {
 			return append(wal, madeWAL(big, older, append(pages, pages...)...)[len(wal):]...)
 		}, frames: 8, end: 7},
-		{name: "a new header in front of older frames", change: func(wal []byte, big bool) []byte {
+		{name: "a new header before older frames", change: func(wal []byte, big bool) []byte {
 			return append(madeWAL(big, ours), madeWAL(big, older, pages...)[headerSize:]...)
 		}},
-		// SQLite writes the next transaction over one that was rolled back, and both
-		// have the same salts.
+		// SQLite writes the next transaction over one that was rolled back, with the
+		// same salts.
 		{name: "frames of a transaction that was rolled back", change: func(wal []byte, big bool) []byte {
 			back := madeWAL(big, ours, slices.Concat(pages[:5], []madePage{{9, 0}, {8, 0}, {7, 0}, {6, 0}, {5, 0}})...)
 			return append(wal[:frameOffset(minPage, 7)], back[frameOffset(minPage, 7):]...)
@@ -119,7 +119,7 @@ func TestInspect(t *testing.T) {
 			kept:    []madePage{{1, 0}, {2, 3}, {3, 0}, {2, 4}, {4, 0}, {2, 5}},
 		},
 		{
-			name: "the last commit, and a frame is behind it", change: func(wal []byte, big bool) []byte {
+			name: "the last commit, with a frame after it", change: func(wal []byte, big bool) []byte {
 				tear(wal, 6, 100, 9)
 				return wal
 			}, frames: 6, end: 7,
@@ -225,7 +225,7 @@ func TestInspect(t *testing.T) {
 			kept:    []madePage{{1, 0}, {2, 3}, {3, 4}, {4, 0}, {2, 5}},
 		},
 		{
-			name: "a frame and older frames behind the end", change: func(wal []byte, big bool) []byte {
+			name: "a frame and older frames after the end", change: func(wal []byte, big bool) []byte {
 				wal = append(wal, madeWAL(big, older, append(pages, pages...)...)[len(wal):]...)
 				tear(wal, 3, 100, 9)
 				return wal
@@ -279,7 +279,7 @@ func TestInspectWithoutAFile(t *testing.T) {
 func TestInspectAnotherFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "queue.db-wal")
-	foreign := bytes.Repeat([]byte("somebody else's file. "), 5000)
+	foreign := bytes.Repeat([]byte("another program's file. "), 5000)
 	if err := os.WriteFile(file, foreign, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -293,11 +293,11 @@ func TestInspectAnotherFile(t *testing.T) {
 		t.Errorf("the file was changed: %v", err)
 	}
 	if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 1 {
-		t.Errorf("left behind: %v, %v", entries, err)
+		t.Errorf("files left: %v, %v", entries, err)
 	}
 }
 
-// What SQLite itself leaves behind the end of a WAL is not damage.
+// Data that SQLite itself leaves after the end of a WAL is not damage.
 func TestInspectWhatSQLiteLeaves(t *testing.T) {
 	t.Parallel()
 	insert := func(rows int) string {
@@ -345,7 +345,7 @@ func TestInspectWhatSQLiteLeaves(t *testing.T) {
 				t.Errorf("%+v, %v", r, r.Err())
 			}
 			if behind := x.frames() - r.End; behind == 0 && name != "a page that is written twice" {
-				t.Error("nothing is behind the end")
+				t.Error("no frame is after the end")
 			}
 			for _, wal := range [][]byte{x.wal, wal} {
 				if lost, check := x.missing(t, x.put(t, wal)); len(lost) > 0 || check != "ok" {
@@ -377,7 +377,7 @@ func FuzzInspect(f *testing.F) {
 			t.Errorf("%d damaged frames, %d bytes of %d", len(r.Damaged), len(whole), len(wal))
 		}
 		if !r.IsDamaged() && r.End > 0 && !bytes.Equal(whole, wal[:len(whole)]) {
-			t.Error("a WAL that is not damaged was changed")
+			t.Error("an undamaged WAL was changed")
 		}
 	})
 }

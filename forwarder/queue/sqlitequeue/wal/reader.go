@@ -7,15 +7,14 @@ import (
 	"io"
 )
 
-// A reader reads the frames of a WAL one after the other and verifies each one, up
-// to the end of the file.
+// A reader reads and verifies the frames of a WAL in order, up to the end of the file.
 type reader struct {
 	*format
 	in         *bufio.Reader
-	cur, ahead frame // ahead is nil behind the last frame
+	cur, ahead frame // ahead is nil after the last frame
 	index      int
-	seed       checksum // in front of the next frame
-	sure       bool     // the seed is certain: the frames in front of it agree with it
+	seed       checksum // before the next frame
+	sure       bool     // the seed is certain: the previous frames agree with it
 	boundary   bool     // the next frame is the first of a transaction
 }
 
@@ -27,18 +26,18 @@ func newReader(in io.ReaderAt, w *format) *reader {
 	}
 }
 
-// A readFrame is a frame and what is known about it.
+// A readFrame is a frame and the results of its verification.
 type readFrame struct {
 	frame
 	index   int
 	state   State
-	linked  bool // it continues the checksum of the frame in front of it
-	trusted bool // its page number and its commit mark are likely right
+	linked  bool // continues the checksum of the previous frame
+	trusted bool // the page number and the commit mark are probably right
 }
 
 func (f readFrame) kept() bool { return f.state != Dropped }
 
-// committed returns the commit mark of a frame, also of one that is not kept.
+// committed returns the commit mark of a frame, even if the frame is dropped.
 func (f readFrame) committed() uint32 {
 	switch {
 	case f.linked && f.kept():
@@ -65,7 +64,7 @@ func (w *reader) advance() error {
 	return w.fill()
 }
 
-// fill reads the frame ahead. A frame that is cut short counts as none.
+// fill reads the frame ahead. It ignores a truncated frame.
 func (w *reader) fill() error {
 	_, err := io.ReadFull(w.in, w.ahead)
 	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -75,8 +74,8 @@ func (w *reader) fill() error {
 	return err
 }
 
-// next returns the next frame, which is valid until the next call, or io.EOF. A byte
-// that the checksum identifies as damaged is right in it.
+// next returns the next frame, which is valid until the next call, or io.EOF. If the
+// checksum identifies a damaged byte, the returned frame has the correct byte.
 func (w *reader) next() (readFrame, error) {
 	if err := w.advance(); err != nil {
 		return readFrame{}, err
@@ -87,14 +86,14 @@ func (w *reader) next() (readFrame, error) {
 	if stored := f.sum(); !w.sure && !ours { // mostly a frame of an older generation
 		f.state, w.seed = Dropped, stored
 	} else {
-		w.seed = w.judge(&f, stored, w.sumBehind(w.seed, w.cur))
+		w.seed = w.judge(&f, stored, w.sumAfter(w.seed, w.cur))
 	}
 	w.sure, w.boundary = f.linked, f.committed() != 0
 	return f, nil
 }
 
-// judge sets the state of a frame from its checksum as stored and as computed, and
-// returns the one that the next frame must continue.
+// judge sets the state of a frame from its stored and its computed checksum, and
+// returns the checksum that the next frame must continue.
 func (w *reader) judge(f *readFrame, stored, computed checksum) checksum {
 	if computed == stored && f.page() != 0 {
 		if f.linked = true; !f.trusted { // the salts are damaged
@@ -117,7 +116,7 @@ func (w *reader) judge(f *readFrame, stored, computed checksum) checksum {
 	case corrected:
 		f.linked, f.state = true, Restored
 	case highByte:
-		// Behind a commit it may also be a frame of a commit that failed and began with
+		// After a commit, it may also be a frame of a failed commit that began with
 		// almost the same pages.
 		f.linked, f.state = !w.boundary, Dropped
 	default:

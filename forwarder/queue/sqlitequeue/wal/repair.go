@@ -12,15 +12,15 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 )
 
-// Repair writes the log of a WAL, as Inspect finds it, to another file or in place of
-// the same one, so that SQLite reads it to its end: the frames that are damaged are left
-// out, and the header, salts and checksums are made anew. The file appears whole or not
-// at all, has the mode of the original and is on stable storage when Repair returns. No
-// database may be open on either file.
+// Repair writes the log of a WAL to another file, or replaces the WAL, so that SQLite
+// reads the log to its end. It drops the damaged frames, and writes new salts,
+// checksums and a new header. The file appears complete or not at all, has the mode of
+// the original, and is on stable storage when Repair returns. No database may have
+// either file open.
 //
-// A page whose frame is left out has the image of an earlier frame, or of the database
-// file. See Report.Whole for what follows from that. A WAL that Inspect reports as
-// unreadable is an error, and stays as it is.
+// The page of a dropped frame has the content of an earlier frame, or of the database
+// file. See Report.Whole for the consequences. If Inspect reports a WAL as unreadable,
+// Repair returns an error and does not change it.
 func Repair(from, to string) (Report, error) {
 	r, err := rewrite(from, to)
 	if err != nil {
@@ -43,7 +43,7 @@ func rewrite(from, to string) (Report, error) {
 	if err != nil {
 		return r, err
 	}
-	part := to + ".repaired" // replaces that of an attempt that was cut off
+	part := to + ".repaired" // replaces the file of an interrupted attempt
 	out, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return r, err
@@ -60,10 +60,10 @@ func rewrite(from, to string) (Report, error) {
 	return r, disk.SyncDir(filepath.Dir(to))
 }
 
-// write writes the log. It holds each frame back until the next one that is kept, so
-// that the commit mark of a frame that is left out can move to it: the other frames of
-// that transaction stay committed. Where a damaged frame has no plausible mark, its
-// transaction is committed with the next one.
+// write writes the log. It delays each frame until the next kept frame, so that the
+// commit mark of a dropped frame can move to it, and the other frames of its
+// transaction stay committed. If a damaged frame has no plausible mark, its transaction
+// is committed together with the next one.
 func (r *Report) write(out io.Writer, in io.ReaderAt, w *format) error {
 	if w == nil {
 		return nil
@@ -78,7 +78,7 @@ func (r *Report) write(out io.Writer, in io.ReaderAt, w *format) error {
 			return nil
 		}
 		copy(held.salt(), w.salt)
-		sum = w.sumBehind(sum, held)
+		sum = w.sumAfter(sum, held)
 		sum.put(held[16:])
 		_, err := out.Write(held)
 		return err
@@ -106,7 +106,7 @@ func (r *Report) write(out io.Writer, in io.ReaderAt, w *format) error {
 	return flush()
 }
 
-// losesSchema reports whether page 1 is, or may be, among the pages that are lost.
+// losesSchema reports whether page 1 is, or may be, among the lost pages.
 func (r *Report) losesSchema() bool {
 	for _, d := range r.Damaged {
 		if d.Lost() && d.Page <= 1 {
@@ -116,11 +116,11 @@ func (r *Report) losesSchema() bool {
 	return r.More > 0
 }
 
-// distrustSize changes an image of page 1 so that SQLite uses the size of the database
-// in the commit mark: an image older than the last can have a size that is too small,
-// and SQLite would not read the pages behind it. The changed field is the version for
-// which the size is valid; SQLite sets it again with the next commit.
-// See https://sqlite.org/fileformat2.html, section 1.3.7.
+// distrustSize changes the content of page 1 so that SQLite uses the size of the
+// database in the commit mark: an older version of page 1 can contain a smaller size,
+// and SQLite would not read the later pages. The changed field is the version for which
+// the size is valid. SQLite sets it again with the next commit. See
+// https://sqlite.org/fileformat2.html, section 1.3.7.
 func (f frame) distrustSize() {
 	page := f.content()
 	binary.BigEndian.PutUint32(page[92:], ^binary.BigEndian.Uint32(page[24:]))

@@ -24,8 +24,8 @@ const (
 
 func rowID(row int) int64 { return 1_773_934_200_000_000 + int64(1000*row) }
 
-// A fixture is a database and its WAL, as a process that was killed leaves them:
-// one row of about 1.7 kB per commit, and no checkpoint.
+// A fixture is a database and its WAL after a process was killed: one row of about 1.7
+// kB per commit, and no checkpoint.
 type fixture struct {
 	database, wal []byte
 	rows          map[int64]string
@@ -108,8 +108,8 @@ func (x *fixture) put(t testing.TB, wal []byte) (path string) {
 	return path
 }
 
-// missing opens the database and returns the rows that it does not have as they were
-// stored, and what the integrity check says.
+// missing opens the database. It returns the rows that are missing or changed, and the
+// result of the integrity check.
 func (x *fixture) missing(t testing.TB, path string) (lost []int64, check string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path+"?mode=rw")
@@ -145,7 +145,7 @@ func (x *fixture) missing(t testing.TB, path string) (lost []int64, check string
 	return lost, check
 }
 
-// bound returns the rows that damage to a range of the WAL may cost.
+// bound returns the rows that damage to a range of the WAL may lose.
 func (x *fixture) bound(from, to int) map[int64]bool {
 	may := make(map[int64]bool)
 	add := func(page []byte) {
@@ -162,8 +162,8 @@ func (x *fixture) bound(from, to int) map[int64]bool {
 			add(x.frame(i).content())
 		}
 	}
-	// An inner page of the table has no rows, but an older image of it does not
-	// lead to the leaves that were added since.
+	// An interior page of the table has no rows, but an older version of it does not
+	// lead to newer leaf pages.
 	for _, i := range damaged {
 		if page := x.frame(i).content(); page[0] == 5 {
 			older := x.children(x.lastOf(x.frame(i).page(), damaged[0]))
@@ -177,8 +177,8 @@ func (x *fixture) bound(from, to int) map[int64]bool {
 	return may
 }
 
-// certain reports whether the checksum identifies a byte: it is the highest of a word
-// otherwise, or of the checksum of the last frame.
+// certain reports whether the checksum identifies a byte. It does not identify the
+// highest byte of a word, and no byte of the last frame's checksum.
 func (x *fixture) certain(at int) bool {
 	if at < headerSize {
 		return true
@@ -190,7 +190,7 @@ func (x *fixture) certain(at int) bool {
 	return at%4 != 3
 }
 
-// transaction returns where the nth last transaction begins.
+// transaction returns the offset at which the nth last transaction begins.
 func (x *fixture) transaction(n int) int {
 	for i := x.frames() - 1; ; i-- {
 		if x.frame(i).commit() != 0 {
@@ -211,7 +211,7 @@ func (x *fixture) commits(frames int) (n int) {
 	return n
 }
 
-// lastOf returns the last image of a page in front of a frame.
+// lastOf returns the last content of a page before a frame.
 func (x *fixture) lastOf(page uint32, before int) []byte {
 	for i := before - 1; i >= 0; i-- {
 		if f := x.frame(i); f.page() == page {
@@ -221,7 +221,7 @@ func (x *fixture) lastOf(page uint32, before int) []byte {
 	return nil
 }
 
-// children returns the pages to which an inner page of a table leads.
+// children returns the child pages of an interior page of a table.
 func (x *fixture) children(page []byte) map[uint32]bool {
 	all := make(map[uint32]bool)
 	if page == nil || page[0] != 5 {
@@ -235,7 +235,7 @@ func (x *fixture) children(page []byte) map[uint32]bool {
 	return all
 }
 
-// repaired returns a WAL as it is after the repair, which must be whole.
+// repaired returns a WAL after the repair, which must be undamaged.
 func repaired(t testing.TB, wal []byte) (Report, []byte) {
 	t.Helper()
 	r, w, err := inspect(bytes.NewReader(wal))
@@ -253,8 +253,8 @@ func repaired(t testing.TB, wal []byte) (Report, []byte) {
 	return r, out.Bytes()
 }
 
-// A single damaged byte costs nothing where the checksum identifies it, and else at
-// most the rows on its page image.
+// A single damaged byte loses nothing if the checksum identifies it. Otherwise it loses
+// at most the rows on its page.
 func TestRepairADamagedByte(t *testing.T) {
 	t.Parallel()
 	x := recorded(t)
@@ -301,11 +301,11 @@ func TestRepairADamagedByte(t *testing.T) {
 			trials++
 		}
 	}
-	t.Logf("%d trials: nothing lost for certain in %d, %d rows lost in the others; without a repair %d a trial", trials, whole, total, silent/trials)
+	t.Logf("%d trials: certainly nothing lost in %d, %d rows lost in the others; without a repair %d a trial", trials, whole, total, silent/trials)
 }
 
-// Damage to more bytes costs at most the rows on the page images on which it lies, and
-// none where a later frame holds the same page.
+// Damage to more bytes loses at most the rows on the damaged pages, and none if a later
+// frame has the same page.
 func TestRepairADamagedRange(t *testing.T) {
 	t.Parallel()
 	x := recorded(t)
@@ -327,14 +327,14 @@ func TestRepairADamagedRange(t *testing.T) {
 				lost, check := x.missing(t, x.put(t, wal))
 				may := x.bound(from, from+size)
 				what := fmt.Sprintf("%d bytes & %#x from byte %d: lost %d of %d, %s, %v", size, mask, from, len(lost), len(may), check, r.Err())
-				// The last transaction looks like one that a power cut has hit, and where
-				// its beginning is destroyed, the one in front of it is a part of it.
+				// The last transaction looks interrupted by a power failure, and if its
+				// beginning is destroyed, the previous transaction is a part of it.
 				cut := r.Tail > 0 && from+size > x.transaction(2)
 				if slices.ContainsFunc(lost, func(seq int64) bool { return !may[seq] && (!cut || seq < rowID(rowCount-2)) }) {
-					t.Errorf("%s: lost a row that is not on the damaged images: %v", what, lost)
+					t.Errorf("%s: lost a row that is not on the damaged pages: %v", what, lost)
 				}
 				if r.Whole() && !cut && (len(lost) > 0 || check != "ok") {
-					t.Errorf("%s: the report says that nothing is lost", what)
+					t.Errorf("%s: the report claims that nothing is lost", what)
 				}
 				if r.Whole() {
 					restored++
@@ -344,11 +344,11 @@ func TestRepairADamagedRange(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d trials: %d rows lost, at most %d in one; nothing lost for certain in %d", trials, total, most, restored)
+	t.Logf("%d trials: %d rows lost, at most %d in one; certainly nothing lost in %d", trials, total, most, restored)
 }
 
-// The last image of page 1 is destroyed: the one in front of it has a size of the
-// database that is too small for the last rows.
+// The last version of page 1 is destroyed: the previous version has a size of the
+// database that excludes the last rows.
 func TestRepairWithoutTheLastPage1(t *testing.T) {
 	t.Parallel()
 	x := recorded(t)
@@ -369,7 +369,7 @@ func TestRepairWithoutTheLastPage1(t *testing.T) {
 	}
 }
 
-// The first sectors are destroyed, and with them the header and the first frames.
+// The first sectors are destroyed, with the header and the first frames.
 func TestRepairWithoutTheBeginning(t *testing.T) {
 	t.Parallel()
 	x := recorded(t)
@@ -418,7 +418,8 @@ func TestRepairOtherPageSizes(t *testing.T) {
 	}
 }
 
-// SQLite writes checksums of big-endian words on other machines, and reads them on all.
+// On other machines SQLite writes checksums of big-endian words, and it reads them
+// everywhere.
 func TestRepairBigEndian(t *testing.T) {
 	t.Parallel()
 	x := recorded(t)
@@ -426,15 +427,15 @@ func TestRepairBigEndian(t *testing.T) {
 	wal, sum := w.header()
 	for i := range x.frames() {
 		f := frame(bytes.Clone(x.frame(i)))
-		sum = w.sumBehind(sum, f)
+		sum = w.sumAfter(sum, f)
 		sum.put(f[16:])
 		wal = append(wal, f...)
 	}
 	if lost, check := x.missing(t, x.put(t, wal)); len(lost) > 0 {
-		t.Fatalf("SQLite does not read it: lost %d, check: %s", len(lost), check)
+		t.Fatalf("SQLite does not read the WAL: lost %d, check: %s", len(lost), check)
 	}
 	wal[frameOffset(4096, 300)+1001] ^= 1
-	wal[3] ^= 1 // the magic number is the other one
+	wal[3] ^= 1 // the other magic number
 	r, whole := repaired(t, wal)
 	if !r.HeaderDamaged || len(r.Damaged) != 1 || r.Damaged[0].State != Restored || !r.Whole() {
 		t.Errorf("%+v", r)
@@ -454,7 +455,7 @@ func TestRepairFile(t *testing.T) {
 	if err := os.Chmod(from, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(to+".repaired", make([]byte, 2*len(damaged)), 0o600); err != nil { // of an attempt that was cut off
+	if err := os.WriteFile(to+".repaired", make([]byte, 2*len(damaged)), 0o600); err != nil { // of an interrupted attempt
 		t.Fatal(err)
 	}
 	for _, to := range []string{to, from} {
@@ -462,14 +463,14 @@ func TestRepairFile(t *testing.T) {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		if b, err := os.ReadFile(to); err != nil || !bytes.Equal(b, x.wal) {
-			t.Errorf("the WAL is not as it was written: %v", err)
+			t.Errorf("the repaired WAL differs from the original: %v", err)
 		}
 		if info, err := os.Stat(to); err != nil || info.Mode() != 0o640 {
 			t.Errorf("mode %v, %v", info.Mode(), err)
 		}
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 3 {
-		t.Errorf("left behind: %v, %v", entries, err)
+		t.Errorf("files left: %v, %v", entries, err)
 	}
 	if _, err := Repair(path+".missing", path+"-wal"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("repairing a missing WAL: %v", err)

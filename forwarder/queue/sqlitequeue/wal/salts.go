@@ -6,9 +6,10 @@ import (
 	"os"
 )
 
-// CheckSalts returns the first of every so many frames in a range that is not of the generation of
-// the WAL's header, with the error of reading it, or -1. It costs much less than Inspect,
-// and finds a file that is another, or has a hole.
+// CheckSalts checks every nth frame in a range. It returns the first frame that does
+// not belong to the generation of the WAL's header, with the error of reading it, or
+// -1. It is much cheaper than Inspect, and detects a replaced file and a file with
+// holes.
 func CheckSalts(path string, pageSize int, from, to, every int64) (bad int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A frame of another generation is found, and so are a hole, an end and a header that is
-// none, where they are looked at.
+// CheckSalts finds a frame of another generation, a hole, the end of the file and a
+// wrong header, if they are within the checked frames.
 func TestCheckSalts(t *testing.T) {
 	t.Parallel()
 	const size, frames = 512, 10
@@ -28,15 +28,15 @@ func TestCheckSalts(t *testing.T) {
 		bad    int64
 		failed bool
 	}{
-		"as it was written":      {func(b []byte) []byte { return b }, 0, 1, -1, false},
-		"another generation":     {func(b []byte) []byte { b[at(4)+8] ^= 1; return b }, 0, 1, 4, false},
-		"where it is not looked": {func(b []byte) []byte { b[at(4)+8] ^= 1; return b }, 0, 3, -1, false},
-		"behind the range":       {func(b []byte) []byte { b[at(4)+8] ^= 1; return b }, 5, 1, -1, false},
-		"a hole":                 {func(b []byte) []byte { clear(b[at(2):at(8)]); return b }, 0, 3, 3, false},
-		"cut off":                {func(b []byte) []byte { return b[:at(7)] }, 0, 1, 7, true},
-		"empty":                  {func([]byte) []byte { return nil }, 0, 1, 0, true},
-		"another header":         {func(b []byte) []byte { b[0] = 0; return b }, 0, 1, 0, false},
-		"another salt":           {func(b []byte) []byte { b[16] = 0; return b }, 0, 1, 0, false},
+		"unchanged":             {func(b []byte) []byte { return b }, 0, 1, -1, false},
+		"another generation":    {func(b []byte) []byte { b[at(4)+8] ^= 1; return b }, 0, 1, 4, false},
+		"not among the checked": {func(b []byte) []byte { b[at(4)+8] ^= 1; return b }, 0, 3, -1, false},
+		"after the range":       {func(b []byte) []byte { b[at(4)+8] ^= 1; return b }, 5, 1, -1, false},
+		"a hole":                {func(b []byte) []byte { clear(b[at(2):at(8)]); return b }, 0, 3, 3, false},
+		"truncated":             {func(b []byte) []byte { return b[:at(7)] }, 0, 1, 7, true},
+		"empty":                 {func([]byte) []byte { return nil }, 0, 1, 0, true},
+		"another header":        {func(b []byte) []byte { b[0] = 0; return b }, 0, 1, 0, false},
+		"another salt":          {func(b []byte) []byte { b[16] = 0; return b }, 0, 1, 0, false},
 	} {
 		path := filepath.Join(t.TempDir(), "wal")
 		if err := os.WriteFile(path, c.change(append([]byte(nil), log...)), 0o600); err != nil {
