@@ -14,7 +14,7 @@ var killScenario = scenario{
 	run:  runKill,
 }
 
-// A activity is an activity of the gateway during which it is killed.
+// An activity is an activity of the gateway during which it is killed.
 type activity struct {
 	name         string
 	small, large int // number of kills
@@ -30,6 +30,7 @@ type activity struct {
 	worked  string                                      // name of what work counts, for the note; the count must not be 0
 	finish  func(ctx context.Context, k *killRun) error // after the deliveries
 	early   bool                                        // two of three kills are during the start
+	window  time.Duration                               // the dedupe window in the options; 0 is the default, longer than any run
 }
 
 // slowly is the delay of a slow backend, which accepts fewer than 1,000 events per second, so that some
@@ -52,6 +53,7 @@ var activities = []activity{
 			soapnote: "tolerance 5s",
 		},
 		finish: allExpired,
+		window: 10 * time.Second,
 	},
 	{name: "reloading", small: 2, large: 60, rate: 1000, behaviors: slow, work: reload, worked: "reloads"},
 	{name: "compacting", small: 2, large: 60, rate: 1000, behaviors: slow, work: compactAgain, worked: "compactions"},

@@ -42,6 +42,7 @@ type killRun struct {
 type knownPost struct {
 	post post
 	id   string
+	sent time.Time
 }
 
 // killAt kills a new gateway as many times as the activity says.
