@@ -1,7 +1,7 @@
 // Package forwarder delivers events from a queue to the upstreams: attempts,
 // retries, pauses, formats and signatures.
 //
-// The gateway of package caddymodule makes a Dispatcher with New, gives it a
+// Package gateway, in caddymodule/internal, makes a Dispatcher with New, gives it a
 // queue.Queue and the upstreams, and closes it at the end. The Dispatcher has a loop
 // for each upstream. The loop claims deliveries from the queue and starts an attempt
 // at each. The attempt loads the event, renders it as a Message, sends the message
