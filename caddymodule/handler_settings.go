@@ -29,6 +29,11 @@ func (h *Handler) check() error {
 	if err := forwarder.Filter(h.Drop).Validate(); err != nil {
 		return fmt.Errorf("drop: %w", err)
 	}
+	for i, name := range h.DeliverTo {
+		if slices.Contains(h.DeliverTo[:i], name) {
+			return fmt.Errorf("deliver_to: it names the upstream %s twice; name each once", name)
+		}
+	}
 	if h.Format != "" && len(h.DeliverTo) > 0 {
 		return errors.New("format cannot be used with deliver_to; set it in the blocks of the upstreams")
 	}
@@ -43,15 +48,11 @@ func (h *Handler) checkDrop() error {
 	return nil
 }
 
-// checkUpstreams returns an error unless the app has each upstream of deliver_to, and
-// none is named twice.
+// checkUpstreams returns an error unless the app has each upstream of deliver_to.
 func (h *Handler) checkUpstreams(app *App) error {
-	for i, name := range h.DeliverTo {
+	for _, name := range h.DeliverTo {
 		if app.upstream(name) == nil {
 			return fmt.Errorf("deliver_to: the upstream %s is not defined; define it in the scribegate app, which is a global option in a Caddyfile%s", name, placeholderHint(name))
-		}
-		if slices.Contains(h.DeliverTo[:i], name) {
-			return fmt.Errorf("deliver_to: it names the upstream %s twice; name each once", name)
 		}
 	}
 	return nil
