@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/adminapi"
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -141,7 +142,7 @@ func TestAdminBackupFailsOnTheWay(t *testing.T) {
 
 // A client that closes the connection, or does not read, ends the backup.
 func TestAdminBackupIsCancelled(t *testing.T) {
-	shorten(t, &byteTimeout, 100*time.Millisecond)
+	shorten(t, &adminapi.ByteTimeout, 100*time.Millisecond)
 	for name, read := range map[string]func(*testing.T, net.Conn){
 		"the client goes": func(t *testing.T, conn net.Conn) {
 			if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/adminapi"
 )
 
 func TestAdminReplay(t *testing.T) {
@@ -110,7 +112,7 @@ func TestAdminErrors(t *testing.T) {
 		{"replay with a member twice", "POST", "/scribegate/replay", `{"dead":true,"dead":true}`, 400},
 		{"replay of a list", "POST", "/scribegate/replay", `["` + id + `"]`, 400},
 		{"replay of an id that is not text", "POST", "/scribegate/replay", `{"ids":[1]}`, 400},
-		{"replay of more than is read", "POST", "/scribegate/replay", `{"dead":true}` + strings.Repeat(" ", maxSelection), 400},
+		{"replay of more than is read", "POST", "/scribegate/replay", `{"dead":true}` + strings.Repeat(" ", adminapi.MaxSelection), 400},
 		{"purge of nothing", "POST", "/scribegate/purge", "{}", 400},
 		{"purge since", "POST", "/scribegate/purge", `{"since":"1h"}`, 400},
 		{"purge before, of ids", "POST", "/scribegate/purge", `{"ids":["` + id + `"],"before":"1h"}`, 400},

@@ -182,7 +182,7 @@ func (a *App) gatewayConfig() *gateway.Config {
 // Start opens the queue, or takes it over from the configuration that is being
 // replaced. This configuration delivers once that one has stopped.
 func (a *App) Start() error {
-	if len(a.Upstreams) == 0 {
+	if !a.Delivers() {
 		return nil // handlers without deliver_to keep nothing
 	}
 	a.warnUnused()
@@ -215,6 +215,9 @@ func (a *App) Cleanup() error {
 	defer a.logs.Flush()
 	return a.lease.Release()
 }
+
+// Delivers reports whether an upstream is configured. Without one no queue is opened.
+func (a *App) Delivers() bool { return len(a.Upstreams) > 0 }
 
 // upstream returns the upstream of that name, or nil.
 func (a *App) upstream(name string) *Upstream {

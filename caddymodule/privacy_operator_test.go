@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/adminapi"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/verifier"
 )
@@ -59,7 +60,7 @@ func (s *privateSite) asked(seen evidence) {
 		{"POST", "/scribegate/purge", `{"ids":["` + mistyped + `"]}`},
 		{"POST", "/scribegate/purge", `{"dead":true,"before":"` + mistyped + `"}`},
 		{"POST", "/scribegate/compact?" + mistyped, ""},
-		{"POST", "/scribegate/compact", strings.Repeat(mistyped, maxSelection/len(mistyped)+1)},
+		{"POST", "/scribegate/compact", strings.Repeat(mistyped, adminapi.MaxSelection/len(mistyped)+1)},
 	} {
 		if got := s.ask(q[0], q[1], q[2]); got.status < 400 || got.status == http.StatusInternalServerError {
 			s.t.Errorf("%s %.80s %.80s: %d %s", q[0], q[1], q[2], got.status, got.body)

@@ -1,4 +1,4 @@
-package caddymodule
+package adminapi
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-func (a *Admin) events(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
+func (a *API) events(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
 	query := r.URL.Query()
 	f, err := eventFilter(query)
 	if err != nil {
@@ -103,7 +103,7 @@ func upstreamNames(g *gateway.Gateway, stats queue.Stats) []string {
 	return slices.Compact(names)
 }
 
-func (a *Admin) event(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
+func (a *API) event(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
 	rec, err := g.Queue().Event(ctx, r.PathValue("id"))
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (a *Admin) event(ctx context.Context, g *gateway.Gateway, r *http.Request, 
 	return admin.NewEvent(rec, true), nil
 }
 
-func (a *Admin) payload(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
+func (a *API) payload(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
 	id := r.PathValue("id")
 	if c := g.Config(); c == nil || !c.AdminPayloads {
 		return nil, admin.Error{Status: http.StatusForbidden, Text: "payloads are not handed out; put admin_payloads into the scribegate block to allow it"}

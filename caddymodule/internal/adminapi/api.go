@@ -1,4 +1,4 @@
-package caddymodule
+package adminapi
 
 import (
 	"context"
@@ -20,33 +20,32 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(Admin{})
+	caddy.RegisterModule(API{})
 }
 
-// Admin is the part of Caddy's admin API under /scribegate/. It returns the ids,
-// subjects and states of events, and payloads only where the configuration allows
-// it.
-type Admin struct {
+// API is the part of Caddy's admin API under /scribegate/. It returns the ids, subjects
+// and states of events, and payloads only if the configuration allows it.
+type API struct {
 	logger *zap.Logger
 	audit  audit.Trail
 }
 
 // CaddyModule returns the Caddy module information.
-func (Admin) CaddyModule() caddy.ModuleInfo {
+func (API) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "admin.api.scribegate",
-		New: func() caddy.Module { return new(Admin) },
+		New: func() caddy.Module { return new(API) },
 	}
 }
 
 // Provision sets the routes up.
-func (a *Admin) Provision(ctx caddy.Context) error {
+func (a *API) Provision(ctx caddy.Context) error {
 	a.logger, a.audit = logging.Logger(ctx, a), audit.New(logging.Audit(ctx))
 	return nil
 }
 
 // Routes implements caddy.AdminRouter.
-func (a *Admin) Routes() []caddy.AdminRoute {
+func (a *API) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{{Pattern: admin.Prefix, Handler: caddy.AdminHandlerFunc(a.serve)}}
 }
 
@@ -57,7 +56,7 @@ var (
 
 // serve answers the request, with errors too: Caddy would log an error that is
 // returned to it with the request.
-func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
+func (a *API) serve(w http.ResponseWriter, r *http.Request) error {
 	rt, err := a.find(r)
 	if errors.Is(err, errMethod) {
 		w.Header().Set("Allow", rt.Method)
@@ -92,13 +91,13 @@ func (a *Admin) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	status := http.StatusOK
 	if err != nil {
-		status = adminStatus(err)
+		status = statusOf(err)
 	}
 	receive.WriteJSON(w, status, body)
 	return nil
 }
 
-func (a *Admin) answer(rt adminRoute, r *http.Request, report queue.Progress) (any, error) {
+func (a *API) answer(rt route, r *http.Request, report queue.Progress) (any, error) {
 	if rt.alone {
 		return rt.answer(r.Context(), gateway.Current(), r, report)
 	}
@@ -117,7 +116,7 @@ func errorBody(err error) any {
 	return admin.ErrorBody{Error: err.Error()}
 }
 
-func adminStatus(err error) int {
+func statusOf(err error) int {
 	var e admin.Error
 	switch {
 	case errors.As(err, &e):
@@ -136,12 +135,12 @@ func adminStatus(err error) int {
 	return http.StatusInternalServerError
 }
 
-func (a *Admin) status(_ context.Context, g *gateway.Gateway, _ *http.Request, _ queue.Progress) (any, error) {
+func (a *API) status(_ context.Context, g *gateway.Gateway, _ *http.Request, _ queue.Progress) (any, error) {
 	return g.Status(time.Now())
 }
 
 // Interface guards
 var (
-	_ caddy.AdminRouter = (*Admin)(nil)
-	_ caddy.Provisioner = (*Admin)(nil)
+	_ caddy.AdminRouter = (*API)(nil)
+	_ caddy.Provisioner = (*API)(nil)
 )

@@ -1,4 +1,4 @@
-package caddymodule
+package adminapi
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// An adminRoute is a route of the admin API with the function that answers it.
-type adminRoute struct {
+// An route is a route of the admin API with the function that answers it.
+type route struct {
 	admin.Route
 	answer answerer
 	alone  bool // answered without a gateway too; the gateway is nil then
@@ -26,8 +26,8 @@ type adminRoute struct {
 type answerer func(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error)
 
 // routes returns every route of the admin API.
-func (a *Admin) routes() []adminRoute {
-	return []adminRoute{
+func (a *API) routes() []route {
+	return []route{
 		{admin.RouteLive, a.live, true},
 		{admin.RouteReady, a.ready, true},
 		{admin.RouteStatus, a.status, false},
@@ -44,13 +44,13 @@ func (a *Admin) routes() []adminRoute {
 // find returns the route for a request, after checking the method, the query and
 // the body. It sets the path value "id" of the request. With errMethod it returns
 // the route that has the path, so that the caller can report its method.
-func (a *Admin) find(r *http.Request) (adminRoute, error) {
+func (a *API) find(r *http.Request) (route, error) {
 	// An id may contain a slash, so the path is split before it is unescaped.
 	segments := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	for i, s := range segments {
 		var err error
 		if segments[i], err = url.PathUnescape(s); err != nil {
-			return adminRoute{}, errNoRoute
+			return route{}, errNoRoute
 		}
 	}
 	for _, rt := range a.routes() {
@@ -64,11 +64,11 @@ func (a *Admin) find(r *http.Request) (adminRoute, error) {
 		r.SetPathValue("id", id)
 		return rt, rt.check(r)
 	}
-	return adminRoute{}, errNoRoute
+	return route{}, errNoRoute
 }
 
 // match reports whether the route has the path, and returns the id in it.
-func (rt adminRoute) match(segments []string) (id string, ok bool) {
+func (rt route) match(segments []string) (id string, ok bool) {
 	return id, slices.EqualFunc(strings.Split(rt.Path, "/"), segments, func(want, got string) bool {
 		if want == "{id}" {
 			id = got
@@ -80,7 +80,7 @@ func (rt adminRoute) match(segments []string) (id string, ok bool) {
 
 // check returns an error for a query parameter or a body that the route does not
 // use, since ignoring it could do something other than the client intended.
-func (rt adminRoute) check(r *http.Request) error {
+func (rt route) check(r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return admin.BadRequest("the query cannot be parsed; escape special characters in it, such as %% and ;")
@@ -102,7 +102,7 @@ func (rt adminRoute) check(r *http.Request) error {
 }
 
 // wantsLines reports whether a request for work asks for its progress.
-func (rt adminRoute) wantsLines(r *http.Request) bool {
+func (rt route) wantsLines(r *http.Request) bool {
 	if rt.Method != http.MethodPost {
 		return false
 	}

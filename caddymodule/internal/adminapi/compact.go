@@ -1,4 +1,4 @@
-package caddymodule
+package adminapi
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 
 // compact returns the queue's free space to the file system, and answers when that
 // is done. If the client closes the connection before, the compaction is cancelled.
-func (a *Admin) compact(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error) {
+func (a *API) compact(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error) {
 	c, ok := g.Queue().(queue.Compacter)
 	if !ok {
 		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.EngineName() + " has nothing to compact"}

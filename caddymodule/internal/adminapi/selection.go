@@ -1,4 +1,4 @@
-package caddymodule
+package adminapi
 
 import (
 	"context"
@@ -18,13 +18,13 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// maxSelection bounds the body that names events.
-const maxSelection = 8 << 20
+// MaxSelection is the largest body that names events, in bytes.
+const MaxSelection = 8 << 20
 
 // readSelection reads a body that is one JSON object of members that are known,
 // each at most once, and nothing else.
 func readSelection(r *http.Request, into any) error {
-	err := json.UnmarshalRead(http.MaxBytesReader(nil, r.Body, maxSelection), into, json.RejectUnknownMembers(true))
+	err := json.UnmarshalRead(http.MaxBytesReader(nil, r.Body, MaxSelection), into, json.RejectUnknownMembers(true))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return admin.BadRequest("the body is larger than 8 MiB; name fewer events at a time")
 	}
@@ -43,7 +43,7 @@ func ago(name, duration string) (time.Time, error) {
 	return time.Now().Add(-d), nil
 }
 
-func (a *Admin) replay(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error) {
+func (a *API) replay(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error) {
 	var body admin.ReplayRequest
 	if err := readSelection(r, &body); err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func replaySelection(g *gateway.Gateway, b admin.ReplayRequest) (s queue.ReplayS
 	return s, nil
 }
 
-func (a *Admin) purge(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error) {
+func (a *API) purge(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error) {
 	var body admin.PurgeRequest
 	if err := readSelection(r, &body); err != nil {
 		return nil, err

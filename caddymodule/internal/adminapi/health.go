@@ -1,4 +1,4 @@
-package caddymodule
+package adminapi
 
 import (
 	"context"
@@ -12,13 +12,22 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
+// appName is the id of Scribegate's app.
+const appName = "scribegate"
+
+// A deliverer is Scribegate's app.
+type deliverer interface {
+	// Delivers reports whether an upstream is configured, so that a queue is needed.
+	Delivers() bool
+}
+
 // live answers that the process runs.
-func (a *Admin) live(context.Context, *gateway.Gateway, *http.Request, queue.Progress) (any, error) {
+func (a *API) live(context.Context, *gateway.Gateway, *http.Request, queue.Progress) (any, error) {
 	return admin.Health{Status: "ok"}, nil
 }
 
 // ready answers whether an event could be stored now.
-func (a *Admin) ready(_ context.Context, g *gateway.Gateway, _ *http.Request, _ queue.Progress) (any, error) {
+func (a *API) ready(_ context.Context, g *gateway.Gateway, _ *http.Request, _ queue.Progress) (any, error) {
 	if err := ready(g); err != nil {
 		return nil, admin.Health{Status: "unavailable", Reason: err.Error()}
 	}
@@ -33,7 +42,7 @@ func ready(g *gateway.Gateway) error {
 		if active.Context == nil {
 			return errors.New("no configuration is running")
 		}
-		if app, err := active.AppIfConfigured(appName); err == nil && len(app.(*App).Upstreams) > 0 {
+		if app, err := active.AppIfConfigured(appName); err == nil && app.(deliverer).Delivers() {
 			return errors.New("the queue is not open")
 		}
 		return nil

@@ -1,0 +1,9 @@
+// Package adminapi is the server of the admin API: the part of Caddy's admin endpoint under
+// /scribegate/.
+//
+// [API] is the Caddy module. It finds the route of a request in one table, checks the
+// request, and answers from the current gateway. The types of the requests and the answers are
+// in package admin, which does not import Caddy.
+//
+// The package imports Caddy and packages admin, gateway, audit, logging, receive and queue.
+package adminapi
