@@ -13,7 +13,7 @@ import (
 // against the upstreams and the handlers before it.
 func (a *App) addHandler(h *Handler) error {
 	provider := h.provider.Name()
-	if c, ok := h.provider.(credentials.Holder); ok {
+	if c, ok := h.provider.(CredentialHolder); ok {
 		if err := a.credentials.Add(credentials.NewKey(provider, h.Source, c.SecretHeader()), c, h.rawUpstream()); err != nil {
 			return err
 		}

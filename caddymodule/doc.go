@@ -24,7 +24,8 @@
 //
 // Another plugin adds a provider as a module in the namespace scribegate.providers that
 // implements verifier.Provider, and a queue engine as a module in scribegate.queues that
-// implements [Engine].
+// implements [Engine]. Optional interfaces of a provider are verifier.EventTyper,
+// [TolerantProvider], [SecretCounter] and [CredentialHolder]. [NewSecret] resolves its secrets.
 package caddymodule
 
 import (

@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
-	"github.com/scribegate/scribegate/caddymodule/internal/credentials"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
@@ -74,11 +73,6 @@ type Handler struct {
 	limits   limits
 }
 
-// A replayer is a provider whose captured requests stay genuine for a while.
-type replayer interface {
-	replayWindow() time.Duration
-}
-
 // CaddyModule returns the Caddy module information.
 func (Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
@@ -118,8 +112,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.logs, h.limits = logging.Of(ctx), currentLimits()
+	h.beginMetrics()
 	h.log = newHandlerLog(logging.Logger(ctx), audit.New(logging.Audit(ctx)), events.Emit, h.provider.Name())
-	if c, ok := h.provider.(credentials.Holder); ok {
+	if c, ok := h.provider.(CredentialHolder); ok {
 		warnLoggedHeader(ctx, h.log.logger, c.SecretHeader())
 	}
 	warnUnknownTypes(h.log.logger, "drop", h.Drop)
@@ -128,6 +123,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.log.logger.Warn("a handler without deliver_to is a checkpoint: nothing is stored, and the next handler answers the provider; add deliver_to to have events stored and delivered", zap.String("source", h.Source))
 	}
 	return nil
+}
+
+// beginMetrics starts the series of the handler's provider at 0.
+func (h *Handler) beginMetrics() {
+	secrets := 0
+	if c, ok := h.provider.(SecretCounter); ok {
+		secrets = c.SecretCount()
+	}
+	metrics.BeginProvider(h.provider.Name(), secrets)
 }
 
 // ServeHTTP takes one webhook through its stages: from raw bytes to a genuine

@@ -58,15 +58,14 @@ func (h *Handler) checkUpstreams(app *App) error {
 	return nil
 }
 
-// checkDedupeWindow returns an error if the window ends while a captured request of
-// the provider could be sent again.
+// checkDedupeWindow returns an error if the window is too short for a TolerantProvider.
 func (a *App) checkDedupeWindow(provider any) error {
-	r, ok := provider.(replayer)
+	p, ok := provider.(TolerantProvider)
 	if !ok {
 		return nil
 	}
 	window := time.Duration(cmp.Or(a.DedupeWindow, caddy.Duration(queue.DefaultSettings().DedupeWindow)))
-	if needed := 2 * r.replayWindow(); window < needed {
+	if needed := 2 * p.RequestTolerance(); window < needed {
 		return fmt.Errorf("dedupe_window is %s and must be at least %s, twice the tolerance of this handler: a captured request could be sent again for that long", window, needed)
 	}
 	return nil

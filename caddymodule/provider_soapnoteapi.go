@@ -11,7 +11,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
-	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/verifier"
 )
@@ -46,7 +45,7 @@ func (SOAPNoteAPI) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves the secrets.
 func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
-	p.Tolerance = caddy.Duration(p.replayWindow())
+	p.Tolerance = caddy.Duration(p.RequestTolerance())
 	if err := checkTolerance(p.Tolerance); err != nil {
 		return err
 	}
@@ -57,7 +56,6 @@ func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
 		return err
 	}
 	p.SOAPNoteAPI = verifier.SOAPNoteAPI{Secrets: secrets.Values, Tolerance: time.Duration(p.Tolerance)}
-	metrics.BeginProvider(p.Name(), len(secrets.Values()))
 	return nil
 }
 
@@ -68,9 +66,12 @@ func doubtSOAPNoteAPI(value string) string {
 	return "a SOAPNoteAPI secret does not begin with whsec_, as all secrets of SOAPNoteAPI do; configure the whole string, and do not decode it"
 }
 
-// replayWindow returns how long a captured request could be sent again: the tolerance,
-// or its default.
-func (p *SOAPNoteAPI) replayWindow() time.Duration {
+// SecretCount implements SecretCounter.
+func (p *SOAPNoteAPI) SecretCount() int { return len(p.SOAPNoteAPI.Secrets()) }
+
+// RequestTolerance implements TolerantProvider. It returns the default if no tolerance is
+// set.
+func (p *SOAPNoteAPI) RequestTolerance() time.Duration {
 	return cmp.Or(time.Duration(p.Tolerance), verifier.DefaultTolerance)
 }
 
@@ -126,5 +127,6 @@ var (
 	_ caddy.Provisioner     = (*SOAPNoteAPI)(nil)
 	_ caddyfile.Unmarshaler = (*SOAPNoteAPI)(nil)
 	_ verifier.Provider     = (*SOAPNoteAPI)(nil)
-	_ replayer              = (*SOAPNoteAPI)(nil)
+	_ TolerantProvider      = (*SOAPNoteAPI)(nil)
+	_ SecretCounter         = (*SOAPNoteAPI)(nil)
 )

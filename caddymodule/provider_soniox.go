@@ -12,9 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/scribegate/scribegate/caddymodule/internal/credentials"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
-	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/verifier"
 )
@@ -60,9 +58,11 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 	}
 	p.values = secrets
 	p.Soniox = verifier.Soniox{Header: p.Header, Values: secrets.Values}
-	metrics.BeginProvider(p.Name(), len(secrets.Values()))
 	return nil
 }
+
+// SecretCount implements SecretCounter.
+func (p *Soniox) SecretCount() int { return len(p.values.Values()) }
 
 // SecretHeader returns the name of the header that is itself the secret.
 func (p *Soniox) SecretHeader() string { return p.Header }
@@ -162,5 +162,6 @@ var (
 	_ caddy.Provisioner     = (*Soniox)(nil)
 	_ caddyfile.Unmarshaler = (*Soniox)(nil)
 	_ verifier.Provider     = (*Soniox)(nil)
-	_ credentials.Holder    = (*Soniox)(nil)
+	_ SecretCounter         = (*Soniox)(nil)
+	_ CredentialHolder      = (*Soniox)(nil)
 )
