@@ -39,7 +39,7 @@ var claiming = []testCase{
 		h.wantIDs(h.claim("warehouse", 10), "a", "b")
 		h.wantIDs(h.claim("unknown", 10))
 	}},
-	{name: "claim: retries those longest due first and not before", test: func(h *harness) {
+	{name: "claim: due retries, longest due first", test: func(h *harness) {
 		for _, id := range []string{"a", "b", "c"} {
 			h.store(id, "ehr")
 		}
@@ -65,7 +65,7 @@ var claiming = []testCase{
 			h.Fatalf("Next is %v, want none", c.Next)
 		}
 	}},
-	{name: "claim: a released delivery is due again in its place", test: func(h *harness) {
+	{name: "claim: a released delivery is due again in the same order", test: func(h *harness) {
 		for _, id := range []string{"a", "b", "c"} {
 			h.store(id, "ehr")
 		}
@@ -79,7 +79,7 @@ var claiming = []testCase{
 			h.Fatalf("released retry has %d attempts and %d used, want 1 and 1", d.Attempts, d.Used)
 		}
 	}},
-	{name: "claim: an event that is purged meanwhile delays no other", test: func(h *harness) {
+	{name: "claim: an event that is purged meanwhile does not delay others", test: func(h *harness) {
 		h.store("a", "ehr")
 		h.store("b", "ehr")
 		ds := h.claim("ehr", 1)
@@ -162,7 +162,7 @@ var claiming = []testCase{
 			h.Fatalf("stats %+v, want nothing pending", s)
 		}
 	}},
-	{name: "notify: wake is called for each upstream with something due earlier", test: func(h *harness) {
+	{name: "notify: wake is called for each upstream with a delivery that is due earlier", test: func(h *harness) {
 		var mu sync.Mutex
 		var woken []string
 		reset := func() {

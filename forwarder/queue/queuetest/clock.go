@@ -12,26 +12,26 @@ type Clock struct {
 	elapsed time.Duration
 }
 
-// NewClock returns a clock that a test alone advances.
+// NewClock returns a clock that stands still until a test moves it.
 func NewClock() *Clock {
 	return &Clock{now: time.Date(2026, time.March, 19, 15, 30, 0, 123456789, time.UTC)}
 }
 
-// Now returns the time that the wall clock shows.
+// Now returns the wall clock's time.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Elapsed returns how much time has passed, whatever the wall clock shows.
+// Elapsed returns the monotonic time, which Jump does not change.
 func (c *Clock) Elapsed() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.elapsed
 }
 
-// Advance lets time pass.
+// Advance moves both times forward.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,32 +9,32 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// damaging has the cases of storage that is damaged and of keys that are replaced.
+// damaging has the cases of damaged storage and of replaced keys.
 var damaging = []testCase{
-	{name: "damage: bytes in the newest storage cost at most the events on them", test: func(h *harness) {
+	{name: "damage: damaged bytes in the newest storage lose at most their events", test: func(h *harness) {
 		damageOne(h, "e25", func(ids []string) {
 			for _, id := range ids {
 				h.store(id, "ehr")
 			}
 		})
 	}},
-	{name: "damage: bytes among events that were stored at once cost at most the events on them", test: func(h *harness) {
+	{name: "damage: damaged bytes among events that were stored at once lose at most their events", test: func(h *harness) {
 		damageOne(h, "e25", func(ids []string) {
-			last := len(ids) - 2 // in commits of their own: damage in the last one looks like a power cut
+			last := len(ids) - 2 // in separate commits: damage in the last one looks like a power failure
 			h.storeMany(ids[:last])
 			for _, id := range ids[last:] {
 				h.store(id, "ehr")
 			}
 		})
 	}},
-	{name: "damage: bytes of the newest event cost at most that one", test: func(h *harness) {
+	{name: "damage: damaged bytes of the newest event lose at most that event", test: func(h *harness) {
 		damageOne(h, newest, func(ids []string) {
 			for _, id := range ids {
 				h.store(id, "ehr")
 			}
 		})
 	}},
-	{name: "keys: a key that is replaced while events are stored makes none unreadable", test: func(h *harness) {
+	{name: "keys: replacing a key while events are stored makes no event unreadable", test: func(h *harness) {
 		if !h.has(h.Rotate != nil, "Rotate") {
 			return
 		}
@@ -106,12 +106,12 @@ var damaging = []testCase{
 	}},
 }
 
-// newest is the last event that damageOne stores. Its loss need not be reported: on disk
-// it looks like an event that was being stored when the power failed.
+// newest is the last event that damageOne stores. Its loss need not be reported: on
+// disk it looks like an event that was being stored during a power failure.
 const newest = "e49"
 
 // damageOne stores fifty events, damages the record of one, and checks that all others
-// are as they were, and that the loss of the one is reported.
+// are unchanged, and that the loss is reported.
 func damageOne(h *harness, damaged string, store func(ids []string)) {
 	h.Helper()
 	if !h.has(h.DamageRecent != nil, "DamageRecent") {
@@ -149,7 +149,7 @@ func damageOne(h *harness, damaged string, store func(ids []string)) {
 		h.wantStates(id, queue.Delivered, "ehr delivered")
 	}
 	if lost && damaged != newest && len(reported()) == 0 {
-		h.Errorf("%s is lost (%v), and no error was reported", damaged, err)
+		h.Errorf("%s is lost (%v), but no error was reported", damaged, err)
 	}
 	if lost && !slices.Contains(listed, damaged) {
 		h.store(damaged, "ehr") // the provider may send it again

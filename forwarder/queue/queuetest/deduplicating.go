@@ -43,7 +43,7 @@ var deduplicating = []testCase{
 		h.store("a", "ehr")
 		h.store("no upstream")
 		h.wait(time.Hour)
-		h.deliver(h.claimOne("ehr", "a")) // the window is counted from the receipt
+		h.deliver(h.claimOne("ehr", "a")) // the window begins at the receipt
 		h.wait(h.settings.DedupeWindow - time.Hour - time.Second)
 		h.reopen()
 		h.storeAgain("a", "ehr")
@@ -83,7 +83,7 @@ var deduplicating = []testCase{
 		check()
 		h.storeAgain("a", "ehr")
 	}},
-	{name: "dedupe: a replaced trace leaves no id behind", test: func(h *harness) {
+	{name: "dedupe: a replaced trace leaves no id", test: func(h *harness) {
 		h.store("a", "ehr")
 		h.deliver(h.claimOne("ehr", "a"))
 		h.wait(h.settings.DedupeWindow)
@@ -143,7 +143,7 @@ var deduplicating = []testCase{
 			}
 		},
 	},
-	{name: "dedupe: of many stores of one id at once, one is new", test: func(h *harness) {
+	{name: "dedupe: one of many concurrent stores of an id is new", test: func(h *harness) {
 		storeAtOnce := func() {
 			h.Helper()
 			var stored atomic.Int64
@@ -167,11 +167,11 @@ var deduplicating = []testCase{
 		storeAtOnce()
 		h.deliver(h.claimOne("ehr", "a"))
 		h.wait(h.settings.DedupeWindow)
-		storeAtOnce() // in place of the trace
+		storeAtOnce() // replaces the trace
 		h.wantIDs(h.claim("ehr", 10), "a")
 		h.wantLeft("a")
 	}},
-	{name: "dedupe: ids that are alike are not one", test: func(h *harness) {
+	{name: "dedupe: similar ids are different", test: func(h *harness) {
 		ids := []string{"a", "A", "a ", "ä", "a%", "a_"}
 		for _, id := range ids {
 			h.store(id, "ehr")

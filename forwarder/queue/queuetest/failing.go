@@ -9,7 +9,7 @@ import (
 )
 
 // shortWait is the time limit of a store that must fail: long enough for the engine to
-// try it, and for another that waits to have been tried as well.
+// try it, and to try another store that waits.
 const shortWait = 500 * time.Millisecond
 
 var failing = []testCase{
@@ -34,12 +34,12 @@ var failing = []testCase{
 			_, err := h.Store(h.Context(), queue.Item{Event: Event("late", h.Now()), Upstreams: []string{"ehr"}})
 			waiting <- err
 		}()
-		h.wantErr("Store", h.tryStore("refused", shortWait), queue.ErrFull) // by now the other waits
+		h.wantErr("Store", h.tryStore("refused", shortWait), queue.ErrFull) // now the other store waits
 		for _, d := range h.claim("ehr", 100) {
 			h.deliver(d)
 		}
 		if err := <-waiting; err != nil {
-			h.Fatalf("the store that waited: %v", err)
+			h.Fatalf("the waiting store returned %v", err)
 		}
 		h.wantIDs(h.claim("ehr", 10), "late")
 		h.store("e-after", "ehr")
@@ -51,23 +51,23 @@ var failing = []testCase{
 			_, err := h.Store(h.Context(), queue.Item{Event: Event("b", h.Now()), Upstreams: []string{"ehr"}})
 			waiting <- err
 		}()
-		h.wantErr("Store", h.tryStore("refused", shortWait), queue.ErrFull) // by now the other waits
+		h.wantErr("Store", h.tryStore("refused", shortWait), queue.ErrFull) // now the other store waits
 		s := h.settings
 		s.MaxSize = 0
 		h.Configure(s)
 		if err := <-waiting; err != nil {
-			h.Fatalf("the store that waited: %v", err)
+			h.Fatalf("the waiting store returned %v", err)
 		}
-		h.store("a", "ehr") // what was refused left nothing behind
+		h.store("a", "ehr") // the rejected store left nothing
 	}},
-	{name: "fail: a failed store leaves nothing and the next succeeds", test: func(h *harness) {
+	{name: "fail: a failed store leaves nothing, and the next succeeds", test: func(h *harness) {
 		if !h.has(h.FailWrites != nil, "FailWrites") {
 			return
 		}
 		h.store("before", "ehr")
 		h.FailWrites(true)
 		if err := h.tryStore("a", shortWait); err == nil {
-			h.Fatal("Store succeeded though storage fails")
+			h.Fatal("Store succeeded although storage fails")
 		}
 		h.FailWrites(false)
 		h.store("b", "ehr")
@@ -87,11 +87,11 @@ var failing = []testCase{
 			done <- err
 		}()
 		if err := h.tryStore("b", shortWait); err == nil {
-			h.Fatal("Store succeeded though storage fails")
+			h.Fatal("Store succeeded although storage fails")
 		}
 		h.FailWrites(false)
 		if err := <-done; err != nil {
-			h.Fatalf("the store that waited: %v", err)
+			h.Fatalf("the waiting store returned %v", err)
 		}
 		h.wantIDs(h.claim("ehr", 10), "a")
 	}},
@@ -107,7 +107,7 @@ var failing = []testCase{
 		h.Queue.Settle(queue.Outcome{Delivery: ds[0], State: queue.Delivered, Result: queue.Success, Status: 200, Used: true})
 		h.Queue.Settle(queue.Outcome{Delivery: ds[1], State: queue.Pending, Result: queue.Failure, Used: true, Next: h.Now()})
 		if err := h.tryStore("c", shortWait); err == nil {
-			h.Fatal("Store succeeded though storage fails")
+			h.Fatal("Store succeeded although storage fails")
 		}
 		h.wantIDs(h.claim("ehr", 10)) // both are still claimed
 		h.FailWrites(false)
@@ -117,7 +117,7 @@ var failing = []testCase{
 		}
 		d := h.claimOne("ehr", "b")
 		if d.Attempts != 1 {
-			h.Fatalf("b has %d attempts, want 1: an outcome counts once however often the engine tries to write it", d.Attempts)
+			h.Fatalf("b has %d attempts, want 1: an outcome counts once, even if the engine tries several times to write it", d.Attempts)
 		}
 	}},
 }

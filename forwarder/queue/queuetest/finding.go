@@ -13,7 +13,7 @@ import (
 var finding = []testCase{
 	{name: "find: by subject, type and time", test: func(h *harness) {
 		storeForFinding(h)
-		since := h.Now().Add(-time.Minute) // of the last two
+		since := h.Now().Add(-time.Minute) // selects the last two
 		for _, c := range []struct {
 			filter queue.Filter
 			want   []string
@@ -64,7 +64,7 @@ var finding = []testCase{
 			}
 		}
 	}},
-	{name: "find: the time is that of the receipt, in whatever order the events came", test: func(h *harness) {
+	{name: "find: by time of receipt, regardless of the order of the stores", test: func(h *harness) {
 		now := h.Now()
 		for id, age := range []time.Duration{0, 2 * time.Hour, time.Minute, time.Hour, 0} {
 			h.storeItem(queue.Item{Event: Event(fmt.Sprint("e", id), now.Add(-age)), Upstreams: []string{"ehr"}}, false)
@@ -96,7 +96,7 @@ var finding = []testCase{
 		}
 		h.wantLeft("b", "a")
 	}},
-	{name: "find: a subject is found as long as its trace is kept", test: func(h *harness) {
+	{name: "find: a subject is found while its trace is kept", test: func(h *harness) {
 		h.store("a", "ehr")
 		h.deliver(h.claimOne("ehr", "a"))
 		f := queue.Filter{Subject: "subject-a", Limit: 2}
@@ -112,7 +112,7 @@ var finding = []testCase{
 	}},
 }
 
-// storeForFinding stores the events a to g, a minute apart, g now.
+// storeForFinding stores the events a to g at intervals of a minute, g now.
 func storeForFinding(h *harness) {
 	h.Helper()
 	store := func(id, subject, short string, upstreams ...string) {

@@ -10,7 +10,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// A harness is what a case works with.
+// A harness is the test of one case, with its engine and its clock.
 type harness struct {
 	testing.TB
 	*Engine
@@ -19,16 +19,16 @@ type harness struct {
 	settings queue.Settings
 }
 
-// Context returns a context that ends with the case or when the case takes too long.
+// Context returns a context that ends with the case or after the case's time limit.
 func (h *harness) Context() context.Context { return h.ctx }
 
 // reopen closes the queue and opens it again.
 func (h *harness) reopen() { h.Queue = h.Engine.Reopen(h.settings) }
 
-// wait advances the clock and has the engine sweep.
+// wait advances the clock and makes the engine sweep.
 func (h *harness) wait(d time.Duration) {
 	h.Helper()
-	h.stats() // or the engine might still be working on what was stored before
+	h.stats() // otherwise the engine might still be processing earlier stores
 	h.Advance(d)
 	h.Sweep()
 }
@@ -45,7 +45,7 @@ func (h *harness) storeAgain(id string, upstreams ...string) {
 	h.storeItem(queue.Item{Event: Event(id, h.Now()), Upstreams: upstreams}, true)
 }
 
-// setAside stores a new event in a state without deliveries.
+// setAside stores a new event that is set aside in the state.
 func (h *harness) setAside(id string, s queue.State) {
 	h.Helper()
 	h.storeItem(asideItem(Event(id, h.Now()), s), false)
@@ -59,7 +59,7 @@ func (h *harness) storeItem(it queue.Item, duplicate bool) {
 	}
 }
 
-// tryStore stores with a context that ends.
+// tryStore calls Store with a time limit.
 func (h *harness) tryStore(id string, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(h.Context(), within)
 	defer cancel()
@@ -67,8 +67,7 @@ func (h *harness) tryStore(id string, within time.Duration) error {
 	return err
 }
 
-// storeMany stores events from several goroutines at once, for ehr unless other
-// upstreams are named.
+// storeMany stores events from several goroutines at once, by default for ehr.
 func (h *harness) storeMany(ids []string, upstreams ...string) {
 	h.Helper()
 	if len(upstreams) == 0 {
@@ -88,7 +87,7 @@ func (h *harness) storeMany(ids []string, upstreams ...string) {
 	wg.Wait()
 }
 
-// storeManyDead stores events and has the deliveries of all of them end as dead.
+// storeManyDead stores n events and makes all of their deliveries dead.
 func (h *harness) storeManyDead(n int) []string {
 	h.Helper()
 	ids := numbered("e", n)
@@ -109,7 +108,7 @@ func numbered(prefix string, n int) []string {
 	return ids
 }
 
-// claim claims up to n first and n retried deliveries.
+// claim claims up to n first deliveries and up to n retries.
 func (h *harness) claim(upstream string, n int) []queue.Delivery {
 	h.Helper()
 	return h.claimed(upstream, queue.Want{First: n, Retry: n}).Deliveries
@@ -117,7 +116,7 @@ func (h *harness) claim(upstream string, n int) []queue.Delivery {
 
 func (h *harness) claimed(upstream string, want queue.Want) queue.Claimed {
 	h.Helper()
-	h.stats() // what was stored is due then
+	h.stats() // afterwards all stored events are due
 	c, err := h.Claim(upstream, h.Now(), want)
 	if err != nil {
 		h.Fatalf("Claim(%s): %v", upstream, err)
@@ -125,7 +124,7 @@ func (h *harness) claimed(upstream string, want queue.Want) queue.Claimed {
 	return c
 }
 
-// claimOne claims the delivery of the one event that is due.
+// claimOne claims the delivery of the only event that is due.
 func (h *harness) claimOne(upstream, id string) queue.Delivery {
 	h.Helper()
 	ds := h.claim(upstream, 10)
@@ -146,7 +145,7 @@ func (h *harness) deliver(d queue.Delivery) {
 	h.settle(d, queue.Outcome{State: queue.Delivered, Result: queue.Success, Status: 200, Used: true})
 }
 
-// fail has a delivery end as dead.
+// fail makes a delivery dead.
 func (h *harness) fail(d queue.Delivery) {
 	h.Helper()
 	h.settle(d, queue.Outcome{State: queue.Dead, Result: queue.Failure, Status: 422, Used: true})
@@ -197,7 +196,7 @@ func (h *harness) list(f queue.Filter) []string {
 	}
 }
 
-// has reports whether the engine has a hook, and logs where it has not.
+// has reports whether the engine has a hook, and logs if it has not.
 func (h *harness) has(hook bool, name string) bool {
 	if !hook {
 		h.Logf("not tested: this engine has no %s", name)

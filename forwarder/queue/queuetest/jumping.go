@@ -12,7 +12,7 @@ const far = 10 * 365 * 24 * time.Hour
 // oneOfEach are the events that storeOneOfEach stores.
 var oneOfEach = []string{"dead", "delivered", "quarantined", "unrouted", "unconfirmed"}
 
-// storeOneOfEach stores an event of each kind that is kept for a time.
+// storeOneOfEach stores an event of each kind that has a retention.
 func (h *harness) storeOneOfEach() {
 	h.Helper()
 	h.store("dead", "ehr")
@@ -25,7 +25,7 @@ func (h *harness) storeOneOfEach() {
 	h.stats()
 }
 
-// wantOneOfEach checks that all of them are in the store and known.
+// wantOneOfEach checks that all of them are in the store and are duplicates.
 func (h *harness) wantOneOfEach() {
 	h.Helper()
 	h.Sweep()
@@ -47,16 +47,16 @@ func (h *harness) wantNoneOfEach() {
 func keepDelivered(s *queue.Settings) { s.KeepDelivered = 24 * time.Hour }
 
 var jumping = []testCase{
-	{name: "jump: a clock that is set far ahead deletes nothing at once", settings: keepDelivered, test: func(h *harness) {
+	{name: "jump: a clock that is set far ahead does not delete events at once", settings: keepDelivered, test: func(h *harness) {
 		h.storeOneOfEach()
 		h.Jump(far)
 		h.wantOneOfEach()
 		h.Advance(59 * time.Minute)
 		h.wantOneOfEach()
-		h.Advance(time.Minute) // it has gone on from there for an hour
+		h.Advance(time.Minute) // now the clock has run for an hour since the jump
 		h.wantNoneOfEach()
 	}},
-	{name: "jump: a clock that is set ahead and back again deletes nothing", settings: keepDelivered, test: func(h *harness) {
+	{name: "jump: a clock that is set ahead and back again does not delete events", settings: keepDelivered, test: func(h *harness) {
 		h.storeOneOfEach()
 		h.Jump(far)
 		h.wantOneOfEach()
@@ -69,7 +69,7 @@ var jumping = []testCase{
 		h.Advance(h.settings.DeadRetention)
 		h.wantNoneOfEach()
 	}},
-	{name: "jump: after a jump the retention goes on by the time that passes", settings: func(s *queue.Settings) {
+	{name: "jump: after a jump the retention continues by elapsed time", settings: func(s *queue.Settings) {
 		s.KeepDelivered, s.HistoryRetention = 10*time.Minute, 20*time.Minute
 	}, test: func(h *harness) {
 		h.storeOneOfEach()
@@ -83,13 +83,13 @@ var jumping = []testCase{
 		h.wantGone("delivered")
 		h.record("dead")
 	}},
-	{name: "jump: a queue that is opened with a clock far ahead deletes nothing at once", settings: keepDelivered, test: func(h *harness) {
+	{name: "jump: a queue that is opened with a clock far ahead does not delete events at once", settings: keepDelivered, test: func(h *harness) {
 		h.storeOneOfEach()
 		for range 2 {
 			h.Jump(far)
 			h.Queue = h.Reopen(h.settings)
 			h.wantOneOfEach()
-			// Events that are stored by that clock do not confirm it.
+			// Events that are stored by this clock do not confirm it.
 			h.store("since "+h.Now().String(), "lab")
 			h.Advance(50 * time.Minute)
 			h.wantOneOfEach()
@@ -106,7 +106,7 @@ var jumping = []testCase{
 		h.wantNoneOfEach()
 	}},
 	{
-		name:     "jump: an id is known for the window by the time that passes",
+		name:     "jump: an id is known for the window by elapsed time",
 		settings: func(s *queue.Settings) { s.HistoryRetention = time.Minute },
 		test: func(h *harness) {
 			h.store("a", "ehr")
@@ -124,7 +124,7 @@ var jumping = []testCase{
 			h.store("a", "ehr")
 		},
 	},
-	{name: "jump: a queue that is opened again soon believes the clock", test: func(h *harness) {
+	{name: "jump: a queue that is reopened soon accepts the clock", test: func(h *harness) {
 		h.storeOneOfEach()
 		h.wait(h.settings.DeadRetention - time.Minute) // meanwhile only the time is written
 		h.Queue = h.Reopen(h.settings)
@@ -132,7 +132,7 @@ var jumping = []testCase{
 		h.wantGone("dead")
 	}},
 	{
-		name:     "jump: a trace is a duplicate for the window by the time that passes",
+		name:     "jump: a trace is a duplicate for the window by elapsed time",
 		settings: func(s *queue.Settings) { s.HistoryRetention = 2 * far },
 		test: func(h *harness) {
 			h.store("a", "ehr")
@@ -146,14 +146,14 @@ var jumping = []testCase{
 			h.store("a", "ehr")
 		},
 	},
-	{name: "jump: a clock that is set back deletes nothing too early", settings: keepDelivered, test: func(h *harness) {
+	{name: "jump: a clock that is set back does not delete events too early", settings: keepDelivered, test: func(h *harness) {
 		h.store("before", "lab")
 		h.Jump(-far)
 		h.storeOneOfEach()
 		h.wantOneOfEach()
 		h.Jump(far)
-		// Of the time of receipt only the wrong clock is known, so that a trace counts as
-		// older than the window, but nothing is deleted by that.
+		// The time of receipt is from the wrong clock, so the trace counts as older
+		// than the window, but nothing is deleted for that reason.
 		check := func() {
 			h.Helper()
 			h.Sweep()

@@ -9,8 +9,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// everyState stores events in each state, oldest first, each named after its state or
-// what it waits for.
+// everyState stores events in each state, oldest first. Each is named after its state
+// or after the deliveries that it waits for.
 func everyState(h *harness) {
 	h.store("delivered", "ehr")
 	h.deliver(h.claimOne("ehr", "delivered"))
@@ -72,7 +72,7 @@ var listing = []testCase{
 			h.Fatalf("Events: %+v, %v; want two records and no cursor", p, err)
 		}
 	}},
-	{name: "list: pages go on while events are stored and purged", test: func(h *harness) {
+	{name: "list: pages continue while events are stored and purged", test: func(h *harness) {
 		for i := range 10 {
 			h.store(fmt.Sprint("e", i), "ehr")
 		}
@@ -88,7 +88,7 @@ var listing = []testCase{
 			h.Fatalf("the following pages are %v, want %v", got, want)
 		}
 	}},
-	{name: "list: few among many, by their present state", test: func(h *harness) {
+	{name: "list: few among many, by present state", test: func(h *harness) {
 		const n = 2100
 		ids := make([]string, n)
 		for i := range n {

@@ -13,8 +13,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest/model"
 )
 
-// runModel does random operations to an engine and to the model, and compares
-// their answers.
+// runModel applies random operations to an engine and to the model, and compares their
+// results.
 func runModel(t testing.TB, open Open) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := queue.Settings{
@@ -61,7 +61,7 @@ type machine struct {
 
 	bookmarks []bookmark // of listings that may be resumed
 
-	compacted chan error // receives the end of a running compaction, or nil
+	compacted chan error // receives the error of a running compaction; nil if none runs
 }
 
 // A lease is a claimed delivery with its event in the model.
@@ -95,7 +95,7 @@ func (m *machine) store(r *rapid.T) {
 func (m *machine) claim(r *rapid.T) {
 	upstream := someUpstreams.Draw(r, "upstream")
 	want := queue.Want{First: rapid.IntRange(0, 3).Draw(r, "first"), Retry: rapid.IntRange(0, 3).Draw(r, "retry")}
-	if _, err := m.engine.Stats(); err != nil { // what was stored is due then
+	if _, err := m.engine.Stats(); err != nil { // afterwards all stored events are due
 		r.Fatalf("Stats: %v", err)
 	}
 	got, err := m.engine.Claim(upstream, m.clock.Now(), want)
@@ -116,7 +116,7 @@ func (m *machine) claim(r *rapid.T) {
 	}
 }
 
-// pick removes one of the leases.
+// pick removes and returns one of the leases.
 func (m *machine) pick(r *rapid.T) lease {
 	if len(m.leases) == 0 {
 		r.Skip("nothing is leased")
@@ -151,7 +151,7 @@ func (m *machine) settleOne(r *rapid.T) {
 			r.Fatalf("Load(%+v): %+v, %v", l.Delivery, e, err)
 		}
 	} else if !errors.Is(err, queue.ErrNotFound) {
-		r.Fatalf("Load(%+v) of a delivery that was purged: %+v, %v", l.Delivery, e, err)
+		r.Fatalf("Load(%+v) of a purged delivery: %+v, %v", l.Delivery, e, err)
 	}
 	o := queue.Outcome{
 		Delivery: l.Delivery,
@@ -195,7 +195,7 @@ func (m *machine) configure(r *rapid.T) {
 func (m *machine) restart(r *rapid.T) {
 	if m.engine.Crash != nil && rapid.Bool().Draw(r, "crash") {
 		m.engine.Queue = m.engine.Crash(m.model.Settings)
-		// The process may not have written down the time of its end.
+		// The process may have ended before it wrote the time.
 		m.engine.Sweep()
 		m.clock.Advance(time.Hour)
 		m.engine.Sweep()
@@ -208,7 +208,7 @@ func (m *machine) restart(r *rapid.T) {
 	m.leases = nil
 }
 
-// compare compares everything that can be seen.
+// compare compares the whole visible state.
 func (m *machine) compare(r *rapid.T) {
 	m.compareListings(r)
 	got, err := m.engine.Stats()

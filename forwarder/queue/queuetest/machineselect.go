@@ -55,7 +55,8 @@ func (m *machine) purge(r *rapid.T) {
 	}
 }
 
-// refusedAs reports whether an error is one of those, or nil where there are none.
+// refusedAs reports whether an error is one of the possible errors, or is nil if there
+// are none.
 func refusedAs(err error, refused []error) bool {
 	if len(refused) == 0 {
 		return err == nil
@@ -68,8 +69,8 @@ func (m *machine) ids(r *rapid.T) []string {
 	return rapid.SliceOfNDistinct(someIDs, 1, 2, rapid.ID[string]).Draw(r, "ids")
 }
 
-// compact starts a compaction, or waits for the one that has run beside everything
-// else since it was last called.
+// compact starts a compaction. If one runs concurrently since an earlier call, it waits
+// for its end instead.
 func (m *machine) compact(r *rapid.T) {
 	c, ok := m.engine.Queue.(queue.Compacter)
 	if !ok {
@@ -90,28 +91,28 @@ func (m *machine) compact(r *rapid.T) {
 	m.compacted = nil
 }
 
-// endCompaction waits for the compaction in a queue that has been closed or killed,
-// and ignores its error.
+// endCompaction waits for the compaction of a queue that was closed or killed, and
+// ignores its error.
 func (m *machine) endCompaction() {
 	if m.compacted == nil {
 		return
 	}
 	select {
 	case err := <-m.compacted:
-		_ = err // it may have been interrupted
+		_ = err // the compaction may have been interrupted
 	case <-time.After(time.Minute):
-		panic("a compaction does not end")
+		panic("the compaction did not end")
 	}
 	m.compacted = nil
 }
 
-// A bookmark is the cursor that a page ended with, and the event that is last on it.
+// A bookmark is the cursor at the end of a page, with the last event of the page.
 type bookmark struct {
 	filter  queue.Filter
-	arrival int // in the model; what is listed next arrived before
+	arrival int // in the model; the next events of the listing arrived earlier
 }
 
-// maxBookmarks is how many are kept to be used later.
+// maxBookmarks is the maximum number of bookmarks to keep.
 const maxBookmarks = 8
 
 var (
@@ -120,7 +121,7 @@ var (
 	someLimits   = rapid.IntRange(1, 4)
 )
 
-// filter returns any filter.
+// filter returns a random filter.
 func (m *machine) filter(r *rapid.T) queue.Filter {
 	f := queue.Filter{
 		State:    rapid.SampledFrom(allStates).Draw(r, "state"),
@@ -135,8 +136,8 @@ func (m *machine) filter(r *rapid.T) queue.Filter {
 	return f
 }
 
-// page reads some pages of a listing, from the beginning or from where an earlier
-// one ended, whatever has happened since.
+// page reads some pages of a listing, from the start or from an earlier bookmark,
+// whatever has changed since.
 func (m *machine) page(r *rapid.T) {
 	b := bookmark{arrival: math.MaxInt, filter: m.filter(r)}
 	if len(m.bookmarks) > 0 && rapid.Bool().Draw(r, "resume") {
@@ -151,8 +152,8 @@ func (m *machine) page(r *rapid.T) {
 	}
 }
 
-// readPage reads one page and compares it. It reports whether there is another, and
-// where that begins.
+// readPage reads one page and compares it. It reports whether there is another page,
+// and returns its start.
 func (m *machine) readPage(r *rapid.T, b bookmark) (next bookmark, more bool) {
 	f := b.filter
 	want := m.model.List(f)
@@ -174,7 +175,7 @@ func (m *machine) readPage(r *rapid.T, b bookmark) (next bookmark, more bool) {
 	return b, more
 }
 
-// compareListings reads the listing of all events and some others.
+// compareListings compares the listing of all events and some others.
 func (m *machine) compareListings(r *rapid.T) {
 	for i := range 7 {
 		f := queue.Filter{Limit: someLimits.Draw(r, "limit")}

@@ -123,8 +123,8 @@ func storeMixed(h *harness, n int) []queue.Record {
 	return allRecords(h, n)
 }
 
-// allRecords returns the records of the n events in the store. It checks that each is
-// there once, and that those of one writer of storeMixed are in its order.
+// allRecords returns the records of the n events in the store. It checks that each
+// event is listed once, and that the events of each writer of storeMixed are in order.
 func allRecords(h *harness, n int) (all []queue.Record) {
 	h.Helper()
 	newest := make(map[int]int) // by writer
@@ -154,7 +154,7 @@ func allRecords(h *harness, n int) (all []queue.Record) {
 	return all
 }
 
-// mixedFilters returns filters that have many or few of the events of storeMixed.
+// mixedFilters returns filters that match many or few of the events of storeMixed.
 func mixedFilters(h *harness) []queue.Filter {
 	return []queue.Filter{
 		{},
@@ -174,8 +174,8 @@ func mixedFilters(h *harness) []queue.Filter {
 	}
 }
 
-// pageWithChanges reads a listing. After a page it stores a new event and purges two:
-// the one that the page ended with and one that is still to come.
+// pageWithChanges reads a listing. After each page it stores a new event and purges
+// two: the last event of the page and one of a later page.
 func pageWithChanges(h *harness, f queue.Filter, prefix string) {
 	h.Helper()
 	want := h.list(queue.Filter{State: f.State, Upstream: f.Upstream, Subject: f.Subject, Type: f.Type, Since: f.Since, Limit: 1000})

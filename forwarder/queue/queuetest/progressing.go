@@ -8,11 +8,11 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// A progressLog has what was reported of some work's progress.
+// A progressLog is the list of reported progress of an operation.
 type progressLog [][2]int64
 
-// logProgress returns a log and the function that writes it. Each report stores an
-// event, since a queue must accept events while the caller is busy with a report.
+// logProgress returns a log and the Progress that appends to it. Each report stores an
+// event, since a queue must accept events during a report.
 func (h *harness) logProgress() (*progressLog, queue.Progress) {
 	l := new(progressLog)
 	return l, func(done, total int64) {
@@ -26,19 +26,19 @@ func (h *harness) logProgress() (*progressLog, queue.Progress) {
 	}
 }
 
-// check fails the test unless the reports only grow, never exceed a total that is
-// known, and end when everything is done, which is at least so much.
+// check fails the test unless the reports never decrease, never exceed a known total,
+// have at least so many steps, and end with the total, which must be at least least.
 func (l progressLog) check(h *harness, steps int, least int64) {
 	h.Helper()
 	last := [2]int64{}
 	for _, p := range l {
 		if p[0] < last[0] || p[1] != 0 && p[0] > p[1] {
-			h.Errorf("progress goes from %v to %v", last, p)
+			h.Errorf("the progress changed from %v to %v", last, p)
 		}
 		last = p
 	}
 	if len(l) < steps || last[0] != last[1] || last[0] < least {
-		h.Errorf("progress %v, want at least %d steps up to the end, and that at least %d", l, steps, least)
+		h.Errorf("progress %v, want at least %d steps to the total, and a total of at least %d", l, steps, least)
 	}
 }
 
@@ -79,10 +79,10 @@ var progressing = []testCase{
 		reports.check(h, 1, 2)
 		reports, p = h.logProgress()
 		if _, err := h.Purge(h.Context(), queue.PurgeSelection{IDs: []string{"e0"}, Progress: p}); err == nil || len(*reports) != 0 {
-			h.Errorf("a purge that returns an error: %v, with reports %v", err, *reports)
+			h.Errorf("a purge returned the error %v and reported %v", err, *reports)
 		}
 	}},
-	{name: "progress: work that is cancelled has done what it reported", test: func(h *harness) {
+	{name: "progress: a cancelled operation has done at least the reported amount", test: func(h *harness) {
 		const n = 450
 		h.storeManyDead(n)
 		ctx, cancel := context.WithCancel(h.Context())
@@ -95,7 +95,7 @@ var progressing = []testCase{
 		}})
 		h.wantErr("Purge that is cancelled", err, context.Canceled)
 		if left := int64(len(h.list(queue.Filter{State: queue.Dead, Limit: n}))); last == 0 || last == n || left > n-last {
-			h.Errorf("%d of %d were reported as purged, and %d are left", last, n, left)
+			h.Errorf("%d of %d events were reported as purged, but %d are left", last, n, left)
 		}
 	}},
 	{name: "progress: events that are deleted meanwhile are not in the total", test: func(h *harness) {

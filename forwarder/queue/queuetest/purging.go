@@ -8,7 +8,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// purge purges, after a dry run that says the same.
+// purge purges, after a dry run that must return the same.
 func (h *harness) purge(s queue.PurgeSelection, want int) {
 	h.Helper()
 	for _, s.DryRun = range []bool{true, false} {
@@ -19,7 +19,7 @@ func (h *harness) purge(s queue.PurgeSelection, want int) {
 	}
 }
 
-// purgeRefused has a purge, and a dry run of it, refused.
+// purgeRefused checks that a purge and a dry run of it return the error.
 func (h *harness) purgeRefused(s queue.PurgeSelection, want error) {
 	h.Helper()
 	for _, s.DryRun = range []bool{true, false} {
@@ -95,7 +95,7 @@ var purging = []testCase{
 		h.purge(queue.PurgeSelection{State: queue.Dead}, 0)
 		h.reopen()
 		if s := h.stats(); s.Quarantined != 1 || s.Unrouted != 1 || s.Unconfirmed != 1 || s.Upstreams["ehr"].Pending != 2 || s.Upstreams["ehr"].Dead != 0 || s.Upstreams["warehouse"].Dead != 0 {
-			h.Fatalf("stats %+v, want what was not dead", s)
+			h.Fatalf("stats %+v, want only deliveries that were not dead", s)
 		}
 		h.deliver(h.claimOne("ehr", "mixed"))
 		h.wantPayload("mixed", queue.ErrNoPayload)
@@ -148,7 +148,7 @@ var purging = []testCase{
 		}
 		h.wantLeft("new unconfirmed", "new unrouted", "new quarantined", "new dead")
 	}},
-	{name: "purge: the time is that of the receipt, in whatever order the events came", test: func(h *harness) {
+	{name: "purge: by time of receipt, regardless of the order of the stores", test: func(h *harness) {
 		h.store("dead", "ehr")
 		h.fail(h.claimOne("ehr", "dead"))
 		h.storeItem(asideItem(Event("older", h.Now().Add(-time.Hour)), queue.Unrouted), false)
@@ -184,7 +184,7 @@ var purging = []testCase{
 		h.purge(queue.PurgeSelection{Upstream: "unknown"}, 0)
 		h.reopen()
 		if s := h.stats(); len(s.Upstreams) != 1 || s.Upstreams["ehr"].Pending != 5 || s.Quarantined != 1 {
-			h.Fatalf("stats %+v, want what waits for ehr", s)
+			h.Fatalf("stats %+v, want only the deliveries to ehr", s)
 		}
 		h.Advance(time.Hour)
 		h.wantIDs(h.claim("old", 10))
@@ -198,7 +198,7 @@ var purging = []testCase{
 		h.deliver(h.claimOne("ehr", "delivered"))
 		h.store("dead", "ehr", "old")
 		h.fail(h.claimOne("ehr", "dead"))
-		h.wait(2 * h.settings.DeadRetention) // the other upstream waits, and so both are kept
+		h.wait(2 * h.settings.DeadRetention) // the other upstream still waits, so both are kept
 		h.wantPayload("delivered", nil)
 		h.wantPayload("dead", nil)
 		h.purge(queue.PurgeSelection{Upstream: "old"}, 2)
@@ -229,7 +229,7 @@ var purging = []testCase{
 		}
 		h.wantLeft("a")
 	}},
-	{name: "purge: more events than one transaction takes", test: func(h *harness) {
+	{name: "purge: more events than fit into one transaction", test: func(h *harness) {
 		ids := h.storeManyDead(450)
 		h.purge(queue.PurgeSelection{State: queue.Dead}, len(ids))
 		h.wantLeft()

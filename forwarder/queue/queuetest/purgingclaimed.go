@@ -7,7 +7,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// purgingClaimed has the cases of purges beside claims.
+// purgingClaimed has the cases of purges of claimed deliveries.
 var purgingClaimed = []testCase{
 	{name: "purge: a claimed event waits for its upstream", test: func(h *harness) {
 		h.store("a", "ehr")
@@ -20,7 +20,7 @@ var purgingClaimed = []testCase{
 			d := h.claimOne("ehr", "a")
 			h.purge(s, 1)
 			_, err := h.Load(d)
-			h.wantErr("Load of what was purged", err, queue.ErrNotFound)
+			h.wantErr("Load of a purged delivery", err, queue.ErrNotFound)
 			h.retry(d, 0)
 			h.wantGone("a")
 			h.wantIDs(h.claim("ehr", 10))
@@ -32,7 +32,7 @@ var purgingClaimed = []testCase{
 		d := h.claimOne("old", "a")
 		h.purge(queue.PurgeSelection{Upstream: "old"}, 1)
 		_, err := h.Load(d)
-		h.wantErr("Load of what was purged", err, queue.ErrNotFound)
+		h.wantErr("Load of a purged delivery", err, queue.ErrNotFound)
 		check := func() {
 			h.Helper()
 			h.wantStates("a", queue.Pending, "ehr pending")
@@ -64,7 +64,7 @@ var purgingClaimed = []testCase{
 		h.deliver(d)
 		h.wantStates("a", queue.Delivered, "ehr delivered")
 	}},
-	{name: "purge: a claim that ends by a purge is not counted", test: func(h *harness) {
+	{name: "purge: a claim that a purge ends is not counted", test: func(h *harness) {
 		h.store("a", "ehr")
 		h.store("b", "ehr")
 		h.claim("ehr", 1)
@@ -73,11 +73,12 @@ var purgingClaimed = []testCase{
 			h.Fatalf("stats %+v, want one pending and none in flight", s)
 		}
 	}},
-	{name: "purge: beside stores, deliveries and replays", test: purgeBesideTraffic},
+	{name: "purge: during stores, deliveries and replays", test: purgeBesideTraffic},
 }
 
-// purgeBesideTraffic purges one upstream's deliveries while events are stored, delivered
-// and replayed. Of each event the other upstream's delivery is left and is made once.
+// purgeBesideTraffic purges one upstream's deliveries while events are stored,
+// delivered and replayed. The other upstream's delivery of each event stays, and is
+// made once.
 func purgeBesideTraffic(h *harness) {
 	const events = 300
 	ids := numbered("e", events)
@@ -87,7 +88,8 @@ func purgeBesideTraffic(h *harness) {
 		defer close(stored)
 		h.storeMany(ids, "ehr", "old")
 	})
-	// work settles what it claims, until everything is stored and nothing is due.
+	// work settles deliveries that it claims, until all events are stored and nothing
+	// is due.
 	work := func(upstream string, settle func(n int, d queue.Delivery)) {
 		for n, last := 0, false; ; {
 			select {
@@ -95,7 +97,7 @@ func purgeBesideTraffic(h *harness) {
 				last = true
 			default:
 			}
-			_, err := h.Stats() // what is stored is due then
+			_, err := h.Stats() // afterwards all stored events are due
 			c, claimErr := h.Claim(upstream, h.Now(), queue.Want{First: 7, Retry: 7})
 			if err = errors.Join(err, claimErr); err != nil {
 				h.Errorf("Claim: %v", err)

@@ -25,7 +25,7 @@ var replaying = []testCase{
 			h.Fatalf("%d attempts and %d used, want none", d.Attempts, d.Used)
 		}
 	}},
-	{name: "replay: a dead event starts with a new budget and keeps its history", test: func(h *harness) {
+	{name: "replay: a dead event gets a new budget and keeps its history", test: func(h *harness) {
 		h.store("a", "ehr")
 		h.retry(h.claimOne("ehr", "a"), 0)
 		h.fail(h.claimOne("ehr", "a"))
@@ -41,7 +41,7 @@ var replaying = []testCase{
 		h.deliver(d)
 		got := delivery(h.record("a"), "ehr")
 		if len(got.History) != 3 || got.History[2].Number != 1 || got.Attempts != 1 {
-			h.Fatalf("delivery %+v, want three attempts, the last of them again the first", got)
+			h.Fatalf("delivery %+v, want three attempts, with number 1 for the last", got)
 		}
 		h.wantPayload("a", queue.ErrNoPayload)
 		h.wait(h.settings.HistoryRetention)
@@ -62,7 +62,7 @@ var replaying = []testCase{
 		h.store("a", "ehr")
 		h.deliver(h.claimOne("ehr", "a"))
 		h.replay(queue.ReplaySelection{IDs: []string{"a", "a"}}, queue.Replayed{Deliveries: 1})
-		h.wait(2 * h.settings.HistoryRetention) // it is pending again, and kept
+		h.wait(2 * h.settings.HistoryRetention) // the event is pending again, and kept
 		d := h.claimOne("ehr", "a")
 		if _, err := h.Load(d); err != nil {
 			h.Fatal(err)
@@ -116,7 +116,7 @@ var replaying = []testCase{
 			h.purge(queue.PurgeSelection{IDs: []string{"a"}, Force: true}, 1)
 		}
 	}},
-	{name: "replay: deliveries to other upstreams stay as they are", test: func(h *harness) {
+	{name: "replay: deliveries to other upstreams stay unchanged", test: func(h *harness) {
 		h.store("old", "old")
 		h.fail(h.claimOne("old", "old"))
 		h.store("both", "ehr", "old", "warehouse")
@@ -148,7 +148,7 @@ var replaying = []testCase{
 		h.store("retry", "ehr")
 		h.retry(h.claimOne("ehr", "retry"), time.Hour)
 		h.storeItem(queue.Item{Event: Event("late", since.Add(-time.Second)), Upstreams: []string{"ehr"}}, false)
-		h.fail(h.claimOne("ehr", "late")) // it was received before and stored after
+		h.fail(h.claimOne("ehr", "late")) // received before the time and stored after it
 		h.setAside("quarantined", queue.Quarantined)
 		h.setAside("unrouted", queue.Unrouted)
 		h.setAside("unconfirmed", queue.Unconfirmed)
@@ -177,7 +177,7 @@ var replaying = []testCase{
 		h.deliver(d)
 		h.wantPayload("a", queue.ErrNoPayload)
 	}},
-	{name: "replay: more events than one transaction takes", test: func(h *harness) {
+	{name: "replay: more events than fit into one transaction", test: func(h *harness) {
 		ids := h.storeManyDead(450)
 		h.replay(queue.ReplaySelection{State: queue.Dead}, queue.Replayed{Deliveries: len(ids)})
 		if ds := h.claim("ehr", len(ids)+1); len(ds) != len(ids) {

@@ -21,7 +21,7 @@ var retaining = []testCase{
 	{name: "retention: a dead event", test: func(h *harness) {
 		h.store("a", "ehr", "warehouse")
 		h.fail(h.claimOne("ehr", "a"))
-		h.wait(2 * h.settings.DeadRetention) // warehouse still waits for it
+		h.wait(2 * h.settings.DeadRetention) // warehouse still waits for the event
 		h.deliver(h.claimOne("warehouse", "a"))
 		h.wait(h.settings.DeadRetention - time.Nanosecond)
 		h.wantPayload("a", nil)
@@ -46,7 +46,7 @@ var retaining = []testCase{
 		}
 		h.wantEmpty()
 	}},
-	{name: "retention: an unrouted event that was replayed is kept like any other", test: func(h *harness) {
+	{name: "retention: a replayed unrouted event is kept like any other", test: func(h *harness) {
 		h.setAside("pending", queue.Unrouted)
 		h.setAside("delivered", queue.Unconfirmed)
 		h.wait(time.Hour)
@@ -70,7 +70,7 @@ var retaining = []testCase{
 			h.Fatal(err)
 		}
 	}},
-	{name: "retention: what a purge leaves of an event has ended with the purge", settings: func(s *queue.Settings) {
+	{name: "retention: the rest of a purged event has ended with the purge", settings: func(s *queue.Settings) {
 		s.HistoryRetention, s.KeepDelivered = time.Hour, time.Minute
 		s.DeadRetention = 24*time.Hour + 30*time.Minute // ends while the trace is kept
 	}, test: func(h *harness) {
@@ -105,7 +105,7 @@ var retaining = []testCase{
 		},
 	},
 	{
-		name: "retention: keep_delivered keeps the trace as long",
+		name: "retention: keep_delivered keeps the trace as long as the payload",
 		settings: func(s *queue.Settings) {
 			s.KeepDelivered, s.HistoryRetention = 48*time.Hour, time.Hour
 		},
@@ -119,7 +119,7 @@ var retaining = []testCase{
 		},
 	},
 	{
-		name:     "retention: settings that change apply to what is kept",
+		name:     "retention: changed settings apply to stored events",
 		settings: func(s *queue.Settings) { s.KeepDelivered = 24 * time.Hour },
 		test: func(h *harness) {
 			h.store("a", "ehr")

@@ -14,7 +14,7 @@ func routeTo(upstreams ...string) func(*event.Event) []string {
 	return func(*event.Event) []string { return upstreams }
 }
 
-// routable are the states that a replay ends by routing the event.
+// routable are the states of events that a replay can route.
 var routable = []queue.State{queue.Unrouted, queue.Unconfirmed}
 
 // routing has the cases of replays of events that have no deliveries yet.
@@ -47,10 +47,10 @@ var routing = []testCase{
 			h.wantPayload(two, queue.ErrNoPayload)
 		}
 		if s := h.stats(); s.Unrouted != 1 || s.Unconfirmed != 1 || len(s.Upstreams) != 0 {
-			h.Fatalf("stats %+v, want only the events that Route found no upstream for", s)
+			h.Fatalf("stats %+v, want only the events for which Route returned no upstream", s)
 		}
 	}},
-	{name: "route: Route gets the event as it was stored", test: func(h *harness) {
+	{name: "route: Route gets the stored event", test: func(h *harness) {
 		want := Event("a", h.Now())
 		h.storeItem(queue.Item{Event: want, State: queue.Unrouted}, false)
 		h.reopen()
@@ -111,12 +111,12 @@ var routing = []testCase{
 		h.replay(queue.ReplaySelection{State: queue.Unrouted}, queue.Replayed{Unrouted: 1})
 		h.wantStates("a", queue.Unrouted)
 	}},
-	{name: "route: only a replay by id or by the state asks Route", test: func(h *harness) {
+	{name: "route: only a replay by id or by the state calls Route", test: func(h *harness) {
 		everyState(h)
 		h.store("dead too", "ehr")
 		h.fail(h.claim("ehr", 10)[1])
 		never := func(e *event.Event) []string {
-			h.Errorf("Route is called for %s", e.ID)
+			h.Errorf("Route was called for %s", e.ID)
 			return []string{"ehr"}
 		}
 		for _, s := range []queue.ReplaySelection{{State: queue.Dead}, {Since: h.Now().Add(-time.Hour)}, {IDs: []string{"retry"}}} {
@@ -129,7 +129,7 @@ var routing = []testCase{
 			h.wantStates(string(s), s)
 		}
 	}},
-	{name: "route: an event that was routed is like any other", test: func(h *harness) {
+	{name: "route: a routed event is like any other", test: func(h *harness) {
 		for i, state := range routable {
 			id := string(state)
 			h.setAside(id, state)
@@ -141,7 +141,7 @@ var routing = []testCase{
 				h.Fatalf("%v are listed as %s, want none", got, state)
 			}
 			h.purge(queue.PurgeSelection{State: state}, 0)
-			// A replay no longer asks Route.
+			// A replay no longer calls Route.
 			h.replay(queue.ReplaySelection{IDs: []string{id}, Route: routeTo("lab")}, queue.Replayed{Deliveries: 2})
 			h.deliver(h.claimOne("ehr", id))
 			if i == 0 {
@@ -172,7 +172,7 @@ var routing = []testCase{
 			h.Fatalf("%v are woken, want ehr and warehouse", woken)
 		}
 	}},
-	{name: "route: more events than one transaction takes, and a report of each step", test: func(h *harness) {
+	{name: "route: more events than fit into one transaction, with a report of each step", test: func(h *harness) {
 		const n = 450
 		ids := numbered("e", n)
 		for _, id := range ids {

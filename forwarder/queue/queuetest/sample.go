@@ -24,7 +24,7 @@ type Option func(*event.Event)
 // Subject sets the event's subject.
 func Subject(s string) Option { return func(e *event.Event) { e.Subject = s } }
 
-// Type sets the event's type, given the short one.
+// Type sets the event's type from its short type.
 func Type(short string) Option {
 	return func(e *event.Event) { e.Type = event.TypePrefix(e.Provider) + short }
 }
@@ -62,7 +62,7 @@ func Event(id string, receivedAt time.Time, options ...Option) *event.Event {
 	return e
 }
 
-// asideItem returns an item that is stored without deliveries.
+// asideItem returns an item that is set aside in the state.
 func asideItem(e *event.Event, s queue.State) queue.Item {
 	it := queue.Item{Event: e, State: s}
 	if s == queue.Quarantined {
@@ -71,7 +71,7 @@ func asideItem(e *event.Event, s queue.State) queue.Item {
 	return it
 }
 
-// same reports whether an event came back as it was stored.
+// same reports whether a returned event equals the stored one.
 func same(got, want *event.Event) bool {
 	return got != nil && reflect.DeepEqual(got, want)
 }
@@ -86,8 +86,8 @@ func delivery(r queue.Record, upstream string) queue.DeliveryRecord {
 	return queue.DeliveryRecord{}
 }
 
-// text returns a record as text, with its deliveries by upstream: they come in any
-// order.
+// text returns a record as text, with its deliveries sorted by upstream, since their
+// order is not defined.
 func text(r queue.Record) string {
 	r.Deliveries = slices.Clone(r.Deliveries)
 	slices.SortFunc(r.Deliveries, func(a, b queue.DeliveryRecord) int { return strings.Compare(a.Upstream, b.Upstream) })

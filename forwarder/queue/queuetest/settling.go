@@ -8,7 +8,7 @@ import (
 )
 
 var settling = []testCase{
-	{name: "settle: the payload goes with the last delivery", test: func(h *harness) {
+	{name: "settle: the payload is deleted with the last delivery", test: func(h *harness) {
 		h.store("a", "ehr", "warehouse")
 		h.deliver(h.claimOne("ehr", "a"))
 		h.wantPayload("a", nil)
@@ -117,7 +117,7 @@ var settling = []testCase{
 			h.Fatalf("delivery %+v, want delivered at the first attempt", got)
 		}
 	}},
-	{name: "settle: closing keeps what was settled before", test: func(h *harness) {
+	{name: "settle: Close keeps earlier outcomes", test: func(h *harness) {
 		for i := range 50 {
 			h.store(fmt.Sprint("e", i), "ehr")
 		}
@@ -127,7 +127,7 @@ var settling = []testCase{
 		h.reopen()
 		h.wantIDs(h.claim("ehr", 50))
 	}},
-	{name: "crash: what was durable is stored and what was claimed is due", test: func(h *harness) {
+	{name: "crash: durable changes are kept, and claimed deliveries are due", test: func(h *harness) {
 		if !h.has(h.Crash != nil, "Crash") {
 			return
 		}

@@ -11,11 +11,11 @@ import (
 )
 
 var storing = []testCase{
-	{name: "store: an event comes back as it was", test: func(h *harness) {
+	{name: "store: an event is returned unchanged", test: func(h *harness) {
 		want := Event("a", h.Now())
 		h.storeItem(queue.Item{Event: want, Upstreams: []string{"ehr"}}, false)
 		d := h.claimOne("ehr", "a")
-		for range 2 { // once as it is, once reopened
+		for range 2 { // first before, then after reopening
 			e, err := h.Load(d)
 			if err != nil || !same(e, want) {
 				h.Fatalf("Load: %+v, %v; want %+v", e, err, want)
@@ -31,9 +31,9 @@ var storing = []testCase{
 			want.Body, want.Note = body, event.Span{}
 			for _, it := range []queue.Item{{Event: want, Upstreams: []string{"ehr"}}, asideItem(want, queue.Quarantined)} {
 				h.storeItem(it, false)
-				for range 2 { // once as it is, once reopened
+				for range 2 { // first before, then after reopening
 					if e, err := h.Payload(h.Context(), id); err != nil || !same(e, want) {
-						h.Fatalf("Payload(%s), %s: not as it was, %v", id, it.State, err)
+						h.Fatalf("Payload(%s), %s: not the stored event, %v", id, it.State, err)
 					}
 					h.reopen()
 				}
@@ -51,7 +51,7 @@ var storing = []testCase{
 			h.Fatalf("claimed %+v, want %+v", d, want)
 		}
 	}},
-	{name: "store: an event without upstreams leaves its trace only", test: func(h *harness) {
+	{name: "store: an event without upstreams leaves only its trace", test: func(h *harness) {
 		h.store("a")
 		h.storeAgain("a")
 		if r := h.record("a"); r.State != queue.Delivered || r.HasPayload || len(r.Deliveries) != 0 {
@@ -69,7 +69,7 @@ var storing = []testCase{
 			h.storeItem(it, false)
 			h.storeAgain(string(state), "ehr")
 		}
-		for range 2 { // once as it is, once reopened
+		for range 2 { // first before, then after reopening
 			h.wantIDs(h.claim("ehr", 10))
 			for _, state := range []queue.State{queue.Quarantined, queue.Unrouted, queue.Unconfirmed} {
 				r := h.record(string(state))
@@ -84,7 +84,7 @@ var storing = []testCase{
 			h.reopen()
 		}
 	}},
-	{name: "store: an upstream that is named twice gets the event once", test: func(h *harness) {
+	{name: "store: an upstream that is listed twice gets the event once", test: func(h *harness) {
 		h.store("a", "ehr", "ehr")
 		h.deliver(h.claimOne("ehr", "a"))
 		h.wantIDs(h.claim("ehr", 10))

@@ -8,55 +8,55 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// An Engine is a queue under test and what a test can do to it. A hook that is nil
-// is one that the engine does not have: the cases that need it log so.
+// An Engine is a queue under test, with hooks for the tests. A nil hook means that the
+// engine does not support it: the cases that need it log this.
 type Engine struct {
 	queue.Queue
 
-	// Flush returns when every outcome that was settled before is durable.
+	// Flush returns when all earlier outcomes are durable.
 	Flush func()
 
-	// Sweep returns when everything is deleted whose retention has ended by the clock.
+	// Sweep returns when all events whose retention has ended by the clock are deleted.
 	Sweep func()
 
 	// Reopen closes the queue and opens the same store again, with the settings.
 	Reopen func(s queue.Settings) queue.Queue
 
-	// Crash opens the store again as it is on disk after the process was killed:
-	// what was not durable is lost. May be nil.
+	// Crash opens the store again in the state that a killed process leaves: changes
+	// that were not durable are lost. May be nil.
 	Crash func(s queue.Settings) queue.Queue
 
-	// FailWrites makes every write to storage fail until it is called with false.
-	// May be nil.
+	// FailWrites(true) makes every write to storage fail until FailWrites(false). May
+	// be nil.
 	FailWrites func(fail bool)
 
-	// DamageRecent kills the engine, flips bytes of the event's record where it was
-	// last written, before that has reached the main file, and opens the store again.
-	// Reported returns the errors that the engine has reported about the store since
-	// then. May be nil.
+	// DamageRecent kills the engine, flips bytes of the newest copy of the event's
+	// record before it has reached the main file, and opens the store again. reported
+	// returns the errors that the engine has reported about the store since then. May
+	// be nil.
 	DamageRecent func(s queue.Settings, id string) (reopened queue.Queue, reported func() []error)
 
-	// Rotate puts a new key first, waits until no stored event needs an older one,
-	// and removes the older ones, so that Reopen and Crash have the newest key only.
-	// May be nil.
+	// Rotate adds a new first key, waits until no stored event needs an older key, and
+	// removes the older keys, so that Reopen and Crash use only the newest key. May be
+	// nil.
 	Rotate func() error
 }
 
-// Open opens an empty store for one test, by the clock's Now and Elapsed. The engine
-// is closed by the test or at its end.
+// Open opens an empty store for one test, with the clock's Now and Elapsed. The test
+// closes the engine, or it is closed at the end of the test.
 type Open func(t testing.TB, s queue.Settings, clock *Clock) *Engine
 
-// caseTime is how long a case may take, so that a call that hangs fails its case.
+// caseTime is the time limit of a case, so that a hanging call fails its case.
 const caseTime = 3 * time.Minute
 
-// A testCase is one promise.
+// A testCase is one promise of package queue.
 type testCase struct {
 	name     string
 	settings func(*queue.Settings) // changes the defaults; may be nil
 	test     func(*harness)
 }
 
-// cases returns all of them but the model.
+// cases returns all cases except the model.
 func cases() (all []testCase) {
 	for _, group := range [][]testCase{
 		storing, deduplicating, claiming, settling, failing, retaining, jumping,
@@ -67,7 +67,7 @@ func cases() (all []testCase) {
 	return all
 }
 
-// Run runs the suite against an engine.
+// Run runs the suite on an engine.
 func Run(t *testing.T, open Open) {
 	t.Helper()
 	for _, c := range cases() {
@@ -82,7 +82,7 @@ func Run(t *testing.T, open Open) {
 	})
 }
 
-// RunCase runs the one case with the name.
+// RunCase runs the case with the name.
 func RunCase(t testing.TB, open Open, name string) {
 	t.Helper()
 	for _, c := range cases() {
@@ -94,7 +94,7 @@ func RunCase(t testing.TB, open Open, name string) {
 	t.Fatalf("the suite has no case %q", name)
 }
 
-// run runs one case with an engine of its own.
+// run runs one case with a new engine.
 func (c testCase) run(t testing.TB, open Open) {
 	t.Helper()
 	s := queue.DefaultSettings()

@@ -9,9 +9,9 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// visible has the cases of what can be seen once a call has returned.
+// visible has the cases of the state that is visible after a call has returned.
 var visible = []testCase{
-	{name: "visible: a stored event, to every call of every goroutine", test: func(h *harness) {
+	{name: "visible: a stored event, in every call of every goroutine", test: func(h *harness) {
 		var wg sync.WaitGroup
 		for w := range 8 {
 			wg.Go(func() {
@@ -31,7 +31,7 @@ var visible = []testCase{
 		}
 		wg.Wait()
 	}},
-	{name: "visible: a stored event, also while storage fails", test: func(h *harness) {
+	{name: "visible: a stored event, even while storage fails", test: func(h *harness) {
 		if !h.has(h.FailWrites != nil, "FailWrites") {
 			return
 		}
@@ -55,7 +55,7 @@ var visible = []testCase{
 			h.Fatalf("Load: %v", err)
 		}
 	}},
-	{name: "visible: an outcome that is durable", test: func(h *harness) {
+	{name: "visible: a durable outcome", test: func(h *harness) {
 		for i := range 30 {
 			id := fmt.Sprint("e", i)
 			h.store(id, "ehr")
@@ -86,8 +86,8 @@ var visible = []testCase{
 	}},
 }
 
-// see returns a problem unless the event that has just been stored for ehr is in what
-// every call returns. It purges and stores the event again.
+// see returns a problem unless every call returns the event that was just stored for
+// ehr. It purges and stores the event again.
 func (h *harness) see(it queue.Item) (problem string) {
 	id, ctx := it.Event.ID, h.Context()
 	r, err := h.Queue.Event(ctx, id)
@@ -102,7 +102,7 @@ func (h *harness) see(it queue.Item) (problem string) {
 		return fmt.Sprintf("Payload(%s): %+v, %v", id, e, err)
 	}
 	if s, err := h.Stats(); err != nil || s.Upstreams["ehr"].Pending == 0 || s.Bytes == 0 {
-		return fmt.Sprintf("Stats: %+v, %v; want %s to be counted", s, err, id)
+		return fmt.Sprintf("Stats: %+v, %v; want %s included", s, err, id)
 	}
 	if r, err := h.Store(ctx, it); err != nil || !r.Duplicate {
 		return fmt.Sprintf("Store(%s): %+v, %v; want a duplicate", id, r, err)
@@ -123,7 +123,7 @@ func (h *harness) see(it queue.Item) (problem string) {
 }
 
 var counting = []testCase{
-	{name: "stats: what is in the store", test: func(h *harness) {
+	{name: "stats: the content of the store", test: func(h *harness) {
 		h.Advance(time.Minute)
 		oldest := h.Now()
 		h.store("a", "ehr")

@@ -22,7 +22,7 @@ func (h *harness) wantIDs(ds []queue.Delivery, want ...string) {
 func (h *harness) wantErr(what string, err, want error) {
 	h.Helper()
 	if !errors.Is(err, want) {
-		h.Fatalf("%s: %v, want an error that is %q", what, err, want)
+		h.Fatalf("%s: %v, want the error %q", what, err, want)
 	}
 }
 
@@ -38,8 +38,8 @@ func (h *harness) wantPayload(id string, want error) {
 	}
 }
 
-// wantStates checks the states of an event and of its deliveries, those each as
-// "upstream state" and in any order.
+// wantStates checks the states of an event and of its deliveries, each as "upstream
+// state" and in any order.
 func (h *harness) wantStates(id string, state queue.State, want ...string) {
 	h.Helper()
 	r := h.record(id)
@@ -73,7 +73,7 @@ func (h *harness) wantGone(id string) {
 	}
 }
 
-// wantEmpty checks that the store counts nothing.
+// wantEmpty checks that all counts of the store are 0.
 func (h *harness) wantEmpty() {
 	h.Helper()
 	s := h.stats()

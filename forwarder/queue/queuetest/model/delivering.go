@@ -34,8 +34,8 @@ func (m *Model) Claim(upstream string, now time.Time, want queue.Want) (claimed 
 	return claimed, next
 }
 
-// Settle records an outcome, unless the delivery was purged. The event is that of
-// the claim: another may have its id by now.
+// Settle records an outcome, unless the delivery was purged. e is the claimed event:
+// another event may have the same id by now.
 func (m *Model) Settle(e *Event, upstream string, o queue.Outcome) {
 	d := e.Delivery(upstream)
 	if d == nil || !d.leased {
@@ -67,7 +67,7 @@ func (m *Model) Holds(e *Event, upstream string) bool {
 	return slices.Contains(m.Events, e) && e.Delivery(upstream) != nil
 }
 
-// Restart ends the leases, as the end of the process does.
+// Restart ends the leases, as the end of a process does.
 func (m *Model) Restart() {
 	for _, e := range m.Events {
 		for _, d := range e.deliveries {

@@ -2,5 +2,5 @@
 // in memory, without storage or concurrency. Package queuetest runs random operations
 // on an engine and on the model, and compares the results.
 //
-// It imports package queue and nothing else of this module.
+// Of this module it imports package queue only.
 package model

@@ -9,9 +9,9 @@ import (
 
 // An Event is an event in the store.
 type Event struct {
-	queue.Item           // State is "" once the event has been routed
-	Arrival    int       // grows with each event
-	Payload    bool      // whether it is kept
+	queue.Item           // State is "" after the event was routed
+	Arrival    int       // increases with each event
+	Payload    bool      // whether the payload is kept
 	endedAt    time.Time // zero while a delivery is pending
 	deliveries []*Delivery
 }
@@ -59,7 +59,7 @@ func (e *Event) Delivery(upstream string) *Delivery {
 	return nil
 }
 
-// Record returns what the store returns of the event.
+// Record returns the event's record in the form of the queue interface.
 func (e *Event) Record() queue.Record {
 	r := queue.Record{
 		ID: e.Event.ID, Provider: e.Event.Provider, Type: e.Event.ShortType(), Subject: e.Event.Subject,
@@ -71,8 +71,8 @@ func (e *Event) Record() queue.Record {
 	return r
 }
 
-// Claimed returns the delivery to the upstream as Claim returns it, without Seq and
-// Size, which are the engine's.
+// Claimed returns the delivery to the upstream as Claim returns it, without the
+// engine's Seq and Size.
 func (e *Event) Claimed(upstream string) queue.Delivery {
 	d := e.Delivery(upstream)
 	return queue.Delivery{

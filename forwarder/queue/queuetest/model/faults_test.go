@@ -13,7 +13,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
 )
 
-// filtering returns a fault that lists by a changed filter.
+// filtering returns a fault: listings use a changed filter.
 func filtering(change func(*queue.Filter)) func(*faulty, *queuetest.Engine, *referenceStorage) {
 	return func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
 		f.events = func(ctx context.Context, filter queue.Filter) (queue.Page, error) {
@@ -23,15 +23,15 @@ func filtering(change func(*queue.Filter)) func(*faulty, *queuetest.Engine, *ref
 	}
 }
 
-// faults are ways to break a promise, each with a case that must find it.
+// faults are ways to break a promise, each with the case that must detect it.
 var faults = []struct {
 	name, found string
 	inject      func(*faulty, *queuetest.Engine, *referenceStorage)
 }{
 	{"a listing ignores the subject", "find: by subject, type and time", filtering(func(f *queue.Filter) { f.Subject = "" })},
 	{"a listing ignores the type", "find: by subject, type and time", filtering(func(f *queue.Filter) { f.Type = "" })},
-	{"a listing ignores the time", "find: the time is that of the receipt, in whatever order the events came", filtering(func(f *queue.Filter) { f.Since = time.Time{} })},
-	{"a listing takes the state of any delivery", "list: by state and upstream, newest first", filtering(func(f *queue.Filter) {
+	{"a listing ignores the time", "find: by time of receipt, regardless of the order of the stores", filtering(func(f *queue.Filter) { f.Since = time.Time{} })},
+	{"a listing matches the state of any delivery", "list: by state and upstream, newest first", filtering(func(f *queue.Filter) {
 		if f.State != "" {
 			f.Upstream = ""
 		}
@@ -50,7 +50,7 @@ var faults = []struct {
 			return p, err
 		}
 	}},
-	{"an event is seen only when it is asked for again", "visible: a stored event, to every call of every goroutine", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+	{"an event is visible only at the second call", "visible: a stored event, in every call of every goroutine", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
 		var seen sync.Map
 		f.event = func(ctx context.Context, id string) (queue.Record, error) {
 			if _, again := seen.LoadOrStore(id, true); !again {
@@ -96,13 +96,13 @@ var faults = []struct {
 			return c, err
 		}
 	}},
-	{"a replay takes all upstreams of Route", "route: the selection's upstreams restrict those of Route", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+	{"a replay uses all upstreams of Route", "route: the selection's upstreams restrict those of Route", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
 		f.replay = func(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
 			s.Upstreams = nil
 			return f.Queue.Replay(ctx, s)
 		}
 	}},
-	{"a replay by time takes unrouted events", "route: only a replay by id or by the state asks Route", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+	{"a replay by time includes unrouted events", "route: only a replay by id or by the state calls Route", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
 		f.replay = func(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
 			if !s.Since.IsZero() {
 				_, _ = f.Queue.Replay(ctx, queue.ReplaySelection{State: queue.Unrouted, Route: s.Route})
@@ -128,33 +128,33 @@ var faults = []struct {
 			return f.Queue.Purge(ctx, s)
 		}
 	}},
-	{"unrouted events are not counted", "stats: what is in the store", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+	{"unrouted events are not counted", "stats: the content of the store", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
 		f.stats = func() (queue.Stats, error) {
 			s, err := f.Queue.Stats()
 			s.Unrouted = 0
 			return s, err
 		}
 	}},
-	{"damage costs the next event too", "damage: bytes in the newest storage cost at most the events on them", func(_ *faulty, e *queuetest.Engine, s *referenceStorage) {
+	{"damage costs the next event too", "damage: damaged bytes in the newest storage lose at most their events", func(_ *faulty, e *queuetest.Engine, s *referenceStorage) {
 		damage := e.DamageRecent
 		e.DamageRecent = func(settings queue.Settings, id string) (queue.Queue, func() []error) {
 			s.lose("e26")
 			return damage(settings, id)
 		}
 	}},
-	{"damage is not reported", "damage: bytes among events that were stored at once cost at most the events on them", func(_ *faulty, e *queuetest.Engine, _ *referenceStorage) {
+	{"damage is not reported", "damage: damaged bytes among events that were stored at once lose at most their events", func(_ *faulty, e *queuetest.Engine, _ *referenceStorage) {
 		damage := e.DamageRecent
 		e.DamageRecent = func(settings queue.Settings, id string) (queue.Queue, func() []error) {
 			q, _ := damage(settings, id)
 			return q, func() []error { return nil }
 		}
 	}},
-	{"a rotation misses an event", "keys: a key that is replaced while events are stored makes none unreadable", func(_ *faulty, _ *queuetest.Engine, s *referenceStorage) {
+	{"a rotation misses an event", "keys: replacing a key while events are stored makes no event unreadable", func(_ *faulty, _ *queuetest.Engine, s *referenceStorage) {
 		s.misses = true
 	}},
 }
 
-// A fault of an engine makes the case fail that is about it.
+// A fault of an engine fails the case that tests the broken promise.
 func TestSuiteFindsFaults(t *testing.T) {
 	t.Parallel()
 	for _, fault := range faults {
@@ -171,7 +171,7 @@ func TestSuiteFindsFaults(t *testing.T) {
 				}, fault.found)
 			})
 			if !r.failed.Load() {
-				t.Errorf("the case %q does not find it", fault.found)
+				t.Errorf("the case %q does not detect the fault", fault.found)
 			}
 		})
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// A faulty queue calls what is not nil in place of the reference's method.
+// A faulty queue calls its non-nil functions instead of the reference's methods.
 type faulty struct {
 	queue.Queue
 	store  func(context.Context, queue.Item) (queue.Receipt, error)
@@ -71,13 +71,13 @@ func (f *faulty) Stats() (queue.Stats, error) {
 	return f.Queue.Stats()
 }
 
-// A failureRecorder records whether a test has failed, and keeps it from failing.
+// A failureRecorder records whether a test has failed, and does not let the test fail.
 type failureRecorder struct {
 	testing.TB
 	failed atomic.Bool
 }
 
-// run returns when the test has, or has ended itself.
+// run returns when the test has returned or ended early.
 func (r *failureRecorder) run(test func()) {
 	done := make(chan struct{})
 	go func() {

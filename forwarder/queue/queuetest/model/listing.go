@@ -17,7 +17,8 @@ func (m *Model) List(f queue.Filter) (events []*Event) {
 	return events
 }
 
-// Matches reports whether a listing has the record, whatever its limit and cursor.
+// Matches reports whether a listing contains the record, regardless of its limit and
+// cursor.
 func Matches(r queue.Record, f queue.Filter) bool {
 	switch {
 	case f.Subject != "" && r.Subject != f.Subject, f.Type != "" && r.Type != f.Type, r.ReceivedAt.Before(f.Since):
@@ -30,7 +31,7 @@ func Matches(r queue.Record, f queue.Filter) bool {
 	})
 }
 
-// Stats counts what is in the store, but for the bytes.
+// Stats returns the counts of the store's content, except the bytes.
 func (m *Model) Stats() queue.Stats {
 	s := queue.Stats{MaxBytes: m.Settings.MaxSize, Upstreams: make(map[string]queue.UpstreamStats)}
 	aside := map[queue.State]*int64{queue.Quarantined: &s.Quarantined, queue.Unrouted: &s.Unrouted, queue.Unconfirmed: &s.Unconfirmed}

@@ -7,13 +7,13 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// A Model is a queue's state. It is for one goroutine at a time.
+// A Model is a queue's state. It is not safe for concurrent use.
 type Model struct {
 	Settings   queue.Settings
-	Now        func() (earliest, latest time.Time) // as queue.AgeClock returns it
+	Now        func() (earliest, latest time.Time) // the results of queue.AgeClock.Now
 	Events     []*Event                            // in order of arrival
-	arrived    int                                 // how many there have been
-	tombstones map[string]time.Time                // receipt of events whose retention has ended
+	arrived    int                                 // how many events were stored so far
+	tombstones map[string]time.Time                // by id: receipt of events whose retention has ended
 }
 
 // New returns an empty model.
@@ -31,7 +31,7 @@ func (m *Model) Find(id string) *Event {
 	return nil
 }
 
-// Store stores the item as Queue.Store does.
+// Store stores the item like Queue.Store.
 func (m *Model) Store(it queue.Item) (duplicate bool) {
 	if m.Duplicate(it.Event.ID) {
 		return true
@@ -62,7 +62,7 @@ func (m *Model) beyondWindow(receivedAt time.Time) bool {
 	return earliest.Sub(receivedAt) >= m.Settings.DedupeWindow
 }
 
-// forget deletes what is left of an id.
+// forget deletes the remains of an id.
 func (m *Model) forget(id string) {
 	delete(m.tombstones, id)
 	m.Events = slices.DeleteFunc(m.Events, func(e *Event) bool { return e.Event.ID == id })
@@ -79,7 +79,7 @@ func (m *Model) add(e *Event, upstreams []string) (added int) {
 	return added
 }
 
-// end ends an event none of whose deliveries is pending.
+// end ends an event without pending deliveries.
 func (m *Model) end(e *Event) {
 	if e.Has(queue.Pending) {
 		return
@@ -90,7 +90,7 @@ func (m *Model) end(e *Event) {
 	}
 }
 
-// Sweep deletes what has been kept for long enough. Of an event, its id stays known.
+// Sweep deletes the events whose retention has ended. Their ids stay known.
 func (m *Model) Sweep() {
 	now, _ := m.Now()
 	m.Events = slices.DeleteFunc(m.Events, func(e *Event) bool {

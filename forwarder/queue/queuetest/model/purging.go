@@ -6,7 +6,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// Purge does a purge as a whole. Any one of refused is a right answer.
+// Purge does a whole purge. The engine may return any one of the errors refused.
 func (m *Model) Purge(s queue.PurgeSelection) (n int, refused []error) {
 	events, refused := m.ToPurge(s)
 	if len(refused) > 0 {
@@ -38,7 +38,7 @@ func (m *Model) ToPurge(s queue.PurgeSelection) (events []*Event, refused []erro
 	return events, nil
 }
 
-// Purges reports whether a selection has the event or a delivery of it.
+// Purges reports whether the event or a delivery of it is in the selection.
 func Purges(e *Event, s queue.PurgeSelection) bool {
 	if !s.Before.IsZero() && !e.Event.ReceivedAt.Before(s.Before) {
 		return false
@@ -54,7 +54,7 @@ func purgesDelivery(d *Delivery, s queue.PurgeSelection) bool {
 	return s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered
 }
 
-// PurgeEvent deletes what a selection has of an event.
+// PurgeEvent deletes the selected deliveries of an event.
 func (m *Model) PurgeEvent(e *Event, s queue.PurgeSelection) {
 	if !purgesWhole(e, s) {
 		e.deliveries = slices.DeleteFunc(e.deliveries, func(d *Delivery) bool { return purgesDelivery(d, s) })

@@ -15,8 +15,8 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// A reference is a queue in memory: the model with a lock around it. Outcomes take
-// effect at the next operation that writes.
+// A reference is a queue in memory: the model with a lock. Outcomes take effect at the
+// next operation that writes.
 type reference struct {
 	*referenceStorage
 	clock *queuetest.Clock
@@ -57,7 +57,7 @@ func (q *reference) do(ctx context.Context, f func() error) error {
 
 func (q *reference) Store(ctx context.Context, it queue.Item) (r queue.Receipt, err error) {
 	for {
-		last := err // says more than that the context has ended
+		last := err // more specific than the error of ctx
 		err = q.do(ctx, func() error {
 			q.applyOutcomes()
 			r.Duplicate = q.model.Duplicate(it.Event.ID)
@@ -116,7 +116,8 @@ func (q *reference) Claim(upstream string, now time.Time, want queue.Want) (c qu
 	return c, err
 }
 
-// event returns the event of a delivery, or one without deliveries if it is gone.
+// event returns the event of a delivery, or an event without deliveries if it no longer
+// exists.
 func (q *reference) event(d queue.Delivery) *model.Event {
 	for _, e := range q.model.Events {
 		if e.Arrival == int(d.Seq) {

@@ -8,11 +8,11 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest/model"
 )
 
-// step is how many events a replay or purge of the reference changes at once.
+// step is the number of events that a replay or purge of the reference changes at once.
 const step = 100
 
-// work does something to each event in steps. It reports how many are done and how
-// many there are, without those that each skips since they are gone.
+// work calls each with each event, in steps. It reports the number of processed events
+// and the total, without events that each skips because they no longer exist.
 func (q *reference) work(ctx context.Context, events []*model.Event, p queue.Progress, each func(*model.Event) (done bool)) error {
 	done, total := int64(0), int64(len(events))
 	p.Report(done, total)
@@ -108,7 +108,7 @@ func (q *reference) Close() error {
 	return nil
 }
 
-// kill ends the queue without its outcomes.
+// kill ends the queue and loses the pending outcomes.
 func (q *reference) kill() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// Replay does a replay as a whole. Any one of refused is a right answer.
+// Replay does a whole replay. The engine may return any one of the errors refused.
 func (m *Model) Replay(s queue.ReplaySelection) (out queue.Replayed, refused []error) {
 	events, refused := m.ToReplay(s)
 	if len(refused) > 0 {
@@ -46,8 +46,8 @@ func (m *Model) ToReplay(s queue.ReplaySelection) (events []*Event, refused []er
 	return events, nil
 }
 
-// named returns the events with the ids, each once, and the errors of those that
-// are not there or cannot be selected.
+// named returns the events with the ids, without duplicates, and the errors for ids
+// that do not exist or cannot be selected.
 func (m *Model) named(ids []string, check func(*Event) []error) (events []*Event, refused []error) {
 	for _, id := range ids {
 		e := m.Find(id)
@@ -63,7 +63,7 @@ func (m *Model) named(ids []string, check func(*Event) []error) (events []*Event
 	return events, refused
 }
 
-// Replays reports whether a selection has the event or a delivery of it.
+// Replays reports whether the event or a delivery of it is in the selection.
 func Replays(e *Event, s queue.ReplaySelection) bool {
 	switch {
 	case e.Overall().SetAside():
@@ -78,7 +78,7 @@ func replaysDelivery(d *Delivery, s queue.ReplaySelection) bool {
 	return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State != queue.Dead || d.State == queue.Dead)
 }
 
-// routed returns the upstreams that a replay adds deliveries to.
+// routed returns the upstreams to which a replay adds deliveries.
 func routed(e *Event, s queue.ReplaySelection) []string {
 	if s.Route == nil {
 		return nil
@@ -88,7 +88,8 @@ func routed(e *Event, s queue.ReplaySelection) []string {
 	})
 }
 
-// ReplayEvent replays the selected deliveries of an event that Replays has.
+// ReplayEvent replays the selected deliveries of an event for which Replays returns
+// true.
 func (m *Model) ReplayEvent(e *Event, s queue.ReplaySelection, out *queue.Replayed) {
 	if e.Overall().SetAside() {
 		added := m.add(e, routed(e, s))

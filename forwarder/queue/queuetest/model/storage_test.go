@@ -11,7 +11,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest/model"
 )
 
-// TestSuiteAgainstReference runs the suite against a queue that is the model in memory.
+// TestSuiteAgainstReference runs the suite on the model itself.
 func TestSuiteAgainstReference(t *testing.T) {
 	t.Parallel()
 	queuetest.Run(t, openReference)
@@ -60,14 +60,14 @@ func openStorage(t testing.TB, s queue.Settings, clock *queuetest.Clock) (*queue
 	}, storage
 }
 
-// A referenceStorage is what a reference keeps when it is closed.
+// A referenceStorage is the content that a closed reference keeps.
 type referenceStorage struct {
 	model    *model.Model
 	lastUsed time.Time
 	failing  bool
 	key      int
-	keys     map[*model.Event]int // of each event
-	misses   bool                 // whether a rotation misses the newest event
+	keys     map[*model.Event]int // by event
+	misses   bool                 // whether a rotation skips the newest event
 }
 
 // lose removes an event without a trace.
@@ -75,7 +75,7 @@ func (s *referenceStorage) lose(id string) {
 	s.model.Events = slices.DeleteFunc(s.model.Events, func(e *model.Event) bool { return e.Event.ID == id })
 }
 
-// reseal seals every event with a new key.
+// reseal reseals every event with a new key.
 func (s *referenceStorage) reseal() {
 	s.key++
 	for i, e := range s.model.Events {
@@ -92,6 +92,6 @@ func (s *referenceStorage) open(settings queue.Settings, clock *queuetest.Clock)
 	}
 	s.model.Settings, s.model.Now = settings, q.now
 	s.model.Restart()
-	_, _ = q.now() // the age clock begins
+	_, _ = q.now() // starts the age clock
 	return q
 }
