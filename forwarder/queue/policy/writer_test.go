@@ -190,7 +190,7 @@ func TestDo(t *testing.T) {
 }
 
 // A store without room waits until there is room, and does not block other stores.
-func TestParkedStores(t *testing.T) {
+func TestStoresWaitForRoom(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
 		f.full["big"] = true
@@ -216,7 +216,7 @@ func TestParkedStores(t *testing.T) {
 }
 
 // The writer notices room that is made during a commit that finds none.
-func TestUnparkDuringACommit(t *testing.T) {
+func TestRoomDuringACommit(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
 		f.full["big"] = true

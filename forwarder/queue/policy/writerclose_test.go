@@ -122,7 +122,7 @@ func TestCloseAfterAFailure(t *testing.T) {
 
 // A call during Close succeeds or is rejected: no call blocks, and no accepted change
 // is lost.
-func TestCloseMeanwhile(t *testing.T) {
+func TestCallsDuringClose(t *testing.T) {
 	t.Parallel()
 	for range 5000 {
 		f := &fakeCommits{known: make(map[string]bool), full: make(map[string]bool), stored: make(map[string]int)}

@@ -195,7 +195,7 @@ var claiming = []testCase{
 		h.Release(d)
 		want("Release", "ehr")
 		h.retry(h.claimOne("ehr", "a"), time.Minute)
-		want("a retry that is due before what Claim returned", "ehr")
+		want("a retry that is due before Next of the last Claim", "ehr")
 		h.Advance(time.Minute)
 		h.fail(h.claimOne("ehr", "a"))
 		reset()

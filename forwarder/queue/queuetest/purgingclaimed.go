@@ -73,13 +73,13 @@ var purgingClaimed = []testCase{
 			h.Fatalf("stats %+v, want one pending and none in flight", s)
 		}
 	}},
-	{name: "purge: during stores, deliveries and replays", test: purgeBesideTraffic},
+	{name: "purge: during stores, deliveries and replays", test: purgeDuringTraffic},
 }
 
-// purgeBesideTraffic purges one upstream's deliveries while events are stored,
+// purgeDuringTraffic purges one upstream's deliveries while events are stored,
 // delivered and replayed. The other upstream's delivery of each event stays, and is
 // made once.
-func purgeBesideTraffic(h *harness) {
+func purgeDuringTraffic(h *harness) {
 	const events = 300
 	ids := numbered("e", events)
 	stored := make(chan struct{})

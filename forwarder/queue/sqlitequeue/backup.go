@@ -100,7 +100,7 @@ func (q *Queue) roomToCopy(c *tables.Conn) error {
 	needed := uint64((pages-unused)*tables.PageSize) + copyMargin
 	free, _, err := q.options.space(filepath.Dir(q.path))
 	if err == nil && free < needed {
-		return fmt.Errorf("%w: the copy is made beside the store, where %d bytes are needed and %d are free; make room there", policy.ErrNoRoom, needed, free)
+		return fmt.Errorf("%w: the copy needs %d bytes next to the store, and %d are free; make room there", policy.ErrNoRoom, needed, free)
 	}
 	return nil
 }

@@ -193,7 +193,7 @@ func attemptAll(t *testing.T, q *Queue, w woken, finished <-chan struct{}) map[s
 }
 
 // A purge that runs during claims causes no damage report.
-func TestClaimBesidePurge(t *testing.T) {
+func TestClaimDuringPurge(t *testing.T) {
 	t.Parallel()
 	damage := make(chan error, 1000)
 	q := mustOpen(t, Options{

@@ -217,7 +217,7 @@ func TestForeignWAL(t *testing.T) {
 		has(t, q, "new-9", true)
 		reported(t, all, "is not used")
 	})
-	t.Run("of the store that a backup was made of", func(t *testing.T) {
+	t.Run("of the original of a backup", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "queue.db")
 		copyStore(t, d.Path, path)

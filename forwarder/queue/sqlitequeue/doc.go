@@ -9,8 +9,7 @@
 //
 // An event is unfiled from its commit until its rows are in all tables: the commit
 // writes its row in table payload only, and the writer files many events together a
-// moment later. After a crash, the rows of unfiled events are made again from table
-// payload.
+// moment later. After a crash, the state of unfiled events is read from table payload.
 //
 // It imports packages queue, policy, event and seal, and its own packages: tables for
 // the rows and the connections, memtable for the unfiled events, watch, wal and disk for

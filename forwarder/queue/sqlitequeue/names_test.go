@@ -66,7 +66,7 @@ func TestNamesWithOneHash(t *testing.T) {
 
 // If the process is killed at any moment while names move to their table, the store
 // finds every event by its id and its subject, and no purged event.
-func TestNamesAreTakenToTheirTable(t *testing.T) {
+func TestNamesMoveToTheirTable(t *testing.T) {
 	t.Parallel()
 	q, d := openNew(t)
 	q.names = memtable.NewNames(30)
@@ -130,7 +130,7 @@ func wantFound(t *testing.T, q *Queue, ids, gone []string) {
 
 // No name remains of an event that became a tombstone, and none of a tombstone that was
 // deleted.
-func TestNamesGo(t *testing.T) {
+func TestNamesAreDeleted(t *testing.T) {
 	t.Parallel()
 	for _, many := range []int{1, memtable.ManyNames} { // in the table, and in memory
 		t.Run(fmt.Sprint(many), func(t *testing.T) {

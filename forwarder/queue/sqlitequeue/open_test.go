@@ -61,7 +61,7 @@ func TestStartRefused(t *testing.T) {
 			}
 		}, nil, []string{"not a SQLite database"}},
 		{"newer", func(t *testing.T, path string) { command(t, path, `PRAGMA user_version=99`) }, nil, []string{"it has version 99, but this program supports versions up to 1; open it with the newer program"}},
-		{"missing beside a WAL", func(t *testing.T, path string) {
+		{"missing, with a WAL", func(t *testing.T, path string) {
 			if err := errors.Join(os.Remove(path), os.WriteFile(path+disk.WAL, []byte("log"), 0o600)); err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +111,7 @@ func TestStartRefused(t *testing.T) {
 }
 
 // With the wrong key a start changes nothing, even if a killed process has left a WAL.
-func TestWrongKeyBesideWAL(t *testing.T) {
+func TestWrongKeyWithWAL(t *testing.T) {
 	t.Parallel()
 	w := newTampered(t)
 	path := filepath.Join(t.TempDir(), "queue.db")
@@ -242,7 +242,7 @@ func TestBackupWithoutRoom(t *testing.T) {
 	path := stopped(t)
 	q := mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings(), space: func(string) (uint64, uint64, error) { return 1 << 20, 1 << 40, nil }})
 	err := q.Backup(t.Context(), io.Discard, nil)
-	if err == nil || !strings.Contains(err.Error(), "no space left on the disk: the copy is made beside the store, where ") || !strings.Contains(err.Error(), "1048576 are free") {
+	if err == nil || !strings.Contains(err.Error(), "no space left on the disk: the copy needs ") || !strings.Contains(err.Error(), "1048576 are free") {
 		t.Errorf("Backup: %v", err)
 	}
 	if names, err := filepath.Glob(path + ".copy.*"); err != nil || len(names) > 0 {

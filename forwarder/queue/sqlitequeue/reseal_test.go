@@ -208,7 +208,7 @@ func TestResealCutOff(t *testing.T) {
 }
 
 // Events are stored, delivered, replayed and purged while the keys change.
-func TestResealBesideTraffic(t *testing.T) {
+func TestResealDuringTraffic(t *testing.T) {
 	t.Parallel()
 	o, ids := filled(t, 300)
 	o, resealed := withKeys(o, keyOf(1))

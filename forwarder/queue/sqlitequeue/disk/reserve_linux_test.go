@@ -71,7 +71,7 @@ func TestReserveLeavesRoom(t *testing.T) {
 }
 
 // A copy of the file may have no blocks, or another size.
-func TestReserveHollow(t *testing.T) {
+func TestReserveWithoutBlocks(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{0, 1, testReserve, 3 * testReserve} {
 		r := newTestReserve(t, 2*testReserve)

@@ -213,7 +213,7 @@ func TestWatchHangs(t *testing.T) {
 }
 
 // A check that began before a write of the engine does not report the write.
-func TestWatchBesideEngine(t *testing.T) {
+func TestWatchDuringEngineWrites(t *testing.T) {
 	t.Parallel()
 	w := newTestWatch(t)
 	stop := make(chan struct{})

@@ -59,7 +59,7 @@ func loadEach(ctx context.Context, c *Conn, names *Upstreams, text string, each 
 			return nil
 		}
 		if StateOf(&r.Event) != state {
-			return fmt.Errorf("%w: the row of event %s and those of its deliveries do not agree", policy.ErrDamaged, r.ID)
+			return fmt.Errorf("%w: the row of event %s contradicts the rows of its deliveries", policy.ErrDamaged, r.ID)
 		}
 		slices.SortFunc(r.Deliveries, ByUpstream)
 		each(r)
@@ -139,7 +139,7 @@ func ScanEvent(row []driver.Value) (*Record, int64, error) {
 	r.Key = Fingerprint(s.Int())
 	r.SetAside = setAsideOf(state)
 	if sum := s.Int(); s.failed || sum != eventChecksum(r, state) {
-		return nil, 0, fmt.Errorf("%w: that of %q has a wrong checksum", ErrEventRow, r.ID)
+		return nil, 0, fmt.Errorf("%w: event %q has a wrong checksum", ErrEventRow, r.ID)
 	}
 	return r, state, nil
 }
