@@ -121,7 +121,7 @@ func (k *Conn) Exec(text string, args ...driver.Value) error {
 	return classify(err)
 }
 
-// ErrStop, returned by each, makes Query stop without error.
+// ErrStop makes Query stop without error when each returns it.
 var ErrStop = errors.New("no more rows are wanted")
 
 // Query executes a statement and calls each with every row, until each returns ErrStop.
