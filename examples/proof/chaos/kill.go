@@ -46,7 +46,7 @@ var activities = []activity{
 	{name: "retrying", small: 2, large: 60, behaviors: map[string]behavior{"ehr": {rejectFirst: 2}, "audit": {rejectFirst: 1}}, rate: 400, finish: someRefused},
 	{name: "paused", small: 2, large: 50, upstreams: []string{"ehr"}, rate: 500, prepare: pauseUpstream, restore: healUpstream},
 	{
-		name: "expiring", small: 2, large: 60, upstreams: []string{"ehr", "audit", "gone"}, rate: 1000,
+		name: "expiring", small: 2, large: 60, upstreams: []string{"ehr", "audit", "gone"}, rate: 600,
 		behaviors: map[string]behavior{"ehr": {delay: slowly}, "gone": {rejectAll: true, status: http.StatusGone}},
 		options: options{
 			app:      "dedupe_window 10s\nhistory_retention 1s\ndead_retention 1s\nkeep_delivered 300ms",
@@ -55,9 +55,9 @@ var activities = []activity{
 		finish: allExpired,
 		window: 10 * time.Second,
 	},
-	{name: "reloading", small: 2, large: 60, rate: 1000, behaviors: slow, work: reload, worked: "reloads"},
-	{name: "compacting", small: 2, large: 60, rate: 1000, behaviors: slow, work: compactAgain, worked: "compactions"},
-	{name: "backing up", small: 2, large: 40, rate: 1000, behaviors: slow, work: backUpAgain, worked: "backups"},
+	{name: "reloading", small: 2, large: 60, rate: 600, behaviors: slow, work: reload, worked: "reloads"},
+	{name: "compacting", small: 2, large: 60, rate: 600, behaviors: slow, work: compactAgain, worked: "compactions"},
+	{name: "backing up", small: 2, large: 40, rate: 600, behaviors: slow, work: backUpAgain, worked: "backups"},
 	{name: "starting", small: 2, large: 40, rate: 150, behaviors: map[string]behavior{"ehr": {delay: 4 * slowly}, "audit": {delay: slowly}}, early: true},
 }
 
