@@ -140,8 +140,8 @@ func (c *claim) read(k *tables.Conn, seq int64, r *tables.Record) (out queue.Del
 	}
 	if errors.Is(err, policy.ErrDamaged) {
 		c.lease.leased[seq] = true
-		c.q.repairIfDamaged(err)
 		c.q.foundUnreadable(seq, fmt.Errorf("claiming a delivery for %s: %w", c.lease.upstream, err))
+		c.q.repairIfDamaged(err) // which clears the event if only an index was damaged
 		return out, false, nil
 	}
 	if err != nil {

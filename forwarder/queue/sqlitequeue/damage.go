@@ -17,12 +17,9 @@ import (
 // damaged, the event may become readable by a repair of the store, and is not reported
 // yet.
 func (q *Queue) foundUnreadable(seq int64, err error) {
-	if _, known := q.unreadable.Load(seq); known {
-		return
-	}
-	moreDamaged := q.survey()
-	switch _, known := q.unreadable.LoadOrStore(seq, true); {
-	case known || moreDamaged != nil:
+	_, known := q.unreadable.LoadOrStore(seq, true) // first, or a repair that runs meanwhile would not clear it
+	switch {
+	case known || q.survey() != nil:
 	case errors.Is(err, tables.ErrEventRow):
 		q.damagedRows.Store(seq, err)
 		q.writer.Wake()
