@@ -93,7 +93,7 @@ func (f textFilter) Filter(field zapcore.Field) zapcore.Field {
 	return field
 }
 
-// filtered stands in a line for text that was removed.
+// filtered replaces text that was removed from a line.
 const filtered = "?filtered"
 
 func withoutQuery(uri string) string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
@@ -43,4 +44,41 @@ func TestCheckOfAWholeStore(t *testing.T) {
 	if err := q.readers.Snapshot(t.Context(), func(c *tables.Conn) error { return tables.CheckUpstreams(t.Context(), c) }); err != nil {
 		t.Error(err)
 	}
+}
+
+// A repair clears an event that is found unreadable while the tables are inspected.
+func TestRepairWhileAnEventIsFoundUnreadable(t *testing.T) {
+	t.Parallel()
+	q, _ := openNew(t)
+	q.surveying.Lock()
+	found := make(chan struct{})
+	go func() {
+		defer close(found)
+		q.foundUnreadable(1, policy.ErrDamaged)
+	}()
+	eventually(t, "the event is counted", func() bool { return q.countUnreadable() == 1 })
+	q.forgetUnreadable()
+	q.surveying.Unlock()
+	<-found
+	if n := q.countUnreadable(); n != 0 {
+		t.Errorf("%d events count as unreadable after a repair", n)
+	}
+}
+
+// A damaged row is restored once the disk works again.
+func TestRestoreOnAFailingDisk(t *testing.T) {
+	t.Parallel()
+	q, disk := openNew(t)
+	put(t, q, "damaged", "ehr")
+	flush(t, q)
+	seq := seqOf(take(t, q, "ehr", 1)[0])
+	disk.Store(true)
+	q.foundUnreadable(seq, tables.ErrEventRow)
+	idle(q)
+	idle(q) // when this returns, restoring has failed once
+	if n := q.countUnreadable(); n != 1 {
+		t.Errorf("%d events count as unreadable while the disk fails", n)
+	}
+	disk.Store(false)
+	eventually(t, "the row is restored", func() bool { return q.countUnreadable() == 0 })
 }

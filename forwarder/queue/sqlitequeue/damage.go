@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
@@ -58,6 +59,8 @@ func (q *Queue) restoreRows() {
 			}
 		case errors.Is(err, tables.ErrStructure):
 			q.repairSoon(err) // the repair finds it again
+		case !errors.Is(err, policy.ErrDamaged):
+			return false // the disk fails, or is full: the next housekeeping tries again
 		default:
 			q.reportUnreadable(found)
 		}
