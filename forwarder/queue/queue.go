@@ -187,12 +187,16 @@ func DefaultSettings() Settings {
 // An Item is one event to store.
 type Item struct {
 	Event     *event.Event // must not change any more, even after it is stored
-	Upstreams []string     // the upstreams that receive the event; may be empty
+	Upstreams []string     // the upstreams that receive the event, and its stages; may be empty
+
+	// Recovered marks an event that was not received but found at its provider: any trace
+	// of it in the store, however old, makes it a duplicate.
+	Recovered bool
 
 	// State is Quarantined, Unrouted or Unconfirmed for an event that is kept with its
 	// payload and without deliveries, else "".
 	State  State
-	Reason string // of a quarantined event: a fixed phrase, since it is not sealed
+	Reason string // of an event that is set aside: a fixed phrase, since it is not sealed
 }
 
 // A Receipt is the result of Store.
@@ -229,6 +233,8 @@ type Delivery struct {
 
 	// LastEnded is when the newest of these attempts ended; zero if there were none.
 	LastEnded time.Time
+
+	History []Attempt // of a stage, oldest first; nil for an upstream
 }
 
 // A State is the state of a delivery, or of an event as a whole.
@@ -278,8 +284,15 @@ type Outcome struct {
 	Status   int // of the upstream's answer; 0 if there was none
 	Result   Result
 	Used     bool      // whether it counts against the budget
-	State    State     // Pending, Delivered or Dead
+	State    State     // Pending, Delivered or Dead; of a completion Pending, Delivered or Unconfirmed
 	Next     time.Time // if Pending: the next attempt starts no earlier
+
+	// Of a completion that is Delivered: Event replaces the stored event, and has the same
+	// id; nil leaves the stored one. Retain drops the event's cleanup.
+	Event  *event.Event
+	Retain bool
+
+	Reason string // of a completion that is Unconfirmed: a fixed phrase
 }
 
 // An Attempt is an outcome in the history of a delivery.
@@ -309,9 +322,10 @@ type Record struct {
 	// else the worst state of its deliveries: dead, then pending, then delivered. An
 	// event without upstreams is delivered.
 	State      State
-	Reason     string // of a quarantined event
+	Reason     string // of a quarantined or unconfirmed event
 	HasPayload bool
 	Deliveries []DeliveryRecord
+	Stages     []DeliveryRecord
 }
 
 // A DeliveryRecord is the state of one delivery of an event.
@@ -340,11 +354,12 @@ type Stats struct {
 	Unconfirmed int64
 	Unreadable  int64                    // events known to be damaged in whole or in part
 	Upstreams   map[string]UpstreamStats // every upstream that has events, configured or not
+	Stages      map[string]UpstreamStats // every stage that has events
 }
 
 // UpstreamStats are counts of an upstream's deliveries.
 type UpstreamStats struct {
-	Pending       int64 // including claimed ones
+	Pending       int64 // including claimed ones and those that wait for a completion
 	InFlight      int64 // claimed
 	Dead          int64
 	OldestPending time.Time // when the oldest pending event was received; zero if there is none
