@@ -9,18 +9,22 @@ import (
 
 // The durable coding of an event is
 //
-//	version   1 byte
-//	head      4 bytes, big-endian: the length of the fields
-//	body      4 bytes, big-endian: the length of the body
-//	fields    each string as a uvarint length and its bytes, numbers as varints
-//	body      to the end
+//	version        1 byte: 1, or 2 for an event with a transcription
+//	head           4 bytes, big-endian: the length of the fields
+//	body           4 bytes, big-endian: the length of the body
+//	transcription  4 bytes, big-endian: its length; version 2 only
+//	fields         each string as a uvarint length and its bytes, numbers as varints
+//	body           of that length
+//	transcription  to the end; version 2 only
 //
 // An event has exactly one coding: Decode accepts only what AppendBinary returns. A
-// change of the fields needs a new version, and Decode must still read this one,
+// change of the fields needs a new version, and Decode must still read these,
 // since events of the last release wait in queues.
 const (
-	binaryVersion = 1
-	binaryHeader  = 1 + 4 + 4
+	plainVersion     = 1
+	completedVersion = 2
+	plainHeader      = 1 + 4 + 4
+	completedHeader  = plainHeader + 4
 )
 
 // Times between these seconds have four digits for the year, as RFC 3339 needs.
@@ -43,14 +47,19 @@ func (e *Event) AppendBinary(dst []byte) ([]byte, error) {
 		return dst, errors.New("encoding an event: its note is not within its body")
 	case second < minSecond || second > maxSecond:
 		return dst, errors.New("encoding an event: the time of receipt is outside the years 0 to 9999")
-	case uint64(len(e.Body)) > math.MaxUint32:
-		return dst, errors.New("encoding an event: the body is longer than 4 GiB")
+	case uint64(len(e.Body)) > math.MaxUint32, uint64(len(e.Transcription)) > math.MaxUint32:
+		return dst, errors.New("encoding an event: the body or the transcription is longer than 4 GiB")
 	}
 
 	start := len(dst)
 	b := slices.Grow(dst, e.BinarySize())
-	b = append(b, binaryVersion)
-	b = binary.BigEndian.AppendUint64(b, 0) // both lengths, known below
+	header := plainHeader
+	if len(e.Transcription) == 0 {
+		b = append(b, plainVersion)
+	} else {
+		b, header = append(b, completedVersion), completedHeader
+	}
+	b = append(b, make([]byte, header-1)...) // the lengths, known below
 	for _, s := range e.strings() {
 		b = appendString(b, *s)
 	}
@@ -77,19 +86,22 @@ func (e *Event) AppendBinary(dst []byte) ([]byte, error) {
 		b = appendString(b, f.Value)
 	}
 
-	head := len(b) - start - binaryHeader
+	head := len(b) - start - header
 	if uint64(head) > math.MaxUint32 { // a length
 		return dst, errors.New("encoding an event: its attributes are longer than 4 GiB")
 	}
 	binary.BigEndian.PutUint32(b[start+1:], uint32(head))        // checked above
 	binary.BigEndian.PutUint32(b[start+5:], uint32(len(e.Body))) // checked above
-	return append(b, e.Body...), nil
+	if header == completedHeader {
+		binary.BigEndian.PutUint32(b[start+9:], uint32(len(e.Transcription))) // checked above
+	}
+	return append(append(b, e.Body...), e.Transcription...), nil
 }
 
 // BinarySize returns the size of the durable coding in bytes, or a little more.
 func (e *Event) BinarySize() int {
 	const number = 3 // bytes of the length of what is shorter than 2 MiB
-	size := binaryHeader + 32 + len(e.Body)
+	size := completedHeader + 32 + len(e.Body) + len(e.Transcription)
 	for _, s := range e.strings() {
 		size += number + len(*s)
 	}

@@ -26,7 +26,7 @@ func encode(t testing.TB, e *event.Event) []byte {
 // same compares two events, taking an absent list for an empty one.
 func same(a, b *event.Event) bool {
 	normal := func(e event.Event) event.Event {
-		e.Body = append([]byte{}, e.Body...)
+		e.Body, e.Transcription = append([]byte{}, e.Body...), append([]byte{}, e.Transcription...)
 		e.ReceivedAt = e.ReceivedAt.UTC()
 		e.Metadata = append([]event.Param{}, e.Metadata...)
 		for i := range e.Metadata {
@@ -68,7 +68,7 @@ func TestBinaryRoundTrip(t *testing.T) {
 			if string(got.AppendStructured(nil)) != string(e.AppendStructured(nil)) {
 				t.Error("the decoded event is rendered differently")
 			}
-			if &got.Body[0] != &b[len(b)-len(got.Body)] {
+			if &got.Body[0] != &b[len(b)-len(got.Body)-len(got.Transcription)] {
 				t.Error("the body was copied")
 			}
 		})
@@ -80,7 +80,7 @@ func TestBinaryKeepsEveryField(t *testing.T) {
 	t.Parallel()
 	v := reflect.ValueOf(*generated())
 	full := generated()
-	full.WithRaw = true
+	full.WithRaw, full.Transcription = true, []byte(`{}`)
 	got, err := event.Decode(encode(t, full))
 	if err != nil {
 		t.Fatal(err)
@@ -111,6 +111,8 @@ func TestBinaryRoundTripOfAnyEvent(t *testing.T) {
 			Note:    event.Span{Start: rapid.IntRange(0, len(body)).Draw(t, "start"), End: rapid.IntRange(0, len(body)).Draw(t, "end")},
 			WithRaw: rapid.Bool().Draw(t, "raw"),
 			Body:    body,
+
+			Transcription: rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "transcription"),
 		}
 		for range rapid.IntRange(0, 4).Draw(t, "params") {
 			e.Metadata = append(e.Metadata, event.Param{Name: text("name"), Values: rapid.SliceOfN(rapid.String(), 0, 4).Draw(t, "values")})
@@ -173,6 +175,10 @@ type coding struct {
 	bodyLen int // added to the body's length
 	headLen int // added to the fields' length
 	version byte
+
+	completed     bool // version 2
+	transcription string
+	resultLen     int // added to the transcription's length
 }
 
 func (c coding) bytes() []byte {
@@ -193,13 +199,19 @@ func (c coding) bytes() []byte {
 	b := []byte{1 + c.version}
 	b = binary.BigEndian.AppendUint32(b, uint32(len(head)+c.headLen))   // small
 	b = binary.BigEndian.AppendUint32(b, uint32(len(c.body)+c.bodyLen)) // small
-	return append(append(b, head...), c.body...)
+	if c.completed {
+		b[0] = 2
+		b = binary.BigEndian.AppendUint32(b, uint32(len(c.transcription)+c.resultLen)) // small
+	}
+	return append(append(append(b, head...), c.body...), c.transcription...)
 }
 
 func TestDecodeRefuses(t *testing.T) {
 	t.Parallel()
-	if _, err := event.Decode(coding{body: "abc"}.bytes()); err != nil {
-		t.Fatalf("the coding that the table changes is refused: %v", err)
+	for _, c := range []coding{{body: "abc"}, {completed: true, body: "abc", transcription: "{}"}} {
+		if _, err := event.Decode(c.bytes()); err != nil {
+			t.Fatalf("the coding that the table changes is refused: %v", err)
+		}
 	}
 	huge := binary.AppendUvarint(nil, 1<<63)
 	tests := []struct {
@@ -208,13 +220,19 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"nothing", nil},
 		{"version alone", []byte{1}},
-		{"unknown version", coding{version: 1}.bytes()},
+		{"unknown version", coding{version: 2}.bytes()},
 		{"version 0", coding{version: 255}.bytes()},
 		{"trailing byte", append(coding{body: "abc"}.bytes(), 0)},
 		{"body cut", coding{body: "abc", bodyLen: 1}.bytes()},
 		{"body too long", coding{body: "abc", bodyLen: -1}.bytes()},
 		{"fields cut", coding{headLen: -1, bodyLen: 1}.bytes()},
 		{"fields too long", coding{body: "abc", headLen: 1, bodyLen: -1}.bytes()},
+		{"version 2 alone", []byte{2}},
+		{"version 2 without a transcription", coding{completed: true, body: "abc"}.bytes()},
+		{"version 2 with the header of version 1", coding{version: 1, body: "abc"}.bytes()},
+		{"transcription cut", coding{completed: true, transcription: "{}", resultLen: 1}.bytes()},
+		{"transcription too long", coding{completed: true, transcription: "{}", resultLen: -1}.bytes()},
+		{"note within the transcription", coding{completed: true, note: []byte{1, 4}, body: "abc", transcription: "{}"}.bytes()},
 		{"byte behind the fields", coding{behind: []byte{0}}.bytes()},
 		{"string longer than the rest", coding{first: []byte{100}}.bytes()},
 		{"string of 2^63 bytes", coding{first: huge}.bytes()},
@@ -262,6 +280,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(encode(f, k.event()))
 	}
 	f.Add(coding{body: "abc", note: []byte{1, 2}}.bytes())
+	f.Add(coding{completed: true, body: "abc", transcription: "{}"}.bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := event.Decode(b)
 		if err != nil {
@@ -274,7 +293,7 @@ func FuzzDecode(f *testing.F) {
 		if !bytes.Equal(again, b) {
 			t.Errorf("%x was decoded and is encoded as %x", b, again)
 		}
-		e.Note, e.WithRaw = event.Span{}, false // the body is any bytes here
+		e.Note, e.WithRaw, e.Transcription = event.Span{}, false, nil // the body is any bytes here
 		if !json.Valid(e.AppendStructured(nil)) {
 			t.Error("what was decoded is not rendered as JSON")
 		}
@@ -306,7 +325,7 @@ func BenchmarkDecode(b *testing.B) {
 // The room that is taken at once is enough, and little of it is left.
 func TestSizes(t *testing.T) {
 	t.Parallel()
-	for name, e := range map[string]*event.Event{"generated": generated(), "failed": failed(), "unknown": unknown(), "transcription": transcription()} {
+	for name, e := range map[string]*event.Event{"generated": generated(), "failed": failed(), "unknown": unknown(), "transcription": transcription(), "completed": completed()} {
 		b, err := e.AppendBinary(nil)
 		if err != nil {
 			t.Fatal(err)

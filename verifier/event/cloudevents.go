@@ -31,8 +31,8 @@ func (e *Event) AppendStructured(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// AppendData appends the event's data object. The note and the raw payload in it
-// are the provider's bytes, unchanged.
+// AppendData appends the event's data object. The note, the transcription and the raw
+// payload in it are copied unchanged.
 func (e *Event) AppendData(dst []byte) []byte {
 	dst = slices.Grow(dst, e.dataSize())
 	dst = append(dst, '{')
@@ -49,6 +49,10 @@ func (e *Event) AppendData(dst []byte) []byte {
 	if !e.Note.Empty() {
 		dst = append(dst, `,"note":`...)
 		dst = append(dst, e.Body[e.Note.Start:e.Note.End]...)
+	}
+	if len(e.Transcription) > 0 {
+		dst = append(dst, `,"transcription":`...)
+		dst = append(dst, e.Transcription...)
 	}
 	dst = append(dst, `,"metadata":`...)
 	dst = appendMetadata(dst, e.Metadata)
@@ -110,6 +114,9 @@ func (e *Event) dataSize() int {
 	}
 	if e.WithRaw {
 		size += len(e.Body)
+	}
+	if len(e.Transcription) > 0 {
+		size += len(`,"transcription":`) + len(e.Transcription)
 	}
 	return size
 }

@@ -9,27 +9,41 @@ import (
 	"time"
 )
 
-// Decode returns the event of a durable coding. The event's Body is a part of b,
-// which must not be changed afterwards. If b is not the whole output of AppendBinary,
+// Decode returns the event of a durable coding. The event's Body and Transcription are
+// parts of b, which must not be changed afterwards. If b is not the whole output of AppendBinary,
 // Decode returns an error, which contains nothing of b.
 func Decode(b []byte) (*Event, error) {
 	if len(b) == 0 {
 		return nil, errors.New("decoding an event: it is empty")
 	}
-	if b[0] != binaryVersion {
-		return nil, fmt.Errorf("decoding an event: its version is %d and this program reads version %d; was it stored by a newer one?", b[0], binaryVersion)
+	header, transcription := plainHeader, uint64(0)
+	switch {
+	case b[0] == completedVersion:
+		header = completedHeader
+	case b[0] != plainVersion:
+		return nil, fmt.Errorf("decoding an event: its version is %d and this program reads versions %d and %d; was it stored by a newer one?", b[0], plainVersion, completedVersion)
 	}
-	if len(b) < binaryHeader {
+	if len(b) < header {
 		return nil, errDamaged
 	}
 	head := uint64(binary.BigEndian.Uint32(b[1:]))
 	body := uint64(binary.BigEndian.Uint32(b[5:]))
-	if uint64(len(b)) != binaryHeader+head+body {
+	if header == completedHeader {
+		if transcription = uint64(binary.BigEndian.Uint32(b[9:])); transcription == 0 {
+			return nil, errDamaged
+		}
+	}
+	start := uint64(header)
+	if uint64(len(b)) != start+head+body+transcription {
 		return nil, errDamaged
 	}
 	// The strings are parts of one copy of the fields.
-	r := reader{rest: string(b[binaryHeader : binaryHeader+head])}
-	e := &Event{Body: slices.Clip(b[binaryHeader+head:])}
+	r := reader{rest: string(b[start : start+head])}
+	content := b[start+head:]
+	e := &Event{Body: content[:body:body]}
+	if transcription > 0 {
+		e.Transcription = slices.Clip(content[body:])
+	}
 	for _, s := range e.strings() {
 		*s = r.string()
 	}

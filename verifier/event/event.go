@@ -45,6 +45,10 @@ type Event struct {
 	Note       Span    // the place of the provider's data object in Body
 	WithRaw    bool    // whether the data object carries all of Body as "raw"
 
+	// Transcription is the JSON object "transcription" of the data: what the provider's API
+	// reported about the result that the event announces. Empty if the API was not asked.
+	Transcription []byte
+
 	Body        []byte  // the request's body as received
 	ContentType string  // the request's Content-Type as received, may be empty
 	Proof       []Field // the headers that proved it, for the format raw

@@ -82,6 +82,15 @@ func transcription() *event.Event {
 	}
 }
 
+func completed() *event.Event {
+	e := transcription()
+	e.Type, e.Status = "com.soniox.transcription.completed", "completed"
+	e.Body = []byte(`{"id":"73d4357d-cad2-4338-a60d-ec6f2044f721","status":"completed"}`)
+	e.Transcription = []byte(`{"created_at":"2026-03-19T15:20:00Z","model":"stt-async-v3","audio_duration_ms":16079,` +
+		`"transcript":{"text":"cough for \u0033 days","tokens":[ {"text":"cough","start_ms":0} ]}}`)
+	return e
+}
+
 func quarantined() *event.Event {
 	e := unknown()
 	e.ObjectID, e.Note, e.WithRaw, e.Body = "", event.Span{}, false, []byte("{")
@@ -137,6 +146,17 @@ var kinds = []struct {
 			`"raw":{"id":"73d4357d-cad2-4338-a60d-ec6f2044f721", "status":"error"}}`,
 		`{"specversion":"1.0","id":"soniox-00112233445566778899aabbccddeeff","source":"https://soniox.com",` +
 			`"type":"com.soniox.transcription.error","subject":"73d4357d-cad2-4338-a60d-ec6f2044f721",` +
+			`"time":"2026-03-19T15:30:00.412Z","datacontenttype":"application/json","data":`,
+	},
+	{
+		"completed transcription", completed,
+		`{"provider":"soniox","kind":"transcription","id":"73d4357d-cad2-4338-a60d-ec6f2044f721","status":"completed",` +
+			`"received_at":"2026-03-19T15:30:00.412Z",` +
+			`"transcription":{"created_at":"2026-03-19T15:20:00Z","model":"stt-async-v3","audio_duration_ms":16079,` +
+			`"transcript":{"text":"cough for \u0033 days","tokens":[ {"text":"cough","start_ms":0} ]}},` +
+			`"metadata":{},"raw":{"id":"73d4357d-cad2-4338-a60d-ec6f2044f721","status":"completed"}}`,
+		`{"specversion":"1.0","id":"soniox-00112233445566778899aabbccddeeff","source":"https://soniox.com",` +
+			`"type":"com.soniox.transcription.completed","subject":"73d4357d-cad2-4338-a60d-ec6f2044f721",` +
 			`"time":"2026-03-19T15:30:00.412Z","datacontenttype":"application/json","data":`,
 	},
 	{
