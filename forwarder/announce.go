@@ -14,8 +14,8 @@ const announceStep = time.Minute
 // before its end.
 func (r *runner) announce(now time.Time) {
 	r.mu.Lock()
-	until, paused := r.pause.paused(now)
-	cause := r.pause.cause
+	until, paused := r.pause.Paused(now)
+	cause := r.pause.Cause()
 	r.mu.Unlock()
 	if paused == r.announced && until.IsZero() == r.until.IsZero() && until.Sub(r.until) <= announceStep {
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/internal/pace"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -16,7 +17,7 @@ type attempt struct {
 	runner   *runner
 	settings *settings
 	delivery queue.Delivery
-	ticket   ticket
+	ticket   pace.Ticket
 }
 
 func (a *attempt) run() {
@@ -88,7 +89,7 @@ func (a *attempt) send(parent context.Context, e *event.Event, proof []event.Fie
 		o.Keys = a.settings.SigningKeys()
 	}
 	m := Render(e, o)
-	m.Probe = a.ticket.probe
+	m.Probe = a.ticket.Probe
 	m.traceSpan(ctx)
 	return a.settings.Sender.Send(ctx, m)
 }
@@ -112,7 +113,7 @@ func (a *attempt) unloaded(err error) {
 		a.report(dead, failure, now)
 	default:
 		a.runner.problem(now, failure)
-		a.runner.wait(queueBackoff)
+		a.runner.wait(pace.QueueBackoff)
 		d.queue.Release(a.delivery)
 	}
 	a.runner.abandon(a)

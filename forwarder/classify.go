@@ -4,15 +4,11 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/internal/pace"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
-
-// maxHold bounds the wait that an upstream's Retry-After can ask for.
-const maxHold = 24 * time.Hour
 
 // A verdict is the meaning of an attempt's result.
 type verdict struct {
@@ -25,6 +21,11 @@ type verdict struct {
 	unreached     bool // there was no connection: the upstream has not seen the event
 
 	hold time.Time // until when the upstream asks for no attempts; zero if it does not
+}
+
+// pace returns what the verdict says about the upstream.
+func (v verdict) pace() pace.Verdict {
+	return pace.Verdict{Fault: v.upstreamFault, Internal: v.internal, Hold: v.hold}
 }
 
 // classify returns the verdict on an attempt that ended with an answer of the
@@ -40,9 +41,9 @@ func classify(a Answer, err error, alive bool, now time.Time) verdict {
 	case a.Status == http.StatusGone:
 		return verdict{result: queue.Gone, used: true, dead: true}
 	case a.Status == http.StatusTooManyRequests:
-		return verdict{result: queue.Failure, hold: retryAfter(a.RetryAfter, now)}
+		return verdict{result: queue.Failure, hold: pace.RetryAfter(a.RetryAfter, now)}
 	case a.Status == http.StatusServiceUnavailable:
-		return verdict{result: queue.Failure, used: true, upstreamFault: true, hold: retryAfter(a.RetryAfter, now)}
+		return verdict{result: queue.Failure, used: true, upstreamFault: true, hold: pace.RetryAfter(a.RetryAfter, now)}
 	case a.Status >= 500 && a.Status <= 599:
 		return verdict{result: queue.Failure, used: true, upstreamFault: true}
 	case a.Status == 0: // the route has answered nothing
@@ -66,29 +67,4 @@ func classifyError(err error, alive bool) verdict {
 		return verdict{result: queue.Timeout, used: true, upstreamFault: true}
 	}
 	return verdict{result: queue.Failure, used: true, upstreamFault: true}
-}
-
-// retryAfter returns the time in a Retry-After header, which has seconds or a date
-// (RFC 9110, section 10.2.3), at most maxHold from now. A header that is invalid, or
-// is not in the future, yields the zero time.
-func retryAfter(header string, now time.Time) time.Time {
-	wait, ok := retryDelay(strings.TrimSpace(header), now)
-	if !ok || wait <= 0 {
-		return time.Time{}
-	}
-	return now.Add(min(wait, maxHold))
-}
-
-func retryDelay(header string, now time.Time) (time.Duration, bool) {
-	if date, err := http.ParseTime(header); err == nil {
-		return date.Sub(now), true
-	}
-	if header == "" || strings.Trim(header, "0123456789") != "" {
-		return 0, false
-	}
-	seconds, err := strconv.ParseInt(header, 10, 64)
-	if err != nil || seconds > int64(maxHold/time.Second) {
-		return maxHold, true // a number too large to read is a large one
-	}
-	return time.Duration(seconds) * time.Second, true
 }

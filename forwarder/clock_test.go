@@ -13,6 +13,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/scribegate/scribegate/forwarder/internal/pace"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 )
@@ -497,12 +498,12 @@ func TestClockAtRandom(t *testing.T) {
 // asked as often as ever: what is due then is not known before.
 func TestAgendaWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
-	var a agenda
+	var a pace.Agenda
 	now := booted
-	a.asking(now)
-	a.asked(now, false, now.Add(5*time.Second).Round(0)) // as a queue tells it
+	a.Asking(now)
+	a.Asked(now, false, now.Add(5*time.Second).Round(0)) // as a queue tells it
 	later := set(now.Add(noticed), -time.Hour)
-	if ready, at := a.ready(later); !ready {
+	if ready, at := a.Ready(later); !ready {
 		t.Errorf("the queue is not asked %s after it was, but in %s", noticed, at.Sub(later))
 	}
 }

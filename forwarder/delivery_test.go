@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,7 +53,7 @@ func TestDeliverySucceeds(t *testing.T) {
 			Delivery: outcomes[0].Delivery, At: began, Duration: 300 * time.Millisecond,
 			Status: 204, Result: queue.Success, Used: true, State: queue.Delivered,
 		}
-		if outcomes[0] != want {
+		if !reflect.DeepEqual(outcomes[0], want) {
 			t.Errorf("outcome = %+v\nwant %+v", outcomes[0], want)
 		}
 		eventtest.Validate(t, got.Body)

@@ -10,5 +10,5 @@
 //
 // The package does not know Caddy. The queue, the clock, the randomness, the
 // tracer and the Senders are parameters. Of this module it imports packages queue and
-// event only.
+// event, and its own pace.
 package forwarder

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/internal/pace"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -124,7 +125,7 @@ func TestRunnerProbesWithDifferentEvents(t *testing.T) {
 				s := scripted(unanswered)
 				r := newRig(t, Upstream{Name: "ehr", Sender: s})
 				r.add("ehr", false)
-				elapse(failureLimit*time.Second - time.Millisecond)
+				elapse(pace.FailureLimit*time.Second - time.Millisecond)
 				if !r.paused(t, "ehr") {
 					t.Fatal("not paused")
 				}
@@ -173,7 +174,7 @@ func TestRunnerProbesPastAnEventThatCrashesItsBackend(t *testing.T) {
 		for range 20 {
 			r.add("ehr", false)
 		}
-		elapse(maxProbeDelay)
+		elapse(pace.MaxProbeDelay)
 		if n := r.count("ehr", queue.Delivered); n != 20 {
 			t.Errorf("%d of 20 good events delivered within a probe's wait", n)
 		}

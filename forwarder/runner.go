@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/scribegate/scribegate/forwarder/internal/pace"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -25,8 +26,8 @@ type runner struct {
 	mu          sync.Mutex // never held while anything blocks
 	settings    *settings
 	limiter     *rate.Limiter
-	agenda      agenda
-	pause       pause
+	agenda      pace.Agenda
+	pause       pace.Pause
 	held        held
 	inFlight    int
 	retired     bool
@@ -97,7 +98,7 @@ func (r *runner) pass() time.Duration {
 		case r.kept == nil:
 			r.claim(now, n)
 		case !r.startKept(now):
-			return maxCheck // or until there is room
+			return pace.MaxCheck // or until there is room
 		}
 	}
 }
@@ -107,22 +108,22 @@ func (r *runner) pass() time.Duration {
 func (r *runner) plan(now time.Time) (n int, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	idle := now.Add(maxCheck)
-	if now.Before(r.pause.hold) && r.pause.hold.Before(idle) {
-		idle = r.pause.hold // its end is to be announced
+	idle := now.Add(pace.MaxCheck)
+	if now.Before(r.pause.HeldUntil()) && r.pause.HeldUntil().Before(idle) {
+		idle = r.pause.HeldUntil() // its end is to be announced
 	}
 	if r.held.count > 0 {
-		idle = earlier(r.held.check, idle)
+		idle = pace.Earlier(r.held.check, idle)
 	}
 	if r.retired {
 		return 0, idle
 	}
-	if ready, at := r.agenda.ready(now); !ready && r.kept == nil {
-		return 0, earlier(at, idle)
+	if ready, at := r.agenda.Ready(now); !ready && r.kept == nil {
+		return 0, pace.Earlier(at, idle)
 	}
-	n, at = r.pause.room(now)
+	n, at = r.pause.Room(now)
 	if n == 0 {
-		return 0, earlier(at, idle)
+		return 0, pace.Earlier(at, idle)
 	}
 	n = min(n, r.settings.Concurrency-r.inFlight)
 	if n <= 0 {
@@ -131,7 +132,7 @@ func (r *runner) plan(now time.Time) (n int, at time.Time) {
 	tokens := r.limiter.TokensAt(now)
 	if tokens < 1 {
 		missing := (1 - tokens) / float64(r.limiter.Limit())
-		return 0, earlier(now.Add(time.Duration(math.Ceil(missing*float64(time.Second)))+time.Microsecond), idle)
+		return 0, pace.Earlier(now.Add(time.Duration(math.Ceil(missing*float64(time.Second)))+time.Microsecond), idle)
 	}
 	return int(min(float64(n), tokens)), time.Time{}
 }
@@ -139,7 +140,7 @@ func (r *runner) plan(now time.Time) (n int, at time.Time) {
 // claim claims n deliveries and starts an attempt at each.
 func (r *runner) claim(now time.Time, n int) {
 	r.mu.Lock()
-	r.agenda.asking(now)
+	r.agenda.Asking(now)
 	r.mu.Unlock()
 
 	n = min(n, r.ask)
@@ -153,9 +154,9 @@ func (r *runner) claim(now time.Time, n int) {
 
 	r.mu.Lock()
 	if err != nil {
-		r.agenda.failed(now)
+		r.agenda.Failed(now)
 	} else {
-		r.agenda.asked(now, len(deliveries) == n, next)
+		r.agenda.Asked(now, len(deliveries) == n, next)
 	}
 	r.mu.Unlock()
 	if err != nil {
@@ -167,9 +168,9 @@ func (r *runner) claim(now time.Time, n int) {
 func (r *runner) done(a *attempt, v verdict, cause error, o queue.Outcome, now time.Time) {
 	r.mu.Lock()
 	r.inFlight--
-	r.pause.end(a.ticket, v, cause, now)
+	r.pause.End(a.ticket, v.pace(), cause, now)
 	if o.State == queue.Pending {
-		r.agenda.postpone(now, o.Next)
+		r.agenda.Postpone(now, o.Next)
 	}
 	if ended := o.At.Add(o.Duration); o.Status != 0 && ended.After(r.lastAnswer) {
 		r.lastAnswer = ended
@@ -196,7 +197,7 @@ func (r *runner) answeredSince(t time.Time) bool {
 func (r *runner) abandon(a *attempt) {
 	r.mu.Lock()
 	r.inFlight--
-	r.pause.abandon(a.ticket)
+	r.pause.Abandon(a.ticket)
 	r.mu.Unlock()
 	r.share.release(footprint(a.delivery.Size))
 	r.nudge()
@@ -215,7 +216,7 @@ func (r *runner) wait(d time.Duration) {
 func (r *runner) isPaused(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, paused := r.pause.paused(now)
+	_, paused := r.pause.Paused(now)
 	return paused
 }
 
@@ -248,7 +249,7 @@ func (r *runner) retire() {
 
 func (r *runner) wake() {
 	r.mu.Lock()
-	r.agenda.wake()
+	r.agenda.Wake()
 	r.mu.Unlock()
 	r.nudge()
 }
@@ -256,8 +257,8 @@ func (r *runner) wake() {
 // probe probes a paused upstream at once.
 func (r *runner) probe(now time.Time) {
 	r.mu.Lock()
-	r.pause.probeNow(now)
-	r.agenda.wake()
+	r.pause.ProbeNow(now)
+	r.agenda.Wake()
 	r.mu.Unlock()
 	r.nudge()
 }
@@ -267,12 +268,4 @@ func (r *runner) nudge() {
 	case r.signal <- struct{}{}:
 	default:
 	}
-}
-
-// earlier returns the earlier of two times; a zero a is ignored.
-func earlier(a, b time.Time) time.Time {
-	if !a.IsZero() && a.Before(b) {
-		return a
-	}
-	return b
 }

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/internal/pace"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -163,7 +164,7 @@ func TestRunnerIdles(t *testing.T) {
 		synctest.Wait()
 		before := r.claimCount()
 		elapse(time.Hour)
-		if n := r.claimCount() - before; n > int(time.Hour/maxCheck)+1 {
+		if n := r.claimCount() - before; n > int(time.Hour/pace.MaxCheck)+1 {
 			t.Errorf("an idle upstream asked the queue %d times in an hour", n)
 		}
 	})
@@ -177,7 +178,7 @@ func TestRunnerLooksInAnyCase(t *testing.T) {
 		synctest.Wait()
 		r.Notify(func(string) {})
 		item := r.add("ehr", false)
-		elapse(maxCheck + time.Second)
+		elapse(pace.MaxCheck + time.Second)
 		if state, _ := r.state(item); state != queue.Delivered {
 			t.Errorf("the event is %s", state)
 		}

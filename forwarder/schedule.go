@@ -3,6 +3,7 @@ package forwarder
 import (
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/internal/pace"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -14,7 +15,7 @@ const (
 	// upstream's pause spaces such attempts. The event's own wait is no longer than
 	// the shortest pause, so that after an outage, or a restart during one, delivery
 	// goes on as soon as the upstream is back.
-	maxUnreachedWait = minProbeDelay
+	maxUnreachedWait = pace.MinProbeDelay
 )
 
 // A schedule has the waits between an event's attempts: n waits for n+1 attempts.

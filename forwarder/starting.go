@@ -49,7 +49,7 @@ func (r *runner) releaseKept() {
 // begin begins an attempt at a delivery, for which room has been acquired.
 func (r *runner) begin(now time.Time, d queue.Delivery) bool {
 	r.mu.Lock()
-	t, ok := r.pause.begin(now)
+	t, ok := r.pause.Begin(now)
 	ok = ok && !r.retired
 	if ok {
 		r.inFlight++
@@ -65,7 +65,7 @@ func (r *runner) begin(now time.Time, d queue.Delivery) bool {
 	}
 	r.slots++
 	r.probed = ""
-	if t.probe {
+	if t.Probe {
 		r.probed = d.EventID
 	}
 	r.dispatcher.work.Add(1)

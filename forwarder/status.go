@@ -3,6 +3,7 @@ package forwarder
 import (
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/internal/pace"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -23,12 +24,12 @@ type UpstreamStatus struct {
 }
 
 // A PauseReason is why attempts at an upstream are paused. The set is closed.
-type PauseReason string
+type PauseReason = pace.Reason
 
 // The reasons for a pause.
 const (
-	Failures   PauseReason = "failures"    // the upstream failed repeatedly, and is probed
-	RetryAfter PauseReason = "retry_after" // the upstream asked for it
+	Failures   = pace.Failures       // the upstream failed repeatedly, and is probed
+	RetryAfter = pace.RetryRequested // the upstream asked for it
 )
 
 // A Failure is an attempt that did not deliver its event. The zero value is none.
@@ -54,20 +55,7 @@ func (r *runner) status(now time.Time) UpstreamStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := UpstreamStatus{Name: r.name, InFlight: r.inFlight, LastSuccess: r.lastSuccess, LastFailure: r.lastFailure}
-	s.PauseReason, s.PausedUntil = r.pause.reason(now)
+	s.PauseReason, s.PausedUntil = r.pause.Reason(now)
 	s.Paused = s.PauseReason != ""
 	return s
-}
-
-// reason returns why attempts are paused, and until when. If an upstream that is
-// probed has also requested a pause, it returns the one that ends later.
-func (p *pause) reason(now time.Time) (PauseReason, time.Time) {
-	held := now.Before(p.hold)
-	switch {
-	case p.probing && (!held || !p.hold.After(p.probeAt)):
-		return Failures, p.probeAt
-	case held:
-		return RetryAfter, p.hold
-	}
-	return "", time.Time{}
 }

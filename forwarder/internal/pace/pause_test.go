@@ -1,40 +1,37 @@
-package forwarder
+package pace
 
 import (
 	"errors"
 	"testing"
 	"time"
-
-	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 var (
-	okay      = verdict{result: queue.Success, used: true}
-	upstreams = verdict{result: queue.Failure, used: true, upstreamFault: true}
-	events    = verdict{result: queue.Failure, used: true}
+	okay      = Verdict{}
+	upstreams = Verdict{Fault: true}
 	errDown   = errors.New("down")
 )
 
 // A patient drives a pause through a story, a step at a time.
 type patient struct {
 	*testing.T
-	pause
+	Pause
 
 	now time.Time
 }
 
 func newPatient(t *testing.T) *patient { return &patient{T: t, now: noon} }
 
-func (p *patient) begins() ticket {
+func (p *patient) begins() Ticket {
 	p.Helper()
-	t, ok := p.begin(p.now)
+	t, ok := p.Begin(p.now)
 	if !ok {
 		p.Fatalf("no attempt may begin at noon + %s", p.now.Sub(noon))
 	}
 	return t
 }
 
-func (p *patient) ends(t ticket, v verdict) { p.end(t, v, errDown, p.now) }
+func (p *patient) ends(t Ticket, v Verdict) { p.End(t, v, errDown, p.now) }
 
 func (p *patient) fail(times int) {
 	p.Helper()
@@ -46,7 +43,7 @@ func (p *patient) fail(times int) {
 // waits checks that no attempt may begin before d has passed, and lets it pass.
 func (p *patient) waits(d time.Duration) {
 	p.Helper()
-	n, at := p.room(p.now)
+	n, at := p.Room(p.now)
 	if n != 0 || !at.Equal(p.now.Add(d)) {
 		p.Fatalf("room for %d, again in %s; want none for %s", n, at.Sub(p.now), d)
 	}
@@ -55,17 +52,17 @@ func (p *patient) waits(d time.Duration) {
 
 func (p *patient) flows() {
 	p.Helper()
-	if n, _ := p.room(p.now); n <= 1 {
+	if n, _ := p.Room(p.now); n <= 1 {
 		p.Fatalf("room for %d at noon + %s, want any number", n, p.now.Sub(noon))
 	}
-	if _, paused := p.paused(p.now); paused {
+	if _, paused := p.Paused(p.now); paused {
 		p.Fatal("reported as paused")
 	}
 }
 
 func (p *patient) isPaused(until time.Time) {
 	p.Helper()
-	got, paused := p.paused(p.now)
+	got, paused := p.Paused(p.now)
 	if !paused || !got.Equal(until) {
 		p.Fatalf("paused = %v until %v, want until %v", paused, got, until)
 	}
@@ -89,11 +86,8 @@ func TestPauseAfterFiveFailures(t *testing.T) {
 
 func TestPauseEnds(t *testing.T) {
 	t.Parallel()
-	getsThrough := map[string]verdict{
-		"success":          okay,
-		"the event's":      events,
-		"gone":             {result: queue.Gone, used: true, dead: true},
-		"too many for now": {result: queue.Failure},
+	getsThrough := map[string]Verdict{
+		"success": okay,
 	}
 	for name, v := range getsThrough {
 		t.Run(name, func(t *testing.T) {
@@ -116,9 +110,9 @@ func TestPauseEnds(t *testing.T) {
 func TestPauseCountsFailuresInARow(t *testing.T) {
 	t.Parallel()
 	p := newPatient(t)
-	for _, between := range []verdict{okay, events} {
+	for range 2 {
 		p.fail(4)
-		p.ends(p.begins(), between)
+		p.ends(p.begins(), okay)
 	}
 	p.fail(4)
 	p.flows()
@@ -129,18 +123,18 @@ func TestPauseAllowsOneProbe(t *testing.T) {
 	p := newPatient(t)
 	p.fail(5)
 	p.waits(time.Second)
-	if n, _ := p.room(p.now); n != 1 {
+	if n, _ := p.Room(p.now); n != 1 {
 		t.Fatalf("room for %d, want for one probe", n)
 	}
 	probe := p.begins()
 	p.now = p.now.Add(time.Hour)
-	if n, at := p.room(p.now); n != 0 || !at.IsZero() {
+	if n, at := p.Room(p.now); n != 0 || !at.IsZero() {
 		t.Fatalf("room for %d, again at %v, beside a probe", n, at)
 	}
-	if _, ok := p.begin(p.now); ok {
+	if _, ok := p.Begin(p.now); ok {
 		t.Fatal("a second probe began")
 	}
-	p.abandon(probe)
+	p.Abandon(probe)
 	p.begins()
 }
 
@@ -165,14 +159,14 @@ func TestPauseAndAttemptsFromBeforeIt(t *testing.T) {
 		p.waits(time.Second)
 		p.begins()
 		p.ends(old, upstreams)
-		if _, ok := p.begin(p.now); ok {
+		if _, ok := p.Begin(p.now); ok {
 			t.Error("a second probe began")
 		}
 	})
 	t.Run("failures do not count after it", func(t *testing.T) {
 		t.Parallel()
 		p := newPatient(t)
-		old := make([]ticket, 20)
+		old := make([]Ticket, 20)
 		for i := range old {
 			old[i] = p.begins()
 		}
@@ -204,7 +198,7 @@ func TestPauseAndAttemptsFromBeforeIt(t *testing.T) {
 		p.waits(time.Second)
 		p.begins()
 		p.ends(stale, upstreams)
-		if _, ok := p.begin(p.now); ok {
+		if _, ok := p.Begin(p.now); ok {
 			t.Error("a second probe began")
 		}
 	})
@@ -212,11 +206,11 @@ func TestPauseAndAttemptsFromBeforeIt(t *testing.T) {
 
 func TestPauseHold(t *testing.T) {
 	t.Parallel()
-	until := func(v verdict, d time.Duration) verdict {
-		v.hold = noon.Add(d)
+	until := func(v Verdict, d time.Duration) Verdict {
+		v.Hold = noon.Add(d)
 		return v
 	}
-	busy := verdict{result: queue.Failure}
+	busy := Verdict{}
 	t.Run("no attempt until then", func(t *testing.T) {
 		t.Parallel()
 		p := newPatient(t)
@@ -263,4 +257,44 @@ func TestPauseHold(t *testing.T) {
 		p.waits(59 * time.Second)
 		p.flows()
 	})
+}
+
+func TestPauseReason(t *testing.T) {
+	t.Parallel()
+	day := 24 * time.Hour
+	asks := Verdict{Fault: true, Hold: noon.Add(day)}
+	tests := map[string]struct {
+		story  func(*patient)
+		reason Reason
+		until  time.Duration // after noon
+	}{
+		"new":                      {func(*patient) {}, "", 0},
+		"four failures":            {func(p *patient) { p.fail(4) }, "", 0},
+		"five failures":            {func(p *patient) { p.fail(5) }, Failures, time.Second},
+		"a probe that failed":      {func(p *patient) { p.fail(5); p.waits(time.Second); p.fail(1) }, Failures, 3 * time.Second},
+		"a probe under way":        {func(p *patient) { p.fail(5); p.waits(time.Second); p.begins() }, Failures, time.Second},
+		"asked to wait":            {func(p *patient) { p.ends(p.begins(), asks) }, RetryRequested, day},
+		"the wait is over":         {func(p *patient) { p.ends(p.begins(), asks); p.now = noon.Add(day) }, "", 0},
+		"a probe is asked to wait": {func(p *patient) { p.fail(5); p.waits(time.Second); p.ends(p.begins(), asks) }, RetryRequested, day},
+		"probed after the wait":    {func(p *patient) { p.fail(4); p.ends(p.begins(), asks); p.now = noon.Add(day) }, Failures, time.Second},
+		"a replay ends the wait":   {func(p *patient) { p.ends(p.begins(), asks); p.ProbeNow(p.now) }, Failures, 0},
+		"a probe got through":      {func(p *patient) { p.fail(5); p.waits(time.Second); p.ends(p.begins(), okay) }, "", 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPatient(t)
+			tt.story(p)
+			var want time.Time
+			if tt.reason != "" {
+				want = noon.Add(tt.until)
+			}
+			if reason, until := p.Reason(p.now); reason != tt.reason || !until.Equal(want) {
+				t.Errorf("paused for the reason %q until %s; want %q until %s", reason, until, tt.reason, want)
+			}
+			if _, paused := p.Paused(p.now); paused != (tt.reason != "") {
+				t.Errorf("paused is %v", paused)
+			}
+		})
+	}
 }
