@@ -110,7 +110,7 @@ func (m *machine) claim(r *rapid.T) {
 		d := got.Deliveries[i]
 		m.leases = append(m.leases, lease{d, e})
 		d.Seq, d.Size, d.LastEnded = 0, 0, d.LastEnded.UTC()
-		if want := e.Claimed(upstream); d != want {
+		if want := e.Claimed(upstream); fmt.Sprintf("%+v", d) != fmt.Sprintf("%+v", want) {
 			r.Fatalf("Claim(%s): %+v at %d, want %+v", upstream, d, i, want)
 		}
 	}

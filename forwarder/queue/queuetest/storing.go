@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"sync"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -47,7 +48,7 @@ var storing = []testCase{
 		d := h.claimOne("ehr", "a")
 		d.Seq = 0
 		want := queue.Delivery{EventID: "a", Provider: "soapnoteapi", Type: "note.generated", Subject: "subject-a", Upstream: "ehr", Size: h.stats().Bytes, ReceivedAt: h.Now()}
-		if d != want {
+		if !reflect.DeepEqual(d, want) {
 			h.Fatalf("claimed %+v, want %+v", d, want)
 		}
 	}},
