@@ -16,6 +16,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/caddymodule/internal/notify"
+	"github.com/scribegate/scribegate/caddymodule/internal/sites"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -172,7 +173,7 @@ func (a *App) gatewayConfig() *gateway.Config {
 		Upstreams:     upstreams,
 		Observer:      a.observer,
 		Logger:        a.logger,
-		Traced:        tracingConfigured(a.ctx),
+		Traced:        sites.Traced(a.ctx),
 		Route:         a.route,
 		StoreTimeout:  currentLimits().store,
 		AdminPayloads: a.AdminPayloads,
@@ -186,7 +187,7 @@ func (a *App) Start() error {
 		return nil // handlers without deliver_to keep nothing
 	}
 	a.warnUnused()
-	a.warnSites()
+	sites.Warn(a.ctx, a.logger, endpoint)
 	gateway.EndDespiteLog()
 	return a.lease.Acquire(a.gatewayConfig())
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/route"
+	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
 )
 
 func init() {
@@ -50,10 +53,10 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("scribegate: the global option takes no argument; put its options into its block")
 	}
-	seen := make(subdirectiveSet)
+	seen := make(syntax.Seen)
 	for d.NextBlock(0) {
 		if d.Val() != "upstream" {
-			if err := seen.once(d, "scribegate"); err != nil {
+			if err := seen.Once(d, "scribegate"); err != nil {
 				return err
 			}
 		}
@@ -93,13 +96,13 @@ func (a *App) unmarshalSubdirective(d *caddyfile.Dispenser) (err error) {
 		a.SigningSecrets, err = secretArgs(d, checkSigningSecret)
 	case "admin_payloads":
 		if d.NextArg() {
-			return usageErr(d, "admin_payloads")
+			return syntax.UsageErr(d, "admin_payloads")
 		}
 		a.AdminPayloads = true
 	case "upstream":
 		return a.unmarshalUpstream(d)
 	default:
-		return unknownSubdirective(d, "scribegate", appSubdirectives...)
+		return syntax.UnknownErr(d, "scribegate", appSubdirectives...)
 	}
 	if err == nil {
 		err = wrapErr(d, a.checkDurations())
@@ -112,14 +115,14 @@ const engineNamespace = "scribegate.queues."
 
 func (a *App) unmarshalQueue(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
-		return usageErr(d, "queue <engine> { ... }")
+		return syntax.UsageErr(d, "queue <engine> { ... }")
 	}
 	engine := d.Val()
 	if err := checkEngine(engine); err != nil {
 		return d.WrapErr(err)
 	}
 	if _, err := caddy.GetModule(engineNamespace + engine); err != nil {
-		return d.Errf("queue: unknown engine%s; this Caddy has %s", quoteWord(engine), builtIn(engineNamespace))
+		return d.Errf("queue: unknown engine%s; this Caddy has %s", syntax.Quote(engine), builtIn(engineNamespace))
 	}
 	unm, err := caddyfile.UnmarshalModule(d, engineNamespace+engine)
 	if err != nil {
@@ -132,7 +135,7 @@ func (a *App) unmarshalQueue(d *caddyfile.Dispenser) error {
 func (a *App) unmarshalUpstream(d *caddyfile.Dispenser) error {
 	u := new(Upstream)
 	if !d.NextArg() {
-		return usageErr(d, upstreamUsage)
+		return syntax.UsageErr(d, upstreamUsage)
 	}
 	u.Name = d.Val()
 	if err := u.checkName(a.Upstreams); err != nil {
@@ -150,12 +153,12 @@ func (a *App) unmarshalUpstream(d *caddyfile.Dispenser) error {
 		}
 	}
 	if d.NextArg() {
-		return usageErr(d, upstreamUsage)
+		return syntax.UsageErr(d, upstreamUsage)
 	}
 	name := d.Token()
-	seen := make(subdirectiveSet)
+	seen := make(syntax.Seen)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if err := seen.once(d, "upstream "+u.Name); err != nil {
+		if err := seen.Once(d, "upstream "+u.Name); err != nil {
 			return err
 		}
 		if err := u.unmarshalOption(d); err != nil {
@@ -166,7 +169,7 @@ func (a *App) unmarshalUpstream(d *caddyfile.Dispenser) error {
 		}
 	}
 	if err := u.checkWhole(); err != nil {
-		return errAt(name, "%w", err)
+		return syntax.ErrAt(name, "%w", err)
 	}
 	a.Upstreams = append(a.Upstreams, u)
 	return nil
@@ -178,7 +181,7 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	switch d.Val() {
 	case "events":
 		if u.Events = d.RemainingArgs(); len(u.Events) == 0 {
-			return usageErr(d, "events <type>...")
+			return syntax.UsageErr(d, "events <type>...")
 		}
 	case "format":
 		u.Format, err = formatArg(d)
@@ -189,7 +192,7 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	case "retry":
 		args := d.RemainingArgs()
 		if len(args) == 0 {
-			return usageErr(d, "retry <wait>...")
+			return syntax.UsageErr(d, "retry <wait>...")
 		}
 		for _, arg := range args {
 			wait, err := parseDuration(arg)
@@ -201,7 +204,7 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	case "rate_limit":
 		var arg string
 		if !d.AllArgs(&arg) {
-			return usageErr(d, "rate_limit <deliveries per second>")
+			return syntax.UsageErr(d, "rate_limit <deliveries per second>")
 		}
 		u.RateLimit, err = strconv.ParseFloat(arg, 64)
 		if err != nil || u.RateLimit == 0 {
@@ -210,9 +213,9 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	case "signing_secret":
 		u.SigningSecrets, err = secretArgs(d, checkSigningSecret)
 	case "route":
-		return u.unmarshalRoute(d)
+		u.Routes, err = route.Parse(d, u.Name)
 	default:
-		return unknownSubdirective(d, "upstream "+u.Name, upstreamSubdirectives...)
+		return syntax.UnknownErr(d, "upstream "+u.Name, upstreamSubdirectives...)
 	}
 	return err
 }

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -12,13 +11,9 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
+	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
 	"github.com/scribegate/scribegate/forwarder"
 )
-
-// unknownSubdirective is the error of a word that a block does not know.
-func unknownSubdirective(d *caddyfile.Dispenser, block string, known ...string) error {
-	return d.Errf("%s: unknown subdirective%s; known are %s", block, quoteWord(d.Val()), strings.Join(known, ", "))
-}
 
 // builtIn lists the modules of a namespace that this Caddy has, by their names.
 func builtIn(namespace string) string {
@@ -30,26 +25,6 @@ func builtIn(namespace string) string {
 	return strings.Join(names, ", ")
 }
 
-// word is what subdirectives and modules are called.
-var word = regexp.MustCompile(`^[a-z_]{1,32}$`)
-
-// quoteWord quotes a word for an error, behind a space, or leaves it out where
-// it is like none: a secret that has slipped onto a line of its own stands
-// where a word should.
-func quoteWord(s string) string {
-	if !word.MatchString(s) {
-		return ""
-	}
-	return " " + strconv.Quote(s)
-}
-
-// usageErr is the error of a subdirective with a missing or extra argument.
-// Caddy's own ArgErr would quote the last argument, which may be a secret.
-func usageErr(d *caddyfile.Dispenser, usage string) error {
-	name, _, _ := strings.Cut(usage, " ")
-	return d.Errf("%s: wrong number of arguments; write it as: %s", name, usage)
-}
-
 // wrapErr returns the error of a check with the file and line of the token, or nil.
 func wrapErr(d *caddyfile.Dispenser, err error) error {
 	if err == nil {
@@ -58,31 +33,13 @@ func wrapErr(d *caddyfile.Dispenser, err error) error {
 	return d.WrapErr(err)
 }
 
-// errAt is the error of a token, with its file and line in front.
-func errAt(t caddyfile.Token, format string, args ...any) error {
-	return fmt.Errorf("%s:%d: "+format, append([]any{t.File, t.Line}, args...)...)
-}
-
-// A subdirectiveSet notes which subdirectives a block had.
-type subdirectiveSet map[string]bool
-
-// once notes a subdirective, and is an error for one that was there already.
-func (s subdirectiveSet) once(d *caddyfile.Dispenser, block string) error {
-	name := d.Val()
-	if s[name] {
-		return d.Errf("%s: %s is given twice; write it once, with all its arguments", block, name)
-	}
-	s[name] = true
-	return nil
-}
-
 // durationArg takes exactly one duration argument. Days are written "14d". Whether the
 // duration can be right is checked with the other settings.
 func durationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	name := d.Val()
 	var arg string
 	if !d.AllArgs(&arg) {
-		return 0, usageErr(d, name+" <duration>")
+		return 0, syntax.UsageErr(d, name+" <duration>")
 	}
 	v, err := parseDuration(arg)
 	if err != nil {
@@ -123,7 +80,7 @@ func sizeArg(d *caddyfile.Dispenser) (int64, error) {
 	name := d.Val()
 	var arg string
 	if !d.AllArgs(&arg) {
-		return 0, usageErr(d, name+" <size>")
+		return 0, syntax.UsageErr(d, name+" <size>")
 	}
 	size, err := humanize.ParseBytes(arg)
 	if err != nil || size == 0 || size > 1<<62 {
@@ -137,7 +94,7 @@ func countArg(d *caddyfile.Dispenser) (int, error) {
 	name := d.Val()
 	var arg string
 	if !d.AllArgs(&arg) {
-		return 0, usageErr(d, name+" <number>")
+		return 0, syntax.UsageErr(d, name+" <number>")
 	}
 	n, err := strconv.Atoi(arg)
 	if err != nil || n < 1 {
@@ -153,7 +110,7 @@ func secretArgs(d *caddyfile.Dispenser, check func(string) error) ([]string, err
 	name := d.Val()
 	args := d.RemainingArgs()
 	if len(args) == 0 {
-		return nil, usageErr(d, name+" <"+name+">...")
+		return nil, syntax.UsageErr(d, name+" <"+name+">...")
 	}
 	return args, checkSecretArgs(d, name, args, check)
 }
@@ -174,7 +131,7 @@ func checkSecretArgs(d *caddyfile.Dispenser, name string, args []string, check f
 func formatArg(d *caddyfile.Dispenser) (forwarder.Format, error) {
 	var arg string
 	if !d.AllArgs(&arg) || arg == "" {
-		return "", usageErr(d, "format structured|binary|raw")
+		return "", syntax.UsageErr(d, "format structured|binary|raw")
 	}
 	return forwarder.Format(arg), nil
 }

@@ -269,10 +269,10 @@ func TestMistakesInJSON(t *testing.T) {
 // TestFieldsAreDocumented sees that every field of the configuration has a name
 // in snake_case and a comment, which are Caddy's documentation of it.
 func TestFieldsAreDocumented(t *testing.T) {
-	want := map[string]bool{"App": true, "Handler": true, "Upstream": true, "SQLite": true, "SOAPNoteAPI": true, "Soniox": true, "LogEncoder": true}
+	want := map[string]bool{"App": true, "Handler": true, "Upstream": true, "SQLite": true, "SOAPNoteAPI": true, "Soniox": true, "Encoder": true}
 	snake := regexp.MustCompile("^`json:\"[a-z]+(_[a-z]+)*,omitempty\"( caddy:\"[^\"]+\")?`$")
 	fields := 0
-	for _, file := range []string{"app.go", "handler.go", "upstream.go", "queue_sqlite.go", "provider_soapnoteapi.go", "provider_soniox.go", "log_encoder.go"} {
+	for _, file := range []string{"app.go", "handler.go", "upstream.go", "queue_sqlite.go", "provider_soapnoteapi.go", "provider_soniox.go", "internal/caddylog/encoder.go"} {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

@@ -17,7 +17,11 @@
 //   - command: `caddy scribegate ...`.
 //   - internal/receive: reading and answering requests.
 //   - internal/gateway: the open queues with their dispatchers, over reloads.
+//   - internal/route: an upstream that is a Caddy route.
+//   - internal/sites: warnings about directives around a handler in a site.
+//   - internal/syntax: the errors of a Caddyfile that these packages share.
 //   - internal/logging and internal/audit: log lines and the audit trail.
+//   - internal/caddylog: the log encoder `scribegate`, for the lines of Caddy itself.
 //   - internal/metrics, internal/tracing and internal/notify: metrics, spans and Caddy events.
 //   - internal/secret and internal/credentials: secrets and their files, and the secret
 //     headers for raw upstreams.

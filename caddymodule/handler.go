@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
+	"github.com/scribegate/scribegate/caddymodule/internal/caddylog"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
@@ -115,7 +116,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.beginMetrics()
 	h.log = newHandlerLog(logging.Logger(ctx), audit.New(logging.Audit(ctx)), events.Emit, h.provider.Name())
 	if c, ok := h.provider.(CredentialHolder); ok {
-		warnLoggedHeader(ctx, h.log.logger, c.SecretHeader())
+		caddylog.WarnHeader(ctx, h.log.logger, c.SecretHeader())
 	}
 	warnUnknownTypes(h.log.logger, "drop", h.Drop)
 	h.warnUnlikely(defaults.MaxBody)

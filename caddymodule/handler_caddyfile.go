@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
+	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -60,10 +61,10 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	}
 	provider := d.Token()
 	if _, err := caddy.GetModule(build.ProviderNamespace + provider.Text); err != nil {
-		return d.Errf("scribegate: unknown provider%s; known are %s", quoteWord(provider.Text), builtIn(build.ProviderNamespace))
+		return d.Errf("scribegate: unknown provider%s; known are %s", syntax.Quote(provider.Text), builtIn(build.ProviderNamespace))
 	}
 	if d.NextArg() {
-		return usageErr(d, "scribegate [<matcher>] <provider> { ... }")
+		return syntax.UsageErr(d, "scribegate [<matcher>] <provider> { ... }")
 	}
 	// What the handler itself does not know is the provider's: it is handed
 	// on as a block of its own, in the braces of this one.
@@ -73,12 +74,12 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 		d.Prev()
 	}
 	block := len(own) > 1
-	seen := make(subdirectiveSet)
+	seen := make(syntax.Seen)
 	drop := *d // becomes the place of drop
 	for d.NextBlock(0) {
 		name := d.Val()
 		if slices.Contains(handlerSubdirectives, name) {
-			if err := seen.once(d, "scribegate"); err != nil {
+			if err := seen.Once(d, "scribegate"); err != nil {
 				return err
 			}
 		}
@@ -86,20 +87,20 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 		switch name {
 		case "deliver_to":
 			if h.DeliverTo = d.RemainingArgs(); len(h.DeliverTo) == 0 {
-				err = usageErr(d, "deliver_to <upstream>...")
+				err = syntax.UsageErr(d, "deliver_to <upstream>...")
 			} else if app != nil {
 				err = wrapErr(d, h.checkUpstreams(app))
 			}
 		case "drop":
 			drop = *d
 			if h.Drop = d.RemainingArgs(); len(h.Drop) == 0 {
-				err = usageErr(d, "drop <type>...")
+				err = syntax.UsageErr(d, "drop <type>...")
 			}
 		case "max_body":
 			h.MaxBody, err = sizeArg(d)
 		case "metadata":
 			if h.Metadata = d.RemainingArgs(); len(h.Metadata) == 0 {
-				err = usageErr(d, "metadata <parameter>...")
+				err = syntax.UsageErr(d, "metadata <parameter>...")
 			}
 		case "source":
 			err = h.unmarshalSource(d)
@@ -131,7 +132,7 @@ var handlerSubdirectives = []string{"deliver_to", "drop", "max_body", "metadata"
 
 func (h *Handler) unmarshalSource(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&h.Source) || h.Source == "" {
-		return usageErr(d, "source <uri>")
+		return syntax.UsageErr(d, "source <uri>")
 	}
 	if err := checkSetting(h.Source); err != nil {
 		return d.Errf("source: %v", err)

@@ -106,7 +106,7 @@ func TestNothingLeaksOfAProcess(t *testing.T) {
 	s.left(seen)
 	seen["the queue.db"] = slices.Concat(seen["sqlite.db"], seen["sqlite.db-wal"]) // the crash left it in either
 	seen.mustHold(t, map[string][]string{
-		"what Caddy prints":        {"handled request", `"http.log.trace"`, "an upstream sent more than its answer", "SIGABRT", "goroutine 1 ", "(*routeSender).serve", "(*URLSender).Send"},
+		"what Caddy prints":        {"handled request", `"http.log.trace"`, "an upstream sent more than its answer", "SIGABRT", "goroutine 1 ", "route.(*Sender).serve", "(*URLSender).Send"},
 		"unfiltered.log":           {`"msg":"accepted"`, `"msg":"delivered"`, "request rejected: signature_mismatch"},
 		"autosave.json":            {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
 		"the command adapt":        {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},

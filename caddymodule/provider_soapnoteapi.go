@@ -12,6 +12,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
+	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -91,9 +92,9 @@ var soapnoteapiSubdirectives = []string{"secret", "tolerance"}
 //	tolerance <duration>
 func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the provider's name
-	directive, seen := *d, make(subdirectiveSet)
+	directive, seen := *d, make(syntax.Seen)
 	for d.NextBlock(0) {
-		if err := seen.once(d, "soapnoteapi"); err != nil {
+		if err := seen.Once(d, "soapnoteapi"); err != nil {
 			return err
 		}
 		switch d.Val() {
@@ -113,7 +114,7 @@ func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			p.Tolerance = t
 		default:
-			return unknownSubdirective(d, "scribegate soapnoteapi", slices.Concat(soapnoteapiSubdirectives, handlerSubdirectives)...)
+			return syntax.UnknownErr(d, "scribegate soapnoteapi", slices.Concat(soapnoteapiSubdirectives, handlerSubdirectives)...)
 		}
 	}
 	if len(p.Secrets) == 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
+	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -77,27 +78,27 @@ var sonioxSubdirectives = []string{"header"}
 //	header <name> <value>...
 func (p *Soniox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the provider's name
-	directive, seen := *d, make(subdirectiveSet)
+	directive, seen := *d, make(syntax.Seen)
 	for d.NextBlock(0) {
-		if err := seen.once(d, "soniox"); err != nil {
+		if err := seen.Once(d, "soniox"); err != nil {
 			return err
 		}
 		switch d.Val() {
 		case "header":
 			if !d.Args(&p.Header) {
-				return usageErr(d, "header <name> <value>...")
+				return syntax.UsageErr(d, "header <name> <value>...")
 			}
 			if err := checkProofHeader(p.Header); err != nil {
 				return d.WrapErr(err)
 			}
 			if p.Values = d.RemainingArgs(); len(p.Values) == 0 {
-				return usageErr(d, "header <name> <value>...")
+				return syntax.UsageErr(d, "header <name> <value>...")
 			}
 			if err := checkSecretArgs(d, "header", p.Values, checkProofValue(p.Header)); err != nil {
 				return err
 			}
 		default:
-			return unknownSubdirective(d, "scribegate soniox", slices.Concat(sonioxSubdirectives, handlerSubdirectives)...)
+			return syntax.UnknownErr(d, "scribegate soniox", slices.Concat(sonioxSubdirectives, handlerSubdirectives)...)
 		}
 	}
 	if p.Header == "" {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
+	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/forwarder/seal"
@@ -217,15 +218,15 @@ func (s *SQLite) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("queue sqlite: the engine takes no argument; put path and the other options into its block")
 	}
-	seen := make(subdirectiveSet)
+	seen := make(syntax.Seen)
 	for d.NextBlock(0) {
-		if err := seen.once(d, "queue sqlite"); err != nil {
+		if err := seen.Once(d, "queue sqlite"); err != nil {
 			return err
 		}
 		switch d.Val() {
 		case "path":
 			if !d.AllArgs(&s.Path) || s.Path == "" {
-				return usageErr(d, "path <file>")
+				return syntax.UsageErr(d, "path <file>")
 			}
 			if err := checkSetting(s.Path); err != nil {
 				return d.Errf("path: %v", err)
@@ -239,14 +240,14 @@ func (s *SQLite) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "encryption_key":
 			args := d.RemainingArgs()
 			if len(args) == 0 {
-				return usageErr(d, "encryption_key <key> [<older key>...]")
+				return syntax.UsageErr(d, "encryption_key <key> [<older key>...]")
 			}
 			if err := checkSecretArgs(d, "encryption_key", args, checkKey); err != nil {
 				return err
 			}
 			s.EncryptionKeys = args
 		default:
-			return unknownSubdirective(d, "queue sqlite", sqliteSubdirectives...)
+			return syntax.UnknownErr(d, "queue sqlite", sqliteSubdirectives...)
 		}
 	}
 	return nil

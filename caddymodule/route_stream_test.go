@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -230,32 +228,4 @@ func TestRouteKeepsConnections(t *testing.T) {
 	if addresses[0] != addresses[1] || addresses[1] != addresses[2] {
 		t.Errorf("connections from %v, want one", addresses)
 	}
-}
-
-// The sender's own promise: no route goes on for long, and no more of them than
-// attempts at once.
-func TestRouteSenderBoundsWhatGoesOn(t *testing.T) {
-	under := make(chan struct{}, 10)
-	ended := make(chan error, 10)
-	sender := &routeSender{
-		name: "ehr", server: &caddyhttp.Server{}, draining: make(chan struct{}, 1), workers: forwarder.NewWorkers(),
-		handler: caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-			w.WriteHeader(http.StatusOK)
-			under <- struct{}{}
-			<-r.Context().Done()
-			ended <- context.Cause(r.Context())
-			return nil
-		}),
-	}
-	m := &forwarder.Message{Header: make(http.Header), Body: []byte("{}")}
-	for range 3 {
-		if a, err := sender.Send(t.Context(), m); err != nil || a.Status != http.StatusOK {
-			t.Fatalf("answer %+v, %v", a, err)
-		}
-		<-under
-	}
-	for range 3 {
-		<-ended
-	}
-	eventually(t, "the place to be free again", func() bool { return len(sender.draining) == 0 })
 }

@@ -4,7 +4,10 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
+	"github.com/scribegate/scribegate/caddymodule/internal/sites"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -83,6 +86,15 @@ func (h *Handler) rawUpstream() string {
 		}
 	}
 	return ""
+}
+
+// endpoint returns the endpoint that an HTTP handler is, if it is a Handler.
+func endpoint(handler caddyhttp.MiddlewareHandler) (sites.Endpoint, bool) {
+	h, ok := handler.(*Handler)
+	if !ok {
+		return sites.Endpoint{}, false
+	}
+	return sites.Endpoint{Provider: h.provider.Name(), Answers: len(h.DeliverTo) > 0}, true
 }
 
 // maxTypes bounds a typeSet: the types are the provider's choice.

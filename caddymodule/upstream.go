@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/credentials"
+	"github.com/scribegate/scribegate/caddymodule/internal/route"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/forwarder"
 )
@@ -129,7 +130,7 @@ func (u *Upstream) checkWhole() error {
 	case u.URL != "":
 		return nil
 	}
-	if err := checkRoute(u.Routes); err != nil {
+	if err := route.Check(u.Routes); err != nil {
 		return fmt.Errorf("upstream %s: %w", u.Name, err)
 	}
 	return nil
@@ -175,11 +176,11 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 		if routes, err := json.Marshal(u.Routes); err == nil {
 			u.identity = string(routes)
 		}
-		if host := plainHTTPHost(u.Routes); host != "" {
+		if host := route.PlainHTTPHost(u.Routes); host != "" {
 			warnPlainHTTP(logger, u.Name, host)
 		}
-		warnRoute(logger, u.Name, u.Routes)
-		sender, err := newRouteSender(ctx, u.Name, u.Routes, u.Concurrency)
+		route.Warn(logger, u.Name, u.Routes)
+		sender, err := route.NewSender(ctx, u.Name, u.Routes, u.Concurrency)
 		if err != nil {
 			return fmt.Errorf("upstream %s: %w", u.Name, err)
 		}
@@ -190,7 +191,7 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 	if err != nil {
 		return fmt.Errorf("upstream %s: %w", u.Name, err)
 	}
-	if target.Scheme == "http" && !loopback(target.Hostname()) {
+	if target.Scheme == "http" && !route.Loopback(target.Hostname()) {
 		warnPlainHTTP(logger, u.Name, target.Hostname())
 	}
 	u.sender = forwarder.NewURLSender(target, u.Concurrency)

@@ -1,4 +1,4 @@
-package caddymodule
+package route
 
 import (
 	"net/http"
@@ -7,18 +7,16 @@ import (
 	"github.com/scribegate/scribegate/forwarder"
 )
 
-// maxAnswerBody is how much of an answer's body a route may pass on.
-// reverse_proxy reads up to 32 KiB at a time, so that it has read no more than
-// 64 KiB when it is stopped.
+// maxAnswerBody is the number of bytes of an answer's body after which the route is ended.
+// reverse_proxy reads up to 32 KiB at a time, so that it has read no more than 64 KiB then.
 const maxAnswerBody = 32 << 10
 
-// A recorder notes a route's final status and throws the rest away. Its status
-// is 0 until there is one: a route that answers nothing must not look like one
-// that answered 200.
+// A recorder keeps a route's final status and drops the rest of the answer. The status is 0
+// until there is one: a route that answers nothing must not look like one that answered 200.
 type recorder struct {
 	final chan struct{} // closed once the final status is known
 
-	mu      sync.Mutex // reverse_proxy flushes from a goroutine of its own
+	mu      sync.Mutex // reverse_proxy calls Flush in another goroutine
 	header  http.Header
 	got     forwarder.Answer
 	written int
@@ -45,9 +43,8 @@ func (r *recorder) WriteHeader(status int) {
 	close(r.final)
 }
 
-// Write implements http.ResponseWriter. Past maxAnswerBody it ends the handler
-// in the one way that reverse_proxy takes without a line in the log, which would
-// hold the request's URI and headers.
+// Write implements http.ResponseWriter. After maxAnswerBody bytes it panics with the one value
+// for which reverse_proxy logs no line: the line would have the request's URI and headers.
 func (r *recorder) Write(p []byte) (int, error) {
 	r.WriteHeader(http.StatusOK)
 	r.mu.Lock()
@@ -63,7 +60,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 // Flush implements http.Flusher.
 func (r *recorder) Flush() { r.WriteHeader(http.StatusOK) }
 
-// Answer returns the final status, or 0 where there is none yet.
+// answer returns the final status, or 0 if there is none yet.
 func (r *recorder) answer() forwarder.Answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()

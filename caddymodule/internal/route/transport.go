@@ -1,4 +1,4 @@
-package caddymodule
+package route
 
 import (
 	"bytes"
@@ -25,14 +25,14 @@ func init() {
 // transportName is the name of the deliveryTransport in a reverse_proxy's JSON.
 const transportName = "scribegate"
 
-// deliveryTransport is Caddy's HTTP transport with what deliveries need. It replaces
+// deliveryTransport is Caddy's HTTP transport with the rules for deliveries. It replaces
 // `http` in an upstream's route and has the same options:
 //
-//   - It takes no proxy from the environment.
-//   - It sends a probe on a new connection, and nothing on an old one.
-//   - It reads the answer of a backend that closes without reading the request.
+//   - It uses no proxy from the environment.
+//   - It sends a probe on a new connection, and afterwards nothing on an old one.
+//   - It reads the answer of a backend that closes the connection without reading the request.
 //
-// HTTP/3 has only the first of these.
+// With HTTP/3 only the first rule applies.
 type deliveryTransport struct {
 	reverseproxy.HTTPTransport
 
@@ -101,13 +101,13 @@ func (t *deliveryTransport) Cleanup() error {
 	return t.HTTPTransport.Cleanup()
 }
 
-// A delivery is the state of one request that the route sender and its transports
-// share, through the request's context.
+// A delivery is the state of one request that the Sender and the transports share, through
+// the request's context.
 type delivery struct {
 	forwarder.Progress
 
 	probe    bool
-	answered atomic.Bool // the newest backend that was asked has answered
+	answered atomic.Bool // whether the backend that was asked last has answered
 }
 
 type deliveryKey struct{}
@@ -117,8 +117,8 @@ func (d *delivery) context(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(context.WithValue(ctx, deliveryKey{}, d), d.Trace())
 }
 
-// useDeliveryTransport replaces the HTTP transport of every reverse_proxy in routes,
-// at any depth, with the deliveryTransport. The routes must not be provisioned yet.
+// useDeliveryTransport replaces the HTTP transport of every reverse_proxy in the routes, at
+// any depth, with the deliveryTransport. The routes must not have been provisioned yet.
 func useDeliveryTransport(routes caddyhttp.RouteList) error {
 	for _, route := range routes {
 		for i, raw := range route.HandlersRaw {
@@ -145,7 +145,8 @@ func useDeliveryTransport(routes caddyhttp.RouteList) error {
 	return nil
 }
 
-// replaceTransport changes a handler, if it is a reverse_proxy over HTTP.
+// replaceTransport replaces the transport of a handler, if that is a reverse_proxy over HTTP,
+// and reports whether it did.
 func replaceTransport(h map[string]any) bool {
 	if h["handler"] != "reverse_proxy" {
 		return false

@@ -1,4 +1,4 @@
-package caddymodule
+package route
 
 import (
 	"cmp"
@@ -12,11 +12,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// warnRoute logs a warning where an upstream's route answers nothing, and one for
-// each handler in it that no request gets past, if there are handlers behind it.
-// The routes must not have been provisioned yet.
-func warnRoute(logger *zap.Logger, upstream string, routes caddyhttp.RouteList) {
-	if silentRoute(routes) {
+// Warn logs a warning if an upstream's route answers nothing, and one for each handler in it
+// that takes every request although there are handlers behind it. The routes must not have
+// been provisioned yet.
+func Warn(logger *zap.Logger, upstream string, routes caddyhttp.RouteList) {
+	if silent(routes) {
 		logger.Warn("an upstream's route answers nothing, so that every delivery to it fails; put a directive such as reverse_proxy into it",
 			zap.String("upstream", upstream))
 	}
@@ -32,7 +32,7 @@ func warnRoute(logger *zap.Logger, upstream string, routes caddyhttp.RouteList) 
 	}
 }
 
-// routeJSON has the members of a route's JSON that decide which handlers a request
+// A routeJSON has the members of a route's JSON on which it depends which handlers a request
 // reaches.
 type routeJSON struct {
 	Group    string                       `json:"group"`
@@ -41,7 +41,7 @@ type routeJSON struct {
 	Terminal bool                         `json:"terminal"`
 }
 
-// handlerJSON has such members of a handler, of every module.
+// A handlerJSON has these members of a handler, for every module.
 type handlerJSON struct {
 	Handler        string                    `json:"handler"`
 	Routes         []routeJSON               `json:"routes"`          // subroute
@@ -58,8 +58,8 @@ func (r routeJSON) unmatched() bool {
 	return len(r.Match) == 0 || slices.ContainsFunc(r.Match, func(set map[string]json.RawMessage) bool { return len(set) == 0 })
 }
 
-// unreached holds the handlers that no request reaches, by the directive of the
-// handler that no request gets past.
+// unreached are the handlers that no request reaches, by the directive that takes every
+// request before them.
 type unreached map[string][]string
 
 func (u unreached) add(before string, handlers []handlerJSON) {
@@ -68,13 +68,13 @@ func (u unreached) add(before string, handlers []handlerJSON) {
 	}
 }
 
-// list returns the directive that no request gets past in a list of routes, or "".
+// list returns the directive in a list of routes that takes every request, or "".
 func (u unreached) list(routes []routeJSON) string {
 	end := ""
-	// Of a group's routes only the first that matches takes a request.
+	// A request goes through the first route of a group that matches, and through no other.
 	type group struct {
-		leaky bool   // one of its routes lets requests past
-		taken string // by this directive, which takes what is left for the group
+		leaky bool   // one of its routes passes requests on
+		taken string // the directive that takes every request that the routes before it left
 	}
 	groups := make(map[string]group)
 	for i, r := range routes {
@@ -104,8 +104,7 @@ func (u unreached) list(routes []routeJSON) string {
 	return end
 }
 
-// chain returns the directive that no request gets past among a route's handlers,
-// or "".
+// chain returns the directive among a route's handlers that takes every request, or "".
 func (u unreached) chain(handlers []handlerJSON) string {
 	for i, h := range handlers {
 		end := ""
@@ -125,7 +124,7 @@ func (u unreached) chain(handlers []handlerJSON) string {
 	return ""
 }
 
-// answers reports whether a handler calls the next one for no request.
+// answers reports whether a handler answers every request, and never calls the next one.
 func (h handlerJSON) answers() bool {
 	switch h.Handler {
 	case "reverse_proxy":
@@ -156,8 +155,8 @@ func (h handlerJSON) directive() string {
 	return h.Handler
 }
 
-// phpFastCGI recognizes the two routes in which php_fastcgi without a matcher
-// ends: the first rewrites each request to a file that the second takes.
+// phpFastCGI reports whether two routes are the last two of php_fastcgi without a matcher: the
+// first rewrites each request to a file that the second takes.
 func phpFastCGI(rewrite, proxy routeJSON) bool {
 	if len(rewrite.Handle) != 1 || rewrite.Handle[0].Handler != "rewrite" || len(rewrite.Match) != 1 ||
 		len(proxy.Handle) == 0 || proxy.Handle[0].Transport.Protocol != "fastcgi" || len(proxy.Match) != 1 || len(proxy.Match[0]) != 1 {

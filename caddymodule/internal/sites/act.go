@@ -1,4 +1,4 @@
-package caddymodule
+package sites
 
 import (
 	"net/http"
@@ -12,15 +12,15 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 )
 
-// What prevents a request from reaching a handler.
+// How a handler prevents requests from reaching a later one.
 const (
 	answeredBefore   = "it answers them itself"
 	credentialsAsked = "it asks them for credentials that a provider does not have"
 	pathRewritten    = "it rewrites their path to another"
 )
 
-// actOf returns what a single handler does with the requests that match.
-func actOf(handler caddyhttp.MiddlewareHandler, matchers []caddyhttp.MatcherSets) act {
+// actOf returns the act of a single handler.
+func (w walk) actOf(handler caddyhttp.MiddlewareHandler, matchers []caddyhttp.MatcherSets) act {
 	a := act{matchers: matchers}
 	by := condition(matchers)
 	switch h := handler.(type) {
@@ -52,9 +52,9 @@ func actOf(handler caddyhttp.MiddlewareHandler, matchers []caddyhttp.MatcherSets
 		if fixedPath(h.URI, matchers) {
 			a.directive, a.prevents = "rewrite", pathRewritten
 		}
-	case *Handler:
-		if len(h.DeliverTo) > 0 {
-			a.directive, a.prevents = handlerName, answeredBefore
+	default:
+		if e, ok := w.endpoint(handler); ok && e.Answers {
+			a.directive, a.prevents = "scribegate", answeredBefore
 		}
 	}
 	return a

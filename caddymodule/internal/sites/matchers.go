@@ -1,4 +1,4 @@
-package caddymodule
+package sites
 
 import (
 	"regexp"
@@ -10,14 +10,14 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 )
 
-// What a request must have to match.
+// What a matcher depends on.
 const (
-	byPath    = iota // no more than a path, host or method, as to find its handler
-	byMore           // something else, such as a header
-	byAddress        // where it comes from
+	byPath    = iota // only the path, the host or the method
+	byMore           // something else of the request, such as a header
+	byAddress        // the address of the client
 )
 
-// condition returns what a request must have to match all of the matchers.
+// condition returns what the matchers depend on: the last of the constants that holds for one.
 func condition(matchers []caddyhttp.MatcherSets) int {
 	by := byPath
 	for _, sets := range matchers {
@@ -63,8 +63,7 @@ func conditionOf(matcher any) int {
 	return byMore
 }
 
-// apart reports whether no request matches both a and b, judged by their hosts and
-// paths.
+// apart reports whether no request matches both a and b, by their hosts and paths.
 func apart(a, b []caddyhttp.MatcherSets) bool {
 	for _, x := range a {
 		for _, y := range b {
@@ -78,8 +77,8 @@ func apart(a, b []caddyhttp.MatcherSets) bool {
 	return false
 }
 
-// covers reports whether each request that matches b matches a as well, judged by
-// their paths. The matchers that a and b share are those of the routes around both.
+// covers reports whether each request that matches b also matches a, by their paths. The
+// matchers that a and b share are those of the routes around both.
 func covers(a, b []caddyhttp.MatcherSets) bool {
 	for i, x := range a {
 		common := i < len(b) && len(x) > 0 && len(b[i]) > 0 && &x[0] == &b[i][0]
@@ -90,8 +89,8 @@ func covers(a, b []caddyhttp.MatcherSets) bool {
 	return true
 }
 
-// coversPaths does the same for one set of a: it must be of paths alone, or of a
-// file that try_files falls back to.
+// coversPaths does the same for one set of a, which must consist of paths only, or of the files
+// of try_files.
 func coversPaths(set caddyhttp.MatcherSet, b []caddyhttp.MatcherSets) bool {
 	for _, m := range set {
 		switch m := m.(type) {
@@ -135,7 +134,8 @@ func patternsApart(a, b []string) bool {
 	return true
 }
 
-// patternApart compares the text before the first wildcard or placeholder.
+// patternApart reports whether nothing matches both patterns, by the text before the first
+// wildcard or placeholder.
 func patternApart(a, b string) bool {
 	x, y := literalPrefix(a), literalPrefix(b)
 	switch {

@@ -1,9 +1,11 @@
-package caddymodule
+package caddylog
 
 import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
 )
 
 // UnmarshalCaddyfile reads:
@@ -13,24 +15,24 @@ import (
 //			...
 //		}
 //	}
-func (e *LogEncoder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (e *Encoder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the encoder's name
 	if d.NextArg() {
-		return usageErr(d, encoderUsage)
+		return syntax.UsageErr(d, "format scribegate { ... }")
 	}
-	seen := make(subdirectiveSet)
+	seen := make(syntax.Seen)
 	for d.NextBlock(0) {
 		if d.Val() != "wrap" {
-			return unknownSubdirective(d, "format scribegate", "wrap")
+			return syntax.UnknownErr(d, "format scribegate", "wrap")
 		}
-		if err := seen.once(d, "format scribegate"); err != nil {
+		if err := seen.Once(d, "format scribegate"); err != nil {
 			return err
 		}
 		if !d.NextArg() {
-			return usageErr(d, "wrap <encoder>")
+			return syntax.UsageErr(d, "wrap <encoder>")
 		}
 		name := d.Val()
-		module, err := caddyfile.UnmarshalModule(d, encoderNamespace+name)
+		module, err := caddyfile.UnmarshalModule(d, namespace+name)
 		if err != nil {
 			return err
 		}
@@ -42,7 +44,8 @@ func (e *LogEncoder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-const encoderUsage = "format scribegate { ... }"
+// namespace is where log encoders are registered.
+const namespace = "caddy.logging.encoders."
 
 // Interface guards
-var _ caddyfile.Unmarshaler = (*LogEncoder)(nil)
+var _ caddyfile.Unmarshaler = (*Encoder)(nil)

@@ -1,4 +1,4 @@
-package caddymodule
+package caddylog
 
 import (
 	"maps"
@@ -15,9 +15,9 @@ import (
 // credentialHeaders are the headers that Caddy's own logs redact.
 var credentialHeaders = []string{"Cookie", "Set-Cookie", "Authorization", "Proxy-Authorization"}
 
-// warnLoggedHeader logs a warning if an access log of the handler's server records the
-// header that holds the handler's secret.
-func warnLoggedHeader(ctx caddy.Context, logger *zap.Logger, header string) {
+// WarnHeader logs a warning if an access log of the handler's server records the header that
+// has the handler's secret. ctx is the handler's.
+func WarnHeader(ctx caddy.Context, logger *zap.Logger, header string) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok || server.Logs == nil {
 		return
@@ -51,19 +51,19 @@ func accessLoggers(c *caddyhttp.ServerLogConfig) []accessLogger {
 	return loggers
 }
 
-// An accessLogger is the name of an access logger. As a module, it gets a logger whose
-// lines go to the same logs.
+// An accessLogger is the name of an access logger. As a module it has a logger whose lines go
+// to the same logs.
 type accessLogger string
 
-// CaddyModule returns a module below the access logger: for the access logger itself,
-// Caddy also takes the logs that only include loggers below it.
+// CaddyModule returns a module below the access logger: for the access logger itself, Caddy
+// would also choose the logs that include only loggers below it.
 func (l accessLogger) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: caddy.ModuleID(l + ".scribegate")}
 }
 
-// records reports whether a log of the logger records a header of requests. It gives the
-// logger's encoders a request without writing a line: a filter that removes the header
-// never asks for its value.
+// records reports whether a log of the logger records a header of requests. It passes a request
+// to the logger's encoders without writing a line: a filter that removes the header never reads
+// its value.
 func records(logger *zap.Logger, header string) (recorded bool) {
 	value := zapcore.ArrayMarshalerFunc(func(zapcore.ArrayEncoder) error {
 		recorded = true

@@ -1,4 +1,4 @@
-package caddymodule
+package route
 
 import (
 	"bytes"
@@ -18,23 +18,22 @@ import (
 	"github.com/scribegate/scribegate/forwarder"
 )
 
-// answerGrace is how long a route may go on after its final status, so that a
-// short body is read and the connection kept.
+// answerGrace is how long a route may run on after its final status, so that a short body is
+// read and the connection can be used again.
 const answerGrace = time.Second
 
-// routeSender sends deliveries through compiled Caddy routes.
-type routeSender struct {
+// A Sender sends deliveries through compiled Caddy routes.
+type Sender struct {
 	name     string
 	handler  caddyhttp.Handler
 	server   *caddyhttp.Server
-	draining chan struct{} // holds a token for each route that goes on after its status
+	draining chan struct{} // has a token for each route that runs on after its status
 	workers  *forwarder.Workers
 }
 
-// newRouteSender provisions the routes with the configuration's context. The
-// deliveries themselves run on contexts of their own, so that they outlive a
-// reload.
-func newRouteSender(ctx caddy.Context, name string, routes caddyhttp.RouteList, concurrency int) (*routeSender, error) {
+// NewSender provisions the routes and returns a sender for the upstream of that name. ctx is
+// the configuration's. A delivery has a context of its own, so that it outlives a reload.
+func NewSender(ctx caddy.Context, name string, routes caddyhttp.RouteList, concurrency int) (*Sender, error) {
 	if err := useDeliveryTransport(routes); err != nil {
 		return nil, err
 	}
@@ -42,20 +41,20 @@ func newRouteSender(ctx caddy.Context, name string, routes caddyhttp.RouteList, 
 		return nil, fmt.Errorf("setting up its route: %w", err)
 	}
 	unanswered := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
-	return &routeSender{
+	return &Sender{
 		name:     name,
 		handler:  routes.Compile(unanswered),
-		server:   &caddyhttp.Server{}, // reverse_proxy asks its request for one
+		server:   &caddyhttp.Server{}, // reverse_proxy needs one in its request
 		draining: make(chan struct{}, concurrency),
 		workers:  forwarder.NewWorkers(),
 	}, nil
 }
 
 // Send implements forwarder.Sender.
-func (s *routeSender) Send(ctx context.Context, m *forwarder.Message) (forwarder.Answer, error) {
+func (s *Sender) Send(ctx context.Context, m *forwarder.Message) (forwarder.Answer, error) {
 	logging.KeepUpstreamsSilenced()
-	// The route may go on for a moment after its status is known, and so has a
-	// context that does not end with this call.
+	// The route may run on for a moment after its status is known, so its context does not
+	// end with this call.
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	d := &delivery{probe: m.Probe}
 	rec := newRecorder()
@@ -75,7 +74,7 @@ func (s *routeSender) Send(ctx context.Context, m *forwarder.Message) (forwarder
 		}
 		return failure(ctx, err, d, rec.header.Get("Retry-After"))
 	case <-ctx.Done():
-		a := rec.answer() // before the route learns that it is over, and answers 499 to that
+		a := rec.answer() // before the route is cancelled, and answers 499
 		cancel(nil)
 		if a.Status != 0 {
 			return a, nil
@@ -84,11 +83,11 @@ func (s *routeSender) Send(ctx context.Context, m *forwarder.Message) (forwarder
 	}
 }
 
-// drain lets a route that has given its status go on for a moment. There are no
-// more such routes than attempts at once, whatever the upstream does.
-func (s *routeSender) drain(own context.Context, cancel context.CancelCauseFunc) {
-	// With this cause net/http ends the body as if it were over. Of any other
-	// error in it reverse_proxy writes a line with the request's headers.
+// drain lets a route that has written its status run on for answerGrace. At most as many
+// routes run on as there may be attempts at once, whatever the upstream does.
+func (s *Sender) drain(own context.Context, cancel context.CancelCauseFunc) {
+	// With this cause net/http ends the body as if it were complete. For any other error
+	// reverse_proxy logs a line with the request's headers.
 	end := func() { cancel(io.EOF) }
 	select {
 	case s.draining <- struct{}{}:
@@ -103,9 +102,9 @@ func (s *routeSender) drain(own context.Context, cancel context.CancelCauseFunc)
 	})
 }
 
-// serve runs the request through the route. A panic is a failed attempt, and
-// what it says is not repeated, since it could quote anything.
-func (s *routeSender) serve(ctx context.Context, rec *recorder, m *forwarder.Message) (err error) {
+// serve sends the message through the route. A panic is a failed attempt. Its text is dropped,
+// since it could quote anything.
+func (s *Sender) serve(ctx context.Context, rec *recorder, m *forwarder.Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
 			err = errRoutePanic
@@ -116,8 +115,8 @@ func (s *routeSender) serve(ctx context.Context, rec *recorder, m *forwarder.Mes
 		return errUnsent
 	}
 	r.Header = m.Header
-	// As the URL sender does: net/http may send the request once more where a
-	// kept connection turns out to be closed. Without a value it goes unsent.
+	// As the URL sender does: net/http may send the request again if a kept connection turns
+	// out to be closed. A header without a value is not sent.
 	r.Header["Idempotency-Key"] = nil
 	r.URL.RawQuery = m.Query
 	r.RequestURI = r.URL.RequestURI()
@@ -131,16 +130,16 @@ var (
 	errRouteTimeout = fmt.Errorf("no answer within the route's own timeouts: %w", context.DeadlineExceeded)
 )
 
-// failure tells what the error of a route that answered nothing means for the
-// delivery.
+// failure returns the result of a delivery whose route has returned an error and answered
+// nothing.
 func failure(ctx context.Context, err error, d *delivery, retryAfter string) (forwarder.Answer, error) {
-	status := http.StatusInternalServerError // what Caddy makes of an error without one
+	status := http.StatusInternalServerError // Caddy's status for an error without one
 	if e, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		if e.StatusCode != 0 {
 			status = e.StatusCode
 		}
 		if e.Err != nil {
-			err = e.Err // without the place in Caddy's source
+			err = e.Err // without the line of Caddy's source
 		}
 	}
 	_, undialled := errors.AsType[reverseproxy.DialError](err)
@@ -150,7 +149,7 @@ func failure(ctx context.Context, err error, d *delivery, retryAfter string) (fo
 	case gaveUp(err):
 		return forwarder.Answer{Status: status, RetryAfter: retryAfter}, nil
 	case d.answered.Load() && (status == http.StatusBadGateway || status == http.StatusInternalServerError):
-		return forwarder.Answer{}, errRouteFailed // what came behind the answer has
+		return forwarder.Answer{}, errRouteFailed // the backend has answered, a handler after it failed
 	case d.Connecting():
 		return forwarder.Answer{}, forwarder.SendError(ctx, err, &d.Progress)
 	case !d.Tried() && (undialled || noUpstream(status, err)):
@@ -167,23 +166,23 @@ func failure(ctx context.Context, err error, d *delivery, retryAfter string) (fo
 	return forwarder.Answer{Status: status, RetryAfter: retryAfter}, nil
 }
 
-// noUpstream recognizes reverse_proxy's error when none of its upstreams is
-// available: nothing was sent to any of them.
+// noUpstream reports whether an error is that of a reverse_proxy none of whose upstreams is
+// available: nothing was sent.
 func noUpstream(status int, err error) bool {
 	return status == http.StatusServiceUnavailable && err.Error() == "no upstreams available"
 }
 
-// noAddress recognizes reverse_proxy's error when an upstream's address cannot be
-// dialled, as where a placeholder in it has no value.
+// noAddress reports whether an error is that of a reverse_proxy with an upstream whose address
+// cannot be dialled, for example because a placeholder in it has no value.
 func noAddress(status int, err error) bool {
 	return status == http.StatusBadGateway && strings.HasPrefix(err.Error(), "making dial info: ")
 }
 
-// gaveUp recognizes reverse_proxy's error when a backend's answer was one to be
-// tried again, and the last one allowed: the status is the backend's.
+// gaveUp reports whether an error is that of a reverse_proxy whose last allowed try was
+// answered with a status to be retried: the status is the backend's.
 func gaveUp(err error) bool {
 	return strings.HasPrefix(err.Error(), "upstream response matched retry_match ")
 }
 
 // Interface guards
-var _ forwarder.Sender = (*routeSender)(nil)
+var _ forwarder.Sender = (*Sender)(nil)

@@ -1,4 +1,4 @@
-package caddymodule
+package route
 
 import (
 	"cmp"
@@ -12,32 +12,31 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// checkRoute returns an error for a route that has no handler, or that has a scribegate
-// handler at any depth.
-func checkRoute(routes caddyhttp.RouteList) error {
+// handlerName is the name of the scribegate handler in the JSON of a route.
+const handlerName = "scribegate"
+
+// Check returns an error for a route that has no handler, or that has a scribegate handler at
+// any depth.
+func Check(routes caddyhttp.RouteList) error {
 	if onlyHandlers(routes, "subroute") {
 		return errors.New("its route is empty, so events would not be sent; put a directive such as reverse_proxy into it")
 	}
 	found := false
-	walkHandlers(routes, func(h map[string]any) {
-		if h["handler"] == handlerName {
-			found = true
-		}
-	})
+	walkHandlers(routes, func(h map[string]any) { found = found || h["handler"] == handlerName })
 	if found {
 		return errors.New("its route holds a scribegate handler, which would send events in a loop; remove it")
 	}
 	return nil
 }
 
-// silentRoute reports whether a route holds only handlers of Caddy's that answer
-// no request by themselves.
-func silentRoute(routes caddyhttp.RouteList) bool {
+// silent reports whether a route has only handlers of Caddy that answer no request by
+// themselves.
+func silent(routes caddyhttp.RouteList) bool {
 	return onlyHandlers(routes, "copy_response_headers", "encode", "headers", "intercept", "log_append", "map", "push",
 		"request_body", "rewrite", "subroute", "templates", "timeouts", "tracing", "vars")
 }
 
-// onlyHandlers reports whether a route holds no handlers but those, at any depth.
+// onlyHandlers reports whether a route has no other handlers than these, at any depth.
 func onlyHandlers(routes caddyhttp.RouteList, names ...string) bool {
 	only := true
 	walkHandlers(routes, func(h map[string]any) {
@@ -47,9 +46,9 @@ func onlyHandlers(routes caddyhttp.RouteList, names ...string) bool {
 	return only
 }
 
-// plainHTTPHost returns a host, other than this one, that a reverse_proxy of
-// the route speaks to without TLS, or "".
-func plainHTTPHost(routes caddyhttp.RouteList) string {
+// PlainHTTPHost returns a host, other than this machine, to which a reverse_proxy of the
+// route sends requests without TLS, or "". The routes must not have been provisioned yet.
+func PlainHTTPHost(routes caddyhttp.RouteList) string {
 	var host string
 	walkHandlers(routes, func(h map[string]any) {
 		if h["handler"] != "reverse_proxy" {
@@ -60,7 +59,7 @@ func plainHTTPHost(routes caddyhttp.RouteList) string {
 		}
 		if dynamic, ok := h["dynamic_upstreams"].(map[string]any); ok {
 			name, _ := dynamic["name"].(string)
-			if name = cmp.Or(name, "dynamic upstreams"); !loopback(name) {
+			if name = cmp.Or(name, "dynamic upstreams"); !Loopback(name) {
 				host = name
 			}
 		}
@@ -69,7 +68,7 @@ func plainHTTPHost(routes caddyhttp.RouteList) string {
 			upstream, _ := u.(map[string]any)
 			dial, _ := upstream["dial"].(string)
 			addr, err := caddy.ParseNetworkAddress(dial)
-			if err == nil && !addr.IsUnixNetwork() && !loopback(addr.Host) {
+			if err == nil && !addr.IsUnixNetwork() && !Loopback(addr.Host) {
 				host = addr.Host
 			}
 		}
@@ -107,9 +106,9 @@ func walkTree(node any, f func(map[string]any)) {
 	}
 }
 
-// loopback says whether a host is this machine, or a placeholder that can't be
-// judged yet.
-func loopback(host string) bool {
+// Loopback reports whether a host is this machine, or has a placeholder, whose value is not
+// known yet.
+func Loopback(host string) bool {
 	if host == "localhost" || host == "" || strings.Contains(host, "{") {
 		return true
 	}

@@ -1,4 +1,4 @@
-package caddymodule
+package caddylog
 
 import (
 	"encoding/json"
@@ -13,10 +13,10 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-func init() { caddy.RegisterModule(LogEncoder{}) }
+func init() { caddy.RegisterModule(Encoder{}) }
 
-// LogEncoder removes from Caddy's own log lines, access logs included, what can be a
-// secret or a part of a webhook, and has the rest written by another encoder. It removes
+// Encoder removes from Caddy's own log lines, access logs included, what can be a secret or a
+// part of a webhook. Another encoder writes the rest. It removes
 //
 //   - the headers of requests and responses, and the protocols of `Upgrade` headers
 //   - the query strings of URIs
@@ -24,7 +24,7 @@ func init() { caddy.RegisterModule(LogEncoder{}) }
 //   - FastCGI's environment, and what a backend writes to standard error
 //
 // To remove more, write a filter around it, with `wrap scribegate`.
-type LogEncoder struct {
+type Encoder struct {
 	// The encoder that writes the lines. The default is `json`, or `console` if the
 	// log goes to a terminal.
 	WrappedRaw json.RawMessage `json:"wrap,omitempty" caddy:"namespace=caddy.logging.encoders inline_key=format"`
@@ -33,20 +33,18 @@ type LogEncoder struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (LogEncoder) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: encoderNamespace + appName, New: func() caddy.Module { return new(LogEncoder) }}
+func (Encoder) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.logging.encoders.scribegate", New: func() caddy.Module { return new(Encoder) }}
 }
 
-const encoderNamespace = "caddy.logging.encoders."
-
 // Provision implements caddy.Provisioner.
-func (e *LogEncoder) Provision(ctx caddy.Context) error {
+func (e *Encoder) Provision(ctx caddy.Context) error {
 	e.FilterEncoder = logging.FilterEncoder{WrappedRaw: e.WrappedRaw, Fields: logFilters}
 	return e.FilterEncoder.Provision(ctx)
 }
 
-// logFilters are the filters by the names of fields. A field of a request is there by
-// its name alone too, which is what a filter around this encoder passes on.
+// logFilters are the filters by the names of fields. A filter around this encoder passes on the
+// fields of a request one by one, with their own names, so these are in the map as well.
 var logFilters = map[string]logging.LogFieldFilter{
 	"request>headers":   logging.DeleteFilter{},
 	"headers":           logging.DeleteFilter{},
@@ -59,13 +57,13 @@ var logFilters = map[string]logging.LogFieldFilter{
 	"error":             textFilter(withoutQuotes),
 	"errorVerbose":      logging.DeleteFilter{},
 	"errorCauses":       logging.DeleteFilter{},
-	"msg":               textFilter(withoutQuotes), // of the error that a handler of errors failed with
+	"msg":               textFilter(withoutQuotes), // of the error of a handler of errors
 	"env":               logging.DeleteFilter{},
 	"body":              logging.DeleteFilter{},
 }
 
 // EncodeEntry implements zapcore.Encoder.
-func (e LogEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
+func (e Encoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
 	if slices.ContainsFunc(errorLoggers, func(name string) bool { return strings.HasPrefix(entry.LoggerName+".", name+".") }) {
 		entry.Message = withoutQuotes(entry.Message)
 	}
@@ -76,7 +74,7 @@ func (e LogEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*b
 var errorLoggers = []string{"http.log.error", "http.stdlib"}
 
 // Clone implements zapcore.Encoder.
-func (e LogEncoder) Clone() zapcore.Encoder {
+func (e Encoder) Clone() zapcore.Encoder {
 	e.FilterEncoder = e.FilterEncoder.Clone().(logging.FilterEncoder)
 	return e
 }
@@ -111,7 +109,7 @@ func withoutQuotes(text string) string { return quoted.ReplaceAllLiteralString(t
 
 // Interface guards
 var (
-	_ zapcore.Encoder                  = LogEncoder{}
-	_ caddy.Provisioner                = (*LogEncoder)(nil)
-	_ caddy.ConfiguresFormatterDefault = (*LogEncoder)(nil)
+	_ zapcore.Encoder                  = Encoder{}
+	_ caddy.Provisioner                = (*Encoder)(nil)
+	_ caddy.ConfiguresFormatterDefault = (*Encoder)(nil)
 )
