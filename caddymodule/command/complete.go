@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/command/internal/sample"
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -73,12 +74,12 @@ func fixed(values ...cobra.Completion) cobra.CompletionFunc {
 // completeSamples completes the sample events of `send`.
 func completeSamples(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	const directive = cobra.ShellCompDirectiveNoFileComp
-	for provider, events := range samples {
+	for provider, events := range sample.Events {
 		if slices.Contains(args, provider) {
 			return events, directive
 		}
 	}
-	return append(slices.Clone(samples["soapnoteapi"]), samples["soniox"]...), directive
+	return append(slices.Clone(sample.Events["soapnoteapi"]), sample.Events["soniox"]...), directive
 }
 
 // asked requests the values of a completion from the running server. It returns false if

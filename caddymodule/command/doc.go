@@ -8,7 +8,8 @@
 //
 // One file holds one command. The files that commands share are run.go (errors and exit
 // status), client.go and address.go (the admin API), work.go (requests that take long),
-// and complete.go (what a shell completes).
+// and complete.go (what a shell completes). Package internal/terminal prints tables, and
+// internal/sample makes the synthetic webhooks of send.
 //
 // Importing the package registers the command with Caddy. It imports Caddy's command
 // line, and of this module package admin, the resolving of secrets, and packages

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
+	"github.com/scribegate/scribegate/caddymodule/command/internal/sample"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -87,8 +88,8 @@ func (s *sending) prepare() (prove func(http.Header, []byte), err error) {
 		return nil, errors.New("--rate must be a number of events a second, or 0 for no limit")
 	case s.file != "" && s.event != "":
 		return nil, errors.New("--event selects a sample and cannot be used with --file")
-	case s.event != "" && samples[s.provider] != nil && !slices.Contains(samples[s.provider], s.event):
-		return nil, fmt.Errorf("--event %q is unknown for %s; it is %s", s.event, s.provider, alternatives(samples[s.provider]))
+	case s.event != "" && sample.Events[s.provider] != nil && !slices.Contains(sample.Events[s.provider], s.event):
+		return nil, fmt.Errorf("--event %q is unknown for %s; it is %s", s.event, s.provider, alternatives(sample.Events[s.provider]))
 	}
 	switch s.provider {
 	case "soapnoteapi":
@@ -180,7 +181,7 @@ func (s *sending) sendAll(ctx context.Context, body []byte, client *eventClient,
 		}
 		content := body
 		if content == nil {
-			if content, err = sampleBody(s.event, time.Now()); err != nil {
+			if content, err = sample.Body(s.event, time.Now()); err != nil {
 				return all, err
 			}
 		}

@@ -1,4 +1,7 @@
-package command
+// Package sample makes the synthetic webhooks that `caddy scribegate send` sends.
+//
+// The package imports no other package of Scribegate.
+package sample
 
 import (
 	"encoding/json"
@@ -9,8 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// sampleBody returns a synthetic payload, different each time.
-func sampleBody(kind string, now time.Time) ([]byte, error) {
+// Body returns a synthetic payload of a sample event, different each time.
+func Body(kind string, now time.Time) ([]byte, error) {
 	id := uuid.NewString()
 	created := now.UTC().Format("2006-01-02T15:04:05.000Z")
 	switch kind {
@@ -44,8 +47,8 @@ func sampleBody(kind string, now time.Time) ([]byte, error) {
 	return nil, fmt.Errorf("unknown sample %q", kind)
 }
 
-// samples are the sample events of each provider; the first is the default.
-var samples = map[string][]string{
+// Events are the sample events of each provider; the first is the default.
+var Events = map[string][]string{
 	"soapnoteapi": {"note.generated", "note.failed", "test"},
 	"soniox":      {"transcription.completed", "transcription.error"},
 }
