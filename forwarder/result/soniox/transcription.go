@@ -1,0 +1,194 @@
+package soniox
+
+import (
+	"bytes"
+	"io"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/result/rest"
+)
+
+// The statuses of a transcription that is finished; it may also be queued or
+// processing.
+const (
+	Completed = "completed"
+	Failed    = "error"
+)
+
+// A Transcription is what Soniox knows of a transcription.
+type Transcription struct {
+	ID        string
+	Status    string
+	CreatedAt time.Time
+	ErrorType string // may be empty
+	FileID    string // may be empty
+
+	WebhookURL    string // with its query; may be empty
+	WebhookStatus int    // what the webhook was answered; 0 if none was sent or answered
+
+	// Members are the members of a JSON object, without braces, that describe the
+	// result: created_at, model, audio_duration_ms, client_reference_id, error_type and
+	// error_message, as Soniox wrote them. Those that are null are left out.
+	Members []byte
+}
+
+// Finished reports whether the status cannot change any more.
+func (t *Transcription) Finished() bool { return t.Status == Completed || t.Status == Failed }
+
+// members are the names in Transcription.Members, with the kind of each.
+var members = map[string]byte{
+	"created_at":          '"',
+	"model":               '"',
+	"audio_duration_ms":   '0',
+	"client_reference_id": '"',
+	"error_type":          '"',
+	"error_message":       '"',
+}
+
+// readTranscription reads the object of a transcription.
+func readTranscription(d *rest.Document) (t Transcription, err error) {
+	var createdAt string
+	err = d.Object(func(name string) (err error) {
+		switch name {
+		case "id":
+			t.ID, err = d.Text()
+		case "status":
+			t.Status, err = d.Text()
+		case "file_id":
+			t.FileID, err = d.Text()
+		case "webhook_url":
+			t.WebhookURL, err = d.Text()
+		case "webhook_status_code":
+			var n int64
+			n, _, err = d.Number()
+			t.WebhookStatus = int(n)
+		default:
+			kind, kept := members[name]
+			if !kept || d.Kind() == 'n' {
+				return nil
+			}
+			if d.Kind() != kind {
+				return rest.ErrMembers()
+			}
+			var value []byte
+			if value, err = t.appendMember(d, name); err != nil {
+				return err
+			}
+			switch name {
+			case "created_at":
+				createdAt = text(value)
+			case "error_type":
+				t.ErrorType = text(value)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return t, err
+	}
+	if !IsID(t.ID) || t.Status == "" || t.FileID != "" && !IsID(t.FileID) {
+		return t, rest.ErrMembers()
+	}
+	if t.CreatedAt, err = time.Parse(time.RFC3339, createdAt); err != nil {
+		return t, rest.ErrMembers()
+	}
+	return t, nil
+}
+
+// appendMember appends a member to Members, and returns its value.
+func (t *Transcription) appendMember(d *rest.Document, name string) (value []byte, err error) {
+	b := t.Members
+	if len(b) > 0 {
+		b = append(b, ',')
+	}
+	b = append(append(append(b, '"'), name...), '"', ':')
+	start := len(b)
+	if b, err = d.AppendRaw(b); err != nil {
+		return nil, err
+	}
+	t.Members = b
+	return b[start:], nil
+}
+
+// text returns a plain JSON string without its quotes. One with escapes is neither a
+// time nor an error type.
+func text(quoted []byte) string {
+	s := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(s, '\\') >= 0 {
+		return ""
+	}
+	return string(s)
+}
+
+// readPage reads a page of the list.
+func readPage(d *rest.Document) (page []Transcription, next string, err error) {
+	found := false
+	err = d.Object(func(name string) (err error) {
+		switch name {
+		case "transcriptions":
+			found = true
+			return d.Array(func() error {
+				t, err := readTranscription(d)
+				page = append(page, t)
+				return err
+			})
+		case "next_page_cursor":
+			next, err = d.Text()
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, "", err
+	case !found || len(page) > PageSize || len(next) > maxCursor:
+		return nil, "", rest.ErrMembers()
+	}
+	return page, next, d.End()
+}
+
+// maxCursor bounds a cursor, which becomes part of a URL.
+const maxCursor = 4 << 10
+
+// appendTranscript reads a transcript and appends it as an object.
+func appendTranscript(dst []byte, r io.Reader, id string, tokens bool) ([]byte, error) {
+	d := rest.NewDocument(r)
+	var hasID, hasText, hasTokens bool
+	dst = append(dst, '{')
+	member := func(name string, kind byte, has *bool) (err error) {
+		if d.Kind() != kind || *has {
+			return rest.ErrMembers()
+		}
+		if dst[len(dst)-1] != '{' {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), name...), '"', ':')
+		dst, err = d.AppendRaw(dst)
+		*has = true
+		return err
+	}
+	err := d.Object(func(name string) error {
+		switch name {
+		case "id":
+			got, err := d.Text()
+			if err == nil {
+				err = rest.CheckID(got, id)
+			}
+			hasID = true
+			return err
+		case "text":
+			return member("text", '"', &hasText)
+		case "tokens":
+			if tokens {
+				return member("tokens", '[', &hasTokens)
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return dst, err
+	case !hasID || !hasText || tokens && !hasTokens:
+		return dst, rest.ErrMembers()
+	}
+	return append(dst, '}'), d.End()
+}
