@@ -293,6 +293,10 @@ type Outcome struct {
 	Retain bool
 
 	Reason string // of a completion that is Unconfirmed: a fixed phrase
+
+	// Note is what a stage needs to know at its next attempt: it is returned in the
+	// history. It is not sealed, and has at most 128 bytes.
+	Note string
 }
 
 // An Attempt is an outcome in the history of a delivery.
@@ -302,7 +306,8 @@ type Attempt struct {
 	Duration time.Duration
 	Result   Result
 	Status   int
-	Used     bool // whether it counts against the budget
+	Used     bool   // whether it counts against the budget
+	Note     string // of a stage: see Outcome
 }
 
 // MaxHistory is the number of attempts that are kept for a delivery: the newest ones. A

@@ -46,7 +46,7 @@ func (d *Delivery) settle(o *queue.Outcome) {
 	}
 	history := d.History[max(0, len(d.History)+1-queue.MaxHistory):]
 	d.History = append(slices.Clip(history), queue.Attempt{
-		Number: d.Attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status, Used: o.Used,
+		Number: d.Attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status, Used: o.Used, Note: o.Note,
 	})
 	d.State, d.Due = o.State, 0
 	if d.State == queue.Pending {

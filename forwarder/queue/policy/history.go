@@ -12,8 +12,12 @@ import (
 // errHistory means that an encoded history cannot be decoded.
 var errHistory = errors.New("decoding a delivery's history: it is damaged, or of a newer version")
 
+// withNote is the flag of an attempt that has a note.
+const withNote = 1 << 6
+
 // AppendHistory appends the encoding of a history to b: for each attempt its number,
-// start, duration, result (with the flag whether it counts) and status, as varints.
+// start, duration, result (with flags: whether it counts, whether it has a note) and
+// status, as varints, and the length and the bytes of the note.
 func AppendHistory(b []byte, history []queue.Attempt) []byte {
 	for _, a := range history {
 		b = binary.AppendUvarint(b, uint64(a.Number))
@@ -24,8 +28,15 @@ func AppendHistory(b []byte, history []queue.Attempt) []byte {
 		if a.Used {
 			code |= 1
 		}
+		if a.Note != "" {
+			code |= withNote
+		}
 		b = binary.AppendUvarint(b, code)
 		b = binary.AppendUvarint(b, uint64(max(0, a.Status)))
+		if a.Note != "" {
+			b = binary.AppendUvarint(b, uint64(len(a.Note)))
+			b = append(b, a.Note...)
+		}
 	}
 	return b
 }
@@ -38,12 +49,15 @@ func DecodeHistory(b []byte) ([]queue.Attempt, error) {
 		a := queue.Attempt{Number: int(d.uvarint()), At: Time(d.varint()), Duration: time.Duration(d.varint())}
 		code := d.uvarint()
 		a.Used = code&1 != 0
-		if result := code >> 1; result > uint64(len(queue.Results)) {
+		if result := (code &^ withNote) >> 1; result > uint64(len(queue.Results)) {
 			d.failed = true
 		} else if result > 0 {
 			a.Result = queue.Results[result-1]
 		}
 		a.Status = int(d.uvarint())
+		if code&withNote != 0 {
+			a.Note = d.text()
+		}
 		history = append(history, a)
 	}
 	if d.failed || len(history) > queue.MaxHistory {
@@ -68,6 +82,18 @@ func (d *decoder) varint() int64 {
 	v, n := binary.Varint(d.b)
 	d.skip(n)
 	return v
+}
+
+// text reads a string that is not empty.
+func (d *decoder) text() string {
+	n := d.uvarint()
+	if n == 0 || n > uint64(len(d.b)) {
+		d.failed, d.b = true, nil
+		return ""
+	}
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
 }
 
 func (d *decoder) skip(n int) {

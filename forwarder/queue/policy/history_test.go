@@ -21,6 +21,7 @@ func TestHistory(t *testing.T) {
 			Result:   rapid.SampledFrom(append([]queue.Result{""}, queue.Results...)).Draw(r, "result"),
 			Status:   rapid.IntRange(0, 999).Draw(r, "status"),
 			Used:     rapid.Bool().Draw(r, "used"),
+			Note:     string(rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(r, "note")),
 		}
 	})
 	rapid.Check(t, func(r *rapid.T) {
@@ -40,8 +41,9 @@ func TestHistoryFormat(t *testing.T) {
 	h := []queue.Attempt{
 		{Number: 1, At: Time(1000), Duration: 2000, Result: queue.Success, Status: 200, Used: true},
 		{Number: 300, At: Time(1), Duration: -1, Result: queue.Gone},
+		{Number: 2, At: Time(1), Duration: 1, Result: queue.Success, Note: "f1"},
 	}
-	want := []byte{1, 0xd0, 0x0f, 0xa0, 0x1f, 3, 0xc8, 1, 0xac, 2, 2, 1, 10, 0}
+	want := []byte{1, 0xd0, 0x0f, 0xa0, 0x1f, 3, 0xc8, 1, 0xac, 2, 2, 1, 10, 0, 2, 2, 2, 0x42, 0, 2, 'f', '1'}
 	if got := AppendHistory(nil, h); !bytes.Equal(got, want) {
 		t.Errorf("%#v, want %#v", got, want)
 	}
@@ -53,6 +55,8 @@ func TestDamagedHistory(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"cut off":           coded[:len(coded)-1],
 		"an unknown result": {1, 0, 0, byte(len(queue.Results)+1) << 1, 0},
+		"a long note":       {1, 0, 0, withNote, 0, 2, 'f'},
+		"an empty note":     {1, 0, 0, withNote, 0, 0},
 		"a long number":     bytes.Repeat([]byte{0xff}, 11),
 		"too many":          AppendHistory(nil, make([]queue.Attempt, queue.MaxHistory+1)),
 	} {
