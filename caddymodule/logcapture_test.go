@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -15,7 +14,6 @@ import (
 	"go.uber.org/zap/zapcore"
 	zapobserver "go.uber.org/zap/zaptest/observer"
 
-	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 )
 
@@ -73,12 +71,9 @@ func (c *logCapture) String() string {
 	return c.buf.String()
 }
 
-// flushLogs waits until no line waits to be written, but no longer than WaitTimeout.
-func flushLogs() {
-	for deadline := time.Now().Add(commandtest.WaitTimeout); !logging.Idle() && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
-}
+// flushLogs waits until the lines of the running configuration are written. Those of the
+// configurations before it are written when they are cleaned up.
+func flushLogs() { logging.Of(caddy.ActiveContext()).Flush() }
 
 // reset forgets the lines so far.
 func (c *logCapture) reset() {

@@ -11,15 +11,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
 
 // An otlpReceiver takes spans as a collector does: OTLP over HTTP, in protobuf.
@@ -267,9 +264,6 @@ func TestTracingOffAndOn(t *testing.T) {
 	if d := b.wait(t, 1)[0]; d.header["Traceparent"] != nil || strings.Contains(string(d.body), "traceparent") {
 		t.Errorf("without tracing the backend got %v %s", d.header, d.body)
 	}
-	if gateway.Current().Inspect().Exporting {
-		t.Error("an exporter is there without tracing")
-	}
 	eventually(t, "the event to be dead", func() bool { return queued(t).Upstreams[0].Dead == 1 })
 
 	s.load(app, tracedSites+bothProviders)
@@ -288,8 +282,7 @@ func TestTracingOffAndOn(t *testing.T) {
 	o.wait(t, "scribegate.deliver", 1)
 }
 
-// A collector that takes spans and never answers holds up no delivery, and the
-// end of the queue for no longer than ExportGrace.
+// A collector that reads spans and never answers delays no delivery.
 func TestCollectorHangs(t *testing.T) {
 	o := (&otlpReceiver{asked: make(chan struct{}, 1), hold: make(chan struct{})}).listen(t)
 	s, b := newSite(t), newBackend(t)
@@ -301,9 +294,4 @@ func TestCollectorHangs(t *testing.T) {
 	b.wait(t, 20)
 	<-o.asked
 	eventually(t, "an empty queue", func() bool { return queued(t).Upstreams[0].Pending == 0 })
-	began := time.Now()
-	gateway.Current().CloseSpans()
-	if took := time.Since(began); took > gateway.ExportGrace+5*time.Second {
-		t.Errorf("the exporter was waited for for %s", took)
-	}
 }

@@ -85,9 +85,9 @@ func (b byteAnswer) send(w http.ResponseWriter) error {
 	return err
 }
 
-// ByteTimeout is how long a client may take to read the bytes of one write. While it does
+// byteTimeout is how long a client may take to read the bytes of one write. While it does
 // not read, the queue keeps the pages that the copy needs. It is a variable for tests.
-var ByteTimeout = 30 * time.Second
+var byteTimeout = 30 * time.Second
 
 // A byteWriter writes a byteAnswer. The status is sent with the first byte.
 type byteWriter struct {
@@ -109,7 +109,7 @@ func (b *byteWriter) Write(p []byte) (int, error) {
 		b.w.Header().Set("Content-Type", admin.BytesType)
 		b.w.WriteHeader(http.StatusOK)
 	}
-	_ = b.controller.SetWriteDeadline(time.Now().Add(ByteTimeout)) // a connection without deadlines cannot hang
+	_ = b.controller.SetWriteDeadline(time.Now().Add(byteTimeout)) // a connection without deadlines cannot hang
 	n, err := b.w.Write(p)
 	b.written += int64(n)
 	b.err = err

@@ -9,10 +9,10 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// AdoptGrace is how long a configuration that becomes active waits for the queue to
+// adoptGrace is how long a configuration that becomes active waits for the queue to
 // adopt its settings. If a slow disk delays that, they come into force later. It is a variable
 // for tests.
-var AdoptGrace = 2 * time.Second
+var adoptGrace = 2 * time.Second
 
 // adopt makes the queue adopt the settings of the active configuration, and returns that
 // configuration. Both happen under one lock, so that the settings of a configuration never
@@ -27,7 +27,7 @@ func (g *Gateway) adopt() (c *Config, err error) {
 }
 
 // adoptSoon starts the adoption of a configuration's settings, and waits for it, but no
-// longer than AdoptGrace.
+// longer than adoptGrace.
 func (g *Gateway) adoptSoon(c *Config) {
 	adopted := make(chan struct{})
 	go func() {
@@ -38,7 +38,7 @@ func (g *Gateway) adoptSoon(c *Config) {
 	}()
 	select {
 	case <-adopted:
-	case <-time.After(AdoptGrace):
+	case <-time.After(adoptGrace):
 		c.Logger.Warn("the queue has not applied the new settings yet, since its disk is slow or hangs; the old settings stay in force until it does", zap.String("queue", g.key))
 	}
 }

@@ -29,9 +29,6 @@ import (
 // opened the next time.
 const closeGrace = 5 * time.Second
 
-// ExportGrace is how long the export of the last spans may take.
-const ExportGrace = 2 * time.Second
-
 // gateways holds the open queues by their engine's key. A reload finds the queue of the
 // previous configuration here, and so never closes it.
 var gateways = caddy.NewUsagePool()
@@ -194,24 +191,21 @@ func (g *Gateway) Destruct() error {
 	err := g.dispatcher.Close(ctx)
 	g.warnAbandoned()
 	err = errors.Join(err, g.queue.Close())
-	g.CloseSpans()
+	g.closeSpans()
 	if err != nil {
 		return fmt.Errorf("closing the queue: %w", err)
 	}
 	return nil
 }
 
-// CloseSpans exports the last spans. They are lost if the collector
-// cannot be reached or takes longer than ExportGrace.
-func (g *Gateway) CloseSpans() {
+// closeSpans exports the last spans.
+func (g *Gateway) closeSpans() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.spans == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), ExportGrace)
-	defer cancel()
-	if err := g.spans.Shutdown(ctx); err != nil {
+	if err := tracing.Close(g.spans); err != nil {
 		g.logger().Warn("the last deliveries' spans could not be exported", zap.Error(err))
 	}
 }

@@ -112,13 +112,3 @@ func (l *Logs) Flush() {
 	l.lines.flush()
 	processLines.flush()
 }
-
-// Idle reports whether no line of any configuration waits to be written.
-func Idle() bool {
-	idle := processLines.idleNow()
-	configurations.Range(func(_, l any) bool {
-		idle = idle && l.(*Logs).lines.idleNow() && l.(*Logs).audit.idleNow()
-		return idle
-	})
-	return idle
-}

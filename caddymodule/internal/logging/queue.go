@@ -146,13 +146,6 @@ func (q *queue) stuckFor() time.Duration {
 	return time.Since(time.Unix(0, began))
 }
 
-// idleNow reports whether no line waits.
-func (q *queue) idleNow() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return !q.writing
-}
-
 // flush waits until all lines are written, for flushTimeout at most. It does not wait for
 // a line that has taken so long already.
 func (q *queue) flush() {

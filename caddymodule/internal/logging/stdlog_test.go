@@ -8,10 +8,15 @@ import (
 	"time"
 )
 
-// flushAll waits until no line waits to be written.
+// flushAll waits until no line of Go's standard logger waits to be written.
 func flushAll(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !Idle(); time.Sleep(time.Millisecond) {
+	idle := func() bool {
+		processLines.mu.Lock()
+		defer processLines.mu.Unlock()
+		return !processLines.writing
+	}
+	for deadline := time.Now().Add(10 * time.Second); !idle(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("lines still wait to be written")
 		}

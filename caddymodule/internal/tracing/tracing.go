@@ -3,6 +3,7 @@ package tracing
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -34,6 +35,20 @@ func NewProvider() (*sdktrace.TracerProvider, error) {
 		return nil, fmt.Errorf("describing where spans are from: %w", err)
 	}
 	return sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(from)), nil
+}
+
+// exportGrace is how long the export of the last spans may take.
+const exportGrace = 2 * time.Second
+
+// Close exports the last spans of a provider, and closes it. It returns an error if the spans
+// are lost, since their collector cannot be reached or takes longer than exportGrace.
+func Close(p *sdktrace.TracerProvider) error {
+	ctx, cancel := context.WithTimeout(context.Background(), exportGrace)
+	defer cancel()
+	if err := p.Shutdown(ctx); err != nil {
+		return fmt.Errorf("exporting the last spans: %w", err)
+	}
+	return nil
 }
 
 // NewTracer returns the tracer for the spans of this program.

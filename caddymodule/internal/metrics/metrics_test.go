@@ -1,0 +1,149 @@
+package metrics
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+func init() { caddy.RegisterModule(provider{}) }
+
+// A provider sends two types of events.
+type provider struct{ verifier.Provider }
+
+func (provider) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "scribegate.providers.metrics_test", New: func() caddy.Module { return new(provider) }}
+}
+
+func (provider) EventTypes() []string { return []string{"test.known", event.Test} }
+
+// registered returns a new registry with the collectors.
+func registered() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	Register(r)
+	return r
+}
+
+// series returns the counters and the counts of histograms that have this value in a label, by
+// name and labels, without the label itself.
+func series(t *testing.T, r *prometheus.Registry, value string) map[string]float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.Metric {
+			name, matches := strings.TrimPrefix(f.GetName(), "scribegate_"), false
+			for _, l := range m.Label {
+				if l.GetValue() == value {
+					matches = true
+					continue
+				}
+				name += " " + l.GetValue()
+			}
+			if matches {
+				found[name] = m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return found
+}
+
+// A provider may add types at any time, and a stranger may make some up. They have one label.
+func TestTypesHaveABoundedNumberOfLabels(t *testing.T) {
+	t.Parallel()
+	for i := range 100 {
+		EventReceived("of_many_types", fmt.Sprint("type.", i), receive.Accepted, time.Millisecond)
+	}
+	EventReceived("of_many_types", "test.known", receive.Accepted, time.Millisecond)
+	want := map[string]float64{
+		"events_received_total accepted " + event.Other: 100,
+		"events_received_total accepted test.known":     1,
+		"accept_duration_seconds":                       101,
+	}
+	if got := series(t, registered(), "of_many_types"); !maps.Equal(got, want) {
+		t.Errorf("series %v, want %v", got, want)
+	}
+}
+
+// The series of a provider and of an upstream are there before the first event, at 0: Prometheus
+// does not count the first value of a series as an increase.
+func TestSeriesBeginAtZero(t *testing.T) {
+	t.Parallel()
+	BeginProvider("beginner", 2)
+	BeginUnrouted("beginner", []string{"test.known", "unknown", event.Test})
+	BeginUpstream("beginning")
+	want := []string{
+		"secret_matched_total 0", "secret_matched_total 1",
+		"events_received_total unrouted " + event.Other, "events_received_total unrouted test.known",
+	}
+	for _, reason := range verifier.Reasons {
+		want = append(want, "requests_rejected_total "+string(reason))
+	}
+	checkZero(t, series(t, registered(), "beginner"), want)
+	want = nil
+	for _, result := range queue.Results {
+		want = append(want, "delivery_attempts_total "+string(result))
+	}
+	checkZero(t, series(t, registered(), "beginning"), want)
+}
+
+// checkZero checks that the series are these, and are all 0.
+func checkZero(t *testing.T, got map[string]float64, want []string) {
+	t.Helper()
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, slices.Sorted(slices.Values(want))) {
+		t.Errorf("series %q, want %q", names, want)
+	}
+	for name, value := range got {
+		if value != 0 {
+			t.Errorf("%s begins at %v", name, value)
+		}
+	}
+}
+
+// The next configuration has a registry of its own, on which the series go on. Registering the
+// collectors again, or beginning a series again, changes nothing.
+func TestValuesSurviveAReload(t *testing.T) {
+	t.Parallel()
+	before := registered()
+	BeginProvider("lasting", 1)
+	BeginUpstream("lasting")
+	SecretMatched("lasting", 0)
+	RequestRejected("lasting", verifier.Unavailable)
+	Attempt(queue.Outcome{Delivery: queue.Delivery{Upstream: "lasting"}, State: queue.Delivered, Result: queue.Success}, time.Second)
+
+	after := registered()
+	Register(after)
+	BeginProvider("lasting", 1)
+	BeginUpstream("lasting")
+	for name, r := range map[string]*prometheus.Registry{"before": before, "after": after} {
+		got := series(t, r, "lasting")
+		for _, name := range []string{
+			"secret_matched_total 0", "requests_rejected_total " + string(verifier.Unavailable),
+			"delivery_attempts_total " + string(queue.Success), "delivery_lag_seconds", "delivery_duration_seconds",
+		} {
+			if got[name] != 1 {
+				t.Errorf("%s is %v, want 1", name, got[name])
+			}
+			delete(got, name)
+		}
+		for other, value := range got {
+			if value != 0 {
+				t.Errorf("%s the reload %s is %v, want 0", name, other, value)
+			}
+		}
+	}
+}
