@@ -57,8 +57,8 @@ type Queue interface {
 	// commit.
 	Store(ctx context.Context, it Item) (Receipt, error)
 
-	// Claim returns deliveries that are due for an upstream, and leases them to the
-	// caller until they are settled or released. No other call returns a leased
+	// Claim returns deliveries that are due for an upstream or a stage, and leases them
+	// to the caller until they are settled or released. No other call returns a leased
 	// delivery. A claim exists in memory only and ends with the process. A new event
 	// may become due a moment after Store returns; the queue calls the wake function
 	// then. All other methods see the event at once.
@@ -67,21 +67,24 @@ type Queue interface {
 	// Load returns the event of a claimed delivery. The caller must not change it,
 	// since other callers may share it. Load returns ErrNotFound if the event, or its
 	// delivery to this upstream, has been purged, and ErrUnreadable if its payload can
-	// never be opened.
+	// never be opened. For a cleanup it returns ErrNoPayload.
 	Load(d Delivery) (*event.Event, error)
 
 	// Settle records the outcome of an attempt at a claimed delivery. It returns before
 	// the outcome is durable: a lost outcome costs a duplicate, never an event. The
 	// claim ends when the outcome is durable. The outcome of a purged delivery changes
-	// nothing.
+	// nothing. A completed event replaces the stored one and makes the deliveries to the
+	// upstreams due, in one durable transaction and whatever MaxSize is: no Load returns
+	// the earlier event any more.
 	Settle(o Outcome)
 
 	// Release ends a claim, as if the delivery had not been claimed.
 	Release(d Delivery)
 
-	// Notify sets the wake function. The queue calls it whenever an upstream may have a
-	// delivery that is due earlier than Claim returned, because the delivery was
-	// stored, replayed or released. There is only one wake function; it must not block.
+	// Notify sets the wake function. The queue calls it whenever an upstream or a stage
+	// may have a delivery that is due earlier than Claim returned, because the delivery
+	// was stored, replayed, released or unblocked. There is only one wake function; it
+	// must not block.
 	Notify(wake func(upstream string))
 
 	// Events lists records, newest first.
@@ -103,14 +106,16 @@ type Queue interface {
 	//
 	// To replay an unrouted or unconfirmed event, Replay opens its payload, calls
 	// Route, and adds a delivery to each returned upstream that is also in the
-	// selection.
+	// selection, and the returned stages. An event that waits for its completion still
+	// waits, and the completion becomes due at once. If there is a Route and it does not
+	// return the completion any more, Replay drops the completion and the cleanup.
 	Replay(ctx context.Context, s ReplaySelection) (Replayed, error)
 
 	// Purge deletes the selected deliveries permanently, and returns the number of
 	// their events. It deletes claimed deliveries too: an attempt in flight may still
 	// reach the upstream, and its outcome changes nothing. If no delivery of an event
-	// remains, Purge deletes the event and its id, so that the same event is new if it
-	// is received again. If all remaining deliveries of an event have ended, the event
+	// to an upstream remains, Purge deletes the event and its id, so that the same event
+	// is new if it is received again. Otherwise it deletes the event's cleanup. If all remaining deliveries of an event have ended, the event
 	// ends now.
 	//
 	// With IDs, Purge deletes either all events or none: it returns ErrNotFound for an
@@ -284,7 +289,7 @@ type Outcome struct {
 	Status   int // of the upstream's answer; 0 if there was none
 	Result   Result
 	Used     bool      // whether it counts against the budget
-	State    State     // Pending, Delivered or Dead; of a completion Pending, Delivered or Unconfirmed
+	State    State     // Pending, Delivered or Dead; of a completion Pending, Delivered or Unconfirmed; otherwise Settle is a Release
 	Next     time.Time // if Pending: the next attempt starts no earlier
 
 	// Of a completion that is Delivered: Event replaces the stored event, and has the same
@@ -345,7 +350,7 @@ type DeliveryRecord struct {
 
 // Replayed is the result of Replay.
 type Replayed struct {
-	Deliveries     int // due again
+	Deliveries     int // to upstreams, due again
 	WithoutPayload int // events that were skipped because their payload is no longer kept
 	Unrouted       int // unrouted or unconfirmed events that were skipped because Route returned no upstream
 }
@@ -359,12 +364,12 @@ type Stats struct {
 	Unconfirmed int64
 	Unreadable  int64                    // events known to be damaged in whole or in part
 	Upstreams   map[string]UpstreamStats // every upstream that has events, configured or not
-	Stages      map[string]UpstreamStats // every stage that has events
+	Stages      map[string]UpstreamStats // every stage that can be claimed or is dead for an event
 }
 
 // UpstreamStats are counts of an upstream's deliveries.
 type UpstreamStats struct {
-	Pending       int64 // including claimed ones and those that wait for a completion
+	Pending       int64 // including claimed ones and, of an upstream, those that wait for a completion
 	InFlight      int64 // claimed
 	Dead          int64
 	OldestPending time.Time // when the oldest pending event was received; zero if there is none

@@ -39,8 +39,10 @@ type ReplaySelection struct {
 	Upstreams []string  // only deliveries to these; nil: to all
 	Progress  Progress  // counts the processed events; may be nil
 
-	// Route returns the upstreams of an unrouted or unconfirmed event by the present
-	// configuration. A nil Route returns none.
+	// Route returns the upstreams and the stages of an event by the present
+	// configuration. It is called for unrouted and unconfirmed events, and for events
+	// that wait for their completion. A nil Route returns none, and no event loses its
+	// completion.
 	Route func(*event.Event) []string
 }
 

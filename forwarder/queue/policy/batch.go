@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"slices"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -11,9 +12,11 @@ import (
 const (
 	maxBatchOutcomes = 128
 	maxBatchStores   = 256
-	maxBatchBytes    = 16 << 20 // of sealed payloads
+	maxBatchBytes    = 16 << 20 // of sealed payloads, and of completed events
 	maxOutcomes      = 4096     // waiting; above this, Claim returns nothing
+	maxCompleted     = 64 << 20 // bytes of the waiting completed events; above this, Claim returns no completion
 	fewOutcomes      = 32       // are committed together with any store, and are not split if there is no room
+	maxRefused       = 3        // tries of a completed event for which there is no room
 )
 
 // A Batch is a set of changes that the engine commits in one transaction: outcomes and
@@ -44,9 +47,29 @@ type Store struct {
 	asked bool            // whether the writer has asked the engine if the event is known
 }
 
+// DuplicateOf reports whether the store is a duplicate of an event that is in the storage
+// with the same id.
+func (s *Store) DuplicateOf(e *Event, now int64, settings queue.Settings) bool {
+	return s.Item.Recovered || e.Duplicate(now, settings)
+}
+
 // An Outcome is the outcome of an attempt, waiting to be recorded.
 type Outcome struct {
 	queue.Outcome
+
+	refused int // how often there was no room for it alone
+}
+
+// completes reports whether the outcome replaces the stored event.
+func (o *Outcome) completes() bool { return o.Event != nil }
+
+// bytes returns about how many bytes the outcome adds to the storage and holds in memory,
+// or 0 if it is small.
+func (o *Outcome) bytes() int {
+	if o.Event == nil {
+		return 0
+	}
+	return o.Event.BinarySize()
 }
 
 // A Task is a change in a transaction of its own. After a failure, do may be called
@@ -60,7 +83,8 @@ type Task struct {
 // damaged, every change is retried alone, so that only the changes that touch the
 // damage fail. Otherwise outcomes are retried separately from stores, since outcomes
 // need no room and may free some. If there is no room for all stores, there may be
-// enough for the older half. A batch that cannot be split is returned as its only part.
+// enough for the older half. Completed events are retried one by one, after the other
+// outcomes. A batch that cannot be split is returned as its only part.
 func (b *Batch) parts(damaged, noRoom bool) []*Batch {
 	switch {
 	case damaged && b.size() > 1:
@@ -77,6 +101,23 @@ func (b *Batch) parts(damaged, noRoom bool) []*Batch {
 		return parts
 	case len(b.Outcomes) > 0 && b.NeedsRoom():
 		return []*Batch{{Outcomes: b.Outcomes}, {Stores: b.Stores, Probe: b.Probe}}
+	case noRoom && len(b.Outcomes) > 1 && slices.ContainsFunc(b.Outcomes, (*Outcome).completes):
+		var small *Batch
+		var parts []*Batch
+		for _, o := range b.Outcomes {
+			switch {
+			case o.completes():
+				parts = append(parts, &Batch{Outcomes: []*Outcome{o}})
+			case small == nil:
+				small = &Batch{Outcomes: []*Outcome{o}}
+			default:
+				small.Outcomes = append(small.Outcomes, o)
+			}
+		}
+		if small != nil {
+			parts = slices.Insert(parts, 0, small)
+		}
+		return parts
 	case noRoom && len(b.Outcomes) > fewOutcomes:
 		half := len(b.Outcomes) / 2
 		return []*Batch{{Outcomes: b.Outcomes[:half:half]}, {Outcomes: b.Outcomes[half:]}}

@@ -13,17 +13,18 @@ import (
 // A Counter is the key of one number that a store keeps about its events.
 type Counter struct {
 	Kind string
-	Name string // of the upstream or the key; else ""
+	Name string // of the upstream, the stage or the key; else ""
 }
 
 // The kinds of counters.
 const (
-	CountBytes = "bytes" // of sealed payloads
-	CountFirst = "first" // pending deliveries to an upstream that were not attempted
-	CountRetry = "retry" // pending deliveries to an upstream that were attempted
-	CountDead  = "dead"  // dead deliveries to an upstream
-	CountKey   = "key"   // payloads sealed by a key; the name is 8 bytes of its fingerprint
-	CountState = "state" // events that are set aside; the name is the state
+	CountBytes   = "bytes"   // of sealed payloads
+	CountFirst   = "first"   // pending deliveries to an upstream that were not attempted
+	CountRetry   = "retry"   // pending deliveries to an upstream that were attempted
+	CountBlocked = "blocked" // pending deliveries to an upstream that are blocked
+	CountDead    = "dead"    // dead deliveries to an upstream
+	CountKey     = "key"     // payloads sealed by a key; the name is 8 bytes of its fingerprint
+	CountState   = "state"   // events that are set aside; the name is the state
 )
 
 // Counts are the numbers that a store keeps about its events. A number of 0 is absent.
@@ -42,6 +43,8 @@ func (c Counts) Add(e *Event, n int64) {
 	for i := range e.Deliveries {
 		d := &e.Deliveries[i]
 		switch {
+		case d.Blocked:
+			c.add(Counter{CountBlocked, d.Upstream}, n)
 		case d.First():
 			c.add(Counter{CountFirst, d.Upstream}, n)
 		case d.State == queue.Pending:
@@ -87,9 +90,13 @@ func (c Counts) Keys() map[seal.Fingerprint]int64 {
 // Stats returns the counts in the form of the queue interface. The engine adds the
 // numbers that only it knows, such as the leased deliveries.
 func (c Counts) Stats() queue.Stats {
-	s := queue.Stats{Upstreams: make(map[string]queue.UpstreamStats)}
+	s := queue.Stats{Upstreams: make(map[string]queue.UpstreamStats), Stages: make(map[string]queue.UpstreamStats)}
 	for k, n := range c {
-		u := s.Upstreams[k.Name]
+		names := s.Upstreams
+		if queue.IsStage(k.Name) {
+			names = s.Stages
+		}
+		u := names[k.Name]
 		switch k.Kind {
 		case CountBytes:
 			s.Bytes = n
@@ -107,12 +114,17 @@ func (c Counts) Stats() queue.Stats {
 			continue
 		case CountFirst, CountRetry:
 			u.Pending += n
+		case CountBlocked:
+			if queue.IsStage(k.Name) {
+				continue
+			}
+			u.Pending += n
 		case CountDead:
 			u.Dead += n
 		default:
 			continue
 		}
-		s.Upstreams[k.Name] = u
+		names[k.Name] = u
 	}
 	return s
 }

@@ -25,7 +25,7 @@ func TestCounts(t *testing.T) {
 	for _, e := range events {
 		c.Add(e, 1)
 	}
-	want := queue.Stats{Bytes: 800, Quarantined: 2, Unrouted: 1, Unconfirmed: 1, Upstreams: map[string]queue.UpstreamStats{"a": {Pending: 2}, "b": {Pending: 1, Dead: 1}}}
+	want := queue.Stats{Bytes: 800, Quarantined: 2, Unrouted: 1, Unconfirmed: 1, Upstreams: map[string]queue.UpstreamStats{"a": {Pending: 2}, "b": {Pending: 1, Dead: 1}}, Stages: map[string]queue.UpstreamStats{}}
 	if got := c.Stats(); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// A Delivery is one delivery of an event to one upstream.
+// A Delivery is one delivery of an event to one upstream, or one of the event's stages.
 //
 // Its state machine:
 //
@@ -26,6 +26,7 @@ type Delivery struct {
 	State    queue.State // Pending, Delivered or Dead
 	Attempts int         // since the last replay
 	Used     int         // how many of them count against the budget
+	Blocked  bool        // pending, and not to be claimed before another delivery of the event has ended; set by Gate
 
 	// Due is when the next attempt is due, in nanoseconds since 1970, for a pending
 	// delivery that was attempted since it was stored or replayed; else 0.
@@ -34,9 +35,9 @@ type Delivery struct {
 	History []queue.Attempt // the newest MaxHistory attempts, oldest first
 }
 
-// First reports whether the delivery is pending and was not attempted since it was
+// First reports whether the delivery can be claimed and was not attempted since it was
 // stored or replayed.
-func (d *Delivery) First() bool { return d.State == queue.Pending && d.Due == 0 }
+func (d *Delivery) First() bool { return d.State == queue.Pending && d.Due == 0 && !d.Blocked }
 
 // settle applies the outcome of an attempt.
 func (d *Delivery) settle(o *queue.Outcome) {

@@ -23,7 +23,7 @@ type Event struct {
 	// its payload and without deliveries, Tombstone for an event of which only the id
 	// is kept, and "" for any other event.
 	SetAside queue.State
-	Reason   string // of a quarantined event
+	Reason   string // of a quarantined or unconfirmed event
 
 	Size int64            // bytes of the sealed payload; 0 if it is not kept
 	Key  seal.Fingerprint // of the key that sealed the payload
@@ -31,7 +31,7 @@ type Event struct {
 	// EndedAt is when the last delivery ended, or when the event was set aside; 0 while
 	// a delivery is pending. For a tombstone it is the time of receipt.
 	EndedAt    int64
-	Deliveries []Delivery
+	Deliveries []Delivery // and stages; an event without upstreams has none
 }
 
 // Tombstone is the state of an event of which only the id is kept, so that the same
@@ -47,11 +47,7 @@ func New(it queue.Item, key seal.Fingerprint, size, now int64) *Event {
 		SetAside: it.State, Reason: it.Reason, Size: size, Key: key,
 	}
 	if !it.State.SetAside() {
-		for _, name := range it.Upstreams {
-			if e.Delivery(name) == nil {
-				e.Deliveries = append(e.Deliveries, Delivery{Upstream: name, State: queue.Pending})
-			}
-		}
+		e.add(it.Upstreams)
 	}
 	if !e.has(queue.Pending) {
 		e.EndedAt = max(1, now)
@@ -60,7 +56,26 @@ func New(it queue.Item, key seal.Fingerprint, size, now int64) *Event {
 }
 
 // KeepsPayload reports whether an item's payload is stored.
-func KeepsPayload(it queue.Item) bool { return it.State.SetAside() || len(it.Upstreams) > 0 }
+func KeepsPayload(it queue.Item) bool { return it.State.SetAside() || HasUpstream(it.Upstreams) }
+
+// add adds a pending delivery for each of the names, unless there is no upstream among
+// them. It returns the number of new deliveries to upstreams.
+func (e *Event) add(names []string) (n int) {
+	if !HasUpstream(names) {
+		return 0
+	}
+	for _, name := range names {
+		if e.Delivery(name) != nil {
+			continue
+		}
+		e.Deliveries = append(e.Deliveries, Delivery{Upstream: name, State: queue.Pending})
+		if !queue.IsStage(name) {
+			n++
+		}
+	}
+	e.Gate()
+	return n
+}
 
 // Clone returns a copy that shares no mutable data.
 func (e *Event) Clone() *Event {
@@ -82,14 +97,25 @@ func (e *Event) State() queue.State {
 	return queue.Delivered
 }
 
+// has reports whether a delivery to an upstream is in the state.
 func (e *Event) has(s queue.State) bool {
-	return slices.ContainsFunc(e.Deliveries, func(d Delivery) bool { return d.State == s })
+	return slices.ContainsFunc(e.Deliveries, func(d Delivery) bool { return d.State == s && !queue.IsStage(d.Upstream) })
 }
 
 // Pending reports whether the event waits for an upstream.
 func (e *Event) Pending() bool { return e.has(queue.Pending) }
 
-// Delivery returns the delivery to an upstream, or nil.
+// Waiting returns the names of the pending deliveries and stages.
+func (e *Event) Waiting() (names []string) {
+	for i := range e.Deliveries {
+		if d := &e.Deliveries[i]; d.State == queue.Pending {
+			names = append(names, d.Upstream)
+		}
+	}
+	return names
+}
+
+// Delivery returns the delivery to an upstream, or the stage with the name, or nil.
 func (e *Event) Delivery(upstream string) *Delivery {
 	for i := range e.Deliveries {
 		if e.Deliveries[i].Upstream == upstream {
@@ -106,8 +132,26 @@ func (e *Event) Matches(s queue.State, upstream string) bool {
 		return true
 	}
 	return slices.ContainsFunc(e.Deliveries, func(d Delivery) bool {
-		return (s == "" || d.State == s) && (upstream == "" || d.Upstream == upstream)
+		return (s == "" || d.State == s) && (upstream == "" || d.Upstream == upstream) && !queue.IsStage(d.Upstream)
 	})
+}
+
+// Settles reports whether an outcome is one that its delivery can have.
+func Settles(o *queue.Outcome) bool {
+	completion := queue.IsCompletion(o.Delivery.Upstream)
+	if o.Event != nil && (!completion || o.State != queue.Delivered || o.Event.ID != o.Delivery.EventID) {
+		return false
+	}
+	switch o.State {
+	case queue.Pending, queue.Delivered:
+		return true
+	case queue.Dead:
+		return !completion
+	case queue.Unconfirmed:
+		return completion
+	default:
+		return false
+	}
 }
 
 // Settle applies the outcome of an attempt, and reports whether the delivery was still
@@ -119,48 +163,68 @@ func (e *Event) Settle(o *queue.Outcome, now int64, keep time.Duration) bool {
 		return false
 	}
 	d.settle(o)
-	e.end(now, keep)
+	switch {
+	case o.State == queue.Unconfirmed:
+		e.SetAside, e.Reason, e.Deliveries, e.EndedAt = queue.Unconfirmed, o.Reason, nil, max(1, now)
+	case o.Retain:
+		e.dropStages(queue.IsCleanup)
+	case queue.IsStage(d.Upstream): // which never ends the event
+		e.Gate()
+	default:
+		e.end(now, keep)
+	}
 	return true
 }
 
-// Replay makes the selected deliveries due at once, and returns their number. If route
-// has upstreams, an unrouted or unconfirmed event becomes an ordinary event with a
-// delivery to each of them. Any other event that is set aside stays unchanged.
+// Replay makes the selected deliveries to upstreams due at once, and returns their
+// number. If there is any, a completion that is pending and selected becomes due at once
+// too. If route has upstreams, an unrouted or unconfirmed event becomes an ordinary event
+// with a delivery to each of them, and with the stages of route. Any other event that is
+// set aside stays unchanged.
 func (e *Event) Replay(route []string, selected func(*Delivery) bool) (n int) {
 	switch e.SetAside {
 	case "":
 	case queue.Unrouted, queue.Unconfirmed:
-		if len(route) == 0 {
-			return 0
+		if n = e.add(route); n > 0 {
+			e.SetAside, e.Reason, e.EndedAt = "", "", 0
 		}
-		e.SetAside, e.Reason = "", ""
-		for _, name := range route {
-			e.Deliveries = append(e.Deliveries, Delivery{Upstream: name, State: queue.Pending})
-		}
-		e.EndedAt = 0
-		return len(route)
+		return n
 	default:
 		return 0
 	}
 	for i := range e.Deliveries {
-		if d := &e.Deliveries[i]; selected(d) {
+		if d := &e.Deliveries[i]; !queue.IsStage(d.Upstream) && selected(d) {
 			d.replay()
 			n++
 		}
 	}
-	if n > 0 {
-		e.EndedAt = 0
+	if n == 0 {
+		return 0
 	}
+	if d := e.Completion(); d != nil && selected(d) {
+		d.replay()
+	}
+	e.EndedAt = 0
+	e.Gate()
 	return n
 }
 
-// Drop deletes the selected deliveries, and returns their number. The caller must
-// delete an event that has no deliveries left.
+// Drop deletes the selected deliveries to upstreams, and returns their number. If there
+// is any, it deletes the event's cleanup too, and after the last one all stages. The
+// caller must delete an event that has no deliveries left.
 func (e *Event) Drop(now int64, keep time.Duration, selected func(*Delivery) bool) (n int) {
-	before := len(e.Deliveries)
-	e.Deliveries = slices.DeleteFunc(e.Deliveries, func(d Delivery) bool { return selected(&d) })
-	n = before - len(e.Deliveries)
-	if n > 0 && len(e.Deliveries) > 0 {
+	before, left := len(e.Deliveries), false
+	e.Deliveries = slices.DeleteFunc(e.Deliveries, func(d Delivery) bool {
+		stage := queue.IsStage(d.Upstream)
+		dropped := !stage && selected(&d)
+		left = left || !stage && !dropped
+		return dropped
+	})
+	if n = before - len(e.Deliveries); n == 0 {
+		return 0
+	}
+	e.dropStages(func(name string) bool { return !left || queue.IsCleanup(name) })
+	if left {
 		e.end(now, keep)
 	}
 	return n
@@ -169,7 +233,7 @@ func (e *Event) Drop(now int64, keep time.Duration, selected func(*Delivery) boo
 // end records the end of an event that has no pending delivery, and drops the payload
 // if it is no longer needed.
 func (e *Event) end(now int64, keep time.Duration) {
-	if e.has(queue.Pending) {
+	if e.Gate(); e.has(queue.Pending) {
 		return
 	}
 	e.EndedAt = max(1, now)
@@ -190,10 +254,14 @@ func (e *Event) Bury() {
 func (e *Event) Record() queue.Record {
 	r := queue.Record{
 		ID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject, ReceivedAt: Time(e.ReceivedAt),
-		State: e.State(), Reason: e.Reason, HasPayload: e.Size > 0, Deliveries: make([]queue.DeliveryRecord, len(e.Deliveries)),
+		State: e.State(), Reason: e.Reason, HasPayload: e.Size > 0, Deliveries: make([]queue.DeliveryRecord, 0, len(e.Deliveries)),
 	}
 	for i := range e.Deliveries {
-		r.Deliveries[i] = e.Deliveries[i].record()
+		if d := &e.Deliveries[i]; queue.IsStage(d.Upstream) {
+			r.Stages = append(r.Stages, d.record())
+		} else {
+			r.Deliveries = append(r.Deliveries, d.record())
+		}
 	}
 	return r
 }

@@ -20,18 +20,19 @@ var errDisk = errors.New("input/output error")
 type fakeCommits struct {
 	took time.Duration
 
-	mu       sync.Mutex
-	fail     func(*Batch) error // may be nil
-	during   func()             // called in the middle of a commit; may be nil
-	known    map[string]bool    // ids that are in the store
-	full     map[string]bool    // ids that do not fit
-	tries    []time.Time        // when each Commit began
-	batches  []string           // the successful ones
-	stored   map[string]int     // by id: how often it was stored
-	recorded []string           // ids of outcomes
-	lost     []string
-	failed   []error
-	relieved []string
+	mu        sync.Mutex
+	fail      func(*Batch) error // may be nil
+	during    func()             // called in the middle of a commit; may be nil
+	known     map[string]bool    // ids that are in the store
+	full      map[string]bool    // ids that do not fit
+	tries     []time.Time        // when each Commit began
+	batches   []string           // the successful ones
+	stored    map[string]int     // by id: how often it was stored
+	recorded  []string           // ids of outcomes
+	lost      []string
+	postponed []string // ids of completed events for which there was no room
+	failed    []error
+	relieved  []string
 }
 
 // newWriter returns a running Writer with a fakeCommits, and closes it at the end of
@@ -101,6 +102,13 @@ func (f *fakeCommits) Lost(o *Outcome, _ error) {
 	f.set(func() { f.lost = append(f.lost, o.Delivery.EventID) })
 }
 
+func (f *fakeCommits) NoRoom(o *Outcome) *Outcome {
+	f.set(func() { f.postponed = append(f.postponed, o.Delivery.EventID) })
+	instead := *o
+	instead.Event, instead.State = nil, queue.Pending
+	return &instead
+}
+
 func (f *fakeCommits) Failed(err error) { f.set(func() { f.failed = append(f.failed, err) }) }
 
 func (f *fakeCommits) Relieved(upstream string) {
@@ -137,7 +145,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 }
 
 func outcomeOf(id string) *Outcome {
-	return &Outcome{queue.Outcome{Delivery: queue.Delivery{EventID: id, Upstream: "ehr"}, State: queue.Delivered}}
+	return &Outcome{Outcome: queue.Outcome{Delivery: queue.Delivery{EventID: id, Upstream: "ehr"}, State: queue.Delivered}}
 }
 
 // inBubble runs a test in a synctest bubble, which has its own time.

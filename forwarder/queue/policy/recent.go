@@ -24,6 +24,8 @@ type RecentEvent struct {
 	Event     *event.Event
 	Upstreams []string // the upstreams that still wait for the event
 	Size      int      // of the sealed payload
+
+	replaced bool // another event takes its place in the store, and Get no longer returns it
 }
 
 // NewRecent returns a Recent for at most limit bytes of sealed payloads.
@@ -31,12 +33,13 @@ func NewRecent(limit int) *Recent {
 	return &Recent{max: limit, events: make(map[int64]RecentEvent)}
 }
 
-// Add keeps an event if there is room. With a backlog, keeping newer events has no
-// benefit.
+// Add keeps an event, in place of an older one with its sequence number, if there is
+// room. With a backlog, keeping newer events has no benefit.
 func (r *Recent) Add(e RecentEvent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.bytes+e.Size > r.max {
+	if r.bytes -= r.events[e.Seq].Size; r.bytes+e.Size > r.max {
+		delete(r.events, e.Seq)
 		return
 	}
 	r.events[e.Seq] = e
@@ -47,7 +50,21 @@ func (r *Recent) Add(e RecentEvent) {
 func (r *Recent) Get(seq int64) *event.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.events[seq].Event
+	if e := r.events[seq]; !e.replaced {
+		return e.Event
+	}
+	return nil
+}
+
+// Replacing makes Get return nil for an event that is about to be replaced in the store:
+// the new one may be claimed before the caller has added it.
+func (r *Recent) Replacing(seq int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e, ok := r.events[seq]; ok {
+		e.replaced = true
+		r.events[seq] = e
+	}
 }
 
 // Settle records that an upstream no longer waits for an event.

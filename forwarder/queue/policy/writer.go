@@ -43,6 +43,10 @@ type Commits interface {
 	// needs is damaged.
 	Lost(o *Outcome, err error)
 
+	// NoRoom is called with the outcome of a completion for whose event there was no
+	// room, after a few tries. It returns the outcome to record instead, without an event.
+	NoRoom(o *Outcome) *Outcome
+
 	// Failed is called with each error of Commit, except the errors of tasks, and with
 	// nil when events can be stored again.
 	Failed(err error)
@@ -187,16 +191,30 @@ func (w *Writer) Flush(ctx context.Context) error {
 	return w.Do(ctx, nil)
 }
 
-// Crowded reports whether so many outcomes wait that Claim must return nothing. The
-// writer calls Relieved with the upstream when it can claim again.
+// Crowded reports whether so many outcomes wait, or for a completion such large ones,
+// that Claim must return nothing. The writer calls Relieved with the upstream when it can
+// claim again.
 func (w *Writer) Crowded(upstream string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.outcomes) < maxOutcomes {
+	if !w.crowded(upstream, 1) {
 		return false
 	}
 	w.starved[upstream] = struct{}{}
 	return true
+}
+
+// crowded compares the waiting outcomes with a part of the limits.
+func (w *Writer) crowded(upstream string, part int) bool {
+	return len(w.outcomes) >= maxOutcomes/part || queue.IsCompletion(upstream) && w.completed() >= maxCompleted/part
+}
+
+// completed returns the bytes of the waiting completed events.
+func (w *Writer) completed() (n int) {
+	for _, o := range w.outcomes {
+		n += o.bytes()
+	}
+	return n
 }
 
 // RetryFull retries the stores that wait for room.

@@ -68,7 +68,7 @@ func (w *Writer) next() (b *Batch, wait time.Duration, ended bool) {
 		outcomesIn = max(0, commitDelay-time.Since(w.oldest))
 	}
 	if outcomesIn == 0 || w.flushNow || w.closed {
-		if b.Outcomes = removeFirst(&w.outcomes, n); len(w.outcomes) == 0 {
+		if b.Outcomes = removeFirst(&w.outcomes, w.batchOfOutcomes(n)); len(w.outcomes) == 0 {
 			w.flushNow = false
 		}
 	}
@@ -98,6 +98,16 @@ func (w *Writer) batchOfStores() (n int) {
 		}
 	}
 	return n
+}
+
+// batchOfOutcomes returns how many of the first n outcomes fit into one batch.
+func (w *Writer) batchOfOutcomes(n int) (fit int) {
+	for size := 0; fit < n; fit++ {
+		if size += w.outcomes[fit].bytes(); fit > 0 && size > maxBatchBytes {
+			break
+		}
+	}
+	return fit
 }
 
 // removeFirst removes and returns the first n elements of a list.
@@ -139,6 +149,12 @@ func (w *Writer) commit(b *Batch, f *failures) {
 		f.stores, f.storeErr = append(f.stores, b.Stores...), err
 	case errors.Is(err, ErrDamaged):
 		w.commits.Lost(b.Outcomes[0], err)
+	case errors.Is(err, ErrNoRoom) && b.Outcomes[0].completes():
+		o := b.Outcomes[0]
+		if o.refused++; o.refused == maxRefused {
+			o = w.commits.NoRoom(o)
+		}
+		f.outcomes, f.outcomeErr = append(f.outcomes, o), err
 	default:
 		f.outcomes, f.outcomeErr = append(f.outcomes, b.Outcomes...), err
 	}
@@ -178,11 +194,11 @@ func (w *Writer) committed(b *Batch) {
 func (w *Writer) relieve() {
 	w.mu.Lock()
 	var names []string
-	if len(w.outcomes) <= maxOutcomes/2 {
-		for name := range w.starved {
+	for name := range w.starved {
+		if !w.crowded(name, 2) {
 			names = append(names, name)
+			delete(w.starved, name)
 		}
-		clear(w.starved)
 	}
 	w.mu.Unlock()
 	for _, name := range names {

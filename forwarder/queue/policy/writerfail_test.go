@@ -298,6 +298,9 @@ func TestPartsWithoutRoom(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ outcomes, stores, parts int }{{0, 1, 1}, {0, 2, 2}, {0, 9, 2}, {fewOutcomes, 0, 1}, {fewOutcomes + 1, 0, 2}, {3, 3, 2}} {
 		b := &Batch{Outcomes: make([]*Outcome, c.outcomes), Stores: make([]*Store, c.stores), Probe: true}
+		for i := range b.Outcomes {
+			b.Outcomes[i] = &Outcome{}
+		}
 		for i := range b.Stores {
 			b.Stores[i] = &Store{}
 		}

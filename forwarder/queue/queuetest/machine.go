@@ -73,7 +73,9 @@ type lease struct {
 var (
 	someIDs       = rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"})
 	someUpstreams = rapid.SampledFrom([]string{"ehr", "warehouse"})
+	someClaimants = rapid.SampledFrom([]string{"ehr", "warehouse", completion, cleanup})
 	fanOuts       = rapid.SampledFrom([][]string{nil, nil, {"ehr"}, {"warehouse"}, {"ehr", "warehouse"}})
+	someStages    = rapid.SampledFrom([][]string{nil, nil, {completion}, {completion, cleanup}})
 	someSubjects  = rapid.SampledFrom([]string{"", "note-1", "note-2"})
 	someTypes     = rapid.SampledFrom([]string{"note.generated", "note.failed", "other"})
 	someDuration  = rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, 10 * time.Minute, time.Hour, 3 * time.Hour})
@@ -83,6 +85,8 @@ var (
 func (m *machine) store(r *rapid.T) {
 	e := Event(someIDs.Draw(r, "id"), m.clock.Now(), Subject(someSubjects.Draw(r, "subject")), Type(someTypes.Draw(r, "type")))
 	it := queue.Item{Event: e, Upstreams: rapid.SliceOfNDistinct(someUpstreams, 0, 2, rapid.ID[string]).Draw(r, "upstreams")}
+	it.Upstreams = append(it.Upstreams, someStages.Draw(r, "stages")...)
+	it.Recovered = rapid.IntRange(0, 4).Draw(r, "recovered") == 0
 	if rapid.IntRange(0, 4).Draw(r, "kind") == 0 {
 		it = asideItem(e, asideStates.Draw(r, "state"))
 	}
@@ -93,7 +97,7 @@ func (m *machine) store(r *rapid.T) {
 }
 
 func (m *machine) claim(r *rapid.T) {
-	upstream := someUpstreams.Draw(r, "upstream")
+	upstream := someClaimants.Draw(r, "upstream")
 	want := queue.Want{First: rapid.IntRange(0, 3).Draw(r, "first"), Retry: rapid.IntRange(0, 3).Draw(r, "retry")}
 	if _, err := m.engine.Stats(); err != nil { // afterwards all stored events are due
 		r.Fatalf("Stats: %v", err)
@@ -146,7 +150,11 @@ func (m *machine) settle(r *rapid.T) {
 func (m *machine) settleOne(r *rapid.T) {
 	l := m.pick(r)
 	e, err := m.engine.Load(l.Delivery)
-	if m.model.Holds(l.event, l.Upstream) {
+	if queue.IsCleanup(l.Upstream) {
+		if !errors.Is(err, queue.ErrNoPayload) {
+			r.Fatalf("Load(%+v) of a cleanup: %+v, %v", l.Delivery, e, err)
+		}
+	} else if m.model.Holds(l.event, l.Upstream) {
 		if err != nil || !same(e, l.event.Event) {
 			r.Fatalf("Load(%+v): %+v, %v", l.Delivery, e, err)
 		}
@@ -162,11 +170,28 @@ func (m *machine) settleOne(r *rapid.T) {
 		Used:     rapid.Bool().Draw(r, "used"),
 		State:    rapid.SampledFrom([]queue.State{queue.Pending, queue.Delivered, queue.Dead}).Draw(r, "state"),
 	}
+	if queue.IsCompletion(l.Upstream) {
+		m.complete(r, l, &o)
+	}
 	if o.State == queue.Pending {
 		o.Next = m.clock.Now().Add(someDuration.Draw(r, "next"))
 	}
 	m.engine.Settle(o)
 	m.model.Settle(l.event, l.Upstream, o)
+}
+
+// complete makes the outcome one of a completion.
+func (m *machine) complete(r *rapid.T, l lease, o *queue.Outcome) {
+	switch o.State {
+	case queue.Dead:
+		o.State, o.Reason = queue.Unconfirmed, Reason
+	case queue.Delivered:
+		if n := rapid.SampledFrom([]int{-1, 0, 1, 10_000}).Draw(r, "completed"); n >= 0 {
+			o.Event = completed(l.event.Event, n)
+		}
+		o.Retain = rapid.Bool().Draw(r, "retain")
+	default:
+	}
 }
 
 func (m *machine) release(r *rapid.T) {

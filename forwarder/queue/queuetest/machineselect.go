@@ -25,7 +25,7 @@ func (m *machine) replay(r *rapid.T) {
 		s.Since = m.clock.Now().Add(-someDuration.Draw(r, "ago"))
 	}
 	s.Upstreams = fanOuts.Draw(r, "upstreams")
-	if routes := fanOuts.Draw(r, "routes"); routes != nil {
+	if routes := slices.Concat(fanOuts.Draw(r, "routes"), someStages.Draw(r, "stages")); routes != nil {
 		s.Route = func(*event.Event) []string { return routes }
 	}
 	got, err := m.engine.Replay(r.Context(), s)
@@ -46,7 +46,7 @@ func (m *machine) purge(r *rapid.T) {
 			s.Before = m.clock.Now().Add(-someDuration.Draw(r, "ago"))
 		}
 	default:
-		s.Upstream = someUpstreams.Draw(r, "upstream")
+		s.Upstream = someClaimants.Draw(r, "upstream")
 	}
 	got, err := m.engine.Purge(r.Context(), s)
 	want, refused := m.model.Purge(s)
@@ -117,7 +117,7 @@ const maxBookmarks = 8
 
 var (
 	allStates    = append([]queue.State{""}, queue.States...)
-	allUpstreams = []string{"", "ehr", "warehouse", "unknown"}
+	allUpstreams = []string{"", "ehr", "warehouse", "unknown", completion}
 	someLimits   = rapid.IntRange(1, 4)
 )
 

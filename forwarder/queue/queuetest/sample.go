@@ -62,6 +62,20 @@ func Event(id string, receivedAt time.Time, options ...Option) *event.Event {
 	return e
 }
 
+// The stages of the sample events.
+var (
+	completion = queue.Completion("soapnoteapi", "https://soapnoteapi.com")
+	cleanup    = queue.Cleanup("soapnoteapi", "https://soapnoteapi.com")
+)
+
+// completed returns an event in the place of e, with n more bytes.
+func completed(e *event.Event, n int) *event.Event {
+	c := *e
+	c.Status = "confirmed" // as long as "completed"
+	c.Body = slices.Concat(e.Body, bytes.Repeat([]byte("x"), n))
+	return &c
+}
+
 // asideItem returns an item that is set aside in the state.
 func asideItem(e *event.Event, s queue.State) queue.Item {
 	it := queue.Item{Event: e, State: s}
@@ -89,7 +103,9 @@ func delivery(r queue.Record, upstream string) queue.DeliveryRecord {
 // text returns a record as text, with its deliveries sorted by upstream, since their
 // order is not defined.
 func text(r queue.Record) string {
-	r.Deliveries = slices.Clone(r.Deliveries)
-	slices.SortFunc(r.Deliveries, func(a, b queue.DeliveryRecord) int { return strings.Compare(a.Upstream, b.Upstream) })
+	for _, all := range []*[]queue.DeliveryRecord{&r.Deliveries, &r.Stages} {
+		*all = slices.Clone(*all)
+		slices.SortFunc(*all, func(a, b queue.DeliveryRecord) int { return strings.Compare(a.Upstream, b.Upstream) })
+	}
 	return fmt.Sprintf("%+v", r)
 }

@@ -129,7 +129,7 @@ func (c *claim) readPayloads(k *tables.Conn) {
 	l.payloads = tables.LoadPayloads(context.Background(), k, seqs)
 }
 
-// read returns a pending delivery, and false if it is no longer pending. If the record
+// read returns a pending delivery, and false if it can no longer be claimed. If the record
 // was not loaded yet, r is nil. A damaged delivery stays leased until the process ends.
 func (c *claim) read(k *tables.Conn, seq int64, r *tables.Record) (out queue.Delivery, ok bool, err error) {
 	if r == nil {
@@ -148,7 +148,7 @@ func (c *claim) read(k *tables.Conn, seq int64, r *tables.Record) (out queue.Del
 		return out, false, err
 	}
 	d := r.Delivery(c.lease.upstream)
-	if d.State != queue.Pending {
+	if d.State != queue.Pending || d.Blocked {
 		return out, false, nil
 	}
 	out = firstDelivery(seq, &r.Event, c.lease.upstream)
@@ -204,6 +204,9 @@ func (c *claim) claimRetries(want int) error {
 
 // Load implements queue.Queue.
 func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
+	if queue.IsCleanup(d.Upstream) {
+		return nil, fmt.Errorf("loading event %s: %w", d.EventID, queue.ErrNoPayload)
+	}
 	if e := q.recent.Get(seqOf(d)); e != nil {
 		return e, nil
 	}

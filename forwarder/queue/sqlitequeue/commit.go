@@ -10,7 +10,11 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
+	"github.com/scribegate/scribegate/verifier/event"
 )
+
+// roomAgain is when an event is completed again for which there was no room.
+const roomAgain = time.Minute
 
 // Commit implements policy.Commits.
 func (q *Queue) Commit(b *policy.Batch) error {
@@ -140,7 +144,7 @@ func (t *tx) store(s *policy.Store, named map[int64][]int64) error {
 	if err != nil {
 		return err
 	}
-	if known != nil && known.Duplicate(t.age, t.settings) {
+	if known != nil && s.DuplicateOf(&known.Event, t.age, t.settings) {
 		s.Duplicate = true
 		return nil
 	}
@@ -180,6 +184,9 @@ func (q *Queue) stored(seq int64, s *policy.Store) {
 	q.recent.Add(policy.RecentEvent{Seq: seq, Event: s.Item.Event, Upstreams: s.Item.Upstreams, Size: len(s.Sealed)})
 	for i := range s.Event.Deliveries {
 		name := s.Event.Deliveries[i].Upstream
+		if s.Event.Deliveries[i].Blocked {
+			continue
+		}
 		q.leases.of(name).stored(firstDelivery(seq, s.Event, name))
 		q.wakeUp(name)
 	}
@@ -187,40 +194,89 @@ func (q *Queue) stored(seq int64, s *policy.Store) {
 
 // firstDelivery returns a delivery of an event before its first attempt.
 func firstDelivery(seq int64, e *policy.Event, upstream string) queue.Delivery {
-	return queue.Delivery{
+	d := queue.Delivery{
 		Seq: uint64(seq), EventID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject,
 		Upstream: upstream, Size: e.Size, ReceivedAt: policy.Time(e.ReceivedAt),
 	}
+	if queue.IsStage(upstream) {
+		d.History = e.Delivery(upstream).History
+	}
+	return d
 }
 
 // settle records an outcome. If its delivery is no longer pending, the event was purged
 // meanwhile, and only the lease ends.
 func (t *tx) settle(o *policy.Outcome) error {
 	seq, name := seqOf(o.Delivery), o.Delivery.Upstream
-	var pending, settled, payload bool
-	err := t.change(seq, func(r *tables.Record) bool {
-		if r.ID == o.Delivery.EventID {
-			settled = r.Settle(&o.Outcome, t.now, t.settings.KeepDelivered)
-			pending, payload = o.State == queue.Pending, r.Pending()
-		}
-		return true
-	})
+	after, err := t.load(seq)
 	if err != nil {
 		return err
+	}
+	var settled bool
+	var waiting []string
+	if after != nil && after.ID == o.Delivery.EventID {
+		before := &tables.Record{Seq: seq, Event: *after.Clone()}
+		if settled = after.Settle(&o.Outcome, t.now, t.settings.KeepDelivered); settled {
+			err = t.completeAndUpdate(before, after, o)
+		}
+		if err != nil {
+			return err
+		}
+		if after.Pending() {
+			waiting = after.Waiting()
+		}
 	}
 	t.publish(func() {
 		t.q.leases.of(name).settled(seq)
 		switch {
-		case !payload:
+		case len(waiting) == 0:
 			t.q.recent.Drop(seq)
-		case !pending:
+		case settled && o.Event != nil:
+			t.q.recent.Add(policy.RecentEvent{Seq: seq, Event: o.Event, Upstreams: waiting, Size: int(after.Size)})
+		case o.State != queue.Pending:
 			t.q.recent.Settle(seq, name)
 		}
-		if settled && pending {
+		if settled && o.State == queue.Pending {
 			t.q.wakeUp(name) // Claim could not return the due time of this retry
 		}
 	})
 	return nil
+}
+
+// completeAndUpdate writes an event after the outcome of an attempt. The end of the
+// completion is durable at once, although an unfiled event's other changes are not: an
+// event that was completed once must not be completed again after its deliveries.
+func (t *tx) completeAndUpdate(before, after *tables.Record, o *policy.Outcome) error {
+	if o.State == queue.Delivered && queue.IsCompletion(o.Delivery.Upstream) && after.Size > 0 {
+		if err := t.complete(after, o.Event); err != nil {
+			return err
+		}
+	}
+	return t.update(before, after)
+}
+
+// complete writes the payload row of an event whose completion has ended, with e in place
+// of the stored event unless e is nil. It needs no room by MaxSize.
+func (t *tx) complete(r *tables.Record, e *event.Event) error {
+	var sealed []byte
+	var err error
+	if e == nil {
+		sealed, err = tables.LoadPayload(context.Background(), t.c, r.Seq)
+	} else {
+		t.q.recent.Replacing(r.Seq)
+		ring := t.q.ring.Load()
+		sealed, err = tables.SealEvent(ring, e)
+		r.Size, r.Key = int64(len(sealed)), ring.Sealer()
+		t.freed = true // the previous payload may still be in the WAL
+	}
+	if err != nil {
+		return err
+	}
+	row, err := tables.CompleteRow(r, sealed)
+	if err != nil {
+		return err
+	}
+	return t.exec(tables.CompletePayload, row...)
 }
 
 // Known implements policy.Commits.
@@ -233,13 +289,21 @@ func (q *Queue) Known(s *policy.Store) bool {
 		return false
 	}
 	age, _ := q.age.Now(q.now(), q.elapsed())
-	return known.Duplicate(policy.Nanos(age), *q.settings.Load())
+	return s.DuplicateOf(&known.Event, policy.Nanos(age), *q.settings.Load())
 }
 
 // Lost implements policy.Commits. The lease lasts until the process ends, so that an
 // unreadable delivery is not attempted again.
 func (q *Queue) Lost(o *policy.Outcome, err error) {
 	q.foundUnreadable(seqOf(o.Delivery), fmt.Errorf("recording an attempt at event %s: %w", o.Delivery.EventID, err))
+}
+
+// NoRoom implements policy.Commits. The completion stays pending and is attempted again
+// later.
+func (q *Queue) NoRoom(o *policy.Outcome) *policy.Outcome {
+	later := &policy.Outcome{Outcome: o.Outcome}
+	later.State, later.Next, later.Event, later.Retain = queue.Pending, q.now().Add(roomAgain), nil, false
+	return later
 }
 
 // Relieved implements policy.Commits.

@@ -1,6 +1,7 @@
 package sqlitequeue
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -88,6 +89,22 @@ func (l *lease) stored(d queue.Delivery) {
 		l.ready, l.from = append(l.ready, d), seq+1
 	default:
 		l.complete = false
+	}
+}
+
+// unblocked adds a first delivery that was blocked, at its place in the order.
+func (l *lease) unblocked(d queue.Delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seq := seqOf(d)
+	at, found := slices.BinarySearchFunc(l.ready, seq, func(d queue.Delivery, seq int64) int { return cmp.Compare(seqOf(d), seq) })
+	switch {
+	case found || l.leased[seq]: // it has been read since the commit
+	case seq >= l.from && !l.complete: // it will be read from the table
+	case len(l.ready) < maxReady:
+		l.ready, l.from = slices.Insert(l.ready, at, d), max(l.from, seq+1)
+	default:
+		l.ready, l.from, l.complete = l.ready[:at], seq, false
 	}
 }
 

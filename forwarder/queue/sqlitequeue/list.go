@@ -143,7 +143,7 @@ func (l *listing) setAside(code int64) *source {
 // deliveries returns the sources of the events that have a delivery to the upstream in
 // the state.
 func (l *listing) deliveries() (sources []*source) {
-	ids := l.q.upstreams.IDs()
+	ids := l.q.upstreamIDs()
 	if l.f.Upstream != "" {
 		id, known := l.q.upstreams.ID(l.f.Upstream)
 		ids = []int64{id}
@@ -151,17 +151,17 @@ func (l *listing) deliveries() (sources []*source) {
 			ids = nil
 		}
 	}
-	codes := []int64{tables.DeliveryFirst, tables.DeliveryRetry, tables.DeliveryDone, tables.DeliveryDead}
+	codes := slices.Concat(tables.DeliveryPending, []int64{tables.DeliveryDone, tables.DeliveryDead})
 	switch l.f.State {
 	case queue.Pending:
-		codes = codes[:2]
+		codes = tables.DeliveryPending
 	case queue.Delivered:
-		codes = codes[2:3]
+		codes = []int64{tables.DeliveryDone}
 		if l.f.Upstream == "" {
 			sources = append(sources, l.setAside(tables.EventForNoUpstream))
 		}
 	case queue.Dead:
-		codes = codes[3:]
+		codes = []int64{tables.DeliveryDead}
 	default:
 	}
 	for _, id := range ids {

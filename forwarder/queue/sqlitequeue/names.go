@@ -169,7 +169,7 @@ func (t *tx) findAll(ids []string) ([]*tables.Record, error) {
 		if r == nil || r.SetAside == policy.Tombstone {
 			return nil, fmt.Errorf("event %s: %w", id, queue.ErrNotFound)
 		}
-		all = append(all, r)
+		all = append(all, &tables.Record{Seq: r.Seq, Event: *r.Clone()}) // the caller may change it
 	}
 	return all, nil
 }

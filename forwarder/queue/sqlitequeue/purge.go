@@ -35,7 +35,7 @@ func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) 
 	selections := q.inState(s.State)
 	if s.Upstream != "" {
 		selections = nil
-		if id, known := q.upstreams.ID(s.Upstream); known {
+		if id, known := q.upstreams.ID(s.Upstream); known && !queue.IsStage(s.Upstream) {
 			selections = ofUpstream(id, queue.Pending, queue.Dead)
 		}
 	}
@@ -120,19 +120,12 @@ func (t *tx) purge(r *tables.Record, s queue.PurgeSelection) (done bool, err err
 	return true, t.update(before, r)
 }
 
-// purged drops the deleted deliveries from memory. after is the remaining event, or
-// nil.
+// purged drops the event from memory. after is the remaining event, or nil.
 func (t *tx) purged(before, after *tables.Record) {
 	t.publish(func() {
 		t.q.recent.Drop(before.Seq)
 		if after == nil {
 			t.q.unreadable.Delete(before.Seq)
-		}
-		for i := range before.Deliveries {
-			name := before.Deliveries[i].Upstream
-			if after == nil || after.Delivery(name) == nil {
-				t.q.leases.of(name).purged(before.Seq)
-			}
 		}
 	})
 }

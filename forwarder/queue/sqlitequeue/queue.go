@@ -115,6 +115,7 @@ func (q *Queue) newStore(it queue.Item) (*policy.Store, error) {
 const (
 	maxID       = 1024
 	maxUpstream = 255
+	maxStage    = 8192 // which contains a URI
 )
 
 // checkNames returns an error for an item whose names are too long for a row.
@@ -123,8 +124,12 @@ func checkNames(it queue.Item) error {
 		return fmt.Errorf("the id has %d bytes; it may have 1 to %d", len(it.Event.ID), maxID)
 	}
 	for _, name := range it.Upstreams {
-		if name == "" || len(name) > maxUpstream {
-			return fmt.Errorf("the name of upstream %q has %d bytes; it may have 1 to %d", name, len(name), maxUpstream)
+		limit := maxUpstream
+		if queue.IsStage(name) {
+			limit = maxStage
+		}
+		if name == "" || len(name) > limit {
+			return fmt.Errorf("the name of upstream %q has %d bytes; it may have 1 to %d", name, len(name), limit)
 		}
 	}
 	return nil
@@ -132,12 +137,11 @@ func checkNames(it queue.Item) error {
 
 // Settle implements queue.Queue.
 func (q *Queue) Settle(o queue.Outcome) {
-	switch o.State {
-	case queue.Pending, queue.Delivered, queue.Dead:
-		q.writer.Settle(&policy.Outcome{Outcome: o})
-	default: // not a state of a delivery: as if it had not been attempted
+	if !policy.Settles(&o) { // as if it had not been attempted
 		q.Release(o.Delivery)
+		return
 	}
+	q.writer.Settle(&policy.Outcome{Outcome: o})
 }
 
 // Release implements queue.Queue.
@@ -236,24 +240,16 @@ func (q *Queue) Stats() (queue.Stats, error) {
 	s.Unreadable = q.countUnreadable()
 	unfiled := q.unfiled.All()
 	err := q.claims.With(q.ctx, func(c *tables.Conn) error {
-		for name, u := range s.Upstreams {
-			u.InFlight = int64(min(q.leases.of(name).count(), int(u.Pending)))
-			id, _ := q.upstreams.ID(name)
-			oldest, err := c.Number(`
-				SELECT received_at FROM event WHERE seq = (
-					SELECT min(seq) FROM (
-						SELECT min(seq) AS seq FROM delivery WHERE upstream = ?1 AND state = 0 UNION ALL
-						SELECT min(seq) FROM delivery WHERE upstream = ?1 AND state = 1))`, id)
-			if err != nil {
-				return err
-			}
-			for _, r := range unfiled {
-				if d := r.Delivery(name); d != nil && d.State == queue.Pending && oldest == 0 {
-					oldest = r.ReceivedAt
+		for _, names := range []map[string]queue.UpstreamStats{s.Upstreams, s.Stages} {
+			for name, u := range names {
+				u.InFlight = int64(min(q.leases.of(name).count(), int(u.Pending)))
+				oldest, err := q.oldestPending(c, name, unfiled)
+				if err != nil {
+					return err
 				}
+				u.OldestPending = policy.Time(oldest)
+				names[name] = u
 			}
-			u.OldestPending = policy.Time(oldest)
-			s.Upstreams[name] = u
 		}
 		return nil
 	})
@@ -262,4 +258,29 @@ func (q *Queue) Stats() (queue.Stats, error) {
 	}
 	q.repairIfDamaged(err)
 	return s, err
+}
+
+// oldestPending returns when the oldest event was received that waits for an upstream or
+// a stage, or 0. A stage's own blocked events do not count.
+func (q *Queue) oldestPending(c *tables.Conn, name string, unfiled []*tables.Record) (receivedAt int64, err error) {
+	id, _ := q.upstreams.ID(name)
+	blocked := tables.DeliveryBlocked
+	if queue.IsStage(name) {
+		blocked = tables.DeliveryFirst
+	}
+	oldest, err := c.Number(`
+		SELECT received_at FROM event WHERE seq = (
+			SELECT min(seq) FROM (
+				SELECT min(seq) AS seq FROM delivery WHERE upstream = ?1 AND state = 0 UNION ALL
+				SELECT min(seq) FROM delivery WHERE upstream = ?1 AND state = 1 UNION ALL
+				SELECT min(seq) FROM delivery WHERE upstream = ?1 AND state = ?2))`, id, blocked)
+	if err != nil || oldest != 0 {
+		return oldest, err
+	}
+	for _, r := range unfiled {
+		if d := r.Delivery(name); d != nil && d.State == queue.Pending && (!d.Blocked || !queue.IsStage(name)) {
+			return r.ReceivedAt, nil
+		}
+	}
+	return 0, nil
 }

@@ -74,7 +74,7 @@ func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Repl
 // replayed.
 func (t *tx) selects(s queue.ReplaySelection, seq int64) func(*policy.Delivery) bool {
 	return func(d *policy.Delivery) bool {
-		return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) &&
+		return (queue.IsStage(d.Upstream) || s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) &&
 			(s.State == "" || s.State == d.State) && !t.q.leases.of(d.Upstream).isLeased(seq)
 	}
 }
@@ -82,7 +82,7 @@ func (t *tx) selects(s queue.ReplaySelection, seq int64) func(*policy.Delivery) 
 // covers reports whether any delivery of the event is in the selection, leased or not.
 func covers(s queue.ReplaySelection, r *tables.Record) bool {
 	return slices.ContainsFunc(r.Deliveries, func(d policy.Delivery) bool {
-		return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State == "" || s.State == d.State)
+		return !queue.IsStage(d.Upstream) && (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State == "" || s.State == d.State)
 	})
 }
 
@@ -93,31 +93,29 @@ func (t *tx) replay(seq int64, s queue.ReplaySelection, out *queue.Replayed) (th
 	if err != nil || r == nil {
 		return false, err
 	}
-	if r.SetAside != "" {
+	switch {
+	case r.SetAside != "":
 		if r.SetAside != s.State {
 			return true, nil
 		}
-		route, err := t.route(r, s)
-		switch {
-		case errors.Is(err, queue.ErrUnreadable):
-			out.WithoutPayload++
-			return true, nil
-		case err != nil:
-			return true, err
-		case len(route) == 0:
-			out.Unrouted++
-			return true, nil
-		}
-		return true, t.replayRecord(r, route, s, out)
-	}
-	switch {
 	case !covers(s, r):
 		return true, nil
 	case r.Size == 0:
 		out.WithoutPayload++
 		return true, nil
 	}
-	return true, t.replayRecord(r, nil, s, out)
+	route, err := t.route(r, s)
+	switch {
+	case errors.Is(err, queue.ErrUnreadable):
+		out.WithoutPayload++
+		return true, nil
+	case err != nil:
+		return true, err
+	case r.SetAside != "" && len(route) == 0:
+		out.Unrouted++
+		return true, nil
+	}
+	return true, t.replayRecord(r, route, s, out)
 }
 
 func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) {
@@ -132,15 +130,14 @@ func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) 
 			return out, fmt.Errorf("event %s: %w: it is quarantined", r.ID, queue.ErrInvalid)
 		case r.Size == 0:
 			return out, fmt.Errorf("event %s: %w", r.ID, queue.ErrNoPayload)
-		case r.SetAside != "":
-			if routes[i], err = t.route(r, s); err != nil {
-				return out, err
-			}
-			if len(routes[i]) == 0 {
-				return out, fmt.Errorf("event %s: %w", r.ID, queue.ErrUnrouted)
-			}
-		case !covers(s, r):
+		case r.SetAside == "" && !covers(s, r):
 			return out, fmt.Errorf("event %s: %w for upstream %s: it is for %s", r.ID, queue.ErrNotFound, strings.Join(s.Upstreams, ", "), upstreamsOf(r, ""))
+		}
+		if routes[i], err = t.route(r, s); err != nil {
+			return out, err
+		}
+		if r.SetAside != "" && len(routes[i]) == 0 {
+			return out, fmt.Errorf("event %s: %w", r.ID, queue.ErrUnrouted)
 		}
 	}
 	for i, r := range all {
@@ -154,13 +151,17 @@ func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) 
 // replayRecord replays an event and makes its deliveries due.
 func (t *tx) replayRecord(r *tables.Record, route []string, s queue.ReplaySelection, out *queue.Replayed) error {
 	before := &tables.Record{Seq: r.Seq, Event: *r.Clone()}
+	rerouted := s.Route != nil && r.Reroute(route)
 	n := r.Replay(route, t.selects(s, r.Seq))
-	if n == 0 {
+	if n == 0 && !rerouted {
 		return nil
 	}
 	out.Deliveries += n
 	if err := t.update(before, r); err != nil {
 		return err
+	}
+	if rerouted {
+		t.publish(func() { t.q.recent.Drop(r.Seq) }) // no Load by the completion any more
 	}
 	for i := range r.Deliveries {
 		name := r.Deliveries[i].Upstream
@@ -173,9 +174,10 @@ func (t *tx) replayRecord(r *tables.Record, route []string, s queue.ReplaySelect
 }
 
 // route returns the upstreams in the selection to which an event that is set aside goes
-// now.
+// now, with the stages of Route. For an event that waits for its completion it returns
+// all that Route returns, and for any other nil.
 func (t *tx) route(r *tables.Record, s queue.ReplaySelection) ([]string, error) {
-	if s.Route == nil {
+	if s.Route == nil || r.SetAside == "" && r.Completion() == nil {
 		return nil, nil
 	}
 	sealed, err := tables.LoadPayload(context.Background(), t.c, r.Seq)
@@ -188,7 +190,8 @@ func (t *tx) route(r *tables.Record, s queue.ReplaySelection) ([]string, error) 
 		return nil, err
 	}
 	route := slices.Compact(slices.Sorted(slices.Values(s.Route(e))))
-	return slices.DeleteFunc(route, func(name string) bool {
-		return s.Upstreams != nil && !slices.Contains(s.Upstreams, name)
-	}), nil
+	if r.SetAside == "" {
+		return route, nil
+	}
+	return policy.Restrict(route, s.Upstreams), nil
 }

@@ -50,8 +50,10 @@ func (t *tx) update(before, after *tables.Record) error {
 	t.counts.Add(&after.Event, 1)
 	if seq > t.filed {
 		t.publish(func() { t.q.unfiled.Change(after) })
+		t.updateLeases(before, after)
 		return nil
 	}
+	t.updateLeases(before, after)
 	t.filedCounts.Add(&before.Event, -1)
 	t.filedCounts.Add(&after.Event, 1)
 	if before.Subject != after.Subject {
@@ -62,7 +64,7 @@ func (t *tx) update(before, after *tables.Record) error {
 	for i := range after.Deliveries {
 		d := &after.Deliveries[i]
 		was := before.Delivery(d.Upstream)
-		if was != nil && was.State == d.State && was.Due == d.Due && was.Attempts == d.Attempts && len(was.History) == len(d.History) {
+		if was != nil && was.State == d.State && was.Blocked == d.Blocked && was.Due == d.Due && was.Attempts == d.Attempts && len(was.History) == len(d.History) {
 			continue
 		}
 		row, err := t.deliveryRow(seq, d)
@@ -97,6 +99,33 @@ func (t *tx) update(before, after *tables.Record) error {
 	return nil
 }
 
+// updateLeases makes the deliveries due that a change of an event has unblocked, and drops
+// those that it has deleted. after is nil if the event is deleted.
+func (t *tx) updateLeases(before, after *tables.Record) {
+	for i := range before.Deliveries {
+		was := &before.Deliveries[i]
+		if was.State != queue.Pending {
+			continue
+		}
+		name := was.Upstream
+		var d *policy.Delivery
+		if after != nil {
+			d = after.Delivery(name)
+		}
+		switch {
+		case d == nil:
+			t.publish(func() { t.q.leases.of(name).purged(before.Seq) })
+		case was.Blocked && d.State == queue.Pending && !d.Blocked:
+			t.publish(func() {
+				if d.First() {
+					t.q.leases.of(name).unblocked(firstDelivery(after.Seq, &after.Event, name))
+				}
+				t.q.wakeUp(name)
+			})
+		}
+	}
+}
+
 // delete deletes an event and its id.
 func (t *tx) delete(r *tables.Record) error {
 	if err := t.deleteNames(r, nil); err != nil {
@@ -107,6 +136,7 @@ func (t *tx) delete(r *tables.Record) error {
 	}
 	t.changed[r.Seq] = nil
 	t.counts.Add(&r.Event, -1)
+	t.updateLeases(r, nil)
 	if r.Seq > t.filed {
 		t.publish(func() { t.q.unfiled.Remove(r.Seq) })
 		return nil

@@ -28,16 +28,24 @@ func (q *Queue) inState(s queue.State) []selection {
 		return []selection{{text: `SELECT seq FROM event WHERE state = ` + strconv.FormatInt(tables.SetAsideCodes[s], 10)}}
 	}
 	var all []selection
-	for _, id := range q.upstreams.IDs() {
+	for _, id := range q.upstreamIDs() {
 		all = append(all, ofUpstream(id, s)...)
 	}
 	return all
 }
 
+// upstreamIDs returns the numbers of the upstreams, without those of stages.
+func (q *Queue) upstreamIDs() []int64 {
+	return slices.DeleteFunc(q.upstreams.IDs(), func(id int64) bool {
+		name, _ := q.upstreams.Name(id)
+		return queue.IsStage(name)
+	})
+}
+
 // ofUpstream selects the events that have a delivery to the upstream in one of the
 // states.
 func ofUpstream(id int64, states ...queue.State) (all []selection) {
-	codes := map[queue.State][]int64{queue.Pending: {tables.DeliveryFirst, tables.DeliveryRetry}, queue.Dead: {tables.DeliveryDead}}
+	codes := map[queue.State][]int64{queue.Pending: tables.DeliveryPending, queue.Dead: {tables.DeliveryDead}}
 	for _, s := range states {
 		for _, code := range codes[s] {
 			all = append(all, selection{`SELECT seq FROM delivery WHERE upstream = ? AND state = ?`, []driver.Value{id, code}})
@@ -93,7 +101,7 @@ func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Pro
 func upstreamsOf(r *tables.Record, state queue.State) string {
 	var names []string
 	for _, d := range r.Deliveries {
-		if state == "" || d.State == state {
+		if (state == "" || d.State == state) && !queue.IsStage(d.Upstream) {
 			names = append(names, d.Upstream)
 		}
 	}

@@ -23,9 +23,9 @@ const (
 	takeOverNow = time.Second
 )
 
-// selectWaiting selects the events that wait for an upstream or are set aside.
+// selectWaiting selects the events that wait for an upstream or a stage or are set aside.
 const selectWaiting = `
-	SELECT seq FROM delivery WHERE state < 2
+	SELECT seq FROM delivery WHERE state IN (0, 1, 4)
 	UNION SELECT seq FROM event WHERE state BETWEEN 3 AND 5
 	UNION SELECT seq FROM payload WHERE seq > (SELECT filed FROM meta)`
 

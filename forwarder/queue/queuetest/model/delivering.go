@@ -13,7 +13,7 @@ func (m *Model) Claim(upstream string, now time.Time, want queue.Want) (claimed 
 	for _, e := range m.Events {
 		d := e.Delivery(upstream)
 		switch {
-		case d == nil || d.State != queue.Pending || d.leased:
+		case d == nil || !e.claimable(d) || d.leased:
 		case d.NextAttempt.IsZero():
 			first = append(first, e)
 		case !d.NextAttempt.After(now):
@@ -52,7 +52,19 @@ func (m *Model) Settle(e *Event, upstream string, o queue.Outcome) {
 	if o.State == queue.Pending {
 		d.NextAttempt = o.Next
 	}
-	m.end(e)
+	if o.Event != nil {
+		e.Event = o.Event
+	}
+	if o.Retain {
+		e.drop(func(d *Delivery) bool { return queue.IsCleanup(d.Upstream) })
+	}
+	switch {
+	case o.State == queue.Unconfirmed:
+		e.State, e.Reason, e.deliveries = queue.Unconfirmed, o.Reason, nil
+		m.end(e)
+	case !d.stage():
+		m.end(e)
+	}
 }
 
 // Release ends a lease.

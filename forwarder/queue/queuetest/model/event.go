@@ -16,7 +16,7 @@ type Event struct {
 	deliveries []*Delivery
 }
 
-// A Delivery is an event's delivery to one upstream.
+// A Delivery is an event's delivery to one upstream, or a stage.
 type Delivery struct {
 	queue.DeliveryRecord
 	leased bool
@@ -44,9 +44,39 @@ func (e *Event) Overall() queue.State {
 	return queue.Delivered
 }
 
-// Has reports whether the event has a delivery in the state.
+// Has reports whether the event has a delivery to an upstream in the state.
 func (e *Event) Has(s queue.State) bool {
-	return slices.ContainsFunc(e.deliveries, func(d *Delivery) bool { return d.State == s })
+	return slices.ContainsFunc(e.deliveries, func(d *Delivery) bool { return d.State == s && !d.stage() })
+}
+
+func (d *Delivery) stage() bool { return queue.IsStage(d.Upstream) }
+
+// completion returns the pending completion, or nil.
+func (e *Event) completion() *Delivery {
+	for _, d := range e.deliveries {
+		if d.State == queue.Pending && queue.IsCompletion(d.Upstream) {
+			return d
+		}
+	}
+	return nil
+}
+
+// claimable reports whether nothing in the event blocks the delivery.
+func (e *Event) claimable(d *Delivery) bool {
+	switch {
+	case d.State != queue.Pending:
+		return false
+	case queue.IsCompletion(d.Upstream):
+		return e.Has(queue.Pending)
+	case queue.IsCleanup(d.Upstream):
+		return !e.Has(queue.Pending) && !e.Has(queue.Dead)
+	}
+	return e.completion() == nil
+}
+
+// drop deletes deliveries.
+func (e *Event) drop(selected func(*Delivery) bool) {
+	e.deliveries = slices.DeleteFunc(e.deliveries, selected)
 }
 
 // Delivery returns the delivery to the upstream, or nil.
@@ -66,7 +96,11 @@ func (e *Event) Record() queue.Record {
 		ReceivedAt: e.Event.ReceivedAt, State: e.Overall(), Reason: e.Reason, HasPayload: e.Payload,
 	}
 	for _, d := range e.deliveries {
-		r.Deliveries = append(r.Deliveries, d.DeliveryRecord)
+		if d.stage() {
+			r.Stages = append(r.Stages, d.DeliveryRecord)
+		} else {
+			r.Deliveries = append(r.Deliveries, d.DeliveryRecord)
+		}
 	}
 	return r
 }
@@ -75,8 +109,12 @@ func (e *Event) Record() queue.Record {
 // engine's Seq and Size.
 func (e *Event) Claimed(upstream string) queue.Delivery {
 	d := e.Delivery(upstream)
-	return queue.Delivery{
+	claimed := queue.Delivery{
 		EventID: e.Event.ID, Provider: e.Event.Provider, Type: e.Event.ShortType(), Subject: e.Event.Subject, Upstream: upstream,
 		ReceivedAt: e.Event.ReceivedAt, Attempts: d.Attempts, Used: d.Used, LastEnded: d.lastEnded(),
 	}
+	if d.stage() {
+		claimed.History = d.History
+	}
+	return claimed
 }

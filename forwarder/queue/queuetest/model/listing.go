@@ -33,14 +33,21 @@ func Matches(r queue.Record, f queue.Filter) bool {
 
 // Stats returns the counts of the store's content, except the bytes.
 func (m *Model) Stats() queue.Stats {
-	s := queue.Stats{MaxBytes: m.Settings.MaxSize, Upstreams: make(map[string]queue.UpstreamStats)}
+	s := queue.Stats{MaxBytes: m.Settings.MaxSize, Upstreams: make(map[string]queue.UpstreamStats), Stages: make(map[string]queue.UpstreamStats)}
 	aside := map[queue.State]*int64{queue.Quarantined: &s.Quarantined, queue.Unrouted: &s.Unrouted, queue.Unconfirmed: &s.Unconfirmed}
 	for _, e := range m.Events {
 		if n := aside[e.Overall()]; n != nil {
 			*n++
 		}
 		for _, d := range e.deliveries {
-			u := s.Upstreams[d.Upstream]
+			names := s.Upstreams
+			if d.stage() {
+				names = s.Stages
+				if d.State == queue.Pending && !e.claimable(d) {
+					continue
+				}
+			}
+			u := names[d.Upstream]
 			switch d.State {
 			case queue.Pending:
 				u.Pending++
@@ -53,7 +60,7 @@ func (m *Model) Stats() queue.Stats {
 			default:
 				continue
 			}
-			s.Upstreams[d.Upstream] = u
+			names[d.Upstream] = u
 		}
 	}
 	return s

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -33,7 +34,7 @@ func (m *Model) Find(id string) *Event {
 
 // Store stores the item like Queue.Store.
 func (m *Model) Store(it queue.Item) (duplicate bool) {
-	if m.Duplicate(it.Event.ID) {
+	if m.Duplicate(it) {
 		return true
 	}
 	m.forget(it.Event.ID)
@@ -48,13 +49,13 @@ func (m *Model) Store(it queue.Item) (duplicate bool) {
 	return false
 }
 
-// Duplicate reports whether an event with the id would be a duplicate now.
-func (m *Model) Duplicate(id string) bool {
-	if e := m.Find(id); e != nil {
-		return e.Overall() != queue.Delivered || !m.beyondWindow(e.Event.ReceivedAt)
+// Duplicate reports whether the item would be a duplicate now.
+func (m *Model) Duplicate(it queue.Item) bool {
+	if e := m.Find(it.Event.ID); e != nil {
+		return it.Recovered || e.Overall() != queue.Delivered || !m.beyondWindow(e.Event.ReceivedAt)
 	}
-	receivedAt, ended := m.tombstones[id]
-	return ended && !m.beyondWindow(receivedAt)
+	receivedAt, ended := m.tombstones[it.Event.ID]
+	return ended && (it.Recovered || !m.beyondWindow(receivedAt))
 }
 
 func (m *Model) beyondWindow(receivedAt time.Time) bool {
@@ -68,13 +69,19 @@ func (m *Model) forget(id string) {
 	m.Events = slices.DeleteFunc(m.Events, func(e *Event) bool { return e.Event.ID == id })
 }
 
-// add adds a pending delivery to each of the upstreams.
-func (m *Model) add(e *Event, upstreams []string) (added int) {
-	for _, u := range upstreams {
-		if e.Delivery(u) == nil {
-			e.deliveries = append(e.deliveries, &Delivery{DeliveryRecord: queue.DeliveryRecord{Upstream: u, State: queue.Pending}})
-			added++
+// add adds a pending delivery to each of the upstreams, and the stages if there is an
+// upstream. It returns the number of upstreams.
+func (m *Model) add(e *Event, names []string) (added int) {
+	for _, name := range names {
+		if e.Delivery(name) == nil {
+			e.deliveries = append(e.deliveries, &Delivery{DeliveryRecord: queue.DeliveryRecord{Upstream: name, State: queue.Pending}})
+			if !queue.IsStage(name) {
+				added++
+			}
 		}
+	}
+	if added == 0 {
+		e.deliveries = nil
 	}
 	return added
 }
@@ -105,4 +112,5 @@ func (m *Model) Sweep() {
 		m.tombstones[e.Event.ID] = e.Event.ReceivedAt
 		return true
 	})
+	maps.DeleteFunc(m.tombstones, func(_ string, receivedAt time.Time) bool { return m.beyondWindow(receivedAt) })
 }

@@ -51,15 +51,15 @@ func purgesWhole(e *Event, s queue.PurgeSelection) bool {
 }
 
 func purgesDelivery(d *Delivery, s queue.PurgeSelection) bool {
-	return s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered
+	return !d.stage() && (s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered)
 }
 
 // PurgeEvent deletes the selected deliveries of an event.
 func (m *Model) PurgeEvent(e *Event, s queue.PurgeSelection) {
 	if !purgesWhole(e, s) {
-		e.deliveries = slices.DeleteFunc(e.deliveries, func(d *Delivery) bool { return purgesDelivery(d, s) })
+		e.drop(func(d *Delivery) bool { return purgesDelivery(d, s) || queue.IsCleanup(d.Upstream) })
 		m.end(e)
-		if len(e.deliveries) > 0 {
+		if slices.ContainsFunc(e.deliveries, func(d *Delivery) bool { return !d.stage() }) {
 			return
 		}
 	}

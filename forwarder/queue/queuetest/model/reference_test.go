@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest/model"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -60,7 +61,7 @@ func (q *reference) Store(ctx context.Context, it queue.Item) (r queue.Receipt, 
 		last := err // more specific than the error of ctx
 		err = q.do(ctx, func() error {
 			q.applyOutcomes()
-			r.Duplicate = q.model.Duplicate(it.Event.ID)
+			r.Duplicate = q.model.Duplicate(it)
 			switch {
 			case r.Duplicate:
 				return nil
@@ -72,9 +73,7 @@ func (q *reference) Store(ctx context.Context, it queue.Item) (r queue.Receipt, 
 			q.model.Store(it)
 			e := q.model.Find(it.Event.ID)
 			q.keys[e] = q.key
-			for _, d := range e.Record().Deliveries {
-				q.wake(d.Upstream)
-			}
+			q.wakeAll(e)
 			return nil
 		})
 		switch {
@@ -87,6 +86,17 @@ func (q *reference) Store(ctx context.Context, it queue.Item) (r queue.Receipt, 
 		case <-ctx.Done():
 		case <-time.After(time.Millisecond):
 		}
+	}
+}
+
+// wakeAll wakes the upstreams and stages of an event.
+func (q *reference) wakeAll(e *model.Event) {
+	if e.Event == nil { // it no longer exists
+		return
+	}
+	r := e.Record()
+	for _, d := range slices.Concat(r.Deliveries, r.Stages) {
+		q.wake(d.Upstream)
 	}
 }
 
@@ -130,7 +140,10 @@ func (q *reference) event(d queue.Delivery) *model.Event {
 func (q *reference) Load(d queue.Delivery) (loaded *event.Event, err error) {
 	err = q.do(context.Background(), func() error {
 		e := q.event(d)
-		if e.Delivery(d.Upstream) == nil {
+		switch {
+		case queue.IsCleanup(d.Upstream):
+			return queue.ErrNoPayload
+		case e.Delivery(d.Upstream) == nil:
 			return queue.ErrNotFound
 		}
 		loaded, err = q.unseal(e)
@@ -147,6 +160,10 @@ func (q *reference) unseal(e *model.Event) (*event.Event, error) {
 }
 
 func (q *reference) Settle(o queue.Outcome) {
+	if !policy.Settles(&o) {
+		q.Release(o.Delivery)
+		return
+	}
 	q.locked(func() { q.outcomes = append(q.outcomes, o) })
 }
 
@@ -155,10 +172,12 @@ func (q *reference) applyOutcomes() {
 		return
 	}
 	for _, o := range q.outcomes {
-		q.model.Settle(q.event(o.Delivery), o.Delivery.Upstream, o)
-		if o.State == queue.Pending {
-			q.wake(o.Delivery.Upstream)
+		e := q.event(o.Delivery)
+		if o.Event != nil {
+			q.keys[e] = q.key
 		}
+		q.model.Settle(e, o.Delivery.Upstream, o)
+		q.wakeAll(e)
 	}
 	q.outcomes = nil
 }

@@ -54,9 +54,7 @@ func (q *reference) Replay(ctx context.Context, s queue.ReplaySelection) (out qu
 			return false
 		}
 		q.model.ReplayEvent(e, s, &out)
-		for _, d := range e.Record().Deliveries {
-			q.wake(d.Upstream)
-		}
+		q.wakeAll(e)
 		return true
 	})
 	return out, err

@@ -75,17 +75,31 @@ func Replays(e *Event, s queue.ReplaySelection) bool {
 }
 
 func replaysDelivery(d *Delivery, s queue.ReplaySelection) bool {
-	return (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State != queue.Dead || d.State == queue.Dead)
+	return !d.stage() && (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State != queue.Dead || d.State == queue.Dead)
 }
 
-// routed returns the upstreams to which a replay adds deliveries.
+// routed returns the upstreams and stages that a replay adds.
 func routed(e *Event, s queue.ReplaySelection) []string {
 	if s.Route == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(s.Route(e.Event)), func(u string) bool {
-		return s.Upstreams != nil && !slices.Contains(s.Upstreams, u)
-	})
+	partly, upstreams := false, 0
+	var names []string
+	for _, name := range s.Route(e.Event) {
+		switch {
+		case queue.IsStage(name):
+		case s.Upstreams != nil && !slices.Contains(s.Upstreams, name):
+			partly = true
+			continue
+		default:
+			upstreams++
+		}
+		names = append(names, name)
+	}
+	if upstreams == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return partly && queue.IsCleanup(name) })
 }
 
 // ReplayEvent replays the selected deliveries of an event for which Replays returns
@@ -105,11 +119,26 @@ func (m *Model) ReplayEvent(e *Event, s queue.ReplaySelection, out *queue.Replay
 		out.WithoutPayload++
 		return
 	}
+	completion := e.completion()
+	if completion != nil && s.Route != nil && !slices.Contains(s.Route(e.Event), completion.Upstream) {
+		e.drop(func(d *Delivery) bool { return d == completion || queue.IsCleanup(d.Upstream) })
+		completion = nil
+	}
+	n := 0
 	for _, d := range e.deliveries {
 		if replaysDelivery(d, s) && !d.leased {
-			d.State, d.Attempts, d.Used, d.NextAttempt = queue.Pending, 0, 0, time.Time{}
+			d.again()
 			e.endedAt = time.Time{}
-			out.Deliveries++
+			n++
 		}
 	}
+	if n > 0 && completion != nil && !completion.leased && s.State != queue.Dead {
+		completion.again()
+	}
+	out.Deliveries += n
+}
+
+// again makes a delivery due at once, and counts its attempts from 1 again.
+func (d *Delivery) again() {
+	d.State, d.Attempts, d.Used, d.NextAttempt = queue.Pending, 0, 0, time.Time{}
 }

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
@@ -96,8 +99,15 @@ func (c *contents) checkAny() error {
 
 // countLost counts the events of which only deliveries are left.
 func (c *contents) countLost(ctx context.Context) error {
+	stages := []string{"0"}
+	for _, id := range c.names.IDs() {
+		if name, _ := c.names.Name(id); queue.IsStage(name) {
+			stages = append(stages, strconv.FormatInt(id, 10))
+		}
+	}
 	err := c.rows.Query(ctx, `
-		SELECT pending FROM (SELECT seq, max(state < 2) AS pending FROM delivery NOT INDEXED GROUP BY seq) d
+		SELECT pending FROM (
+			SELECT seq, max(state IN (0, 1, 4) AND upstream NOT IN (`+strings.Join(stages, ",")+`)) AS pending FROM delivery NOT INDEXED GROUP BY seq) d
 		WHERE NOT EXISTS (SELECT 1 FROM event WHERE seq = d.seq) AND NOT EXISTS (SELECT 1 FROM payload WHERE seq = d.seq)`, func(row []driver.Value) error {
 		s := tables.Scanner{Row: row}
 		c.countOne(s.Int() == 1)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -72,9 +73,13 @@ func (c *contents) read(seq int64, payloads bool) (*salvaged, error) {
 			e.Deliveries, e.damaged = append(e.Deliveries, d), true
 		}
 	}
+	if !slices.ContainsFunc(e.Deliveries, func(d policy.Delivery) bool { return !queue.IsStage(d.Upstream) }) {
+		e.Deliveries = nil // stages alone do nothing
+	}
 	if len(e.Deliveries) > 0 {
 		e.SetAside, e.Reason = "", ""
 		slices.SortFunc(e.Deliveries, tables.ByUpstream)
+		e.Gate()
 	}
 	e.unknown = len(e.Deliveries) == 0 && e.SetAside == "" && state != tables.EventForNoUpstream
 	e.damaged = e.damaged || !known || tables.StateOf(&e.Event) != state
@@ -150,7 +155,7 @@ func (c *contents) readDeliveries(e *salvaged) error {
 func (c *contents) findDeliveries(e *salvaged) error {
 	for _, id := range c.names.IDs() {
 		name, _ := c.names.Name(id)
-		for code := tables.DeliveryFirst; code <= tables.DeliveryDead && e.Delivery(name) == nil; code++ {
+		for code := int64(0); code < int64(len(tables.DeliveryStates)) && e.Delivery(name) == nil; code++ {
 			err := c.image.conn.Query(context.Background(), `SELECT seq FROM delivery INDEXED BY delivery_state WHERE upstream = ? AND state = ? AND seq = ?`, func([]driver.Value) error {
 				d := policy.Delivery{Upstream: name, State: tables.DeliveryStates[code]}
 				if code == tables.DeliveryRetry {

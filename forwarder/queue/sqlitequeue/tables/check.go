@@ -96,7 +96,7 @@ func CheckIndexes(c *Conn, r *Record, names *Upstreams) error {
 func checkDelivery(c *Conn, r *Record, d *policy.Delivery, names *Upstreams) error {
 	id, _ := names.ID(d.Upstream)
 	found, err := c.Number(`SELECT 1 FROM delivery INDEXED BY delivery_state WHERE upstream = ? AND state = ? AND seq = ?`, id, deliveryState(d), r.Seq)
-	if err == nil && found == 1 && d.Due > 0 {
+	if err == nil && found == 1 && deliveryState(d) == DeliveryRetry {
 		found, err = c.Number(`SELECT 1 FROM delivery INDEXED BY delivery_due WHERE upstream = ? AND state = 1 AND due = ? AND seq = ?`, id, d.Due, r.Seq)
 	}
 	if err == nil && found == 0 {
@@ -114,8 +114,8 @@ func CheckDeliveries(c *Conn, names *Upstreams, after, through, want int64) erro
 	}
 	indexed := int64(0)
 	for _, id := range names.IDs() {
-		for code := DeliveryFirst; code <= DeliveryDead; code++ {
-			n, err := c.Number(`SELECT count(*) FROM delivery INDEXED BY delivery_state WHERE upstream = ? AND state = ? AND seq > ? AND seq <= ?`, id, code, after, through)
+		for code := range DeliveryStates {
+			n, err := c.Number(`SELECT count(*) FROM delivery INDEXED BY delivery_state WHERE upstream = ? AND state = ? AND seq > ? AND seq <= ?`, id, int64(code), after, through)
 			if err != nil {
 				return err
 			}

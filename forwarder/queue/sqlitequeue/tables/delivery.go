@@ -17,13 +17,19 @@ const (
 	DeliveryRetry
 	DeliveryDone
 	DeliveryDead
+	DeliveryBlocked
 )
 
+// DeliveryPending are the codes of pending deliveries.
+var DeliveryPending = []int64{DeliveryFirst, DeliveryRetry, DeliveryBlocked}
+
 // DeliveryStates maps a code to its state.
-var DeliveryStates = [...]queue.State{queue.Pending, queue.Pending, queue.Delivered, queue.Dead}
+var DeliveryStates = [...]queue.State{queue.Pending, queue.Pending, queue.Delivered, queue.Dead, queue.Pending}
 
 func deliveryState(d *policy.Delivery) int64 {
 	switch {
+	case d.Blocked:
+		return DeliveryBlocked
 	case d.First():
 		return DeliveryFirst
 	case d.State == queue.Pending:
@@ -42,11 +48,10 @@ func ScanDelivery(seq int64, row []driver.Value, names *Upstreams) (policy.Deliv
 	d := policy.Delivery{Due: s.Int(), Attempts: int(s.Int()), Used: int(s.Int())}
 	coded, sum := s.Blob(), s.Int()
 	name, known := names.Name(upstream)
-	if s.failed || !known || sum != deliveryChecksum(seq, upstream, state, &d, coded) {
+	if s.failed || !known || state < 0 || state >= int64(len(DeliveryStates)) || sum != deliveryChecksum(seq, upstream, state, &d, coded) {
 		return d, fmt.Errorf("%w: the row of a delivery has a wrong checksum", policy.ErrDamaged)
 	}
-	d.Upstream = name
-	d.State = DeliveryStates[state&3]
+	d.Upstream, d.State, d.Blocked = name, DeliveryStates[state], state == DeliveryBlocked
 	var err error
 	if d.History, err = policy.DecodeHistory(coded); err != nil {
 		return d, fmt.Errorf("%w: %w", policy.ErrDamaged, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
@@ -36,10 +37,11 @@ func Restore(ctx context.Context, c *Conn, names *Upstreams, seq, now int64) (*R
 	switch {
 	case err != nil:
 		return nil, err
-	case len(r.Deliveries) > 0:
+	case slices.ContainsFunc(r.Deliveries, func(d policy.Delivery) bool { return !queue.IsStage(d.Upstream) }):
 		r.SetAside, r.Reason = "", ""
 		slices.SortFunc(r.Deliveries, ByUpstream)
-	case stored > 0:
+		r.Gate()
+	case stored+len(r.Deliveries) > 0:
 		return nil, fmt.Errorf("%w: its deliveries are missing", policy.ErrDamaged)
 	}
 	if r.Pending() {

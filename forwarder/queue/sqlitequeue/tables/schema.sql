@@ -63,6 +63,9 @@ CREATE TABLE payload (
 	sealed      BLOB    NOT NULL
 ) STRICT;
 
+-- Stages have rows here too, and their names are in table upstream. State 4 is pending
+-- and blocked: not claimed before the completion of the event or, for a cleanup, before
+-- all of its deliveries. due is kept meanwhile.
 CREATE TABLE delivery (
 	seq      INTEGER NOT NULL,
 	upstream INTEGER NOT NULL,
