@@ -88,6 +88,7 @@ test-examples: build $(LITESTREAM) ## Test the examples with their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/bench/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/internal/powercut/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxNode ./examples/providers/standin/
 
 xcaddy: ## Build bin/caddy with xcaddy, which must be on PATH
 	@command -v xcaddy >/dev/null || { echo 'xcaddy is not on PATH; install it with: go install github.com/caddyserver/xcaddy/cmd/xcaddy@latest' >&2; exit 1; }

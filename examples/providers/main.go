@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -18,6 +19,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -42,6 +45,9 @@ const (
 	sonioxWebhook    = "http://127.0.0.1:8080/soniox"
 	sonioxCredential = "Bearer demonstration-soniox-not-for-production"
 )
+
+// exhausted are Soniox's error types for 402.
+var exhausted = []string{"organization_balance_exhausted", "organization_monthly_budget_exhausted", "project_monthly_budget_exhausted"}
 
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -89,12 +95,15 @@ func parse(args []string) (listen string, o standin.Options, err error) {
 	flags.StringVar(&o.NoteWebhook, "soapnote-webhook", noteWebhook, "`URL` to which SOAPNoteAPI's webhooks go")
 	flags.StringVar(&o.NoteSecret, "soapnote-secret", noteSecret, "`secret` that signs SOAPNoteAPI's webhooks")
 	flags.DurationVar(&o.ProcessingDelay, "delay", 2*time.Second, "`time` until a transcription or note is finished")
-	flags.StringVar(&o.Exhausted, "exhausted", "", "answer 402 with this error `type` to who creates a transcription: organization_balance_exhausted, organization_monthly_budget_exhausted or project_monthly_budget_exhausted")
+	flags.StringVar(&o.Exhausted, "exhausted", "", "error `type` of a 402 that answers the creation of a transcription: "+strings.Join(exhausted, ", "))
 	if err := flags.Parse(args); err != nil {
 		return "", o, err
 	}
 	if flags.NArg() > 0 {
 		return "", o, fmt.Errorf("wrong number of arguments: %q is not a flag; see -h", flags.Arg(0))
+	}
+	if o.Exhausted != "" && !slices.Contains(exhausted, o.Exhausted) {
+		return "", o, fmt.Errorf("-exhausted %s is not one of %s", o.Exhausted, strings.Join(exhausted, ", "))
 	}
 	if len(o.SonioxKeys) == 0 {
 		o.SonioxKeys = []standin.Key{{Value: standin.SonioxKey}}
@@ -108,16 +117,16 @@ func parse(args []string) (listen string, o standin.Options, err error) {
 
 // usage returns what the program prints when it listens.
 func usage(url string, o standin.Options) string {
-	keys := ""
+	var keys strings.Builder
 	for _, k := range o.SonioxKeys {
 		may := "reads and writes"
 		if k.ReadOnly {
 			may = "reads"
 		}
-		keys += fmt.Sprintf("    Soniox       %s (%s)\n", k.Value, may)
+		fmt.Fprintf(&keys, "    Soniox       %s (%s)\n", k.Value, may)
 	}
 	for _, k := range o.SOAPNoteKeys {
-		keys += fmt.Sprintf("    SOAPNoteAPI  %s\n", k)
+		fmt.Fprintf(&keys, "    SOAPNoteAPI  %s\n", k)
 	}
 	return fmt.Sprintf(`Both providers listen on %[1]s
 
@@ -140,5 +149,5 @@ func usage(url string, o standin.Options) string {
 
   A URL or file name that contains "fail" makes either of them fail. Ctrl-C ends the program.
 
-`, url, keys, o.SonioxKeys[0].Value, sonioxWebhook, sonioxCredential, o.NoteWebhook, o.SOAPNoteKeys[0])
+`, url, keys.String(), o.SonioxKeys[0].Value, sonioxWebhook, sonioxCredential, cmp.Or(o.NoteWebhook, "nobody, since -soapnote-webhook is empty"), o.SOAPNoteKeys[0])
 }

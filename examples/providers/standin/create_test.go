@@ -58,12 +58,16 @@ func receive(t *testing.T, statuses ...int) *receiver {
 		if err != nil {
 			t.Error(err)
 		}
+		if q.Method != http.MethodPost {
+			t.Errorf("%s %s", q.Method, q.URL.Path)
+		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.received = append(r.received, webhook{
 			q.URL.RawQuery, q.Header.Get("Content-Type"), q.Header.Get("Authorization"),
 			q.Header.Get("X-SoapNoteAPI-Signature"), q.Header.Get("X-SoapNoteAPI-Timestamp"), string(body),
 		})
+		w.Header().Set("Location", "/elsewhere") // must not be followed
 		w.WriteHeader(r.statuses[min(len(r.received), len(r.statuses))-1])
 	}))
 	t.Cleanup(r.Close)
@@ -122,6 +126,9 @@ func TestCreate(t *testing.T) {
 	}
 
 	eventually(t, func() bool { return get(t, url, created.ID).WebhookStatusCode != nil })
+	if _, body := call(t, "GET", url+"/v1/transcriptions/"+created.ID, readKey, ""); !strings.Contains(string(body), `?user_id=123&order_id=456"`) {
+		t.Errorf("the webhook_url is not as it was given: %s", body)
+	}
 	finished := get(t, url, created.ID)
 	if finished.Status != standin.Completed || *finished.WebhookStatusCode != 200 || *finished.AudioDurationMS <= 0 || finished.ErrorType != nil {
 		t.Errorf("finished: %+v", finished)
@@ -135,19 +142,28 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// TestCreateFails checks a transcription whose audio cannot be read.
+// TestCreateFails checks transcriptions whose audio cannot be read.
 func TestCreateFails(t *testing.T) {
 	t.Parallel()
-	hooks := receive(t, http.StatusOK)
-	_, url := start(t, standin.Options{})
-	created := create(t, url, `"model":"stt-async-v4","audio_url":"https://example.com/fail.mp3","webhook_url":"`+hooks.URL+`"`)
-	eventually(t, func() bool { return get(t, url, created.ID).WebhookStatusCode != nil })
-	failed := get(t, url, created.ID)
-	if failed.Status != standin.Failed || failed.ErrorType == nil || failed.ErrorMessage == nil {
-		t.Errorf("failed: %+v", failed)
-	}
-	if got, want := hooks.all()[0], (webhook{contentType: "application/json", body: `{"id":"` + created.ID + `","status":"error"}`}); got != want {
-		t.Errorf("webhook = %+v, want %+v", got, want)
+	for name, source := range map[string]string{
+		"a URL":  `"audio_url":"https://fail.example.com/visit.mp3"`,
+		"a file": `"file_id":"` + id + `"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hooks := receive(t, http.StatusOK)
+			s, url := start(t, standin.Options{})
+			s.AddFile(standin.File{ID: id, Filename: "fail.mp3"})
+			created := create(t, url, `"model":"stt-async-v4","webhook_url":"`+hooks.URL+`",`+source)
+			eventually(t, func() bool { return get(t, url, created.ID).WebhookStatusCode != nil })
+			failed := get(t, url, created.ID)
+			if failed.Status != standin.Failed || failed.ErrorType == nil || failed.ErrorMessage == nil {
+				t.Errorf("failed: %+v", failed)
+			}
+			if got, want := hooks.all()[0], (webhook{contentType: "application/json", body: `{"id":"` + created.ID + `","status":"error"}`}); got != want {
+				t.Errorf("webhook = %+v, want %+v", got, want)
+			}
+		})
 	}
 }
 
@@ -300,6 +316,14 @@ func TestLimits(t *testing.T) {
 				}
 			}, true, 429, "limit_exceeded",
 		},
+		"one file fewer, and one in the playground": {
+			standin.Options{Playground: 1},
+			func(s *standin.Server) {
+				for range 999 {
+					s.AddFile(standin.File{})
+				}
+			}, true, 429, "limit_exceeded",
+		},
 		"one file fewer": {
 			standin.Options{},
 			func(s *standin.Server) {
@@ -317,12 +341,15 @@ func TestLimits(t *testing.T) {
 			t.Parallel()
 			s, url := start(t, tt.options)
 			tt.add(s)
-			status, body := 0, []byte(nil)
-			if tt.upload {
-				status, body = upload(t, "POST", url+"/v1/files", standin.SonioxKey, map[string]string{"file": "sound"})
-			} else {
-				status, body = call(t, "POST", url+"/v1/transcriptions", standin.SonioxKey, "{"+audio+"}")
+			request := func() (int, []byte) {
+				return call(t, "POST", url+"/v1/transcriptions", standin.SonioxKey, "{"+audio+"}")
 			}
+			if tt.upload {
+				request = func() (int, []byte) {
+					return upload(t, "POST", url+"/v1/files", standin.SonioxKey, map[string]string{"file": "sound"})
+				}
+			}
+			status, body := request()
 			if status != tt.status || tt.errorType != "" && decode[apiError](t, body).ErrorType != tt.errorType {
 				t.Errorf("%d %s, want %d %s", status, body, tt.status, tt.errorType)
 			}

@@ -1,8 +1,6 @@
 package standin
 
-import (
-	"strings"
-)
+import "strings"
 
 // The dictation of every transcription that has no Transcript of its own.
 var dictation = []string{
@@ -55,15 +53,17 @@ func (t *Transcription) dictation() []byte {
 	return transcript(t.ID, strings.Join(dictation, " "), tokens)
 }
 
-// HugeTranscript returns a transcript of at least that many bytes, as of hours of audio.
+// HugeTranscript returns a transcript of about that many bytes, and not fewer, as of hours
+// of audio.
 func HugeTranscript(id string, size int) []byte {
 	var text strings.Builder
 	var tokens []token
-	for i := 0; len(tokens)*85 < size; i++ { // a token takes at least 85 bytes with its text
-		word := dictation[i%len(dictation)]
+	for i, bytes := 0, 0; bytes < size; i++ {
 		start, end := i*tokenMS, (i+1)*tokenMS-tokenMS/10
-		tokens = append(tokens, token{Text: separated(i, word), StartMS: &start, EndMS: &end, Confidence: 0.97, Speaker: "1", Language: "en"})
-		text.WriteString(tokens[i].Text)
+		one := token{Text: separated(i, dictation[i%len(dictation)]), StartMS: &start, EndMS: &end, Confidence: 0.97, Speaker: "1", Language: "en"}
+		tokens = append(tokens, one)
+		text.WriteString(one.Text)
+		bytes += len(encode(one)) + len(",") + len(one.Text)
 	}
 	return transcript(id, text.String(), tokens)
 }

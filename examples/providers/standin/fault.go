@@ -78,7 +78,7 @@ func answerWithFault(w http.ResponseWriter, r *http.Request, route Route, f Faul
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	}
-	a := answer{}
+	var a answer
 	if f.Status == 0 {
 		a = e(r)
 	} else {

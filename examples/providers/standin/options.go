@@ -48,7 +48,7 @@ type Options struct {
 	// Now returns the time of new transcriptions, files and requests, and the one at which
 	// notes expire. The default is time.Now.
 	Now func() time.Time
-	// Log receives a line for each request that was answered and each webhook that was
+	// Log receives, also concurrently, a line for each request that was answered and each webhook that was
 	// sent, without query strings and contents. The default is to log nothing.
 	Log func(format string, args ...any)
 }

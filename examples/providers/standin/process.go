@@ -23,7 +23,7 @@ func (s *Server) process(t *Transcription) {
 	if t.WebhookURL == "" {
 		return
 	}
-	for _, wait := range append(s.options.WebhookRetries[:len(s.options.WebhookRetries):len(s.options.WebhookRetries)], -1) {
+	for sent := 0; ; sent++ {
 		status, err := s.sendWebhook(t)
 		if err != nil {
 			s.options.Log("webhook of transcription %s: %v", t.ID, err)
@@ -31,7 +31,7 @@ func (s *Server) process(t *Transcription) {
 			s.options.Log("webhook of transcription %s: %d", t.ID, status)
 			s.update(t, func() { t.WebhookStatusCode = status })
 		}
-		if status/100 == 2 || wait < 0 || !sleep(s.ctx, wait) {
+		if status/100 == 2 || sent == len(s.options.WebhookRetries) || !sleep(s.ctx, s.options.WebhookRetries[sent]) {
 			return
 		}
 	}
