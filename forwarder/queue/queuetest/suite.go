@@ -60,7 +60,7 @@ type testCase struct {
 func cases() (all []testCase) {
 	for _, group := range [][]testCase{
 		storing, deduplicating, claiming, settling, failing, retaining, jumping,
-		listing, finding, replaying, routing, purging, purgingClaimed, progressing, counting, visible, paging, damaging, completing,
+		listing, finding, replaying, routing, purging, purgingClaimed, progressing, counting, visible, paging, damaging, completing, confirming, cleaning,
 	} {
 		all = append(all, group...)
 	}

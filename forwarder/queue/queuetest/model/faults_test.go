@@ -23,6 +23,26 @@ func filtering(change func(*queue.Filter)) func(*faulty, *queuetest.Engine, *ref
 	}
 }
 
+// settling returns a fault: outcomes are changed before they are recorded.
+func settling(change func(*queue.Outcome)) func(*faulty, *queuetest.Engine, *referenceStorage) {
+	return func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.settle = func(o queue.Outcome) {
+			change(&o)
+			f.Queue.Settle(o)
+		}
+	}
+}
+
+// withoutStage returns a fault: events are stored without the selected stages.
+func withoutStage(selected func(string) bool) func(*faulty, *queuetest.Engine, *referenceStorage) {
+	return func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.store = func(ctx context.Context, it queue.Item) (queue.Receipt, error) {
+			it.Upstreams = slices.DeleteFunc(slices.Clone(it.Upstreams), selected)
+			return f.Queue.Store(ctx, it)
+		}
+	}
+}
+
 // faults are ways to break a promise, each with the case that must detect it.
 var faults = []struct {
 	name, found string
@@ -114,6 +134,36 @@ var faults = []struct {
 		f.replay = func(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
 			s.IDs = slices.DeleteFunc(slices.Clone(s.IDs), func(id string) bool { return id == "unconfirmed" })
 			return f.Queue.Replay(ctx, s)
+		}
+	}},
+	{"deliveries do not wait for the completion", "complete: no delivery is due before the completion", withoutStage(queue.IsCompletion)},
+	{"there is no cleanup", "clean up: after the last delivery, without the payload", withoutStage(queue.IsCleanup)},
+	{"the completed event is not stored", "complete: the completed event takes the place of the stored one", settling(func(o *queue.Outcome) { o.Event = nil })},
+	{"a result that is to be retained is deleted", "clean up: never if the completion retains the result, or a delivery is purged", settling(func(o *queue.Outcome) { o.Retain = false })},
+	{"an unconfirmed event is delivered", "unconfirmed: the event is set aside with its payload", settling(func(o *queue.Outcome) {
+		if o.State == queue.Unconfirmed {
+			o.State = queue.Delivered
+		}
+	})},
+	{"a stage is claimed without its history", "complete: a retry has the history of the attempts", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.claim = func(upstream string, now time.Time, w queue.Want) (queue.Claimed, error) {
+			c, err := f.Queue.Claim(upstream, now, w)
+			for i := range c.Deliveries {
+				c.Deliveries[i].History = nil
+			}
+			return c, err
+		}
+	}},
+	{"a replay keeps every completion", "waiting: a replay drops a completion that is not in the route any more", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.replay = func(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
+			s.Route = nil
+			return f.Queue.Replay(ctx, s)
+		}
+	}},
+	{"a recovered event is stored twice", "recovered: any trace is a duplicate", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.store = func(ctx context.Context, it queue.Item) (queue.Receipt, error) {
+			it.Recovered = false
+			return f.Queue.Store(ctx, it)
 		}
 	}},
 	{"a purge ignores the time", "purge: events that were received before a time", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {

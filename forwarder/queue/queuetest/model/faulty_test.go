@@ -15,6 +15,7 @@ type faulty struct {
 	queue.Queue
 	store  func(context.Context, queue.Item) (queue.Receipt, error)
 	claim  func(string, time.Time, queue.Want) (queue.Claimed, error)
+	settle func(queue.Outcome)
 	events func(context.Context, queue.Filter) (queue.Page, error)
 	event  func(context.Context, string) (queue.Record, error)
 	replay func(context.Context, queue.ReplaySelection) (queue.Replayed, error)
@@ -34,6 +35,14 @@ func (f *faulty) Claim(upstream string, now time.Time, w queue.Want) (queue.Clai
 		return f.claim(upstream, now, w)
 	}
 	return f.Queue.Claim(upstream, now, w)
+}
+
+func (f *faulty) Settle(o queue.Outcome) {
+	if f.settle != nil {
+		f.settle(o)
+		return
+	}
+	f.Queue.Settle(o)
 }
 
 func (f *faulty) Events(ctx context.Context, filter queue.Filter) (queue.Page, error) {

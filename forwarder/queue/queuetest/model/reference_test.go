@@ -118,7 +118,10 @@ func (q *reference) Claim(upstream string, now time.Time, want queue.Want) (c qu
 		events, c.Next = q.model.Claim(upstream, now, want)
 		for _, e := range events {
 			d := e.Claimed(upstream)
-			d.Seq, d.Size = uint64(e.Arrival), size(e.Event)
+			d.Seq = uint64(e.Arrival)
+			if e.Payload {
+				d.Size = size(e.Event)
+			}
 			c.Deliveries = append(c.Deliveries, d)
 		}
 		return nil

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,6 +29,12 @@ type Store struct {
 	Events map[string]*event.Event
 }
 
+// The stages of a third of the events.
+var (
+	Completion = queue.Completion("soapnoteapi", "https://soapnoteapi.com")
+	Cleanup    = queue.Cleanup("soapnoteapi", "https://soapnoteapi.com")
+)
+
 // New creates a store of n events in many states, with a queue that open opens.
 func New(t testing.TB, n int, open func(path string) queue.Queue) *Store {
 	t.Helper()
@@ -42,11 +49,15 @@ func New(t testing.TB, n int, open func(path string) queue.Queue) *Store {
 		if i%7 == 6 {
 			it.Upstreams, it.State = nil, queue.Unrouted
 		}
+		if i%3 == 1 && it.State == "" {
+			it.Upstreams = append(it.Upstreams, Completion, Cleanup)
+		}
 		if _, err := q.Store(t.Context(), it); err != nil {
 			t.Fatal(err)
 		}
 		s.IDs, s.Events[id] = append(s.IDs, id), it.Event
 	}
+	s.complete(t, q, n)
 	for _, name := range []string{"ehr", "lab"} {
 		c, err := q.Claim(name, time.Now(), queue.Want{First: n})
 		if err != nil {
@@ -68,10 +79,7 @@ func New(t testing.TB, n int, open func(path string) queue.Queue) *Store {
 			}
 		}
 	}
-	// Records all outcomes.
-	if _, err := q.Purge(t.Context(), queue.PurgeSelection{State: queue.Dead, DryRun: true}); err != nil {
-		t.Fatal(err)
-	}
+	record(t, q)
 	for _, id := range s.IDs {
 		r, err := q.Event(t.Context(), id)
 		if err != nil {
@@ -83,6 +91,35 @@ func New(t testing.TB, n int, open func(path string) queue.Queue) *Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// complete completes two thirds of the events that wait for it, and attempts one third.
+func (s *Store) complete(t testing.TB, q queue.Queue, n int) {
+	t.Helper()
+	c, err := q.Claim(Completion, time.Now(), queue.Want{First: n})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, delivery := range c.Deliveries {
+		o := queue.Outcome{Delivery: delivery, At: time.Now(), Result: queue.Success, Status: 200, State: queue.Delivered}
+		if i%3 == 2 {
+			o.State, o.Result, o.Next = queue.Pending, queue.Timeout, time.Now()
+		} else {
+			e := *s.Events[delivery.EventID]
+			e.Body = append(slices.Clone(e.Body), make([]byte, 2000)...)
+			o.Event, s.Events[delivery.EventID] = &e, &e
+		}
+		q.Settle(o)
+	}
+	record(t, q)
+}
+
+// record records all outcomes.
+func record(t testing.TB, q queue.Queue) {
+	t.Helper()
+	if _, err := q.Purge(t.Context(), queue.PurgeSelection{State: queue.Dead, DryRun: true}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Copy returns the path of a copy.
