@@ -132,8 +132,7 @@ func TestAdminCompactOfAnotherEngine(t *testing.T) {
 	a.command("compact").Failed(t, "nothing to compact")
 }
 
-// Whoever closes the connection gives the compaction up. A body that came with
-// the request does not hide that.
+// A client that closes the connection cancels the compaction, even if its request had a body.
 func TestAdminCompactIsGivenUp(t *testing.T) {
 	for _, body := range []string{"", "{}"} {
 		captured.reset()

@@ -14,7 +14,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// work asks the admin API for work, and to be told of it.
+// work sends a request to the admin API that asks for its progress.
 func (a *adminSite) work(path, body string) *http.Response {
 	a.t.Helper()
 	r, err := http.NewRequestWithContext(a.t.Context(), http.MethodPost, "http://"+a.admin+path, strings.NewReader(body))
@@ -81,7 +81,7 @@ func TestAdminTellsOfProgress(t *testing.T) {
 	}
 }
 
-// Whoever closes the connection between two lines ends the work.
+// A client that closes the connection between two lines ends the work.
 func TestAdminWorkInLinesIsGivenUp(t *testing.T) {
 	ended := make(chan error, 1)
 	a := newCompactSite(t, func(ctx context.Context, p queue.Progress) (queue.Compacted, error) {

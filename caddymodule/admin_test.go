@@ -313,7 +313,7 @@ func TestAdminPayload(t *testing.T) {
 		t.Errorf("without admin_payloads: %d %s", r.status, r.body)
 	}
 	if r := a.ask("GET", "/scribegate/events/unknown/payload", ""); r.status != http.StatusForbidden {
-		t.Errorf("an unknown id is told apart, without admin_payloads: %d", r.status)
+		t.Errorf("an unknown id has another answer without admin_payloads: %d", r.status)
 	}
 
 	a.run(strings.Replace(upstreams("ehr", a.ehr.URL, "lab", a.lab.URL), "QUEUE", "QUEUE\n\t\tadmin_payloads", 1), soapnoteTo("ehr lab"))

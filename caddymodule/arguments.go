@@ -15,7 +15,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder"
 )
 
-// builtIn lists the modules of a namespace that this Caddy has, by their names.
+// builtIn returns the names of the modules of a namespace that this Caddy has.
 func builtIn(namespace string) string {
 	modules := caddy.GetModules(strings.TrimSuffix(namespace, "."))
 	names := make([]string, len(modules))
@@ -33,8 +33,8 @@ func wrapErr(d *caddyfile.Dispenser, err error) error {
 	return d.WrapErr(err)
 }
 
-// durationArg takes exactly one duration argument. Days are written "14d". Whether the
-// duration can be right is checked with the other settings.
+// durationArg returns the only argument, a duration. Days are written "14d". The duration is
+// checked later, with the other settings.
 func durationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	name := d.Val()
 	var arg string
@@ -48,8 +48,7 @@ func durationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	return v, nil
 }
 
-// positiveDurationArg is durationArg without zero, which stands for the default in
-// JSON.
+// positiveDurationArg is durationArg, but zero is an error: in JSON it means the default.
 func positiveDurationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	name := d.Val()
 	v, err := durationArg(d)
@@ -75,7 +74,7 @@ func nonNegative(name string, d caddy.Duration) error {
 	return nil
 }
 
-// sizeArg takes exactly one size argument, such as 10GiB or 64KiB.
+// sizeArg returns the only argument, a size such as 10GiB or 64KiB, in bytes.
 func sizeArg(d *caddyfile.Dispenser) (int64, error) {
 	name := d.Val()
 	var arg string
@@ -89,7 +88,7 @@ func sizeArg(d *caddyfile.Dispenser) (int64, error) {
 	return int64(size), nil
 }
 
-// countArg takes exactly one whole number from 1 on.
+// countArg returns the only argument, a whole number of at least 1.
 func countArg(d *caddyfile.Dispenser) (int, error) {
 	name := d.Val()
 	var arg string
@@ -103,9 +102,9 @@ func countArg(d *caddyfile.Dispenser) (int, error) {
 	return n, nil
 }
 
-// secretArgs takes one or more secrets. What can be seen to be wrong with them is
-// an error here, where file and line are known; check, if not nil, is that of
-// secret.Options.
+// secretArgs returns one or more secrets. Mistakes in them are an error here, if they show
+// without resolving placeholders, since file and line are known here. check, if not nil, is that
+// of secret.Options.
 func secretArgs(d *caddyfile.Dispenser, check func(string) error) ([]string, error) {
 	name := d.Val()
 	args := d.RemainingArgs()
@@ -127,7 +126,7 @@ func checkSecretArgs(d *caddyfile.Dispenser, name string, args []string, check f
 	return nil
 }
 
-// formatArg takes exactly one format.
+// formatArg returns the only argument, a format.
 func formatArg(d *caddyfile.Dispenser) (forwarder.Format, error) {
 	var arg string
 	if !d.AllArgs(&arg) || arg == "" {

@@ -181,18 +181,18 @@ func TestAuditTrail(t *testing.T) {
 	if strings.Contains(captured.String(), "scribegate.audit") {
 		t.Error("the default log has the trail as well")
 	}
-	told, leftOut := 0, 0.0
+	logged, leftOut := 0, 0.0
 	for _, l := range lines {
 		if l.fields["reason"] == "signature_mismatch" {
 			if n, ok := l.fields["left_out"].(float64); ok {
 				leftOut += n
 			} else {
-				told++
+				logged++
 			}
 		}
 	}
-	if told+int(leftOut) != 3*receive.SampleFirst {
-		t.Errorf("%d forged requests are told and %v left out, want %d in all", told, leftOut, 3*receive.SampleFirst)
+	if logged+int(leftOut) != 3*receive.SampleFirst {
+		t.Errorf("%d forged requests are logged and %v left out, want %d in all", logged, leftOut, 3*receive.SampleFirst)
 	}
 }
 

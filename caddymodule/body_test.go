@@ -73,7 +73,7 @@ func TestBodyDoesNotArriveWhole(t *testing.T) {
 		{"a chunk's size is not a number", func(w *wire) {
 			w.write(head("/soapnote", -1, append(soapnoteFields(body), "Transfer-Encoding: chunked")...) + "x\r\n" + body)
 		}},
-		{"the client asks to be told and sends nothing", func(w *wire) {
+		{"the client expects 100 Continue and sends nothing", func(w *wire) {
 			w.write(head("/soapnote", len(body), append(soapnoteFields(body), "Expect: 100-continue")...))
 		}},
 	} {

@@ -19,9 +19,9 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// pass puts the event in place of the request's body and headers and calls the
-// next handler, which answers the provider. Method, path and query stay, and
-// with the format raw everything does.
+// pass calls the next handler, which answers the provider, with the event as the request's body
+// and headers. Method, path and query stay as they are. With the format raw the whole request
+// does.
 func (h *Handler) pass(w http.ResponseWriter, r *http.Request, e *event.Event, next caddyhttp.Handler) error {
 	if h.Format == forwarder.Raw {
 		setBody(r, e.Body)
@@ -31,8 +31,8 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, e *event.Event, n
 	if h.app != nil {
 		options.Keys = h.app.keys()
 	}
-	// In place, so that placeholders speak of the event as well. The map
-	// itself is emptied: nothing that holds it sees an inbound header on.
+	// The map itself is changed, so that placeholders and all else that refers to it have the
+	// headers of the event, and no inbound one.
 	clear(r.Header)
 	m := forwarder.RenderInto(r.Header, e, options)
 	setBody(r, m.Body)
@@ -40,10 +40,9 @@ func (h *Handler) pass(w http.ResponseWriter, r *http.Request, e *event.Event, n
 	return withoutAnswer(next.ServeHTTP(w, r))
 }
 
-// withoutAnswer is the error of a handler that a request was passed on to, which
-// Caddy logs, without the words of a backend: net/http and FastCGI quote what is
-// no valid answer, and that may be an echo of the event. What comes from beneath
-// HTTP is kept.
+// withoutAnswer returns the error of the next handler, which Caddy logs, without text of a
+// backend: net/http and FastCGI quote an answer that is not valid, and that may be an echo of the
+// event. Errors of the connection are kept.
 func withoutAnswer(err error) error {
 	e, ok := errors.AsType[caddyhttp.HandlerError](err)
 	if !ok || e.StatusCode != http.StatusBadGateway {
@@ -52,11 +51,11 @@ func withoutAnswer(err error) error {
 	_, undialled := errors.AsType[reverseproxy.DialError](err)
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, unencrypted := errors.AsType[tls.RecordHeaderError](err)
-	beneath, isBeneath := errors.AsType[*net.OpError](err)
+	connection, isConnection := errors.AsType[*net.OpError](err)
 	switch {
 	case undialled, untrusted, unencrypted:
-	case isBeneath:
-		e.Err = beneath
+	case isConnection:
+		e.Err = connection
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		e.Err = errNoAnswer
 	default:
@@ -79,7 +78,7 @@ func setBody(r *http.Request, body []byte) {
 	r.Trailer = nil
 }
 
-// A bodyReader reads a body that is in memory, and has nothing to close.
+// A bodyReader is a request's body in memory.
 type bodyReader struct{ bytes.Reader }
 
 func newBodyReader(body []byte) *bodyReader {

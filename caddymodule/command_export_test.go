@@ -191,7 +191,7 @@ func TestExportFromADamagedFile(t *testing.T) {
 	used := len(bytes.TrimRight(content, "\x00")) // the file grows ahead of what is in it
 	content = content[:(used+4095)/4096*4096]
 	whole := commandtest.Run(t, "", "export", "--payloads", "--path", path).Done(t).Lines(t)
-	told, partly := 0, 0
+	reported, partly := 0, 0
 	for page := range len(content) / 4096 {
 		b := slices.Clone(content)
 		lost := b[page*4096 : (page+1)*4096]
@@ -210,7 +210,7 @@ func TestExportFromADamagedFile(t *testing.T) {
 			}
 			continue
 		}
-		told++
+		reported++
 		r.Failed(t, fmt.Sprintf("exported %d events", len(all)))
 		for _, e := range all {
 			if e["damaged"] != nil {
@@ -221,8 +221,8 @@ func TestExportFromADamagedFile(t *testing.T) {
 			}
 		}
 	}
-	if told == 0 || partly == 0 {
-		t.Errorf("%d pages were missed, %d events exported in part", told, partly)
+	if reported == 0 || partly == 0 {
+		t.Errorf("%d pages were missed, %d events exported in part", reported, partly)
 	}
 }
 

@@ -82,9 +82,9 @@ func numbers(from, to int) string {
 	return strings.Join(all, ",")
 }
 
-// The history of an event is told whole, with what is not kept of it, and where a
-// replay began it anew.
-func TestShowTellsTheWholeHistory(t *testing.T) {
+// show prints the whole history of an event, with the number of attempts that are not kept, and
+// the replay that began it anew.
+func TestShowPrintsTheWholeHistory(t *testing.T) {
 	a := newAdminSite(t)
 	orphan(t, "one")
 	shown := func() (out string, d map[string]any) {
@@ -174,8 +174,8 @@ func TestShowSaysWhyNobodyGetsAnEvent(t *testing.T) {
 	}
 }
 
-// What the head says of the attempts, and what stands beside each of them, agree.
-func TestShowTellsWhichAttemptsCount(t *testing.T) {
+// The number of attempts at the head and the note beside each attempt agree.
+func TestShowPrintsWhichAttemptsCount(t *testing.T) {
 	a := newAdminSite(t)
 	a.run(upstreams("away", "http://"+commandtest.ClosedPort(t)), soapnoteTo("away"))
 	id := accepted(t, a.site, "note-1")

@@ -121,8 +121,8 @@ func TestCredentialOfAMissingHandler(t *testing.T) {
 	}
 }
 
-// Two handlers that cannot be told apart are an error where a secret could go to
-// the wrong backend, and validate finds it.
+// Two handlers that events do not distinguish are an error if a secret could be sent to the wrong
+// backend, and validate finds it.
 func TestMistakesAmongHandlers(t *testing.T) {
 	t.Setenv("SONIOX_A", "secret-of-account-a")
 	t.Setenv("SONIOX_B", "secret-of-account-b")

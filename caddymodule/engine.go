@@ -7,8 +7,8 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
 
-// An Engine is a guest module in the namespace scribegate.queues: it opens the
-// queue that keeps events until they are delivered.
+// An Engine is a guest module in the namespace scribegate.queues. It opens the queue that stores
+// events until they are delivered.
 type Engine = gateway.Engine
 
 // OpenOptions are what an Engine needs in addition to its own settings.
@@ -18,11 +18,10 @@ type OpenOptions = gateway.OpenOptions
 // optional: a backup names the keys that it needs only if they are known.
 type KeyedEngine = gateway.KeyedEngine
 
-// The engine of earlier builds, whose files the present one does not read.
+// replacedEngine is the engine of earlier builds, whose files the present one does not read.
 const replacedEngine = "bolt"
 
-// checkEngine returns an error that names the present engine for the name of the one
-// that it has replaced.
+// checkEngine returns an error for the name of the replaced engine, with that of the present one.
 func checkEngine(name string) error {
 	if name == replacedEngine {
 		return errors.New("queue: the engine is `sqlite` now and no longer `bolt`; write `sqlite`, and another path if `bolt` has written the file")

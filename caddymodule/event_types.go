@@ -10,8 +10,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder"
 )
 
-// warnUnknownTypes logs a warning for each word of an option that is not a type
-// that a provider sends today. It is not an error: a provider may add a type.
+// warnUnknownTypes logs a warning for each word of an option that is not a type that a provider
+// sends today. It is not an error, since a provider may add a type.
 func warnUnknownTypes(logger *zap.Logger, option string, words []string, about ...zap.Field) {
 	known := build.EventTypes()
 	for _, word := range words {
@@ -31,7 +31,8 @@ func warnUnknownTypes(logger *zap.Logger, option string, words []string, about .
 	}
 }
 
-// maxTypos is how many letters may be wrong in a type for the nearest to be named.
+// maxTypos is how many letters may be wrong in a word for which the warning names the nearest
+// type.
 const maxTypos = 2
 
 // nearestType returns the known type that a word probably means, or "".

@@ -139,9 +139,9 @@ func TestWarnsOfUnknownTypes(t *testing.T) {
 			var got []string
 			for _, line := range warned(t, c.app, c.site, warnsUnknownType) {
 				option, _, _ := strings.Cut(strings.TrimPrefix(line["msg"].(string), warnsUnknownType), "`")
-				told := option + " " + line["type"].(string)
+				warning := option + " " + line["type"].(string)
 				if nearest, ok := line["nearest"].(string); ok {
-					told += " " + nearest
+					warning += " " + nearest
 				}
 				if option == "events" && line["upstream"] != "ehr" {
 					t.Errorf("the line names no upstream: %v", line)
@@ -149,7 +149,7 @@ func TestWarnsOfUnknownTypes(t *testing.T) {
 				if long := strings.HasPrefix(line["type"].(string), "com."); long != strings.Contains(line["msg"].(string), "write the short type") {
 					t.Errorf("line %v", line)
 				}
-				got = append(got, told)
+				got = append(got, warning)
 				logRow(t, "warning", name, line["msg"].(string))
 			}
 			if !slices.Equal(got, c.want) {

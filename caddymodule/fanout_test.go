@@ -10,7 +10,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 )
 
-// Who gets an event is told by deliver_to and, of those named, by their events.
+// An event is delivered to those upstreams of deliver_to whose `events` have its type.
 func TestFanOut(t *testing.T) {
 	s := newSite(t)
 	names := []string{"plain", "all", "tests", "failures", "later", "unnamed"}

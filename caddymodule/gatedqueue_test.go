@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -14,8 +13,8 @@ import (
 
 func init() { caddy.RegisterModule(gatedEngine{}) }
 
-// gatedQueue opens the block of an engine that stores, counts and adopts settings
-// only while storeGate, countGate and adoptGate let it.
+// gatedQueue opens the block of an engine that stores and counts only while storeGate and
+// countGate are open.
 const gatedQueue = "queue gated {\n\t\t\tpath "
 
 // gatedEngine is SQLite behind a gate.
@@ -39,20 +38,10 @@ func (e *gatedEngine) Open(o OpenOptions) (queue.Queue, error) {
 
 func (e *gatedEngine) Check(queue.Queue) error { return nil }
 
-func (e *gatedEngine) Adopt(q queue.Queue) error {
-	g := q.(*gated)
-	g.adopting.Add(1)
-	defer g.adopting.Add(-1)
-	err := adoptGate.pass(context.Background())
-	g.adopted.Store(e)
-	return err
-}
+func (e *gatedEngine) Adopt(queue.Queue) error { return nil }
 
 type gated struct {
 	*sqlitequeue.Queue
-
-	adopting atomic.Int32                // calls of Adopt that have not returned
-	adopted  atomic.Pointer[gatedEngine] // whose settings are in force
 
 	onFailure func(error) // of the OpenOptions
 }
@@ -75,7 +64,6 @@ func (q *gated) Stats() (queue.Stats, error) {
 var (
 	storeGate = gate{open: closedChannel(), reached: make(chan struct{}, 1)}
 	countGate = gate{open: closedChannel(), reached: make(chan struct{}, 1)}
-	adoptGate = gate{open: closedChannel(), reached: make(chan struct{}, 1)}
 )
 
 type gate struct {

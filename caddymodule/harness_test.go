@@ -214,7 +214,7 @@ type delivered struct {
 	body   []byte
 }
 
-// A backend records what it gets and answers what it is told to.
+// A backend records the requests that it gets, and answers with answer.
 type backend struct {
 	*httptest.Server
 

@@ -15,9 +15,9 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// A handlerLog reports the outcomes of a handler's requests: to the log, to the audit
-// trail, and to the subscribers of Caddy's events. No report contains a secret, a
-// signature, or any part of a body or query string.
+// A handlerLog reports the outcomes of a handler's requests to the log, to the audit trail, and to
+// the subscribers of Caddy's events. No report contains a secret, a signature, or any part of a
+// body or query string.
 type handlerLog struct {
 	provider string
 	logger   *zap.Logger
@@ -40,20 +40,20 @@ func newHandlerLog(logger *zap.Logger, a audit.Trail, notify func(name string, d
 	}
 }
 
-// received reports an event in the audit trail, which is a log like the others
-// until it is given a file of its own: nothing is written twice.
+// received reports an event in the audit trail only: unless the trail has a file of its own, its
+// lines are in Caddy's default log.
 func (l handlerLog) received(r *http.Request, e *event.Event, o receive.Outcome) {
 	l.audit.Received(e, o, clientIP(r))
 }
 
-// unrouted logs the first event of a type that no upstream takes.
+// unrouted logs an event whose type no upstream takes.
 func (l handlerLog) unrouted(e *event.Event, upstreams []string) {
 	l.logger.Warn("an event was answered and is not delivered, since no upstream takes its type; its payload is kept for dead_retention; add the type to the `events` of an upstream and run `caddy scribegate replay --unrouted`, or add it to this handler's `drop` if no upstream needs it; further events of this type are kept and not logged",
 		zap.String("event_id", e.ID), logging.Subject(e.Subject), zap.String("type", e.ShortType()), zap.String("source", e.Source), zap.Strings("upstreams", upstreams))
 }
 
-// rejected logs a rejected request, or counts it where there are many. The event is
-// nil unless the request was genuine; the audit trail has every genuine one.
+// rejected logs a rejected request, or only counts it if there are many. The event is nil unless
+// the request is genuine. The audit trail has every genuine request.
 func (l handlerLog) rejected(r *http.Request, reason verifier.Reason, e *event.Event) {
 	logged := l.sampler.Admit(reason)
 	if logged || e != nil {
@@ -72,18 +72,20 @@ func (l handlerLog) rejected(r *http.Request, reason verifier.Reason, e *event.E
 	l.notify(notify.Rejected, data)
 }
 
-// clientIP is the address that Caddy takes for the client's: behind trusted
-// proxies, the one that they name.
+// clientIP returns the address of the client as Caddy knows it: behind trusted proxies, the one
+// that they name.
 func clientIP(r *http.Request) string {
 	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	return client
 }
 
+// storeFailed logs that an event could not be stored.
 func (l handlerLog) storeFailed(e *event.Event, err error) {
 	l.logger.Error("an event could not be stored in time and was refused",
 		zap.String("event_id", e.ID), logging.Subject(e.Subject), zap.String("type", e.ShortType()), zap.Error(err))
 }
 
+// quarantined logs whether an event with an invalid payload could be quarantined.
 func (l handlerLog) quarantined(r *http.Request, e *event.Event, duplicate bool, err error) {
 	switch {
 	case err != nil:
@@ -95,9 +97,8 @@ func (l handlerLog) quarantined(r *http.Request, e *event.Event, duplicate bool,
 	}
 }
 
-// quietPanic is deferred. A panic of whoever handles a request ends with it, as
-// net/http sees to, but what it says is not repeated in logs and spans, since it
-// could quote anything.
+// quietPanic, if deferred, replaces the value of a panic by http.ErrAbortHandler, which ends the
+// request. The text of the panic gets into no log and no span, since it could quote anything.
 func (l handlerLog) quietPanic() {
 	p := recover()
 	if p == nil {

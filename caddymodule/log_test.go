@@ -16,24 +16,23 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// oneByOne counts the rejections that lines tell of, and those that they say
-// were left out.
-func oneByOne(lines []zapobserver.LoggedEntry) (told, leftOut int) {
+// oneByOne returns the number of rejections that have a line, and of those that were only
+// counted.
+func oneByOne(lines []zapobserver.LoggedEntry) (logged, leftOut int) {
 	for _, line := range lines {
 		n, summary := line.ContextMap()["left_out"].(int64)
 		if !summary {
-			told++
+			logged++
 		}
 		leftOut += int(n)
 	}
-	return told, leftOut
+	return logged, leftOut
 }
 
-// TestFloodIsNotLoggedWhole sees that forged requests can fill neither the disk
-// nor the subscribers' hands, that each one is told or counted, and that genuine
-// events which were refused are all told, whatever else comes: a line is all that
-// is left of them.
-func TestFloodIsNotLoggedWhole(t *testing.T) {
+// Forged requests can fill neither the disk nor the queues of subscribers: each one is logged or
+// counted. Genuine events that were refused are all logged, however many there are: the line is
+// all that is left of them.
+func TestManyRejectionsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
 		trail, entries := observed()
@@ -49,9 +48,9 @@ func TestFloodIsNotLoggedWhole(t *testing.T) {
 		}
 		synctest.Wait()
 		for where, lines := range map[string][]zapobserver.LoggedEntry{"log": logs.TakeAll(), "audit trail": entries.TakeAll()} {
-			told, leftOut := oneByOne(lines)
-			if told != seconds*receive.SampleFirst || told+leftOut != seconds*each || len(lines) != told+seconds {
-				t.Errorf("the %s tells of %d forged requests in %d lines and leaves out %d, want %d, and %d in all", where, told, len(lines), leftOut, seconds*receive.SampleFirst, seconds*each)
+			logged, leftOut := oneByOne(lines)
+			if logged != seconds*receive.SampleFirst || logged+leftOut != seconds*each || len(lines) != logged+seconds {
+				t.Errorf("the %s has %d forged requests, in %d lines, and leaves out %d, want %d, and %d in all", where, logged, len(lines), leftOut, seconds*receive.SampleFirst, seconds*each)
 			}
 		}
 		if emitted != seconds*receive.SampleFirst {

@@ -24,10 +24,10 @@ func init() {
 	caddy.RegisterModule(execSubscriber{})
 }
 
-// subscriber is a handler of Caddy's events that remembers what it was told.
+// subscriber is a handler of Caddy's events that records them.
 type subscriber struct{}
 
-// heard is what subscribers were told, and what they do about it.
+// heard are the events that subscribers received, and what they do then.
 var heard struct {
 	mu     sync.Mutex
 	events []caddy.Event
@@ -103,7 +103,7 @@ func heardOf(name string) (found []caddy.Event) {
 	return found
 }
 
-// allHeard returns all that subscribers were told, a line of JSON for each event.
+// allHeard returns the events that subscribers received, a line of JSON for each.
 func allHeard() (all []byte) {
 	heard.mu.Lock()
 	defer heard.mu.Unlock()
@@ -208,7 +208,7 @@ func TestSubscribersHoldNothingUp(t *testing.T) {
 		name   string
 		do     func(hold <-chan struct{}) func()
 		events int // that are dead
-		told   int // of them
+		heard  int // of them
 		log    string
 	}{
 		{"one that hangs", func(hold <-chan struct{}) func() { return func() { <-hold } }, notify.MaxWaiting + 10, 1, "the subscribers to Scribegate's events are slower"},
@@ -230,7 +230,7 @@ func TestSubscribersHoldNothingUp(t *testing.T) {
 				all := queued(t).Upstreams
 				return all[0].Dead == int64(tt.events) && all[0].Pending+all[1].Pending == 0
 			})
-			eventually(t, "the subscriber to be told", func() bool { return len(heardOf(notify.DeadLetter)) == tt.told })
+			eventually(t, "the subscriber to be notified", func() bool { return len(heardOf(notify.DeadLetter)) == tt.heard })
 			eventually(t, "a line in the log", func() bool { return len(captured.with(t, tt.log)) > 0 })
 			if strings.Contains(captured.String(), "PATIENT-TEXT") {
 				t.Error("the log quotes the panic")
@@ -242,7 +242,8 @@ func TestSubscribersHoldNothingUp(t *testing.T) {
 	}
 }
 
-// After the slow moment is over the rest is told, and how many were dropped.
+// A subscriber that was slow receives the rest afterwards, and the number of dropped events is
+// logged.
 func TestNotifierDropsAndGoesOn(t *testing.T) {
 	captured.reset()
 	hold := make(chan struct{})
@@ -266,7 +267,7 @@ func TestNotifierDropsAndGoesOn(t *testing.T) {
 		order = append(order, e.Data["n"].(int))
 	}
 	if !slices.IsSorted(order) {
-		t.Errorf("told in the order %v", order)
+		t.Errorf("notified in the order %v", order)
 	}
 	eventually(t, "the number of those dropped", func() bool {
 		lines := captured.with(t, "events were dropped")

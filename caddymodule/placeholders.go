@@ -21,9 +21,9 @@ const (
 	placeholderReason   = "http.scribegate.reason"
 )
 
-// describe sets the placeholders of a request, and adds the event's id to its line
-// in the access log. The event is nil unless the request was proved genuine; the
-// reason is empty unless it was rejected.
+// describe sets the placeholders of a request, and adds the event's id to its line in the access
+// log. The event is nil unless the request is genuine. The reason is empty unless the request
+// was rejected.
 func (h *Handler) describe(r *http.Request, e *event.Event, o receive.Outcome, reason verifier.Reason) {
 	ctx := r.Context()
 	var id, shortType string

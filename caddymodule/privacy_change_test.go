@@ -62,7 +62,7 @@ func (s *privateSite) rotated() {
 	if err := os.Remove(filepath.Join(s.secrets, "soapnote")); err != nil {
 		s.t.Fatal(err)
 	}
-	eventually(s.t, "the missing secret to be told", func() bool {
+	eventually(s.t, "the missing secret to be logged", func() bool {
 		return status(31) == http.StatusOK && strings.Contains(fileText(s.t, filepath.Join(s.dir, "unfiltered.log")), "a secret's file cannot be used")
 	})
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// evidence is what an operator is told, by where.
+// evidence is the output that an operator sees, by its source.
 type evidence map[string][]byte
 
 func (e evidence) add(where, what string) { e[where] = append(append(e[where], what...), '\n') }
 
-// mustHold fails the test where something did not happen or is not told of, so
-// that the test would miss what leaks with it.
+// mustHold fails the test if an output lacks one of the contents: then something did not happen,
+// and the test would miss what leaks with it.
 func (e evidence) mustHold(t *testing.T, all map[string][]string) {
 	t.Helper()
 	for where, contents := range all {
@@ -42,8 +42,8 @@ func (s *privateSite) asked(seen evidence) {
 	} {
 		seen.add("the admin API at "+path, s.ask(http.MethodGet, path, "").body)
 	}
-	// Whoever mistypes may be told what; the log may not, which holds no query
-	// and no body, but a path.
+	// The answer may quote a mistyped value. The log may not: it has the path of a request, but
+	// neither its query nor its body.
 	mistyped := s.place("what an operator mistypes")
 	for _, q := range [][3]string{
 		{"GET", "/scribegate/events?state=" + mistyped, ""},

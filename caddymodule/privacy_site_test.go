@@ -118,9 +118,8 @@ func (s *privateSite) secretFile(name, value string) {
 	}
 }
 
-// redirectStandard has what this process prints go to a file, until the test
-// ends: what Go's standard logger is told, past Caddy's log, and whatever is
-// printed by mistake.
+// redirectStandard makes this process print into a file until the test ends: the lines of Go's
+// standard logger, which do not go through Caddy's log, and all that is printed by mistake.
 func redirectStandard(t *testing.T) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "standard")

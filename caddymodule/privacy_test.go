@@ -21,9 +21,9 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// TestNothingLeaks plants what nobody may read, wherever a provider, a stranger, a
-// backend or the configuration could put it, has everything happen that can, and
-// looks for it in all that is written, told or left.
+// TestNothingLeaks plants secrets wherever a provider, a stranger, a backend or the
+// configuration could put them, makes everything happen that can, and looks for the secrets in
+// all that is written, answered or left.
 func TestNothingLeaks(t *testing.T) {
 	listen(t, nil)
 	shorten(t, &bodyTimeout, time.Second)
@@ -100,7 +100,7 @@ func (s *privateSite) mustHoldNothing(seen evidence) {
 	s.t.Logf("%d pieces looked for in %d bytes, in: %s", s.size(), size, strings.Join(slices.Sorted(maps.Keys(seen)), ", "))
 }
 
-// public says what may be told where.
+// public reports whether a planted text may be in an output.
 func public(where, what string) bool {
 	what, _, _ = strings.Cut(what, ", in ")
 	if what == plantedNote || what == plantedTranscription {
@@ -181,8 +181,8 @@ func (s *privateSite) left(seen evidence) {
 	}
 }
 
-// complete fails the test where something did not happen or is not told of, so
-// that the test would miss what leaks with it.
+// complete fails the test if something did not happen or is in no output: then the test would
+// miss what leaks with it.
 func (s *privateSite) complete(seen evidence) {
 	s.t.Helper()
 	own := []string{

@@ -34,23 +34,23 @@ type SQLite struct {
 	// `scribegate/queue.db` in Caddy's data directory.
 	Path string `json:"path,omitempty"`
 
-	// How many bytes of sealed records the queue holds at most; beyond that
-	// new events are refused. Default: 10 GiB.
+	// How many bytes of sealed records the queue may have. When it is full,
+	// new events are rejected. Default: 10 GiB.
 	MaxBytes int64 `json:"max_size,omitempty"`
 
-	// The keys that seal stored events, 32 bytes each, in base64; the first
-	// seals, all open. Placeholders `{env.*}` and `{file.*}` keep them out of
-	// the configuration. Default: a key is made at the first start, beside
-	// the queue's file.
+	// The keys that seal stored events, 32 bytes each, in base64. The first
+	// key seals, and all of them open. Placeholders `{env.*}` and `{file.*}`
+	// keep them out of the configuration. Default: a key that is generated at
+	// the first start, in a file beside the queue's.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
 	file string       // Path, absolute, with placeholders and links resolved
-	keys *secret.List // nil where none is configured
+	keys *secret.List // nil if none is configured
 
 	adopted *adoptedKeys
 }
 
-// adoptedKeys are the keys that a configuration has set in the open queue.
+// adoptedKeys are the keys that this configuration has set in the open queue.
 type adoptedKeys struct {
 	mu   sync.Mutex
 	keys []seal.Key // nil before the first time
@@ -64,8 +64,7 @@ func (SQLite) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision resolves the path and the keys. It touches no file but those that
-// keys are read from.
+// Provision resolves the path and the keys. It opens no other files than those of keys.
 func (s *SQLite) Provision(ctx caddy.Context) error {
 	s.adopted = new(adoptedKeys)
 	if s.MaxBytes < 0 {
@@ -99,7 +98,7 @@ func checkKey(v string) error {
 	return err
 }
 
-// currentKeys returns the keys as they are now.
+// currentKeys returns the present values of the keys.
 func (s *SQLite) currentKeys() []seal.Key {
 	keys := []seal.Key{}
 	if s.keys == nil {

@@ -14,22 +14,22 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// receiptSpanName is what the span of a receipt is called.
+// receiptSpanName is the name of the span of a receipt.
 const receiptSpanName = "scribegate.receive"
 
-// A receiptSpan is the span of one request: from its arrival until its event was
-// stored or it was rejected, or, at a checkpoint, until the next handler has
-// answered. It says nothing of the request beyond ids, names and reasons.
+// A receiptSpan is the span of one request: from its arrival until its event is stored or it is
+// rejected, or, at a checkpoint, until the next handler has answered. Its attributes are ids,
+// names and reasons only.
 type receiptSpan struct{ trace.Span }
 
-// startReceiptSpan begins the span below the one that Caddy's `tracing` has made
-// for the request. Where it has made none there is no span.
+// startReceiptSpan starts the span below that of Caddy's `tracing`. Without `tracing` it returns a
+// span that does nothing.
 func (h *Handler) startReceiptSpan(ctx context.Context) receiptSpan {
 	outer := trace.SpanFromContext(ctx)
 	if !outer.SpanContext().IsValid() {
-		return receiptSpan{outer} // one that does nothing
+		return receiptSpan{outer}
 	}
-	// What is stored is a message, and this its creation; what is passed on is not.
+	// A stored event is a message that is consumed later. An event that is passed on is not.
 	kind := trace.SpanKindProducer
 	if len(h.DeliverTo) == 0 {
 		kind = trace.SpanKindInternal
@@ -39,7 +39,7 @@ func (h *Handler) startReceiptSpan(ctx context.Context) receiptSpan {
 	return receiptSpan{span}
 }
 
-// note has the event carry the span, so that its deliveries join the trace.
+// note puts the span's context into the event, so that its deliveries belong to the same trace.
 func (s receiptSpan) note(e *event.Event) {
 	if !s.SpanContext().IsValid() {
 		return
@@ -49,7 +49,7 @@ func (s receiptSpan) note(e *event.Event) {
 	e.TraceParent, e.TraceState = carrier.Get("traceparent"), carrier.Get("tracestate")
 }
 
-// received notes the event and what was decided about it.
+// received sets the attributes of the event and its outcome.
 func (s receiptSpan) received(e *event.Event, o receive.Outcome) {
 	if !s.IsRecording() {
 		return
@@ -61,8 +61,8 @@ func (s receiptSpan) received(e *event.Event, o receive.Outcome) {
 	)
 }
 
-// rejected ends in an error only where the gateway is to blame. The event is nil
-// unless the request was genuine.
+// rejected sets the attributes of a rejected request. The span is an error only if the gateway
+// could not do its part. The event is nil unless the request is genuine.
 func (s receiptSpan) rejected(reason verifier.Reason, e *event.Event) {
 	if !s.IsRecording() {
 		return

@@ -89,8 +89,7 @@ func TestReloadWithRequestsInFlight(t *testing.T) {
 	}
 }
 
-// Without any queue left there is nowhere to store, and the provider is told to
-// come again.
+// If no queue is open any more, a request is answered 503, so that the provider sends it again.
 func TestRequestOutlivesTheApp(t *testing.T) {
 	s, ehr := newSite(t), newBackend(t)
 	s.load(upstreams("ehr", ehr.URL), soapnoteTo("ehr"))

@@ -13,8 +13,7 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// route returns the upstreams that receive an event of the type, and the outcome
-// that follows from it.
+// route returns the upstreams that receive an event of the type, and the outcome of the event.
 func (h *Handler) route(shortType string) ([]string, receive.Outcome) {
 	if h.drops(shortType) {
 		return nil, receive.Dropped
@@ -31,8 +30,8 @@ func (h *Handler) route(shortType string) ([]string, receive.Outcome) {
 	return to, receive.Accepted
 }
 
-// route returns the upstreams that an event is delivered to by the handlers with its
-// provider and source, or nil if there are none.
+// route returns the upstreams that receive an event from the handlers with its provider and
+// source, or nil if there are none.
 func (a *App) route(e *event.Event) (to []string) {
 	for _, h := range a.handlers {
 		if h.provider.Name() != e.Provider || h.Source != e.Source {
@@ -48,13 +47,13 @@ func (a *App) route(e *event.Event) (to []string) {
 	return to
 }
 
-// drops reports whether the handler's `drop` has the type.
+// drops reports whether the handler's `drop` matches the type.
 func (h *Handler) drops(shortType string) bool {
 	return len(h.Drop) > 0 && forwarder.Filter(h.Drop).Match(shortType)
 }
 
-// eventTypes returns the types of the events that the handler's provider sends
-// today, where it names them.
+// eventTypes returns the types of the events that the handler's provider sends today, if it
+// names them.
 func (h *Handler) eventTypes() (types []string, known bool) {
 	typer, known := h.provider.(verifier.EventTyper)
 	if !known {
@@ -63,8 +62,8 @@ func (h *Handler) eventTypes() (types []string, known bool) {
 	return typer.EventTypes(), true
 }
 
-// reaches reports whether an upstream takes any event that the handler's provider
-// sends today. Where the provider does not name its types, it may.
+// reaches reports whether an upstream may receive an event of the handler: one of a type that
+// the provider sends today, or any if the provider does not name its types.
 func (h *Handler) reaches(u *Upstream) bool {
 	types, known := h.eventTypes()
 	return !known || slices.ContainsFunc(types, func(shortType string) bool {
@@ -72,7 +71,7 @@ func (h *Handler) reaches(u *Upstream) bool {
 	})
 }
 
-// delivers reports whether the handler's events reach any of its upstreams.
+// delivers reports whether the handler's events reach at least one of its upstreams.
 func (h *Handler) delivers() bool {
 	return slices.ContainsFunc(h.DeliverTo, func(name string) bool { return h.reaches(h.app.upstream(name)) })
 }
@@ -97,7 +96,7 @@ func endpoint(handler caddyhttp.MiddlewareHandler) (sites.Endpoint, bool) {
 	return sites.Endpoint{Provider: h.provider.Name(), Answers: len(h.DeliverTo) > 0}, true
 }
 
-// maxTypes bounds a typeSet: the types are the provider's choice.
+// maxTypes is the largest size of a typeSet: a provider may send any number of types.
 const maxTypes = 100
 
 // A typeSet is a set of event types. The zero value is empty and ready.
@@ -106,8 +105,8 @@ type typeSet struct {
 	seen map[[2]string]bool
 }
 
-// add adds a provider's type, and reports whether it was not there and there was
-// room for it.
+// add adds a provider's type, and reports whether it was added: it was not in the set, and the
+// set is not full.
 func (s *typeSet) add(provider, shortType string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

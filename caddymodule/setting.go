@@ -10,17 +10,16 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 )
 
-// resolveSetting returns a setting that is not a secret, such as an upstream's
-// URL, with the values of the global placeholders in it: {env.*}, {file.*} and
-// {system.*}. One that is unset or empty is an error, and so is any other
-// placeholder, which has no value when the configuration is loaded.
+// resolveSetting returns a setting that is not a secret, such as an upstream's URL, with its
+// global placeholders replaced: {env.*}, {file.*} and {system.*}. An unset or empty placeholder
+// is an error. So is any other placeholder, which has no value when the configuration is loaded.
 func resolveSetting(setting string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), secret.ReadTimeout)
 	defer cancel()
 	global := caddy.NewReplacer().WithoutFile()
 	return replacePlaceholders(setting, func(key string) (value string, err error) {
-		// Caddy's own {file.*} would wait for a FIFO for ever, so files are
-		// read as those of secrets are.
+		// Caddy's own {file.*} would wait for a FIFO forever, so files are read as those of
+		// secrets.
 		if path, ok := strings.CutPrefix(key, "file."); ok {
 			value, err = secret.Files.Value(ctx, path)
 		} else {
@@ -33,14 +32,14 @@ func resolveSetting(setting string) (string, error) {
 	})
 }
 
-// checkSetting returns an error for a setting that resolveSetting refuses in every
+// checkSetting returns an error for a setting for which resolveSetting returns an error in every
 // environment. It reads no files.
 func checkSetting(setting string) error {
 	_, err := replacePlaceholders(setting, func(string) (string, error) { return "", nil })
 	return err
 }
 
-// replacePlaceholders puts values in place of the global placeholders.
+// replacePlaceholders returns a setting with its global placeholders replaced by values.
 func replacePlaceholders(setting string, value func(key string) (string, error)) (string, error) {
 	return caddy.NewEmptyReplacer().ReplaceFunc(setting, func(key string, _ any) (any, error) {
 		if name, ok := strings.CutPrefix(key, "http.request.uri.path.file."); ok {
@@ -51,7 +50,7 @@ func replacePlaceholders(setting string, value func(key string) (string, error))
 				return value(key)
 			}
 		}
-		// Text in braces that is not a placeholder of Caddy may be a password.
+		// Text in braces that is not a placeholder of Caddy may be a part of a password.
 		what := "a placeholder in it"
 		if strings.HasPrefix(key, "http.") || strings.HasPrefix(key, "time.") {
 			what = "the placeholder {" + key + "}"

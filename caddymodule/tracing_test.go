@@ -19,12 +19,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// An otlpReceiver takes spans as a collector does: OTLP over HTTP, in protobuf.
+// An otlpReceiver receives spans as a collector does: OTLP over HTTP, in protobuf.
 type otlpReceiver struct {
 	*httptest.Server
 
-	asked chan struct{} // told of each export
-	hold  chan struct{} // closed where answers are not held back
+	asked chan struct{} // gets a token for each export
+	hold  chan struct{} // closed unless answers are held back
 
 	mu     sync.Mutex
 	bodies []byte // all of them, as they came
@@ -32,8 +32,7 @@ type otlpReceiver struct {
 	from   []map[string]string // the resource of each span
 }
 
-// newOTLPReceiver makes a receiver that everything in this process exports its
-// spans to, at once.
+// newOTLPReceiver returns a receiver to which this process exports all of its spans, at once.
 func newOTLPReceiver(t *testing.T) *otlpReceiver {
 	t.Helper()
 	o := &otlpReceiver{asked: make(chan struct{}, 1), hold: make(chan struct{})}
@@ -41,7 +40,7 @@ func newOTLPReceiver(t *testing.T) *otlpReceiver {
 	return o.listen(t)
 }
 
-// listen has the receiver listen, and everything in this process export to it.
+// listen makes the receiver listen, and this process export to it.
 func (o *otlpReceiver) listen(t *testing.T) *otlpReceiver {
 	t.Helper()
 	o.Server = httptest.NewServer(http.HandlerFunc(o.receive))
@@ -64,7 +63,7 @@ func (o *otlpReceiver) receive(w http.ResponseWriter, r *http.Request) {
 		err = proto.Unmarshal(body, &request)
 	}
 	if err != nil || r.URL.Path != "/v1/traces" {
-		http.Error(w, "these are no spans", http.StatusBadRequest)
+		http.Error(w, "these are not spans", http.StatusBadRequest)
 		return
 	}
 	o.mu.Lock()
@@ -85,7 +84,7 @@ func (o *otlpReceiver) receive(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-protobuf")
 }
 
-// whole returns all that was exported, as it came.
+// whole returns the bodies of all exports.
 func (o *otlpReceiver) whole() []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -116,8 +115,8 @@ func (o *otlpReceiver) wait(t *testing.T, name string, n int) []*otlp.Span {
 	return found
 }
 
-// tells fails the test unless a span has just these attributes.
-func tells(t *testing.T, s *otlp.Span, want map[string]string) {
+// hasAttributes fails the test unless a span has exactly these attributes.
+func hasAttributes(t *testing.T, s *otlp.Span, want map[string]string) {
 	t.Helper()
 	got := make(map[string]string)
 	for _, a := range s.Attributes {
@@ -127,7 +126,7 @@ func tells(t *testing.T, s *otlp.Span, want map[string]string) {
 		}
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%s tells %v, want %v", s.Name, got, want)
+		t.Errorf("%s has the attributes %v, want %v", s.Name, got, want)
 	}
 }
 
@@ -139,15 +138,15 @@ func within(t *testing.T, child, parent *otlp.Span) {
 	}
 }
 
-// traceparent is what a span's context looks like in a header.
+// traceparent returns a span's context as a header has it.
 func traceparent(s *otlp.Span) string {
 	return "00-" + hex.EncodeToString(s.TraceId) + "-" + hex.EncodeToString(s.SpanId) + "-01"
 }
 
 const tracedSites = "\ttracing {\n\t\tspan site\n\t}\n"
 
-// TestTraceGoesAcrossTheQueue follows one note: Caddy's span, the receipt, an
-// attempt that fails, a restart, and the attempt that gets through.
+// One trace has Caddy's span, the receipt, an attempt that fails, and, after a restart, the
+// attempt that succeeds.
 func TestTraceGoesAcrossTheQueue(t *testing.T) {
 	o, s, b := newOTLPReceiver(t), newSite(t), newBackend(t)
 	b.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
@@ -169,7 +168,7 @@ func TestTraceGoesAcrossTheQueue(t *testing.T) {
 	if receipt.Kind != otlp.Span_SPAN_KIND_PRODUCER || receipt.Status.GetCode() != otlp.Status_STATUS_CODE_UNSET {
 		t.Errorf("the receipt is of kind %s, status %s", receipt.Kind, receipt.Status)
 	}
-	tells(t, receipt, map[string]string{
+	hasAttributes(t, receipt, map[string]string{
 		"scribegate.provider": "soapnoteapi", "scribegate.event_id": id, "scribegate.type": "note.generated", "scribegate.outcome": "accepted",
 	})
 	if string(failed.SpanId) != string(attempts[0].SpanId) {
@@ -181,7 +180,7 @@ func TestTraceGoesAcrossTheQueue(t *testing.T) {
 	} {
 		a := attempts[i]
 		within(t, a, receipt)
-		tells(t, a, want)
+		hasAttributes(t, a, want)
 		if a.Kind != otlp.Span_SPAN_KIND_CLIENT {
 			t.Errorf("attempt %d is of kind %s", i+1, a.Kind)
 		}
@@ -201,8 +200,8 @@ func TestTraceGoesAcrossTheQueue(t *testing.T) {
 	}
 }
 
-// What was rejected is told with its reason only, a duplicate as such, and a
-// genuine request with an invalid payload by its id.
+// The span of a rejected request has its reason only, that of a duplicate says so, and that of a
+// genuine request with an invalid payload has its id.
 func TestTraceOfWhatIsNotDelivered(t *testing.T) {
 	o, s, b := newOTLPReceiver(t), newSite(t), newBackend(t)
 	s.load(oneUpstream+b.URL+"\n\t}", tracedSites+bothProviders+"\n\tscribegate /checkpoint soniox {\n\t\theader X-Webhook-Secret {env.SONIOX_SECRET}\n\t\tformat binary\n\t}\n\treverse_proxy "+b.URL)
@@ -224,7 +223,7 @@ func TestTraceOfWhatIsNotDelivered(t *testing.T) {
 		{"scribegate.provider": "soapnoteapi", "scribegate.event_id": soapnoteID(`{}`), "scribegate.outcome": "rejected", "scribegate.reason": "payload"},
 		{"scribegate.provider": "soapnoteapi", "scribegate.outcome": "rejected", "scribegate.reason": "signature_mismatch"},
 	} {
-		tells(t, spans[i], want)
+		hasAttributes(t, spans[i], want)
 	}
 	checkpoint := spans[4]
 	if checkpoint.Kind != otlp.Span_SPAN_KIND_INTERNAL {
@@ -238,7 +237,7 @@ func TestTraceOfWhatIsNotDelivered(t *testing.T) {
 	}
 }
 
-// A `tracing` in an upstream's route goes on with the attempt's span.
+// A `tracing` in an upstream's route makes a span below that of the attempt.
 func TestTraceGoesThroughARoute(t *testing.T) {
 	o, s, b := newOTLPReceiver(t), newSite(t), newBackend(t)
 	s.load(oneUpstream+"{\n\t\t\tformat raw\n\t\t\troute {\n\t\t\t\ttracing {\n\t\t\t\t\tspan route\n\t\t\t\t}\n\t\t\t\treverse_proxy "+b.URL+"\n\t\t\t}\n\t\t}\n\t}",
@@ -253,8 +252,8 @@ func TestTraceGoesThroughARoute(t *testing.T) {
 	}
 }
 
-// Without `tracing` nothing is exported or told to a backend, and it can be
-// turned on and off by a reload. A trace that has begun is passed on as it is.
+// Without `tracing` nothing is exported or sent to a backend, and a reload can turn it on and
+// off. A trace that has begun is passed on as it is.
 func TestTracingOffAndOn(t *testing.T) {
 	o, s, b := newOTLPReceiver(t), newSite(t), newBackend(t)
 	b.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusConflict) })

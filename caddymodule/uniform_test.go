@@ -104,9 +104,8 @@ func TestUnauthorizedIsOneAnswer(t *testing.T) {
 	}
 }
 
-// The same holds for clients that wait to be told before they send a body. Where
-// they are not told, the answer comes at once: the deadline of the body, which
-// they would wait for otherwise, is put off beyond the test's patience.
+// The same holds for clients that send the body only after 100 Continue. If they do not get
+// that, the answer comes at once: the deadline of the body is longer than the test waits.
 func TestAnswersToExpect(t *testing.T) {
 	shorten(t, &bodyTimeout, 2*commandtest.WaitTimeout)
 	s, b := newSite(t), newBackend(t)

@@ -8,23 +8,24 @@ import (
 	"go.uber.org/zap"
 )
 
-// What is below these is most likely a wrong unit: 30ms for 30s, 14m for 14d, or
-// 10 for 10MiB. It is valid, and would lose notes.
+// Values below these are valid, but most likely have the wrong unit, and would lose notes: 30ms
+// instead of 30s, 14m instead of 14d, or 10 instead of 10MiB.
 const (
 	unlikelyTimeout       = caddy.Duration(time.Second)
 	unlikelyRetry         = caddy.Duration(time.Minute) // all waits together
 	unlikelyDeadRetention = caddy.Duration(time.Hour)
 	unlikelyMaxSize       = 1 << 20
-	unlikelyMaxBody       = 1000 // the part of the provider's default
+	unlikelyMaxBody       = 1000 // the divisor of the provider's default
 )
 
+// warnUnlikely logs a warning for the value of an option.
 func warnUnlikely(logger *zap.Logger, option, value, consequence string) {
 	logger.Warn("an option has an unlikely value; check its unit",
 		zap.String("option", option), zap.String("value", value), zap.String("consequence", consequence))
 }
 
-// warnUnlikely logs a warning for each value of the app that is valid, and that
-// would lose events. The app must have been provisioned.
+// warnUnlikely logs a warning for each unlikely value of the app. The app must have been
+// provisioned.
 func (a *App) warnUnlikely() {
 	if a.DeadRetention < unlikelyDeadRetention {
 		warnUnlikely(a.logger, "dead_retention", time.Duration(a.DeadRetention).String(), "dead and quarantined events are deleted before anybody could replay them")
@@ -46,7 +47,7 @@ func (a *App) warnUnlikely() {
 	}
 }
 
-// warnUnlikely does the same for a handler.
+// warnUnlikely logs a warning for each unlikely value of the handler.
 func (h *Handler) warnUnlikely(defaultMaxBody int64) {
 	if h.MaxBody < defaultMaxBody/unlikelyMaxBody {
 		warnUnlikely(h.log.logger, "max_body of "+h.provider.Name(), bytesOf(h.MaxBody), "genuine requests are refused with 413")

@@ -33,7 +33,7 @@ type Upstream struct {
 	URL string `json:"url,omitempty"`
 
 	// The HTTP routes that every event goes through, as `POST /` with the
-	// upstream's name as host. A `scribegate` handler in them is refused.
+	// upstream's name as host. A `scribegate` handler in them is an error.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
 	// The events that the upstream receives, by their short types:
@@ -68,7 +68,7 @@ type Upstream struct {
 	filter forwarder.Filter
 	sender forwarder.Sender
 	keys   func() []forwarder.SigningKey
-	// identity is what makes the upstream the backend that it is.
+	// identity changes if the upstream is another backend: its URL, or the JSON of its route.
 	identity string
 }
 
@@ -77,8 +77,7 @@ const maxRate = 1e9
 
 var upstreamName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// checkName returns an error for a name that cannot be an upstream's, or is that of one
-// of the others.
+// checkName returns an error for an invalid name, or that of one of the others.
 func (u *Upstream) checkName(others []*Upstream) error {
 	if !upstreamName.MatchString(u.Name) {
 		return fmt.Errorf("upstream %q: a name has 1 to 64 letters, digits, dots, underscores or hyphens, and begins with a letter or digit", u.Name)
@@ -89,8 +88,8 @@ func (u *Upstream) checkName(others []*Upstream) error {
 	return nil
 }
 
-// check returns an error for settings that cannot be right. Those that are not set yet
-// are not missed, so that a parser can check each setting when it has read it.
+// check returns an error for invalid settings. It accepts settings that are missing, so that a
+// parser can check each setting when it has read it.
 func (u *Upstream) check() error {
 	if err := u.checkSettings(); err != nil {
 		return fmt.Errorf("upstream %s: %w", u.Name, err)
@@ -119,8 +118,7 @@ func (u *Upstream) checkSettings() error {
 	return checkFormat(u.Format)
 }
 
-// checkWhole returns an error unless the upstream has one address, to which events can
-// be sent.
+// checkWhole returns an error unless the upstream has either a URL or a valid route.
 func (u *Upstream) checkWhole() error {
 	switch {
 	case u.URL == "" && len(u.Routes) == 0:
@@ -144,8 +142,7 @@ func checkFormat(f forwarder.Format) error {
 	return fmt.Errorf("format %q is unknown; it is structured, binary or raw", f)
 }
 
-// provision fills in defaults and makes the sender. Nothing is opened or
-// started.
+// provision sets the defaults and makes the sender. It opens and starts nothing.
 func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 	if err := cmp.Or(u.check(), u.checkWhole()); err != nil {
 		return err
@@ -172,7 +169,7 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 		u.keys = keys
 	}
 	if len(u.Routes) > 0 {
-		// Provisioning lets go of the routes' JSON, so look at it before.
+		// Provisioning removes the routes' JSON, so it is read before.
 		if routes, err := json.Marshal(u.Routes); err == nil {
 			u.identity = string(routes)
 		}
@@ -198,10 +195,11 @@ func (u *Upstream) provision(ctx caddy.Context, logger *zap.Logger) error {
 	return nil
 }
 
+// parseTarget returns the URL of an upstream, or an error that quotes nothing of it.
 func parseTarget(raw string) (*url.URL, error) {
 	target, err := url.Parse(raw)
 	if err != nil {
-		// The error quotes of the URL, which may hold a password.
+		// The error quotes the URL, which may contain a password.
 		return nil, errors.New("its URL cannot be parsed; write it as in http://127.0.0.1:9000/events, with %XX in place of special characters in a name or password")
 	}
 	if (target.Scheme != "http" && target.Scheme != "https") || target.Host == "" {
@@ -221,7 +219,7 @@ func warnPlainHTTP(logger *zap.Logger, upstream, host string) {
 		zap.String("upstream", upstream), zap.String("host", host))
 }
 
-// settings is the upstream as the dispatcher knows it.
+// settings returns the upstream for the dispatcher.
 func (u *Upstream) settings(app *App) forwarder.Upstream {
 	retry := make([]time.Duration, len(u.Retry))
 	for i, wait := range u.Retry {
@@ -247,8 +245,8 @@ func (u *Upstream) settings(app *App) forwarder.Upstream {
 	}
 }
 
-// signingKeys resolves signing secrets and follows them as they change, until ctx
-// ends.
+// signingKeys returns a function that returns the present keys of signing secrets. Changes of
+// their files are followed until ctx ends.
 func signingKeys(ctx context.Context, name string, raw []string, logger *zap.Logger) (func() []forwarder.SigningKey, error) {
 	secrets, err := secret.New(ctx, secret.Options{Name: name, Entries: raw, Check: checkSigningSecret, Logger: logger})
 	if err != nil {

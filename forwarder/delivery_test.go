@@ -247,7 +247,7 @@ func TestDeliveryRetryAfter(t *testing.T) {
 					t.Errorf("pauses = %v", got)
 				}
 				if until := r.obs.untils[0]; until.Before(began) || until.Sub(began) > tt.wait {
-					t.Errorf("told to be paused for %s", until.Sub(began))
+					t.Errorf("reported as paused for %s", until.Sub(began))
 				}
 			})
 		})

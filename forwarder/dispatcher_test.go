@@ -215,8 +215,7 @@ func TestDispatcherApplyWhileClaiming(t *testing.T) {
 	})
 }
 
-// A paused upstream that is removed is told to have resumed, so that no gauge
-// stays up for it.
+// A paused upstream that is removed is reported as resumed, so that its gauge does not stay at 1.
 func TestDispatcherApplyRemovesAPausedUpstream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -229,7 +228,7 @@ func TestDispatcherApplyRemovesAPausedUpstream(t *testing.T) {
 	})
 }
 
-func TestDispatcherTellsTheNewestObserver(t *testing.T) {
+func TestDispatcherNotifiesTheNewestObserver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up := Upstream{Name: "ehr", Sender: slow(time.Second)}
@@ -246,7 +245,7 @@ func TestDispatcherTellsTheNewestObserver(t *testing.T) {
 		item := r.add("ehr", false)
 		elapse(2 * time.Second)
 		if state, _ := r.state(item); state != queue.Delivered || len(newest.attempts) != 1 {
-			t.Error("without an observer nothing is delivered, or the old one is told")
+			t.Error("without an observer nothing is delivered, or the old one is notified")
 		}
 	})
 }

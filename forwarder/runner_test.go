@@ -125,7 +125,7 @@ func TestRunnerProbes(t *testing.T) {
 			t.Fatalf("%d attempts before the pause, want 5 to 9", before)
 		}
 		if cause := r.obs.causes[0]; cause == nil || !strings.Contains(cause.Error(), "502") || !r.obs.untils[0].IsZero() {
-			t.Errorf("told of a pause by %v until %v", cause, r.obs.untils[0])
+			t.Errorf("notified of a pause because of %v until %v", cause, r.obs.untils[0])
 		}
 		elapse(8 * time.Second) // probes after 1, 3 and 7 s
 		probes := s.to("")[before-1:]
@@ -232,7 +232,7 @@ func TestRunnerWithEventsThatCannotBeLoaded(t *testing.T) {
 		name     string
 		err      error
 		state    queue.State
-		dead     int // as the observer is told, one by one
+		dead     int // reports to the observer
 		problems int
 	}{
 		{"unreadable", queue.ErrUnreadable, queue.Dead, 20, 0},
@@ -275,10 +275,10 @@ func TestRunnerWithEventsThatCannotBeLoaded(t *testing.T) {
 					}
 				}
 				if n := r.obs.results()[queue.Failure]; n != tt.dead {
-					t.Errorf("%d events told to be dead, want %d", n, tt.dead)
+					t.Errorf("%d events reported as dead, want %d", n, tt.dead)
 				}
 				if n := len(r.obs.problems); n != tt.problems {
-					t.Errorf("%d problems told, want %d: %v", n, tt.problems, r.obs.problems)
+					t.Errorf("%d problems reported, want %d: %v", n, tt.problems, r.obs.problems)
 				}
 				for _, item := range items {
 					r.failLoad(item.delivery.EventID, nil)

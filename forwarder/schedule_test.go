@@ -37,15 +37,15 @@ func TestScheduleAfter(t *testing.T) {
 		{"a failure more than there are attempts", three, failed, 4, queue.Dead, 0},
 		{"failure without waits", schedule{}, failed, 0, queue.Dead, 0},
 
-		{"failure, told to wait longer", three, holding(failed, time.Minute), 0, queue.Pending, time.Minute},
-		{"failure, told to wait shorter", three, holding(failed, time.Second), 0, queue.Pending, 5 * time.Second},
-		{"last failure, told to wait", three, holding(failed, time.Minute), 3, queue.Dead, 0},
+		{"failure, asked to wait longer", three, holding(failed, time.Minute), 0, queue.Pending, time.Minute},
+		{"failure, asked to wait shorter", three, holding(failed, time.Second), 0, queue.Pending, 5 * time.Second},
+		{"last failure, asked to wait", three, holding(failed, time.Minute), 3, queue.Dead, 0},
 
 		{"busy", three, busy, 0, queue.Pending, 5 * time.Second},
 		{"busy at a later step", three, busy, 2, queue.Pending, 2 * time.Hour},
 		{"busy after the last step", three, busy, 3, queue.Pending, 2 * time.Hour},
-		{"busy, told to wait longer", three, holding(busy, time.Hour), 0, queue.Pending, time.Hour},
-		{"busy, told to wait shorter", three, holding(busy, time.Second), 2, queue.Pending, time.Second},
+		{"busy, asked to wait longer", three, holding(busy, time.Hour), 0, queue.Pending, time.Hour},
+		{"busy, asked to wait shorter", three, holding(busy, time.Second), 2, queue.Pending, time.Second},
 		{"busy without waits", schedule{}, busy, 0, queue.Pending, 5 * time.Second},
 
 		{"unreached", three, unreached, 0, queue.Pending, time.Second},

@@ -42,8 +42,8 @@ func answers(text string) func(net.Conn) {
 	}
 }
 
-// What went wrong is told apart by whether the upstream can have seen anything,
-// and nothing that could be secret is in any error.
+// Errors differ by whether the upstream can have received a part of the request, and no error
+// contains a secret.
 func TestURLSenderErrors(t *testing.T) {
 	t.Parallel()
 	silent := func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }

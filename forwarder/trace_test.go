@@ -65,8 +65,7 @@ func attributes(s sdktrace.ReadOnlySpan) map[attribute.Key]string {
 	return all
 }
 
-// Each attempt is a span of its own in the receipt's trace, and the upstream is
-// told which.
+// Each attempt is a span of its own in the receipt's trace, and its request names that span.
 func TestAttemptsAreTraced(t *testing.T) {
 	t.Parallel()
 	for _, format := range []Format{Structured, Binary, Raw} {
@@ -94,9 +93,9 @@ func TestAttemptsAreTraced(t *testing.T) {
 						got["http.response.status_code"] != want.status || got["scribegate.upstream"] != "ehr" || got["scribegate.event_id"] == "" {
 						t.Errorf("span %d has the attributes %v", i, got)
 					}
-					told := l.headers[i]
-					if want := "00-" + receiptTrace + "-" + s.SpanContext().SpanID().String() + "-01"; told.Get("traceparent") != want || told.Get("tracestate") != "a=b" {
-						t.Errorf("attempt %d: traceparent %q, tracestate %q, want %q", i, told.Get("traceparent"), told.Get("tracestate"), want)
+					sent := l.headers[i]
+					if want := "00-" + receiptTrace + "-" + s.SpanContext().SpanID().String() + "-01"; sent.Get("traceparent") != want || sent.Get("tracestate") != "a=b" {
+						t.Errorf("attempt %d: traceparent %q, tracestate %q, want %q", i, sent.Get("traceparent"), sent.Get("tracestate"), want)
 					}
 				}
 			})

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Every function has a goroutine of its own while it runs, and whoever comes after
-// one that has ended has the same, for a while.
+// Every function has a goroutine of its own while it runs. For a while after its end, the next
+// function runs on the same goroutine.
 func TestWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

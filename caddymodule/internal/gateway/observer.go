@@ -90,7 +90,7 @@ func (o *Observer) Paused(upstream string, until time.Time, cause error) {
 	}
 	if until.IsZero() {
 		o.Notify(notify.UpstreamPaused, map[string]any{"upstream": upstream, "reason": "failures"})
-		o.Logger.Warn("an upstream is paused after repeated failures and is probed until it answers", fields...)
+		o.Logger.Warn("an upstream is paused after repeated failures and is probed; the first answer other than a 5xx ends the pause", fields...)
 		return
 	}
 	o.Notify(notify.UpstreamPaused, map[string]any{"upstream": upstream, "reason": "retry_after"})

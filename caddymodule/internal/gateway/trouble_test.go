@@ -10,14 +10,14 @@ import (
 	zapobserver "go.uber.org/zap/zaptest/observer"
 )
 
-// A disk that fails is told once a minute and not with every attempt, and so is
-// that it is over.
+// A disk that fails is logged once a minute and not with every attempt, and so is the end of the
+// failure.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
 	core, logs := zapobserver.New(zap.DebugLevel)
 	logger := func() *zap.Logger { return zap.New(core) }
 	w := trouble{begun: "begun", over: "over"}
-	w.observe(nil, logger) // nothing to tell
+	w.observe(nil, logger) // nothing to report
 	failed := errors.New("no space left on device")
 	for range 100 {
 		w.observe(failed, logger)

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// Whoever knows that an upstream is back need not wait for its next probe, nor
-// for the end of a pause that it asked for. There is still one probe, and what it
-// meets decides.
+// A probe can be requested at once, before the next one is due or a pause of Retry-After ends.
+// There is still only one probe, and its result decides.
 func TestPauseProbeNow(t *testing.T) {
 	t.Parallel()
 	t0 := time.Unix(1773934200, 0)
