@@ -14,8 +14,7 @@ import (
 	"github.com/scribegate/scribegate/verifier/event/eventtest"
 )
 
-// checkHeaders says which headers are there that should not be, or the other
-// way round.
+// checkHeaders reports unexpected headers, and missing ones.
 func checkHeaders(t *testing.T, got delivered, want ...[]string) {
 	t.Helper()
 	expected := slices.Sorted(slices.Values(slices.Concat(want...)))
@@ -41,7 +40,7 @@ func checkHeaders(t *testing.T, got delivered, want ...[]string) {
 	}
 }
 
-// noteData is the part of an event that speaks of the request.
+// noteData is the part of an event about the request.
 type noteData struct {
 	ID       string              `json:"id"`
 	Note     json.RawMessage     `json:"note"`
@@ -101,8 +100,8 @@ func checkBinary(t *testing.T, got delivered, id, body string) {
 	data.check(t, body)
 }
 
-// checkRaw says what of a request did not come through as it was. The headers
-// that reverse_proxy takes off or sets itself are its own matter.
+// checkRaw reports each part of a request that was changed on its way. The headers that
+// reverse_proxy itself removes or sets are ignored.
 func checkRaw(t *testing.T, got delivered, body string) {
 	t.Helper()
 	if string(got.body) != body {

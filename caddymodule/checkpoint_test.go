@@ -37,7 +37,7 @@ var fromProxy = []string{"Accept-Encoding", "Content-Length", "Via", "X-Forwarde
 // ofDelivery are the headers that every delivery has.
 var ofDelivery = []string{"Content-Type", "Scribegate-Attempt", "User-Agent", "Webhook-Id", "Webhook-Timestamp"}
 
-// inbound are headers that a provider, or somebody in its place, may send.
+// inbound are headers that a provider, or a sender that imitates it, may send.
 var inbound = map[string]string{
 	"Accept":             "text/html",
 	"Accept-Language":    "de",
@@ -123,8 +123,8 @@ func TestCheckpointFormats(t *testing.T) {
 	}
 }
 
-// Without an app there is nothing to sign with. Nothing is stored, so the same
-// event passes as often as it comes, test events like all others.
+// Without an app there are no signing keys. Nothing is stored, so the same event is passed on each
+// time, test events like all others.
 func TestCheckpointAlone(t *testing.T) {
 	s, b := newSite(t), newBackend(t)
 	s.load("", checkpoint("/soapnote", "", b)+`
@@ -156,8 +156,8 @@ func TestCheckpointAlone(t *testing.T) {
 	}
 }
 
-// What is not genuine, or no event, gets no further, and the user's error pages
-// take no answer's place.
+// A forged or invalid request is not passed on, and the user's error pages do not replace the
+// answer.
 func TestCheckpointRejects(t *testing.T) {
 	s, b := newSite(t), newBackend(t)
 	const errorPages = `
@@ -191,7 +191,7 @@ func TestCheckpointRejects(t *testing.T) {
 	}
 }
 
-// The body can be read again by a handler that looks at it before the proxy.
+// A handler before the proxy can read the body, and the proxy can read it again.
 func TestCheckpointBodyIsWhole(t *testing.T) {
 	s := newSite(t)
 	s.load("", `
@@ -208,8 +208,8 @@ func TestCheckpointBodyIsWhole(t *testing.T) {
 	}
 }
 
-// The deadline is the body's and not the next handler's: a backend may take its
-// time, with Caddy's own deadlines for bodies and without.
+// The deadline applies to the body and not to the next handler: a backend may be slow, with
+// Caddy's own deadlines for bodies and without.
 func TestCheckpointBackendIsSlow(t *testing.T) {
 	for name, options := range map[string]string{"with Caddy's": "", "without": noIdleTimeout} {
 		t.Run(name, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestCheckpointBackendIsSlow(t *testing.T) {
 			s, b := newSite(t), newBackend(t)
 			b.respond(func(w http.ResponseWriter, r *http.Request) {
 				select {
-				case <-r.Context().Done(): // the gateway has given up
+				case <-r.Context().Done(): // the gateway has cancelled the request
 				case <-time.After(2 * bodyTimeout):
 					w.WriteHeader(http.StatusNoContent)
 				}

@@ -8,17 +8,17 @@ import (
 	"testing"
 )
 
-// A suspect is a configuration that is valid and that Scribegate warns about
-// when it starts. What it does not say is right.
+// A suspect is a valid configuration that Scribegate warns about when it starts. Options that it
+// does not set are usual.
 type suspect struct {
 	name string
 	app  string         // the content of the global option, without the queue
 	site string         // the content of the site block
-	says string         // the warning begins with this; "" where there is to be no warning at all
+	says string         // the beginning of the warning; "" for no warning at all
 	has  map[string]any // fields of the warning
 }
 
-// What a suspect has that says nothing else.
+// The usual options of a suspect.
 const (
 	usualApp  = "upstream ehr http://127.0.0.1:9"
 	usualSite = "scribegate /soapnote soapnoteapi {\nsecret {env.SOAPNOTE_SECRET}\ndeliver_to ehr\n}"
@@ -136,7 +136,7 @@ func TestConfigurationWarnings(t *testing.T) {
 	}
 }
 
-// test runs the configuration and judges the warnings.
+// test runs the configuration and checks the warnings.
 func (c suspect) test(t *testing.T) {
 	t.Helper()
 	t.Run(c.name, func(t *testing.T) {

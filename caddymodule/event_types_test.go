@@ -19,8 +19,7 @@ import (
 
 func init() { caddy.RegisterModule(foreignProvider{}) }
 
-// foreignProvider is one of another module: it has the methods of a Provider and no
-// other.
+// foreignProvider is a provider of another module: it has the methods of a Provider only.
 type foreignProvider struct{ inner verifier.Soniox }
 
 // CaddyModule returns the Caddy module information.
@@ -159,7 +158,7 @@ func TestWarnsOfUnknownTypes(t *testing.T) {
 	}
 }
 
-// What is missing between handlers and upstreams, and what they share.
+// Handlers and upstreams between which no event goes, or that share a source, are reported.
 func TestWarnsOfHandlersAndUpstreams(t *testing.T) {
 	const (
 		notes  = "upstream notes http://127.0.0.1:9000 {\nevents note.generated\n}\n"
@@ -251,8 +250,8 @@ func TestWarnsOfHandlersAndUpstreams(t *testing.T) {
 	}
 }
 
-// A checkpoint needs no app to be warned of, and validate warns of all that it
-// can see without a start.
+// A checkpoint is warned about without an app too, and validate logs all warnings for which
+// nothing needs to be started.
 func TestValidateWarns(t *testing.T) {
 	captured.reset()
 	cfg, err := adapt("{\n" + captureInfo + "}\nhttp://localhost:8080 {\nscribegate soapnoteapi {\nsecret {env.SOAPNOTE_SECRET}\n}\nrespond 204\n}\n")
@@ -274,7 +273,7 @@ func TestValidateWarns(t *testing.T) {
 	}
 }
 
-// The events of a provider that does not name its types go the same ways.
+// The events of a provider that does not name its types are routed and dropped like others.
 func TestForeignProvider(t *testing.T) {
 	s, b := newSite(t), newBackend(t)
 	captured.reset()

@@ -17,8 +17,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
-// writeKey writes a key of one repeated letter, as a rotation would: whole or
-// not at all.
+// writeKey writes a key of one repeated letter, as a rotation does: in one step.
 func writeKey(t *testing.T, path, letter string) seal.Key {
 	t.Helper()
 	key := strings.Repeat(letter, 32)
@@ -31,7 +30,7 @@ func writeKey(t *testing.T, path, letter string) seal.Key {
 	return seal.Key([]byte(key))
 }
 
-// opens tries to open the queue with the keys alone.
+// opens tries to open the queue with these keys only.
 func opens(t *testing.T, path string, keys ...seal.Key) error {
 	t.Helper()
 	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Keys: keys, Settings: queue.DefaultSettings()})
@@ -52,8 +51,8 @@ func TestEncryptionKeyIsRotatedWithoutReload(t *testing.T) {
 	s.load(captureLog+app, soapnoteTo("ehr"))
 	accepted(t, s, "before")
 
-	// Without the old key among the new ones nothing may change: the event
-	// could not be opened any more.
+	// If the old key is not among the new ones, nothing may change: the event could not be
+	// opened any more.
 	writeKey(t, present, "B")
 	eventually(t, "the refusal in the log", func() bool {
 		accepted(t, s, "refused-"+time.Now().String())
@@ -67,7 +66,7 @@ func TestEncryptionKeyIsRotatedWithoutReload(t *testing.T) {
 		return g.Queue().(*sqlitequeue.Queue).CheckKeys([]seal.Key{first}) != nil
 	})
 
-	// In the background the older events follow, and the log says so.
+	// The older events are sealed again in the background, and the log reports that.
 	eventually(t, "the older key to be needed no more", func() bool {
 		return strings.Contains(captured.String(), "the older keys may be removed from encryption_key")
 	})
@@ -82,8 +81,8 @@ func TestEncryptionKeyIsRotatedWithoutReload(t *testing.T) {
 	}
 }
 
-// A key that was made beside the queue's file can be replaced by one that is
-// configured, and deleted when the log says so.
+// A key that was generated beside the queue's file can be replaced by a configured one, and
+// deleted when the log reports that.
 func TestEncryptionKeyTakesThePlaceOfTheAutomaticOne(t *testing.T) {
 	s, ehr := newSite(t), newBackend(t)
 	ehr.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusConflict) })

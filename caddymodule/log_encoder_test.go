@@ -15,7 +15,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/caddylog/caddylogtest"
 )
 
-// zap logs more of an error that formats itself, and of one that has several.
+// For an error that formats itself, and for one that has several, zap logs further fields.
 type (
 	verboseError string
 	severalError string
@@ -52,7 +52,7 @@ func logRequest(log *zap.Logger, r *http.Request, body string) {
 	log.With(request, zap.Object("headers", all)).Named("admin.api").Info("received request", zap.String("uri", r.URL.RequestURI()))
 }
 
-// Nothing of what the privacy test plants in requests is in a line of Caddy's.
+// No line of Caddy's has any part of the secrets that the privacy test plants in requests.
 func TestLogEncoderRemovesWhatIsPlanted(t *testing.T) {
 	t.Parallel()
 	for name, config := range caddylogtest.Encoders {

@@ -2,8 +2,8 @@ package caddymodule
 
 import "testing"
 
-// TestRefusedPlaceholders puts what a stranger could choose, and what is none at
-// all, into every place for a secret.
+// A placeholder whose value a request decides, or text that is not a placeholder, is an error in
+// every option for a secret.
 func TestRefusedPlaceholders(t *testing.T) {
 	places := map[string]func(value string) mistake{
 		"secret": func(v string) mistake {

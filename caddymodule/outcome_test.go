@@ -50,8 +50,8 @@ func soapnoteEvent(event, id string) string {
 	return fmt.Sprintf(`{"event":%q,"note_id":%q,"status":"x","created_at":"2026-03-19T15:30:00.000Z","data":{}}`, event, id)
 }
 
-// Each request has one outcome, and the metric, the audit trail, the placeholders
-// and the access log call it by the same word.
+// Each request has one outcome, with the same word in the metric, the audit trail, the placeholders
+// and the access log.
 func TestOutcomes(t *testing.T) {
 	a := newAdminSite(t)
 	a.run(strings.Replace(upstreams("ehr", a.ehr.URL), "retry", "events note.generated note.amended\n\t\t\tretry", 1), outcomeSite)
@@ -154,8 +154,8 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// An event that is dropped, or a test that nobody takes, takes no room, and is
-// traced all the same.
+// The payload of an event that is dropped, or of a test event that no upstream receives, is not
+// stored, but the event is traced.
 func TestUndeliveredIsTraced(t *testing.T) {
 	a := newAdminSite(t)
 	a.run(strings.Replace(upstreams("ehr", a.ehr.URL), "retry", "events note.generated\n\t\t\tretry", 1), outcomeSite)
@@ -173,8 +173,7 @@ func TestUndeliveredIsTraced(t *testing.T) {
 
 const warnsUnrouted = "an event was answered and is not delivered"
 
-// The log warns of a type once for each configuration, and of many types only so
-// often.
+// A configuration warns about each type once, and about a bounded number of types.
 func TestWarnsOfUnrouted(t *testing.T) {
 	captured.reset()
 	s, b := newSite(t), newBackend(t)

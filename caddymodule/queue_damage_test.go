@@ -21,8 +21,8 @@ const (
 	warnsCopy     = "the queue's file is a copy of another queue"
 )
 
-// One flipped byte in a payload costs that payload and nothing else, and the log,
-// the metric and the status report it.
+// A flipped byte in a payload damages that payload only, and the log, the metric and the status
+// report it.
 func TestDamageIsReported(t *testing.T) {
 	a := &adminSite{site: newSite(t), admin: "127.0.0.1:" + freePort(t), ehr: newBackend(t)}
 	path := filepath.Join(a.dir, "queue.db")
@@ -54,8 +54,8 @@ func TestDamageIsReported(t *testing.T) {
 	eventually(t, "an event that comes later", func() bool { return a.ehr.gotEvent(id) })
 }
 
-// A file that is replaced or truncated under the running gateway is named by the
-// log and by the probe, and accepting resumes once the file is back.
+// If the file is replaced or truncated while the gateway runs, the log and the probe name it, and
+// accepting resumes with the restored file.
 func TestReadyNamesTheFile(t *testing.T) {
 	shorten(t, &storeTimeout, 2*time.Second)
 	a := &adminSite{site: newSite(t), admin: "127.0.0.1:" + freePort(t), ehr: newBackend(t)}
@@ -108,8 +108,7 @@ func flipByte(t *testing.T, path string) {
 	}
 }
 
-// A queue that is a copy of one that is in use draws a warning, since both deliver
-// the same events.
+// A queue that is a copy of one in use causes a warning, since both deliver the same events.
 func TestWarnsOfACopiedQueue(t *testing.T) {
 	s, ehr := newSite(t), newBackend(t)
 	original, copied := filepath.Join(s.dir, "queue.db"), filepath.Join(s.dir, "copied.db")
@@ -131,7 +130,7 @@ func TestWarnsOfACopiedQueue(t *testing.T) {
 		t.Errorf("lines %v, want one warning that names %s and %s", lines, copied, original)
 	}
 
-	// The original itself draws none when it is opened again.
+	// The original itself causes none when it is opened again.
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
 	}

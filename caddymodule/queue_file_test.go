@@ -31,7 +31,7 @@ func TestRemovedAppClosesTheQueue(t *testing.T) {
 	}
 }
 
-// openable fails the test unless nobody has the queue file open.
+// openable fails the test if a process has the queue file open.
 func openable(t *testing.T, path string) {
 	t.Helper()
 	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Settings: queue.DefaultSettings()})
@@ -64,13 +64,13 @@ func TestStartWithALockedQueue(t *testing.T) {
 
 const warnsAbandoned = "the configuration no longer opens a queue"
 
-// A reload that leaves events behind in a queue that it closes says so.
+// A reload that closes a queue in which events wait logs a warning.
 func TestReloadThatLeavesEventsBehind(t *testing.T) {
 	away := "http://" + commandtest.ClosedPort(t)
 	for name, c := range map[string]struct {
 		app    string // of the configuration that follows
 		events int    // that wait by then
-		want   bool   // whether it is warned of
+		want   bool   // whether a warning is logged
 	}{
 		"another path":        {"scribegate {\nqueue sqlite {\npath OTHER\n}\nupstream ehr " + away + "\n}", 2, true},
 		"no app":              {"", 2, true},
@@ -107,7 +107,7 @@ func TestReloadThatLeavesEventsBehind(t *testing.T) {
 	}
 }
 
-// A process that ends leaves events behind as a matter of course.
+// The end of the process is no reason for that warning.
 func TestShutdownWithWaitingEvents(t *testing.T) {
 	s := &site{t: t, dir: t.TempDir(), port: freePort(t)}
 	s.url = "http://127.0.0.1:" + s.port

@@ -16,8 +16,8 @@ import (
 )
 
 func init() {
-	// A directive that has no place in Caddy's order, and whose handler is not
-	// to be had in JSON, of which the adapter warns.
+	// A directive without a place in Caddy's order, whose handler has no JSON, of which the
+	// adapter warns.
 	caddy.RegisterModule(unordered{})
 	httpcaddyfile.RegisterHandlerDirective("unordered", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 		return unordered{}, nil
@@ -36,7 +36,7 @@ func (unordered) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return next.ServeHTTP(w, r)
 }
 
-// A scribegate that a route imports is refused where it stands.
+// A scribegate that a route imports is an error with its own file and line.
 func TestAnImportedScribegateInARouteIsRefused(t *testing.T) {
 	const directive = "scribegate soapnoteapi {\n\t\tsecret {env.SOAPNOTE_SECRET}\n\t}\n"
 	file := filepath.Join(t.TempDir(), "hooks")
@@ -69,8 +69,8 @@ func TestAUserNamedScribegateIsNoDirective(t *testing.T) {
 	}
 }
 
-// What the adapter warns of in a route is logged: its own list of warnings is
-// out of reach there.
+// The adapter's warnings about a route are logged: a global option cannot add to the adapter's
+// own list of warnings.
 func TestAdapterWarningsInARoute(t *testing.T) {
 	s := newSite(t)
 	s.load(captureLog, "respond 204") // Caddy's log while the next is adapted
@@ -84,8 +84,8 @@ func TestAdapterWarningsInARoute(t *testing.T) {
 	}
 }
 
-// Code that reads a handler's directive without the rest of the Caddyfile knows of
-// no app: then the upstreams' names are taken, and are checked at the start.
+// Code may read a handler's directive without the rest of the Caddyfile, and so without an app. The
+// names of the upstreams are then checked when the configuration is provisioned.
 func TestHandlerDirectiveWithoutAnApp(t *testing.T) {
 	const directive = "scribegate soapnoteapi {\nsecret {env.SOAPNOTE_SECRET}\ndeliver_to ehr warehouse\n}"
 	h := new(Handler)

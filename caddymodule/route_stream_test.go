@@ -26,7 +26,7 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("test_plain", httpcaddyfile.Before, "respond")
 }
 
-// plainHandler is a Caddy handler of somebody else's.
+// plainHandler is a Caddy handler of another plugin.
 type plainHandler struct {
 	Does string `json:"does,omitempty"`
 }
@@ -80,8 +80,8 @@ func TestRouteHandlersOfOthers(t *testing.T) {
 	}
 }
 
-// silent fails the test where Caddy's log holds anything of the request that
-// was sent, or of its answer.
+// silent fails the test if Caddy's log has any part of the request that was sent, or of its
+// answer.
 func silent(t *testing.T) {
 	t.Helper()
 	lines := captured.String()
@@ -95,7 +95,7 @@ func silent(t *testing.T) {
 	}
 }
 
-// census counts what a leak would add to.
+// A census has the numbers that a leak would increase.
 type census struct{ goroutines, files int }
 
 func countNow() census {
@@ -106,8 +106,8 @@ func countNow() census {
 	return census{runtime.NumGoroutine(), len(files)}
 }
 
-// A final status is the answer, whatever the body does after; and what the body
-// does costs neither a goroutine, nor a connection, nor a line in the log.
+// A final status is the answer, whatever the body is. The body leaves no goroutine, no connection
+// and no line in the log.
 func TestRouteAnswersThatDoNotEnd(t *testing.T) {
 	endless := func(w http.ResponseWriter, r *http.Request, chunk string) {
 		for r.Context().Err() == nil {
@@ -178,7 +178,7 @@ func TestRouteAnswersThatDoNotEnd(t *testing.T) {
 	}
 }
 
-// A backend that hangs holds nothing after the attempt's timeout.
+// A backend that hangs leaves nothing open after the attempt's timeout.
 func TestRouteTimeoutLeavesNothing(t *testing.T) {
 	captured.reset()
 	s, b := newSite(t), newBackend(t)
@@ -202,7 +202,7 @@ func TestRouteTimeoutLeavesNothing(t *testing.T) {
 	silent(t)
 }
 
-// An answer with a short body leaves its connection to the next delivery.
+// After an answer with a short body the next delivery uses the same connection.
 func TestRouteKeepsConnections(t *testing.T) {
 	s, b := newSite(t), newBackend(t)
 	b.respond(func(w http.ResponseWriter, r *http.Request) {

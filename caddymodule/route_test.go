@@ -18,14 +18,13 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// routed is an app whose upstream is a route, with waits so long that a test
-// sees the first attempt alone.
+// routed is an app whose upstream is a route, with waits so long that a test sees only the first
+// attempt.
 func routed(route, options string) string {
 	return captureInfo + oneUpstream + "{\n\t\t\tretry 1h\n" + options + "\n\t\t\troute {\n" + route + "\n\t\t\t}\n\t\t}\n\t}"
 }
 
-// captureInfo has Caddy's lines go into captured, as a server without debug
-// would write them.
+// captureInfo sends Caddy's lines into captured, as a server without debug writes them.
 const captureInfo = `
 	log default {
 		output capture
@@ -121,7 +120,7 @@ func TestRouteBalancesItsBackends(t *testing.T) {
 	}
 }
 
-// What a route answers means what the same answer of a URL would.
+// An answer of a route has the same result as that of a URL.
 func TestRouteAnswers(t *testing.T) {
 	tests := []struct {
 		name, route string
@@ -161,7 +160,7 @@ func TestRouteAnswers(t *testing.T) {
 	}
 }
 
-// Retry-After counts whether a backend or the route itself says it.
+// Retry-After applies whether a backend or the route itself sends it.
 func TestRouteRetryAfter(t *testing.T) {
 	b := newBackend(t)
 	b.respond(func(w http.ResponseWriter, _ *http.Request) {
@@ -186,7 +185,7 @@ func TestRouteRetryAfter(t *testing.T) {
 	}
 }
 
-// hungUp is a server that takes connections and breaks them after the request.
+// hungUp returns the address of a server that closes each connection after the request.
 func hungUp(t *testing.T, answer string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -256,8 +255,8 @@ func TestRouteConnects(t *testing.T) {
 	}
 }
 
-// A failure of the route itself uses an attempt, and says nothing about the backend:
-// it does not pause the upstream, however often it comes.
+// A failure of the route itself uses up an attempt. It is not a failure of the backend, and does
+// not pause the upstream however often it occurs.
 func TestRouteFailuresOfItsOwn(t *testing.T) {
 	b := newBackend(t)
 	for name, route := range map[string]string{
@@ -286,8 +285,8 @@ func TestRouteFailuresOfItsOwn(t *testing.T) {
 	}
 }
 
-// A backend's answer that reverse_proxy was to try again counts as what it is, once
-// there are no tries left.
+// A backend's answer that reverse_proxy retries is the answer of the route when no tries are
+// left.
 func TestRouteAnswersThatAreTriedAgain(t *testing.T) {
 	for _, status := range []int{500, 502, 503, 504} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
@@ -315,7 +314,7 @@ func TestRouteWithoutHealthyBackend(t *testing.T) {
 	t.Run("active checks", func(t *testing.T) {
 		s := newSite(t)
 		s.load(routed("reverse_proxy "+sick.address()+" {\n health_uri /healthz\n health_interval 50ms\n}", ""), bothProviders)
-		for range 2 { // the first check's verdict is in when the second comes
+		for range 2 { // the result of the first check is known when the second comes
 			if path := <-checks; path != "/healthz" {
 				t.Fatalf("a request for %s before any event", path)
 			}

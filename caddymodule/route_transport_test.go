@@ -18,13 +18,12 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 )
 
-// anywhere is a backend's address as one that net/http would send through a proxy:
-// it never does so with a loopback address.
+// anywhere returns a backend's address in a form for which net/http would use a proxy, as it never
+// does for a loopback address.
 func (b *backend) anywhere() string { return strings.Replace(b.address(), "127.0.0.1", "0.0.0.0", 1) }
 
-// The environment's proxy sees nothing of a delivery, whatever the upstream is; only
-// one that a transport names does. The environment is read once in a process, so
-// this needs one of its own.
+// No delivery goes through a proxy of the environment, whatever the upstream is, but one that a
+// transport names is used. The environment is read once in a process, so the test starts its own.
 func TestUpstreamsTakeNoProxyFromTheEnvironment(t *testing.T) {
 	proxy, health := newBackend(t), make(chan struct{}, 1)
 	backends := make(map[string]*backend)
@@ -95,7 +94,7 @@ func TestUpstreamsTakeNoProxyFromTheEnvironment(t *testing.T) {
 	}
 }
 
-// A balancer hands connections to a backend, and keeps each with the backend that it
+// A balancer forwards connections to a backend. Each connection stays with the backend that it
 // began with.
 type balancer struct {
 	net.Listener
@@ -151,8 +150,8 @@ func (b *balancer) connect(ctx context.Context, c net.Conn) {
 	<-ended
 }
 
-// A backend has moved, while the old one answers 503 on the connections that a load
-// balancer pins to it: a probe is a new connection, and finds the new one.
+// A backend has moved, while the old one answers 503 on the connections that a load balancer pins
+// to it: a probe uses a new connection, and reaches the new one.
 func TestRouteFindsABackendThatHasMoved(t *testing.T) {
 	start := map[string]func(*httptest.Server){
 		"HTTP/1.1": (*httptest.Server).Start,
@@ -208,7 +207,7 @@ func TestRouteFindsABackendThatHasMoved(t *testing.T) {
 	}
 }
 
-// The answer of a backend that closes without reading the body counts.
+// The answer of a backend that closes the connection without reading the body is the result.
 func TestRouteReadsTheAnswerOfABackendThatDoesNotReadTheBody(t *testing.T) {
 	for _, status := range []int{http.StatusOK, http.StatusRequestEntityTooLarge} {
 		t.Run(http.StatusText(status), func(t *testing.T) {

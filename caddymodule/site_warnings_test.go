@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestDocumentedAllowLists runs the documentation's two forms of an allow-list, and the
-// form that does not hold.
+// The two forms of an allow-list in the documentation protect a handler, and the form that it
+// warns about does not.
 func TestDocumentedAllowLists(t *testing.T) {
 	const documented = "203.0.113.0/24 2001:db8::/32"
 	forms := map[string]string{"abort beside scribegate": "@stranger not remote_ip " + documented + "\nabort @stranger\n" + usualSite}

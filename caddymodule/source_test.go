@@ -10,8 +10,8 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// The source of an account may come from the environment or a file. The event,
-// its id and the credential of a raw delivery are of what it comes to.
+// The source of an account may come from the environment or a file. The event, its id and the
+// credential of a raw delivery depend on the resolved value.
 func TestSourceByPlaceholder(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "clinic")

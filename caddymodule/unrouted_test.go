@@ -66,7 +66,7 @@ func TestUnroutedIsKept(t *testing.T) {
 	})
 }
 
-// upstreamsNow follows the handlers of the running configuration.
+// The upstreams of an event are those that the running configuration's handlers name.
 func TestUpstreamsNow(t *testing.T) {
 	s := newSite(t)
 	const (

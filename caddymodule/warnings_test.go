@@ -46,7 +46,7 @@ func TestWarnsOfPlainHTTP(t *testing.T) {
 	route := func(proxy string) string { return "upstream ehr {\nroute {\n" + proxy + "\n}\n}" }
 	for name, c := range map[string]struct {
 		app  string
-		host string // "" where nothing is to be warned of
+		host string // "" for no warning
 	}{
 		"URL elsewhere":                {"upstream ehr http://ehr.example.com/events", "ehr.example.com"},
 		"URL to a private address":     {"upstream ehr http://10.0.0.7:9000", "10.0.0.7"},
@@ -108,8 +108,8 @@ func TestWarnsOfLiteralAndUnsetSecrets(t *testing.T) {
 				if len(lines) != 1 || lines[0]["secret"] != c.secret || lines[0]["entry"] != 1.0 {
 					t.Errorf("warnings %v, want one of entry 1 of %q", lines, c.secret)
 				}
-				// Caddy itself dumps the configuration at the level debug,
-				// which is why a literal secret draws a warning.
+				// Caddy itself logs the configuration at the level debug, which is the
+				// reason for the warning about a literal secret.
 				for line := range strings.Lines(captured.String()) {
 					if strings.Contains(line, value) && !strings.Contains(line, `"logger":"http.auto_https"`) {
 						t.Errorf("the line quotes the literal secret: %s", line)
