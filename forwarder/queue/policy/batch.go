@@ -31,6 +31,9 @@ type Batch struct {
 // NeedsRoom reports whether the batch needs room for an event.
 func (b *Batch) NeedsRoom() bool { return len(b.Stores) > 0 || b.Probe }
 
+// Completes reports whether an outcome of the batch replaces a stored event.
+func (b *Batch) Completes() bool { return slices.ContainsFunc(b.Outcomes, (*Outcome).completes) }
+
 // A Store is an event that waits to be stored.
 type Store struct {
 	Item   queue.Item
@@ -63,9 +66,9 @@ type Outcome struct {
 // completes reports whether the outcome replaces the stored event.
 func (o *Outcome) completes() bool { return o.Event != nil }
 
-// bytes returns about how many bytes the outcome adds to the storage and holds in memory,
+// Bytes returns about how many bytes the outcome adds to the storage and holds in memory,
 // or 0 if it is small.
-func (o *Outcome) bytes() int {
+func (o *Outcome) Bytes() int {
 	if o.Event == nil {
 		return 0
 	}
@@ -101,7 +104,7 @@ func (b *Batch) parts(damaged, noRoom bool) []*Batch {
 		return parts
 	case len(b.Outcomes) > 0 && b.NeedsRoom():
 		return []*Batch{{Outcomes: b.Outcomes}, {Stores: b.Stores, Probe: b.Probe}}
-	case noRoom && len(b.Outcomes) > 1 && slices.ContainsFunc(b.Outcomes, (*Outcome).completes):
+	case noRoom && len(b.Outcomes) > 1 && b.Completes():
 		var small *Batch
 		var parts []*Batch
 		for _, o := range b.Outcomes {

@@ -99,7 +99,7 @@ func TestCountsJSON(t *testing.T) {
 // events, counted again.
 func TestCountsOfAnySequence(t *testing.T) {
 	t.Parallel()
-	upstreams := rapid.SampledFrom([]string{"a", "b", "c"})
+	upstreams := rapid.SampledFrom([]string{"a", "b", completion, cleanup})
 	rapid.Check(t, func(r *rapid.T) {
 		kept := make(Counts)
 		events := make(map[int]*Event)
@@ -121,7 +121,8 @@ func TestCountsOfAnySequence(t *testing.T) {
 			case "settle":
 				after.Settle(&queue.Outcome{
 					Delivery: queue.Delivery{EventID: e.ID, Upstream: upstreams.Draw(r, "upstream")},
-					State:    rapid.SampledFrom([]queue.State{queue.Pending, queue.Delivered, queue.Dead}).Draw(r, "outcome"),
+					State:    rapid.SampledFrom([]queue.State{queue.Pending, queue.Delivered, queue.Dead, queue.Unconfirmed}).Draw(r, "outcome"),
+					Retain:   rapid.Bool().Draw(r, "retain"),
 				}, now, keep)
 			case "replay":
 				if e.Size > 0 {
@@ -158,9 +159,7 @@ func TestCountsOfAnySequence(t *testing.T) {
 func drawEvent(r *rapid.T, i int, now int64, upstreams *rapid.Generator[string]) *Event {
 	e := &Event{ID: fmt.Sprint(i), ReceivedAt: now, Size: int64(rapid.IntRange(1, 1000).Draw(r, "size")), Key: seal.Fingerprint{rapid.Byte().Draw(r, "key")}}
 	if e.SetAside = rapid.SampledFrom([]queue.State{"", "", queue.Quarantined, queue.Unrouted, queue.Unconfirmed}).Draw(r, "state"); e.SetAside == "" {
-		for _, name := range rapid.SliceOfNDistinct(upstreams, 1, 3, rapid.ID[string]).Draw(r, "upstreams") {
-			e.Deliveries = append(e.Deliveries, first(name))
-		}
+		e.add(rapid.SliceOfNDistinct(upstreams, 1, 4, rapid.ID[string]).Draw(r, "upstreams"))
 	}
 	return e
 }

@@ -48,3 +48,25 @@ func TestRecent(t *testing.T) {
 	r.Clear()
 	want(0)
 }
+
+// An event that is replaced in the store is not returned any more, and the new one takes
+// its place.
+func TestRecentReplaced(t *testing.T) {
+	t.Parallel()
+	r := NewRecent(100)
+	older, newer := &event.Event{ID: "a", Status: "older"}, &event.Event{ID: "a", Status: "newer"}
+	r.Replacing(1) // unknown
+	r.Add(RecentEvent{Seq: 1, Event: older, Size: 30})
+	r.Replacing(1)
+	if r.Get(1) != nil || len(r.All()) != 1 || r.Bytes() != 30 {
+		t.Errorf("%+v with %d bytes", r.All(), r.Bytes())
+	}
+	r.Add(RecentEvent{Seq: 1, Event: newer, Size: 90})
+	if r.Get(1) != newer || r.Bytes() != 90 {
+		t.Errorf("%+v with %d bytes", r.All(), r.Bytes())
+	}
+	r.Add(RecentEvent{Seq: 1, Event: older, Size: 101})
+	if r.Get(1) != nil || r.Bytes() != 0 || len(r.All()) != 0 {
+		t.Errorf("%+v with %d bytes", r.All(), r.Bytes())
+	}
+}

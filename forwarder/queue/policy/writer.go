@@ -44,7 +44,8 @@ type Commits interface {
 	Lost(o *Outcome, err error)
 
 	// NoRoom is called with the outcome of a completion for whose event there was no
-	// room, after a few tries. It returns the outcome to record instead, without an event.
+	// room, after a few tries. It returns the outcome to record instead, without an
+	// event, or nil if it keeps the outcome.
 	NoRoom(o *Outcome) *Outcome
 
 	// Failed is called with each error of Commit, except the errors of tasks, and with
@@ -212,7 +213,7 @@ func (w *Writer) crowded(upstream string, part int) bool {
 // completed returns the bytes of the waiting completed events.
 func (w *Writer) completed() (n int) {
 	for _, o := range w.outcomes {
-		n += o.bytes()
+		n += o.Bytes()
 	}
 	return n
 }

@@ -103,7 +103,7 @@ func (w *Writer) batchOfStores() (n int) {
 // batchOfOutcomes returns how many of the first n outcomes fit into one batch.
 func (w *Writer) batchOfOutcomes(n int) (fit int) {
 	for size := 0; fit < n; fit++ {
-		if size += w.outcomes[fit].bytes(); fit > 0 && size > maxBatchBytes {
+		if size += w.outcomes[fit].Bytes(); fit > 0 && size > maxBatchBytes {
 			break
 		}
 	}
@@ -151,10 +151,12 @@ func (w *Writer) commit(b *Batch, f *failures) {
 		w.commits.Lost(b.Outcomes[0], err)
 	case errors.Is(err, ErrNoRoom) && b.Outcomes[0].completes():
 		o := b.Outcomes[0]
-		if o.refused++; o.refused == maxRefused {
+		if o.refused++; o.refused >= maxRefused {
 			o = w.commits.NoRoom(o)
 		}
-		f.outcomes, f.outcomeErr = append(f.outcomes, o), err
+		if o != nil {
+			f.outcomes, f.outcomeErr = append(f.outcomes, o), err
+		}
 	default:
 		f.outcomes, f.outcomeErr = append(f.outcomes, b.Outcomes...), err
 	}

@@ -25,9 +25,12 @@ func (q *Queue) Claim(upstream string, now time.Time, want queue.Want) (queue.Cl
 	c := claim{q: q, lease: q.leases.of(upstream), now: policy.Nanos(now), counts: q.counts()}
 	c.lease.mu.Lock()
 	defer c.lease.mu.Unlock()
-	err := c.claimFirst(want.First)
+	first, retries, err := c.claimHeld(want)
 	if err == nil {
-		err = c.claimRetries(want.Retry)
+		err = c.claimFirst(len(c.claimed) + want.First - first)
+	}
+	if err == nil {
+		err = c.claimRetries(want.Retry - retries)
 	}
 	if err != nil {
 		q.repairIfDamaged(err)
@@ -38,7 +41,7 @@ func (q *Queue) Claim(upstream string, now time.Time, want queue.Want) (queue.Cl
 	for _, d := range c.claimed {
 		c.lease.leased[seqOf(d)] = true
 	}
-	return queue.Claimed{Deliveries: c.claimed, Next: policy.Time(c.next)}, nil
+	return queue.Claimed{Deliveries: c.claimed, Next: policy.Time(earliest(c.next, c.heldNext))}, nil
 }
 
 // A claim is one call of Claim. The lease's mutex is held.
@@ -49,6 +52,8 @@ type claim struct {
 	counts  policy.Counts
 	claimed []queue.Delivery
 	next    int64
+
+	heldNext int64 // when the next retry of a held event is due
 }
 
 func (c *claim) claimFirst(want int) error {
@@ -206,6 +211,9 @@ func (c *claim) claimRetries(want int) error {
 func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 	if queue.IsCleanup(d.Upstream) {
 		return nil, fmt.Errorf("loading event %s: %w", d.EventID, queue.ErrNoPayload)
+	}
+	if e := q.held.event(d); e != nil {
+		return e, nil
 	}
 	if e := q.recent.Get(seqOf(d)); e != nil {
 		return e, nil

@@ -13,9 +13,6 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// roomAgain is when an event is completed again for which there was no room.
-const roomAgain = time.Minute
-
 // Commit implements policy.Commits.
 func (q *Queue) Commit(b *policy.Batch) error {
 	err := q.commitBatch(b)
@@ -28,10 +25,10 @@ func (q *Queue) Commit(b *policy.Batch) error {
 
 func (q *Queue) commitBatch(b *policy.Batch) error {
 	start := time.Now()
-	if b.NeedsRoom() {
-		if n := q.unfiled.Len(); n >= maxUnfiled {
-			return fmt.Errorf("writing to %s: %w, %d of them; see the log for the reason", q.path, errUnfiled, n)
-		}
+	if n := q.unfiled.Len(); b.NeedsRoom() && n >= maxUnfiled {
+		return fmt.Errorf("writing to %s: %w, %d of them; see the log for the reason", q.path, errUnfiled, n)
+	}
+	if b.NeedsRoom() || b.Completes() {
 		if err := q.roomToStore(b); err != nil {
 			return err
 		}
@@ -217,6 +214,7 @@ func (t *tx) settle(o *policy.Outcome) error {
 	if after != nil && after.ID == o.Delivery.EventID {
 		before := &tables.Record{Seq: seq, Event: *after.Clone()}
 		if settled = after.Settle(&o.Outcome, t.now, t.settings.KeepDelivered); settled {
+			t.endHeld(after)
 			err = t.completeAndUpdate(before, after, o)
 		}
 		if err != nil {
@@ -228,6 +226,9 @@ func (t *tx) settle(o *policy.Outcome) error {
 	}
 	t.publish(func() {
 		t.q.leases.of(name).settled(seq)
+		if len(waiting) == 0 || queue.IsCompletion(name) {
+			t.q.dropHeld(seq)
+		}
 		switch {
 		case len(waiting) == 0:
 			t.q.recent.Drop(seq)
@@ -296,14 +297,6 @@ func (q *Queue) Known(s *policy.Store) bool {
 // unreadable delivery is not attempted again.
 func (q *Queue) Lost(o *policy.Outcome, err error) {
 	q.foundUnreadable(seqOf(o.Delivery), fmt.Errorf("recording an attempt at event %s: %w", o.Delivery.EventID, err))
-}
-
-// NoRoom implements policy.Commits. The completion stays pending and is attempted again
-// later.
-func (q *Queue) NoRoom(o *policy.Outcome) *policy.Outcome {
-	later := &policy.Outcome{Outcome: o.Outcome}
-	later.State, later.Next, later.Event, later.Retain = queue.Pending, q.now().Add(roomAgain), nil, false
-	return later
 }
 
 // Relieved implements policy.Commits.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -106,6 +107,8 @@ func TestDeletedPayloadsAreInNoFile(t *testing.T) {
 			copyStore(t, filepath.Join(dir, "queue.db"), w.path)
 			w.open(w.path)
 		}},
+		{"completed", 3000, 200, false, completeAll},
+		{"completed under load", 3000, 200, true, completeAll},
 		{"resealed", 3000, 200, false, func(t *testing.T, w *tampered, _ *queuetest.Clock) {
 			if err := w.SetKeys([]seal.Key{newKey}); err != nil {
 				t.Fatal(err)
@@ -118,10 +121,16 @@ func TestDeletedPayloadsAreInNoFile(t *testing.T) {
 			w := &tampered{t: t}
 			path := filepath.Join(t.TempDir(), "queue.db")
 			w.Queue = mustOpen(t, Options{Path: path, Settings: queue.DefaultSettings(), Now: clock.Now, Elapsed: clock.Elapsed})
+			completes := strings.HasPrefix(c.name, "completed")
 			for i := range c.number {
-				if err := w.store(t.Context(), fmt.Sprint("e", i), c.size); err != nil {
-					t.Fatal(err)
+				it := queue.Item{Event: newEvent(fmt.Sprint("e", i), c.size), Upstreams: []string{"ehr"}}
+				if completes || i%2 == 0 {
+					it.Upstreams = append(it.Upstreams, completion)
 				}
+				putItem(t, w.Queue, it)
+			}
+			if !completes {
+				completeAll(t, w, clock)
 			}
 			all := pieces(t, w.Queue)
 			// Absence proves nothing unless the pieces are found before.
@@ -173,6 +182,15 @@ func TestFreeSpaceGoesBack(t *testing.T) {
 		after, err := w.size()
 		return err == nil && after < enoughFree*tables.PageSize+4<<20
 	})
+}
+
+// completeAll replaces all payloads.
+func completeAll(t *testing.T, w *tampered, _ *queuetest.Clock) {
+	t.Helper()
+	for _, d := range take(t, w.Queue, completion, 1000) {
+		w.Settle(completedBy(t, w.Queue, d, 5000))
+	}
+	flush(t, w.Queue)
 }
 
 func deliverAll(_ *testing.T, w *tampered, _ *queuetest.Clock) { w.settleAll(queue.Delivered) }

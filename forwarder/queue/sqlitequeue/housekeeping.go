@@ -29,7 +29,7 @@ const (
 // housekeeping holds when each of the writer's other tasks is due.
 type housekeeping struct {
 	watch, lock, sweep, erase, usedAt, vacuum time.Time
-	repair, reindexed                         time.Time
+	repair, reindexed, held                   time.Time
 	vacuuming                                 bool  // until fewer pages are free
 	slice                                     int64 // pages of the next slice
 	free                                      int64 // free pages after the last slice, or when vacuuming was last postponed
@@ -50,6 +50,7 @@ func (q *Queue) Housekeep() time.Duration {
 		q.renewLock()
 	}
 	q.ensureReserve(now)
+	q.writeHeld(now)
 	q.watchClock()
 	if q.repairWanted.Load() && now.After(s.repair) {
 		q.repairWanted.Store(false)

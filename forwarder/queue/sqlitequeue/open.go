@@ -79,6 +79,7 @@ func Open(o Options) (_ *Queue, err error) {
 func newQueue(path string, o Options, lock *disk.FileLock) *Queue {
 	q := &Queue{
 		path: path, options: o, now: o.Now, elapsed: o.Elapsed, lock: lock, keys: o.Keys, leases: &leases{byName: make(map[string]*lease)},
+		held:      held{events: make(map[int64]*policy.Outcome)},
 		upstreams: tables.NewUpstreams(), recent: policy.NewRecent(maxRecent), names: memtable.NewNames(memtable.ManyNames), resealing: make(chan struct{}, 1),
 	}
 	q.room.space = o.space

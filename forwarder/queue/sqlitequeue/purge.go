@@ -124,6 +124,9 @@ func (t *tx) purge(r *tables.Record, s queue.PurgeSelection) (done bool, err err
 func (t *tx) purged(before, after *tables.Record) {
 	t.publish(func() {
 		t.q.recent.Drop(before.Seq)
+		if after == nil || !after.Pending() {
+			t.q.dropHeld(before.Seq)
+		}
 		if after == nil {
 			t.q.unreadable.Delete(before.Seq)
 		}

@@ -54,6 +54,7 @@ type Queue struct {
 	names     *memtable.Names
 	leases    *leases
 	recent    *policy.Recent
+	held      held
 	ring      atomic.Pointer[seal.Ring]
 	keyFile   atomic.Pointer[string] // the file of the automatic key if that key seals; else ""
 	settings  atomic.Pointer[queue.Settings]

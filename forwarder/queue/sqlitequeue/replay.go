@@ -161,7 +161,10 @@ func (t *tx) replayRecord(r *tables.Record, route []string, s queue.ReplaySelect
 		return err
 	}
 	if rerouted {
-		t.publish(func() { t.q.recent.Drop(r.Seq) }) // no Load by the completion any more
+		t.publish(func() {
+			t.q.recent.Drop(r.Seq) // no Load by the completion any more
+			t.q.dropHeld(r.Seq)
+		})
 	}
 	for i := range r.Deliveries {
 		name := r.Deliveries[i].Upstream

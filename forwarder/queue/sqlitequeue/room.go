@@ -31,7 +31,7 @@ type room struct {
 	reserve  *disk.Reserve // nil if the free space is unknown
 	size     int64         // of the reserve
 	released bool
-	short    bool // whether events could not be stored
+	short    bool // whether events could not be stored or completed
 	asked    time.Time
 	free     int64
 	tried    time.Time
@@ -57,7 +57,7 @@ func (q *Queue) ensureReserve(now time.Time) {
 }
 
 // roomToStore returns an error while the disk has no room for a batch of events. Stored
-// events must leave enough room for outcomes, which make room.
+// and completed events must leave enough room for other outcomes, which make room.
 func (q *Queue) roomToStore(b *policy.Batch) error {
 	r := &q.room
 	now := time.Now()
@@ -106,6 +106,11 @@ func (q *Queue) needs(b *policy.Batch) (needed, usable int64, err error) {
 	needed += storeMargin + max(0, fewPages*tables.PageSize-q.walSize())
 	for _, s := range b.Stores { // in the WAL, and then in the main file
 		needed += 2 * (int64(len(s.Sealed)) + tables.PageSize)
+	}
+	for _, o := range b.Outcomes {
+		if n := int64(o.Bytes()); n > 0 {
+			needed += 2 * (n + tables.PageSize)
+		}
 	}
 	return needed, q.room.free + unused*tables.PageSize, nil
 }
