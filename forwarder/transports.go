@@ -39,8 +39,8 @@ func (t *Transports) Use(probe bool) *http.Transport {
 	return t.current
 }
 
-// Done must be called when a request and its answer have ended. It closes the idle
-// connections of a transport that has been replaced.
+// Done closes the idle connections of a transport that has been replaced. Call it when a
+// request and its answer have ended; without it, they stay open until they time out.
 func (t *Transports) Done(used *http.Transport) {
 	t.mu.Lock()
 	replaced := t.closed || used != t.current

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,13 @@ func (provider) CaddyModule() caddy.ModuleInfo {
 }
 
 func (provider) EventTypes() []string { return []string{"test.known", event.Test} }
+
+// names is the number of names that newName has returned.
+var names atomic.Int32
+
+// newName returns the name of a provider or an upstream without series: the collectors live as
+// long as the process.
+func newName() string { return fmt.Sprint("name_", names.Add(1)) }
 
 // registered returns a new registry with the collectors.
 func registered() *prometheus.Registry {
@@ -65,16 +73,17 @@ func series(t *testing.T, r *prometheus.Registry, value string) map[string]float
 // A provider may add types at any time, and a stranger may make some up. They have one label.
 func TestTypesHaveABoundedNumberOfLabels(t *testing.T) {
 	t.Parallel()
+	provider := newName()
 	for i := range 100 {
-		EventReceived("of_many_types", fmt.Sprint("type.", i), receive.Accepted, time.Millisecond)
+		EventReceived(provider, fmt.Sprint("type.", i), receive.Accepted, time.Millisecond)
 	}
-	EventReceived("of_many_types", "test.known", receive.Accepted, time.Millisecond)
+	EventReceived(provider, "test.known", receive.Accepted, time.Millisecond)
 	want := map[string]float64{
 		"events_received_total accepted " + event.Other: 100,
 		"events_received_total accepted test.known":     1,
 		"accept_duration_seconds":                       101,
 	}
-	if got := series(t, registered(), "of_many_types"); !maps.Equal(got, want) {
+	if got := series(t, registered(), provider); !maps.Equal(got, want) {
 		t.Errorf("series %v, want %v", got, want)
 	}
 }
@@ -83,9 +92,10 @@ func TestTypesHaveABoundedNumberOfLabels(t *testing.T) {
 // does not count the first value of a series as an increase.
 func TestSeriesBeginAtZero(t *testing.T) {
 	t.Parallel()
-	BeginProvider("beginner", 2)
-	BeginUnrouted("beginner", []string{"test.known", "unknown", event.Test})
-	BeginUpstream("beginning")
+	provider, upstream := newName(), newName()
+	BeginProvider(provider, 2)
+	BeginUnrouted(provider, []string{"test.known", "unknown", event.Test})
+	BeginUpstream(upstream)
 	want := []string{
 		"secret_matched_total 0", "secret_matched_total 1",
 		"events_received_total unrouted " + event.Other, "events_received_total unrouted test.known",
@@ -93,12 +103,12 @@ func TestSeriesBeginAtZero(t *testing.T) {
 	for _, reason := range verifier.Reasons {
 		want = append(want, "requests_rejected_total "+string(reason))
 	}
-	checkZero(t, series(t, registered(), "beginner"), want)
+	checkZero(t, series(t, registered(), provider), want)
 	want = nil
 	for _, result := range queue.Results {
 		want = append(want, "delivery_attempts_total "+string(result))
 	}
-	checkZero(t, series(t, registered(), "beginning"), want)
+	checkZero(t, series(t, registered(), upstream), want)
 }
 
 // checkZero checks that the series are these, and are all 0.
@@ -118,31 +128,31 @@ func checkZero(t *testing.T, got map[string]float64, want []string) {
 // collectors again, or beginning a series again, changes nothing.
 func TestValuesSurviveAReload(t *testing.T) {
 	t.Parallel()
-	before := registered()
-	BeginProvider("lasting", 1)
-	BeginUpstream("lasting")
-	SecretMatched("lasting", 0)
-	RequestRejected("lasting", verifier.Unavailable)
-	Attempt(queue.Outcome{Delivery: queue.Delivery{Upstream: "lasting"}, State: queue.Delivered, Result: queue.Success}, time.Second)
+	before, name := registered(), newName()
+	BeginProvider(name, 1)
+	BeginUpstream(name)
+	SecretMatched(name, 0)
+	RequestRejected(name, verifier.Unavailable)
+	Attempt(queue.Outcome{Delivery: queue.Delivery{Upstream: name}, State: queue.Delivered, Result: queue.Success}, time.Second)
 
 	after := registered()
 	Register(after)
-	BeginProvider("lasting", 1)
-	BeginUpstream("lasting")
-	for name, r := range map[string]*prometheus.Registry{"before": before, "after": after} {
-		got := series(t, r, "lasting")
-		for _, name := range []string{
+	BeginProvider(name, 1)
+	BeginUpstream(name)
+	for when, r := range map[string]*prometheus.Registry{"before": before, "after": after} {
+		got := series(t, r, name)
+		for _, counted := range []string{
 			"secret_matched_total 0", "requests_rejected_total " + string(verifier.Unavailable),
 			"delivery_attempts_total " + string(queue.Success), "delivery_lag_seconds", "delivery_duration_seconds",
 		} {
-			if got[name] != 1 {
-				t.Errorf("%s is %v, want 1", name, got[name])
+			if got[counted] != 1 {
+				t.Errorf("%s the reload %s is %v, want 1", when, counted, got[counted])
 			}
-			delete(got, name)
+			delete(got, counted)
 		}
 		for other, value := range got {
 			if value != 0 {
-				t.Errorf("%s the reload %s is %v, want 0", name, other, value)
+				t.Errorf("%s the reload %s is %v, want 0", when, other, value)
 			}
 		}
 	}
