@@ -65,14 +65,14 @@ func TestCompletes(t *testing.T) {
 				r.api.add("a", tt.status)
 				r.api.took = time.Second
 				it := r.add(completion, "a", tt.status)
-				before := it.event
+				before := r.now(it).event
 				elapse(10 * time.Second)
 				r.wantState(t, it, queue.Delivered, tt.want)
-				o, n := r.get(t, it)
+				o, n := r.get(it)
 				if n != 1 || o.Retain != tt.retain || o.Duration != time.Duration(tt.requests)*time.Second || o.Result != queue.Success || r.api.count() != tt.requests {
-					t.Errorf("%d outcomes, %+v; requests %v", n, o, r.api.calls)
+					t.Errorf("%d outcomes, %+v; requests %v", n, o, r.api.called(""))
 				}
-				if it.event == before || len(before.Transcription) > 0 || it.event.ID != before.ID {
+				if e := r.now(it).event; e == before || len(before.Transcription) > 0 || e.ID != before.ID {
 					t.Error("the stored event was changed")
 				}
 				if got := r.words(); got != string(Done) {
@@ -106,7 +106,7 @@ func TestUnconfirmed(t *testing.T) {
 				r.wantState(t, it, queue.Pending, "")
 				elapse(5 * time.Second)
 				r.wantState(t, it, queue.Unconfirmed, "")
-				o, n := r.get(t, it)
+				o, n := r.get(it)
 				if o.Reason != tt.reason || n < 15 || n > 20 || o.Event != nil || o.Result == queue.Success {
 					t.Errorf("%d attempts, %+v", n, o)
 				}
@@ -150,8 +150,8 @@ func TestAPIAway(t *testing.T) {
 				if n := r.api.count(); n < 2880 || n > 2950 {
 					t.Errorf("%d requests in 48 h", n)
 				}
-				if r.paused() != "paused" || !errors.Is(r.errs[0], r.stage.Status().Cause) || !r.stage.Status().Paused {
-					t.Errorf("pauses = %s, %v, status %+v", r.paused(), r.errs, r.stage.Status())
+				if r.paused() != "paused" || !errors.Is(r.errors()[0], r.stage.Status().Cause) || !r.stage.Status().Paused {
+					t.Errorf("pauses = %s, %v, status %+v", r.paused(), r.errors(), r.stage.Status())
 				}
 				r.api.failing(nil)
 				elapse(time.Minute + 10*time.Second)
@@ -244,20 +244,15 @@ func TestUnavailable(t *testing.T) {
 				r.wantState(t, it, queue.Pending, "")
 				elapse(3 * time.Second)
 				r.wantState(t, it, queue.Delivered, `{"model":"m","unavailable":"`+tt.want+`"}`)
-				o, _ := r.get(t, it)
+				o, _ := r.get(it)
 				if !o.Retain {
 					t.Error("its cleanup is not dropped")
 				}
-				confirms := 0
-				for _, call := range r.api.calls {
-					if strings.HasPrefix(call, "get") {
-						confirms++
-					}
-				}
+				confirms := len(r.api.called("get"))
 				if n := r.api.count(); confirms != 1 || n > 45 {
 					t.Errorf("%d requests, %d of them to confirm", n, confirms)
 				}
-				if last := r.reports[len(r.reports)-1]; last.Unavailable != tt.want {
+				if last := r.last(); last.Unavailable != tt.want {
 					t.Errorf("report = %+v", last)
 				}
 			})
@@ -377,13 +372,7 @@ func TestConfirmsByListInVain(t *testing.T) {
 			r.add(completion, fmt.Sprint("a", i), soniox.Completed)
 		}
 		elapse(9 * time.Minute)
-		lists := 0
-		for _, call := range r.api.calls {
-			if strings.HasPrefix(call, "list") {
-				lists++
-			}
-		}
-		if lists < 1 || lists > 10 {
+		if lists := len(r.api.called("list")); lists < 1 || lists > 10 {
 			t.Errorf("%d lists in 9 minutes", lists)
 		}
 	})
@@ -410,8 +399,8 @@ func TestClose(t *testing.T) {
 			if patience == time.Second {
 				want = queue.Pending
 			}
-			if it.state != want || it.claimed || it.releases > 0 != (want == queue.Pending) {
-				t.Errorf("after %s: %+v", patience, it)
+			if got := q.now(it); got.state != want || got.claimed || got.releases > 0 != (want == queue.Pending) {
+				t.Errorf("after %s: %+v", patience, got)
 			}
 		}
 	})
@@ -430,23 +419,23 @@ func TestLoadErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, Completion{}, func(t *testing.T, r *rig) {
-				r.loads = tt.err
+				r.failLoads(tt.err)
 				it := r.add(completion, "a", soniox.Completed)
 				elapse(time.Minute)
-				if it.state != tt.state || it.event.Transcription != nil || r.api.count() != 0 {
-					t.Errorf("%+v", it)
+				if got := r.now(it); got.state != tt.state || got.event.Transcription != nil || r.api.count() != 0 {
+					t.Errorf("%+v", got)
 				}
 				if tt.state == queue.Delivered {
 					return
 				}
-				if len(r.errs) != 1 && len(r.errs) != 2 {
-					t.Errorf("problems = %v", r.errs)
+				if n := len(r.errors()); n < 1 || n > 2 {
+					t.Errorf("problems = %v", r.errors())
 				}
-				r.loads = nil
+				r.failLoads(nil)
 				r.api.add("a", soniox.Completed)
 				elapse(time.Minute)
-				if it.state != queue.Delivered {
-					t.Errorf("%+v", it)
+				if got := r.now(it); got.state != queue.Delivered {
+					t.Errorf("%+v", got)
 				}
 			})
 		})

@@ -3,6 +3,7 @@ package result
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,10 +49,19 @@ func (f *fakeAPI) failing(fail func(call string) error) {
 	f.fail = fail
 }
 
-func (f *fakeAPI) count() int {
+func (f *fakeAPI) count() int { return len(f.called("")) }
+
+// called returns the calls that begin so.
+func (f *fakeAPI) called(prefix string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.calls)
+	var calls []string
+	for _, c := range f.calls {
+		if strings.HasPrefix(c, prefix) {
+			calls = append(calls, c)
+		}
+	}
+	return calls
 }
 
 func (f *fakeAPI) call(ctx context.Context, call string) error {

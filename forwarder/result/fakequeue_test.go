@@ -124,22 +124,36 @@ func (q *fakeQueue) Release(d queue.Delivery) {
 }
 
 // get returns the last outcome of an event, and how many there were.
-func (q *fakeQueue) get(t *testing.T, it *item) (queue.Outcome, int) {
-	t.Helper()
+func (q *fakeQueue) get(it *item) (o queue.Outcome, n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(it.outcomes) == 0 {
-		return queue.Outcome{}, 0
+	if n = len(it.outcomes); n > 0 {
+		o = it.outcomes[n-1]
 	}
-	return it.outcomes[len(it.outcomes)-1], len(it.outcomes)
+	return o, n
+}
+
+// now returns an event as it is now.
+func (q *fakeQueue) now(it *item) item {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return *it
+}
+
+// failLoads makes all loads fail; a nil error ends that.
+func (q *fakeQueue) failLoads(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.loads = err
 }
 
 // wantState checks the state of an event, and what it is completed with.
 func (q *fakeQueue) wantState(t *testing.T, it *item, state queue.State, transcription string) {
 	t.Helper()
-	o, n := q.get(t, it)
-	if it.state != state || string(it.event.Transcription) != transcription {
-		t.Errorf("%s is %s after %d attempts: %s (%s, note %q)", it.delivery.Subject, it.state, n, it.event.Transcription, o.Result, o.Note)
+	o, n := q.get(it)
+	got := q.now(it)
+	if got.state != state || string(got.event.Transcription) != transcription {
+		t.Errorf("%s is %s after %d attempts: %s (%s, note %q)", got.delivery.Subject, got.state, n, got.event.Transcription, o.Result, o.Note)
 	}
 }
 
@@ -188,6 +202,20 @@ func (r *recorder) words() string {
 		words = append(words, string(x.Word))
 	}
 	return strings.Join(words, " ")
+}
+
+// errors returns the causes of pauses, and the problems.
+func (r *recorder) errors() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.errs)
+}
+
+// last returns the newest report.
+func (r *recorder) last() Report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reports[len(r.reports)-1]
 }
 
 func (r *recorder) paused() string {

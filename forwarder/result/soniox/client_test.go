@@ -216,7 +216,7 @@ func TestTranscriptMemory(t *testing.T) {
 		_, _ = io.WriteString(w, body)
 	})
 	waits := 0
-	for wanted, most := range map[bool]int64{true: 2 * int64(len(body)), false: 1 << 20} {
+	for wanted, most := range map[bool]int64{true: 3 * int64(len(body)), false: 1 << 20} {
 		r := TranscriptRequest{ID: id, Tokens: wanted, Large: func(context.Context) error { waits++; return nil }}
 		var got []byte
 		var err error
