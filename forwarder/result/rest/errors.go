@@ -49,6 +49,11 @@ func (e *Error) Error() string {
 	return text
 }
 
+// NewError returns an Error that no single answer shows.
+func NewError(k Kind, request, what string) *Error {
+	return &Error{Kind: k, request: request, what: what}
+}
+
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 

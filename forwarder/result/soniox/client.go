@@ -39,6 +39,7 @@ func New(o rest.Options) (Client, error) {
 const (
 	pathTranscription = "/v1/transcriptions/{id}"
 	pathFile          = "/v1/files/{id}"
+	pathList          = "/v1/transcriptions"
 )
 
 // Transcription returns what Soniox knows of a transcription.
@@ -93,7 +94,7 @@ func (c Client) List(ctx context.Context, cursor string) (page []Transcription, 
 	if cursor != "" {
 		query.Set("cursor", cursor)
 	}
-	r := rest.Request{Method: http.MethodGet, Path: "/v1/transcriptions", Query: query, Limit: maxPage}
+	r := rest.Request{Method: http.MethodGet, Path: pathList, Query: query, Limit: maxPage}
 	err = c.Do(ctx, r, func(body io.Reader) (err error) {
 		page, next, err = readPage(rest.NewDocument(body))
 		return err
