@@ -175,7 +175,7 @@ func TestCleanupLooks(t *testing.T) {
 			r.add(cleanup, fmt.Sprint("a", i), soniox.Completed)
 		}
 		elapse(10 * time.Minute)
-		if left, n := r.api.left(), len(r.api.called("list")); left != "" || n > 40 {
+		if left, n := r.api.left(), len(r.api.called("list")); left != "" || n > 60 {
 			t.Errorf("%d looks, left: %s", n, left)
 		}
 	})

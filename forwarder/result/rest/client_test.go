@@ -64,6 +64,7 @@ func newPiped(t *testing.T, perMinute int, h http.HandlerFunc) (c *Client, dials
 	t.Cleanup(func() {
 		c.Close()
 		_ = server.Close()
+		synctest.Wait() // no handler begins any more
 		handlers.Wait()
 	})
 	return c, dials
