@@ -1,0 +1,51 @@
+package recovery
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/result/soniox"
+)
+
+// webhookGrace is the age from which a finished transcription without a webhook's answer
+// is taken to have missed it: before that, the webhook may be under way.
+const webhookGrace = 2 * time.Minute
+
+// An address is that of a handler, as the provider was given it, without its query.
+type address struct{ scheme, host, path string }
+
+// addressOf returns the address and the query of a URL. It returns false for what is not
+// an absolute URL.
+func addressOf(s string) (a address, query string, ok bool) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return a, "", false
+	}
+	a = address{scheme: strings.ToLower(u.Scheme), host: strings.ToLower(u.Host), path: u.EscapedPath()}
+	switch {
+	case a.scheme == "https":
+		a.host = strings.TrimSuffix(a.host, ":443")
+	case a.scheme == "http":
+		a.host = strings.TrimSuffix(a.host, ":80")
+	}
+	if a.path == "" {
+		a.path = "/"
+	}
+	return a, u.RawQuery, true
+}
+
+// missed reports whether the webhook of a transcription did not arrive at an address, and
+// returns the query of its URL. since bounds how long ago it was created.
+func missed(t soniox.Transcription, at address, since, now time.Time) (query string, ok bool) {
+	sentTo, query, ok := addressOf(t.WebhookURL)
+	switch {
+	case !ok || sentTo != at,
+		!t.Finished(),
+		t.WebhookStatus >= 200 && t.WebhookStatus <= 299,
+		t.WebhookStatus == 0 && now.Sub(t.CreatedAt) < webhookGrace,
+		t.CreatedAt.Before(since):
+		return "", false
+	}
+	return query, true
+}
