@@ -109,15 +109,21 @@ func Complete(t *testing.T, args ...string) (values []string, directive cobra.Sh
 	return lines[:len(lines)-1], cobra.ShellCompDirective(n)
 }
 
-// ClosedPort returns an address at which no process listens.
+// ClosedPort returns an address at which no process listens until the test ends. It is the local
+// address of a connection, so that no other server gets the port.
 func ClosedPort(t *testing.T) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { _ = l.Close() })
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn.LocalAddr().String()
 }
 
 // FakeServer starts a server that answers in place of the admin API, and returns its
