@@ -270,14 +270,17 @@ func (t *tx) complete(r *tables.Record, e *event.Event) error {
 		r.Size, r.Key = int64(len(sealed)), ring.Sealer()
 		t.freed = true // the previous payload may still be in the WAL
 	}
+	if err == nil && len(sealed) == 0 {
+		err = fmt.Errorf("%w: its payload is missing", policy.ErrDamaged)
+	}
 	if err != nil {
 		return err
 	}
-	row, err := tables.CompleteRow(r, sealed)
+	row, err := tables.PayloadRow(r, sealed)
 	if err != nil {
 		return err
 	}
-	return t.exec(tables.CompletePayload, row...)
+	return t.insert(`INSERT OR REPLACE`+tables.IntoPayload, row)
 }
 
 // Known implements policy.Commits.

@@ -345,10 +345,16 @@ func TestDamagedRows(t *testing.T) {
 	t.Parallel()
 	d := newDamageable(t, 40)
 	whole := readFile(t, d.Path)
-	for _, state := range []queue.State{queue.Pending, queue.Dead, queue.Unrouted} {
-		t.Run(string(state), func(t *testing.T) {
+	in := func(s queue.State) func(queue.Record) bool {
+		return func(r queue.Record) bool { return r.State == s && len(r.Stages) == 0 }
+	}
+	for name, selected := range map[string]func(queue.Record) bool{
+		"pending": in(queue.Pending), "dead": in(queue.Dead), "unrouted": in(queue.Unrouted), "waiting": waits,
+		"completed": func(r queue.Record) bool { return r.State == queue.Pending && len(r.Stages) > 0 && !waits(r) },
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			i := slices.IndexFunc(d.IDs, func(id string) bool { return d.Want[id].State == state })
+			i := slices.IndexFunc(d.IDs, func(id string) bool { return selected(d.Want[id]) })
 			id, random := d.IDs[i], rand.New(rand.NewPCG(21, uint64(i)))
 			places := 0
 			for at := bytes.Index(whole, []byte(id+"soapnoteapi")); at >= 0; {

@@ -3,6 +3,7 @@ package sqlitequeue
 import (
 	"bytes"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -224,8 +225,8 @@ func TestCompletedWithoutRoom(t *testing.T) {
 func TestCrashWithoutRoom(t *testing.T) {
 	t.Parallel()
 	w, disk, free := fullStore(t, 0)
-	o := completedBy(t, w.Queue, takeOne(t, w.Queue, completion, "a"), 100_000)
-	free(0)
+	o := completedBy(t, w.Queue, takeOne(t, w.Queue, completion, "a"), 5<<20)
+	free(4 << 20)
 	w.Settle(o)
 	recorded(t, w.Queue, "ehr")
 	w.Settle(outcomeOf(w.Queue, takeOne(t, w.Queue, "ehr", "a"), queue.Delivered))
@@ -288,5 +289,38 @@ func TestCompletedWithoutRoomInMemory(t *testing.T) {
 	}
 	if w.held.bytes != 0 {
 		t.Errorf("%d bytes are in memory", w.held.bytes)
+	}
+}
+
+// While a completion is being committed, no Load returns the earlier event from memory: the
+// deliveries may be claimed as soon as the commit is done.
+func TestNoLoadOfAnEventThatIsBeingCompleted(t *testing.T) {
+	t.Parallel()
+	var q *Queue
+	var watched atomic.Pointer[queue.Delivery]
+	var commits, found atomic.Int64
+	q = mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "queue.db"), Settings: queue.DefaultSettings(), fault: func(string) error {
+		d := watched.Load()
+		if d == nil {
+			return nil
+		}
+		size, err := q.writing.Number(`SELECT length(sealed) FROM payload WHERE seq = ?`, seqOf(*d))
+		if size > d.Size && commits.Add(1) == 1 && q.recent.Get(seqOf(*d)) != nil { // at the commit of the completion
+			found.Add(1)
+		}
+		return err
+	}})
+	put(t, q, "a", "ehr", completion)
+	flush(t, q)
+	d := takeOne(t, q, completion, "a")
+	if q.recent.Get(seqOf(d)) == nil {
+		t.Fatal("the event is not in memory")
+	}
+	o := completedBy(t, q, d, 10)
+	watched.Store(&d)
+	q.Settle(o)
+	eventually(t, "the completed event is in memory", func() bool { return q.recent.Get(seqOf(d)) == o.Event })
+	if n := found.Load(); n > 0 {
+		t.Error("the earlier event was in memory during the commit")
 	}
 }

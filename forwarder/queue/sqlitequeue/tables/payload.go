@@ -16,9 +16,9 @@ import (
 // PayloadColumns are the columns of ScanPayload.
 const PayloadColumns = `seq, id, provider, type, subject, received_at, state, reason, ended_at, upstreams, checksum, sealed`
 
-// PayloadRow returns the columns of IntoPayload for an event that is being stored. A
-// completion that has ended is not among them, so that an event whose other rows are lost
-// is not completed again.
+// PayloadRow returns the columns of IntoPayload for an event that is being stored or has
+// just been completed. A completion that has ended is not among its upstreams, so that an
+// event whose other rows are lost is not completed again.
 func PayloadRow(r *Record, sealed []byte) ([]driver.Value, error) {
 	names := make([]string, 0, len(r.Deliveries))
 	for i := range r.Deliveries {
@@ -38,20 +38,6 @@ func PayloadRow(r *Record, sealed []byte) ([]driver.Value, error) {
 		r.Seq, r.ID, r.Provider, r.Type, r.Subject, r.ReceivedAt, state, r.Reason, r.EndedAt, string(upstreams),
 		payloadChecksum(r, state, upstreams), sealed,
 	}, nil
-}
-
-// CompletePayload is an UPDATE with the columns of CompleteRow.
-const CompletePayload = `UPDATE payload SET state = ?, reason = ?, ended_at = ?, upstreams = ?, checksum = ?, sealed = ? WHERE seq = ?`
-
-// CompleteRow returns the columns of an event's payload row that change when the event
-// is completed. From then on the row has the state after the completion: that is durable
-// although the rows of deliveries may follow later.
-func CompleteRow(r *Record, sealed []byte) ([]driver.Value, error) {
-	row, err := PayloadRow(r, sealed)
-	if err != nil {
-		return nil, err
-	}
-	return append(row[6:], r.Seq), nil
 }
 
 // payloadChecksum returns the checksum of the other columns of a payload's row except

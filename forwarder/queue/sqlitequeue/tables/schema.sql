@@ -47,7 +47,8 @@ CREATE TABLE event (
 ) STRICT;
 
 -- The initial state of events, with their sealed payloads. A row is inserted before all
--- other rows of the event, and deleted with the payload. upstreams is a JSON array.
+-- other rows of the event, replaced at the end of the event's completion, and deleted with
+-- the payload. upstreams is a JSON array, and has the names of stages too.
 CREATE TABLE payload (
 	seq         INTEGER PRIMARY KEY,
 	id          TEXT    NOT NULL,
