@@ -3,6 +3,9 @@ package result
 import (
 	"context"
 
+	"github.com/scribegate/scribegate/forwarder/internal/pace"
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/result/rest"
 	"github.com/scribegate/scribegate/forwarder/result/soniox"
 )
 
@@ -19,3 +22,28 @@ type API interface {
 }
 
 var _ API = soniox.Client{}
+
+// resultOf returns the result of an attempt as the history of an event shows it.
+func resultOf(kind rest.Kind, status int) queue.Result {
+	switch {
+	case kind == "":
+		return queue.Success
+	case kind == rest.Timeout:
+		return queue.Timeout
+	case kind == rest.Unreachable && status == 0:
+		return queue.ConnectError
+	}
+	return queue.Failure
+}
+
+// verdictOn returns what an error says about the API.
+func verdictOn(e *rest.Error) pace.Verdict {
+	v := pace.Verdict{Hold: e.RetryAfter}
+	switch e.Kind {
+	case rest.Unreachable, rest.Timeout, rest.Unauthorized, rest.Quota, rest.InvalidAnswer:
+		v.Fault = true
+	case rest.RateLimited:
+		v.Fault = e.RetryAfter.IsZero()
+	}
+	return v
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,6 +161,35 @@ func TestCleanupOfASharedFile(t *testing.T) {
 			r.add(cleanup, fmt.Sprint("a", i), soniox.Completed)
 		}
 		elapse(10 * time.Minute)
+		if left := r.api.left(); left != "" {
+			t.Errorf("left: %s", left)
+		}
+	})
+}
+
+// Two that are deleted at the very same time leave no file either: each has seen that the
+// other one has it.
+func TestCleanupAtTheSameTime(t *testing.T) {
+	cleanupBubble(t, func(t *testing.T, r *cleanupRig) {
+		var looked sync.WaitGroup
+		looked.Add(2)
+		both := make(chan struct{})
+		go func() {
+			looked.Wait()
+			close(both)
+		}()
+		r.api.failing(func(call string) error {
+			if strings.HasPrefix(call, "delete ") && !strings.HasPrefix(call, "delete file") {
+				looked.Done()
+				<-both
+			}
+			return nil
+		})
+		for _, id := range []string{"a", "b"} {
+			r.api.addFile(id, "completed", "f")
+			r.add(cleanup, id, soniox.Completed)
+		}
+		elapse(time.Minute)
 		if left := r.api.left(); left != "" {
 			t.Errorf("left: %s", left)
 		}

@@ -153,8 +153,26 @@ func TestAPIAway(t *testing.T) {
 				if r.paused() != "paused" || !errors.Is(r.errors()[0], r.stage.Status().Cause) || !r.stage.Status().Paused {
 					t.Errorf("pauses = %s, %v, status %+v", r.paused(), r.errors(), r.stage.Status())
 				}
+				var fresh []*item
+				for i := range 20 {
+					id := fmt.Sprint("b", i)
+					r.api.add(id, soniox.Completed)
+					fresh = append(fresh, r.add(completion, id, soniox.Completed))
+				}
+				elapse(time.Second)
 				r.api.failing(nil)
-				elapse(time.Minute + 10*time.Second)
+				for r.words() == "" || !strings.HasSuffix(r.words(), string(Done)) {
+					elapse(time.Second)
+				}
+				elapse(time.Second)
+				for i, it := range fresh[1:] { // the first may have been a probe
+					r.wantState(t, it, queue.Delivered, fmt.Sprintf(`{"model":"m","transcript":{"text":"b%d","tokens":[]}}`, i+1))
+				}
+				if wait := awayWait(kind, 100); wait > time.Minute {
+					t.Errorf("an event waits for %s", wait)
+				} else {
+					elapse(wait + time.Second)
+				}
 				for i, it := range items {
 					r.wantState(t, it, queue.Delivered, fmt.Sprintf(`{"model":"m","transcript":{"text":"a%d","tokens":[]}}`, i))
 				}
@@ -166,24 +184,34 @@ func TestAPIAway(t *testing.T) {
 	}
 }
 
-// An event at which the API fails is not the only probe.
+// An event at which the API fails is not the only probe: another one that is due is next.
 func TestProbesWithOthers(t *testing.T) {
-	bubble(t, Completion{}, func(t *testing.T, r *rig) {
-		r.api.failing(always(rest.InvalidAnswer, 200))
-		r.api.add("good", soniox.Completed)
-		bad := r.add(completion, "bad", soniox.Completed)
-		elapse(time.Hour)
-		r.api.failing(func(call string) error {
-			if call == "get bad" {
-				return errKind(rest.InvalidAnswer, 200)
-			}
-			return nil
+	t.Parallel()
+	for _, kind := range []rest.Kind{rest.InvalidAnswer, rest.Timeout} {
+		t.Run(string(kind), func(t *testing.T) {
+			bubble(t, Completion{}, func(t *testing.T, r *rig) {
+				r.api.failing(func(call string) error {
+					if call == "get bad" {
+						return errKind(kind, 0)
+					}
+					return nil
+				})
+				bad := r.add(completion, "bad", soniox.Completed)
+				elapse(time.Hour)
+				if r.paused() != "paused" {
+					t.Fatalf("pauses = %q", r.paused())
+				}
+				for i := range 3 {
+					id := fmt.Sprint("good", i)
+					r.api.add(id, soniox.Completed)
+					good := r.add(completion, id, soniox.Completed)
+					elapse(2*time.Minute + 2*time.Second)
+					r.wantState(t, good, queue.Delivered, `{"model":"m","transcript":{"text":"`+id+`","tokens":[]}}`)
+				}
+				r.wantState(t, bad, queue.Pending, "")
+			})
 		})
-		good := r.add(completion, "good", soniox.Completed)
-		elapse(3 * time.Minute)
-		r.wantState(t, good, queue.Delivered, `{"model":"m","transcript":{"text":"good","tokens":[]}}`)
-		r.wantState(t, bad, queue.Pending, "")
-	})
+	}
 }
 
 // Retry-After pauses all requests.

@@ -58,7 +58,7 @@ func (s *Stage) pass() time.Duration {
 		switch {
 		case s.stopped():
 			return pace.MaxCheck
-		case free > 0 && len(s.held) > 0:
+		case free > 0 && len(s.held) > 0 && !(paused && s.onlyProbedHeld() && s.claimProbe(now)):
 			s.startHeld(now, free)
 		case free > 0 && paused && now.Before(s.noProbe):
 			at = pace.Earlier(s.noProbe, at)
@@ -84,6 +84,9 @@ func (s *Stage) stopped() bool {
 		return false
 	}
 }
+
+// onlyProbedHeld reports whether nothing but the event of the newest probe is held.
+func (s *Stage) onlyProbedHeld() bool { return len(s.held) == 1 && s.held[0].EventID == s.probed }
 
 // startHeld starts attempts at held deliveries. The event of the newest probe is used for
 // the next one only if there is no other: it may be the event that makes the API fail.
@@ -127,16 +130,9 @@ func (s *Stage) claimBoth(now time.Time, n int) ([]queue.Delivery, time.Time, er
 	return append(deliveries, more.Deliveries...), more.Next, err
 }
 
-// claimProbe claims a delivery to probe the API with.
-func (s *Stage) claimProbe(now time.Time) {
+// claimProbe claims a delivery to probe the API with, and reports whether there was one.
+func (s *Stage) claimProbe(now time.Time) bool {
 	deliveries, _, err := s.claimBoth(now, 1)
-	if err == nil && len(deliveries) == 1 && deliveries[0].EventID == s.probed {
-		var others []queue.Delivery
-		if others, _, err = s.claimBoth(now, 1); len(others) > 0 {
-			s.queue.Release(deliveries[0])
-			deliveries = others
-		}
-	}
 	if len(deliveries) == 0 {
 		s.noProbe = now.Add(probeCheck)
 	}
@@ -146,6 +142,7 @@ func (s *Stage) claimProbe(now time.Time) {
 	if err != nil {
 		s.asked(now, false, time.Time{}, err)
 	}
+	return len(deliveries) > 0
 }
 
 // claimIdle claims retries while the stage is paused, settles those that need no request,
