@@ -44,6 +44,7 @@ func verdictOn(e *rest.Error) pace.Verdict {
 		v.Fault = true
 	case rest.RateLimited:
 		v.Fault = e.RetryAfter.IsZero()
+	case rest.Unknown, rest.NotReady: // these are answers
 	}
 	return v
 }

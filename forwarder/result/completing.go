@@ -91,10 +91,10 @@ func (c *completionAttempt) settle(e *event.Event, now time.Time) {
 		o.Result = queue.Failure
 	}
 	a.err, a.word = c.err, c.word()
-	switch next.state {
-	case queue.Pending:
+	if next.state == queue.Pending {
 		o.Next = now.Add(next.wait)
-	case queue.Delivered:
+	}
+	if next.state == queue.Delivered {
 		a.unavailable = next.unavailable
 		if a.unavailable == "" && c.transcription.Status == soniox.Failed && c.settings.Fetch != FetchNone {
 			a.unavailable = failure(c.transcription.ErrorType)

@@ -368,7 +368,7 @@ func TestRestart(t *testing.T) {
 func TestConfirmsByList(t *testing.T) {
 	bubble(t, Completion{Fetch: FetchNone}, func(t *testing.T, r *rig) {
 		r.api.notReady = true
-		var limiter = make(chan struct{}, 1)
+		limiter := make(chan struct{}, 1)
 		r.api.wait = func(context.Context) error { // 2 requests a second, one after another
 			limiter <- struct{}{}
 			time.Sleep(500 * time.Millisecond)

@@ -325,7 +325,7 @@ func TestKilled(t *testing.T) {
 	}
 	api.Fail(standin.AnyRoute, standin.Fault{Delay: 15 * time.Millisecond})
 	start := func() (*exec.Cmd, io.Closer) {
-		cmd := exec.Command(os.Args[0]) //nolint:gosec,noctx // it is this test, and it is killed
+		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), helperEnv+"="+strings.Join([]string{filepath.Join(dir, "queue.db"), base, log}, "\n"))
 		cmd.Stderr = os.Stderr
 		in, err := cmd.StdinPipe()
@@ -377,7 +377,7 @@ func TestKilled(t *testing.T) {
 			t.Errorf("event %d was not delivered with its transcript", n)
 		}
 	}
-	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(string(b)), "\n") {
 		if !strings.Contains(line, `"transcript":{`) {
 			t.Errorf("delivered without transcript: %s", line)
 		}

@@ -58,7 +58,7 @@ func (s *Stage) pass() time.Duration {
 		switch {
 		case s.stopped():
 			return pace.MaxCheck
-		case free > 0 && len(s.held) > 0 && !(paused && s.onlyProbedHeld() && s.claimProbe(now)):
+		case free > 0 && len(s.held) > 0 && (!paused || !s.onlyProbedHeld() || !s.claimProbe(now)):
 			s.startHeld(now, free)
 		case free > 0 && paused && now.Before(s.noProbe):
 			at = pace.Earlier(s.noProbe, at)

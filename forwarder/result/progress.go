@@ -114,8 +114,7 @@ func (p progress) counted(gap time.Duration) time.Duration {
 // not be asked.
 func awayWait(kind rest.Kind, n int) time.Duration {
 	wait := waitAfter(n)
-	switch kind {
-	case rest.RateLimited, rest.InvalidAnswer: // these need not pause the stage
+	if kind == rest.RateLimited || kind == rest.InvalidAnswer { // these may be about this event alone
 		return wait
 	}
 	return min(wait, maxAwayWait)

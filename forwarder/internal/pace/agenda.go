@@ -3,10 +3,12 @@ package pace
 import "time"
 
 const (
-	// The queue is asked again after a while although nothing woke the agenda: soon
-	// after an outcome, since the next attempt is visible only once the queue has
-	// recorded the outcome, and then less and less often.
+	// MinCheck is when the queue is asked again after an outcome although nothing woke
+	// the agenda, since the next attempt is visible only once the queue has recorded the
+	// outcome. After that it is asked less and less often.
 	MinCheck = 100 * time.Millisecond
+
+	// MaxCheck is the longest time after which the queue is asked again.
 	MaxCheck = 30 * time.Second
 
 	// QueueBackoff is the wait after an error of the queue.

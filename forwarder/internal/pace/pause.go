@@ -6,12 +6,14 @@ import (
 )
 
 const (
-	// FailureLimit is how many consecutive failures of the upstream's own pause it.
+	// FailureLimit is how many consecutive failures of the server's own pause it.
 	FailureLimit = 5
 
-	// The first and the longest wait before a paused upstream is probed. The wait
-	// doubles with each probe that fails.
+	// MinProbeDelay is the first wait before a paused server is probed. The wait doubles
+	// with each probe that fails.
 	MinProbeDelay = time.Second
+
+	// MaxProbeDelay is the longest wait.
 	MaxProbeDelay = time.Minute
 )
 
@@ -21,7 +23,7 @@ type Pause struct {
 	failures int // the server's, in a row
 	epoch    int // how many pauses have ended
 
-	probing  bool // Paused by failures until a probe succeeds
+	probing  bool // paused by failures until a probe succeeds
 	underWay bool // whether a probe is in flight
 	delay    time.Duration
 	probeAt  time.Time

@@ -23,10 +23,10 @@ func addressOf(s string) (a address, query string, ok bool) {
 		return a, "", false
 	}
 	a = address{scheme: strings.ToLower(u.Scheme), host: strings.ToLower(u.Host), path: u.EscapedPath()}
-	switch {
-	case a.scheme == "https":
+	switch a.scheme {
+	case "https":
 		a.host = strings.TrimSuffix(a.host, ":443")
-	case a.scheme == "http":
+	case "http":
 		a.host = strings.TrimSuffix(a.host, ":80")
 	}
 	if a.path == "" {
@@ -36,7 +36,8 @@ func addressOf(s string) (a address, query string, ok bool) {
 }
 
 // missed reports whether the webhook of a transcription did not arrive at an address, and
-// returns the query of its URL. since bounds how long ago it was created.
+// returns the query of its URL. since bounds how long ago it was created; one whose
+// creation is not known may be as well.
 func missed(t soniox.Transcription, at address, since, now time.Time) (query string, ok bool) {
 	sentTo, query, ok := addressOf(t.WebhookURL)
 	switch {
@@ -44,7 +45,7 @@ func missed(t soniox.Transcription, at address, since, now time.Time) (query str
 		!t.Finished(),
 		t.WebhookStatus >= 200 && t.WebhookStatus <= 299,
 		t.WebhookStatus == 0 && now.Sub(t.CreatedAt) < webhookGrace,
-		t.CreatedAt.Before(since):
+		t.CreatedAt.Before(since) && !t.CreatedAt.IsZero():
 		return "", false
 	}
 	return query, true

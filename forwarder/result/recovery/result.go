@@ -66,9 +66,6 @@ func patiently(ctx context.Context, f func() error) error {
 // isAPIs reports whether an error is the API's and not that of one object, so that the
 // next object would meet it too.
 func isAPIs(err error) bool {
-	switch rest.KindOf(err) {
-	case rest.Unknown, rest.NotReady, rest.InvalidAnswer:
-		return false
-	}
-	return true
+	kind := rest.KindOf(err)
+	return kind != rest.Unknown && kind != rest.NotReady && kind != rest.InvalidAnswer
 }

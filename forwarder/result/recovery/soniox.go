@@ -93,7 +93,7 @@ func (s Soniox) Prune(ctx context.Context, before time.Time, waits func(ctx cont
 		if t.FileID != "" {
 			uses[t.FileID]++
 		}
-		if sentTo, _, ok := addressOf(t.WebhookURL); ok && sentTo == at && t.Finished() && t.CreatedAt.Before(before) {
+		if sentTo, _, ok := addressOf(t.WebhookURL); ok && sentTo == at && t.Finished() && t.CreatedAt.Before(before) && !t.CreatedAt.IsZero() {
 			old = append(old, soniox.Transcription{ID: t.ID, FileID: t.FileID})
 		}
 	}

@@ -123,6 +123,7 @@ func TestMissed(t *testing.T) {
 		{"processing", func(t *soniox.Transcription) { t.Status = "processing" }, false},
 		{"created when the look begins", func(t *soniox.Transcription) { t.CreatedAt = now.Add(-72 * time.Hour) }, true},
 		{"created before", func(t *soniox.Transcription) { t.CreatedAt = now.Add(-72*time.Hour - 1) }, false},
+		{"created no one knows when", func(t *soniox.Transcription) { t.CreatedAt = time.Time{} }, true},
 		{"not answered, and new", func(t *soniox.Transcription) { t.WebhookStatus, t.CreatedAt = 0, now.Add(-2*time.Minute+1) }, false},
 		{"not answered for 2 minutes", func(t *soniox.Transcription) { t.WebhookStatus, t.CreatedAt = 0, now.Add(-2*time.Minute) }, true},
 		{"answered 500, and new", func(t *soniox.Transcription) { t.CreatedAt = now }, true},

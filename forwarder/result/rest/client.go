@@ -90,8 +90,8 @@ type Request struct {
 	Large func(context.Context) error
 }
 
-// Do sends the request, and has read read the body of a successful answer. It waits
-// for the rate limit; Stopwatch measures how long.
+// Do sends the request, and passes the body of a successful answer to read. It waits for
+// the rate limit; Stopwatch measures how long.
 //
 // It returns an *Error, or the error of ctx if it ended. An error of read becomes an
 // invalid answer: its text must be a fixed phrase.

@@ -38,7 +38,7 @@ func newPiped(t *testing.T, perMinute int, h http.HandlerFunc) (c *Client, dials
 	t.Helper()
 	p := &pipe{conns: make(chan net.Conn), done: make(chan struct{})}
 	var handlers sync.WaitGroup
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // the client is this test
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handlers.Add(1)
 		defer handlers.Done()
 		h(w, r)
@@ -137,7 +137,7 @@ func TestErrors(t *testing.T) {
 		{"400", status(400, "invalid_request"), Unknown, 400, "invalid_request", "not known"},
 		{"409", status(409, "transcription_invalid_state"), NotReady, 409, "transcription_invalid_state", "yet"},
 		{"401", status(401, "unauthenticated"), Unauthorized, 401, "unauthenticated", "check that api_key is valid"},
-		{"403", status(403, "permission_denied"), Unauthorized, 403, "permission_denied", "api_base"},
+		{"403", status(403, "permission_denied"), Unauthorized, 403, "permission_denied", "the key of a project"},
 		{"402 balance", status(402, "organization_balance_exhausted"), Quota, 402, "organization_balance_exhausted", "balance of the organization"},
 		{"402 budget", status(402, "organization_monthly_budget_exhausted"), Quota, 402, "organization_monthly_budget_exhausted", "budget of the organization"},
 		{"402 project", status(402, "project_monthly_budget_exhausted"), Quota, 402, "project_monthly_budget_exhausted", "budget of the project"},
@@ -147,8 +147,10 @@ func TestErrors(t *testing.T) {
 		{"408", status(408, ""), Timeout, 408, "", "answered 408"},
 		{"418", status(418, ""), InvalidAnswer, 418, "", "api_base"},
 		{"an error type that is not a word", status(500, "patient Doe"), Unreachable, 500, "", "answered 500"},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }, InvalidAnswer, 302, "", "redirect"},
-		{"error without JSON", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "patient Doe", 500) }, Unreachable, 500, "", "answered 500"},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, InvalidAnswer, 302, "", "redirect"},
+		{"error without JSON", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "patient Doe", http.StatusInternalServerError)
+		}, Unreachable, 500, "", "answered 500"},
 		{"no JSON", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "patient Doe") }, InvalidAnswer, 200, "", "not valid JSON"},
 		{"empty", func(http.ResponseWriter, *http.Request) {}, InvalidAnswer, 200, "", "not valid JSON"},
 		{"an array", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "[]") }, InvalidAnswer, 200, "", "member"},

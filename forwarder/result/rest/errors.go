@@ -68,6 +68,7 @@ func KindOf(err error) Kind {
 // The instructions.
 const (
 	hintKey   = "check that api_key is valid and that it belongs to the project and to the region of api_base"
+	hintRead  = hintKey + "; use the key of a project, since an organization's cannot read"
 	hintWrite = "use an api_key that may write, since a read key cannot delete"
 	hintQuota = "raise the budget or the balance of the account"
 	hintRate  = "lower api_rate, or delete transcriptions and files if the account has reached its limits"
@@ -94,7 +95,9 @@ func statusError(status int, errorType string, about, write bool) *Error {
 		e.Kind, e.hint = NotReady, "its state does not allow the request yet"
 	case status == http.StatusForbidden && write:
 		e.Kind, e.hint = Unauthorized, hintWrite
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+	case status == http.StatusForbidden:
+		e.Kind, e.hint = Unauthorized, hintRead
+	case status == http.StatusUnauthorized:
 		e.Kind, e.hint = Unauthorized, hintKey
 	case status == http.StatusPaymentRequired:
 		e.Kind, e.hint = Quota, hintQuota

@@ -19,7 +19,7 @@ const (
 type Transcription struct {
 	ID        string
 	Status    string
-	CreatedAt time.Time
+	CreatedAt time.Time // zero if it is not known
 	ErrorType string // may be empty
 	FileID    string // may be empty
 
@@ -28,7 +28,8 @@ type Transcription struct {
 
 	// Members are the members of a JSON object, without braces, that describe the
 	// result: created_at, model, audio_duration_ms, client_reference_id, error_type and
-	// error_message, as Soniox wrote them. Those that are null are left out.
+	// error_message, as Soniox wrote them. Those that are null, or of another type than
+	// documented, are left out.
 	Members []byte
 }
 
@@ -63,12 +64,8 @@ func readTranscription(d *rest.Document) (t Transcription, err error) {
 			n, _, err = d.Number()
 			t.WebhookStatus = int(n)
 		default:
-			kind, kept := members[name]
-			if !kept || d.Kind() == 'n' {
+			if kind, kept := members[name]; !kept || d.Kind() != kind {
 				return nil
-			}
-			if d.Kind() != kind {
-				return rest.ErrMembers()
 			}
 			var value []byte
 			if value, err = t.appendMember(d, name); err != nil {
@@ -89,9 +86,7 @@ func readTranscription(d *rest.Document) (t Transcription, err error) {
 	if !IsID(t.ID) || t.Status == "" || t.FileID != "" && !IsID(t.FileID) {
 		return t, rest.ErrMembers()
 	}
-	if t.CreatedAt, err = time.Parse(time.RFC3339, createdAt); err != nil {
-		return t, rest.ErrMembers()
-	}
+	t.CreatedAt, _ = time.Parse(time.RFC3339, createdAt) // else it stays zero
 	return t, nil
 }
 
