@@ -367,3 +367,24 @@ func TestPruneErrors(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// lister is a list of one page.
+type lister struct {
+	SonioxAPI
+
+	page []soniox.Transcription
+}
+
+func (l lister) List(context.Context, string) ([]soniox.Transcription, string, error) {
+	return l.page, "", nil
+}
+
+// What was created no one knows when is not old.
+func TestPruneKeepsWhatHasNoTime(t *testing.T) {
+	t.Parallel()
+	s := Soniox{API: lister{page: []soniox.Transcription{{ID: "a", Status: soniox.Completed, WebhookURL: hook}}}, WebhookURL: hook, DryRun: true}
+	r, err := s.Prune(t.Context(), time.Now(), func(context.Context, string) (bool, error) { return false, nil }, nil)
+	if err != nil || len(r.Pruned) > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

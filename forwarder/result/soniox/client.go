@@ -18,7 +18,7 @@ const DefaultBase = "https://api.soniox.com"
 const (
 	maxSmall      = 1 << 20
 	maxTranscript = 64 << 20
-	maxPage       = 256 << 20 // streamed
+	maxPage       = 64 << 20 // of which little is kept
 )
 
 // PageSize is the number of transcriptions on a page of the list.

@@ -101,6 +101,7 @@ func TestTranscriptionRejects(t *testing.T) {
 		"no time":            {replace(`"created_at"`, `"at"`), ""},
 		"not a time":         {replace("2026-03-19T", "yesterday"), ""},
 		"URL is an object":   {replace(`"u"`, "{}"), rest.InvalidAnswer},
+		"status twice":       {replace(`"webhook_url":"u"`, `"status":"error"`), rest.InvalidAnswer},
 		"two documents":      {valid + valid, rest.InvalidAnswer},
 		"cut off":            {valid[:len(valid)-1], rest.InvalidAnswer},
 		"file of a bad form": {replace(`"webhook_url":"u"`, `"file_id":"../x"`), rest.InvalidAnswer},

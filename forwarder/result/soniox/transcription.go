@@ -20,8 +20,8 @@ type Transcription struct {
 	ID        string
 	Status    string
 	CreatedAt time.Time // zero if it is not known
-	ErrorType string // may be empty
-	FileID    string // may be empty
+	ErrorType string    // may be empty
+	FileID    string    // may be empty
 
 	WebhookURL    string // with its query; may be empty
 	WebhookStatus int    // what the webhook was answered; 0 if none was sent or answered
@@ -49,7 +49,14 @@ var members = map[string]byte{
 // readTranscription reads the object of a transcription.
 func readTranscription(d *rest.Document) (t Transcription, err error) {
 	var createdAt string
+	seen := make(map[string]bool, 16)
 	err = d.Object(func(name string) (err error) {
+		if isRead(name) {
+			if seen[name] { // which one is meant is not clear
+				return rest.ErrMembers()
+			}
+			seen[name] = true
+		}
 		switch name {
 		case "id":
 			t.ID, err = d.Text()
@@ -88,6 +95,16 @@ func readTranscription(d *rest.Document) (t Transcription, err error) {
 	}
 	t.CreatedAt, _ = time.Parse(time.RFC3339, createdAt) // else it stays zero
 	return t, nil
+}
+
+// isRead reports whether a member is read, and not only skipped.
+func isRead(name string) bool {
+	switch name {
+	case "id", "status", "file_id", "webhook_url", "webhook_status_code":
+		return true
+	}
+	_, kept := members[name]
+	return kept
 }
 
 // appendMember appends a member to Members, and returns its value.
