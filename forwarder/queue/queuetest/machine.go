@@ -170,6 +170,9 @@ func (m *machine) settleOne(r *rapid.T) {
 		Used:     rapid.Bool().Draw(r, "used"),
 		State:    rapid.SampledFrom([]queue.State{queue.Pending, queue.Delivered, queue.Dead}).Draw(r, "state"),
 	}
+	if queue.IsStage(l.Upstream) {
+		o.Note = rapid.SampledFrom([]string{"", "a note"}).Draw(r, "note")
+	}
 	if queue.IsCompletion(l.Upstream) {
 		m.complete(r, l, &o)
 	}

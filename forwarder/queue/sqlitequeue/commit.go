@@ -257,21 +257,22 @@ func (t *tx) completeAndUpdate(before, after *tables.Record, o *policy.Outcome) 
 }
 
 // complete writes the payload row of an event whose completion has ended, with e in place
-// of the stored event unless e is nil. It needs no room by MaxSize.
+// of the stored event unless e is nil. A stored event that cannot be read stays as it is:
+// its deliveries will find that out. MaxSize does not apply.
 func (t *tx) complete(r *tables.Record, e *event.Event) error {
 	var sealed []byte
 	var err error
 	if e == nil {
 		sealed, err = tables.LoadPayload(context.Background(), t.c, r.Seq)
+		if err == nil && len(sealed) == 0 || errors.Is(err, policy.ErrDamaged) && !errors.Is(err, tables.ErrStructure) {
+			return nil
+		}
 	} else {
 		t.q.recent.Replacing(r.Seq)
 		ring := t.q.ring.Load()
 		sealed, err = tables.SealEvent(ring, e)
 		r.Size, r.Key = int64(len(sealed)), ring.Sealer()
 		t.freed = true // the previous payload may still be in the WAL
-	}
-	if err == nil && len(sealed) == 0 {
-		err = fmt.Errorf("%w: its payload is missing", policy.ErrDamaged)
 	}
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package sqlitequeue
 
 import (
 	"bytes"
+	"errors"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -322,5 +323,36 @@ func TestNoLoadOfAnEventThatIsBeingCompleted(t *testing.T) {
 	eventually(t, "the completed event is in memory", func() bool { return q.recent.Get(seqOf(d)) == o.Event })
 	if n := found.Load(); n > 0 {
 		t.Error("the earlier event was in memory during the commit")
+	}
+}
+
+// An event whose payload is lost can be completed: with an event, it is whole again.
+func TestCompletionOfALostPayload(t *testing.T) {
+	t.Parallel()
+	q, _ := openNew(t)
+	put(t, q, "a", "ehr", completion)
+	put(t, q, "b", "ehr", completion)
+	flush(t, q)
+	ds := take(t, q, completion, 2)
+	a, b := completedBy(t, q, ds[0], 10), outcomeOf(q, ds[1], queue.Delivered)
+	if err := q.do(t.Context(), func(tx *tx) error { return tx.exec(`DELETE FROM payload`) }); err != nil {
+		t.Fatal(err)
+	}
+	q.Settle(a)
+	q.Settle(b)
+	flush(t, q)
+	q.recent.Clear()
+	ds = take(t, q, "ehr", 10)
+	if len(ds) != 2 {
+		t.Fatalf("claimed %+v, want two", ds)
+	}
+	wantLoaded(t, q, ds[0], a.Event)
+	if e, err := q.Load(ds[1]); !errors.Is(err, queue.ErrUnreadable) {
+		t.Errorf("Load of the lost payload: %+v, %v", e, err)
+	}
+	q.Settle(outcomeOf(q, ds[1], queue.Dead))
+	flush(t, q)
+	if r, err := q.Event(t.Context(), "b"); err != nil || r.State != queue.Dead {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -46,7 +46,7 @@ func (m *Model) Settle(e *Event, upstream string, o queue.Outcome) {
 	if o.Used {
 		d.Used++
 	}
-	d.History = append(d.History, queue.Attempt{Number: d.Attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status, Used: o.Used})
+	d.History = append(d.History, queue.Attempt{Number: d.Attempts, At: o.At, Duration: o.Duration, Result: o.Result, Status: o.Status, Used: o.Used, Note: o.Note})
 	d.History = slices.Clone(d.History[max(0, len(d.History)-queue.MaxHistory):])
 	d.State, d.NextAttempt = o.State, time.Time{}
 	if o.State == queue.Pending {
