@@ -16,6 +16,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/caddymodule/internal/notify"
+	"github.com/scribegate/scribegate/caddymodule/internal/results"
 	"github.com/scribegate/scribegate/caddymodule/internal/sites"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -27,23 +28,23 @@ func init() {
 
 const appName = "scribegate"
 
-// App keeps received events durably and forwards them to the upstreams until
-// they have them.
+// App stores received events durably, and delivers each to its upstreams until they
+// accept it.
 type App struct {
-	// Where events are kept between their receipt and their last delivery.
+	// The engine that stores events from their receipt to their last delivery.
 	// Default: `sqlite`, a file in Caddy's data directory.
 	QueueRaw json.RawMessage `json:"queue,omitempty" caddy:"namespace=scribegate.queues inline_key=engine"`
 
-	// How long an event's id is remembered, so that the same event is not
-	// taken twice. It must be at least twice the tolerance of each handler,
-	// since a captured request could be sent again for that long. Default:
-	// 24h.
+	// How long the id of an event is remembered, so that the same event is a
+	// duplicate. It must be at least twice the tolerance of each handler, since a
+	// captured request could be sent again for that long. Default: 24h.
 	DedupeWindow caddy.Duration `json:"dedupe_window,omitempty"`
 
-	// How long dead, quarantined and unrouted events are kept. Default: 14d.
+	// How long dead, quarantined, unrouted and unconfirmed events are kept. Default:
+	// 14d.
 	DeadRetention caddy.Duration `json:"dead_retention,omitempty"`
 
-	// How long the trace of delivered events is kept, without payload.
+	// How long the records of delivered events are kept, without payload.
 	// Default: 72h.
 	HistoryRetention *caddy.Duration `json:"history_retention,omitempty"`
 
@@ -51,15 +52,15 @@ type App struct {
 	// 0, not at all.
 	KeepDelivered caddy.Duration `json:"keep_delivered,omitempty"`
 
-	// The Standard Webhooks secrets that sign deliveries, each with a
-	// signature of its own. Placeholders `{env.*}` and `{file.*}` keep them
-	// out of the configuration. Default: deliveries are not signed.
+	// The Standard Webhooks secrets that sign deliveries. Each secret adds a
+	// signature. Placeholders `{env.*}` and `{file.*}` keep the secrets out of the
+	// configuration. Default: none; deliveries are not signed.
 	SigningSecrets []string `json:"signing_secrets,omitempty"`
 
-	// Whether the admin API hands out payloads. Default: false.
+	// Whether the admin API returns payloads. Default: false.
 	AdminPayloads bool `json:"admin_payloads,omitempty"`
 
-	// The backends that receive events. Handlers choose among them by name.
+	// The backends that receive events. Handlers refer to them by name.
 	Upstreams []*Upstream `json:"upstreams,omitempty"`
 
 	ctx         caddy.Context
@@ -69,6 +70,8 @@ type App struct {
 	keys        func() []forwarder.SigningKey
 	handlers    []*Handler // that deliver
 	credentials *credentials.Set
+	apis        []results.API // of the providers with an api_key
+	apiClients  []apiClient
 	unrouted    *typeSet // for which a warning was logged
 	observer    *gateway.Observer
 	lease       *gateway.Lease
@@ -82,7 +85,8 @@ func (App) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision sets the app up. It opens and starts nothing.
+// Provision checks the configuration and loads the modules in it. It opens and starts
+// nothing, since `caddy validate` calls it too.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logs, a.logger, a.lease = ctx, logging.Of(ctx), logging.Logger(ctx), gateway.NewLease()
 	a.credentials, a.unrouted = credentials.New(a.logger), new(typeSet)
@@ -154,8 +158,7 @@ func (a *App) setDefaults() {
 	a.DeadRetention = cmp.Or(a.DeadRetention, caddy.Duration(defaults.DeadRetention))
 }
 
-// gatewayConfig returns what the gateway needs of this configuration, which must have been
-// provisioned.
+// gatewayConfig returns the gateway's configuration. The app must have been provisioned.
 func (a *App) gatewayConfig() *gateway.Config {
 	upstreams := make([]forwarder.Upstream, len(a.Upstreams))
 	for i, u := range a.Upstreams {
@@ -171,20 +174,23 @@ func (a *App) gatewayConfig() *gateway.Config {
 			KeepDelivered:    time.Duration(a.KeepDelivered),
 		},
 		Upstreams:     upstreams,
+		APIs:          a.apis,
+		APIObserver:   &results.Observer{Logger: a.logger, Audit: a.observer.Audit},
 		Observer:      a.observer,
 		Logger:        a.logger,
 		Traced:        sites.Traced(a.ctx),
 		Route:         a.route,
+		Item:          a.item,
 		StoreTimeout:  currentLimits().store,
 		AdminPayloads: a.AdminPayloads,
 	}
 }
 
-// Start opens the queue, or takes it over from the configuration that is being
-// replaced. This configuration delivers once that one has stopped.
+// Start opens the queue, or shares the queue that the previous configuration has open. The
+// app delivers as soon as the previous configuration has stopped.
 func (a *App) Start() error {
 	if !a.Delivers() {
-		return nil // handlers without deliver_to keep nothing
+		return nil // handlers without deliver_to store nothing
 	}
 	a.warnUnused()
 	sites.Warn(a.ctx, a.logger, endpoint)
@@ -199,8 +205,8 @@ func (a *App) Stop() error {
 	return nil
 }
 
-// Cleanup releases the queue, if this configuration took it, and the idle
-// connections to its upstreams. Attempts under way go on.
+// Cleanup releases the queue, if this configuration acquired it, and closes the idle
+// connections to its upstreams. Attempts in flight continue.
 func (a *App) Cleanup() error {
 	for _, u := range a.Upstreams {
 		if u == nil {
@@ -209,6 +215,9 @@ func (a *App) Cleanup() error {
 		if closer, ok := u.sender.(interface{ Close() }); ok {
 			closer.Close()
 		}
+	}
+	for _, c := range a.apiClients {
+		c.client.Close()
 	}
 	if a.lease == nil {
 		return nil // not provisioned

@@ -1,7 +1,9 @@
 package caddymodule
 
 import (
+	"fmt"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -18,6 +20,9 @@ func (a *App) addHandler(h *Handler) error {
 			return err
 		}
 	}
+	if err := a.addAPI(h); err != nil {
+		return err
+	}
 	about := []zap.Field{zap.String("provider", provider), zap.String("source", h.Source), zap.Strings("deliver_to", h.DeliverTo)}
 	if !h.delivers() {
 		a.logger.Warn("a handler delivers nothing: none of its upstreams takes any type of event that its provider sends; add a type of this provider to the `events` of one of them, or deliver to another upstream", about...)
@@ -32,6 +37,45 @@ func (a *App) addHandler(h *Handler) error {
 	a.handlers = append(a.handlers, h)
 	types, _ := h.eventTypes()
 	metrics.BeginUnrouted(provider, types)
+	return nil
+}
+
+// addAPI adds the API of a handler's provider, if it has a key, and sets the stages of the
+// handler's events. It returns an error if another handler with the same provider and
+// source has other settings of the API: an event records no more about its handler.
+func (a *App) addAPI(h *Handler) error {
+	p, ok := h.provider.(resultSettings)
+	if !ok {
+		return nil
+	}
+	options, provider := p.results(), h.provider.Name()
+	for _, other := range a.handlers {
+		if o, ok := other.provider.(resultSettings); ok && other.provider.Name() == provider && other.Source == h.Source {
+			if o.results().identity != options.identity {
+				return fmt.Errorf("%s: two handlers with the source %s have different settings of the API (api_key and the options that need it); give one of them a source of its own, or both the same settings", provider, h.Source)
+			}
+			h.stages = other.stages
+			return nil
+		}
+	}
+	if !options.fetch {
+		return nil
+	}
+	if *a.HistoryRetention == 0 && options.remembers != "" {
+		return fmt.Errorf("%s: %s needs a history_retention above zero: the records of delivered events say what is known and what is to be deleted; set it, or remove %s", provider, options.remembers, options.remembers)
+	}
+	client, err := a.apiClient(p.settings())
+	if err != nil {
+		return fmt.Errorf("%s: %w", provider, err)
+	}
+	for _, name := range options.stages {
+		h.stages = append(h.stages, name(provider, h.Source))
+	}
+	api := p.api(h, client)
+	if api.Cleanup != nil {
+		api.Cleanup.GiveUp = time.Duration(*a.HistoryRetention) // the record of an event is deleted then
+	}
+	a.apis = append(a.apis, api)
 	return nil
 }
 

@@ -132,7 +132,7 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"encryption_key SCRIBEGATE_KEY=" + literal:     "name of a variable",
 		}},
 		"soapnoteapi": {inSoapnote, map[string]string{
-			"header X-Secret " + literal: `scribegate soapnoteapi: unknown subdirective "header"; known are secret, tolerance, deliver_to, drop, max_body, metadata, source, format`,
+			"header X-Secret " + literal: `scribegate soapnoteapi: unknown subdirective "header"; known are secret, tolerance, api_key, api_base, api_rate, deliver_to, drop, max_body, metadata, source, format`,
 			literal:                      "scribegate soapnoteapi: unknown subdirective; known are secret",
 			"drop":                       "write it as: drop <type>...",
 			"drop note.*":                `drop: "note.*" cannot be an event type: patterns are not supported`,
@@ -194,7 +194,7 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"secret \uFEFF" + literal:                            "byte order mark",
 		}},
 		"soniox": {inSoniox, map[string]string{
-			"secret " + literal:                     `scribegate soniox: unknown subdirective "secret"; known are header, deliver_to, drop, max_body`,
+			"secret " + literal:                     `scribegate soniox: unknown subdirective "secret"; known are header, fetch, fetch_timeout, webhook_url, reconcile, delete_after_delivery, api_key, api_base, api_rate, deliver_to`,
 			"header":                                "write it as: header <name> <value>...",
 			"header X-Secret":                       "write it as: header <name> <value>...",
 			"header " + literal:                     "choose a name with hyphens",
@@ -233,6 +233,35 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"header X-Secret $SONIOX_SECRET":                        "write it as {env.NAME}",
 			"header X-Secret env.SONIOX_SECRET":                     "write it as {env.NAME}",
 			"header X-Secret SECRETsecret\u200bSECRETsecret":        "invisible",
+
+			"api_key":                              "write it as: api_key <api_key>",
+			"api_key {env.A} {env.B}":              "write it as: api_key <key>",
+			`api_key ""`:                           "api_key: it is empty",
+			"api_key {http.request.header.X}":      "api_key: ",
+			"api_key SONIOX_API_KEY=" + literal:    "name of a variable and an equals sign",
+			"api_base":                             "write it as: api_base <url>",
+			"api_base a b":                         "write it as: api_base <url>",
+			"api_base api.soniox.com":              "api_base is not a URL such as https://api.soniox.com",
+			"api_base http://api.soniox.com":       "api_base must be https, since the key and the results would be readable on the way",
+			"api_base https://u:" + "x@host":       "api_base has a user, a query or a fragment: leave it out",
+			"api_base https://host/?key=" + "x":    "api_base has a user, a query or a fragment: leave it out",
+			"api_base https://{http.request.host}": "api_base: the placeholder {http.request.host} cannot be resolved",
+			"api_rate":                             "write it as: api_rate <number>",
+			"api_rate 0":                           "not a whole number of at least 1",
+			"api_rate 2/s":                         "not a whole number of at least 1",
+			"api_rate 100000":                      "a number of requests per minute from 1 to 60000",
+			"fetch":                                "write it as: fetch transcript|text|none",
+			"fetch tokens":                         "fetch: it must be transcript, text or none",
+			"fetch_timeout":                        "write it as: fetch_timeout <duration>",
+			"fetch_timeout 0s":                     "longer than zero",
+			"fetch_timeout -1h":                    "is negative",
+			"webhook_url":                          "write it as: webhook_url <url>",
+			"webhook_url hooks.example.com":        "webhook_url: write the URL of this handler as Soniox was given it",
+			"webhook_url https://{host}/x":         "webhook_url: the placeholder {http.request.host} cannot be resolved",
+			"reconcile":                            "write it as: reconcile <duration>",
+			"reconcile 5":                          "is not a duration",
+			"reconcile 5ms":                        "reconcile: the interval 5ms is shorter than a second",
+			"delete_after_delivery yes":            "write it as: delete_after_delivery",
 		}},
 	}
 	for _, block := range slices.Sorted(maps.Keys(blocks)) {
@@ -246,6 +275,9 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 
 func TestMistakesAcrossBlocks(t *testing.T) {
 	const secret = "\nsecret {env.SOAPNOTE_SECRET}\n"
+	withAPI := func(options string) string {
+		return "scribegate /x soniox { # here\nheader X-Secret {env.SONIOX_SECRET}\n" + options + "\ndeliver_to ehr\n}"
+	}
 	route := func(content string) string { return "upstream ehr {\nroute {\n" + content + "\n}\n}" }
 	for _, m := range []mistake{
 		{"the provider is missing", "", "scribegate /soapnote { # here\n}", "the provider is missing; write it after the path: soapnoteapi, soniox"},
@@ -258,6 +290,18 @@ func TestMistakesAcrossBlocks(t *testing.T) {
 		{"no secret and no block", "", "scribegate /x soapnoteapi # here", "secret is missing"},
 		{"a secret without a value", "", "scribegate /x soapnoteapi {\nsecret # here\n}", "write it as: secret <secret>..."},
 		{"no header", "", "scribegate /x soniox { # here\ndeliver_to ehr\n}", "header is missing"},
+		{"fetch without api_key", "", withAPI("fetch text"), "soniox: fetch needs api_key"},
+		{"fetch_timeout without api_key", "", withAPI("fetch_timeout 1m"), "soniox: fetch_timeout needs api_key"},
+		{"webhook_url without api_key", "", withAPI("webhook_url https://hooks.example.com/soniox"), "soniox: webhook_url needs api_key"},
+		{"reconcile without api_key", "", withAPI("reconcile 5m"), "soniox: reconcile needs api_key"},
+		{"delete_after_delivery without api_key", "", withAPI("delete_after_delivery"), "soniox: delete_after_delivery needs api_key"},
+		{"api_base without api_key", "", withAPI("api_base https://api.eu.soniox.com"), "soniox: api_base needs api_key"},
+		{"api_rate without api_key", "", withAPI("api_rate 60"), "soniox: api_rate needs api_key"},
+		{"api_rate of soapnoteapi without api_key", "", "scribegate /x soapnoteapi { # here" + secret + "api_rate 60\ndeliver_to ehr\n}", "soapnoteapi: api_rate needs api_key"},
+		{"reconcile without webhook_url", "", withAPI("api_key {env.SONIOX_API_KEY}\nreconcile 5m"), "soniox: reconcile needs webhook_url"},
+		{"deletion of what nobody has", "", withAPI("api_key {env.SONIOX_API_KEY}\nfetch none\ndelete_after_delivery"), "soniox: delete_after_delivery cannot be used with fetch none"},
+		{"deletion with a raw upstream", "upstream ehr http://127.0.0.1:9000 {\nformat raw\n}", withAPI("api_key {env.SONIOX_API_KEY}\ndelete_after_delivery"), "soniox: delete_after_delivery cannot be used with upstream ehr, which has the format raw"},
+		{"api_key of a checkpoint", "", "scribegate /x soniox { # here\nheader X-Secret {env.SONIOX_SECRET}\napi_key {env.SONIOX_API_KEY}\n}", "soniox: api_key needs deliver_to"},
 		{"no app block", noApp, "scribegate /x soapnoteapi {" + secret + "deliver_to ehr # here\n}", "the upstream ehr is not defined; define it in the scribegate app, which is a global option in a Caddyfile"},
 		{"an app block without upstreams", "admin_payloads", "scribegate /x soapnoteapi {" + secret + "deliver_to ehr # here\n}", "the upstream ehr is not defined"},
 		{"drop in a checkpoint", "", "scribegate /x soapnoteapi {" + secret + "drop note.failed # here\n}", "drop needs deliver_to"},

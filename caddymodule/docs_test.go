@@ -86,6 +86,8 @@ func documentedEnvironment(t *testing.T) {
 	}
 	t.Setenv("SONIOX_WEBHOOK_SECRET", testSoniox)
 	t.Setenv("SONIOX_LAB_SECRET", "lab-"+testSoniox)
+	t.Setenv("SONIOX_API_KEY", "a-key-of-soniox-api")
+	t.Setenv("SOAPNOTE_API_KEY", "snapi_sk_of_these_tests")
 	t.Setenv("SCRIBEGATE_KEY", testKey)
 	for _, name := range []string{"SIGNING_SECRET", "SCRIBEGATE_SIGNING_SECRET", "WAREHOUSE_SIGNING_SECRET", "EHR_SIGNING_SECRET"} {
 		t.Setenv(name, testSigning)

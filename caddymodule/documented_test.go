@@ -49,7 +49,7 @@ func TestEverythingIsDocumented(t *testing.T) {
 	}
 	for _, route := range []admin.Route{
 		admin.RouteLive, admin.RouteReady, admin.RouteStatus, admin.RouteEvents, admin.RouteEvent, admin.RoutePayload,
-		admin.RouteReplay, admin.RoutePurge, admin.RouteCompact, admin.RouteBackup,
+		admin.RouteReplay, admin.RoutePurge, admin.RouteCompact, admin.RouteBackup, admin.RouteRecover,
 	} {
 		if !strings.Contains(commands, "`"+route.Method+" "+admin.Prefix+route.Path+"`") {
 			t.Errorf("no table explains the route %s %s%s", route.Method, admin.Prefix, route.Path)

@@ -32,16 +32,16 @@ func init() {
 
 const handlerName = "scribegate"
 
-// Handler receives one provider's webhooks. It proves that each request is
-// genuine and makes an event of it; then it either stores the event, answers
-// the provider and leaves the delivery to the app, or, without `deliver_to`,
-// passes the event on to the next handler in place of the request's body.
+// Handler receives the webhooks of one provider. It verifies each request and converts
+// it into an event. With `deliver_to` it stores the event and answers the provider, and
+// the app delivers the event. Without `deliver_to` it replaces the request's body with
+// the event and calls the next handler.
 type Handler struct {
-	// The provider whose requests come here. Required.
+	// The provider whose requests the handler receives. Required.
 	ProviderRaw json.RawMessage `json:"provider,omitempty" caddy:"namespace=scribegate.providers inline_key=name"`
 
-	// The names of the app's upstreams that events are delivered to. Without
-	// any, events are passed on to the next handler and nothing is stored.
+	// The names of the app's upstreams that events are delivered to. Default: none;
+	// events are passed on to the next handler, and nothing is stored.
 	DeliverTo []string `json:"deliver_to,omitempty"`
 
 	// The types of events that no upstream shall receive, written as in an
@@ -49,7 +49,7 @@ type Handler struct {
 	// but its payload is not. Needs `deliver_to`. Default: none.
 	Drop []string `json:"drop,omitempty"`
 
-	// How many bytes a request's body may have. Default: 10 MiB for
+	// The maximum size of a request's body in bytes. Default: 10 MiB for
 	// soapnoteapi, 64 KiB for soniox.
 	MaxBody int64 `json:"max_body,omitempty"`
 
@@ -57,18 +57,19 @@ type Handler struct {
 	// Default: all of them.
 	Metadata []string `json:"metadata,omitempty"`
 
-	// The events' `source`, a URI, to tell several accounts of one provider
-	// apart. Global placeholders, such as `{env.*}`, are resolved when the
+	// The `source` of the events, a URI, which distinguishes several accounts of one
+	// provider. Global placeholders, such as `{env.*}`, are resolved when the
 	// configuration is loaded. Default: the provider's own.
 	Source string `json:"source,omitempty"`
 
-	// How events are put into the request for the next handler:
-	// `structured`, `binary`, or `raw`, which leaves body and headers as they
-	// came. Not allowed beside `deliver_to`. Default: `structured`.
+	// The format of the event in the request for the next handler:
+	// `structured`, `binary`, or `raw`, which leaves body and headers
+	// unchanged. Not allowed beside `deliver_to`. Default: `structured`.
 	Format forwarder.Format `json:"format,omitempty"`
 
 	provider verifier.Provider
-	app      *App // nil for a handler without deliver_to and signing secrets
+	stages   []string // of the events, beside their deliveries
+	app      *App     // nil for a handler without deliver_to and signing secrets
 	log      handlerLog
 	logs     *logging.Logs
 	limits   limits
@@ -135,9 +136,9 @@ func (h *Handler) beginMetrics() {
 	metrics.BeginProvider(h.provider.Name(), secrets)
 }
 
-// ServeHTTP takes one webhook through its stages: from raw bytes to a genuine
-// event, to a durable one, to the answer. It writes every answer itself, since
-// Caddy would log an error with the request's URI and headers.
+// ServeHTTP verifies a request, converts it into an event, stores the event and answers.
+// It writes every answer itself, since Caddy would log a returned error with the
+// request's URI and headers.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	start := time.Now()
 	logging.KeepUpstreamsSilenced() // a configuration that was refused may have undone it
@@ -191,8 +192,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return nil
 }
 
-// prove reads the request and returns it once it is proved genuine, with the
-// index of the secret that did.
+// prove reads and verifies the request. It returns the request with the index of the
+// secret that verified it.
 func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (req verifier.Request, secret int, err error) {
 	body := receive.NewBody(r, h.limits.unverified)
 	defer body.Release()
@@ -223,8 +224,8 @@ func (h *Handler) prove(w http.ResponseWriter, r *http.Request, now time.Time) (
 	}, secret, nil
 }
 
-// store keeps an item durably. It goes on when the client has gone: a provider
-// that never sends twice must not lose the event to its own impatience.
+// store durably stores an item. It continues after the client has closed the connection,
+// since SOAPNoteAPI does not send the event again.
 func (h *Handler) store(r *http.Request, it queue.Item) (queue.Receipt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.limits.store)
 	defer cancel()
@@ -236,8 +237,8 @@ func (h *Handler) store(r *http.Request, it queue.Item) (queue.Receipt, error) {
 	return g.Store(ctx, it)
 }
 
-// quarantine keeps the bytes of a genuine request whose payload is invalid, if
-// the provider will not send them again, and returns them as an event, or nil.
+// quarantine stores the bytes of a genuine request with an invalid payload, if the
+// provider does not send them again. It returns the stored event, or nil.
 func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid error) *event.Event {
 	e := h.provider.Quarantine(req)
 	if e == nil {
@@ -252,8 +253,8 @@ func (h *Handler) quarantine(r *http.Request, req verifier.Request, invalid erro
 	return e
 }
 
-// reject answers a request, and reports it. The event is nil unless the request
-// was genuine.
+// reject answers a request with an error, and reports it. The event is nil unless the
+// request was genuine.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpan, e *event.Event, err error) {
 	a := receive.AnswerTo(err)
 	h.describe(r, e, receive.Rejected, a.Reason)
@@ -268,7 +269,7 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, span receiptSpa
 	}
 }
 
-// observe reports a genuine event and what was decided about it.
+// observe reports a genuine event and its outcome.
 func (h *Handler) observe(r *http.Request, span receiptSpan, e *event.Event, start time.Time, o receive.Outcome) {
 	metrics.EventReceived(e.Provider, e.ShortType(), o, time.Since(start))
 	span.received(e, o)
@@ -278,7 +279,7 @@ func (h *Handler) observe(r *http.Request, span receiptSpan, e *event.Event, sta
 	}
 }
 
-// Cleanup has the lines written that still wait.
+// Cleanup flushes the log.
 func (h *Handler) Cleanup() error {
 	h.logs.Flush()
 	return nil

@@ -21,8 +21,8 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("scribegate", httpcaddyfile.Before, "handle")
 }
 
-// parseDirective reads the directive, and checks what only the whole Caddyfile
-// tells: whether the upstreams that it names are defined.
+// parseDirective parses the directive. With the whole Caddyfile at hand it also checks
+// whether the upstreams of deliver_to are defined.
 func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	app, err := parsedApp(helper)
 	if err != nil {
@@ -47,13 +47,13 @@ func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //		<the provider's own subdirectives>
 //	}
 //
-// What depends on the app, such as whether the upstreams are defined, is checked
-// when the handler is provisioned.
+// Checks that need the app, such as whether the upstreams are defined, are made when the
+// handler is provisioned.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return h.unmarshal(d, nil)
 }
 
-// unmarshal reads the directive. app is nil where it is not known.
+// unmarshal parses the directive. app is nil if it is not known.
 func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	d.Next() // the directive's name
 	if !d.NextArg() {
@@ -66,8 +66,8 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	if d.NextArg() {
 		return syntax.UsageErr(d, "scribegate [<matcher>] <provider> { ... }")
 	}
-	// What the handler itself does not know is the provider's: it is handed
-	// on as a block of its own, in the braces of this one.
+	// Subdirectives that are not the handler's belong to the provider. They are
+	// passed to it as a block of their own, in the braces of this block.
 	own := []caddyfile.Token{provider}
 	if d.Next() {
 		own = append(own, d.Token())
@@ -75,7 +75,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	}
 	block := len(own) > 1
 	seen := make(syntax.Seen)
-	drop := *d // becomes the place of drop
+	drop := *d // the position of drop, for its error
 	for d.NextBlock(0) {
 		name := d.Val()
 		if slices.Contains(handlerSubdirectives, name) {
@@ -126,8 +126,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 	return h.unmarshalProvider(caddyfile.NewDispenser(own), app)
 }
 
-// handlerSubdirectives are those that the handler itself knows, whatever the
-// provider.
+// handlerSubdirectives are the handler's own subdirectives, for every provider.
 var handlerSubdirectives = []string{"deliver_to", "drop", "max_body", "metadata", "source", "format"}
 
 func (h *Handler) unmarshalSource(d *caddyfile.Dispenser) error {
@@ -145,7 +144,7 @@ func (h *Handler) unmarshalSource(d *caddyfile.Dispenser) error {
 
 func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, app *App) error {
 	d.Next()
-	name, directive := d.Val(), *d // the errors below speak of the whole directive
+	name, directive := d.Val(), *d // the errors below are about the whole directive
 	unm, err := caddyfile.UnmarshalModule(d, build.ProviderNamespace+name)
 	if err != nil {
 		return err
@@ -154,6 +153,9 @@ func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser, app *App) error {
 		if err := app.checkDedupeWindow(unm); err != nil {
 			return directive.WrapErr(err)
 		}
+	}
+	if err := h.checkResults(unm, app); err != nil {
+		return directive.WrapErr(err)
 	}
 	if _, ok := unm.(verifier.Provider); !ok {
 		return directive.Errf("scribegate: the module %s is not a provider", name)

@@ -12,8 +12,10 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
+	"github.com/scribegate/scribegate/caddymodule/internal/results"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/result/rest"
 )
 
 // check returns an error for settings that cannot be right. Those that are not set yet
@@ -71,6 +73,52 @@ func (a *App) checkDedupeWindow(provider any) error {
 	return nil
 }
 
+// checkResults returns an error if the handler cannot use the API of its provider. app may
+// be nil where it is not known.
+func (h *Handler) checkResults(provider any, app *App) error {
+	p, ok := provider.(resultSettings)
+	if !ok {
+		return nil
+	}
+	s := p.results()
+	if !s.fetch {
+		return nil
+	}
+	if len(h.DeliverTo) == 0 {
+		return fmt.Errorf("%s: api_key needs deliver_to: a checkpoint stores nothing, so nothing could be fetched before the delivery; add deliver_to, or remove api_key", s.provider)
+	}
+	if !s.deletes || app == nil {
+		return nil
+	}
+	for _, name := range h.DeliverTo {
+		if u := app.upstream(name); u != nil && u.Format == forwarder.Raw {
+			return fmt.Errorf("%s: delete_after_delivery cannot be used with upstream %s, which has the format raw: it never receives the transcript that is deleted; remove one of them", s.provider, name)
+		}
+	}
+	return nil
+}
+
+// resultSettings is a provider with settings of its REST API.
+type resultSettings interface {
+	// results returns the settings that the handler checks. It is also called before
+	// Provision, when the Caddyfile has been read.
+	results() resultOptions
+
+	// settings returns the settings of the API, and api what the gateway does with it.
+	settings() *API
+	api(h *Handler, client *rest.Client) results.API
+}
+
+// resultOptions are what a handler must know of its provider's API.
+type resultOptions struct {
+	provider  string
+	fetch     bool                                   // whether there is an api_key
+	deletes   bool                                   // whether results are deleted after delivery
+	stages    []func(provider, source string) string // the names of the stages of an event
+	remembers string                                 // an option that needs the records of delivered events, or ""
+	identity  string                                 // differs if two handlers have different settings
+}
+
 // checkSource returns an error for a source that cannot be an event's: it is a URI in
 // printable ASCII, since it becomes a header in the binary format.
 func checkSource(source string) error {
@@ -109,14 +157,14 @@ func checkMetadata(names []string) error {
 func (h *Handler) findApp(ctx caddy.Context) error {
 	app, err := ctx.AppIfConfigured(appName)
 	if errors.Is(err, caddy.ErrNotConfigured) {
-		return h.checkUpstreams(new(App))
+		return cmp.Or(h.checkUpstreams(new(App)), h.checkResults(h.provider, nil))
 	}
 	if err != nil {
 		return err
 	}
 	h.app = app.(*App)
-	if len(h.DeliverTo) == 0 {
-		return nil
+	if err := h.checkResults(h.provider, h.app); err != nil || len(h.DeliverTo) == 0 {
+		return err
 	}
 	if err := h.checkUpstreams(h.app); err != nil {
 		return err

@@ -84,6 +84,11 @@ func (n named) check(path, text string) {
 			n.t.Errorf("%s names the command %q, which does not exist", path, m[1])
 			continue
 		}
+		for _, sub := range command.Commands() { // of recover
+			if strings.HasPrefix(m[2], " "+sub.Name()) {
+				command = sub
+			}
+		}
 		for _, flag := range namedFlag.FindAllStringSubmatch(m[2], -1) {
 			n.found["flag"]++
 			if command.Flag(flag[1]) == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
+	"github.com/scribegate/scribegate/forwarder/result/soapnoteapi"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -20,18 +21,20 @@ func init() {
 	caddy.RegisterModule(SOAPNoteAPI{})
 }
 
-// SOAPNoteAPI receives the webhooks of SOAPNoteAPI: clinical notes made out of
-// audio, signed with HMAC-SHA256.
+// SOAPNoteAPI verifies the webhooks of SOAPNoteAPI, which carry clinical notes and are
+// signed with HMAC-SHA256.
 type SOAPNoteAPI struct {
-	// The webhook secrets, each the whole string that SOAPNoteAPI showed,
-	// `whsec_` included. Any of them verifies; list the next one beside the
-	// present one while it is being rotated. Placeholders `{env.*}` and
-	// `{file.*}` keep them out of the configuration. Required.
+	// The webhook secrets, each the complete string that SOAPNoteAPI showed, with
+	// `whsec_`. A request is genuine if one of them verifies it, so list the next
+	// secret beside the present one during a rotation. Placeholders `{env.*}` and
+	// `{file.*}` keep the secrets out of the configuration. Required.
 	Secrets []string `json:"secrets,omitempty"`
 
-	// How far the signed timestamp may be from now, in both directions.
+	// The maximum difference between the signed timestamp and now, in both directions.
 	// Default: 5m.
 	Tolerance caddy.Duration `json:"tolerance,omitempty"`
+
+	API
 
 	verifier.SOAPNoteAPI `json:"-"`
 }
@@ -57,7 +60,7 @@ func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
 		return err
 	}
 	p.SOAPNoteAPI = verifier.SOAPNoteAPI{Secrets: secrets.Values, Tolerance: time.Duration(p.Tolerance)}
-	return nil
+	return p.API.provision(ctx, "soapnoteapi", soapnoteapi.DefaultBase, "snapi_sk_")
 }
 
 func doubtSOAPNoteAPI(value string) string {
@@ -76,7 +79,7 @@ func (p *SOAPNoteAPI) RequestTolerance() time.Duration {
 	return cmp.Or(time.Duration(p.Tolerance), verifier.DefaultTolerance)
 }
 
-// checkTolerance returns an error for a tolerance that no request could keep to.
+// checkTolerance returns an error for a tolerance below a second.
 func checkTolerance(d caddy.Duration) error {
 	if d < caddy.Duration(time.Second) {
 		return fmt.Errorf("tolerance: %s is less than a second, and timestamps are in whole seconds; write it as in 30s or 5m", time.Duration(d))
@@ -84,12 +87,15 @@ func checkTolerance(d caddy.Duration) error {
 	return nil
 }
 
-var soapnoteapiSubdirectives = []string{"secret", "tolerance"}
+var soapnoteapiSubdirectives = append([]string{"secret", "tolerance"}, apiSubdirectives...)
 
 // UnmarshalCaddyfile reads the provider's part of a scribegate block:
 //
 //	secret <secret>...
 //	tolerance <duration>
+//	api_key <key>
+//	api_base <url>
+//	api_rate <number>
 func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the provider's name
 	directive, seen := *d, make(syntax.Seen)
@@ -114,11 +120,21 @@ func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			p.Tolerance = t
 		default:
+			known, err := p.API.unmarshal(d)
+			if err != nil {
+				return err
+			}
+			if known {
+				continue
+			}
 			return syntax.UnknownErr(d, "scribegate soapnoteapi", slices.Concat(soapnoteapiSubdirectives, handlerSubdirectives)...)
 		}
 	}
 	if len(p.Secrets) == 0 {
 		return directive.Err("soapnoteapi: secret is missing; without it a forged request cannot be detected")
+	}
+	if err := p.API.check(); err != nil {
+		return directive.Errf("soapnoteapi: %v", err)
 	}
 	return nil
 }

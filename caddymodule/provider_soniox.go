@@ -22,16 +22,18 @@ func init() {
 	caddy.RegisterModule(Soniox{})
 }
 
-// Soniox receives the webhooks of Soniox: finished transcriptions, proved by a
-// header whose name and value were given when the transcription was created.
+// Soniox verifies the webhooks of Soniox, which announce finished transcriptions. The
+// proof is a header, whose name and value were given when the transcription was created.
 type Soniox struct {
 	// The name of the header that proves a request. Required.
 	Header string `json:"header,omitempty"`
 
-	// The values that are accepted, the current one first: it is the one
-	// that upstreams with the format `raw` are sent. Placeholders `{env.*}`
-	// and `{file.*}` keep them out of the configuration. Required.
+	// The accepted values, the current one first. Upstreams with the format `raw`
+	// receive the first one. Placeholders `{env.*}` and `{file.*}` keep the values out
+	// of the configuration. Required.
 	Values []string `json:"values,omitempty"`
+
+	SonioxAPI
 
 	verifier.Soniox `json:"-"`
 
@@ -58,6 +60,9 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 		return err
 	}
 	p.values = secrets
+	if err := p.SonioxAPI.provision(ctx); err != nil {
+		return err
+	}
 	p.Soniox = verifier.Soniox{Header: p.Header, Values: secrets.Values}
 	return nil
 }
@@ -71,11 +76,19 @@ func (p *Soniox) SecretHeader() string { return p.Header }
 // Credential returns the header's first configured value.
 func (p *Soniox) Credential() string { return p.values.First() }
 
-var sonioxSubdirectives = []string{"header"}
+var sonioxSubdirectives = append([]string{"header"}, sonioxAPISubdirectives...)
 
 // UnmarshalCaddyfile reads the provider's part of a scribegate block:
 //
 //	header <name> <value>...
+//	api_key <key>
+//	api_base <url>
+//	api_rate <number>
+//	fetch transcript|text|none
+//	fetch_timeout <duration>
+//	webhook_url <url>
+//	reconcile <duration>
+//	delete_after_delivery
 func (p *Soniox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the provider's name
 	directive, seen := *d, make(syntax.Seen)
@@ -98,11 +111,21 @@ func (p *Soniox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 		default:
+			known, err := p.SonioxAPI.unmarshal(d)
+			if err != nil {
+				return err
+			}
+			if known {
+				continue
+			}
 			return syntax.UnknownErr(d, "scribegate soniox", slices.Concat(sonioxSubdirectives, handlerSubdirectives)...)
 		}
 	}
 	if p.Header == "" {
 		return directive.Err("soniox: header is missing; without it a forged request cannot be detected")
+	}
+	if err := p.SonioxAPI.check(); err != nil {
+		return directive.Errf("soniox: %v", err)
 	}
 	return nil
 }
@@ -116,9 +139,9 @@ var hopByHop = []string{
 // notProof are headers that every request has or that Go takes out of them.
 var notProof = []string{"Host", "Content-Length", "Content-Type", "Content-Encoding"}
 
-// checkProofHeader says whether a header of that name can reach the handler
-// and prove anything. It quotes no name but a known one, since a secret may
-// stand in the name's place.
+// checkProofHeader returns an error for the name of a header that cannot reach the
+// handler, or that proves nothing. It quotes known names only, since the argument may be
+// a secret.
 func checkProofHeader(name string) error {
 	switch canonical := textproto.CanonicalMIMEHeaderKey(name); {
 	case name == "":
@@ -137,8 +160,8 @@ func checkProofHeader(name string) error {
 	return nil
 }
 
-// checkProofValue returns what checks a value of the header. A value that begins
-// with the header's name is a line that was copied whole.
+// checkProofValue returns a function that checks a value of the header. A value that
+// begins with the header's name is a complete line that was copied.
 func checkProofValue(name string) func(string) error {
 	return func(value string) error {
 		if len(value) > len(name) && strings.EqualFold(value[:len(name)], name) && value[len(name)] == ':' {
@@ -148,7 +171,7 @@ func checkProofValue(name string) func(string) error {
 	}
 }
 
-// maxSoniox is how many characters Soniox takes for the header's value.
+// maxSoniox is the maximum length of the header's value at Soniox, in characters.
 const maxSoniox = 256
 
 func doubtProofValue(value string) string {

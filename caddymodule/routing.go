@@ -9,29 +9,35 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/caddymodule/internal/sites"
 	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
-// route returns the upstreams that receive an event of the type, and the outcome of the event.
+// route returns the upstreams that receive an event of the type, with the stages of the
+// event, and the outcome that follows from it.
 func (h *Handler) route(shortType string) ([]string, receive.Outcome) {
 	if h.drops(shortType) {
 		return nil, receive.Dropped
 	}
-	to := make([]string, 0, len(h.DeliverTo))
+	to := make([]string, 0, len(h.DeliverTo)+len(h.stages))
 	for _, name := range h.DeliverTo {
 		if h.app.upstream(name).filter.Match(shortType) {
 			to = append(to, name)
 		}
 	}
-	if len(to) == 0 && shortType != event.Test {
-		return nil, receive.Unrouted
+	switch {
+	case len(to) > 0:
+		return append(to, h.stages...), receive.Accepted
+	case shortType == event.Test:
+		return nil, receive.Accepted
 	}
-	return to, receive.Accepted
+	return nil, receive.Unrouted
 }
 
-// route returns the upstreams that receive an event from the handlers with its provider and
-// source, or nil if there are none.
+// route returns the upstreams that an event is delivered to by the handlers with its
+// provider and source, and its stages, or nil if there are none. An upstream with the
+// format raw receives only what the provider sent.
 func (a *App) route(e *event.Event) (to []string) {
 	for _, h := range a.handlers {
 		if h.provider.Name() != e.Provider || h.Source != e.Source {
@@ -39,15 +45,39 @@ func (a *App) route(e *event.Event) (to []string) {
 		}
 		names, _ := h.route(e.ShortType())
 		for _, name := range names {
-			if !slices.Contains(to, name) {
+			u := a.upstream(name)
+			if !slices.Contains(to, name) && (u == nil || u.Format != forwarder.Raw || wasSent(e)) {
 				to = append(to, name)
 			}
 		}
 	}
+	if !slices.ContainsFunc(to, func(name string) bool { return !queue.IsStage(name) }) {
+		return nil
+	}
 	return to
 }
 
-// drops reports whether the handler's `drop` matches the type.
+// item returns an event that its provider's API returned, as it is stored, and its outcome.
+func (a *App) item(e *event.Event) (queue.Item, receive.Outcome) {
+	it := queue.Item{Event: e, Upstreams: a.route(e), Recovered: true}
+	o := receive.Accepted
+	switch {
+	case len(it.Upstreams) > 0:
+	case slices.ContainsFunc(a.handlers, func(h *Handler) bool {
+		return h.provider.Name() == e.Provider && h.Source == e.Source && h.drops(e.ShortType())
+	}):
+		o = receive.Dropped
+	default:
+		o, it.State = receive.Unrouted, queue.Unrouted
+	}
+	return it, o
+}
+
+// wasSent reports whether the provider sent the event in a request. A recovered note has
+// neither a proof nor a content type.
+func wasSent(e *event.Event) bool { return len(e.Proof) > 0 || e.ContentType != "" }
+
+// drops reports whether the handler's `drop` has the type.
 func (h *Handler) drops(shortType string) bool {
 	return len(h.Drop) > 0 && forwarder.Filter(h.Drop).Match(shortType)
 }

@@ -21,13 +21,31 @@ type Event struct {
 	ReceivedAt time.Time   `json:"received_at"`
 	Payload    bool        `json:"payload"`          // whether the payload is still kept
 	State      queue.State `json:"state,omitempty"`  // "" if it is not known
-	Reason     string      `json:"reason,omitempty"` // of a quarantined event
+	Reason     string      `json:"reason,omitempty"` // of a quarantined or unconfirmed event
 	Deliveries []Delivery  `json:"deliveries"`
+	Stages     []Stage     `json:"stages,omitempty"`
 }
+
+// A Stage is a step of an event that is not a delivery.
+type Stage struct {
+	Stage string `json:"stage"` // Completion or Cleanup
+	Course
+}
+
+// The stages of an event whose provider's API is asked.
+const (
+	Completion = "completion" // the result is fetched, before the first delivery
+	Cleanup    = "cleanup"    // the result is deleted at the provider, after the last delivery
+)
 
 // A Delivery is the delivery of an event to an upstream.
 type Delivery struct {
-	Upstream    string      `json:"upstream"`
+	Upstream string `json:"upstream"`
+	Course
+}
+
+// A Course is the state of a delivery or a stage, and its attempts.
+type Course struct {
 	State       queue.State `json:"state"`
 	Attempts    int         `json:"attempts"`
 	Unused      int         `json:"unused,omitempty"` // attempts that do not count toward the limit
@@ -57,18 +75,30 @@ func NewEvent(r queue.Record, history bool) Event {
 		Deliveries: make([]Delivery, len(r.Deliveries)),
 	}
 	for i, d := range r.Deliveries {
-		rec := Delivery{Upstream: d.Upstream, State: d.State, Attempts: d.Attempts, Unused: d.Attempts - d.Used, NextAttempt: OptionalTime(d.NextAttempt)}
-		if history && len(d.History) > 0 {
-			rec.LeftOut = d.History[0].Number - 1
-			for _, a := range d.History {
-				rec.History = append(rec.History, Attempt{
-					Attempt: a.Number, At: a.At.UTC(), Seconds: a.Duration.Seconds(), Outcome: a.Result, Status: a.Status, Unused: !a.Used,
-				})
-			}
+		out.Deliveries[i] = Delivery{d.Upstream, newCourse(d, history)}
+	}
+	for _, d := range r.Stages {
+		name := Completion
+		if queue.IsCleanup(d.Upstream) {
+			name = Cleanup
 		}
-		out.Deliveries[i] = rec
+		out.Stages = append(out.Stages, Stage{name, newCourse(d, history)})
 	}
 	return out
+}
+
+func newCourse(d queue.DeliveryRecord, history bool) Course {
+	c := Course{State: d.State, Attempts: d.Attempts, Unused: d.Attempts - d.Used, NextAttempt: OptionalTime(d.NextAttempt)}
+	if !history || len(d.History) == 0 {
+		return c
+	}
+	c.LeftOut = d.History[0].Number - 1
+	for _, a := range d.History {
+		c.History = append(c.History, Attempt{
+			Attempt: a.Number, At: a.At.UTC(), Seconds: a.Duration.Seconds(), Outcome: a.Result, Status: a.Status, Unused: !a.Used,
+		})
+	}
+	return c
 }
 
 // OptionalTime returns a pointer to the time in UTC, or nil for the zero time.

@@ -28,6 +28,7 @@ var (
 	RoutePurge   = Route{Method: http.MethodPost, Path: "purge"}
 	RouteCompact = Route{Method: http.MethodPost, Path: "compact"}
 	RouteBackup  = Route{Method: http.MethodPost, Path: "backup"}
+	RouteRecover = Route{Method: http.MethodPost, Path: "recover"}
 )
 
 // WithID returns the route with an event's id in its path, escaped for a URL.

@@ -11,6 +11,7 @@ import (
 type Status struct {
 	Queue     QueueStatus      `json:"queue"`
 	Upstreams []UpstreamStatus `json:"upstreams"`
+	APIs      []APIStatus      `json:"apis,omitempty"` // of the providers that are asked, or that events wait for
 }
 
 // QueueStatus has the counts of the queue.
@@ -49,6 +50,35 @@ type Failure struct {
 	At      time.Time    `json:"at"`
 	Outcome queue.Result `json:"outcome"`
 	Status  int          `json:"status,omitempty"`
+}
+
+// APIStatus is the state of a provider's REST API, of the handlers with a source.
+type APIStatus struct {
+	Provider string `json:"provider"`
+	Source   string `json:"source"`
+	Pending  int64  `json:"pending"`   // events that wait to be completed
+	InFlight int64  `json:"in_flight"` // of them
+	Cleanups int64  `json:"cleanups"`  // results that wait to be deleted at the provider
+	Paused   bool   `json:"paused"`
+
+	// PausedUntil is the end of the pause, or, if the reason is failures, the time of
+	// the next probe.
+	PausedUntil *time.Time            `json:"paused_until,omitempty"`
+	PauseReason forwarder.PauseReason `json:"pause_reason,omitempty"`
+
+	// Configured is false if no handler has an api_key for the source any more: its events
+	// wait until one has, or until they are replayed.
+	Configured           bool        `json:"configured"`
+	OldestPendingSeconds float64     `json:"oldest_pending_seconds"`
+	LastSuccess          *time.Time  `json:"last_success,omitempty"`
+	LastFailure          *APIFailure `json:"last_failure,omitempty"`
+}
+
+// An APIFailure is the newest request that the API did not answer as it should.
+type APIFailure struct {
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"` // an outcome of scribegate_fetch_duration_seconds
+	Status int       `json:"status,omitempty"`
 }
 
 // Health is the answer to a container's probe. As an error it returns the reason why the

@@ -15,7 +15,7 @@ import (
 
 // tried returns in words how many attempts at a delivery were made, and how many of
 // them count.
-func tried(d admin.Delivery) string {
+func tried(d admin.Course) string {
 	all := counted(d.Attempts, "attempt")
 	switch {
 	case d.Unused == 0:
@@ -30,7 +30,7 @@ func tried(d admin.Delivery) string {
 
 // historyTable returns a table of every attempt that is kept, with a remark on those
 // that are not.
-func historyTable(out io.Writer, d admin.Delivery, meaning func(admin.Attempt) string) *terminal.Table {
+func historyTable(out io.Writer, d admin.Course, meaning func(admin.Attempt) string) *terminal.Table {
 	t := terminal.NewTable(out, terminal.Right("ATTEMPT"), terminal.Left("AT"), terminal.Right("SECONDS"), terminal.Left("OUTCOME"), terminal.Right("STATUS"), terminal.Left("MEANING"))
 	switch {
 	case d.LeftOut > 0:
@@ -54,7 +54,7 @@ func historyTable(out io.Writer, d admin.Delivery, meaning func(admin.Attempt) s
 
 func printDelivery(out io.Writer, d admin.Delivery, u admin.UpstreamStatus, now time.Time) error {
 	term := terminal.Of(out)
-	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", terminal.Printable(d.Upstream), term.Cell(stateCell(d.State)), tried(d))
+	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", terminal.Printable(d.Upstream), term.Cell(stateCell(d.State)), tried(d.Course))
 	if d.NextAttempt != nil {
 		_, _ = fmt.Fprintf(out, ", next attempt %s", until(d.NextAttempt, now))
 	}
@@ -66,6 +66,25 @@ func printDelivery(out io.Writer, d admin.Delivery, u admin.UpstreamStatus, now 
 	case u.Paused:
 		_, _ = fmt.Fprintln(out, term.Paint("the upstream is paused: "+pauseLeft(u, now), terminal.Yellow))
 	}
+	return printHistory(out, d.Course, meaning)
+}
+
+// printStage prints a step of an event that is not a delivery.
+func printStage(out io.Writer, s admin.Stage, now time.Time) error {
+	what := "completed from the provider's API"
+	if s.Stage == admin.Cleanup {
+		what = "deleted at the provider"
+	}
+	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", what, terminal.Of(out).Cell(stateCell(s.State)), tried(s.Course))
+	if s.NextAttempt != nil {
+		_, _ = fmt.Fprintf(out, ", next attempt %s", until(s.NextAttempt, now))
+	}
+	_, _ = fmt.Fprintln(out)
+	return printHistory(out, s.Course, stageMeaning)
+}
+
+// printHistory prints the attempts of a delivery or a stage.
+func printHistory(out io.Writer, d admin.Course, meaning func(admin.Attempt) string) error {
 	if len(d.History) == 0 {
 		return nil
 	}
@@ -99,6 +118,33 @@ func meaning(a admin.Attempt) string {
 		words += ": does not count"
 	}
 	return words
+}
+
+// stageMeaning returns the outcome of a request to a provider's API in words.
+func stageMeaning(a admin.Attempt) string {
+	switch a.Status {
+	case http.StatusOK, http.StatusNoContent:
+		if a.Outcome != queue.Success {
+			return "the answer was not the expected one"
+		}
+	case http.StatusBadRequest, http.StatusNotFound:
+		return "the provider does not know it"
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "the key was refused: check api_key and api_base"
+	case http.StatusPaymentRequired:
+		return "the account has no quota left"
+	case http.StatusConflict:
+		return "not ready"
+	case http.StatusTooManyRequests:
+		return "too many requests"
+	}
+	switch {
+	case a.Outcome == queue.Success:
+		return "done"
+	case a.Outcome == queue.Failure && a.Status >= 500:
+		return strings.TrimSuffix("the API failed: "+http.StatusText(a.Status), ": ")
+	}
+	return outcomeOf(a)
 }
 
 // outcomeOf returns the outcome of an attempt in words.

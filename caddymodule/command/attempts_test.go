@@ -37,7 +37,7 @@ func TestMeaning(t *testing.T) {
 
 func TestTried(t *testing.T) {
 	t.Parallel()
-	for want, d := range map[string]admin.Delivery{
+	for want, d := range map[string]admin.Course{
 		"0 attempts":                       {},
 		"1 attempt":                        {Attempts: 1},
 		"6 attempts":                       {Attempts: 6},

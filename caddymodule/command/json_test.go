@@ -43,7 +43,7 @@ func TestSendIsBrokenOff(t *testing.T) {
 func TestEventsOfManyPages(t *testing.T) {
 	t.Parallel()
 	address := commandtest.FakeServer(t, func(w http.ResponseWriter, r *http.Request) {
-		page := admin.EventPage{NextCursor: "2", Events: []admin.Event{{ID: "short", Subject: "note-1", Deliveries: []admin.Delivery{{Upstream: "ehr", State: "dead"}}}}}
+		page := admin.EventPage{NextCursor: "2", Events: []admin.Event{{ID: "short", Subject: "note-1", Deliveries: []admin.Delivery{{Upstream: "ehr", Course: admin.Course{State: "dead"}}}}}}
 		if r.FormValue("cursor") == "2" {
 			page = admin.EventPage{Events: []admin.Event{{ID: "one-that-is-longer", State: "quarantined"}, {ID: "short", Type: "test"}}}
 		}

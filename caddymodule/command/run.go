@@ -46,10 +46,11 @@ func filledIn(cmd *cobra.Command, args []string) error {
 
 // subcommand returns the words of a command behind `caddy`.
 func subcommand(cmd *cobra.Command) string {
-	if cmd.HasParent() && cmd.Parent().HasParent() {
-		return cmd.Parent().Name() + " " + cmd.Name()
+	words := cmd.Name()
+	for c := cmd.Parent(); c != nil && c.HasParent(); c = c.Parent() {
+		words = c.Name() + " " + words
 	}
-	return cmd.Name()
+	return words
 }
 
 // exactly accepts n arguments. For any other number its error has the text wanted.

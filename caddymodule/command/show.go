@@ -167,6 +167,11 @@ func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]admin.
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	for _, stage := range e.Stages {
+		if err := printStage(out, stage, time.Now()); err != nil {
+			return err
+		}
+	}
 	for _, d := range e.Deliveries {
 		if err := printDelivery(out, d, upstreams[d.Upstream], time.Now()); err != nil {
 			return err

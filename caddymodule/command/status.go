@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -50,16 +51,12 @@ var statusLayouts = [][]terminal.Column{
 
 // upstreamCells returns the cells of an upstream's row, by the names of their columns.
 func upstreamCells(u admin.UpstreamStatus, now time.Time) map[string]terminal.Cell {
-	oldest := "-"
-	if u.Pending > 0 {
-		oldest = time.Duration(u.OldestPendingSeconds * float64(time.Second)).Truncate(time.Second).String()
-	}
 	return map[string]terminal.Cell{
 		"UPSTREAM": terminal.Text(u.Name), "PENDING": terminal.Number(u.Pending), "IN FLIGHT": terminal.Number(u.InFlight),
 		"DEAD":     terminal.Number(u.Dead).Paint(terminal.Red, u.Dead > 0),
 		"PAUSED":   terminal.Text(pause(u, now)).Paint(terminal.Yellow, u.Paused),
 		"ORPHANED": terminal.Text(yesNo(u.Orphaned)).Paint(terminal.Yellow, u.Orphaned),
-		"OLDEST":   terminal.Text(oldest), "LAST SUCCESS": terminal.Text(since(u.LastSuccess, now)),
+		"OLDEST":   terminal.Text(oldest(u)), "LAST SUCCESS": terminal.Text(since(u.LastSuccess, now)),
 		"LAST FAILURE": terminal.Text(failedAt(u.LastFailure, now)),
 	}
 }
@@ -116,6 +113,9 @@ func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if err := printAPIs(out, s.APIs, now); err != nil {
+		return err
+	}
 	limit := "no limit"
 	if s.Queue.MaxBytes > 0 {
 		limit = size(s.Queue.MaxBytes)
@@ -131,6 +131,40 @@ func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
 		_, _ = fmt.Fprintln(out, term.Paint(unreadableHint, terminal.Red))
 	}
 	return nil
+}
+
+// printAPIs prints the providers' APIs, if there are any.
+func printAPIs(out io.Writer, apis []admin.APIStatus, now time.Time) error {
+	if len(apis) == 0 {
+		return nil
+	}
+	_, _ = fmt.Fprintln(out)
+	t := terminal.NewTable(out, terminal.Left("API"), terminal.Right("PENDING"), terminal.Right("IN FLIGHT"), terminal.Right("TO DELETE"),
+		terminal.Left("PAUSED"), terminal.Right("OLDEST"), terminal.Right("LAST SUCCESS"), terminal.Left("LAST FAILURE"))
+	for _, a := range apis {
+		u := admin.UpstreamStatus{Pending: a.Pending, OldestPendingSeconds: a.OldestPendingSeconds, Paused: a.Paused, PausedUntil: a.PausedUntil, PauseReason: a.PauseReason}
+		paused := terminal.Text(pause(u, now)).Paint(terminal.Yellow, a.Paused)
+		if !a.Configured {
+			paused = terminal.Text("no api_key").Paint(terminal.Yellow, true)
+		}
+		failed := "-"
+		if f := a.LastFailure; f != nil {
+			if failed = since(&f.At, now) + ": " + f.Reason; f.Status != 0 {
+				failed += " (" + strconv.Itoa(f.Status) + ")"
+			}
+		}
+		t.Row(terminal.Text(a.Source), terminal.Number(a.Pending), terminal.Number(a.InFlight), terminal.Number(a.Cleanups),
+			paused, terminal.Text(oldest(u)), terminal.Text(since(a.LastSuccess, now)), terminal.Text(failed))
+	}
+	return t.Flush()
+}
+
+// oldest returns the age of the event that has waited longest.
+func oldest(u admin.UpstreamStatus) string {
+	if u.Pending == 0 {
+		return "-"
+	}
+	return time.Duration(u.OldestPendingSeconds * float64(time.Second)).Truncate(time.Second).String()
 }
 
 // unreadableHint is the advice on events that cannot be read.

@@ -38,6 +38,7 @@ func (a *API) routes() []route {
 		{admin.RoutePurge, a.purge, false},
 		{admin.RouteCompact, a.compact, false},
 		{admin.RouteBackup, a.backup, false},
+		{admin.RouteRecover, a.recover, false},
 	}
 }
 

@@ -22,20 +22,24 @@ type Action string
 
 // The actions.
 const (
-	Accepted     = Action(receive.Accepted)
-	Duplicate    = Action(receive.Duplicate)
-	Unrouted     = Action(receive.Unrouted)
-	Dropped      = Action(receive.Dropped)
-	Passed       = Action(receive.Passed)
-	Rejected     = Action(receive.Rejected)
-	Quarantined  = Action("quarantined")
-	Delivered    = Action("delivered")
-	Dead         = Action("dead")
-	Replayed     = Action("replayed")
-	Purged       = Action("purged")
-	PayloadRead  = Action("payload_read")
-	BackedUp     = Action("backed_up")
-	LinesDropped = Action(logging.AuditLinesDropped)
+	Accepted      = Action(receive.Accepted)
+	Duplicate     = Action(receive.Duplicate)
+	Unrouted      = Action(receive.Unrouted)
+	Dropped       = Action(receive.Dropped)
+	Passed        = Action(receive.Passed)
+	Rejected      = Action(receive.Rejected)
+	Quarantined   = Action("quarantined")
+	Delivered     = Action("delivered")
+	Dead          = Action("dead")
+	Replayed      = Action("replayed")
+	Purged        = Action("purged")
+	PayloadRead   = Action("payload_read")
+	BackedUp      = Action("backed_up")
+	Completed     = Action("completed")
+	Unconfirmed   = Action("unconfirmed")
+	ResultDeleted = Action("result_deleted")
+	Recovered     = Action("recovered")
+	LinesDropped  = Action(logging.AuditLinesDropped)
 )
 
 // A Trail writes the lines of the audit trail.
@@ -96,6 +100,32 @@ func (t Trail) Settled(o queue.Outcome) {
 		return
 	}
 	t.write(Dead, append(fields, zap.String("reason", string(o.Result)))...)
+}
+
+// Completed writes the line of an event that its provider's API has confirmed. unavailable
+// is why it has no transcript, or "".
+func (t Trail) Completed(o queue.Outcome, unavailable string) {
+	fields := ofStage(o)
+	if unavailable != "" {
+		fields = append(fields, zap.String("unavailable", unavailable))
+	}
+	t.write(Completed, fields...)
+}
+
+// Unconfirmed writes the line of an event that its provider's API does not confirm.
+func (t Trail) Unconfirmed(o queue.Outcome) {
+	t.write(Unconfirmed, append(ofStage(o), zap.String("reason", o.Reason))...)
+}
+
+// ResultDeleted writes the line of a result that was deleted at its provider.
+func (t Trail) ResultDeleted(o queue.Outcome) { t.write(ResultDeleted, ofStage(o)...) }
+
+func ofStage(o queue.Outcome) []zap.Field {
+	d := o.Delivery
+	return []zap.Field{
+		zap.String("event_id", d.EventID), logging.Subject(d.Subject), zap.String("provider", d.Provider), zap.String("type", d.Type),
+		zap.Int("attempt", d.Attempts+1),
+	}
 }
 
 // Replayed writes the line of a replay through the admin API.
@@ -160,6 +190,17 @@ func unfinished(err error) []zap.Field {
 		return nil
 	}
 	return []zap.Field{zap.Bool("unfinished", true)}
+}
+
+// Recovered writes the line of a recovery from a provider's API, or of a deletion there,
+// through the admin API.
+func (t Trail) Recovered(provider string, pruned bool, done, failed int, err error, r *http.Request) {
+	what := Recovered
+	if pruned {
+		what = ResultDeleted
+	}
+	fields := []zap.Field{zap.String("provider", provider), zap.Int("results", done), zap.Int("failed", failed)}
+	t.asked(what, r, append(fields, unfinished(err)...)...)
 }
 
 // PayloadRead writes the line of a payload that the admin API returned.

@@ -6,6 +6,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/receive"
+	"github.com/scribegate/scribegate/caddymodule/internal/results"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -17,15 +19,23 @@ type Config struct {
 	Engine    Engine
 	Settings  queue.Settings
 	Upstreams []forwarder.Upstream
+	APIs      []results.API
 	Observer  forwarder.Observer
 	Logger    *zap.Logger
+
+	// APIObserver reports what is asked of the APIs.
+	APIObserver *results.Observer
 
 	// Traced is whether deliveries make spans.
 	Traced bool
 
 	// Route returns the names of the upstreams that an event is delivered to as the
-	// handlers are configured now, or nil.
+	// handlers are configured now, with those of its stages, or nil.
 	Route func(e *event.Event) []string
+
+	// Item returns an event that its provider's API returned, as it is stored, and its
+	// outcome.
+	Item func(e *event.Event) (queue.Item, receive.Outcome)
 
 	// StoreTimeout is how long a handler may wait for the queue.
 	StoreTimeout time.Duration

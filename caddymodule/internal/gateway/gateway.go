@@ -17,6 +17,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
+	"github.com/scribegate/scribegate/caddymodule/internal/results"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/caddymodule/internal/tracing"
 	"github.com/scribegate/scribegate/forwarder"
@@ -39,6 +40,7 @@ type Gateway struct {
 	key        string
 	queue      queue.Queue
 	dispatcher *forwarder.Dispatcher
+	results    *results.Set // asks the providers' APIs
 
 	storeTimeout time.Duration // how long a handler may wait for the queue
 
@@ -76,8 +78,19 @@ func open(c *Config) (*Gateway, error) {
 	}
 	g.queue = q
 	g.dispatcher = forwarder.New(q, forwarder.Options{Version: build.Version()})
+	g.results = results.New(q, recoverable{g})
+	q.Notify(g.wake)
 	openGateways.add(g)
 	return g, nil
+}
+
+// wake notifies the upstream or the stage that a delivery may have become due.
+func (g *Gateway) wake(name string) {
+	if queue.IsStage(name) {
+		g.results.Wake(name)
+		return
+	}
+	g.dispatcher.Wake(name)
 }
 
 // written records whether the queue could be written.
@@ -96,6 +109,7 @@ func (g *Gateway) activate(c *Config) {
 	g.active.Store(c)
 	if c == nil {
 		g.dispatcher.Apply(forwarder.Config{})
+		g.results.Apply(nil, nil)
 		return
 	}
 	g.current.Store(c)
@@ -105,6 +119,7 @@ func (g *Gateway) activate(c *Config) {
 		metrics.BeginUpstream(name)
 	}
 	g.dispatcher.Apply(forwarder.Config{Upstreams: slices.Clone(c.Upstreams), Observer: c.Observer, Tracer: g.tracer(c)})
+	g.results.Apply(c.APIs, c.APIObserver)
 	g.warnOrphans(c)
 }
 
@@ -140,7 +155,8 @@ func (g *Gateway) Store(ctx context.Context, it queue.Item) (queue.Receipt, erro
 	return receipt, err
 }
 
-// warnOrphans logs a warning for each upstream that has events and is not configured.
+// warnOrphans logs a warning for each upstream that has events and is not configured, and
+// for each provider's API that events wait for and that has no key.
 func (g *Gateway) warnOrphans(c *Config) {
 	stats, err := g.Stats()
 	if err != nil {
@@ -151,6 +167,18 @@ func (g *Gateway) warnOrphans(c *Config) {
 			c.Logger.Warn("events wait for an upstream that is not configured, and are kept: define the upstream again, or delete its events: caddy scribegate purge --upstream "+name,
 				zap.String("upstream", name), zap.Int64("pending", s.Pending), zap.Int64("dead", s.Dead))
 		}
+	}
+	for name, s := range stats.Stages {
+		if s.Pending == 0 || g.results.Has(name) {
+			continue
+		}
+		provider, source := queue.StageOf(name)
+		about := []zap.Field{zap.String("provider", provider), zap.String("source", source), zap.Int64("events", s.Pending)}
+		if queue.IsCleanup(name) {
+			c.Logger.Warn("results wait to be deleted at their provider, and no handler with their source has delete_after_delivery; add it again, or delete them with: caddy scribegate recover soniox --prune", about...)
+			continue
+		}
+		c.Logger.Warn("events wait for their provider's API to confirm them, and no handler with their source has an api_key; add api_key again, or deliver them as they are: caddy scribegate replay <id>", about...)
 	}
 }
 
@@ -169,8 +197,12 @@ func (g *Gateway) Route(e *event.Event) []string {
 	return nil
 }
 
-// Probe makes a paused upstream be tried at once, or every one if the name is empty.
-func (g *Gateway) Probe(upstream string) { g.dispatcher.Probe(upstream) }
+// Probe probes a paused upstream at once, or every one if the name is empty, and every
+// paused API.
+func (g *Gateway) Probe(upstream string) {
+	g.dispatcher.Probe(upstream)
+	g.results.Probe()
+}
 
 // logger returns the logger of the newest configuration that was active: the gateway
 // outlives the configuration that opened it.
@@ -188,7 +220,9 @@ func (g *Gateway) Destruct() error {
 	g.awaitUsers()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
-	err := g.dispatcher.Close(ctx)
+	asked := make(chan error, 1)
+	go func() { asked <- g.results.Close(ctx) }()
+	err := errors.Join(g.dispatcher.Close(ctx), <-asked)
 	g.warnAbandoned()
 	err = errors.Join(err, g.queue.Close())
 	g.closeSpans()

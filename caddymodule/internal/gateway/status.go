@@ -52,6 +52,7 @@ func (g *Gateway) Status(now time.Time) (admin.Status, error) {
 	for _, name := range orphans {
 		add(name).Orphaned = true
 	}
+	s.APIs = g.results.Status(stats, now)
 	return s, err
 }
 

@@ -76,6 +76,7 @@ func Register(r *prometheus.Registry, further ...prometheus.Collector) {
 	for _, c := range append([]prometheus.Collector{
 		receivedTotal, rejectedTotal, acceptDuration, secretMatchedTotal,
 		commitDuration, commitEvents, attemptsTotal, deliveryDuration, deliveryLag,
+		fetchDuration, unconfirmedTotal, reconciledTotal, providerStored,
 	}, further...) {
 		// The only possible error is that this registry has the collector already:
 		// each handler registers them all.
@@ -99,6 +100,11 @@ func TypeLabel(shortType string) string {
 func EventReceived(provider, shortType string, o receive.Outcome, took time.Duration) {
 	receivedTotal.WithLabelValues(provider, TypeLabel(shortType), string(o)).Inc()
 	acceptDuration.WithLabelValues(provider).Observe(took.Seconds())
+}
+
+// EventRecovered counts an event that its provider's API returned.
+func EventRecovered(provider, shortType string, o receive.Outcome) {
+	receivedTotal.WithLabelValues(provider, TypeLabel(shortType), string(o)).Inc()
 }
 
 // RequestRejected counts a rejected request.

@@ -36,7 +36,7 @@ type Terminal struct {
 // Of returns the terminal that w writes to. NO_COLOR in the environment turns
 // colours off: see no-color.org.
 func Of(w io.Writer) Terminal {
-	if !isTerminal(w) {
+	if !IsTerminal(w) {
 		return Terminal{}
 	}
 	f, _ := w.(*os.File) // it is one
@@ -58,8 +58,8 @@ func (t Terminal) Paint(text string, c Colour) string {
 	return string(c) + text + endOfColour
 }
 
-// isTerminal reports whether a command's input or output is a terminal.
-func isTerminal(stream any) bool {
+// IsTerminal reports whether a command's input or output is a terminal.
+func IsTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -68,8 +68,8 @@ func isTerminal(stream any) bool {
 // whether the answer is yes. It returns nil if input or output is not a terminal.
 func Questioner(cmd *cobra.Command) func(question string) bool {
 	seen := []io.Writer{cmd.ErrOrStderr(), cmd.OutOrStdout()}
-	i := slices.IndexFunc(seen, func(w io.Writer) bool { return isTerminal(w) })
-	if i < 0 || !isTerminal(cmd.InOrStdin()) {
+	i := slices.IndexFunc(seen, func(w io.Writer) bool { return IsTerminal(w) })
+	if i < 0 || !IsTerminal(cmd.InOrStdin()) {
 		return nil
 	}
 	return func(question string) bool {
