@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -500,5 +501,46 @@ func TestConfigure(t *testing.T) {
 		r.stage.Configure(Completion{API: other, Fetch: FetchText}, r.recorder)
 		elapse(11 * time.Second)
 		r.wantState(t, it, queue.Delivered, `{"model":"m","transcript":{"text":"a"}}`)
+	})
+}
+
+// What an attempt waits for api_rate is no part of its duration, and so of fetch_timeout.
+func TestDurationWithoutRateLimit(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := "http://" + l.Addr().String()
+	_ = l.Close() // nothing is there
+	synctest.Test(t, func(t *testing.T) {
+		api, err := soniox.New(rest.Options{Base: base, Key: func() string { return "key" }, Rate: 6})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &fakeQueue{}
+		var items []*item
+		for i := range 4 {
+			items = append(items, q.add(completion, fmt.Sprint("a", i), soniox.Completed))
+		}
+		began := time.Now()
+		s := NewCompletion(q, "soniox", source, Completion{API: api}, nil)
+		elapse(45 * time.Second)
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		var last time.Time
+		for _, it := range items {
+			o := q.now(it).outcomes[0]
+			if o.Duration != 0 || o.Result != queue.ConnectError || !o.At.Equal(began) {
+				t.Errorf("%s: %s at %s, %s", it.delivery.Subject, o.Duration, o.At.Sub(began), o.Result)
+			}
+			if o.Next.After(last) {
+				last = o.Next
+			}
+		}
+		if waited := last.Sub(began); waited < 20*time.Second {
+			t.Errorf("the last one waited for %s", waited)
+		}
 	})
 }

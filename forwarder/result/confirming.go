@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/result/rest"
 	"github.com/scribegate/scribegate/forwarder/result/soniox"
 )
 
@@ -54,8 +55,10 @@ func (r *register) transcription(ctx context.Context, api API, id string, old bo
 	case list != nil:
 		r.list(ctx, api, list)
 	case wait != nil:
+		began := time.Now()
 		select {
 		case <-wait:
+			rest.AddWait(ctx, time.Since(began))
 		case <-ctx.Done():
 			return t, false, ctx.Err()
 		}

@@ -51,13 +51,19 @@ func (l limiter) wait(ctx context.Context) error {
 			r.Cancel()
 		}
 	}
-	if w, ok := ctx.Value(stopwatchKey{}).(*atomic.Int64); ok {
-		w.Add(int64(time.Since(began)))
-	}
+	AddWait(ctx, time.Since(began))
 	return ctx.Err()
 }
 
 type stopwatchKey struct{}
+
+// AddWait adds to what the Stopwatch of a context measures, for a caller that has waited
+// for the request of another one.
+func AddWait(ctx context.Context, d time.Duration) {
+	if w, ok := ctx.Value(stopwatchKey{}).(*atomic.Int64); ok {
+		w.Add(int64(d))
+	}
+}
 
 // Stopwatch returns a context for requests, and a function that returns how long they
 // have waited for the rate limit in all.
