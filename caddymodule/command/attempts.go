@@ -52,7 +52,9 @@ func historyTable(out io.Writer, d admin.Course, meaning func(admin.Attempt) str
 	return t
 }
 
-func printDelivery(out io.Writer, d admin.Delivery, u admin.UpstreamStatus, now time.Time) error {
+// printDelivery prints a delivery and its attempts. blocked is whether it waits for the
+// event's completion.
+func printDelivery(out io.Writer, d admin.Delivery, u admin.UpstreamStatus, blocked bool, now time.Time) error {
 	term := terminal.Of(out)
 	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", terminal.Printable(d.Upstream), term.Cell(stateCell(d.State)), tried(d.Course))
 	if d.NextAttempt != nil {
@@ -61,6 +63,8 @@ func printDelivery(out io.Writer, d admin.Delivery, u admin.UpstreamStatus, now 
 	_, _ = fmt.Fprintln(out)
 	switch {
 	case d.State != queue.Pending:
+	case blocked:
+		_, _ = fmt.Fprintln(out, term.Paint("it waits until the provider's API has confirmed the event", terminal.Yellow))
 	case u.Orphaned:
 		_, _ = fmt.Fprintln(out, term.Paint("the upstream is no longer configured: define it again, or purge its events", terminal.Yellow))
 	case u.Paused:
@@ -71,9 +75,9 @@ func printDelivery(out io.Writer, d admin.Delivery, u admin.UpstreamStatus, now 
 
 // printStage prints a step of an event that is not a delivery.
 func printStage(out io.Writer, s admin.Stage, now time.Time) error {
-	what := "completed from the provider's API"
+	what := "result from the provider's API"
 	if s.Stage == admin.Cleanup {
-		what = "deleted at the provider"
+		what = "deletion at the provider"
 	}
 	_, _ = fmt.Fprintf(out, "\n%s: %s after %s", what, terminal.Of(out).Cell(stateCell(s.State)), tried(s.Course))
 	if s.NextAttempt != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -167,21 +168,37 @@ func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]admin.
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, stage := range e.Stages {
-		if err := printStage(out, stage, time.Now()); err != nil {
-			return err
-		}
-	}
-	for _, d := range e.Deliveries {
-		if err := printDelivery(out, d, upstreams[d.Upstream], time.Now()); err != nil {
-			return err
-		}
+	if err := printCourses(out, e.Event, upstreams, time.Now()); err != nil {
+		return err
 	}
 	if e.Content == nil {
 		return nil
 	}
 	_, _ = fmt.Fprintln(out)
 	return printJSON(cmd, e.Content)
+}
+
+// printCourses prints the stages and the deliveries of an event, in their order.
+func printCourses(out io.Writer, e admin.Event, upstreams map[string]admin.UpstreamStatus, now time.Time) error {
+	stage := func(name string) (pending bool, err error) {
+		for _, s := range e.Stages {
+			if s.Stage == name {
+				return s.State == queue.Pending, printStage(out, s, now)
+			}
+		}
+		return false, nil
+	}
+	blocked, err := stage(admin.Completion)
+	if err != nil {
+		return err
+	}
+	for _, d := range e.Deliveries {
+		if err := printDelivery(out, d, upstreams[d.Upstream], blocked, now); err != nil {
+			return err
+		}
+	}
+	_, err = stage(admin.Cleanup)
+	return err
 }
 
 // whyNone returns why an event has no deliveries, or "" if it has some or is

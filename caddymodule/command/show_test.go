@@ -54,3 +54,37 @@ func TestShowOfADamagedPayload(t *testing.T) {
 		t.Errorf("printed %s", r.Out)
 	}
 }
+
+// What is asked of the provider's API is shown where it happens: before the deliveries,
+// which wait for it, and after them.
+func TestShowOfStages(t *testing.T) {
+	t.Parallel()
+	event := `{"id":"e1","state":"pending","deliveries":[{"upstream":"ehr","state":"pending","attempts":0}],"stages":[` +
+		`{"stage":"cleanup","state":"pending","attempts":0},` +
+		`{"stage":"completion","state":"pending","attempts":2,"history":[` +
+		`{"attempt":1,"at":"2026-03-19T15:30:00Z","seconds":0.1,"outcome":"failure","status":404},` +
+		`{"attempt":2,"at":"2026-03-19T15:30:01Z","seconds":0.1,"outcome":"failure","status":401}]}]}`
+	address := commandtest.FakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/events/e1") {
+			commandtest.AnswerJSON(w, http.StatusOK, []byte(event))
+			return
+		}
+		commandtest.AnswerJSON(w, http.StatusOK, []byte(`{"queue":{},"upstreams":[{"name":"ehr"}]}`))
+	})
+	r := commandtest.Run(t, "", "show", "e1", "--address", address).Done(t)
+	at := 0
+	for _, want := range []string{
+		"result from the provider's API: pending after 2 attempts",
+		"the provider does not know it",
+		"the key was refused: check api_key and api_base",
+		"ehr: pending after 0 attempts",
+		"it waits until the provider's API has confirmed the event",
+		"deletion at the provider: pending after 0 attempts",
+	} {
+		i := strings.Index(r.Out[at:], want)
+		if i < 0 {
+			t.Fatalf("%q is missing, or not in its place:\n%s", want, r.Out)
+		}
+		at += i
+	}
+}

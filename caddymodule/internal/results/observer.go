@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
@@ -47,7 +48,11 @@ func (o *Observer) Attempted(r result.Report) {
 	case r.Outcome.State == queue.Pending && cleanup:
 		o.Logger.Warn("a result could not be deleted at its provider; deleting is retried", append(fields, zap.Time("next_attempt", r.Outcome.Next))...)
 	case r.Outcome.State == queue.Pending:
-		o.Logger.Warn("an event could not be completed from its provider's API; the API is asked again", append(fields, zap.Time("next_attempt", r.Outcome.Next))...)
+		level := zapcore.WarnLevel
+		if d.Attempts > 0 {
+			level = zapcore.DebugLevel // its first failure was logged, and show has them all
+		}
+		o.Logger.Log(level, "an event could not be completed from its provider's API; the API is asked again", append(fields, zap.Time("next_attempt", r.Outcome.Next))...)
 	case r.Outcome.State == queue.Dead:
 		o.Logger.Error("a result could not be deleted at its provider and stays there; delete it with: caddy scribegate recover soniox --prune", fields...)
 	case cleanup:
