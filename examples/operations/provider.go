@@ -8,17 +8,20 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/sender"
+	"github.com/scribegate/scribegate/examples/providers/standin"
 )
 
 // A provider plays SOAPNoteAPI.
 type provider struct {
 	url    string
 	secret string
-	notes  int // made so far
+	notes  int             // made so far
+	api    *standin.Server // its REST API, which has the notes whose webhooks were rejected
 }
 
 // A capture is a request as it was sent, with its signature.
 type capture struct {
+	noteID               string
 	signature, timestamp string
 	body                 []byte
 }
@@ -30,14 +33,15 @@ type sample func(noteID string, at time.Time) []byte
 func (p *provider) send(ctx context.Context, payload sample) (capture, sender.Answer, error) {
 	p.notes++
 	now := time.Now()
-	body := payload(fmt.Sprintf("oncall-note-%d", p.notes), now)
+	noteID := fmt.Sprintf("oncall-note-%d", p.notes)
+	body := payload(noteID, now)
 	request, err := sender.SOAPNoteAPI(ctx, p.url, p.secret, body, now)
 	if err != nil {
 		return capture{}, sender.Answer{}, err
 	}
 	header := request.Header
 	answer, err := sender.Send(request)
-	return capture{header.Get("X-SoapNoteAPI-Signature"), header.Get("X-SoapNoteAPI-Timestamp"), body}, answer, err
+	return capture{noteID, header.Get("X-SoapNoteAPI-Signature"), header.Get("X-SoapNoteAPI-Timestamp"), body}, answer, err
 }
 
 // accepted sends n notes, which must be accepted, and returns the ids of their events.
@@ -56,18 +60,21 @@ func (p *provider) accepted(ctx context.Context, n int, payload sample) ([]strin
 	return ids, nil
 }
 
-// rejected sends n notes, which must be rejected, and returns the last request.
-func (p *provider) rejected(ctx context.Context, n int) (last capture, err error) {
+// rejected sends n notes, which must be rejected, and returns their requests.
+func (p *provider) rejected(ctx context.Context, n int) ([]capture, error) {
+	var all []capture
 	for range n {
-		var answer sender.Answer
-		if last, answer, err = p.send(ctx, sender.NoteGenerated); err != nil {
-			return last, err
+		request, answer, err := p.send(ctx, sender.NoteGenerated)
+		if err != nil {
+			return nil, err
 		}
 		if answer.Status != http.StatusUnauthorized {
-			return last, fmt.Errorf("a note signed with another secret was answered %+v", answer)
+			return nil, fmt.Errorf("a note signed with another secret was answered %+v", answer)
 		}
+		p.api.AddNote(standin.Note{ID: request.noteID})
+		all = append(all, request)
 	}
-	return last, nil
+	return all, nil
 }
 
 // untilAccepted sends notes until one is accepted.

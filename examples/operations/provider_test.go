@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/scribegate/scribegate/examples/internal/sender"
+	"github.com/scribegate/scribegate/examples/providers/standin"
 )
 
 // answering returns a provider for a gateway that returns these answers one after the
@@ -26,7 +27,9 @@ func answering(t *testing.T, answers ...string) *provider {
 		io.WriteString(w, answer)
 	}))
 	t.Cleanup(server.Close)
-	return &provider{url: server.URL, secret: "whsec_of_these_tests"}
+	api := standin.New(standin.Options{})
+	t.Cleanup(api.Close)
+	return &provider{url: server.URL, secret: "whsec_of_these_tests", api: api}
 }
 
 const (
@@ -54,12 +57,24 @@ func TestProviderChecksTheAnswers(t *testing.T) {
 			if (err == nil) != tt.accepted || tt.accepted && len(ids) != 2 {
 				t.Errorf("accepted() = %q, %v", ids, err)
 			}
-			last, err := p.rejected(t.Context(), 2)
+			requests, err := p.rejected(t.Context(), 2)
 			if (err == nil) != tt.rejected {
 				t.Errorf("rejected() = %v", err)
 			}
-			if tt.rejected && (len(last.signature) != 64 || last.timestamp == "" || !strings.Contains(string(last.body), "oncall-note-3")) {
-				t.Errorf("rejected() = %+v, want the last request", last)
+			if !tt.rejected {
+				return
+			}
+			if len(requests) != 2 {
+				t.Fatalf("rejected() = %+v, want two requests", requests)
+			}
+			last := requests[1]
+			if len(last.signature) != 64 || last.timestamp == "" || last.noteID != "oncall-note-3" || !strings.Contains(string(last.body), last.noteID) {
+				t.Errorf("the last request = %+v", last)
+			}
+			r, w := httptest.NewRequest(http.MethodGet, "/v1/note/oncall-note-3", http.NoBody), httptest.NewRecorder()
+			r.Header.Set("Authorization", "Bearer "+standin.SOAPNoteKey)
+			if p.api.ServeHTTP(w, r); w.Code != http.StatusOK {
+				t.Errorf("the API answered %d for the note, want 200", w.Code)
 			}
 		})
 	}

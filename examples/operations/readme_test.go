@@ -94,7 +94,7 @@ func TestREADMEHasTheBlocks(t *testing.T) {
 	for _, b := range blocks {
 		all += b.text
 	}
-	for _, command := range []string{"status", "events --state dead", "show", "verify", "send", "replay --since", "replay --dead --upstream ehr"} {
+	for _, command := range []string{"status", "events --state dead", "show", "verify", "send", "recover soapnoteapi", "replay --since", "replay --dead --upstream ehr"} {
 		if !strings.Contains(all, "\n$ caddy scribegate "+command) && !strings.HasPrefix(all, "$ caddy scribegate "+command) {
 			t.Errorf("no block has the command %q", command)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -13,10 +14,11 @@ const secretFlag = `--secret '{file./run/secrets/soapnote}'`
 func (s *site) rotated(ctx context.Context) (seen incident, err error) {
 	s.provider.secret = "whsec_after_rotation"
 	begin := time.Now()
-	captured, err := s.provider.rejected(ctx, 3)
+	missed, err := s.provider.rejected(ctx, 3)
 	if err != nil {
 		return seen, err
 	}
+	captured := missed[len(missed)-1]
 	seen = incident{fault: "a secret was rotated", alert: "ScribegateNothingGenuine", status: notVisible, condition: time.Since(begin)}
 	if seen.log, err = waitLog(ctx, s.gateway, begin, "request rejected: signature_mismatch"); err != nil {
 		return seen, err
@@ -50,5 +52,12 @@ func (s *site) rotated(ctx context.Context) (seen incident, err error) {
 	if err != nil {
 		return seen, err
 	}
-	return seen, s.gateway.WaitIdle(ctx)
+	var ids strings.Builder
+	for _, m := range missed {
+		ids.WriteString(" " + m.noteID)
+	}
+	return seen, s.run(ctx, "rotated, recovered",
+		command{line: "caddy scribegate recover soapnoteapi" + ids.String(), then: s.gateway.WaitIdle},
+		command{line: "caddy scribegate show " + missed[0].noteID},
+	)
 }

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/stage"
+	"github.com/scribegate/scribegate/examples/providers/standin"
 )
 
 //go:embed Caddyfile
@@ -35,6 +38,7 @@ type site struct {
 	gateway  *stage.Gateway
 	backend  *backend
 	provider provider
+	api      *http.Server // the provider's REST API
 }
 
 // startSite starts a gateway and its backend. They store their data below dir. The caller
@@ -43,16 +47,16 @@ func startSite(ctx context.Context, binary, dir string, out io.Writer) (*site, e
 	if _, err := exec.LookPath("curl"); err != nil {
 		return nil, fmt.Errorf("looking for curl: %w; install it with: apt-get install curl", err)
 	}
-	ports, err := stage.Ports(ctx, 3)
+	ports, err := stage.Ports(ctx, 4)
 	if err != nil {
 		return nil, err
 	}
-	admin, hooks, events := loopback(ports[0]), loopback(ports[1]), loopback(ports[2])
+	admin, hooks, events, api := loopback(ports[0]), loopback(ports[1]), loopback(ports[2]), loopback(ports[3])
 	bin, secrets, logs := filepath.Join(dir, "bin"), filepath.Join(dir, "secrets"), filepath.Join(dir, "log")
 	s := &site{
 		binary:   binary,
 		config:   filepath.Join(dir, "Caddyfile"),
-		provider: provider{url: "http://" + hooks + "/soapnote", secret: "whsec_before_rotation"},
+		provider: provider{url: "http://" + hooks + "/soapnote", secret: "whsec_before_rotation", api: standin.New(standin.Options{})},
 		console: &console{
 			dir: dir,
 			out: out,
@@ -67,7 +71,7 @@ func startSite(ctx context.Context, binary, dir string, out io.Writer) (*site, e
 	}
 	s.env = []string{
 		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "TZ=UTC", "HOME=" + dir,
-		"CADDY_ADMIN=" + admin, "PORT=" + ports[1], "BACKEND_PORT=" + ports[2],
+		"CADDY_ADMIN=" + admin, "PORT=" + ports[1], "BACKEND_PORT=" + ports[2], "API=" + api,
 		"LOG=" + filepath.Join(logs, "caddy.log"), "SECRETS=" + secrets,
 	}
 	if err := s.prepare(bin, secrets, logs); err != nil {
@@ -76,12 +80,27 @@ func startSite(ctx context.Context, binary, dir string, out io.Writer) (*site, e
 	if s.backend, err = newBackend(ctx, events); err != nil {
 		return nil, err
 	}
-	s.gateway, err = stage.StartGateway(ctx, binary, s.config, dir, "http://"+admin, append(slices.Clone(s.env), "RETRY="+normalRetry)...)
-	if err != nil {
+	if err := s.startAPI(ctx, api); err != nil {
 		s.backend.leave()
 		return nil, err
 	}
+	s.gateway, err = stage.StartGateway(ctx, binary, s.config, dir, "http://"+admin, append(slices.Clone(s.env), "RETRY="+normalRetry)...)
+	if err != nil {
+		s.leave()
+		return nil, err
+	}
 	return s, nil
+}
+
+// startAPI starts the provider's REST API at an address.
+func (s *site) startAPI(ctx context.Context, address string) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("starting the provider's API: %w", err)
+	}
+	s.api = &http.Server{Handler: s.provider.api, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = s.api.Serve(listener) }() // it ends with Close
+	return nil
 }
 
 func loopback(port string) string { return net.JoinHostPort("127.0.0.1", port) }
@@ -94,6 +113,7 @@ func (s *site) prepare(bin, secrets, logs string) error {
 		os.WriteFile(s.config, caddyfile, 0o600),
 		os.WriteFile(filepath.Join(secrets, "soapnote"), []byte(s.provider.secret), 0o600),
 		os.WriteFile(filepath.Join(secrets, "soapnote.old"), []byte("whsec_of_last_year"), 0o600),
+		os.WriteFile(filepath.Join(secrets, "soapnote.api"), []byte(standin.SOAPNoteKey), 0o600),
 	)
 	if err != nil {
 		return fmt.Errorf("preparing the gateway's files: %w", err)
@@ -124,6 +144,13 @@ func (s *site) ready(ctx context.Context) error {
 }
 
 func (s *site) stop() error {
-	s.backend.leave()
+	s.leave()
 	return s.gateway.Stop()
+}
+
+// leave stops the backend and the provider's API.
+func (s *site) leave() {
+	s.backend.leave()
+	s.provider.api.Close()
+	_ = s.api.Close() // errors of connections do not matter
 }
