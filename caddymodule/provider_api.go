@@ -18,6 +18,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
 	"github.com/scribegate/scribegate/forwarder/result/rest"
 	"github.com/scribegate/scribegate/forwarder/result/soapnoteapi"
+	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -152,7 +153,7 @@ func (p *SOAPNoteAPI) api(h *Handler, client *rest.Client) results.API {
 	s := results.SOAPNoteAPI{
 		Client: soapnoteapi.Client{Client: client},
 		New: func(noteID string, n soapnoteapi.Note) *event.Event {
-			return p.Recovered(h.Source, noteID, n.JSON, n.ExpiresAt, time.Now())
+			return verifier.RecoveredNote{Source: h.Source, ID: noteID, JSON: n.JSON, ExpiresAt: n.ExpiresAt, At: time.Now()}.Event()
 		},
 	}
 	return results.API{Provider: "soapnoteapi", Source: h.Source, Recover: s.Recover}

@@ -1,8 +1,6 @@
 package verifier
 
 import (
-	"time"
-
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -77,23 +75,6 @@ func (s SOAPNoteAPI) Quarantine(r Request) *event.Event {
 	e := s.blank(r, event.Other)
 	e.Status = statusOther
 	e.Time = event.FormatTime(r.ReceivedAt)
-	return e
-}
-
-// Recovered returns the event of a note that SOAPNoteAPI's REST API returned, since its
-// webhook was lost. note is the JSON object, and expires its expires_at. The event has an
-// id of its own, and no proof: SOAPNoteAPI did not sign it.
-func (s SOAPNoteAPI) Recovered(source, noteID string, note []byte, expires string, now time.Time) *event.Event {
-	e := s.blank(Request{Source: source, Body: note, ReceivedAt: now.UTC()}, noteGenerated)
-	e.ID = eventID(s.Name(), source, []byte(noteID+"\x00recovered"))
-	e.ObjectID, e.Status, e.Time = noteID, statusCompleted, event.FormatTime(e.ReceivedAt)
-	e.Note, e.Proof = event.Span{End: len(note)}, nil
-	if isWord(noteID, 128, "._:-") {
-		e.Subject = noteID
-	}
-	if event.IsRFC3339(expires) {
-		e.ExpiryTime = expires
-	}
 	return e
 }
 
