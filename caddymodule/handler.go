@@ -134,6 +134,9 @@ func (h *Handler) beginMetrics() {
 		secrets = c.SecretCount()
 	}
 	metrics.BeginProvider(h.provider.Name(), secrets)
+	if p, ok := h.provider.(resultSettings); ok && p.results().fetch {
+		metrics.BeginResults(h.provider.Name())
+	}
 }
 
 // ServeHTTP verifies a request, converts it into an event, stores the event and answers.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/forwarder/result"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -147,6 +148,10 @@ func TestMetrics(t *testing.T) {
 			"type":    {"note.generated", "note.failed", "test", "transcription.completed", "transcription.error", "other"},
 			"outcome": {"accepted", "duplicate", "unrouted", "dropped", "passed", "success", "failure", "timeout", "connect_error", "gone"},
 			"state":   {"pending", "in_flight", "dead"},
+			"kind":    {"transcriptions", "files"},
+		}
+		for _, word := range result.Words() {
+			known["outcome"] = append(known["outcome"], string(word))
 		}
 		for name := range now {
 			_, labels, ok := strings.Cut(strings.TrimSuffix(name, "}"), "{")

@@ -1,9 +1,11 @@
 package result
 
 import (
+	"slices"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/result/rest"
 )
 
 // An Observer is notified of what the stages do, for logs and metrics. Its methods are
@@ -50,6 +52,15 @@ const (
 	OtherStatus Word = "other_status" // the API knows the transcription with another status
 	Unreadable  Word = "unreadable"   // the event cannot be read from the store
 )
+
+// Words returns all words.
+func Words() []Word {
+	words := slices.Grow([]Word{Done, OtherStatus, Unreadable}, len(rest.Kinds))
+	for _, kind := range rest.Kinds {
+		words = append(words, Word(kind))
+	}
+	return words
+}
 
 // noObserver ignores all notifications.
 type noObserver struct{}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/result"
 	"github.com/scribegate/scribegate/verifier"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -109,6 +110,47 @@ func TestSeriesBeginAtZero(t *testing.T) {
 		want = append(want, "delivery_attempts_total "+string(result))
 	}
 	checkZero(t, series(t, registered(), upstream), want)
+
+	asked := newName()
+	BeginResults(asked)
+	want = []string{"unconfirmed_total", "reconciled_total"}
+	for _, word := range result.Words() {
+		want = append(want, "fetch_duration_seconds "+string(word))
+	}
+	checkZero(t, series(t, registered(), asked), want)
+}
+
+// Of a provider's account only the newest numbers are exported, and none when it is not asked
+// any more.
+func TestProviderStored(t *testing.T) {
+	t.Parallel()
+	provider := newName()
+	stored := func() map[string]float64 {
+		found := make(map[string]float64)
+		families, err := registered().Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.Metric {
+				if f.GetName() == "scribegate_provider_stored" && m.Label[1].GetValue() == provider {
+					found[m.Label[2].GetValue()+" "+m.Label[0].GetValue()] = m.GetGauge().GetValue()
+				}
+			}
+		}
+		return found
+	}
+	ProviderStored(provider, "urn:one", "transcriptions", 7)
+	ProviderStored(provider, "urn:one", "transcriptions", 3)
+	ProviderStored(provider, "urn:one", "files", 2)
+	ProviderStored(provider, "urn:two", "files", 1)
+	if got, want := stored(), map[string]float64{"urn:one transcriptions": 3, "urn:one files": 2, "urn:two files": 1}; !maps.Equal(got, want) {
+		t.Errorf("stored %v, want %v", got, want)
+	}
+	ForgetProviderStored(provider, "urn:one")
+	if got, want := stored(), map[string]float64{"urn:two files": 1}; !maps.Equal(got, want) {
+		t.Errorf("stored %v, want %v", got, want)
+	}
 }
 
 // checkZero checks that the series are these, and are all 0.

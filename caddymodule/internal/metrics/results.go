@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/scribegate/scribegate/forwarder/result"
 )
 
 var (
@@ -30,17 +32,17 @@ var (
 )
 
 // BeginResults starts the series of a provider whose API is asked at 0.
-func BeginResults(provider string, outcomes []string) {
-	for _, outcome := range outcomes {
-		fetchDuration.WithLabelValues(provider, outcome)
+func BeginResults(provider string) {
+	for _, word := range result.Words() {
+		fetchDuration.WithLabelValues(provider, string(word))
 	}
 	unconfirmedTotal.WithLabelValues(provider)
 	reconciledTotal.WithLabelValues(provider)
 }
 
 // Fetched counts an attempt to complete an event.
-func Fetched(provider, outcome string, took time.Duration) {
-	fetchDuration.WithLabelValues(provider, outcome).Observe(took.Seconds())
+func Fetched(provider string, outcome result.Word, took time.Duration) {
+	fetchDuration.WithLabelValues(provider, string(outcome)).Observe(took.Seconds())
 }
 
 // Unconfirmed counts an event that the provider's API did not confirm.

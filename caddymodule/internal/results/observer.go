@@ -27,7 +27,7 @@ func (o *Observer) Attempted(r result.Report) {
 	d := r.Outcome.Delivery
 	cleanup := queue.IsCleanup(d.Upstream)
 	if r.Asked && !cleanup {
-		metrics.Fetched(d.Provider, string(r.Word), r.Outcome.Duration)
+		metrics.Fetched(d.Provider, r.Word, r.Outcome.Duration)
 	}
 	fields := []zap.Field{
 		zap.String("event_id", d.EventID), logging.Subject(d.Subject), zap.String("provider", d.Provider), zap.String("type", d.Type),
