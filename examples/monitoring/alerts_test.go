@@ -29,7 +29,7 @@ func checkRules(ctx context.Context, t *testing.T, p *prometheus) {
 			}
 		}
 	}
-	for _, name := range append(alertNames(t), "scribegate:queue_max_bytes") {
+	for _, name := range append(alertNames(t), "scribegate:queue_max_bytes", "scribegate:provider_limit") {
 		if !loaded[name] {
 			t.Errorf("%s is not loaded", name)
 		}
@@ -43,12 +43,18 @@ type alert struct {
 	Labels, Annotations map[string]string
 }
 
-// about returns the alert's name with its provider or upstream.
+// about returns the alert's name with its provider and kind, or its upstream.
 func (a alert) about() string {
-	return strings.TrimSpace(a.Labels["alertname"] + " " + a.Labels["provider"] + a.Labels["upstream"])
+	about := []string{a.Labels["alertname"]}
+	for _, label := range []string{"provider", "kind", "upstream"} {
+		if value := a.Labels[label]; value != "" {
+			about = append(about, value)
+		}
+	}
+	return strings.Join(about, " ")
 }
 
-// firing returns the firing alerts by their name with provider or upstream.
+// firing returns the firing alerts by what they are about.
 func firing(ctx context.Context, t *testing.T, p *prometheus) map[string]alert {
 	t.Helper()
 	var data struct{ Alerts []alert }

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/scribegate/scribegate/examples/internal/stage"
+	"github.com/scribegate/scribegate/examples/providers/standin"
 )
 
 // Synthetic secrets, used only in these tests.
@@ -34,13 +35,14 @@ var upstreams = []string{"archive", "away", "ehr", "lab", "warehouse"}
 // A site is a running gateway with upstreams of every kind.
 type site struct {
 	gateway  *stage.Gateway
+	soniox   *standin.Server // plays Soniox's REST API
 	binary   string
 	url      string // where the providers POST
 	metrics  string // host and port of the README's site for the metrics
 	repaired atomic.Bool
 
-	dir, backends string
-	ports         []string
+	dir, backends, api string
+	ports              []string
 }
 
 // The option for the queue in the Caddyfile: the default, or a queue that is full.
@@ -59,9 +61,16 @@ func startSite(ctx context.Context, t *testing.T) *site {
 		binary:  caddy(t),
 		url:     "http://127.0.0.1:" + ports[1],
 		metrics: "127.0.0.1:" + ports[2],
+		soniox:  standin.New(standin.Options{}),
 		dir:     t.TempDir(),
 		ports:   ports,
 	}
+	api := httptest.NewServer(s.soniox)
+	t.Cleanup(func() {
+		s.soniox.Close()
+		api.Close()
+	})
+	s.api = api.URL
 	backends := httptest.NewServer(s.backend())
 	t.Cleanup(backends.Close)
 	s.backends = backends.URL
@@ -151,11 +160,13 @@ func (s *site) caddyfile(t *testing.T, queue string) string {
 	}
 	scribegate /soniox soniox {
 		header Authorization "Bearer %[8]s"
+		api_key %[10]s
+		api_base %[11]s
 		deliver_to ehr
 	}
 }
 
-%[9]s`, s.admin(), queue, s.backends, s.ports[3], s.ports[1], newSecret, oldSecret, sonioxSecret, metricsSite))
+%[9]s`, s.admin(), queue, s.backends, s.ports[3], s.ports[1], newSecret, oldSecret, sonioxSecret, metricsSite, standin.SonioxKey, s.api))
 }
 
 // reload reloads the gateway with another queue option.

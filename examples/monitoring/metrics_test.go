@@ -48,6 +48,15 @@ var metrics = []metric{
 	{"scribegate_delivery_duration_seconds", "histogram", map[string][]string{"upstream": upstreams}},
 	{"scribegate_delivery_lag_seconds", "histogram", map[string][]string{"upstream": {"ehr"}}},
 	{"scribegate_upstream_paused", "gauge", map[string][]string{"upstream": upstreams}},
+	{"scribegate_fetch_duration_seconds", "histogram", map[string][]string{
+		"provider": {"soniox"},
+		"outcome": { // all of them, since each begins at 0
+			"invalid_answer", "not_ready", "other_status", "quota", "rate_limited", "success",
+			"timeout", "unauthorized", "unknown", "unreachable", "unreadable",
+		},
+	}},
+	{"scribegate_unconfirmed_total", "counter", map[string][]string{"provider": {"soniox"}}},
+	{"scribegate_reconciled_total", "counter", map[string][]string{"provider": {"soniox"}}},
 }
 
 // counters returns the names of all series that never decrease.

@@ -93,24 +93,16 @@ func commands(text string) (found [][]string) {
 // flags.
 func TestCommandsExist(t *testing.T) {
 	ctx, binary := bounded(t), caddy(t)
-	help := make(map[string]string)
 	for _, file := range []string{"rules.yml", "dashboard.json", "README.md"} {
 		found := commands(read(t, file))
 		if len(found) == 0 {
 			t.Errorf("%s has no command", file)
 		}
 		for _, args := range found {
-			name := args[1]
-			if help[name] == "" {
-				help[name] = run(ctx, t, binary, "scribegate", name, "--help")
-			}
-			if !strings.Contains(help[name], "caddy scribegate "+name) {
+			// It fails if the command does not have one of the flags.
+			help := run(ctx, t, binary, append(args, "--help")...)
+			if name := args[1]; !strings.Contains(help, "caddy scribegate "+name) {
 				t.Errorf("%s: there is no command %q", file, name)
-			}
-			for _, flag := range args[2:] {
-				if strings.HasPrefix(flag, "--") && !strings.Contains(help[name], flag+" ") {
-					t.Errorf("%s: %q has no flag %s", file, args, flag)
-				}
 			}
 		}
 	}

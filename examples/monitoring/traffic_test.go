@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/sender"
+	"github.com/scribegate/scribegate/examples/providers/standin"
 )
 
 // traffic sends requests of every kind. Two rounds share no event, so that both change
@@ -45,8 +46,9 @@ func (tr traffic) send(ctx context.Context, t *testing.T) {
 	tr.bare(ctx, t, http.MethodPost, http.StatusUnauthorized)
 	tr.bare(ctx, t, http.MethodGet, http.StatusMethodNotAllowed)
 
-	for _, word := range []string{"completed", "error"} {
-		tr.transcription(ctx, t, "Bearer "+sonioxSecret, sender.Transcription(tr.round+"-"+word, word), http.StatusOK)
+	for _, status := range []string{standin.Completed, standin.Failed} {
+		id := tr.site.soniox.AddTranscription(standin.Transcription{Status: status})
+		tr.transcription(ctx, t, "Bearer "+sonioxSecret, sender.Transcription(id, status), http.StatusOK)
 	}
 	tr.transcription(ctx, t, "Bearer guessed", sender.Transcription("forged", "completed"), http.StatusUnauthorized)
 	tr.transcription(ctx, t, "", sender.Transcription("forged", "completed"), http.StatusUnauthorized)
