@@ -78,6 +78,8 @@ func checkAlerts(ctx context.Context, t *testing.T, p *prometheus) {
 		"ScribegateDeliveriesFailing warehouse",
 		"ScribegateEventsRefused soapnoteapi",
 		"ScribegateOldSecretInUse soapnoteapi",
+		"ScribegateProviderAccountFilling soniox files",
+		"ScribegateProviderAccountFilling soniox transcriptions",
 		"ScribegateQuarantinedEvents",
 		"ScribegateSecretMismatch soapnoteapi",
 		"ScribegateSecretMismatch soniox",

@@ -35,7 +35,7 @@ var upstreams = []string{"archive", "away", "ehr", "lab", "warehouse"}
 // A site is a running gateway with upstreams of every kind.
 type site struct {
 	gateway  *stage.Gateway
-	soniox   *standin.Server // plays Soniox's REST API
+	soniox   *standin.Server // plays Soniox's REST API, with an account that is nearly full
 	binary   string
 	url      string // where the providers POST
 	metrics  string // host and port of the README's site for the metrics
@@ -61,7 +61,7 @@ func startSite(ctx context.Context, t *testing.T) *site {
 		binary:  caddy(t),
 		url:     "http://127.0.0.1:" + ports[1],
 		metrics: "127.0.0.1:" + ports[2],
-		soniox:  standin.New(standin.Options{}),
+		soniox:  standin.New(standin.Options{Playground: 1700}),
 		dir:     t.TempDir(),
 		ports:   ports,
 	}
@@ -162,11 +162,12 @@ func (s *site) caddyfile(t *testing.T, queue string) string {
 		header Authorization "Bearer %[8]s"
 		api_key %[10]s
 		api_base %[11]s
+		webhook_url %[12]s/soniox
 		deliver_to ehr
 	}
 }
 
-%[9]s`, s.admin(), queue, s.backends, s.ports[3], s.ports[1], newSecret, oldSecret, sonioxSecret, metricsSite, standin.SonioxKey, s.api))
+%[9]s`, s.admin(), queue, s.backends, s.ports[3], s.ports[1], newSecret, oldSecret, sonioxSecret, metricsSite, standin.SonioxKey, s.api, s.url))
 }
 
 // reload reloads the gateway with another queue option.

@@ -57,6 +57,9 @@ var metrics = []metric{
 	}},
 	{"scribegate_unconfirmed_total", "counter", map[string][]string{"provider": {"soniox"}}},
 	{"scribegate_reconciled_total", "counter", map[string][]string{"provider": {"soniox"}}},
+	{"scribegate_provider_stored", "gauge", map[string][]string{
+		"provider": {"soniox"}, "source": {"https://soniox.com"}, "kind": {"files", "transcriptions"},
+	}},
 }
 
 // counters returns the names of all series that never decrease.
