@@ -90,3 +90,30 @@ func TestResultMetrics(t *testing.T) {
 		t.Errorf("the fetch took %v s", took)
 	}
 }
+
+// What the account stores is exported while a handler has its key, also after a reload.
+func TestProviderStored(t *testing.T) {
+	providers := newProviders(t, standin.Options{Playground: 1600})
+	providers.AddTranscription(standin.Transcription{})
+	a := newAdminSite(t)
+	const handler = "source urn:clinic-2\ndeliver_to ehr"
+	stored := func(kind string) (float64, bool) {
+		n, ok := a.metrics()[fmt.Sprintf(`scribegate_provider_stored{kind=%q,provider="soniox",source="urn:clinic-2"}`, kind)]
+		return n, ok
+	}
+	for _, want := range []float64{1601, 1602} {
+		a.run(upstreams("ehr", a.ehr.URL), sonioxAPI(handler))
+		eventually(t, "what the account stores", func() bool {
+			transcriptions, _ := stored("transcriptions")
+			files, _ := stored("files")
+			return transcriptions == want && files == 1600
+		})
+		providers.AddTranscription(standin.Transcription{})
+	}
+	a.run(upstreams("ehr", a.ehr.URL), strings.Replace(soapnoteTo("ehr"), "/soapnote", "/other", 1))
+	eventually(t, "the numbers of an account without a key to be gone", func() bool {
+		_, ok := stored("transcriptions")
+		_, also := stored("files")
+		return !ok && !also
+	})
+}

@@ -38,6 +38,7 @@ type Set struct {
 	mu         sync.RWMutex
 	stages     map[string]stage // by name
 	background context.CancelFunc
+	idle       chan struct{}  // closed when the background has ended
 	closing    sync.WaitGroup // stages that the configuration does not have any more, and the background
 	closed     bool
 
@@ -54,7 +55,9 @@ type stage interface {
 
 // New returns a Set without stages.
 func New(q queue.Queue, store Store) *Set {
-	return &Set{queue: q, store: store, stages: make(map[string]stage), background: func() {}}
+	idle := make(chan struct{})
+	close(idle)
+	return &Set{queue: q, store: store, stages: make(map[string]stage), background: func() {}, idle: idle}
 }
 
 // Apply replaces the configuration. Stages that both have continue with the new settings,
@@ -68,6 +71,19 @@ func (s *Set) Apply(apis []API, o *Observer) {
 	s.background()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.background = cancel
+	before, idle := s.idle, make(chan struct{})
+	s.idle = idle
+	s.closing.Go(func() {
+		defer close(idle)
+		<-before // it may be about the same accounts
+		var all sync.WaitGroup
+		for _, a := range apis {
+			if a.Background != nil {
+				all.Go(func() { a.Background(ctx, s.store, o.Logger) })
+			}
+		}
+		all.Wait()
+	})
 	old := s.stages
 	s.stages = make(map[string]stage)
 	for _, a := range apis {
@@ -76,9 +92,6 @@ func (s *Set) Apply(apis []API, o *Observer) {
 		}
 		if a.Cleanup != nil {
 			s.cleanUp(a, old, s.states.watch(o))
-		}
-		if a.Background != nil {
-			s.closing.Go(func() { a.Background(ctx, s.store, o.Logger) })
 		}
 	}
 	for _, running := range old {
