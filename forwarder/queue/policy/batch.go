@@ -12,7 +12,8 @@ import (
 const (
 	maxBatchOutcomes = 128
 	maxBatchStores   = 256
-	maxBatchBytes    = 16 << 20 // of sealed payloads, and of completed events
+	maxBatchBytes    = 16 << 20 // of sealed payloads
+	maxBatchComplete = 4 << 20  // bytes of completed events, which delay the stores
 	maxOutcomes      = 4096     // waiting; above this, Claim returns nothing
 	maxCompleted     = 64 << 20 // bytes of the waiting completed events; above this, Claim returns no completion
 	fewOutcomes      = 32       // are committed together with any store, and are not split if there is no room

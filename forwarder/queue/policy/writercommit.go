@@ -103,7 +103,7 @@ func (w *Writer) batchOfStores() (n int) {
 // batchOfOutcomes returns how many of the first n outcomes fit into one batch.
 func (w *Writer) batchOfOutcomes(n int) (fit int) {
 	for size := 0; fit < n; fit++ {
-		if size += w.outcomes[fit].Bytes(); fit > 0 && size > maxBatchBytes {
+		if size += w.outcomes[fit].Bytes(); fit > 0 && size > maxBatchComplete {
 			break
 		}
 	}

@@ -16,7 +16,7 @@ func completedOf(id string, size int) *Outcome {
 	return &Outcome{Outcome: queue.Outcome{Delivery: queue.Delivery{EventID: id, Upstream: completion}, State: queue.Delivered, Event: e}}
 }
 
-// A batch has at most maxBatchBytes of completed events, or one.
+// A batch has at most maxBatchComplete bytes of completed events, or one.
 func TestBatchesOfCompletedEvents(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)
@@ -26,13 +26,13 @@ func TestBatchesOfCompletedEvents(t *testing.T) {
 			for _, o := range b.Outcomes {
 				n += o.Bytes()
 			}
-			if n > maxBatchBytes && len(b.Outcomes) > 1 {
+			if n > maxBatchComplete && len(b.Outcomes) > 1 {
 				t.Errorf("a batch of %d outcomes has %d bytes", len(b.Outcomes), n)
 			}
 			batches = append(batches, len(b.Outcomes))
 			return nil
 		})
-		for i, size := range []int{5 << 20, 5 << 20, 5 << 20, 5 << 20, 20 << 20, 10, 20} {
+		for i, size := range []int{1 << 20, 1 << 20, 1 << 20, 1 << 20, 20 << 20, 10, 20} {
 			w.Settle(completedOf(fmt.Sprint(i), size))
 		}
 		w.Settle(outcomeOf("small"))
