@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -73,18 +74,53 @@ func (in *inbox) handle(d delivery, event receive.Delivery) {
 
 // wait waits until the backend has handled a delivery, and returns its event and format.
 func (in *inbox) wait(ctx context.Context, d delivery) (event receive.Delivery, format string, err error) {
+	err = in.until(ctx, func() bool {
+		handled, ok := in.handled[d]
+		if ok {
+			event, format = handled, in.sent[d][len(in.sent[d])-1]
+		}
+		return ok
+	})
+	if err != nil {
+		return event, "", fmt.Errorf("waiting for the event at %s: %w", d.upstream, err)
+	}
+	return event, format, nil
+}
+
+// eventOf waits until a backend has handled an event about a transcription, and returns
+// the event's id.
+func (in *inbox) eventOf(ctx context.Context, transcription string) (id string, err error) {
+	err = in.until(ctx, func() bool {
+		for d, event := range in.handled {
+			var data struct {
+				ID string `json:"id"`
+			}
+			if json.Unmarshal(event.Data, &data) == nil && data.ID == transcription {
+				id = d.id
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return "", fmt.Errorf("waiting for the event of the transcription: %w", err)
+	}
+	return id, nil
+}
+
+// until waits until found returns true. in.mu is locked while found is called.
+func (in *inbox) until(ctx context.Context, found func() bool) error {
 	for {
 		in.mu.Lock()
-		event, ok := in.handled[d]
-		sent, changed := in.sent[d], in.changed
+		ok, changed := found(), in.changed
 		in.mu.Unlock()
 		if ok {
-			return event, sent[len(sent)-1], nil
+			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return event, "", fmt.Errorf("waiting for the event at %s: %w", d.upstream, context.Cause(ctx))
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 // Command demo plays both providers through a real gateway, with its own backends that
-// verify the deliveries, and shows each request, answer and event. It exits with status
-// 0 only if everything was as expected.
+// verify the deliveries, and shows each request, answer and event. The transcript comes
+// from the stand-in for Soniox's REST API. It exits with status 0 only if everything was as
+// expected.
 //
 // It needs the gateway's binary, which `make build` makes:
 //
@@ -25,6 +26,7 @@ import (
 
 	"github.com/scribegate/scribegate/examples/backends/go/receive"
 	"github.com/scribegate/scribegate/examples/internal/stage"
+	"github.com/scribegate/scribegate/examples/providers/standin"
 )
 
 //go:embed demo.caddyfile
@@ -63,13 +65,24 @@ func run(ctx context.Context, args []string, out printer) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
-	soapnoteSecret, sonioxSecret, signingSecret := newSecret(), rand.Text(), newSecret()
-	in := newInbox()
-	backend, closeBackends, err := serve(ctx, in, signingSecret)
+	random, signingSecret := secrets{soapnote: newSecret(), soniox: rand.Text(), sonioxKey: "snx_" + rand.Text()}, newSecret()
+	key, err := receive.ParseSecret(signingSecret)
 	if err != nil {
 		return err
 	}
+	in := newInbox()
+	backend, closeBackends, err := serve(ctx, in.handler(key, ehr, audit))
+	if err != nil {
+		return fmt.Errorf("starting the backends: %w", err)
+	}
 	defer closeBackends()
+	providers := standin.New(standin.Options{SonioxKeys: []standin.Key{{Value: random.sonioxKey}}})
+	soniox, closeSoniox, err := serve(ctx, providers)
+	if err != nil {
+		return fmt.Errorf("starting the stand-in for Soniox: %w", err)
+	}
+	defer closeSoniox()
+	defer providers.Close()
 
 	ports, err := stage.Ports(ctx, 2)
 	if err != nil {
@@ -81,36 +94,36 @@ func run(ctx context.Context, args []string, out printer) (err error) {
 	}
 	admin := "127.0.0.1:" + ports[1]
 	gateway, err := stage.StartGateway(ctx, binary, config, dir, "http://"+admin,
-		"CADDY_ADMIN="+admin, "PORT="+ports[0], "BACKEND_PORT="+backend,
-		"SOAPNOTE_SECRET="+soapnoteSecret, "SONIOX_WEBHOOK_SECRET="+sonioxSecret, "SCRIBEGATE_SIGNING_SECRET="+signingSecret)
+		"CADDY_ADMIN="+admin, "PORT="+ports[0], "BACKEND_PORT="+backend, "SONIOX_PORT="+soniox,
+		"SOAPNOTE_SECRET="+random.soapnote, "SONIOX_WEBHOOK_SECRET="+random.soniox, "SONIOX_API_KEY="+random.sonioxKey,
+		"SCRIBEGATE_SIGNING_SECRET="+signingSecret)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, gateway.Stop()) }()
 
-	sc := scene{gateway: "http://127.0.0.1:" + ports[0], inbox: in, patience: 10 * time.Second, idle: gateway.WaitIdle, out: out}
-	out.title(sc.gateway, "http://127.0.0.1:"+backend)
-	if err := sc.play(ctx, steps(soapnoteSecret, sonioxSecret, time.Now())); err != nil {
+	sc := scene{
+		gateway: "http://127.0.0.1:" + ports[0], soniox: "http://127.0.0.1:" + soniox,
+		inbox: in, patience: 10 * time.Second, idle: gateway.WaitIdle, out: out,
+	}
+	out.title(sc, "http://127.0.0.1:"+backend)
+	if err := sc.play(ctx, steps(sc.gateway, random, time.Now())); err != nil {
 		return fmt.Errorf("%w; the gateway printed last:\n%s", err, gateway.Tail(20))
 	}
 	return nil
 }
 
-// serve runs the backends on a free port and returns the port.
-func serve(ctx context.Context, in *inbox, signingSecret string) (port string, closeAll func(), err error) {
-	key, err := receive.ParseSecret(signingSecret)
+// serve runs a server on a free port and returns the port.
+func serve(ctx context.Context, handler http.Handler) (port string, stop func(), err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, fmt.Errorf("starting the backends: %w", err)
-	}
 	_, port, err = net.SplitHostPort(listener.Addr().String())
 	if err != nil {
-		return "", nil, fmt.Errorf("starting the backends: %w", err)
+		return "", nil, err
 	}
-	server := &http.Server{Handler: in.handler(key, ehr, audit), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }() // it ends with Close
 	return port, func() { _ = server.Close() }, nil
 }

@@ -14,6 +14,7 @@ import (
 // A scene is the gateway and the backends of the demonstration.
 type scene struct {
 	gateway  string // URL
+	soniox   string // URL of the API
 	inbox    *inbox
 	patience time.Duration               // maximum time until a backend has received an event
 	idle     func(context.Context) error // waits until no delivery is pending
@@ -28,16 +29,13 @@ func (sc scene) play(ctx context.Context, steps []step) error {
 	var sent []delivery
 	for i, s := range steps {
 		sc.out.step(i+1, s)
-		answer, err := sc.send(ctx, s)
+		id, err := sc.request(ctx, s, ids)
 		if err == nil {
-			err = s.check(answer, ids)
-		}
-		if err == nil {
-			ids = append(ids, answer.ID)
+			ids = append(ids, id)
 			for _, upstream := range s.upstreams {
-				sent = append(sent, delivery{upstream, answer.ID})
+				sent = append(sent, delivery{upstream, id})
 			}
-			err = sc.arrive(ctx, s, answer.ID)
+			err = sc.arrive(ctx, s, id)
 		}
 		if err != nil {
 			wrong++
@@ -61,22 +59,41 @@ func (sc scene) play(ctx context.Context, steps []step) error {
 	return nil
 }
 
+// request sends the step's request and checks the answer. It returns the id of the event.
+func (sc scene) request(ctx context.Context, s step, ids []string) (id string, err error) {
+	answer, err := sc.send(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	if err := s.check(answer, ids); err != nil || s.job == "" {
+		return answer.ID, err
+	}
+	sc.out.webhook(s.job)
+	ctx, cancel := sc.patient(ctx)
+	defer cancel()
+	return sc.inbox.eventOf(ctx, answer.ID)
+}
+
 func (sc scene) send(ctx context.Context, s step) (sender.Answer, error) {
-	request, err := s.sign(ctx, sc.gateway+s.path, s.body)
+	url := sc.gateway
+	if s.job != "" {
+		url = sc.soniox
+	}
+	request, err := s.sign(ctx, url+s.path, s.body)
 	if err != nil {
 		return sender.Answer{}, err
 	}
 	sc.out.request(request)
 	answer, err := sender.Send(request)
 	if err == nil {
-		sc.out.answer(answer)
+		sc.out.answer(s, answer)
 	}
 	return answer, err
 }
 
 // arrive waits until the backends have received the step's event.
 func (sc scene) arrive(ctx context.Context, s step, id string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, sc.patience, fmt.Errorf("it was not delivered within %s", sc.patience))
+	ctx, cancel := sc.patient(ctx)
 	defer cancel()
 	if len(s.upstreams) == 0 {
 		sc.out.nothing(s.status == http.StatusOK)
@@ -92,5 +109,17 @@ func (sc scene) arrive(ctx context.Context, s step, id string) error {
 		sc.out.event(upstream, format, d)
 	}
 	sc.out.data(d)
-	return nil
+	if s.job == "" {
+		return nil
+	}
+	transcript, err := transcriptOf(d.Data)
+	if err == nil {
+		sc.out.transcript(transcript)
+	}
+	return err
+}
+
+// patient returns a context that ends when a backend should have received an event.
+func (sc scene) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, sc.patience, fmt.Errorf("it was not delivered within %s", sc.patience))
 }

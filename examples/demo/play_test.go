@@ -20,12 +20,17 @@ func TestPlay(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	f := &fake{}
-	if err := f.scene(t, &out).play(t.Context(), steps(soapnoteSecret, sonioxSecret, time.Now())); err != nil {
+	sc := f.scene(t, &out)
+	if err := sc.play(t.Context(), steps(sc.gateway, testSecrets, time.Now())); err != nil {
 		t.Fatalf("play() = %v\n%s", err, out.String())
 	}
 	for _, want := range []string{
 		"1  SOAPNoteAPI sends note.generated",
 		"POST /soapnote?clinic=7",
+		"POST /v1/transcriptions",
+		"201, transcription ",
+		"POST /soniox?user_id=123&order_id=456, from Soniox",
+		"\"A word.\", 2 tokens",
 		"401, error \"unauthorized\"",
 		"200, duplicate of " + f.ids[0],
 		"com.example.structured, structured, attempt 1, signature verified",
@@ -44,21 +49,23 @@ func TestPlay(t *testing.T) {
 func TestPlayFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		fake fake
+		fake *fake
 		want string
 	}{
-		"forged requests are accepted":      {fake: fake{acceptForged: true}, want: "the gateway should have answered 401"},
-		"a duplicate is not detected":       {fake: fake{noDuplicates: true}, want: "duplicate should have been true"},
-		"events are lost":                   {fake: fake{noDeliveries: true}, want: "it was not delivered within"},
-		"events are delivered twice":        {fake: fake{deliverTwice: true}, want: "2 times, not once"},
-		"test events go to both upstreams":  {fake: fake{deliverTestAll: true}, want: "and should not have been"},
-		"deliveries have a wrong signature": {fake: fake{signing: "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, want: "ehr refused 401"},
+		"forged requests are accepted":      {fake: &fake{acceptForged: true}, want: "the gateway should have answered 401"},
+		"a duplicate is not detected":       {fake: &fake{noDuplicates: true}, want: "duplicate should have been true"},
+		"events are lost":                   {fake: &fake{noDeliveries: true}, want: "it was not delivered within"},
+		"events are delivered twice":        {fake: &fake{deliverTwice: true}, want: "2 times, not once"},
+		"test events go to both upstreams":  {fake: &fake{deliverTestAll: true}, want: "and should not have been"},
+		"events lack the transcript":        {fake: &fake{noTranscripts: true}, want: "the event should have the transcript"},
+		"deliveries have a wrong signature": {fake: &fake{signing: "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, want: "ehr refused 401"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			err := tt.fake.scene(t, &out).play(t.Context(), steps(soapnoteSecret, sonioxSecret, time.Now()))
+			sc := tt.fake.scene(t, &out)
+			err := sc.play(t.Context(), steps(sc.gateway, testSecrets, time.Now()))
 			if err == nil {
 				t.Errorf("play() = nil\n%s", out.String())
 			}
@@ -74,10 +81,10 @@ func TestPlayFindsWhatIsWrong(t *testing.T) {
 
 func TestPlayWithoutAGateway(t *testing.T) {
 	t.Parallel()
-	sc := (&fake{}).scene(t, io.Discard)
+	sc := (&fake{noDeliveries: true}).scene(t, io.Discard)
 	sc.gateway = "http://127.0.0.1:1"
 	sc.idle = func(context.Context) error { return errors.New("no gateway") }
-	if err := sc.play(t.Context(), steps(soapnoteSecret, sonioxSecret, time.Now())); err == nil {
+	if err := sc.play(t.Context(), steps(sc.gateway, testSecrets, time.Now())); err == nil {
 		t.Error("play() = nil")
 	}
 }
@@ -101,6 +108,8 @@ func TestCheck(t *testing.T) {
 		"a duplicate, with new id": {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "new", Duplicate: true}},
 		"a duplicate, called new":  {step: step{status: 200, duplicate: true}, answer: sender.Answer{Status: 200, Received: true, ID: "old"}},
 		"unavailable":              {step: accepted, answer: sender.Answer{Status: 503, Error: "temporarily unavailable"}},
+		"a transcription":          {step: step{status: 201, job: "/soniox"}, answer: sender.Answer{Status: 201, ID: "new"}, good: true},
+		"a wrong API key":          {step: step{status: 201, job: "/soniox"}, answer: sender.Answer{Status: 401}},
 		"a forged one accepted":    {step: step{status: 401}, answer: sender.Answer{Status: 200}},
 	}
 	for name, tt := range tests {

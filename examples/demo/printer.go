@@ -48,23 +48,26 @@ func (p printer) row(label, format string, args ...any) {
 	fmt.Fprintf(p.w, "   %s  %s\n", p.paint(dim, fmt.Sprintf("%-8s", label)), fmt.Sprintf(format, args...))
 }
 
-func (p printer) title(gateway, backend string) {
+func (p printer) title(sc scene, backend string) {
 	fmt.Fprintln(p.w, p.paint(bold, "Scribegate: what providers send, and what backends receive"))
-	p.row("gateway", "%s", gateway)
+	p.row("gateway", "%s", sc.gateway)
+	p.row("soniox", "%s, a stand-in for its REST API", sc.soniox)
 	p.row("backends", "%s/%s and /%s, which verify webhook-signature and handle each webhook-id once", backend, ehr, audit)
 	p.row("contents", "synthetic; the secrets are random")
 }
 
 func (p printer) step(n int, s step) {
-	fmt.Fprintf(p.w, "\n%d  %s\n", n, p.paint(bold, s.provider+" sends "+s.what))
+	fmt.Fprintf(p.w, "\n%d  %s\n", n, p.paint(bold, s.from+" sends "+s.what))
 }
 
 func (p printer) request(r *http.Request) {
 	p.row("request", "%s %s, %d bytes", r.Method, r.URL.RequestURI(), r.ContentLength)
 }
 
-func (p printer) answer(a sender.Answer) {
+func (p printer) answer(s step, a sender.Answer) {
 	switch {
+	case s.job != "":
+		p.row("answer", "%d, transcription %s", a.Status, a.ID)
 	case a.Error != "":
 		p.row("answer", "%d, error %q", a.Status, a.Error)
 	case a.Duplicate:
@@ -72,6 +75,10 @@ func (p printer) answer(a sender.Answer) {
 	default:
 		p.row("answer", "%d, received as %s", a.Status, a.ID)
 	}
+}
+
+func (p printer) webhook(path string) {
+	p.row("webhook", "POST %s, from Soniox; the gateway then fetches the transcript", path)
 }
 
 func (p printer) event(upstream, format string, d receive.Delivery) {
@@ -90,6 +97,10 @@ func (p printer) data(d receive.Delivery) {
 		p.row(label, "%s", p.paint(dim, line))
 		label = ""
 	}
+}
+
+func (p printer) transcript(t transcript) {
+	p.row("text", "%q, %d tokens", t.Text, len(t.Tokens))
 }
 
 func (p printer) nothing(accepted bool) {
