@@ -20,7 +20,8 @@ import (
 
 // A blabber is a backend that says all that it should keep to itself: words of
 // its own, and whatever it was sent. It says it in every part of an answer, and in
-// what is no answer. The request's path chooses where.
+// what is no answer. The request's path chooses where: its end,
+// or what follows /api/.
 type blabber struct {
 	address string
 	words   string
@@ -174,7 +175,11 @@ func (b *blabber) serve(c net.Conn) {
 			return
 		}
 		said := b.got(r, body)
-		answer, ok := blabs[r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]]
+		name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+		if path, isAPI := strings.CutPrefix(r.URL.Path, "/api/"); isAPI {
+			name, _, _ = strings.Cut(path, "/")
+		}
+		answer, ok := blabs[name]
 		switch {
 		case b.isWell():
 			answer = func(blabbed) string { return "HTTP/1.1 204 No Content\r\n\r\n" }

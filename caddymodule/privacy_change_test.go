@@ -30,6 +30,11 @@ func (s *privateSite) reloaded(seen evidence) {
 		{"X-Webhook-Secret {env.PLANTED_SONIOX}", "X-Webhook-Secret {env.PLANTED_SONIOX}{query.x}"},
 		{"secret {env.PLANTED_SOAPNOTE}\n", "secret {env.NOT_SET} {file.SECRETS/none}\n"},
 		{"deliver_to good\n", "deliver_to nobody\n"},
+		{"api_key {env.PLANTED_API_KEY}", "api_key {env.PLANTED_API_KEY}{file.SECRETS/none}{"},
+		{"api_base http://", "api_base {env.PLANTED_NO_URL} #"},
+		{"api_base http://", "api_base {env.PLANTED_API_KEY} #"},
+		{"webhook_url http://", "webhook_url {env.PLANTED_NO_URL} #"},
+		{"webhook_url http://", "webhook_url {env.PLANTED_API_KEY} #"},
 	} {
 		for i := range change {
 			change[i] = strings.NewReplacer("SECRETS", s.secrets, "BLABBER", s.blabber.address).Replace(change[i])
@@ -72,6 +77,7 @@ func (s *privateSite) rotated() {
 func (s *privateSite) allowed() {
 	s.t.Helper()
 	s.load(strings.Replace(s.config("sqlite"), "signing_secret", "admin_payloads\n\t\tsigning_secret", 1))
+	s.allowedResults(s.command("export", "--payloads").Out)
 	id := soapnoteID(s.patient(2))
 	for where, content := range map[string]string{
 		"the admin API": s.ask(http.MethodGet, "/scribegate/events/"+id+"/payload", "").body,

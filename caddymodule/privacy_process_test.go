@@ -73,6 +73,7 @@ func TestNothingLeaksOfAProcess(t *testing.T) {
 		seen.add("the answers to providers", fmt.Sprint(a.header)+a.body)
 	}
 	s.sendAll(false, s.checkpointRequests())
+	s.completed(s.sendAll(false, s.resultRequests()))
 	printed("the command show", caddy("scribegate", "show", soapnoteID(s.patient(1))), false)
 	printed("the command show --payload", caddy("scribegate", "show", soapnoteID(s.patient(1)), "--payload"), true)
 	write(strings.ReplaceAll(config, "{env.PLANTED_SIGNING}", "{env.PLANTED_NO_KEY}"))
@@ -106,7 +107,7 @@ func TestNothingLeaksOfAProcess(t *testing.T) {
 	s.left(seen)
 	seen["the queue.db"] = slices.Concat(seen["sqlite.db"], seen["sqlite.db-wal"]) // the crash left it in either
 	seen.mustHold(t, map[string][]string{
-		"what Caddy prints":        {"handled request", `"http.log.trace"`, "an upstream sent more than its answer", "SIGABRT", "goroutine 1 ", "route.(*Sender).serve", "(*URLSender).Send"},
+		"what Caddy prints":        {"(*completionAttempt).ask", "handled request", `"http.log.trace"`, "an upstream sent more than its answer", "SIGABRT", "goroutine 1 ", "route.(*Sender).serve", "(*URLSender).Send"},
 		"unfiltered.log":           {`"msg":"accepted"`, `"msg":"delivered"`, "request rejected: signature_mismatch"},
 		"autosave.json":            {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
 		"the command adapt":        {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},

@@ -63,6 +63,7 @@ type privateSite struct {
 	blabber  *blabber
 	http2    string // the blabber's other address
 	fastCGI  string // and its third
+	results  []plantedResult
 	away     string // where nobody listens
 	standard string // the file that standard output and error go to
 
@@ -80,6 +81,8 @@ func newPrivateSite(t *testing.T) *privateSite {
 	s.blabber = newBlabber(t, s.place("an upstream's words"))
 	s.http2 = s.blabber.listen(t, s.blabber.serveHTTP2)
 	s.fastCGI = s.blabber.listen(t, s.blabber.serveFastCGI)
+
+	s.plantResults()
 
 	autosave := caddy.ConfigAutosavePath
 	caddy.ConfigAutosavePath = filepath.Join(s.dir, "autosave.json")
@@ -191,6 +194,7 @@ func (s *privateSite) config(engine string) string {
 	}
 	_, adminPort, _ := strings.Cut(s.admin, ":")
 	return strings.NewReplacer(
+		"RESULTS", s.resultHandlers(),
 		"BLABBING_UPSTREAMS", strings.ReplaceAll(upstreams.String(), "BLABBER", s.blabber.address),
 		"BLABBING_CHECKPOINTS", strings.ReplaceAll(checkpoints.String(), "BLABBER", s.blabber.address),
 		"BLABBING_NAMES", strings.Join(names, " "),

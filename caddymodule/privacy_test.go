@@ -53,6 +53,7 @@ func TestNothingLeaks(t *testing.T) {
 			t.Errorf("no request was answered %d: %v", status, statuses)
 		}
 	}
+	s.completed(s.sendAll(false, s.resultRequests()))
 	s.rotated()
 	s.delivered()
 	if all, quarantined := stored(t); all < 15 || quarantined < 5 {
@@ -188,7 +189,7 @@ func (s *privateSite) complete(seen evidence) {
 	own := []string{
 		`"msg":"accepted"`, `"msg":"delivered"`, "an event is dead", "a delivery failed and will be tried again", "an upstream is paused after repeated failures",
 		"an upstream is paused, as it requested", "an upstream is no longer paused", "a genuine request with an invalid payload is quarantined", "an event could not be stored",
-		"could not be quarantined", "further requests were rejected", "a request's handler panicked", "a secret's file has changed", "a secret's file cannot be used",
+		"could not be quarantined", "an event could not be completed from its provider's API", "a provider's API failed repeatedly and is paused", "an event is delivered without its transcript", "further requests were rejected", "a request's handler panicked", "a secret's file has changed", "a secret's file cannot be used",
 		"the queue cannot be written", "a payload was read", "events replayed", "events purged", "queue compacted",
 	}
 	for _, reason := range verifier.Reasons {
@@ -205,16 +206,19 @@ func (s *privateSite) complete(seen evidence) {
 		"aborting with incomplete response", "backend tried to switch", errInvalidAnswer.Error(), errNoAnswer.Error(),
 		`transport.fastcgi","msg":"roundtrip"`, `transport.fastcgi","msg":"stderr"`,
 	}
+	for _, r := range s.results {
+		own = append(own, `"subject":"`+r.id+`"`)
+	}
 	seen.mustHold(s.t, map[string][]string{
 		"caddy.log":      caddys,
 		"unfiltered.log": own,
-		"audit.log":      {`"subject":"` + s.place(plantedNote) + `"`, `"subject":"` + s.place(plantedTranscription) + `-1"`, `"accepted"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"left_out"`, `"delivered"`, `"dead"`, `"payload_read"`, `"replayed"`, `"purged"`},
+		"audit.log":      {`"subject":"` + s.place(plantedNote) + `"`, `"subject":"` + s.place(plantedTranscription) + `-1"`, `"accepted"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"left_out"`, `"delivered"`, `"dead"`, `"completed"`, `"payload_read"`, `"replayed"`, `"purged"`},
 		"the events":     {notify.DeadLetter, notify.UpstreamPaused, notify.UpstreamResumed, notify.Rejected, soapnoteID(s.patient(1))},
 		"the spans":      {"site", "inner", "scribegate.receive", "scribegate.deliver", "net/http: abort Handler", "signature_mismatch", "connect_error", soapnoteID(s.patient(1))},
 
 		"standard output":                      {"an upstream sent more than its answer"},
-		"the site's metrics":                   {"scribegate_delivery_attempts_total", "scribegate_requests_rejected_total"},
-		"the admin API at /config/":            {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
+		"the site's metrics":                   {"scribegate_delivery_attempts_total", "scribegate_requests_rejected_total", `scribegate_fetch_duration_seconds_count{outcome="invalid_answer"`},
+		"the admin API at /config/":            {"{env.PLANTED_SOAPNOTE}", "{env.PLANTED_API_KEY}", s.place(literalPassword)},
 		"autosave.json":                        {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
 		"sqlite.db":                            {soapnoteID(s.patient(1))},
 		"the queue.db, while the gateway runs": {soapnoteID(s.patient(1))},

@@ -1,0 +1,216 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/scribegate/scribegate/examples/providers/standin"
+)
+
+// What is planted in a result and is part of the event that upstreams receive.
+var deliveredOfResults = []string{
+	"a transcript's text", "a token", "a token's speaker", "a model", "a client_reference_id", "an error_message", "an error_type that is no word",
+}
+
+// What is planted in a result, or in an error of the API, and no upstream receives.
+var keptOfResults = []string{
+	"a transcription's filename", "a context", "an audio_url", "a language hint", "a webhook_url's query",
+	"a transcript's unknown member", "the key of an API", "an API's words",
+}
+
+// A plantedResult is a transcription, with a handler of its own that asks an API for it.
+type plantedResult struct {
+	name  string // of the handler, which is at /result/<name>
+	base  string // of the API
+	id    string
+	fails bool        // whether the webhook reports an error
+	ends  bool        // whether the event is delivered, with the transcript or without
+	asked func() bool // whether the API was asked for what it blabs about
+}
+
+// plantResults starts the stand-in for Soniox's API and plants transcriptions there. Each
+// has a fault of its own, whose answer blabs. The blabber is an API too.
+func (s *privateSite) plantResults() {
+	s.t.Helper()
+	key, words := "snx_"+s.place("the key of an API"), s.place("an API's words")
+	s.t.Setenv("PLANTED_API_KEY", key)
+	providers := standin.New(standin.Options{SonioxKeys: []standin.Key{{Value: key}}})
+	api := httptest.NewServer(providers)
+	s.t.Cleanup(func() {
+		providers.Close()
+		api.Close()
+	})
+
+	add := func(name string, t standin.Transcription, ends bool, route standin.Route, f standin.Fault) {
+		id := providers.AddTranscription(s.plantTranscription(t))
+		f.ID = id
+		providers.Fail(route, f)
+		s.results = append(s.results, plantedResult{name: name, base: api.URL, id: id, fails: ends && t.Status == standin.Failed, ends: ends, asked: func() bool {
+			for _, r := range providers.Requests() {
+				if r.Route == route && strings.Contains(r.Path, id) {
+					return true
+				}
+			}
+			return false
+		}})
+	}
+	fault := func(name string, f standin.Fault) {
+		add("asked-"+name, standin.Transcription{}, false, standin.GetTranscription, f)
+		add("transcript-"+name, standin.Transcription{}, true, standin.GetTranscript, f)
+	}
+
+	add("completed", standin.Transcription{}, true, standin.GetTranscript, standin.Fault{})
+	add("failed", standin.Transcription{Status: standin.Failed, ErrorType: "invalid_audio_file"}, true, standin.GetTranscription, standin.Fault{})
+	add("failed-strangely", standin.Transcription{Status: standin.Failed, ErrorType: s.place("an error_type that is no word") + " 1"}, true, standin.GetTranscription, standin.Fault{})
+	add("other-status", standin.Transcription{Status: standin.Failed}, false, standin.GetTranscription, standin.Fault{})
+	add("strange-status", standin.Transcription{Status: words}, false, standin.GetTranscription, standin.Fault{})
+	for _, status := range []int{400, 401, 402, 403, 404, 408, 409, 418, 429, 500, 503} {
+		fault(strconv.Itoa(status), standin.Fault{Status: status, Body: s.apiError(status), RetryAfter: words})
+	}
+	fault("moved", standin.Fault{Status: http.StatusFound, Body: s.apiError(http.StatusFound), Location: api.URL + "/" + words + s.query()})
+	for name, body := range map[string]string{
+		"text":    words,
+		"array":   `["` + words + `"]`,
+		"broken":  `{"id":"` + words + `","status":"completed","text":"` + words,
+		"members": `{"id":{"` + words + `":1},"status":["` + words + `"],"` + words + `":1,"text":{"` + words + `":1}}`,
+		"bytes":   "{\"id\":\"\xff" + words + "\",\"text\":\"\xff" + words + "\"}",
+		"twice":   `{"text":"` + words + `"}{"text":"` + words + `"}`,
+	} {
+		fault(name, standin.Fault{Body: []byte(body)})
+	}
+	fault("cut-off", standin.Fault{Body: []byte(`{"text":"` + strings.Repeat(words, 100) + `"}`), Cut: true})
+	for _, name := range theBlabs {
+		id := uuid.NewString()
+		s.results = append(s.results, plantedResult{name: "blab-" + name, base: "http://" + s.blabber.address + "/api/" + name, id: id, asked: func() bool {
+			return s.blabber.times("/api/"+name+"/v1/transcriptions/"+id) > 0
+		}})
+	}
+}
+
+// result returns the result of a name.
+func (s *privateSite) result(name string) plantedResult {
+	s.t.Helper()
+	i := slices.IndexFunc(s.results, func(r plantedResult) bool { return r.name == name })
+	if i < 0 {
+		s.t.Fatalf("nothing is planted as %s", name)
+	}
+	return s.results[i]
+}
+
+// plantTranscription plants what Soniox knows of a transcription.
+func (s *privateSite) plantTranscription(t standin.Transcription) standin.Transcription {
+	t.ID, t.WebhookURL = uuid.NewString(), s.url+"/result?patient="+s.place("a webhook_url's query")
+	t.Model, t.Filename, t.AudioURL = s.place("a model"), s.place("a transcription's filename")+".m4a", "https://example.com/"+s.place("an audio_url")
+	t.LanguageHints, t.ClientReferenceID = []string{s.place("a language hint")}, s.place("a client_reference_id")
+	t.Context = json.RawMessage(`{"text":"` + s.place("a context") + `"}`)
+	if t.Status == standin.Failed {
+		t.ErrorMessage = s.place("an error_message")
+	}
+	t.Transcript = fmt.Appendf(nil, `{"id":"%s","text":"%s","tokens":[{"text":"%s","start_ms":0,"speaker":"%s"}],"%s":1}`,
+		t.ID, s.place("a transcript's text"), s.place("a token"), s.place("a token's speaker"), s.place("a transcript's unknown member"))
+	return t
+}
+
+// apiError is an error of Soniox's API whose every member blabs.
+func (s *privateSite) apiError(status int) []byte {
+	return fmt.Appendf(nil, `{"status_code":%d,"error_type":"%[2]s 1","message":"%[2]s","validation_errors":[{"error_type":"%[2]s","location":"%[2]s","message":"%[2]s"}],`+
+		`"request_id":"%[2]s","more_info":"https://example.com/%[2]s","%[2]s":1}`, status, s.place("an API's words"))
+}
+
+// resultHandlers is the part of the Caddyfile with the handlers that ask an API. Each has a
+// source of its own, so that none waits because another's API is paused.
+func (s *privateSite) resultHandlers() string {
+	var b strings.Builder
+	for _, r := range s.results {
+		to := "away" // the event waits for the API
+		if r.ends {
+			to = "good good-binary good-raw refusing away"
+		}
+		fmt.Fprintf(&b, `
+	scribegate /result/%[1]s soniox {
+		header X-Webhook-Secret {env.PLANTED_SONIOX}
+		source https://soniox.com/results/%[1]s
+		api_key {env.PLANTED_API_KEY}
+		api_base %[2]s
+		api_rate 60000
+		fetch_timeout 100ms
+		webhook_url %[3]s/result
+		deliver_to %[4]s
+	}
+`, r.name, r.base, s.url, to)
+	}
+	return b.String()
+}
+
+// resultRequests are the webhooks of the transcriptions.
+func (s *privateSite) resultRequests() []*http.Request {
+	all := make([]*http.Request, len(s.results))
+	for i, r := range s.results {
+		status := standin.Completed
+		if r.fails {
+			status = standin.Failed
+		}
+		all[i] = s.soniox("/result/"+r.name, fmt.Sprintf(`{"id":%q,"status":%q}`, r.id, status), without("Authorization"), set(sonioxHeader, s.sonioxes[0]))
+	}
+	return all
+}
+
+// completed waits until each API was asked and the results are delivered. It fails the test
+// if upstreams receive less of a result than they should, or more.
+func (s *privateSite) completed(answers []answered) {
+	s.t.Helper()
+	for _, a := range answers {
+		if a.status != http.StatusOK {
+			s.t.Fatalf("%s: %d %s", a.URL.Path, a.status, a.body)
+		}
+	}
+	ends := 0
+	for _, r := range s.results {
+		eventually(s.t, "the API to be asked for "+r.name, r.asked)
+		if r.ends {
+			ends++
+		}
+	}
+	var bodies strings.Builder
+	eventually(s.t, "the results to be delivered", func() bool {
+		bodies.Reset()
+		n := 0
+		for _, d := range s.good.deliveries() {
+			if strings.Contains(string(d.body), `"source":"https://soniox.com/results/`) {
+				bodies.Write(d.body)
+				n++
+			}
+		}
+		return n == ends
+	})
+	found := s.found([]byte(bodies.String()))
+	for _, what := range deliveredOfResults {
+		if found[what] == "" {
+			s.t.Errorf("no upstream receives %s", what)
+		}
+	}
+	for _, what := range keptOfResults {
+		if found[what] != "" {
+			s.t.Errorf("an upstream receives %s: %s", what, found[what])
+		}
+	}
+}
+
+// allowedResults fails the test unless an export with payloads has what was fetched: else
+// the search of the queue's files would prove nothing.
+func (s *privateSite) allowedResults(export string) {
+	s.t.Helper()
+	found := s.found([]byte(export))
+	for _, what := range deliveredOfResults {
+		if found[what] == "" {
+			s.t.Errorf("an export with payloads has no %s", what)
+		}
+	}
+}
