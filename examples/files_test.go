@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,15 +18,17 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/sender"
+	"github.com/scribegate/scribegate/examples/providers/standin"
 )
 
 // An exampleFile is a configuration, and how it should handle a note, a test event
 // and a transcription.
 type exampleFile struct {
 	name         string
-	soapnotePath string
+	soapnotePath string // "" if it receives nothing from SOAPNoteAPI
 	sonioxHeader string // "" if it receives nothing from Soniox
 	sonioxScheme string // before the secret
+	fetches      bool   // whether it asks Soniox's API for transcripts
 	answer       int    // to a genuine request
 	backends     []exampleBackend
 }
@@ -65,7 +68,11 @@ var exampleFiles = []exampleFile{
 		backends: []exampleBackend{{"BACKEND_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{generated, test}}},
 	},
 	{
-		name: "full.caddyfile", soapnotePath: "/soapnote", sonioxHeader: "X-Webhook-Secret", answer: 200,
+		name: "transcripts.caddyfile", sonioxHeader: "Authorization", sonioxScheme: "Bearer ", fetches: true, answer: 200,
+		backends: []exampleBackend{{"BACKEND_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{transcription}}},
+	},
+	{
+		name: "full.caddyfile", soapnotePath: "/soapnote", sonioxHeader: "X-Webhook-Secret", fetches: true, answer: 200,
 		backends: []exampleBackend{
 			{"EHR_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{generated, test, transcription}},
 			{"W1_PORT", "WAREHOUSE_SIGNING_SECRET", otherSecret, []string{generated, transcription}},
@@ -76,9 +83,26 @@ var exampleFiles = []exampleFile{
 // A running is an exampleFile whose gateway and backends run.
 type running struct {
 	exampleFile
-	gateway  string // URL
-	backends []*backend
-	logs     func() string // stops everything and returns the gateway's whole log
+	gateway   string // URL
+	providers *standin.Server
+	backends  []*backend
+	logs      func() string // stops everything and returns the gateway's whole log
+}
+
+// startProviders starts the stand-in for the providers' APIs. It returns the variables with
+// its address and keys, too.
+func startProviders(t *testing.T) (providers *standin.Server, env []string) {
+	t.Helper()
+	providers = standin.New(standin.Options{})
+	api := httptest.NewServer(providers)
+	t.Cleanup(func() {
+		providers.Close()
+		api.Close()
+	})
+	return providers, []string{
+		"SONIOX_API=" + api.URL, "SONIOX_API_KEY=" + standin.SonioxKey,
+		"SOAPNOTE_API=" + api.URL, "SOAPNOTE_API_KEY=" + standin.SOAPNoteKey,
+	}
 }
 
 // start starts the backends, and a gateway with the text that change returns for the
@@ -87,11 +111,12 @@ func (f exampleFile) start(ctx context.Context, t *testing.T, goKit kit, change 
 	t.Helper()
 	port, dir := ports(ctx, t, 2), t.TempDir()
 	access := filepath.Join(dir, "access.log")
-	env := append(make([]string, 0, 7+2*len(f.backends)),
+	providers, apis := startProviders(t)
+	env := append(apis,
 		"PORT="+port[0], "W2_PORT="+port[1], "QUEUE="+filepath.Join(dir, "queue.db"), "ACCESS_LOG="+access,
 		"SCRIBEGATE_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 		"SOAPNOTE_SECRET="+soapnoteSecret, "SONIOX_WEBHOOK_SECRET="+sonioxSecret)
-	p := running{exampleFile: f, gateway: "http://127.0.0.1:" + port[0]}
+	p := running{exampleFile: f, gateway: "http://127.0.0.1:" + port[0], providers: providers}
 	addresses := append(make([]string, 0, 2+2*len(f.backends)), "127.0.0.1:8080", "127.0.0.1:"+port[0]) // JSON has no {$PORT}
 	for _, eb := range f.backends {
 		b := goKit.start(ctx, t, "SCRIBEGATE_SIGNING_SECRET="+eb.value)
@@ -142,15 +167,11 @@ const query = "?clinic=query-of-a-patient&user_id=query-of-a-patient"
 // play sends the requests and waits until the backends have received their events.
 func (p running) play(ctx context.Context, t *testing.T) {
 	t.Helper()
-	now := time.Now()
-	for _, body := range [][]byte{sender.NoteGenerated("note-1", now), sender.NoteTest(now)} {
-		request, err := sender.SOAPNoteAPI(ctx, p.gateway+p.soapnotePath+query, soapnoteSecret, body, now)
-		p.expect(t, request, err, p.answer)
+	if p.soapnotePath != "" {
+		p.playSOAPNoteAPI(ctx, t)
 	}
-	request, err := sender.SOAPNoteAPI(ctx, p.gateway+p.soapnotePath+query, otherSecret, sender.NoteGenerated("note-2", now), now)
-	p.expect(t, request, err, http.StatusUnauthorized)
 	if p.sonioxHeader != "" {
-		body := sender.Transcription("73d4357d-cad2-4338-a60d-ec6f2044f721", "completed")
+		body := sender.Transcription(p.providers.AddTranscription(standin.Transcription{}), "completed")
 		request, err := sender.Soniox(ctx, p.gateway+"/soniox"+query, p.sonioxHeader, p.sonioxScheme+sonioxSecret, body)
 		p.expect(t, request, err, p.answer)
 		request, err = sender.Soniox(ctx, p.gateway+"/soniox"+query, p.sonioxHeader, p.sonioxScheme+"guessed", body)
@@ -169,6 +190,17 @@ func (p running) play(ctx context.Context, t *testing.T) {
 			}
 		}
 	}
+}
+
+func (p running) playSOAPNoteAPI(ctx context.Context, t *testing.T) {
+	t.Helper()
+	now := time.Now()
+	for _, body := range [][]byte{sender.NoteGenerated("note-1", now), sender.NoteTest(now)} {
+		request, err := sender.SOAPNoteAPI(ctx, p.gateway+p.soapnotePath+query, soapnoteSecret, body, now)
+		p.expect(t, request, err, p.answer)
+	}
+	request, err := sender.SOAPNoteAPI(ctx, p.gateway+p.soapnotePath+query, otherSecret, sender.NoteGenerated("note-2", now), now)
+	p.expect(t, request, err, http.StatusUnauthorized)
 }
 
 func (p running) expect(t *testing.T, request *http.Request, err error, status int) {
@@ -214,6 +246,9 @@ func TestFiles(t *testing.T) {
 			p := f.start(ctx, t, goKit, unchanged)
 			p.play(ctx, t)
 			checkLogs(t, p.logs())
+			if fetched := p.providers.Count(standin.GetTranscript) > 0; fetched != f.fetches {
+				t.Errorf("whether a transcript was fetched: %v, want %v", fetched, f.fetches)
+			}
 			for i, eb := range f.backends {
 				var got []string
 				for _, a := range p.backends[i].arrivals() {
@@ -262,7 +297,7 @@ func checkLogs(t *testing.T, logs string) {
 	for _, secret := range []string{
 		strings.TrimPrefix(soapnoteSecret, "whsec_"), sonioxSecret, "guessed",
 		strings.TrimPrefix(signingSecret, "whsec_"), strings.TrimPrefix(otherSecret, "whsec_"),
-		"query-of-a-patient", "Signature", "sore throat", "v1,",
+		"query-of-a-patient", "Signature", "sore throat", "dry cough", "v1,", standin.SonioxKey, standin.SOAPNoteKey,
 	} {
 		for line := range strings.Lines(logs) {
 			if strings.Contains(line, secret) {
