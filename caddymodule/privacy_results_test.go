@@ -17,22 +17,28 @@ import (
 // What is planted in a result and is part of the event that upstreams receive.
 var deliveredOfResults = []string{
 	"a transcript's text", "a token", "a token's speaker", "a model", "a client_reference_id", "an error_message", "an error_type that is no word",
+	"the query of a webhook that was missed",
 }
 
 // What is planted in a result, or in an error of the API, and no upstream receives.
 var keptOfResults = []string{
-	"a transcription's filename", "a context", "an audio_url", "a language hint", "a webhook_url's query",
+	"a transcription's filename", "a context", "an audio_url", "a language hint", "a webhook_url's query", "an uploaded file's name",
 	"a transcript's unknown member", "the key of an API", "an API's words",
 }
 
+// resultSource begins the sources of the handlers that ask an API.
+const resultSource = "https://soniox.com/results/"
+
 // A plantedResult is a transcription, with a handler of its own that asks an API for it.
 type plantedResult struct {
-	name  string // of the handler, which is at /result/<name>
-	base  string // of the API
-	id    string
-	fails bool        // whether the webhook reports an error
-	ends  bool        // whether the event is delivered, with the transcript or without
-	asked func() bool // whether the API was asked for what it blabs about
+	name    string // of the handler, which is at /result/<name>
+	options string // of the handler
+	base    string // of the API
+	id      string
+	fails   bool        // whether the webhook reports an error
+	missed  bool        // whether its webhook does not arrive
+	ends    bool        // whether the event is delivered, with the transcript or without
+	asked   func() bool // whether the API was asked for what it blabs about
 }
 
 // plantResults starts the stand-in for Soniox's API and plants transcriptions there. Each
@@ -41,14 +47,14 @@ func (s *privateSite) plantResults() {
 	s.t.Helper()
 	key, words := "snx_"+s.place("the key of an API"), s.place("an API's words")
 	s.t.Setenv("PLANTED_API_KEY", key)
-	providers := standin.New(standin.Options{SonioxKeys: []standin.Key{{Value: key}}})
+	providers := standin.New(standin.Options{SonioxKeys: []standin.Key{{Value: key}}, SOAPNoteKeys: []string{key}})
 	api := httptest.NewServer(providers)
 	s.t.Cleanup(func() {
 		providers.Close()
 		api.Close()
 	})
 
-	add := func(name string, t standin.Transcription, ends bool, route standin.Route, f standin.Fault) {
+	add := func(name string, t standin.Transcription, ends bool, route standin.Route, f standin.Fault) *plantedResult {
 		id := providers.AddTranscription(s.plantTranscription(t))
 		f.ID = id
 		providers.Fail(route, f)
@@ -60,6 +66,7 @@ func (s *privateSite) plantResults() {
 			}
 			return false
 		}})
+		return &s.results[len(s.results)-1]
 	}
 	fault := func(name string, f standin.Fault) {
 		add("asked-"+name, standin.Transcription{}, false, standin.GetTranscription, f)
@@ -88,9 +95,56 @@ func (s *privateSite) plantResults() {
 	fault("cut-off", standin.Fault{Body: []byte(`{"text":"` + strings.Repeat(words, 100) + `"}`), Cut: true})
 	for _, name := range theBlabs {
 		id := uuid.NewString()
-		s.results = append(s.results, plantedResult{name: "blab-" + name, base: "http://" + s.blabber.address + "/api/" + name, id: id, asked: func() bool {
-			return s.blabber.times("/api/"+name+"/v1/transcriptions/"+id) > 0
+		s.results = append(s.results, plantedResult{name: "blab-" + name, options: "reconcile 1s", base: "http://" + s.blabber.address + "/api/" + name, id: id, asked: func() bool {
+			path := "/api/" + name + "/v1/transcriptions"
+			return s.blabber.times(path+"/"+id) > 0 && s.blabber.times(path)+s.blabber.times(path+"/count") > 0 // one waits for the other
 		}})
+	}
+
+	for _, status := range []int{0, 403, 409, 500} {
+		file := providers.AddFile(standin.File{Filename: s.place("an uploaded file's name") + ".m4a"})
+		f := standin.Fault{Times: 1, Status: status}
+		if status != 0 {
+			f.Body = s.apiError(status)
+		}
+		add("deleted-"+strconv.Itoa(status), standin.Transcription{FileID: file}, true, standin.DeleteTranscription, f).options = "delete_after_delivery"
+	}
+
+	// The first two looks for what was missed fail.
+	providers.Fail(standin.ListTranscriptions, standin.Fault{Times: 1, Status: http.StatusInternalServerError, Body: s.apiError(http.StatusInternalServerError)})
+	providers.Fail(standin.ListTranscriptions, standin.Fault{Times: 1, Body: []byte(`{"transcriptions":[{"id":"` + words + `","filename":"` + words)})
+	for _, name := range []string{"missed", "pruned"} {
+		missed := add(name, standin.Transcription{
+			WebhookURL: s.url + "/result/" + name + "?user_id=" + s.place("the query of a webhook that was missed"), WebhookStatusCode: http.StatusBadGateway,
+		}, true, standin.GetTranscript, standin.Fault{})
+		missed.missed, missed.options = true, "reconcile 1s"
+		providers.Fail(standin.DeleteTranscription, standin.Fault{ID: missed.id, Status: http.StatusTeapot, Body: s.apiError(http.StatusTeapot)})
+	}
+
+	s.plantNotes(providers, api.URL)
+}
+
+// plantNotes plants notes at SOAPNoteAPI. All but one have a fault, whose answer blabs.
+func (s *privateSite) plantNotes(providers *standin.Server, base string) {
+	s.t.Setenv("PLANTED_NOTES_API", base)
+	words := s.place("an API's words")
+	refused := []byte(`{"error":{"code":"` + words + ` 1","message":"` + words + `"}}`)
+	for _, f := range []struct {
+		route standin.Route
+		standin.Fault
+	}{
+		{standin.GetNote, standin.Fault{}},
+		{standin.GetNoteStatus, standin.Fault{Status: http.StatusTeapot, Body: refused}},
+		{standin.GetNote, standin.Fault{Status: http.StatusNotFound, Body: refused}},
+		{standin.GetNoteStatus, standin.Fault{Body: []byte(`{"status":"` + words + ` 1"}`)}},
+		{standin.GetNoteStatus, standin.Fault{Body: []byte(words)}},
+		{standin.GetNote, standin.Fault{Body: []byte(`{"subjective":"` + words)}},
+		{standin.GetNote, standin.Fault{Body: []byte(`["` + words + `"]`)}},
+		{standin.GetNote, standin.Fault{Status: http.StatusUnauthorized, Body: refused}},
+	} {
+		f.ID = providers.AddNote(standin.Note{Data: json.RawMessage(`{"subjective":"` + s.place("a recovered note") + `"}`)})
+		providers.Fail(f.route, f.Fault)
+		s.notes = append(s.notes, f.ID)
 	}
 }
 
@@ -106,7 +160,10 @@ func (s *privateSite) result(name string) plantedResult {
 
 // plantTranscription plants what Soniox knows of a transcription.
 func (s *privateSite) plantTranscription(t standin.Transcription) standin.Transcription {
-	t.ID, t.WebhookURL = uuid.NewString(), s.url+"/result?patient="+s.place("a webhook_url's query")
+	t.ID = uuid.NewString()
+	if t.WebhookURL == "" {
+		t.WebhookURL = s.url + "/elsewhere?patient=" + s.place("a webhook_url's query")
+	}
 	t.Model, t.Filename, t.AudioURL = s.place("a model"), s.place("a transcription's filename")+".m4a", "https://example.com/"+s.place("an audio_url")
 	t.LanguageHints, t.ClientReferenceID = []string{s.place("a language hint")}, s.place("a client_reference_id")
 	t.Context = json.RawMessage(`{"text":"` + s.place("a context") + `"}`)
@@ -130,34 +187,41 @@ func (s *privateSite) resultHandlers() string {
 	var b strings.Builder
 	for _, r := range s.results {
 		to := "away" // the event waits for the API
-		if r.ends {
-			to = "good good-binary good-raw refusing away"
+		switch {
+		case r.name == "pruned", r.options == "delete_after_delivery":
+			to = "good good-binary" // nothing waits for the transcription any more
+		case r.ends:
+			to = "good good-binary good-raw refusing away-structured"
 		}
 		fmt.Fprintf(&b, `
 	scribegate /result/%[1]s soniox {
 		header X-Webhook-Secret {env.PLANTED_SONIOX}
-		source https://soniox.com/results/%[1]s
+		source %[6]s%[1]s
 		api_key {env.PLANTED_API_KEY}
 		api_base %[2]s
 		api_rate 60000
 		fetch_timeout 100ms
-		webhook_url %[3]s/result
+		webhook_url %[3]s/result/%[1]s
+		%[5]s
 		deliver_to %[4]s
 	}
-`, r.name, r.base, s.url, to)
+`, r.name, r.base, s.url, to, r.options, resultSource)
 	}
 	return b.String()
 }
 
 // resultRequests are the webhooks of the transcriptions.
 func (s *privateSite) resultRequests() []*http.Request {
-	all := make([]*http.Request, len(s.results))
-	for i, r := range s.results {
+	var all []*http.Request
+	for _, r := range s.results {
+		if r.missed {
+			continue
+		}
 		status := standin.Completed
 		if r.fails {
 			status = standin.Failed
 		}
-		all[i] = s.soniox("/result/"+r.name, fmt.Sprintf(`{"id":%q,"status":%q}`, r.id, status), without("Authorization"), set(sonioxHeader, s.sonioxes[0]))
+		all = append(all, s.soniox("/result/"+r.name, fmt.Sprintf(`{"id":%q,"status":%q}`, r.id, status), without("Authorization"), set(sonioxHeader, s.sonioxes[0])))
 	}
 	return all
 }
@@ -173,7 +237,6 @@ func (s *privateSite) completed(answers []answered) {
 	}
 	ends := 0
 	for _, r := range s.results {
-		eventually(s.t, "the API to be asked for "+r.name, r.asked)
 		if r.ends {
 			ends++
 		}
@@ -183,13 +246,16 @@ func (s *privateSite) completed(answers []answered) {
 		bodies.Reset()
 		n := 0
 		for _, d := range s.good.deliveries() {
-			if strings.Contains(string(d.body), `"source":"https://soniox.com/results/`) {
+			if strings.Contains(string(d.body), `"source":"`+resultSource) {
 				bodies.Write(d.body)
 				n++
 			}
 		}
 		return n == ends
 	})
+	for _, r := range s.results {
+		eventually(s.t, "the API to be asked for "+r.name, r.asked)
+	}
 	found := s.found([]byte(bodies.String()))
 	for _, what := range deliveredOfResults {
 		if found[what] == "" {
@@ -208,7 +274,7 @@ func (s *privateSite) completed(answers []answered) {
 func (s *privateSite) allowedResults(export string) {
 	s.t.Helper()
 	found := s.found([]byte(export))
-	for _, what := range deliveredOfResults {
+	for _, what := range append([]string{"a recovered note"}, deliveredOfResults...) {
 		if found[what] == "" {
 			s.t.Errorf("an export with payloads has no %s", what)
 		}

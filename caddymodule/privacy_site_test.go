@@ -64,8 +64,9 @@ type privateSite struct {
 	http2    string // the blabber's other address
 	fastCGI  string // and its third
 	results  []plantedResult
-	away     string // where nobody listens
-	standard string // the file that standard output and error go to
+	notes    []string // the ids of those at SOAPNoteAPI
+	away     string   // where nobody listens
+	standard string   // the file that standard output and error go to
 
 	soapnotes []string // SOAPNoteAPI's secrets
 	sonioxes  []string // Soniox's, of the environment and the file

@@ -189,7 +189,8 @@ func (s *privateSite) complete(seen evidence) {
 	own := []string{
 		`"msg":"accepted"`, `"msg":"delivered"`, "an event is dead", "a delivery failed and will be tried again", "an upstream is paused after repeated failures",
 		"an upstream is paused, as it requested", "an upstream is no longer paused", "a genuine request with an invalid payload is quarantined", "an event could not be stored",
-		"could not be quarantined", "an event could not be completed from its provider's API", "a provider's API failed repeatedly and is paused", "an event is delivered without its transcript", "further requests were rejected", "a request's handler panicked", "a secret's file has changed", "a secret's file cannot be used",
+		"could not be quarantined", "an event could not be completed from its provider's API", "a provider's API failed repeatedly and is paused", "an event is delivered without its transcript",
+		"a result could not be deleted at its provider", "missed webhooks could not be looked for", "transcriptions were found whose webhook never arrived", "further requests were rejected", "a request's handler panicked", "a secret's file has changed", "a secret's file cannot be used",
 		"the queue cannot be written", "a payload was read", "events replayed", "events purged", "queue compacted",
 	}
 	for _, reason := range verifier.Reasons {
@@ -212,7 +213,7 @@ func (s *privateSite) complete(seen evidence) {
 	seen.mustHold(s.t, map[string][]string{
 		"caddy.log":      caddys,
 		"unfiltered.log": own,
-		"audit.log":      {`"subject":"` + s.place(plantedNote) + `"`, `"subject":"` + s.place(plantedTranscription) + `-1"`, `"accepted"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"left_out"`, `"delivered"`, `"dead"`, `"completed"`, `"payload_read"`, `"replayed"`, `"purged"`},
+		"audit.log":      {`"subject":"` + s.place(plantedNote) + `"`, `"subject":"` + s.place(plantedTranscription) + `-1"`, `"accepted"`, `"duplicate"`, `"quarantined"`, `"rejected"`, `"left_out"`, `"delivered"`, `"dead"`, `"completed"`, `"result_deleted"`, `"payload_read"`, `"replayed"`, `"purged"`},
 		"the events":     {notify.DeadLetter, notify.UpstreamPaused, notify.UpstreamResumed, notify.Rejected, soapnoteID(s.patient(1))},
 		"the spans":      {"site", "inner", "scribegate.receive", "scribegate.deliver", "net/http: abort Handler", "signature_mismatch", "connect_error", soapnoteID(s.patient(1))},
 
@@ -224,6 +225,7 @@ func (s *privateSite) complete(seen evidence) {
 		"the queue.db, while the gateway runs": {soapnoteID(s.patient(1))},
 		"the command send":                     {"200 OK", "400 Bad Request", "401 Unauthorized", "500 Internal", "connection refused"},
 		"the command verify":                   {"signature_mismatch", "signature_malformed", "auth_mismatch", "hint"},
+		"the command recover":                  {s.notes[0] + "  recovered", s.notes[7] + "  failed: ", s.result("missed").id + "  known to the store", s.result("pruned").id + "  failed: "},
 		"the command export":                   {soapnoteID(s.patient(1)), "payloads are not handed out"},
 		"the command show":                     {"payload kept", "payloads are not handed out"},
 		"the command export of a file":         {soapnoteID(s.patient(1))},
