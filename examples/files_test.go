@@ -28,7 +28,8 @@ type exampleFile struct {
 	soapnotePath string // "" if it receives nothing from SOAPNoteAPI
 	sonioxHeader string // "" if it receives nothing from Soniox
 	sonioxScheme string // before the secret
-	fetches      bool   // whether it asks Soniox's API for transcripts
+	fetches      bool   // whether it asks Soniox's API for transcripts, and for missed ones
+	deletes      bool   // whether it deletes what was delivered at Soniox
 	answer       int    // to a genuine request
 	backends     []exampleBackend
 }
@@ -69,13 +70,13 @@ var exampleFiles = []exampleFile{
 	},
 	{
 		name: "transcripts.caddyfile", sonioxHeader: "Authorization", sonioxScheme: "Bearer ", fetches: true, answer: 200,
-		backends: []exampleBackend{{"BACKEND_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{transcription}}},
+		backends: []exampleBackend{{"BACKEND_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{transcription, transcription}}},
 	},
 	{
-		name: "full.caddyfile", soapnotePath: "/soapnote", sonioxHeader: "X-Webhook-Secret", fetches: true, answer: 200,
+		name: "full.caddyfile", soapnotePath: "/soapnote", sonioxHeader: "X-Webhook-Secret", fetches: true, deletes: true, answer: 200,
 		backends: []exampleBackend{
-			{"EHR_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{generated, test, transcription}},
-			{"W1_PORT", "WAREHOUSE_SIGNING_SECRET", otherSecret, []string{generated, transcription}},
+			{"EHR_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{generated, test, transcription, transcription}},
+			{"W1_PORT", "WAREHOUSE_SIGNING_SECRET", otherSecret, []string{generated, transcription, transcription}},
 		},
 	},
 }
@@ -85,6 +86,7 @@ type running struct {
 	exampleFile
 	gateway   string // URL
 	providers *standin.Server
+	missed    string // the id of a transcription whose webhook the gateway did not receive
 	backends  []*backend
 	logs      func() string // stops everything and returns the gateway's whole log
 }
@@ -117,6 +119,9 @@ func (f exampleFile) start(ctx context.Context, t *testing.T, goKit kit, change 
 		"SCRIBEGATE_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 		"SOAPNOTE_SECRET="+soapnoteSecret, "SONIOX_WEBHOOK_SECRET="+sonioxSecret)
 	p := running{exampleFile: f, gateway: "http://127.0.0.1:" + port[0], providers: providers}
+	p.missed = providers.AddTranscription(standin.Transcription{
+		WebhookURL: "https://hooks.example.com/soniox" + query, WebhookStatusCode: http.StatusBadGateway,
+	})
 	addresses := append(make([]string, 0, 2+2*len(f.backends)), "127.0.0.1:8080", "127.0.0.1:"+port[0]) // JSON has no {$PORT}
 	for _, eb := range f.backends {
 		b := goKit.start(ctx, t, "SCRIBEGATE_SIGNING_SECRET="+eb.value)
@@ -184,8 +189,17 @@ func (p running) play(ctx context.Context, t *testing.T) {
 	}
 
 	for i, eb := range p.exampleFile.backends {
+		times := make(map[string]int)
 		for _, event := range eb.events {
-			if _, err := p.backends[i].WaitLine(ctx, event, func(line string) bool { return strings.HasPrefix(line, "received "+event+" ") }); err != nil {
+			times[event]++
+			left := times[event]
+			_, err := p.backends[i].WaitLine(ctx, event, func(line string) bool {
+				if strings.HasPrefix(line, "received "+event+" ") {
+					left--
+				}
+				return left == 0
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -235,6 +249,23 @@ func get(ctx context.Context, t *testing.T, target string) int {
 	return resp.StatusCode
 }
 
+// waitDeleted waits until the missed transcription is deleted at Soniox.
+func (p running) waitDeleted(ctx context.Context, t *testing.T) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, kept := p.providers.Transcription(p.missed); !kept {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waiting until a transcription is deleted: %v", context.Cause(ctx))
+		}
+	}
+}
+
 func unchanged(text string) string { return text }
 
 // TestFiles runs every example configuration without changes.
@@ -245,7 +276,13 @@ func TestFiles(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			p := f.start(ctx, t, goKit, unchanged)
 			p.play(ctx, t)
+			if f.deletes {
+				p.waitDeleted(ctx, t)
+			}
 			checkLogs(t, p.logs())
+			if _, kept := p.providers.Transcription(p.missed); kept == f.deletes {
+				t.Errorf("whether the transcription is kept at Soniox: %v, want %v", kept, !f.deletes)
+			}
 			if fetched := p.providers.Count(standin.GetTranscript) > 0; fetched != f.fetches {
 				t.Errorf("whether a transcript was fetched: %v, want %v", fetched, f.fetches)
 			}

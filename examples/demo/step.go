@@ -100,7 +100,7 @@ func steps(gateway string, s secrets, now time.Time) []step {
 func (s step) check(a sender.Answer, ids []string) error {
 	switch {
 	case s.job != "" && (a.Status != s.status || a.ID == ""):
-		return fmt.Errorf("Soniox should have answered %d, with the transcription's id", s.status)
+		return fmt.Errorf("the API should have answered %d, with the transcription's id", s.status)
 	case s.job != "":
 		return nil
 	case a.Status != s.status:
