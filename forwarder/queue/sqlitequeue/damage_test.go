@@ -17,6 +17,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest/trials"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/storetest"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
@@ -266,12 +267,12 @@ func TestDamagedPages(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(1, 2))
 			sum := outcome{lost: make(map[string]int)}
-			most, trials := 0, 0
-			for page := range len(whole) / tables.PageSize {
+			most, n := 0, 0
+			for page := 0; page < len(whole)/tables.PageSize; page += 4 / trials.Of(4) {
 				if name != "zeros" && page >= 16 && page%3 != 0 {
 					continue // enough pages of this kind were tried
 				}
-				trials++
+				n++
 				path := d.Copy(t)
 				b := slices.Clone(whole)
 				damage(b[page*tables.PageSize:(page+1)*tables.PageSize], random)
@@ -295,7 +296,7 @@ func TestDamagedPages(t *testing.T) {
 					t.Logf("page %d: %v; reported: %q", page+1, o.lost, o.reported)
 				}
 			}
-			t.Logf("%d trials with %d events: at most %d problems in one trial, in total %v", trials, len(d.IDs), most, sum.lost)
+			t.Logf("%d trials with %d events: at most %d problems in one trial, in total %v", n, len(d.IDs), most, sum.lost)
 		})
 	}
 }
@@ -365,7 +366,7 @@ func TestDamagedRows(t *testing.T) {
 					if places == 2 { // the payload's row, whose id is not needed
 						from, to = 0, len(id)
 					}
-					for offset := from; offset < to; offset += 1 + random.IntN(3) {
+					for offset := from; offset < to; offset += 8/trials.Of(8) + random.IntN(3) {
 						path, b := d.Copy(t), slices.Clone(whole)
 						b[at+offset] ^= 1 << random.IntN(8)
 						writeFile(t, path, b)
@@ -454,9 +455,9 @@ func TestFlippedBits(t *testing.T) {
 	d := newDamageable(t, 120)
 	whole := readFile(t, d.Path)
 	random := rand.New(rand.NewPCG(9, 10))
-	const trials = 120
+	n := trials.Of(120)
 	lost := 0
-	for i := range trials {
+	for i := range n {
 		page := 2 + i%14 // the roots of all tables and indexes except the schema
 		at := random.IntN(tables.PageSize)
 		for whole[page*tables.PageSize+at] == 0 && random.IntN(10) > 0 { // mostly used bytes
@@ -471,5 +472,5 @@ func TestFlippedBits(t *testing.T) {
 		}
 		lost += o.total()
 	}
-	t.Logf("%d trials with %d events: %d problems in total", trials, len(d.IDs), lost)
+	t.Logf("%d trials with %d events: %d problems in total", n, len(d.IDs), lost)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest/trials"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/storetest"
@@ -94,8 +95,8 @@ func TestDamagedWAL(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(3, 4))
-			most, lost, trials := 0, 0, 24
-			for range trials {
+			most, lost, n := 0, 0, trials.Of(24)
+			for range n {
 				path, b := d.Copy(t), slices.Clone(log)
 				at := random.IntN(len(b) - size)
 				for i := range size {
@@ -116,7 +117,7 @@ func TestDamagedWAL(t *testing.T) {
 				}
 				most, lost = max(most, n), lost+n
 			}
-			t.Logf("%d trials with %d events: at most %d problems in one trial, %d in total", trials, len(d.IDs), most, lost)
+			t.Logf("%d trials with %d events: at most %d problems in one trial, %d in total", n, len(d.IDs), most, lost)
 		})
 	}
 }
@@ -262,9 +263,9 @@ func TestTruncatedFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			main := readFile(t, d.Path)
-			lost, most, trials := 0, 0, 0
+			lost, most, n := 0, 0, 0
 			for size := 1; size < len(main); size += len(main)/12 + 700 {
-				trials++
+				n++
 				path := d.Copy(t)
 				writeFile(t, path, main[:size])
 				events, whole := countAll(t, path)
@@ -281,7 +282,7 @@ func TestTruncatedFile(t *testing.T) {
 				}
 				t.Logf("%d of %d bytes: %d of %d whole, %v %v; %q", size, len(main), o.whole, len(d.IDs), o.lost, o.refused, o.reported)
 			}
-			t.Logf("%d trials with %d events: at most %d problems in one trial, %d in total", trials, len(d.IDs), most, lost)
+			t.Logf("%d trials with %d events: at most %d problems in one trial, %d in total", n, len(d.IDs), most, lost)
 		})
 	}
 }

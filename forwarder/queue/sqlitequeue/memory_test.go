@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest/trials"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/memtable"
 )
 
@@ -31,7 +32,7 @@ func TestMemory(t *testing.T) { // not parallel: the memory of other tests would
 	}
 	more(50_000) // the caches are full by then
 	before := used()
-	more(150_000)
+	more(trials.Of(15) * 10_000)
 	if after := used(); after-before > 4<<20 {
 		t.Errorf("%d bytes of memory with 50,000 waiting events, and %d more with %d", before, after-before, n)
 	}

@@ -15,12 +15,13 @@ import (
 	"testing"
 
 	_ "modernc.org/sqlite"
+
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest/trials"
 )
 
-const (
-	rowCount   = 400
-	trialCount = 240
-)
+const rowCount = 400
+
+var trialCount = trials.Of(240)
 
 func rowID(row int) int64 { return 1_773_934_200_000_000 + int64(1000*row) }
 
@@ -272,7 +273,7 @@ func TestRepairADamagedByte(t *testing.T) {
 		}},
 		{"last frame", func(trial int) int { return len(x.wal) - 8 - trial*53%(frameHeader+4096-8) }},
 	}
-	var silent, trials, whole, total int
+	var silent, made, whole, total int
 	for _, p := range places {
 		name := p.name
 		for i := range trialCount / len(places) {
@@ -298,10 +299,10 @@ func TestRepairADamagedByte(t *testing.T) {
 				whole++
 			}
 			total += len(lost)
-			trials++
+			made++
 		}
 	}
-	t.Logf("%d trials: certainly nothing lost in %d, %d rows lost in the others; without a repair %d a trial", trials, whole, total, silent/trials)
+	t.Logf("%d trials: certainly nothing lost in %d, %d rows lost in the others; without a repair %d a trial", made, whole, total, silent/made)
 }
 
 // Damage to more bytes loses at most the rows on the damaged pages, and none if a later
@@ -310,10 +311,10 @@ func TestRepairADamagedRange(t *testing.T) {
 	t.Parallel()
 	x := recorded(t)
 	random := rand.New(rand.NewPCG(5, 6))
-	var total, most, trials, restored int
+	var total, most, made, restored int
 	for _, size := range []int{2, 8, 24, 100, 512, 4096, 3 * 4096} {
 		for _, mask := range []uint32{0xff, 0} {
-			for range trialCount / 14 {
+			for range max(1, trialCount/14) {
 				align := 1
 				if size >= 512 {
 					align = 512 // a sector
@@ -339,12 +340,12 @@ func TestRepairADamagedRange(t *testing.T) {
 				if r.Whole() {
 					restored++
 				}
-				total, most, trials = total+len(lost), max(most, len(lost)), trials+1
+				total, most, made = total+len(lost), max(most, len(lost)), made+1
 				t.Log(what)
 			}
 		}
 	}
-	t.Logf("%d trials: %d rows lost, at most %d in one; certainly nothing lost in %d", trials, total, most, restored)
+	t.Logf("%d trials: %d rows lost, at most %d in one; certainly nothing lost in %d", made, total, most, restored)
 }
 
 // The last version of page 1 is destroyed: the previous version has a size of the
