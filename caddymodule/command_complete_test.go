@@ -26,7 +26,7 @@ func TestCompletion(t *testing.T) {
 
 	const files, nothing = cobra.ShellCompDirectiveDefault, cobra.ShellCompDirectiveNoFileComp
 	const inOrder = nothing | cobra.ShellCompDirectiveKeepOrder
-	commands := []string{"backup", "compact", "events", "export", "health", "keygen", "purge", "replay", "send", "show", "status", "verify", "version"}
+	commands := []string{"backup", "compact", "events", "export", "health", "keygen", "purge", "recover", "replay", "send", "show", "status", "verify", "version"}
 	at := " --address " + a.admin
 	for _, tt := range []struct {
 		args      string // but for the last, which is empty
