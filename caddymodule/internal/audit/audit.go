@@ -199,8 +199,7 @@ func (t Trail) Recovered(provider string, pruned bool, done, failed int, err err
 	if pruned {
 		what = ResultDeleted
 	}
-	fields := []zap.Field{zap.String("provider", provider), zap.Int("results", done), zap.Int("failed", failed)}
-	t.asked(what, r, append(fields, unfinished(err)...)...)
+	t.asked(what, r, append([]zap.Field{zap.String("provider", provider), zap.Int("results", done), zap.Int("failed", failed)}, unfinished(err)...)...)
 }
 
 // PayloadRead writes the line of a payload that the admin API returned.
