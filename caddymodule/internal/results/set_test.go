@@ -128,21 +128,31 @@ func TestApplyReplacesTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(fakeStore)
 		s := New(new(fakeQueue), store)
+		var mu sync.Mutex
 		running := make(map[string]bool)
+		set := func(name string, runs bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			if running[name] = runs; !runs {
+				delete(running, name)
+			}
+		}
 		background := func(name string) API {
 			return API{Provider: "soniox", Source: name, Background: func(ctx context.Context, got Store, logger *zap.Logger) {
-				running[name] = true
+				set(name, true)
+				defer set(name, false)
 				if got != store {
 					t.Error("another store")
 				}
 				logger.Info(name)
 				<-ctx.Done()
-				delete(running, name)
 			}}
 		}
 		want := func(names ...string) {
 			t.Helper()
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			for _, name := range names {
 				if !running[name] {
 					t.Errorf("the background of %s does not run", name)
@@ -164,9 +174,7 @@ func TestApplyReplacesTheBackground(t *testing.T) {
 		if err := s.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if len(running) > 0 {
-			t.Errorf("running after Close: %v", running)
-		}
+		want()
 		s.Apply([]API{background("d"), completes(source, new(fakeAPI))}, second)
 		want()
 		if s.Has(completion) {
