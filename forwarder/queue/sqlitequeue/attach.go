@@ -114,7 +114,7 @@ func (q *Queue) connect() (*tables.Meta, error) {
 		err = tables.EachUnnamed(c, q.names.Add)
 	}
 	if err == nil {
-		q.lastSeq, err = c.Number(`SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM payload), 0), ?)`, q.lastSeq)
+		q.lastSeq, err = c.Number(`SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM payload), 0), ?)`, max(q.lastSeq, m.Filed)) // a new event with a seq up to m.Filed would count as filed
 	}
 	for _, p := range []struct {
 		pool *tables.Pool

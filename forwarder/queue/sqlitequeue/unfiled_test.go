@@ -264,3 +264,28 @@ func TestListingWhileFiling(t *testing.T) {
 	close(end)
 	wg.Wait()
 }
+
+// The newest event was purged, and the clock shows the time of its receipt again: the next
+// event survives a crash before it is filed.
+func TestCrashAfterAPurgeOfTheNewestEvent(t *testing.T) {
+	t.Parallel()
+	q, d := openNew(t)
+	at := time.Now()
+	store := func(q *Queue, id string) {
+		t.Helper()
+		putItem(t, q, queue.Item{Event: queuetest.Event(id, at), Upstreams: []string{"ehr"}})
+	}
+	store(q, "purged")
+	if n, err := q.Purge(t.Context(), queue.PurgeSelection{IDs: []string{"purged"}, Force: true}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	mustClose(t, q)
+	q = mustOpen(t, Options{Path: q.path, Settings: queue.DefaultSettings(), fault: d.fault})
+	flush(t, q)
+	keepUnfiled(q)
+	store(q, "a")
+	q2 := mustOpen(t, Options{Path: crash(t, q, d), Settings: queue.DefaultSettings()})
+	if ds := take(t, q2, "ehr", 10); len(ds) != 1 || ds[0].EventID != "a" {
+		t.Errorf("claimed %+v, want the event", ds)
+	}
+}
