@@ -17,7 +17,7 @@ import (
 var (
 	errRequest  = fmt.Errorf("%w: the event and the upstream's URL do not make a valid HTTP request", ErrInternal)
 	errClosed   = errors.New("the upstream closed the connection before a final status")
-	errProtocol = errors.New("the upstream's answer is not valid HTTP, or its header is longer than 32 KiB")
+	errProtocol = errors.New("the answer is not valid HTTP, or its header is longer than 32 KiB")
 )
 
 // A stage is how far a request got.

@@ -2,6 +2,7 @@ package results
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,35 +27,49 @@ const ByReconcile = "reconcile"
 func (s Soniox) Background(ctx context.Context, source string, reconcile time.Duration, store Store, logger *zap.Logger) {
 	logger = logger.With(zap.String("provider", "soniox"), zap.String("source", source))
 	defer metrics.ForgetProviderStored("soniox", source)
-	count := time.NewTimer(0)
-	defer count.Stop()
-	look := time.NewTimer(0)
-	defer look.Stop()
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	wait.Go(func() {
+		every(ctx, countInterval, func() { s.count(ctx, source, logger) })
+	})
 	if reconcile <= 0 {
-		look.Stop()
+		return
 	}
 	r := recovery.Reconciler{API: s.Client, WebhookURL: s.WebhookURL, Events: s.events(store, ByReconcile)}
+	wait.Go(func() {
+		every(ctx, reconcile, func() {
+			r.Retention = store.HistoryRetention()
+			s.look(ctx, &r, logger)
+		})
+	})
+}
+
+// every calls do at once and then at each interval after do has returned, until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-count.C:
-			s.count(ctx, source, logger)
-			count.Reset(countInterval)
-		case <-look.C:
-			r.Retention = store.HistoryRetention()
-			taken, err := r.Look(ctx)
-			for range taken {
-				metrics.Reconciled("soniox")
-			}
-			if len(taken) > 0 {
-				logger.Warn("transcriptions were found whose webhook never arrived, and their events are stored", zap.Int("transcriptions", len(taken)), zap.Strings("ids", taken))
-			}
-			if err != nil && ctx.Err() == nil {
-				logger.Error("missed webhooks could not be looked for; the search is repeated at the next interval", zap.Error(err))
-			}
-			look.Reset(reconcile)
+		case <-timer.C:
+			do()
+			timer.Reset(interval)
 		}
+	}
+}
+
+// look looks for missed webhooks once.
+func (Soniox) look(ctx context.Context, r *recovery.Reconciler, logger *zap.Logger) {
+	taken, err := r.Look(ctx)
+	for range taken {
+		metrics.Reconciled("soniox")
+	}
+	if len(taken) > 0 {
+		logger.Warn("transcriptions were found whose webhook never arrived, and their events are stored; each has a line in the audit trail", zap.Int("transcriptions", len(taken)))
+	}
+	if err != nil && ctx.Err() == nil {
+		logger.Error("missed webhooks could not be looked for; the search is repeated at the next interval", zap.Error(err))
 	}
 }
 

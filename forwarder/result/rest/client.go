@@ -191,7 +191,7 @@ func (c *Client) readError(ctx context.Context, r Request, status int, err, caus
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	e := &Error{Kind: InvalidAnswer, Status: status, hint: "it is tried again; check that api_base is the provider's API if this lasts"}
+	e := &Error{Kind: InvalidAnswer, Status: status, hint: "check that api_base is the provider's API if this lasts"}
 	switch {
 	case errors.Is(cause, errNoProgress), errors.Is(cause, errTooLong):
 		e.Kind, e.what = Timeout, cause.Error()

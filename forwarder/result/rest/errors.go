@@ -73,7 +73,7 @@ const (
 	hintQuota = "raise the budget or the balance of the account"
 	hintRate  = "lower api_rate, or delete transcriptions and files if the account has reached its limits"
 	hintBase  = "check api_base"
-	hintAway  = "it is tried again; check api_base and the network if this lasts"
+	hintAway  = "check api_base and the network if this lasts"
 )
 
 // quotas has the meaning of each error_type of a 402.
