@@ -17,7 +17,7 @@ import (
 )
 
 // TestEverythingIsDocumented checks that each chapter has the names that it is the
-// reference for: metrics, commands with their flags, routes, and reasons of rejections.
+// reference for: metrics, actions of the audit trail, commands with their flags, routes, and reasons of rejections.
 func TestEverythingIsDocumented(t *testing.T) {
 	t.Parallel()
 	documentation := chapters(t)
@@ -32,6 +32,20 @@ func TestEverythingIsDocumented(t *testing.T) {
 	for _, name := range metrics {
 		if !strings.Contains(reference, "`"+name+"`") {
 			t.Errorf("the reference does not explain the metric %s", name)
+		}
+	}
+
+	audited, err := os.ReadFile(filepath.Join("internal", "audit", "audit.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	actions := auditAction.FindAllStringSubmatch(string(audited), -1)
+	if len(actions) < 10 {
+		t.Errorf("found only the actions %q", actions)
+	}
+	for _, action := range actions {
+		if !strings.Contains(reference, "\n| `"+action[1]+"` |") {
+			t.Errorf("no table explains the action %s of the audit trail", action[1])
 		}
 	}
 
@@ -67,6 +81,8 @@ func TestEverythingIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+var auditAction = regexp.MustCompile(`= Action\("([a-z_]+)"\)`)
 
 var metricName = regexp.MustCompile(`"(scribegate_[a-z_]+)"`)
 
