@@ -3,6 +3,7 @@ package results
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -157,8 +158,7 @@ func TestAttempted(t *testing.T) {
 	}
 }
 
-// wantLine checks the only line of a log. Its fields are those of both maps, the second one
-// first. With the level "" there is none.
+// wantLine checks the only line of a log. Its fields are those of both maps, more first. With the level "" there is none.
 func wantLine(t *testing.T, what string, logs *zapobserver.ObservedLogs, level, text string, about, more map[string]any) {
 	t.Helper()
 	got := linesOf(logs)
@@ -168,12 +168,8 @@ func wantLine(t *testing.T, what string, logs *zapobserver.ObservedLogs, level, 
 		}
 		return
 	}
-	fields := make(map[string]any)
-	for _, all := range []map[string]any{about, more} {
-		for name, value := range all {
-			fields[name] = value
-		}
-	}
+	fields := maps.Clone(about)
+	maps.Copy(fields, more)
 	if want := []line{{level, text, fields}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("the %s has\n%+v\nwant\n%+v", what, got, want)
 	}
