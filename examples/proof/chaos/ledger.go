@@ -29,6 +29,9 @@ func newLedger() *ledger { return new(ledger) }
 type backend struct {
 	name string
 
+	// received, which may be nil, is called with each delivery. It must not change after the start of the gateway.
+	received func(id string, body []byte)
+
 	ledger  *ledger
 	address string
 	server  *http.Server // nil while the backend is stopped
@@ -139,7 +142,7 @@ func (b *backend) start(ctx context.Context) error {
 
 // ServeHTTP implements http.Handler.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+	if err := b.read(r); err != nil {
 		return // the gateway was killed while it was sending
 	}
 	b.ledger.mu.Lock()
@@ -153,6 +156,19 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.WriteHeader(b.record(r.Header.Get("Webhook-Id"), time.Now()))
+}
+
+// read reads a delivery.
+func (b *backend) read(r *http.Request) error {
+	if b.received == nil {
+		_, err := io.Copy(io.Discard, r.Body)
+		return err
+	}
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		b.received(r.Header.Get("Webhook-Id"), body)
+	}
+	return err
 }
 
 // record counts an attempt and returns the status of the answer.

@@ -30,6 +30,7 @@ var scenarios = []scenario{
 	damageWALScenario,
 	reloadScenario,
 	upstreamsScenario,
+	resultsScenario,
 	diskFullScenario,
 	maxSizeScenario,
 	soakScenario,

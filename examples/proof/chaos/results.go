@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/providers/standin"
+)
+
+var resultsScenario = scenario{
+	name: "results",
+	text: "kill -9 while results are fetched, stored, reconciled and deleted, at an API that fails now and then",
+	run:  runResults,
+}
+
+// A moment is a moment in the work on results. The gateway is killed in it.
+type moment struct {
+	step   string
+	route  standin.Route // of the requests that it begins with
+	answer cutAnswer     // to these requests
+	burst  bool          // many webhooks are missed just before, and only requests about these count
+	least  time.Duration // from the first of the requests to the kill
+	more   time.Duration // at random, in addition
+}
+
+// A cutAnswer is how requests are answered until the gateway is killed.
+type cutAnswer int
+
+const (
+	none  cutAnswer = iota // not at all, and they have no effect
+	half                   // with half of the answer
+	lost                   // not at all, and they have their effect
+	whole                  // completely
+)
+
+// moments are all moments. Each has 2 kills with -size small, and 40 with large.
+var moments = []moment{
+	{step: "fetching", route: standin.GetTranscription, answer: none, more: 20 * time.Millisecond},
+	{step: "fetching", route: standin.GetTranscript, answer: half, more: 20 * time.Millisecond},
+	{step: "completing", route: standin.GetTranscript, answer: whole, more: 150 * time.Millisecond},
+	// The look at the list begins within a second; other requests for the list may come before it.
+	{step: "reconciling", route: standin.ListTranscriptions, answer: half, least: 1200 * time.Millisecond},
+	{step: "reconciling", route: standin.GetTranscript, answer: whole, burst: true},
+	{step: "deleting", route: standin.DeleteTranscription, answer: lost},
+	{step: "deleting", route: standin.DeleteFile, answer: none},
+	{step: "deleting", route: standin.DeleteFile, answer: lost},
+}
+
+const (
+	// burstSize is the number of transcriptions that are stored at once while reconciling.
+	burstSize = 100
+
+	// quietTime is how long nothing may be requested at the end, but the list: by two looks, and once for several
+	// forged events.
+	quietTime  = 1500 * time.Millisecond
+	quietLists = 3
+
+	// resultRecovery is the maximum time from the start of the process to the first delivery of a waiting event. If
+	// both requests about the only waiting event have failed, it waits for 2 s.
+	resultRecovery = promisedRecovery + 2*time.Second
+)
+
+// A resultsRun kills a gateway again and again while it works on results.
+type resultsRun struct {
+	*rig
+
+	api  *providerAPI
+	work *workload
+	text string // of the Caddyfile
+
+	kills    int
+	inStore  int // kills while the missed webhooks of a burst were being stored
+	recovery time.Duration
+	measured int
+}
+
+func runResults(ctx context.Context, e *env) (rows []result, err error) {
+	// The stand-in writes to connections of killed gateways.
+	signal.Ignore(syscall.SIGPIPE)
+	r, err := e.newRig(ctx, "ehr", "audit")
+	if err != nil {
+		return nil, err
+	}
+	defer r.closeInto(&err)
+	ehr, audit := r.ledger.backend("ehr"), r.ledger.backend("audit")
+	api, err := newProviderAPI(ctx, func(id string) bool { return ehr.has(resultEvent(id)) && audit.has(resultEvent(id)) })
+	if err != nil {
+		return nil, err
+	}
+	defer api.close()
+	k := &resultsRun{rig: r, api: api, work: &workload{api: api, fleet: r.fleet(), book: newBook(), missed: newBook(), all: make(map[string]recording)}}
+	k.text = r.caddyfile(options{soniox: "api_key " + standin.SonioxKey + "\napi_base " + api.url() + "\napi_rate 60000\nwebhook_url " + sonioxHook +
+		"\nreconcile 1s\ndelete_after_delivery"})
+	ehr.behave(behavior{delay: slowly})
+	audit.behave(behavior{rejectFirst: 1})
+	ehr.received, audit.received = k.work.received, k.work.received
+	row, err := k.run(ctx, e.pick(2, 40))
+	row.fault = "kill -9 while results are fetched, stored, reconciled, deleted"
+	return []result{row}, err
+}
+
+// run kills the gateway at each moment so many times.
+func (k *resultsRun) run(ctx context.Context, rounds int) (result, error) {
+	if err := k.start(ctx, k.text); err != nil {
+		return result{}, err
+	}
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	sending, abandon := context.WithCancel(ctx)
+	var load sync.WaitGroup
+	load.Go(func() { k.work.run(working, sending) })
+	var failure error
+	for n := 0; n < rounds*len(moments) && failure == nil; n++ {
+		m := moments[n%len(moments)]
+		if failure = k.cycle(ctx, m); failure != nil {
+			failure = fmt.Errorf("%s, %s: %w", m.step, m.route, failure)
+			abandon() // a gateway that has not started acknowledges nothing
+		}
+	}
+	stop()
+	load.Wait()
+	abandon()
+	k.api.beStrict()
+	row, err := k.settle(ctx, k.work.book, patience)
+	found, missedErr := k.settle(ctx, k.work.missed, patience)
+	row.lost += found.lost
+	row.times, row.recovery = k.kills, k.recovery
+	err = errors.Join(failure, err, missedErr)
+	if err == nil {
+		err = k.verdict(ctx)
+	}
+	s := k.api.spent()
+	forgeries, delivered := k.work.count(forged, k.ledger.backend("ehr"))
+	row.note = fmt.Sprintf("missed webhooks: %s, delivered: %s; forged: %s, delivered: %s; requests per event: %.1f, at most %d; %s",
+		thousands(found.acknowledged), thousands(found.delivered), thousands(forgeries), thousands(delivered),
+		float64(s.requests)/float64(max(1, row.acknowledged+found.acknowledged+forgeries)), s.most, k.work.book.others())
+	return row, err
+}
+
+// cycle kills the gateway at a moment and restarts it.
+func (k *resultsRun) cycle(ctx context.Context, m moment) error {
+	if err := sleep(ctx, 100*time.Millisecond+random(300*time.Millisecond)); err != nil {
+		return err
+	}
+	var only map[string]bool
+	if m.burst {
+		only = k.work.burst(burstSize)
+	}
+	select {
+	case <-k.api.arm(m, only):
+	case <-time.After(patience):
+		return fmt.Errorf("no such request came within %s; the gateway's last lines are:\n%s", patience, k.proc.tail(10))
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	time.Sleep(m.least + random(m.more))
+	if err := k.kill(); err != nil {
+		return err
+	}
+	k.kills++
+	k.api.killed()
+	if m.burst && k.api.unasked(only) > 0 {
+		k.inStore++
+	}
+	// A backend may still accept a delivery of the killed gateway.
+	if err := sleep(ctx, slowly+10*time.Millisecond); err != nil {
+		return err
+	}
+	w := k.ledger.watch(k.work.book)
+	defer w.end()
+	if err := k.start(ctx, k.text); err != nil {
+		return err
+	}
+	if w.number == 0 {
+		return nil
+	}
+	took, err := k.after(ctx, w.first, "the first delivery of a waiting event")
+	k.measured++
+	k.recovery = max(k.recovery, took)
+	return err
+}
+
+// verdict waits until everything that was delivered is deleted at Soniox, and returns an error if something is wrong.
+func (k *resultsRun) verdict(ctx context.Context) error {
+	left := 0
+	err := eventually(ctx, "the deletions at the provider", func() (bool, error) {
+		var err error
+		left, err = k.work.leftovers()
+		return left == 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("%w; %d transcriptions or their files are left", err, left)
+	}
+	if err := k.onlyForgedWait(ctx); err != nil {
+		return err
+	}
+	before, listsBefore := k.api.about(), k.api.Count(standin.ListTranscriptions)
+	if err := sleep(ctx, quietTime); err != nil {
+		return err
+	}
+	if n := k.api.about() - before; n > 0 {
+		return fmt.Errorf("%d requests came for events that were delivered and cleaned up", n)
+	}
+	if n := k.api.Count(standin.ListTranscriptions) - listsBefore; n > quietLists {
+		return fmt.Errorf("the list was requested %d times in %s, although it is looked at once a second", n, quietTime)
+	}
+	switch {
+	case k.measured == 0:
+		return errors.New("no event waited at any kill")
+	case k.recovery > resultRecovery:
+		return fmt.Errorf("delivery resumed only %.2f s after a start", k.recovery.Seconds())
+	case k.inStore == 0:
+		return errors.New("no kill came while missed webhooks were being stored")
+	}
+	return errors.Join(k.work.firstWrong(), k.api.firstWrong(), k.api.spent().over)
+}
+
+// onlyForgedWait returns an error if an event waits that is not forged.
+func (k *resultsRun) onlyForgedWait(ctx context.Context) error {
+	return k.eachEvent(ctx, "state=pending", func(e listedEvent) error {
+		k.work.mu.Lock()
+		defer k.work.mu.Unlock()
+		if k.work.all[e.ID].kind != forged {
+			return fmt.Errorf("the event %s was delivered and is still pending", e.ID)
+		}
+		return nil
+	})
+}
