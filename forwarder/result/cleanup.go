@@ -17,7 +17,8 @@ import (
 type Cleanup struct {
 	API API
 
-	// GiveUp is how long an event's deletion is tried; default: the history_retention of a
+	// GiveUp is how long after the first attempt the last one may begin, since the queue
+	// deletes the record of the event then; default: the history_retention of a
 	// queue that sets none.
 	GiveUp time.Duration
 }
@@ -47,6 +48,10 @@ func (s *CleanupStage) Configure(c Cleanup, o Observer) {
 
 // cleanupWaits are the waits between attempts to delete: the last one is repeated.
 var cleanupWaits = []time.Duration{10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour}
+
+// giveUpMargin is the time from the end of an event to the first attempt of its cleanup, and
+// the time that its last attempt takes: the record of the event must be there still.
+const giveUpMargin = time.Minute
 
 // cleaning is the work of a cleanup.
 //
@@ -113,7 +118,7 @@ func (w *cleaning) failed(a *attempt, t trail, err error, now time.Time, giveUp 
 		}
 	}
 	o.Next, o.Result = next, resultOf(rest.KindOf(err), o.Status)
-	if now.Sub(t.since) >= giveUp {
+	if next.Add(giveUpMargin).Sub(t.since) >= giveUp {
 		o.State = queue.Dead
 	}
 }
