@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
+
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/figures"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/gateway"
 )
 
 // A bench is a run of the benchmark.
@@ -16,7 +18,7 @@ type bench struct {
 	binaries []string // all that are measured
 	binary   string   // that is measured now
 	log      io.Writer
-	secrets  secrets
+	secrets  gateway.Secrets
 	round    int // from 0
 }
 
@@ -29,18 +31,9 @@ func warmUp(slice time.Duration) time.Duration { return max(slice/5, 200*time.Mi
 // short returns the duration of a slice of the grid and the growth, which have many slices.
 func (b *bench) short() time.Duration { return max(b.slice/3, 100*time.Millisecond) }
 
-// An outcome is a sample or an error.
-type outcome struct {
-	sample sample
-	err    error
-}
-
-// outcomes are the outcomes of all rounds, by the name of the measurement.
-type outcomes map[string][]outcome
-
 // add adds and logs an outcome.
-func (b *bench) add(to outcomes, name string, s sample, err error) {
-	to[name] = append(to[name], outcome{s, err})
+func (b *bench) add(to figures.Outcomes, name string, s figures.Sample, err error) {
+	to[name] = append(to[name], figures.Outcome{Sample: s, Err: err})
 	if len(b.binaries) > 1 && b.binary != b.binaries[0] {
 		name += ", against"
 	}
@@ -51,36 +44,18 @@ func (b *bench) add(to outcomes, name string, s sample, err error) {
 	b.logf("  %-14s %s", name, s)
 }
 
-// failures returns the errors of all outcomes.
-func (o outcomes) failures() error {
-	var all []error
-	names := make([]string, 0, len(o))
-	for name := range o {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		for i, one := range o[name] {
-			if one.err != nil {
-				all = append(all, fmt.Errorf("%s, round %d: %w", name, i+1, one.err))
-			}
-		}
-	}
-	return errors.Join(all...)
-}
-
 // runRounds runs the needed measurements with each binary, and returns the outcomes for each
 // binary. Each round runs all of them in a new random order, so that other work on the machine
 // affects all alike.
-func (b *bench) runRounds(ctx context.Context, needed map[string]bool) ([]outcomes, error) {
+func (b *bench) runRounds(ctx context.Context, needed map[string]bool) ([]figures.Outcomes, error) {
 	type turn struct {
 		measurement
 		binary int
 	}
-	all := make([]outcomes, len(b.binaries))
+	all := make([]figures.Outcomes, len(b.binaries))
 	var turns []turn
 	for i := range b.binaries {
-		all[i] = make(outcomes)
+		all[i] = make(figures.Outcomes)
 		for _, m := range measurements {
 			if needed[m.name] {
 				turns = append(turns, turn{m, i})
@@ -89,7 +64,7 @@ func (b *bench) runRounds(ctx context.Context, needed map[string]bool) ([]outcom
 	}
 	for b.round = 0; b.round < b.rounds && len(turns) > 0; b.round++ {
 		b.logf("round %d of %d", b.round+1, b.rounds)
-		shuffle(turns)
+		figures.Shuffle(turns)
 		for _, t := range turns {
 			b.binary = b.binaries[t.binary]
 			s, err := t.run(ctx, b)
@@ -105,7 +80,7 @@ func (b *bench) runRounds(ctx context.Context, needed map[string]bool) ([]outcom
 		if err := b.withLarge(ctx, needed, all[i]); err != nil {
 			return all, err
 		}
-		if err := all[i].failures(); err != nil {
+		if err := all[i].Failures(); err != nil {
 			errs = append(errs, b.named(binary, err))
 		}
 	}
@@ -128,4 +103,9 @@ func (b *bench) makeDir() (remove func() error, err error) {
 	}
 	b.dir = dir
 	return func() error { return os.RemoveAll(dir) }, nil
+}
+
+// newGateway returns a gateway of the measured binary that is not started yet.
+func (b *bench) newGateway(ctx context.Context) (*gateway.Gateway, error) {
+	return gateway.New(ctx, b.dir, b.binary, b.secrets)
 }

@@ -42,7 +42,7 @@
 // printed.
 //
 // benchstat compares independent samples of Go benchmarks. The ratios here are of pairs, since
-// the speed of a shared machine changes between rounds: statistics.go has the median and the
+// the speed of a shared machine changes between rounds: internal/figures has the median and the
 // quantiles that this needs. The plot is a bar chart with a goal and an aim for each bar, in 200
 // lines. A plotting library would add its fonts and renderers to the modules of everybody who
 // builds the gateway.

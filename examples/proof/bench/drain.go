@@ -5,34 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/figures"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/load"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/probe"
 )
 
 // A progress is the number of deliveries of a drain, and the processor time used so far.
 type progress struct {
-	reading
-	consumption
+	at    time.Time
+	count int64
+	probe.Consumption
 }
 
 // look returns the drain's progress until now.
 func (h *largeGateway) look() (progress, error) {
-	r := reading{count: h.backend.received.Load(), at: time.Now()}
-	c, err := consumed(h.gateway.process.PID())
-	return progress{r, c}, err
+	p := progress{count: h.backend.Received.Load(), at: time.Now()}
+	c, err := probe.Consumed(h.gateway.Process.PID())
+	p.Consumption = c
+	return p, err
 }
 
 // until returns the sample between two looks.
-func (p progress) until(to progress) sample {
+func (p progress) until(to progress) figures.Sample {
 	n := to.count - p.count
-	s := sample{rate: perSecond(float64(n), to.reading.at.Sub(p.reading.at)), others: p.others(to.consumption)}
+	s := figures.Sample{Rate: load.PerSecond(float64(n), to.at.Sub(p.at)), Others: p.Others(to.Consumption)}
 	if n > 0 {
-		s.cpu, s.own = (to.gateway-p.gateway).Seconds()/float64(n), (to.own-p.own).Seconds()/float64(n)
+		s.CPU, s.Own = (to.Gateway-p.Gateway).Seconds()/float64(n), (to.Own-p.Own).Seconds()/float64(n)
 	}
 	return s
 }
 
 // part waits until the current backend has received number deliveries, and returns the sample
 // of that time.
-func (h *largeGateway) part(ctx context.Context, number int64) (s sample, err error) {
+func (h *largeGateway) part(ctx context.Context, number int64) (s figures.Sample, err error) {
 	from, err := h.look()
 	if err != nil {
 		return s, err
@@ -47,7 +53,7 @@ func (h *largeGateway) part(ctx context.Context, number int64) (s sample, err er
 // drain measures the delivery of the whole backlog, in as many parts as there are rounds. After
 // each part the gateway is suspended while another one drains a small backlog, so that other
 // work on the machine affects both alike.
-func (h *largeGateway) drain(ctx context.Context, all outcomes) error {
+func (h *largeGateway) drain(ctx context.Context, all figures.Outcomes) error {
 	if _, err := h.start(ctx); err != nil {
 		return err
 	}
@@ -78,29 +84,28 @@ func (h *largeGateway) profileDrain(ctx context.Context) (wait func() error) {
 		return func() error { return nil }
 	}
 	done := make(chan error, 1)
-	go func() { done <- h.gateway.profile(ctx, h.profile, "drain", profileSeconds) }()
+	go func() { done <- h.gateway.Profile(ctx, h.profile, "drain", profileSeconds) }()
 	return func() error { return <-done }
 }
 
 // drainSmallBetween measures the drain of a small backlog while this gateway is suspended.
-func (h *largeGateway) drainSmallBetween(ctx context.Context) (s sample, err error) {
-	pid := h.gateway.process.PID()
-	if err := suspend(pid); err != nil {
+func (h *largeGateway) drainSmallBetween(ctx context.Context) (s figures.Sample, err error) {
+	if err := h.gateway.Suspend(); err != nil {
 		return s, fmt.Errorf("suspending the gateway: %w", err)
 	}
-	defer func() { err = errors.Join(err, resume(pid)) }()
+	defer func() { err = errors.Join(err, h.gateway.Resume()) }()
 	return h.drainSmall(ctx)
 }
 
 // drainSmall fills another gateway's queue while its backend is down, restarts the gateway with
 // the backend, and measures from the first delivery to the last.
-func (b *bench) drainSmall(ctx context.Context) (s sample, err error) {
+func (b *bench) drainSmall(ctx context.Context) (s figures.Sample, err error) {
 	h, err := b.newLargeGateway(ctx)
 	if err != nil {
 		return s, err
 	}
 	defer h.closeInto(&err)
-	if err := h.gateway.start(ctx, h.text, nil); err != nil {
+	if err := h.gateway.Start(ctx, h.text, nil); err != nil {
 		return s, err
 	}
 	if err := h.fill(ctx, b.smallDrain()); err != nil {

@@ -7,74 +7,77 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/stage"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/figures"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/gateway"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/load"
 )
 
 // accept runs a trial of a gateway that stores events for a paused upstream, at whose address
 // no program listens.
-func (b *bench) accept(ctx context.Context, t trial) (sample, error) {
+func (b *bench) accept(ctx context.Context, t trial) (figures.Sample, error) {
 	return b.acceptFor(ctx, t, 1)
 }
 
 // acceptFor is accept with several upstreams, all paused.
-func (b *bench) acceptFor(ctx context.Context, t trial, upstreams int) (sample, error) {
+func (b *bench) acceptFor(ctx context.Context, t trial, upstreams int) (figures.Sample, error) {
 	c, err := unreachable(ctx, upstreams)
 	if err != nil {
-		return sample{}, err
+		return figures.Sample{}, err
 	}
 	t.ready, t.settled = whenPaused, stillPaused
 	return b.run(ctx, c, t)
 }
 
 // unreachable returns a configuration with upstreams at whose addresses no program listens.
-func unreachable(ctx context.Context, number int) (configuration, error) {
+func unreachable(ctx context.Context, number int) (gateway.Configuration, error) {
 	ports, err := stage.Ports(ctx, number)
 	if err != nil {
-		return configuration{}, err
+		return gateway.Configuration{}, err
 	}
-	all := make([]upstream, 0, number)
+	all := make([]gateway.Upstream, 0, number)
 	for i, port := range ports {
-		all = append(all, upstream{name: fmt.Sprintf("unreachable-%d", i+1), url: "http://127.0.0.1:" + port + "/events"})
+		all = append(all, gateway.Upstream{Name: fmt.Sprintf("unreachable-%d", i+1), URL: "http://127.0.0.1:" + port + "/events"})
 	}
-	return durable(all...), nil
+	return gateway.Durable(all...), nil
 }
 
 // whenPaused waits until the upstreams are paused because of the events of the warm-up.
-func whenPaused(ctx context.Context, g *gateway, accepted int) error {
+func whenPaused(ctx context.Context, g *gateway.Gateway, accepted int) error {
 	if accepted == 0 { // all requests are forged
 		return nil
 	}
-	return g.await(ctx, paused)
+	return g.Await(ctx, gateway.Paused)
 }
 
 // stillPaused checks that every accepted event waits, and that none was delivered.
-func stillPaused(ctx context.Context, g *gateway, accepted int) error {
-	return g.await(ctx, func(u upstreamStatus) error {
+func stillPaused(ctx context.Context, g *gateway.Gateway, accepted int) error {
+	return g.Await(ctx, func(u gateway.UpstreamStatus) error {
 		if accepted == 0 {
-			return waiting(0)(u)
+			return gateway.Waiting(0)(u)
 		}
-		return errors.Join(paused(u), waiting(accepted)(u))
+		return errors.Join(gateway.Paused(u), gateway.Waiting(accepted)(u))
 	})
 }
 
 // deliver runs a trial of a gateway whose upstream accepts all events.
-func (b *bench) deliver(ctx context.Context, name string, to func(backend string) upstream) (s sample, err error) {
-	r, err := newResponder(ctx, "0")
+func (b *bench) deliver(ctx context.Context, name string, to func(backend string) gateway.Upstream) (s figures.Sample, err error) {
+	r, err := load.NewResponder(ctx, "0")
 	if err != nil {
 		return s, err
 	}
 	accepted := 0
-	s, err = b.run(ctx, durable(to(r.start().address())), trial{
+	s, err = b.run(ctx, gateway.Durable(to(r.Start().Address())), trial{
 		name: name, requests: b.notes(usualBody), connections: usualConnections, backend: r,
-		settled: func(ctx context.Context, g *gateway, n int) error {
+		settled: func(ctx context.Context, g *gateway.Gateway, n int) error {
 			accepted = n
-			return g.await(ctx, waiting(0))
+			return g.Await(ctx, gateway.Waiting(0))
 		},
 	})
-	r.close()
+	r.Close()
 	if err != nil {
 		return s, err
 	}
-	return s, eachOnce(r.deliveries(), accepted)
+	return s, load.EachOnce(r.Deliveries(), accepted)
 }
 
 // longTimeout is the option of a hanging upstream, so that no attempt ends during a trial.
@@ -82,22 +85,22 @@ const longTimeout = "timeout 1h"
 
 // hanging runs a trial of a gateway with a backlog, whose upstream reads requests and never
 // answers.
-func (b *bench) hanging(ctx context.Context, backlog int) (s sample, err error) {
-	r, err := newResponder(ctx, "0")
+func (b *bench) hanging(ctx context.Context, backlog int) (s figures.Sample, err error) {
+	r, err := load.NewResponder(ctx, "0")
 	if err != nil {
 		return s, err
 	}
-	r.hangs = true
-	r.start()
+	r.Hangs = true
+	r.Start()
 	g, err := b.newGateway(ctx)
 	if err != nil {
-		r.close()
+		r.Close()
 		return s, err
 	}
-	defer g.closeInto(&err)
-	defer r.close() // before the gateway stops, since it would wait for its attempts
-	up := upstream{name: "hanging", url: "http://" + r.address() + "/events", lines: longTimeout}
-	if err := g.start(ctx, durable(up), nil); err != nil {
+	defer g.CloseInto(&err)
+	defer r.Close() // before the gateway stops, since it would wait for its attempts
+	up := gateway.Upstream{Name: "hanging", URL: "http://" + r.Address() + "/events", Lines: longTimeout}
+	if err := g.Start(ctx, gateway.Durable(up), nil); err != nil {
 		return s, err
 	}
 	if err := b.fill(ctx, g, b.notes(usualBody), backlog); err != nil {
@@ -110,20 +113,14 @@ func (b *bench) hanging(ctx context.Context, backlog int) (s sample, err error) 
 	return b.load(ctx, g, t)
 }
 
-const usualConcurrency = 32 // the default concurrency of an upstream
-
-// hangs returns an error unless all attempts that the upstream allows at once are hanging.
-func hangs(u upstreamStatus) error {
-	if u.Paused || u.InFlight != usualConcurrency {
-		return fmt.Errorf("%d attempts to the upstream %s hang (paused: %v), want %d", u.InFlight, u.Name, u.Paused, usualConcurrency)
-	}
-	return nil
+func whenHanging(ctx context.Context, g *gateway.Gateway, _ int) error {
+	return g.Await(ctx, gateway.Hangs)
 }
 
-func whenHanging(ctx context.Context, g *gateway, _ int) error { return g.await(ctx, hangs) }
-
-func stillHanging(ctx context.Context, g *gateway, accepted int) error {
-	return g.await(ctx, func(u upstreamStatus) error { return errors.Join(hangs(u), waiting(accepted)(u)) })
+func stillHanging(ctx context.Context, g *gateway.Gateway, accepted int) error {
+	return g.Await(ctx, func(u gateway.UpstreamStatus) error {
+		return errors.Join(gateway.Hangs(u), gateway.Waiting(accepted)(u))
+	})
 }
 
 const (
@@ -132,28 +129,28 @@ const (
 )
 
 // fill sends this number of events to a gateway as fast as it accepts them.
-func (b *bench) fill(ctx context.Context, g *gateway, o spec, number int) error {
-	connections, err := target{address: g.site}.connect(ctx, fillConnections)
+func (b *bench) fill(ctx context.Context, g *gateway.Gateway, o load.Spec, number int) error {
+	l, err := load.Target{Address: g.Site}.Connect(ctx, fillConnections)
 	if err != nil {
 		return err
 	}
-	defer closeAll(connections)
+	defer l.Close()
 	reported := time.Now()
 	for left := number; left > 0; left -= fillChunk {
-		m, err := o.prepare(g.site, min(left, fillChunk), time.Now())
+		m, err := o.Prepare(g.Site, min(left, fillChunk), time.Now())
 		if err != nil {
 			return err
 		}
-		t, err := load{connections}.run(ctx, phase{batch: m})
+		t, err := l.Run(ctx, load.Phase{Batch: m})
 		if err != nil {
 			return fmt.Errorf("filling the queue: %w", err)
 		}
-		if err := t.only(200); err != nil {
+		if err := t.Only(200); err != nil {
 			return fmt.Errorf("filling the queue: %w", err)
 		}
 		if time.Since(reported) > 30*time.Second {
 			reported = time.Now()
-			b.logf("  %s still to be accepted", thousands(max(left-fillChunk, 0)))
+			b.logf("  %s still to be accepted", figures.Thousands(max(left-fillChunk, 0)))
 		}
 	}
 	return nil

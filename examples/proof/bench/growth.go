@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/figures"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/gateway"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/report"
 )
 
 // A sweep measures a cost for several counts of something.
@@ -14,19 +18,19 @@ type sweep struct {
 	unit   string // the name of one counted thing
 	counts []int
 	show   func(int) string
-	run    func(ctx context.Context, b *bench, count int) (sample, error)
+	run    func(ctx context.Context, b *bench, count int) (figures.Sample, error)
 }
 
 // sweeps are the sweeps of -growth. The one for waiting events is in backlog.go.
 var sweeps = []sweep{
-	{"body", "kB", gridBodies, showBody, func(ctx context.Context, b *bench, n int) (sample, error) {
+	{"body", "kB", gridBodies, showBody, func(ctx context.Context, b *bench, n int) (figures.Sample, error) {
 		return b.accept(ctx, trial{requests: b.notes(n), connections: usualConnections, lasts: b.short()})
 	}},
-	{"upstreams", "upstream", []int{1, 2, 5, 10, 20, 50}, shortCount, func(ctx context.Context, b *bench, n int) (sample, error) {
+	{"upstreams", "upstream", []int{1, 2, 5, 10, 20, 50}, figures.ShortCount, func(ctx context.Context, b *bench, n int) (figures.Sample, error) {
 		return b.acceptFor(ctx, trial{requests: b.notes(usualBody), connections: usualConnections, lasts: b.short()}, n)
 	}},
-	{"secrets", "secret", []int{1, 2, 5, 10, manySecrets}, shortCount, func(ctx context.Context, b *bench, n int) (sample, error) {
-		return b.run(ctx, checkpoint(n), trial{requests: b.notes(usualBody), connections: usualConnections, lasts: b.short()})
+	{"secrets", "secret", []int{1, 2, 5, 10, gateway.ManySecrets}, figures.ShortCount, func(ctx context.Context, b *bench, n int) (figures.Sample, error) {
+		return b.run(ctx, gateway.Checkpoint(n), trial{requests: b.notes(usualBody), connections: usualConnections, lasts: b.short()})
 	}},
 }
 
@@ -41,22 +45,22 @@ var sweepTitles = map[string]string{
 func (s sweep) key(count int) string { return fmt.Sprintf("%s %s", s.name, s.show(count)) }
 
 // measureGrowth runs all sweeps.
-func (b *bench) measureGrowth(ctx context.Context, r *report) error {
-	all := make(outcomes)
+func (b *bench) measureGrowth(ctx context.Context, r *report.Report) error {
+	all := make(figures.Outcomes)
 	w, err := b.sweepBacklog(ctx, all)
 	if err == nil {
 		err = b.sweepAll(ctx, all)
 	}
 	for _, s := range append([]sweep{w}, sweeps...) {
-		r.sections = append(r.sections, section{sweepTitles[s.name], s.table(all), []string{
+		r.Add(report.Section{Title: sweepTitles[s.name], Table: s.table(all), Notes: []string{
 			fmt.Sprintf("Medians. Rounds: %d; slices of %s.", b.rounds, b.short()),
 		}})
 	}
-	return errors.Join(err, all.failures())
+	return errors.Join(err, all.Failures())
 }
 
 // sweepAll measures every point of every sweep in each round, in random order.
-func (b *bench) sweepAll(ctx context.Context, all outcomes) error {
+func (b *bench) sweepAll(ctx context.Context, all figures.Outcomes) error {
 	type point struct {
 		sweep
 		count int
@@ -69,7 +73,7 @@ func (b *bench) sweepAll(ctx context.Context, all outcomes) error {
 	}
 	for round := range b.rounds {
 		b.logf("growth: round %d of %d", round+1, b.rounds)
-		shuffle(points)
+		figures.Shuffle(points)
 		for _, p := range points {
 			s, err := p.run(ctx, b, p.count)
 			if ctx.Err() != nil {
@@ -82,21 +86,21 @@ func (b *bench) sweepAll(ctx context.Context, all outcomes) error {
 }
 
 // table returns a table with a row for each point, compared with the previous point.
-func (s sweep) table(all outcomes) table {
-	t := table{heads: []string{s.name, "rate", "p99", "allocated per event", "CPU per event", "min", "max", "count grows", "CPU grows", "CPU per further " + s.unit, "faster than the count"}, left: 1}
+func (s sweep) table(all figures.Outcomes) report.Table {
+	t := report.Table{Heads: []string{s.name, "rate", "p99", "allocated per event", "CPU per event", "min", "max", "count grows", "CPU grows", "CPU per further " + s.unit, "faster than the count"}, Left: 1}
 	before, last := -1, 0.0
 	for _, n := range s.counts {
-		samples := all.samples(s.key(n))
+		samples := all.Samples(s.key(n))
 		if len(samples) == 0 {
-			t.cells = append(t.cells, []string{s.show(n), "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"})
+			t.Cells = append(t.Cells, []string{s.show(n), "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"})
 			continue
 		}
-		costs := spreadOf(valuesOf(samples, cpu))
-		t.cells = append(t.cells, slices.Concat([]string{
-			s.show(n), showRate(medianOf(samples, rate)), showSeconds(medianOf(samples, p99)), showBytes(medianOf(samples, alloc)),
-			showSeconds(costs.median), showSeconds(costs.low), showSeconds(costs.high),
-		}, s.growth(before, n, last, costs.median)))
-		before, last = n, costs.median
+		costs := figures.SpreadOf(figures.ValuesOf(samples, figures.CPU))
+		t.Cells = append(t.Cells, slices.Concat([]string{
+			s.show(n), figures.ShowRate(figures.MedianOf(samples, figures.Rate)), figures.ShowSeconds(figures.MedianOf(samples, figures.P99)), figures.ShowBytes(figures.MedianOf(samples, figures.Alloc)),
+			figures.ShowSeconds(costs.Median), figures.ShowSeconds(costs.Low), figures.ShowSeconds(costs.High),
+		}, s.growth(before, n, last, costs.Median)))
+		before, last = n, costs.Median
 	}
 	return t
 }

@@ -3,19 +3,21 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/figures"
 )
 
 func TestSweepTable(t *testing.T) {
 	t.Parallel()
-	s := sweep{name: "upstreams", unit: "upstream", counts: []int{0, 10, 20, 40, 80}, show: shortCount}
-	all := outcomes{
-		s.key(0):  {{sample: sample{cpu: 100e-6, rate: 10}}},
-		s.key(10): {{sample: sample{cpu: 110e-6}}, {sample: sample{cpu: 130e-6}}, {err: errTest}},
-		s.key(20): {{sample: sample{cpu: 239e-6}}}, // not quite twice
-		s.key(80): {{sample: sample{cpu: 2000e-6}}},
+	s := sweep{name: "upstreams", unit: "upstream", counts: []int{0, 10, 20, 40, 80}, show: figures.ShortCount}
+	all := figures.Outcomes{
+		s.key(0):  {{Sample: figures.Sample{CPU: 100e-6, Rate: 10}}},
+		s.key(10): {{Sample: figures.Sample{CPU: 110e-6}}, {Sample: figures.Sample{CPU: 130e-6}}, {Err: errTest}},
+		s.key(20): {{Sample: figures.Sample{CPU: 239e-6}}}, // not quite twice
+		s.key(80): {{Sample: figures.Sample{CPU: 2000e-6}}},
 	}
 	var got []string
-	for _, row := range s.table(all).cells {
+	for _, row := range s.table(all).Cells {
 		got = append(got, strings.Join(append([]string{row[0], row[4]}, row[7:]...), "|"))
 	}
 	want := []string{
@@ -56,11 +58,11 @@ func TestGridTable(t *testing.T) {
 	c := cell{gridProtocols[1], 1500, 32}
 	other := c
 	other.connections = 8
-	all := outcomes{
-		c.name(gridRespond): {{sample: sample{rate: 100}}}, c.name(gridAccept): {{sample: sample{rate: 50, p99: 0.01}}}, c.name(gridCeiling): {{sample: sample{rate: 900}}},
-		other.name(gridRespond): {{err: errTest}}, other.name(gridAccept): {{sample: sample{rate: 50}}},
+	all := figures.Outcomes{
+		c.name(gridRespond): {{Sample: figures.Sample{Rate: 100}}}, c.name(gridAccept): {{Sample: figures.Sample{Rate: 50, P99: 0.01}}}, c.name(gridCeiling): {{Sample: figures.Sample{Rate: 900}}},
+		other.name(gridRespond): {{Err: errTest}}, other.name(gridAccept): {{Sample: figures.Sample{Rate: 50}}},
 	}
-	cells := gridTable(all).cells
+	cells := gridTable(all).Cells
 	if len(cells) != 2*4*5 {
 		t.Fatalf("%d rows, want 40", len(cells))
 	}
@@ -81,5 +83,16 @@ func TestGridTable(t *testing.T) {
 	}
 	if found != 2 {
 		t.Errorf("%d of the 2 rows are there", found)
+	}
+}
+
+func TestShowCosts(t *testing.T) {
+	t.Parallel()
+	for got, want := range map[string]string{
+		showBody(1500): "1.5 kB", showMarginal(65e-6): "+65.00 µs", showMarginal(-23e-9): "-23.000 ns",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

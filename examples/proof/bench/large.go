@@ -5,6 +5,11 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/figures"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/gateway"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/load"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/probe"
 )
 
 // largeMeasurements are the measurements with the large backlog. The backlog is made once, and
@@ -18,11 +23,11 @@ var largeMeasurements = []measurement{
 }
 
 // withLarge runs the measurements with the large backlog, if one of them is needed.
-func (b *bench) withLarge(ctx context.Context, needed map[string]bool, all outcomes) (err error) {
+func (b *bench) withLarge(ctx context.Context, needed map[string]bool, all figures.Outcomes) (err error) {
 	if !slices.ContainsFunc(largeMeasurements, func(m measurement) bool { return needed[m.name] }) {
 		return nil
 	}
-	b.logf("%s waiting events", thousands(b.large))
+	b.logf("%s waiting events", figures.Thousands(b.large))
 	h, err := b.newLargeGateway(ctx)
 	if err != nil {
 		return err
@@ -39,7 +44,7 @@ func (b *bench) withLarge(ctx context.Context, needed map[string]bool, all outco
 		}
 	}
 	if !needed["drain"] {
-		return h.gateway.stop()
+		return h.gateway.Stop()
 	}
 	return h.drain(ctx, all)
 }
@@ -51,17 +56,17 @@ const (
 
 // fillLarge fills the queue, and returns by how much the gateway's memory has grown. Before, some
 // events are delivered, so that the gateway has already allocated what it needs without a backlog.
-func (h *largeGateway) fillLarge(ctx context.Context) (s sample, err error) {
+func (h *largeGateway) fillLarge(ctx context.Context) (s figures.Sample, err error) {
 	if err := h.startBackend(ctx); err != nil {
 		return s, err
 	}
-	if err := h.gateway.start(ctx, h.text, nil); err != nil {
+	if err := h.gateway.Start(ctx, h.text, nil); err != nil {
 		return s, err
 	}
 	if err := h.fill(ctx, h.large/50); err != nil {
 		return s, err
 	}
-	if err := h.gateway.await(ctx, waiting(0)); err != nil {
+	if err := h.gateway.Await(ctx, gateway.Waiting(0)); err != nil {
 		return s, err
 	}
 	before, err := h.memory(ctx)
@@ -73,13 +78,15 @@ func (h *largeGateway) fillLarge(ctx context.Context) (s sample, err error) {
 	if err := h.fill(ctx, h.large); err != nil {
 		return s, err
 	}
-	h.logf("  filled at %s", showRate(perSecond(float64(h.large), time.Since(began))))
+	h.logf("  filled at %s", figures.ShowRate(load.PerSecond(float64(h.large), time.Since(began))))
 	after, err := h.memory(ctx)
 	if err != nil {
 		return s, err
 	}
-	err = h.gateway.await(ctx, func(u upstreamStatus) error { return errors.Join(paused(u), waiting(h.large)(u)) })
-	return sample{bytes: after - before}, errors.Join(err, h.stop())
+	err = h.gateway.Await(ctx, func(u gateway.UpstreamStatus) error {
+		return errors.Join(gateway.Paused(u), gateway.Waiting(h.large)(u))
+	})
+	return figures.Sample{Bytes: after - before}, errors.Join(err, h.stop())
 }
 
 // memory returns the gateway's anonymous memory: the median of some measurements.
@@ -91,18 +98,18 @@ func (h *largeGateway) memory(ctx context.Context) (float64, error) {
 		case <-ctx.Done():
 			return 0, context.Cause(ctx)
 		}
-		n, err := anonymousMemory(h.gateway.process.PID())
+		n, err := probe.AnonymousMemory(h.gateway.Process.PID())
 		if err != nil {
 			return 0, err
 		}
 		all = append(all, float64(n))
 	}
-	return spreadOf(all).median, nil
+	return figures.SpreadOf(all).Median, nil
 }
 
 // starts measures the start of the gateway with the backlog until the first delivery. The queue's
 // files are alternately in the page cache and not in it.
-func (h *largeGateway) starts(ctx context.Context, all outcomes) error {
+func (h *largeGateway) starts(ctx context.Context, all figures.Outcomes) error {
 	for range h.rounds {
 		for _, turn := range []struct {
 			name    string
@@ -112,7 +119,7 @@ func (h *largeGateway) starts(ctx context.Context, all outcomes) error {
 				return err
 			}
 			took, err := h.start(ctx)
-			h.add(all, turn.name, sample{took: took.Seconds()}, err)
+			h.add(all, turn.name, figures.Sample{Took: took.Seconds()}, err)
 			if err := errors.Join(err, h.stop()); err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/scribegate/scribegate/examples/internal/stage"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/gateway"
 )
 
 func main() {
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	}
 	if o.list {
 		for _, l := range o.lines() {
-			fmt.Fprintf(out, "%-14s %s\n", l.name, l.text)
+			fmt.Fprintf(out, "%-14s %s\n", l.Name, l.Text)
 		}
 		return nil
 	}
@@ -62,7 +63,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bench{options: o, binaries: binaries, binary: binaries[0], log: log, secrets: newSecrets()}
+	b := &bench{options: o, binaries: binaries, binary: binaries[0], log: log, secrets: gateway.NewSecrets()}
 	remove, err := b.makeDir()
 	if err != nil {
 		return err
@@ -70,6 +71,6 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	defer func() { err = errors.Join(err, remove()) }()
 
 	r, measured := b.measure(ctx)
-	r.print(out)
-	return errors.Join(measured, r.save(o))
+	r.Print(out)
+	return errors.Join(measured, r.Save(o.markdown, o.svg))
 }

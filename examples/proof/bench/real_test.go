@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/stage"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/figures"
 )
 
 // TestQuick runs the whole table with -quick and the real binary. The run itself checks all counts.
@@ -39,15 +40,15 @@ func TestQuick(t *testing.T) {
 	for _, l := range (options{large: 4000}).lines() {
 		found := false
 		for _, row := range rows {
-			if strings.HasPrefix(row, "| "+l.text+" | ") {
+			if strings.HasPrefix(row, "| "+l.Text+" | ") {
 				found = true
-				if strings.Contains(row, string(notMeasured)) || strings.Contains(row, "| - | - | - |") {
+				if strings.Contains(row, string(figures.NotMeasured)) || strings.Contains(row, "| - | - | - |") {
 					t.Errorf("a row has no figures: %s", row)
 				}
 			}
 		}
 		if !found {
-			t.Errorf("the table has no line %q", l.text)
+			t.Errorf("the table has no line %q", l.Text)
 		}
 	}
 	if drawn, err := os.ReadFile(svg); err != nil || !strings.Contains(string(drawn), "reject forged requests") {

@@ -6,25 +6,31 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/certificate"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/figures"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/gateway"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/load"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/probe"
 )
 
 // A trial is a gateway under load for one slice.
 type trial struct {
 	name        string // of its profile; empty for none
-	requests    spec
+	requests    load.Spec
 	connections int
-	cert        *certificate  // if set, use HTTP/2 with TLS
-	status      int           // of every answer; default 200
-	lasts       time.Duration // default: -slice
-	backlog     int           // number of events that wait before the trial
+	cert        *certificate.Certificate // if set, use HTTP/2 with TLS
+	status      int                      // of every answer; default 200
+	lasts       time.Duration            // default: -slice
+	backlog     int                      // number of events that wait before the trial
 
 	// ready waits until the slice can start. accepted is the number of events that were accepted since
 	// the gateway's first start. It may be nil.
-	ready func(ctx context.Context, g *gateway, accepted int) error
+	ready func(ctx context.Context, g *gateway.Gateway, accepted int) error
 	// settled checks the events after the slice. It may be nil.
-	settled func(ctx context.Context, g *gateway, accepted int) error
+	settled func(ctx context.Context, g *gateway.Gateway, accepted int) error
 	// backend counts the deliveries, if they are measured too.
-	backend *responder
+	backend *load.Responder
 }
 
 const (
@@ -41,13 +47,13 @@ const (
 )
 
 // run runs a trial with a new gateway.
-func (b *bench) run(ctx context.Context, c configuration, t trial) (s sample, err error) {
+func (b *bench) run(ctx context.Context, c gateway.Configuration, t trial) (s figures.Sample, err error) {
 	g, err := b.newGateway(ctx)
 	if err != nil {
 		return s, err
 	}
-	defer g.closeInto(&err)
-	if err := g.start(ctx, c, t.cert); err != nil {
+	defer g.CloseInto(&err)
+	if err := g.Start(ctx, c, t.cert); err != nil {
 		return s, err
 	}
 	return b.load(ctx, g, t)
@@ -55,23 +61,23 @@ func (b *bench) run(ctx context.Context, c configuration, t trial) (s sample, er
 
 // load runs a trial with a running gateway: the warm-up, the slice, and with -profile a profile under
 // the same load.
-func (b *bench) load(ctx context.Context, g *gateway, t trial) (s sample, err error) {
+func (b *bench) load(ctx context.Context, g *gateway.Gateway, t trial) (s figures.Sample, err error) {
 	if t.status == 0 {
 		t.status = http.StatusOK
 	}
 	if t.lasts == 0 {
 		t.lasts = b.slice
 	}
-	to := target{address: g.site}
+	to := load.Target{Address: g.Site}
 	if t.cert != nil {
-		to = target{address: g.secure, tls: t.cert.client}
+		to = load.Target{Address: g.Secure, TLS: t.cert.Client}
 	}
-	connections, err := to.connect(ctx, t.connections)
+	l, err := to.Connect(ctx, t.connections)
 	if err != nil {
 		return s, err
 	}
-	defer closeAll(connections)
-	u := &runningTrial{trial: t, bench: b, gateway: g, load: load{connections}, address: to.address, accepted: t.backlog}
+	defer l.Close()
+	u := &runningTrial{trial: t, bench: b, gateway: g, load: l, address: to.Address, accepted: t.backlog}
 
 	warm, err := u.run(ctx, warmUp(t.lasts), unknownRate)
 	if err != nil {
@@ -82,11 +88,11 @@ func (b *bench) load(ctx context.Context, g *gateway, t trial) (s sample, err er
 			return s, err
 		}
 	}
-	if s, err = u.measure(ctx, warm.rate()); err != nil {
+	if s, err = u.measure(ctx, warm.Rate()); err != nil {
 		return s, err
 	}
 	if t.name != "" && b.profile != "" && b.round == 0 {
-		if err := u.profileUnderLoad(ctx, s.rate); err != nil {
+		if err := u.profileUnderLoad(ctx, s.Rate); err != nil {
 			return s, err
 		}
 	}
@@ -100,32 +106,32 @@ func (b *bench) load(ctx context.Context, g *gateway, t trial) (s sample, err er
 type runningTrial struct {
 	trial
 	bench    *bench
-	gateway  *gateway
-	load     load
+	gateway  *gateway.Gateway
+	load     load.Generator
 	address  string
 	accepted int
 }
 
 // run sends requests for a time, and checks the answers.
-func (u *runningTrial) run(ctx context.Context, lasts time.Duration, perSecond float64) (totals, error) {
-	m, err := u.requests.prepare(u.address, batchSize(perSecond, lasts), time.Now())
+func (u *runningTrial) run(ctx context.Context, lasts time.Duration, perSecond float64) (load.Totals, error) {
+	m, err := u.requests.Prepare(u.address, batchSize(perSecond, lasts), time.Now())
 	if err != nil {
-		return totals{}, err
+		return load.Totals{}, err
 	}
-	v := phase{batch: m, lasts: lasts}
+	v := load.Phase{Batch: m, Lasts: lasts}
 	if u.backend != nil {
 		before := int64(u.accepted)
-		v.count = u.backend.received.Load
-		v.hold = func() bool { return before+m.next.Load()-u.backend.received.Load() >= steadyWindow }
+		v.Count = u.backend.Received.Load
+		v.Hold = func() bool { return before+m.Taken()-u.backend.Received.Load() >= steadyWindow }
 	}
-	t, err := u.load.run(ctx, v)
+	t, err := u.load.Run(ctx, v)
 	if err != nil {
 		return t, err
 	}
 	if u.status == http.StatusOK {
-		u.accepted += t.answered()
+		u.accepted += t.Answered()
 	}
-	return t, t.only(u.status)
+	return t, t.Only(u.status)
 }
 
 // batchSize returns the size of a batch for a time, after a rate of perSecond. If a batch is empty before
@@ -136,8 +142,8 @@ func batchSize(perSecond float64, lasts time.Duration) int {
 
 // measure runs the slice. The requests for the gateway's metrics are outside of the measured processor
 // time.
-func (u *runningTrial) measure(ctx context.Context, perSecond float64) (s sample, err error) {
-	allocated, err := u.gateway.allocated(ctx)
+func (u *runningTrial) measure(ctx context.Context, perSecond float64) (s figures.Sample, err error) {
+	allocated, err := u.gateway.Allocated(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -153,29 +159,31 @@ func (u *runningTrial) measure(ctx context.Context, perSecond float64) (s sample
 	if err != nil {
 		return s, err
 	}
-	allocatedAfter, err := u.gateway.allocated(ctx)
+	allocatedAfter, err := u.gateway.Allocated(ctx)
 	if err != nil {
 		return s, err
 	}
-	n := float64(t.answered())
-	s = latencySample(t.latencies)
-	s.rate = t.rate()
+	n := float64(t.Answered())
+	s = figures.LatencySample(t.Latencies)
+	s.Rate = t.Rate()
 	if u.backend != nil {
-		s.rate = min(s.rate, t.countedRate())
+		s.Rate = min(s.Rate, t.CountedRate())
 	}
-	s.cpu = (to.gateway - from.gateway).Seconds() / n
-	s.own = (to.own - from.own).Seconds() / n
-	s.others = from.others(to)
-	s.alloc = (allocatedAfter - allocated) / n
+	s.CPU = (to.Gateway - from.Gateway).Seconds() / n
+	s.Own = (to.Own - from.Own).Seconds() / n
+	s.Others = from.Others(to)
+	s.Alloc = (allocatedAfter - allocated) / n
 	return s, nil
 }
 
-func (u *runningTrial) consumption() (consumption, error) { return consumed(u.gateway.process.PID()) }
+func (u *runningTrial) consumption() (probe.Consumption, error) {
+	return probe.Consumed(u.gateway.Process.PID())
+}
 
 // profileUnderLoad continues the load, and profiles the gateway.
 func (u *runningTrial) profileUnderLoad(ctx context.Context, perSecond float64) error {
 	done := make(chan error, 1)
-	go func() { done <- u.gateway.profile(ctx, u.bench.profile, u.name, profileSeconds) }()
+	go func() { done <- u.gateway.Profile(ctx, u.bench.profile, u.name, profileSeconds) }()
 	_, err := u.run(ctx, (profileSeconds+1)*time.Second, perSecond)
 	if profiled := <-done; profiled != nil {
 		return errors.Join(err, profiled)

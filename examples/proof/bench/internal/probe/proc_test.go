@@ -1,0 +1,50 @@
+package probe
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/prometheus/procfs"
+)
+
+func TestBusyTime(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		text string
+		want time.Duration
+	}{
+		"a machine":             {"cpu  100 10 200 9999 8888 5 6 79 50 3\ncpu0 1 2 3 4 5 6 7 8 9 10\n", 4 * time.Second},
+		"an invalid first line": {"cpu  100 10 x 9999 8888 5 6 79 50 3\n", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			fs, err := procfs.NewFS(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := busyTime(fs); got != tt.want || (err == nil) != (tt.want > 0) {
+				t.Errorf("busyTime() = %s, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestOthers(t *testing.T) {
+	t.Parallel()
+	at := time.Now()
+	from := Consumption{At: at, Gateway: time.Second, Own: time.Second, machine: 10 * time.Second}
+	to := Consumption{At: at.Add(2 * time.Second), Gateway: 2 * time.Second, Own: 1500 * time.Millisecond, machine: 12 * time.Second}
+	if got, want := from.Others(to), 0.25/float64(runtime.NumCPU()); got != want {
+		t.Errorf("Others() = %v, want %v: half a second of two", got, want)
+	}
+	if got := from.Others(Consumption{At: to.At, Gateway: 9 * time.Second}); got != 0 {
+		t.Errorf("Others() = %v, want none rather than fewer", got)
+	}
+}
