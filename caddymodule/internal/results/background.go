@@ -9,6 +9,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/forwarder/result/recovery"
+	"github.com/scribegate/scribegate/forwarder/result/rest"
 )
 
 const (
@@ -29,8 +30,9 @@ func (s Soniox) Background(ctx context.Context, source string, reconcile time.Du
 	defer metrics.ForgetProviderStored("soniox", source)
 	var wait sync.WaitGroup
 	defer wait.Wait()
+	c := counter{api: s, source: source, logger: logger}
 	wait.Go(func() {
-		every(ctx, countInterval, func() { s.count(ctx, source, logger) })
+		every(ctx, countInterval, func() { c.count(ctx) })
 	})
 	if reconcile <= 0 {
 		return
@@ -73,16 +75,29 @@ func (Soniox) look(ctx context.Context, r *recovery.Reconciler, logger *zap.Logg
 	}
 }
 
-// count records what the account stores.
-func (s Soniox) count(ctx context.Context, source string, logger *zap.Logger) {
+// A counter counts what the account stores. Since it is the first to ask, it also reports a
+// key that the API refuses, when the configuration is loaded.
+type counter struct {
+	api     Soniox
+	source  string
+	logger  *zap.Logger
+	refused bool // and reported
+}
+
+// count counts once. After a failure the numbers stay as they were.
+func (c *counter) count(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	n, err := s.Client.Count(ctx)
-	if err != nil {
-		metrics.ForgetProviderStored("soniox", source)
-		logger.Debug("the numbers of stored transcriptions and files could not be read", zap.Error(err))
-		return
+	n, err := c.api.Client.Count(ctx)
+	refused := rest.KindOf(err) == rest.Unauthorized
+	switch {
+	case err == nil:
+		metrics.ProviderStored("soniox", c.source, "transcriptions", n.Transcriptions)
+		metrics.ProviderStored("soniox", c.source, "files", n.Files)
+	case refused && !c.refused:
+		c.logger.Error("the provider's API refuses the api_key, so its events wait", zap.Error(err))
+	default:
+		c.logger.Debug("the numbers of stored transcriptions and files could not be read", zap.Error(err))
 	}
-	metrics.ProviderStored("soniox", source, "transcriptions", n.Transcriptions)
-	metrics.ProviderStored("soniox", source, "files", n.Files)
+	c.refused = refused
 }

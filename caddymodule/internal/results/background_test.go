@@ -96,21 +96,30 @@ func TestBackgroundCountsAgain(t *testing.T) {
 	})
 }
 
-// An account that cannot be counted has no numbers: none are better than old ones.
-func TestBackgroundForgetsCounts(t *testing.T) {
+// If the account cannot be counted, the numbers stay as they were. A key that the API refuses
+// is reported, once.
+func TestBackgroundKeepsCounts(t *testing.T) {
 	t.Parallel()
 	providers, url := newProviders(t)
 	s, source := newSoniox(t, url), newName()
+	addMissed(providers, time.Hour)
 	o, log, _ := observed()
-	s.count(t.Context(), source, o.Logger)
-	if n := len(series(t, source)); n != 2 {
-		t.Fatalf("%d series, want 2", n)
+	c := counter{api: s, source: source, logger: o.Logger}
+	c.count(t.Context())
+	want := map[string]float64{"provider_stored transcriptions soniox": 1, "provider_stored files soniox": 0}
+	wantSeries(t, source, want)
+	providers.Fail(standin.CountTranscriptions, standin.Fault{Status: http.StatusServiceUnavailable, Times: 1})
+	providers.Fail(standin.CountTranscriptions, standin.Fault{Status: http.StatusForbidden, Times: 2})
+	for range 4 {
+		c.count(t.Context())
+		wantSeries(t, source, want)
 	}
-	providers.Fail(standin.CountFiles, standin.Fault{Status: http.StatusServiceUnavailable})
-	s.count(t.Context(), source, o.Logger)
-	wantSeries(t, source, map[string]float64{})
-	if lines := linesOf(log); len(lines) != 1 || lines[0].level != "debug" {
-		t.Errorf("the log has %+v, want one debug line", lines)
+	var levels []string
+	for _, line := range linesOf(log) {
+		levels = append(levels, line.level)
+	}
+	if !slices.Equal(levels, []string{"debug", "error", "debug"}) {
+		t.Errorf("the log has %+v, want the refused key as the only error", linesOf(log))
 	}
 }
 
