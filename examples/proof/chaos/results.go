@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -130,7 +132,7 @@ func (k *resultsRun) run(ctx context.Context, rounds int) (result, error) {
 	found, missedErr := k.settle(ctx, k.work.missed, patience)
 	row.lost += found.lost
 	row.times, row.recovery = k.kills, k.recovery
-	err = errors.Join(failure, err, missedErr)
+	err = errors.Join(failure, err, missedErr, k.firstLost(ctx))
 	if err == nil {
 		err = k.verdict(ctx)
 	}
@@ -140,6 +142,22 @@ func (k *resultsRun) run(ctx context.Context, rounds int) (result, error) {
 		thousands(found.acknowledged), thousands(found.delivered), thousands(forgeries), thousands(delivered),
 		float64(s.requests)/float64(max(1, row.acknowledged+found.acknowledged+forgeries)), s.most, k.work.book.others())
 	return row, err
+}
+
+// firstLost returns an error that shows the state of an event that was not delivered, or nil if there is none.
+func (k *resultsRun) firstLost(ctx context.Context) error {
+	accepted := k.ledger.accepted()
+	for _, b := range []*book{k.work.book, k.work.missed} {
+		for id := range b.snapshot() {
+			if everywhere(id, nil, accepted) {
+				continue
+			}
+			var state json.RawMessage
+			err := k.call(ctx, http.MethodGet, "/scribegate/events/"+id, "", "", &state)
+			return errors.Join(fmt.Errorf("the event %s was not delivered: %s", id, state), err)
+		}
+	}
+	return nil
 }
 
 // cycle kills the gateway at a moment and restarts it.

@@ -330,3 +330,25 @@ func TestAccountIsFull(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFirstLost checks that an event that was not delivered is shown, as far as the gateway knows it.
+func TestFirstLost(t *testing.T) {
+	t.Parallel()
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"id":"`+r.URL.Path+`","state":"pending"}`)
+	}))
+	t.Cleanup(admin.Close)
+	r, _ := newFakeRig(t, &fake{})
+	r.admin = strings.TrimPrefix(admin.URL, "http://")
+	k := &resultsRun{rig: r, work: &workload{book: newBook(), missed: newBook()}}
+	k.work.missed.acknowledge("soniox-1", nil, false, 0)
+	if err := k.firstLost(t.Context()); err == nil || !strings.Contains(err.Error(), `/scribegate/events/soniox-1","state":"pending"`) {
+		t.Errorf("firstLost() = %v", err)
+	}
+	for _, name := range r.ledger.names() {
+		deliverTo(t.Context(), t, r.ledger.backend(name), "soniox-1")
+	}
+	if err := k.firstLost(t.Context()); err != nil {
+		t.Errorf("firstLost() = %v after the delivery", err)
+	}
+}

@@ -209,8 +209,10 @@ func (p *providerAPI) arm(m moment, only map[string]bool) <-chan struct{} {
 	return p.strike.hit
 }
 
-// killed counts a kill, after which nothing is waited for.
+// killed counts a kill, after which nothing is waited for. A failure that was prepared for the killed gateway must not
+// meet the next one: one that hangs would take 30 s.
 func (p *providerAPI) killed() {
+	p.ClearFaults()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.kills++
