@@ -83,6 +83,9 @@ type status struct {
 		Unreadable  int    `json:"unreadable"`
 	} `json:"queue"`
 	Upstreams []upstreamStatus `json:"upstreams"`
+	APIs      []struct {
+		Cleanups int `json:"cleanups"`
+	} `json:"apis"`
 }
 
 // An upstreamStatus is an upstream in a status.

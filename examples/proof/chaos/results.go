@@ -205,14 +205,17 @@ func (k *resultsRun) cycle(ctx context.Context, m moment) error {
 
 // verdict waits until everything that was delivered is deleted at Soniox, and returns an error if something is wrong.
 func (k *resultsRun) verdict(ctx context.Context) error {
-	left := 0
+	left, cleanups := 0, 0
 	err := eventually(ctx, "the deletions at the provider", func() (bool, error) {
 		var err error
-		left, err = k.work.leftovers()
-		return left == 0, err
+		if left, err = k.work.leftovers(); left > 0 || err != nil {
+			return false, err
+		}
+		cleanups, err = k.cleanups(ctx) // one whose answer was cut off is repeated
+		return cleanups == 0, err
 	})
 	if err != nil {
-		return fmt.Errorf("%w; %d transcriptions or their files are left", err, left)
+		return fmt.Errorf("%w; %d transcriptions or their files are left, and %d cleanups wait", err, left, cleanups)
 	}
 	if err := k.onlyForgedWait(ctx); err != nil {
 		return err
@@ -236,6 +239,19 @@ func (k *resultsRun) verdict(ctx context.Context) error {
 		return errors.New("no kill came while missed webhooks were being stored")
 	}
 	return errors.Join(k.work.firstWrong(), k.api.firstWrong(), k.api.spent().over)
+}
+
+// cleanups returns the number of events whose results the gateway still has to delete.
+func (k *resultsRun) cleanups(ctx context.Context) (int, error) {
+	s, err := k.status(ctx)
+	n := 0
+	for _, api := range s.APIs {
+		n += api.Cleanups
+	}
+	if err == nil && len(s.APIs) == 0 {
+		err = errors.New("the status shows no API of a provider")
+	}
+	return n, err
 }
 
 // onlyForgedWait returns an error if an event waits that is not forged.
