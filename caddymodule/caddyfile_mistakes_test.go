@@ -234,7 +234,7 @@ func TestMistakesInTheCaddyfile(t *testing.T) {
 			"header X-Secret env.SONIOX_SECRET":                     "write it as {env.NAME}",
 			"header X-Secret SECRETsecret\u200bSECRETsecret":        "invisible",
 
-			"api_key":                              "write it as: api_key <api_key>",
+			"api_key":                              "write it as: api_key <key>",
 			"api_key {env.A} {env.B}":              "write it as: api_key <key>",
 			`api_key ""`:                           "api_key: it is empty",
 			"api_key {http.request.header.X}":      "api_key: ",

@@ -133,14 +133,11 @@ func (a *API) unmarshal(d *caddyfile.Dispenser) (known bool, err error) {
 
 // apiKeyArg takes exactly one key.
 func apiKeyArg(d *caddyfile.Dispenser) (string, error) {
-	args, err := secretArgs(d, nil)
-	if err != nil {
-		return "", err
-	}
-	if len(args) > 1 {
+	args := d.RemainingArgs()
+	if len(args) != 1 {
 		return "", syntax.UsageErr(d, "api_key <key>")
 	}
-	return args[0], nil
+	return args[0], checkSecretArgs(d, "api_key", args, nil)
 }
 
 // results implements resultSettings.

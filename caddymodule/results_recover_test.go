@@ -167,13 +167,13 @@ func TestPruneSoniox(t *testing.T) {
 	a.run(upstreams("lab", a.lab.URL), sonioxAPI("webhook_url "+webhookURL+"\ndeliver_to lab"))
 	do(t, a.soniox("/soniox", transcription(waiting))) // dead: the lab answers 410
 	a.settle()
-	if got := a.recover(`{"provider":"soniox","prune":"24h","dry_run":true}`); len(got.Recovered) != 1 || got.Recovered[0] != done || len(got.Known) != 1 || got.Known[0] != waiting {
+	if got := a.recover(`{"provider":"soniox","prune":"24h","dry_run":true}`); len(got.Pruned) != 1 || got.Pruned[0] != done || len(got.Known) != 1 || got.Known[0] != waiting {
 		t.Errorf("a dry run answers %+v", got)
 	}
 	if _, there := providers.Transcription(done); !there {
 		t.Fatal("a dry run deleted a transcription")
 	}
-	if got := a.recover(`{"provider":"soniox","prune":"24h"}`); len(got.Recovered) != 1 || len(got.Failed) != 0 {
+	if got := a.recover(`{"provider":"soniox","prune":"24h"}`); len(got.Pruned) != 1 || len(got.Recovered) != 0 || len(got.Failed) != 0 {
 		t.Errorf("answered %+v", got)
 	}
 	if _, there := providers.Transcription(done); there {
@@ -219,6 +219,12 @@ func TestRecoverSOAPNoteAPI(t *testing.T) {
 		t.Errorf("with force answered %+v", got)
 	}
 	a.ehr.wait(t, 3)
+	a.settle()
+	// Once more, though the store has the recovered note itself.
+	if got := a.recover(fmt.Sprintf(`{"provider":"soapnoteapi","ids":[%q],"force":true}`, received)); len(got.Recovered) != 1 {
+		t.Errorf("with force a second time answered %+v", got)
+	}
+	a.ehr.wait(t, 4)
 	a.settle()
 	if n := len(raw.deliveries()); n != 1 {
 		t.Errorf("the raw upstream received %d requests, want only the one that SOAPNoteAPI signed", n)

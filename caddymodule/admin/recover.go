@@ -21,9 +21,10 @@ type RecoverRequest struct {
 
 // Recovered is the answer to a recovery. It has the ids of transcriptions or notes.
 type Recovered struct {
-	Recovered []string         `json:"recovered"` // stored, and deleted by a prune
-	Known     []string         `json:"known"`     // already in the store, and left alone
+	Recovered []string         `json:"recovered"` // stored
+	Known     []string         `json:"known"`     // left alone: the store has the event or, in a prune, waits for something of it
 	Failed    []RecoverFailure `json:"failed"`
+	Pruned    []string         `json:"pruned,omitempty"` // deleted at the provider
 }
 
 // A RecoverFailure is a result that was not recovered, and the reason.

@@ -80,7 +80,7 @@ func recoverSOAPNoteAPICommand() *cobra.Command {
 		Short: "Fetches notes whose webhook was lost",
 		Long: `
 Fetches the named notes from SOAPNoteAPI, and stores a note.generated event for each.
-Without arguments it reads the ids from standard input, one per line. The handler needs
+Without arguments, or with "-", it reads the ids from standard input, one per line. The handler needs
 an api_key.
 
 A note that the store knows is left alone, unless --force is given: its upstreams would
@@ -89,8 +89,8 @@ no recovered note, since SOAPNoteAPI did not sign it.`,
 		Example: `  caddy scribegate recover soapnoteapi a1b2c3d4-e5f6-7890-abcd-ef1234567890
   caddy scribegate recover soapnoteapi < note-ids.txt`,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
-			if b.IDs = args; len(args) == 0 {
-				if terminal.IsTerminal(cmd.InOrStdin()) {
+			if b.IDs = args; len(args) == 0 || len(args) == 1 && args[0] == "-" {
+				if len(args) == 0 && terminal.IsTerminal(cmd.InOrStdin()) {
 					return errors.New("name the notes to recover, or write their ids to standard input, one per line")
 				}
 				var err error
@@ -137,7 +137,7 @@ func recoverResults(cmd *cobra.Command, b admin.RecoverRequest, yes bool) error 
 		if err := work.do(cmd, preview, &done); err != nil {
 			return err
 		}
-		if len(done.Recovered) > 0 && !ask("Delete "+counted(len(done.Recovered), "transcription")+" with the files at Soniox permanently?") {
+		if len(done.Pruned) > 0 && !ask("Delete "+counted(len(done.Pruned), "transcription")+" with the files at Soniox permanently?") {
 			return errors.New("not confirmed: nothing was deleted")
 		}
 		done = admin.Recovered{}
@@ -166,15 +166,16 @@ func printRecovered(cmd *cobra.Command, b admin.RecoverRequest, done admin.Recov
 	if wantsJSON(cmd) {
 		return printJSON(cmd, done)
 	}
-	verb, known := "recovered", "known to the store"
+	verb, known, all := "recovered", "known to the store", done.Recovered
 	if b.Prune != nil {
+		all = done.Pruned
 		verb, known = "deleted", "kept, since an event in the store waits"
 	}
 	if b.DryRun {
 		verb = "would be " + verb
 	}
 	var text strings.Builder
-	for _, id := range done.Recovered {
+	for _, id := range all {
 		_, _ = fmt.Fprintf(&text, "%s  %s\n", id, verb)
 	}
 	for _, id := range done.Known {
@@ -183,7 +184,7 @@ func printRecovered(cmd *cobra.Command, b admin.RecoverRequest, done admin.Recov
 	for _, f := range done.Failed {
 		_, _ = fmt.Fprintf(&text, "%s  failed: %s\n", f.ID, f.Reason)
 	}
-	_, _ = fmt.Fprintf(&text, "%s %s, %d %s, %d failed\n", counted(len(done.Recovered), resultOf(b)), verb, len(done.Known), known, len(done.Failed))
+	_, _ = fmt.Fprintf(&text, "%s %s, %d %s, %d failed\n", counted(len(all), resultOf(b)), verb, len(done.Known), known, len(done.Failed))
 	_, err := io.WriteString(cmd.OutOrStdout(), text.String())
 	if err != nil {
 		return fmt.Errorf("printing the result: %w", err)

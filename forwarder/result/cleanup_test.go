@@ -167,6 +167,20 @@ func TestCleanupOfASharedFile(t *testing.T) {
 	})
 }
 
+// If the list does not say who has which file, the file stays: another one may need it.
+func TestCleanupWithABareList(t *testing.T) {
+	cleanupBubble(t, func(t *testing.T, r *cleanupRig) {
+		r.api.bareList = true
+		r.api.addFile("a", "completed", "f")
+		r.api.addFile("b", "completed", "f")
+		it := r.add(cleanup, "a", soniox.Completed)
+		elapse(time.Minute)
+		if got := r.now(it); got.state != queue.Delivered || r.api.left() != "b f" {
+			t.Errorf("%s, left: %s", got.state, r.api.left())
+		}
+	})
+}
+
 // Two that are deleted at the very same time leave no file either: each has seen that the
 // other one has it.
 func TestCleanupAtTheSameTime(t *testing.T) {

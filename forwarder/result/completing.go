@@ -11,6 +11,10 @@ import (
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
+// minTranscriptTime is how long a transcript may take in any case, also at the last attempt
+// before fetch_timeout is over.
+const minTranscriptTime = 2 * time.Second
+
 // A completionAttempt is one attempt to complete an event.
 type completionAttempt struct {
 	work     *completing
@@ -39,6 +43,7 @@ func (c *completionAttempt) ask(ctx context.Context) {
 	}
 	c.attempt.outcome.Status = 200
 	if t.Status != statusOf(e) {
+		c.work.register.forget(e.ObjectID) // so that the API is asked again
 		c.answer.confirm = otherStatus
 		return
 	}
@@ -51,6 +56,7 @@ func (c *completionAttempt) ask(ctx context.Context) {
 	c.attempt.asked = true
 	described, err := c.settings.API.AppendTranscript(ctx, openResult(t.Members, "transcript"), soniox.TranscriptRequest{
 		ID: e.ObjectID, Tokens: c.settings.Fetch == FetchTranscript, Large: c.acquireLarge,
+		Timeout: max(minTranscriptTime, c.settings.FetchTimeout-c.before.elapsed),
 	})
 	if err != nil {
 		c.answer.failed = true

@@ -111,6 +111,9 @@ func TestUnconfirmed(t *testing.T) {
 				if o.Reason != tt.reason || n < 15 || n > 20 || o.Event != nil || o.Result == queue.Success {
 					t.Errorf("%d attempts, %+v", n, o)
 				}
+				if calls := r.api.count(); calls != n {
+					t.Errorf("%d requests in %d attempts: each must ask the API", calls, n)
+				}
 				if words := strings.Fields(r.words()); Word(words[0]) != tt.word {
 					t.Errorf("words = %v", words)
 				}
@@ -120,6 +123,19 @@ func TestUnconfirmed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The API may change its mind about a status, even a final one.
+func TestConfirmedWithAnotherStatusFirst(t *testing.T) {
+	bubble(t, Completion{}, func(t *testing.T, r *rig) {
+		r.api.add("a", soniox.Failed)
+		it := r.add(completion, "a", soniox.Completed)
+		elapse(5 * time.Minute)
+		r.wantState(t, it, queue.Pending, "")
+		r.api.add("a", soniox.Completed)
+		elapse(time.Minute)
+		r.wantState(t, it, queue.Delivered, `{"model":"m","transcript":{"text":"a","tokens":[]}}`)
+	})
 }
 
 // A webhook may be faster than the API.
@@ -388,6 +404,47 @@ func TestConfirmsByList(t *testing.T) {
 		}
 		if n := r.api.count(); n > 10 {
 			t.Errorf("%d requests for 500 events", n)
+		}
+	})
+}
+
+// A list that has less than the API knows of each transcription confirms none.
+func TestConfirmsByABareList(t *testing.T) {
+	bubble(t, Completion{Fetch: FetchNone}, func(t *testing.T, r *rig) {
+		r.api.notReady, r.api.bareList = true, true
+		r.api.took = 500 * time.Millisecond
+		var items []*item
+		for i := range 40 {
+			id := fmt.Sprint("a", i)
+			r.api.add(id, soniox.Completed)
+			items = append(items, r.add(completion, id, soniox.Completed))
+		}
+		elapse(time.Minute)
+		if lists := len(r.api.called("list")); lists < 1 {
+			t.Error("the list was not asked for")
+		}
+		for _, it := range items {
+			r.wantState(t, it, queue.Delivered, `{"model":"m"}`)
+		}
+	})
+}
+
+// A request for a transcript ends with fetch_timeout, however slow the API is.
+func TestTranscriptEndsWithFetchTimeout(t *testing.T) {
+	bubble(t, Completion{FetchTimeout: 20 * time.Second}, func(t *testing.T, r *rig) {
+		r.api.add("a", soniox.Completed)
+		r.api.failing(func(call string) error {
+			if strings.HasPrefix(call, "transcript") {
+				return errKind(rest.Unreachable, 500)
+			}
+			return nil
+		})
+		it := r.add(completion, "a", soniox.Completed)
+		elapse(time.Minute)
+		r.wantState(t, it, queue.Delivered, `{"model":"m","unavailable":"unreachable"}`)
+		last := r.api.timeouts[len(r.api.timeouts)-1]
+		if r.api.timeouts[0] != 20*time.Second || last > 3*time.Second || last < minTranscriptTime {
+			t.Errorf("requests were bounded by %v", r.api.timeouts)
 		}
 	})
 }

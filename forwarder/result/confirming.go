@@ -115,7 +115,7 @@ func (r *register) list(ctx context.Context, api API, done chan struct{}) {
 	close(done)
 	useful := false
 	for _, t := range page {
-		if t.Finished() {
+		if t.Finished() && len(t.Members) > 0 { // else the list has less than Transcription
 			useful = useful || r.waiting[t.ID] > 0
 			r.add(t)
 		}

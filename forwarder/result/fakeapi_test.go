@@ -22,6 +22,8 @@ type fakeAPI struct {
 	took           time.Duration           // of each call
 	wait           func(ctx context.Context) error
 	notReady       bool
+	bareList       bool // entries of the list have their ids and statuses only
+	timeouts       []time.Duration
 	pageSize       int
 }
 
@@ -99,6 +101,9 @@ func (f *fakeAPI) Transcription(ctx context.Context, id string) (soniox.Transcri
 }
 
 func (f *fakeAPI) AppendTranscript(ctx context.Context, dst []byte, r soniox.TranscriptRequest) ([]byte, error) {
+	f.mu.Lock()
+	f.timeouts = append(f.timeouts, r.Timeout)
+	f.mu.Unlock()
 	if err := f.call(ctx, "transcript "+r.ID); err != nil {
 		return dst, err
 	}
@@ -132,7 +137,12 @@ func (f *fakeAPI) List(ctx context.Context, cursor string) (page []soniox.Transc
 		next = ids[len(ids)-1]
 	}
 	for _, id := range ids {
-		page = append(page, f.transcriptions[id])
+		t := f.transcriptions[id]
+		t.FileListed = true
+		if f.bareList {
+			t = soniox.Transcription{ID: t.ID, Status: t.Status}
+		}
+		page = append(page, t)
 	}
 	return page, next, nil
 }

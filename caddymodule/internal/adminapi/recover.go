@@ -29,8 +29,8 @@ func (a *API) recover(ctx context.Context, g *gateway.Gateway, r *http.Request, 
 		return nil, err
 	}
 	done, err := g.Recover(ctx, rec)
-	if !body.DryRun && len(done.Recovered)+len(done.Failed) > 0 {
-		a.audit.Recovered(body.Provider, body.Prune != nil, len(done.Recovered), len(done.Failed), err, r)
+	if !body.DryRun && len(done.Recovered)+len(done.Pruned)+len(done.Failed) > 0 {
+		a.audit.Recovered(body.Provider, body.Prune != nil, len(done.Recovered)+len(done.Pruned), len(done.Failed), err, r)
 	}
 	if err != nil {
 		return nil, err

@@ -53,10 +53,16 @@ func (s recoverable) any(ctx context.Context, provider, subject string, has func
 }
 
 // Take implements results.Store.
-func (s recoverable) Take(ctx context.Context, e *event.Event, by string) (bool, error) {
+func (s recoverable) Take(ctx context.Context, e *event.Event, by string, again bool) (bool, error) {
 	c := s.g.Config()
 	if c == nil {
 		return false, ErrNotRunning
+	}
+	if again {
+		_, err := s.g.queue.Purge(ctx, queue.PurgeSelection{IDs: []string{e.ID}})
+		if err != nil && !errors.Is(err, queue.ErrNotFound) && !errors.Is(err, queue.ErrPending) {
+			return false, err
+		}
 	}
 	it, o := c.Item(e)
 	ctx, cancel := context.WithTimeout(ctx, s.g.storeTimeout)

@@ -150,7 +150,7 @@ func (s *fakeStore) WaitsFor(_ context.Context, provider, subject string) (bool,
 	return s.waiting[provider+" "+subject], nil
 }
 
-func (s *fakeStore) Take(_ context.Context, e *event.Event, by string) (bool, error) {
+func (s *fakeStore) Take(_ context.Context, e *event.Event, by string, _ bool) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil {

@@ -23,7 +23,11 @@ type Observer struct {
 }
 
 // Attempted implements result.Observer.
-func (o *Observer) Attempted(r result.Report) {
+func (o *Observer) Attempted(r result.Report) { o.attempted(r, false) }
+
+// attempted reports an attempt. newReason is whether its API failed for another reason
+// before.
+func (o *Observer) attempted(r result.Report, newReason bool) {
 	d := r.Outcome.Delivery
 	cleanup := queue.IsCleanup(d.Upstream)
 	if r.Asked && !cleanup {
@@ -48,9 +52,9 @@ func (o *Observer) Attempted(r result.Report) {
 	case r.Outcome.State == queue.Pending && cleanup:
 		o.Logger.Warn("a result could not be deleted at its provider; deleting is retried", append(fields, zap.Time("next_attempt", r.Outcome.Next))...)
 	case r.Outcome.State == queue.Pending:
-		level := zapcore.WarnLevel
-		if d.Attempts > 0 {
-			level = zapcore.DebugLevel // its first failure was logged, and show has them all
+		level := zapcore.DebugLevel // show has all attempts
+		if d.Attempts == 0 || newReason {
+			level = zapcore.WarnLevel
 		}
 		o.Logger.Log(level, "an event could not be completed from its provider's API; the API is asked again", append(fields, zap.Time("next_attempt", r.Outcome.Next))...)
 	case r.Outcome.State == queue.Dead:

@@ -25,8 +25,9 @@ type Store interface {
 	WaitsFor(ctx context.Context, provider, subject string) (bool, error)
 
 	// Take stores an event that the provider's API returned, and reports whether it is
-	// new. by is who requested it, for the audit trail.
-	Take(ctx context.Context, e *event.Event, by string) (bool, error)
+	// new. by is who requested it, for the audit trail. With again, it replaces the event
+	// if the store has it and it does not wait for an upstream.
+	Take(ctx context.Context, e *event.Event, by string, again bool) (bool, error)
 
 	// HistoryRetention is how long the store remembers delivered events.
 	HistoryRetention() time.Duration
@@ -54,7 +55,7 @@ type Soniox struct {
 func (s Soniox) events(store Store, by string) recovery.Events {
 	return recovery.Events{
 		New: s.New, Known: store.Known,
-		Take: func(ctx context.Context, e *event.Event) (bool, error) { return store.Take(ctx, e, by) },
+		Take: func(ctx context.Context, e *event.Event) (bool, error) { return store.Take(ctx, e, by, false) },
 	}
 }
 
@@ -110,15 +111,19 @@ func (s SOAPNoteAPI) Recover(ctx context.Context, r Recovery) (done admin.Recove
 		Known: func(ctx context.Context, id string) (bool, error) {
 			return r.Store.KnownSubject(ctx, "soapnoteapi", id)
 		},
-		Take: func(ctx context.Context, e *event.Event) (bool, error) { return r.Store.Take(ctx, e, r.By) },
+		Take: func(ctx context.Context, e *event.Event) (bool, error) {
+			return r.Store.Take(ctx, e, r.By, r.Request.Force)
+		},
 	}.Recover(ctx, r.Request.IDs)
 	return recovered(res), err
 }
 
 // pruned returns the result of a prune in the form of the admin API.
 func pruned(r recovery.Result) admin.Recovered {
-	r.Recovered, r.Known = r.Pruned, r.Waiting
-	return recovered(r)
+	r.Known = r.Waiting
+	out := recovered(r)
+	out.Pruned = append([]string{}, r.Pruned...)
+	return out
 }
 
 func recovered(r recovery.Result) admin.Recovered {

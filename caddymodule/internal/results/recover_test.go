@@ -189,7 +189,7 @@ func TestSonioxRecovers(t *testing.T) {
 	check(far, admin.Recovered{Recovered: []string{old}, Known: []string{known, young}, Failed: none}, old+" by somebody")
 }
 
-// A prune reports what it deleted as recovered, and what it kept as known.
+// A prune reports what it deleted, and what it kept as known.
 func TestSonioxPrunes(t *testing.T) {
 	t.Parallel()
 	providers, url := newProviders(t)
@@ -200,7 +200,7 @@ func TestSonioxPrunes(t *testing.T) {
 		Store: &fakeStore{waiting: map[string]bool{"soniox " + kept: true}}, Before: time.Now().Add(-2 * time.Hour),
 		Report: func(done, total int64) { progress = append(progress, fmt.Sprint(done, "/", total)) },
 	})
-	want := admin.Recovered{Recovered: []string{gone}, Known: []string{kept}, Failed: []admin.RecoverFailure{}}
+	want := admin.Recovered{Recovered: []string{}, Pruned: []string{gone}, Known: []string{kept}, Failed: []admin.RecoverFailure{}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("pruned %+v, %v, want %+v", got, err, want)
 	}

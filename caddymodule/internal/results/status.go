@@ -85,13 +85,12 @@ type watcher struct {
 
 // Attempted implements result.Observer.
 func (w watcher) Attempted(r result.Report) {
-	if r.Asked {
-		w.states.record(r)
-	}
-	w.Observer.Attempted(r)
+	w.attempted(r, r.Asked && w.states.record(r))
 }
 
-func (s *states) record(r result.Report) {
+// record records an attempt, and reports whether it failed for another reason than the
+// failure before.
+func (s *states) record(r result.Report) (newReason bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byName == nil {
@@ -106,9 +105,11 @@ func (s *states) record(r result.Report) {
 	ended := r.Outcome.At.Add(r.Outcome.Duration).UTC()
 	if r.Word == result.Done {
 		st.success = ended
-		return
+		return false
 	}
+	newReason = st.failure.Reason != string(r.Word)
 	st.failure = admin.APIFailure{At: ended, Reason: string(r.Word), Status: r.Outcome.Status}
+	return newReason
 }
 
 // describe adds the newest success and failure of a stage to the status of its API.

@@ -8,10 +8,6 @@ import (
 	"github.com/scribegate/scribegate/forwarder/result/soniox"
 )
 
-// webhookGrace is the age from which a finished transcription without a webhook's answer
-// is taken to have missed it: before that, the webhook may be under way.
-const webhookGrace = 2 * time.Minute
-
 // An address is that of a handler, as the provider was given it, without its query.
 type address struct{ scheme, host, path string }
 
@@ -38,13 +34,12 @@ func addressOf(s string) (a address, query string, ok bool) {
 // missed reports whether the webhook of a transcription did not arrive at an address, and
 // returns the query of its URL. since bounds how long ago it was created; one whose
 // creation is not known may be as well.
-func missed(t soniox.Transcription, at address, since, now time.Time) (query string, ok bool) {
+func missed(t soniox.Transcription, at address, since time.Time) (query string, ok bool) {
 	sentTo, query, ok := addressOf(t.WebhookURL)
 	switch {
 	case !ok || sentTo != at,
 		!t.Finished(),
 		t.WebhookStatus >= 200 && t.WebhookStatus <= 299,
-		t.WebhookStatus == 0 && now.Sub(t.CreatedAt) < webhookGrace,
 		t.CreatedAt.Before(since) && !t.CreatedAt.IsZero():
 		return "", false
 	}

@@ -2,6 +2,8 @@ package recovery
 
 import (
 	"context"
+	"errors"
+	"net/http"
 
 	"github.com/scribegate/scribegate/forwarder/result/rest"
 	"github.com/scribegate/scribegate/forwarder/result/soapnoteapi"
@@ -81,34 +83,49 @@ func (s SOAPNoteAPI) recover(ctx context.Context, id string) (taken bool, reason
 			return false, "", err
 		}
 	}
-	var status string
-	err = patiently(ctx, func() error {
-		status, err = s.API.Status(ctx, id)
-		return err
-	})
-	switch {
-	case rest.KindOf(err) == rest.Unknown:
-		return false, reasonUnknown, nil
-	case err != nil:
-		return false, "", err
-	case status == "failed", status == "error":
-		return false, reasonFailed, nil
-	case status == "expired":
-		return false, reasonExpired, nil
-	case status != "completed":
-		return false, reasonStatus + status, nil
-	}
 	var n soapnoteapi.Note
 	err = patiently(ctx, func() error {
 		n, err = s.API.Note(ctx, id)
 		return err
 	})
 	switch {
-	case rest.KindOf(err) == rest.Unknown:
-		return false, reasonExpired, nil
+	case isMissing(err):
+		return false, s.missing(ctx, id), nil
 	case err != nil:
 		return false, "", err
 	}
 	taken, err = s.Take(ctx, s.New(id, n))
 	return taken, "", err
+}
+
+// isMissing reports whether the API has answered that there is no such note now.
+func isMissing(err error) bool {
+	e, ok := errors.AsType[*rest.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Status {
+	case http.StatusConflict, http.StatusGone, http.StatusUnprocessableEntity:
+		return true
+	}
+	return e.Kind == rest.Unknown
+}
+
+// missing returns why the API has no such note, by the status of the note. What the API
+// answers about a status is not documented, so it explains only.
+func (s SOAPNoteAPI) missing(ctx context.Context, id string) string {
+	var status string
+	err := patiently(ctx, func() (err error) {
+		status, err = s.API.Status(ctx, id)
+		return err
+	})
+	switch {
+	case err != nil, status == "":
+		return reasonUnknown
+	case status == "failed", status == "error":
+		return reasonFailed
+	case status == "expired", status == "completed":
+		return reasonExpired
+	}
+	return reasonStatus + status
 }

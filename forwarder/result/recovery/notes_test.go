@@ -117,10 +117,10 @@ func TestRecoverNotesWithoutAPI(t *testing.T) {
 	t.Parallel()
 	s := newStore()
 	api, notes := newNotes(t, s)
-	api.Fail(standin.GetNoteStatus, standin.Fault{Status: 401})
+	api.Fail(standin.GetNote, standin.Fault{Status: 401})
 	ids := strings.Fields("a b c d")
 	r, err := notes.Recover(t.Context(), ids)
-	if err != nil || len(r.Failed) != 4 || api.Count(standin.GetNoteStatus) != 1 {
+	if err != nil || len(r.Failed) != 4 || api.Count(standin.GetNote) != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for _, f := range r.Failed {

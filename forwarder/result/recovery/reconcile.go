@@ -41,6 +41,10 @@ func (x Events) take(ctx context.Context, t soniox.Transcription, query string, 
 	return x.Take(ctx, e)
 }
 
+// webhookGrace is the age of a transcription without a webhook's answer from which its
+// webhook counts as missed: before that, it may be on its way. It would be a duplicate then.
+const webhookGrace = 5 * time.Second
+
 // A Reconciler finds transcriptions whose webhook did not arrive, a look at a time. Its
 // first look goes through the whole list; each later one reads one page, from where the
 // last one ended. It is not safe for concurrent use.
@@ -72,8 +76,8 @@ func (r *Reconciler) Look(ctx context.Context) (taken []string, err error) {
 		}
 		now := time.Now()
 		for _, t := range page {
-			query, ok := missed(t, at, now.Add(-r.Retention), now)
-			if !ok {
+			query, ok := missed(t, at, now.Add(-r.Retention))
+			if !ok || t.WebhookStatus == 0 && now.Sub(t.CreatedAt) < webhookGrace {
 				continue
 			}
 			stored, err := r.Events.take(ctx, t, query, false)

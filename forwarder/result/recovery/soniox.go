@@ -41,7 +41,7 @@ func (s Soniox) Recover(ctx context.Context, since time.Time, events Events) (Re
 		if err != nil {
 			return r, err
 		}
-		query, ok := missed(t, at, since, time.Now())
+		query, ok := missed(t, at, since)
 		if !ok {
 			continue
 		}

@@ -22,7 +22,7 @@ const (
 
 var (
 	errNoProgress = errors.New("no byte of an answer for 30 s")
-	errTooLong    = errors.New("the answer took longer than 10 minutes")
+	errTooLong    = errors.New("the answer took too long")
 	errTooLarge   = errors.New("the answer is too large")
 	errCutOff     = errors.New("the answer was cut off")
 )

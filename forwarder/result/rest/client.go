@@ -86,6 +86,9 @@ type Request struct {
 	Query  url.Values
 	Limit  int64 // bytes of the answer
 
+	// Timeout bounds the request, without its wait for the rate limit; 0: requestTimeout.
+	Timeout time.Duration
+
 	// Large is called before more than 1 MiB of the answer is read, and may wait.
 	Large func(context.Context) error
 }
@@ -112,7 +115,11 @@ func (c *Client) Do(ctx context.Context, r Request, read func(io.Reader) error) 
 
 	own, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	own, stop := context.WithTimeoutCause(own, requestTimeout, errTooLong)
+	timeout := requestTimeout
+	if r.Timeout > 0 {
+		timeout = min(timeout, r.Timeout)
+	}
+	own, stop := context.WithTimeoutCause(own, timeout, errTooLong)
 	defer stop()
 	watch := newWatch(cancel)
 	defer watch.stop()

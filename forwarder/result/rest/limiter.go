@@ -26,7 +26,12 @@ func limits(perMinute int) (rate.Limit, int) {
 	if perMinute <= 0 {
 		perMinute = DefaultRate
 	}
-	return rate.Limit(float64(perMinute) / 60), min(max(1, perMinute/12), maxBurst)
+	burst := min(max(1, perMinute/12), maxBurst)
+	refill := perMinute - burst // so that no minute has more, with a burst in it
+	if burst == 1 {
+		refill = perMinute
+	}
+	return rate.Limit(float64(refill) / 60), burst
 }
 
 func (l limiter) set(perMinute int) {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/scribegate/scribegate/forwarder/result/rest"
 )
@@ -48,11 +49,18 @@ func (c Client) Transcription(ctx context.Context, id string) (Transcription, er
 	id = addressed(id)
 	err := c.Do(ctx, rest.Request{Method: http.MethodGet, Path: pathTranscription, ID: id, Limit: maxSmall}, func(r io.Reader) (err error) {
 		d := rest.NewDocument(r)
-		if t, err = readTranscription(d); err != nil {
+		var ok bool
+		if t, ok, err = readTranscription(d); err != nil {
 			return err
 		}
-		if err := rest.CheckID(t.ID, id); err != nil {
-			return err
+		if t.ID == "" {
+			t.ID = id // the answer is about what was asked for
+		}
+		switch {
+		case !ok:
+			return rest.ErrMembers()
+		case t.ID != id:
+			return rest.CheckID(t.ID, id)
 		}
 		return d.End()
 	})
@@ -63,6 +71,10 @@ func (c Client) Transcription(ctx context.Context, id string) (Transcription, er
 type TranscriptRequest struct {
 	ID     string
 	Tokens bool // whether the tokens are wanted too
+
+	// Timeout bounds the request, without its wait for the rate limit; 0: no bound of its
+	// own.
+	Timeout time.Duration
 
 	// Large is called when the answer is found to be larger than 1 MiB, and may wait,
 	// so that few large answers are in memory at once; may be nil.
@@ -75,7 +87,7 @@ type TranscriptRequest struct {
 func (c Client) AppendTranscript(ctx context.Context, dst []byte, r TranscriptRequest) ([]byte, error) {
 	start := len(dst)
 	id := addressed(r.ID)
-	request := rest.Request{Method: http.MethodGet, Path: pathTranscription + "/transcript", ID: id, Limit: maxTranscript, Large: r.Large}
+	request := rest.Request{Method: http.MethodGet, Path: pathTranscription + "/transcript", ID: id, Limit: maxTranscript, Large: r.Large, Timeout: r.Timeout}
 	err := c.Do(ctx, request, func(body io.Reader) (err error) {
 		dst, err = appendTranscript(dst[:start], body, id, r.Tokens)
 		return err

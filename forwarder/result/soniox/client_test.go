@@ -58,7 +58,7 @@ func TestTranscription(t *testing.T) {
 	}
 	want := Transcription{
 		ID: id, Status: Failed, CreatedAt: time.Date(2026, 3, 19, 15, 30, 0, 123456000, time.UTC), ErrorType: "audio_decode_error",
-		FileID: "f-1", WebhookURL: "https://h.example/s?a=1", WebhookStatus: 503,
+		FileID: "f-1", FileListed: true, WebhookURL: "https://h.example/s?a=1", WebhookStatus: 503,
 		Members: []byte(`"created_at":"2026-03-19T15:30:00.123456Z","model":"stt-async-\u0076x","audio_duration_ms":12000,` +
 			`"error_type":"audio_decode_error","error_message":"ca\u006e not","client_reference_id":"visit-7"`),
 	}
@@ -68,7 +68,7 @@ func TestTranscription(t *testing.T) {
 
 	sparse := `{"id":"` + id + `","status":"completed","created_at":"2026-03-19T15:30:00Z","model":null,"audio_duration_ms":null,"client_reference_id":7,"error_message":{"a":[]},"file_id":null,"webhook_url":null,"webhook_status_code":null}`
 	got, err = answers(t, sparse).Transcription(t.Context(), id)
-	want = Transcription{ID: id, Status: Completed, CreatedAt: time.Date(2026, 3, 19, 15, 30, 0, 0, time.UTC), Members: []byte(`"created_at":"2026-03-19T15:30:00Z"`)}
+	want = Transcription{ID: id, Status: Completed, CreatedAt: time.Date(2026, 3, 19, 15, 30, 0, 0, time.UTC), FileListed: true, Members: []byte(`"created_at":"2026-03-19T15:30:00Z"`)}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %s, %v", got, got.Members, err)
 	}
@@ -94,17 +94,17 @@ func TestTranscriptionRejects(t *testing.T) {
 		"valid":              {valid, ""},
 		"another id":         {replace(id, "73d4357d-cad2-4338-a60d-ec6f2044f722"), rest.InvalidAnswer},
 		"other letters":      {replace(id, strings.ToUpper(id)), rest.Unknown},
-		"no id":              {replace(`"id"`, `"it"`), rest.InvalidAnswer},
-		"id is a number":     {replace(`"`+id+`"`, "1"), rest.InvalidAnswer},
+		"no id":              {replace(`"id"`, `"it"`), ""},
+		"id is a number":     {replace(`"`+id+`"`, "1"), ""},
 		"no status":          {replace(`"status"`, `"state"`), rest.InvalidAnswer},
 		"status is null":     {replace(`"completed"`, "null"), rest.InvalidAnswer},
 		"no time":            {replace(`"created_at"`, `"at"`), ""},
 		"not a time":         {replace("2026-03-19T", "yesterday"), ""},
-		"URL is an object":   {replace(`"u"`, "{}"), rest.InvalidAnswer},
+		"URL is an object":   {replace(`"u"`, "{}"), ""},
 		"status twice":       {replace(`"webhook_url":"u"`, `"status":"error"`), rest.InvalidAnswer},
 		"two documents":      {valid + valid, rest.InvalidAnswer},
 		"cut off":            {valid[:len(valid)-1], rest.InvalidAnswer},
-		"file of a bad form": {replace(`"webhook_url":"u"`, `"file_id":"../x"`), rest.InvalidAnswer},
+		"file of a bad form": {replace(`"webhook_url":"u"`, `"file_id":"../x"`), ""},
 		"model is an object": {replace(`"webhook_url":"u"`, `"model":{}`), ""},
 		"too large":          {`{"a":"` + strings.Repeat("x", maxSmall) + `"}`, rest.InvalidAnswer},
 	} {
@@ -156,12 +156,12 @@ func TestTranscriptRejects(t *testing.T) {
 	}{
 		"valid":                    {valid, true, ""},
 		"no tokens where unwanted": {`{"id":"` + id + `","text":"t"}`, false, ""},
-		"no tokens":                {`{"id":"` + id + `","text":"t"}`, true, rest.InvalidAnswer},
+		"no tokens":                {`{"id":"` + id + `","text":"t"}`, true, ""},
 		"no text":                  {`{"id":"` + id + `","tokens":[]}`, true, rest.InvalidAnswer},
-		"no id":                    {`{"text":"t","tokens":[]}`, true, rest.InvalidAnswer},
+		"no id":                    {`{"text":"t","tokens":[]}`, true, ""},
 		"another id":               {strings.Replace(valid, id, "x", 1), true, rest.InvalidAnswer},
 		"text is null":             {strings.Replace(valid, `"t"`, "null", 1), true, rest.InvalidAnswer},
-		"tokens are null":          {strings.Replace(valid, "[]", "null", 1), true, rest.InvalidAnswer},
+		"tokens are null":          {strings.Replace(valid, "[]", "null", 1), true, ""},
 		"text twice":               {strings.Replace(valid, `"tokens":[]`, `"text":"u"`, 1), false, rest.InvalidAnswer},
 		"broken tokens":            {strings.Replace(valid, "[]", "[}", 1), true, rest.InvalidAnswer},
 		"broken tokens, unwanted":  {strings.Replace(valid, "[]", "[}", 1), false, rest.InvalidAnswer},
@@ -268,13 +268,22 @@ func TestList(t *testing.T) {
 		t.Errorf("requests = %q", requests)
 	}
 	for name, body := range map[string]string{
-		"no list": `{"next_page_cursor":null}`, "not a list": `{"transcriptions":{}}`, "not an object": `{"transcriptions":[1]}`,
-		"no status": `{"transcriptions":[{"id":"t1","created_at":"2026-03-19T15:30:00Z"}]}`, "cut off": `{"transcriptions":[`,
+		"no list": `{"next_page_cursor":null}`, "not a list": `{"transcriptions":{}}`,
+		"cut off":            `{"transcriptions":[`,
 		"cursor is a number": `{"transcriptions":[],"next_page_cursor":1}`,
 	} {
 		if _, _, err := answers(t, body).List(t.Context(), ""); rest.KindOf(err) != rest.InvalidAnswer {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+
+	// Entries that nothing can be done with spoil no others.
+	odd := `{"transcriptions":[1,null,{},{"id":"a b","status":"completed"},{"id":"t1","status":null},{"id":7,"status":"completed"},
+		{"id":"t2","status":"completed","status":"error"},
+		{"id":"t3","status":"completed","webhook_status_code":"503","webhook_url":5,"file_id":{},"created_at":1}]}`
+	page, _, err = answers(t, odd).List(t.Context(), "")
+	if err != nil || len(page) != 1 || page[0].ID != "t3" || page[0].WebhookStatus != 503 || page[0].WebhookURL != "" || page[0].FileID != "" {
+		t.Errorf("%+v, %v", page, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package soniox
 import (
 	"bytes"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/result/rest"
@@ -22,6 +23,9 @@ type Transcription struct {
 	CreatedAt time.Time // zero if it is not known
 	ErrorType string    // may be empty
 	FileID    string    // may be empty
+
+	// FileListed is whether the answer says which file the transcription has, if any.
+	FileListed bool
 
 	WebhookURL    string // with its query; may be empty
 	WebhookStatus int    // what the webhook was answered; 0 if none was sent or answered
@@ -46,30 +50,33 @@ var members = map[string]byte{
 	"error_message":       '"',
 }
 
-// readTranscription reads the object of a transcription.
-func readTranscription(d *rest.Document) (t Transcription, err error) {
+// readTranscription reads the object of a transcription. It skips members that are not what
+// they are documented to be. ok is false if it is not clear which transcription this is and
+// in which status.
+func readTranscription(d *rest.Document) (t Transcription, ok bool, err error) {
 	var createdAt string
+	var repeated bool
 	seen := make(map[string]bool, 16)
 	err = d.Object(func(name string) (err error) {
 		if isRead(name) {
 			if seen[name] { // which one is meant is not clear
-				return rest.ErrMembers()
+				repeated = true
+				return nil
 			}
 			seen[name] = true
 		}
 		switch name {
 		case "id":
-			t.ID, err = d.Text()
+			t.ID, err = optional(d)
 		case "status":
-			t.Status, err = d.Text()
+			t.Status, err = optional(d)
 		case "file_id":
-			t.FileID, err = d.Text()
+			t.FileListed = true
+			t.FileID, err = optional(d)
 		case "webhook_url":
-			t.WebhookURL, err = d.Text()
+			t.WebhookURL, err = optional(d)
 		case "webhook_status_code":
-			var n int64
-			n, _, err = d.Number()
-			t.WebhookStatus = int(n)
+			t.WebhookStatus, err = statusCode(d)
 		default:
 			if kind, kept := members[name]; !kept || d.Kind() != kind {
 				return nil
@@ -88,13 +95,36 @@ func readTranscription(d *rest.Document) (t Transcription, err error) {
 		return err
 	})
 	if err != nil {
-		return t, err
+		return t, false, err
 	}
-	if !IsID(t.ID) || t.Status == "" || t.FileID != "" && !IsID(t.FileID) {
-		return t, rest.ErrMembers()
+	if !IsID(t.FileID) {
+		t.FileID = ""
 	}
 	t.CreatedAt, _ = time.Parse(time.RFC3339, createdAt) // else it stays zero
-	return t, nil
+	return t, t.Status != "" && !repeated, nil
+}
+
+// optional returns a string, or "" for anything else.
+func optional(d *rest.Document) (string, error) {
+	if d.Kind() != '"' {
+		return "", nil
+	}
+	return d.Text()
+}
+
+// statusCode returns a status, which may be written as a string, or 0 for anything else.
+func statusCode(d *rest.Document) (int, error) {
+	if d.Kind() == '"' {
+		s, err := d.Text()
+		n, _ := strconv.Atoi(s)
+		return n, err
+	}
+	if d.Kind() != '0' {
+		return 0, nil
+	}
+	raw, err := d.AppendRaw(nil)
+	n, _ := strconv.Atoi(string(raw)) // 0 if it is not a whole number
+	return n, err
 }
 
 // isRead reports whether a member is read, and not only skipped.
@@ -140,8 +170,13 @@ func readPage(d *rest.Document) (page []Transcription, next string, err error) {
 		case "transcriptions":
 			found = true
 			return d.Array(func() error {
-				t, err := readTranscription(d)
-				page = append(page, t)
+				if d.Kind() != '{' {
+					return d.Skip()
+				}
+				t, ok, err := readTranscription(d)
+				if ok && IsID(t.ID) { // else nothing can be done with it
+					page = append(page, t)
+				}
 				return err
 			})
 		case "next_page_cursor":
@@ -152,11 +187,14 @@ func readPage(d *rest.Document) (page []Transcription, next string, err error) {
 	switch {
 	case err != nil:
 		return nil, "", err
-	case !found || len(page) > PageSize || len(next) > maxCursor:
+	case !found || len(page) > maxEntries || len(next) > maxCursor:
 		return nil, "", rest.ErrMembers()
 	}
 	return page, next, d.End()
 }
+
+// maxEntries bounds the entries of a page, which may be more than were asked for.
+const maxEntries = 10 * PageSize
 
 // maxCursor bounds a cursor, which becomes part of a URL.
 const maxCursor = 4 << 10
@@ -164,7 +202,7 @@ const maxCursor = 4 << 10
 // appendTranscript reads a transcript and appends it as an object.
 func appendTranscript(dst []byte, r io.Reader, id string, tokens bool) ([]byte, error) {
 	d := rest.NewDocument(r)
-	var hasID, hasText, hasTokens bool
+	var hasText, hasTokens bool
 	dst = append(dst, '{')
 	member := func(name string, kind byte, has *bool) (err error) {
 		if d.Kind() != kind || *has {
@@ -181,16 +219,15 @@ func appendTranscript(dst []byte, r io.Reader, id string, tokens bool) ([]byte, 
 	err := d.Object(func(name string) error {
 		switch name {
 		case "id":
-			got, err := d.Text()
-			if err == nil {
+			got, err := optional(d)
+			if err == nil && got != "" {
 				err = rest.CheckID(got, id)
 			}
-			hasID = true
 			return err
 		case "text":
 			return member("text", '"', &hasText)
 		case "tokens":
-			if tokens {
+			if tokens && d.Kind() == '[' {
 				return member("tokens", '[', &hasTokens)
 			}
 		}
@@ -199,7 +236,7 @@ func appendTranscript(dst []byte, r io.Reader, id string, tokens bool) ([]byte, 
 	switch {
 	case err != nil:
 		return dst, err
-	case !hasID || !hasText || tokens && !hasTokens:
+	case !hasText:
 		return dst, rest.ErrMembers()
 	}
 	return append(dst, '}'), d.End()
