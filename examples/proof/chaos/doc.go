@@ -22,37 +22,37 @@
 //
 // # Adding a scenario
 //
-// A scenario is a value in its own file, with one line in the list in scenario.go. Its function gets
-// an env and returns rows:
+// A scenario is a value in its own file, in the package below internal for its kind of fault, with one
+// line in the list in scenarios.go. Its function gets an environment and returns rows:
 //
-//	var reloadScenario = scenario{
-//		name: "reload",
-//		text: "the configuration is changed under load",
-//		run:  runReload,
+//	var Scenario = scenario.Scenario{
+//		Name: "reload",
+//		Text: "the configuration is changed under load",
+//		Run:  runReload,
 //	}
 //
-//	func runReload(ctx context.Context, e *env) (rows []result, err error) {
-//		r, err := e.newRig(ctx, "ehr", "audit")  // a gateway with a new directory and free ports, and two backends
+//	func runReload(ctx context.Context, e *scenario.Env) (rows []table.Row, err error) {
+//		r, err := e.NewRig(ctx, "ehr", "audit")  // a gateway with a new directory and free ports, and two backends
 //		if err != nil {
 //			return nil, err
 //		}
-//		defer r.closeInto(&err)                  // kills the processes, and checks the log for panics
-//		if err := r.start(ctx, r.caddyfile(options{})); err != nil {
+//		defer r.CloseInto(&err)                  // kills the processes, and checks the log for panics
+//		if err := r.Start(ctx, r.Caddyfile(gateway.Options{})); err != nil {
 //			return nil, err
 //		}
-//		b := newBook()                           // records the outcome of each request
-//		l := r.fleet().start(ctx, b)             // senders with keep-alive connections
-//		times := e.pick(50, 1000)                // small, large
+//		b := ledger.NewBook()                    // records the outcome of each request
+//		l := r.Fleet().Start(ctx, b)             // senders with keep-alive connections
+//		times := e.Pick(50, 1000)                // small, large
 //		for range times {
-//			...                                  // the fault: r.kill(), r.load(ctx, text), r.ledger.backend("ehr").stop() ...
+//			...                                  // the fault: r.Kill(), r.Load(ctx, text), r.Ledger.Backend("ehr").Stop() ...
 //		}
-//		l.stop()
-//		row, err := r.settle(ctx, b, 30*time.Second) // waits until every acknowledged event is at each of its upstreams
-//		row.fault, row.times, row.recovery = "reload under load", times, longest
-//		return []result{row}, err
+//		l.Stop()
+//		row, err := r.Settle(ctx, b, 30*time.Second) // waits until every acknowledged event is at each of its upstreams
+//		row.Fault, row.Times, row.Recovery = "reload under load", times, longest
+//		return []table.Row{row}, err
 //	}
 //
 // Return complete rows also with an error. An acknowledged event that is not delivered is counted as
-// lost in the row, and this alone fails the run: settle returns an error only if it could not count.
+// lost in the row, and this alone fails the run: Settle returns an error only if it could not count.
 // If another promise is broken, such as the maximum recovery time, return an error.
 package main

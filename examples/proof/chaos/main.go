@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/stage"
+	"github.com/scribegate/scribegate/examples/proof/chaos/internal/power"
+	"github.com/scribegate/scribegate/examples/proof/chaos/internal/scenario"
+	"github.com/scribegate/scribegate/examples/proof/chaos/internal/table"
 )
 
 func main() {
@@ -23,8 +26,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	work := func() error { return run(ctx, os.Args[1:], os.Stdout) }
-	if file := os.Getenv(openFileEnv); file != "" {
-		work = func() error { return openOnly(file, os.Getenv(openKeyEnv)) }
+	if open := power.Opening(); open != nil {
+		work = open
 	}
 	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -60,7 +63,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if *list {
 		for _, s := range scenarios {
-			fmt.Fprintf(out, "%-12s %s\n", s.name, s.text)
+			fmt.Fprintf(out, "%-12s %s\n", s.Name, s.Text)
 		}
 		return nil
 	}
@@ -68,24 +71,24 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	e := &env{binary: binary, log: os.Stderr, dir: *dir, large: *size == "large", soak: *soak}
+	e := &scenario.Env{Binary: binary, Log: os.Stderr, Dir: *dir, Large: *size == "large", Soak: *soak}
 	rows, err := runAll(ctx, e, chosen)
 	if *markdown {
-		printMarkdown(out, rows)
+		table.PrintMarkdown(out, rows)
 	} else {
-		printText(out, rows)
+		table.Print(out, rows)
 	}
 	return err
 }
 
 // choose returns the scenarios that -only names, or all that run by default.
-func choose(all []scenario, only string) ([]scenario, error) {
+func choose(all []scenario.Scenario, only string) ([]scenario.Scenario, error) {
 	if only == "" {
-		return slices.DeleteFunc(slices.Clone(all), func(s scenario) bool { return s.onlyNamed }), nil
+		return slices.DeleteFunc(slices.Clone(all), func(s scenario.Scenario) bool { return s.OnlyNamed }), nil
 	}
-	var chosen []scenario
+	var chosen []scenario.Scenario
 	for name := range strings.SplitSeq(only, ",") {
-		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == name })
+		i := slices.IndexFunc(all, func(s scenario.Scenario) bool { return s.Name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("-only: there is no scenario %q; -list prints the names", name)
 		}
@@ -96,34 +99,29 @@ func choose(all []scenario, only string) ([]scenario, error) {
 
 // runAll runs scenarios one after the other, and returns their rows and all errors. The first line
 // of an error is also in the note of a row.
-func runAll(ctx context.Context, e *env, chosen []scenario) ([]result, error) {
-	var rows []result
+func runAll(ctx context.Context, e *scenario.Env, chosen []scenario.Scenario) ([]table.Row, error) {
+	var rows []table.Row
 	var errs []error
 	for _, s := range chosen {
 		began := time.Now()
-		e.logf("%s: %s", s.name, s.text)
-		got, err := s.run(ctx, e)
+		e.Logf("%s: %s", s.Name, s.Text)
+		got, err := s.Run(ctx, e)
 		if err == nil && len(got) == 0 {
 			err = errors.New("it returned no row")
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
-			if !slices.ContainsFunc(got, func(r result) bool { return strings.Contains(r.note, "FAILED") }) {
-				got = append(got, result{fault: s.name, note: "FAILED: " + firstLine(err)})
+			errs = append(errs, fmt.Errorf("%s: %w", s.Name, err))
+			if !slices.ContainsFunc(got, func(r table.Row) bool { return strings.Contains(r.Note, "FAILED") }) {
+				got = append(got, table.Row{Fault: s.Name, Note: table.Failed(err)})
 			}
 		}
 		for _, row := range got {
-			if row.lost > 0 {
-				errs = append(errs, fmt.Errorf("%s: %s: %d acknowledged events were lost", s.name, row.fault, row.lost))
+			if row.Lost > 0 {
+				errs = append(errs, fmt.Errorf("%s: %s: %d acknowledged events were lost", s.Name, row.Fault, row.Lost))
 			}
 		}
 		rows = append(rows, got...)
-		e.logf("%s: %s", s.name, time.Since(began).Round(100*time.Millisecond))
+		e.Logf("%s: %s", s.Name, time.Since(began).Round(100*time.Millisecond))
 	}
 	return rows, errors.Join(errs...)
-}
-
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
 }
