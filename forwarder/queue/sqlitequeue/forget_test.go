@@ -14,6 +14,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest/trials"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
@@ -153,7 +154,8 @@ func TestDeletedPayloadsAreInNoFile(t *testing.T) {
 			c.delete(t, w, clock)
 			began := time.Now()
 			eventually(t, "the payloads are in no file", func() bool { return len(found(t, path, some)) == 0 })
-			if took := time.Since(began); took > 10*time.Second {
+			limit := 10 * time.Second * time.Duration(8/trials.Of(8)) // the race detector makes all of it slower
+			if took := time.Since(began); took > limit {
 				t.Errorf("the payloads were in the files for %v", took)
 			}
 			stop.Store(true)
@@ -163,8 +165,7 @@ func TestDeletedPayloadsAreInNoFile(t *testing.T) {
 }
 
 // Free space returns to the file system by itself, in slices.
-func TestFreeSpaceGoesBack(t *testing.T) {
-	t.Parallel()
+func TestFreeSpaceGoesBack(t *testing.T) { // not parallel: a slice is the smaller, the longer the slice before took
 	w := &tampered{t: t}
 	w.open(filepath.Join(t.TempDir(), "queue.db"))
 	for i := range 1500 {
