@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -340,6 +341,9 @@ func TestDamagedValues(t *testing.T) {
 	}
 }
 
+// upstreams is the column of the payload's row that the event's row does not have.
+var upstreams = regexp.MustCompile(`\[("|\])|null`)
+
 // One byte of an event's row is damaged at a time: the payload's row and the
 // deliveries' rows contain the same data, and nothing is lost.
 func TestDamagedRows(t *testing.T) {
@@ -363,7 +367,7 @@ func TestDamagedRows(t *testing.T) {
 				if whole[page*tables.PageSize] == 13 { // a leaf page of a table
 					places++
 					from, to := -13, 60
-					if places == 2 { // the payload's row, whose id is not needed
+					if upstreams.Match(whole[at : at+150]) { // the payload's row, whose id is not needed; there may be an older copy of it
 						from, to = 0, len(id)
 					}
 					for offset := from; offset < to; offset += 8/trials.Of(8) + random.IntN(3) {
