@@ -157,17 +157,22 @@ func (q *Queue) explain(err error) error {
 	return err
 }
 
-// setInUse records that the store is in use. It reports if the store is a copy of
+// setInUse records that the store is in use. If the disk is full, the queue works without:
+// it delivers what it can, and stores again once there is room. It reports if the store is a copy of
 // another store that is in use too.
 func (q *Queue) setInUse(m *tables.Meta) error {
 	if m.Path != q.path && q.options.OnCopy != nil && inUse(m.Path) {
 		q.options.OnCopy(m.Path)
 	}
 	id := q.identity.Next()
-	if err := tables.WriteInUse(q.writing, id, q.path); err != nil {
+	err := tables.WriteInUse(q.writing, id, q.path)
+	switch reserved := q.room.reserve != nil && !q.room.released; {
+	case err == nil:
+		q.identity = id
+	case !isFull(err), reserved: // the caller releases the reserve, and tries again
 		return err
 	}
-	q.identity = id
+	q.unmarked = err != nil // on a full disk; the next commit writes it
 	return q.files.Open(q.path, q.writing)
 }
 
@@ -199,6 +204,7 @@ func (q *Queue) closeStore() error {
 		return q.detach()
 	}
 	_, err := q.transact(func(t *tx) (bool, error) {
+		q.unmarked = false
 		return false, t.exec(`UPDATE meta SET clean = 1, used_at = max(used_at, ?)`, t.age)
 	})
 	if q.checkpoint("TRUNCATE"); q.usable() != nil {
@@ -239,7 +245,8 @@ func (q *Queue) attachInRoom() error {
 		r.reserve = disk.NewReserve(q.path, r.size)
 	}
 	err := q.attach()
-	if isFull(err) && q.releaseReserve() {
+	if isFull(err) {
+		q.releaseReserve()
 		err = q.attach()
 	}
 	if err == nil && r.reserve != nil && !r.released {

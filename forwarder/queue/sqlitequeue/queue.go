@@ -31,6 +31,7 @@ type Queue struct {
 	clockReported        bool            // whether OnClock was called for the present jump
 	lastSeq              int64           // of the newest event
 	identity             tables.Identity // as written last, or later
+	unmarked             bool            // whether it is not recorded yet that the store is in use
 	filed                int64           // all events up to this seq are filed
 	filedCounts          policy.Counts   // of the filed events
 	usedAt               int64           // the time that was written last

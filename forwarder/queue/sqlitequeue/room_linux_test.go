@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 )
 
 // onVolume runs the test in a separate process with a small file system, and returns
@@ -163,6 +164,58 @@ func TestOpenOnFullDisk(t *testing.T) {
 	w.delivers(waiting)
 	w.accepting()
 	mustClose(t, w.Queue)
+}
+
+// A process was killed on a full disk after it had released its reserve, and starts without
+// any space. It works once there is some.
+func TestOpenWithoutAnySpace(t *testing.T) {
+	t.Parallel()
+	dir := onVolume(t, 32)
+	if dir == "" {
+		return
+	}
+	w := &tampered{t: t}
+	w.open(filepath.Join(dir, "queue.db"))
+	waiting := w.storeMany("waiting", 2500)
+	aside := t.TempDir()
+	w.onWriter(func() {
+		w.checkpoint("TRUNCATE") // so that the first write needs space
+		copyStore(t, w.path, filepath.Join(aside, "queue.db"))
+	})
+	mustClose(t, w.Queue)
+	copyStore(t, filepath.Join(aside, "queue.db"), w.path)
+	if err := os.Remove(w.path + ".reserve"); err != nil {
+		t.Fatal(err)
+	}
+	fillDisk(t, dir)
+	filler := filepath.Join(dir, "filler")
+	used, err := os.Stat(filler)
+	if err == nil {
+		err = os.Truncate(filler, used.Size()-36<<10) // enough for the shared memory, and for no page of the WAL
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.open(w.path)
+	if s, err := w.Stats(); err != nil || s.Upstreams["ehr"].Pending != int64(len(waiting)) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	w.delivers(waiting)
+	w.accepting()
+	path := w.path
+	mustClose(t, w.Queue)
+	c, err := tables.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	m, err := tables.ReadMeta(c)
+	if err != nil || !m.Clean || m.Path != path {
+		t.Errorf("%+v, %v", m, err)
+	}
 }
 
 // The test determines the free space.

@@ -132,6 +132,12 @@ func (q *Queue) commit(t *tx) error {
 			err = tables.WriteCounts(t.c, id, t.age, t.filed, filedCounts)
 		}
 	}
+	if err == nil && t.written && q.unmarked {
+		if id == q.identity {
+			id = id.Next()
+		}
+		err = tables.WriteInUse(t.c, id, q.path)
+	}
 	if err == nil && t.written {
 		for name, id := range t.upstreams { // readers may see its rows before COMMIT returns
 			q.upstreams.Expect(id, name)
@@ -147,6 +153,7 @@ func (q *Queue) commit(t *tx) error {
 	}
 	q.identity = id
 	if t.written {
+		q.unmarked = false
 		q.files.Committed()
 		if err := q.checkFiles(); err != nil {
 			return err
