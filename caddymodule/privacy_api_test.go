@@ -47,7 +47,7 @@ func (s *privateSite) plantResults() {
 
 	add("completed", standin.Transcription{}, true, standin.GetTranscript, standin.Fault{})
 	add("failed", standin.Transcription{Status: standin.Failed, ErrorType: "invalid_audio_file"}, true, standin.GetTranscription, standin.Fault{})
-	add("failed-strangely", standin.Transcription{Status: standin.Failed, ErrorType: s.place("an error_type that is no word") + " 1"}, true, standin.GetTranscription, standin.Fault{})
+	add("failed-strangely", standin.Transcription{Status: standin.Failed, ErrorType: s.place("an error_type that is not a word") + " 1"}, true, standin.GetTranscription, standin.Fault{})
 	add("other-status", standin.Transcription{Status: standin.Failed}, false, standin.GetTranscription, standin.Fault{})
 	add("strange-status", standin.Transcription{Status: words}, false, standin.GetTranscription, standin.Fault{})
 	for _, status := range []int{400, 401, 402, 403, 404, 408, 409, 418, 429, 500, 503} {

@@ -11,7 +11,7 @@ import (
 
 // What is planted in a result and is part of the event that upstreams receive.
 var deliveredOfResults = []string{
-	"a transcript's text", "a token", "a token's speaker", "a model", "a client_reference_id", "an error_message", "an error_type that is no word",
+	"a transcript's text", "a token", "a token's speaker", "a model", "a client_reference_id", "an error_message", "an error_type that is not a word",
 	"the query of a webhook that was missed",
 }
 

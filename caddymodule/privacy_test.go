@@ -21,7 +21,7 @@ import (
 	"github.com/scribegate/scribegate/verifier"
 )
 
-// TestNothingLeaks plants secrets wherever a provider, a stranger, a backend or the
+// TestNothingLeaks plants secrets in every place where a provider, a stranger, a backend or the
 // configuration could put them, makes everything happen that can, and looks for the secrets in
 // all that is written, answered or left.
 func TestNothingLeaks(t *testing.T) {

@@ -226,6 +226,16 @@ func TestRecoverSOAPNoteAPI(t *testing.T) {
 	}
 	a.ehr.wait(t, 4)
 	a.settle()
+	// A dead one has its payload still, and stays.
+	a.ehr.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) })
+	dead := providers.AddNote(standin.Note{})
+	a.recover(fmt.Sprintf(`{"provider":"soapnoteapi","ids":[%q]}`, dead))
+	a.ehr.wait(t, 5)
+	a.settle()
+	a.ehr.respond(nil)
+	if got := a.recover(fmt.Sprintf(`{"provider":"soapnoteapi","ids":[%q],"force":true}`, dead)); len(got.Known) != 1 || len(got.Recovered) != 0 {
+		t.Errorf("with force, of a dead event, answered %+v", got)
+	}
 	if n := len(raw.deliveries()); n != 1 {
 		t.Errorf("the raw upstream received %d requests, want only the one that SOAPNoteAPI signed", n)
 	}

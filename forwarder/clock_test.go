@@ -501,7 +501,7 @@ func TestAgendaWhenTheClockIsSetBack(t *testing.T) {
 	var a pace.Agenda
 	now := booted
 	a.Asking(now)
-	a.Asked(now, false, now.Add(5*time.Second).Round(0)) // as a queue tells it
+	a.Asked(now, false, now.Add(5*time.Second).Round(0)) // as a queue returns it
 	later := set(now.Add(noticed), -time.Hour)
 	if ready, at := a.Ready(later); !ready {
 		t.Errorf("the queue is not asked %s after it was, but in %s", noticed, at.Sub(later))

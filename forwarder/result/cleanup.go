@@ -57,7 +57,7 @@ const giveUpMargin = time.Minute
 //
 // The transcription has to be deleted before the file, and afterwards nothing at Soniox
 // says which file was its own. So an attempt that finds a file only notes its id. The note
-// is durable before the next attempt begins, and that one deletes both: wherever the
+// is durable before the next attempt begins, and that one deletes both: at whatever point the
 // process is killed, the next attempt knows the file.
 type cleaning struct {
 	settings atomic.Pointer[Cleanup]

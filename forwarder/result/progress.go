@@ -55,7 +55,7 @@ const (
 type step struct {
 	state       queue.State // Pending, Delivered or Unconfirmed
 	wait        time.Duration
-	unavailable string // of Delivered: why there is no transcript, else ""
+	unavailable string // of Delivered: why the transcript is missing, else ""
 	reason      string // of Unconfirmed
 	progress    progress
 }

@@ -59,8 +59,7 @@ func (s recoverable) Take(ctx context.Context, e *event.Event, by string, again 
 		return false, ErrNotRunning
 	}
 	if again {
-		_, err := s.g.queue.Purge(ctx, queue.PurgeSelection{IDs: []string{e.ID}})
-		if err != nil && !errors.Is(err, queue.ErrNotFound) && !errors.Is(err, queue.ErrPending) {
+		if err := s.forget(ctx, e.ID); err != nil {
 			return false, err
 		}
 	}
@@ -74,6 +73,19 @@ func (s recoverable) Take(ctx context.Context, e *event.Event, by string, again 
 	metrics.EventRecovered(e.Provider, e.ShortType(), o)
 	c.APIObserver.Stored(e, o, by)
 	return true, nil
+}
+
+// forget deletes the record of an event that was delivered, so that the same event is new. An
+// event whose payload is still kept, such as a dead one, stays: a replay delivers it.
+func (s recoverable) forget(ctx context.Context, id string) error {
+	r, err := s.g.queue.Event(ctx, id)
+	if errors.Is(err, queue.ErrNotFound) || err == nil && (r.State != queue.Delivered || r.HasPayload) {
+		return nil
+	}
+	if err == nil {
+		_, err = s.g.queue.Purge(ctx, queue.PurgeSelection{IDs: []string{id}})
+	}
+	return err
 }
 
 // HistoryRetention implements results.Store.

@@ -25,8 +25,8 @@ type Store interface {
 	WaitsFor(ctx context.Context, provider, subject string) (bool, error)
 
 	// Take stores an event that the provider's API returned, and reports whether it is
-	// new. by is who requested it, for the audit trail. With again, it replaces the event
-	// if the store has it and it does not wait for an upstream.
+	// new. by is who requested it, for the audit trail. With again, an event that
+	// the store only has the record of is new.
 	Take(ctx context.Context, e *event.Event, by string, again bool) (bool, error)
 
 	// HistoryRetention is how long the store remembers delivered events.

@@ -19,7 +19,7 @@ func TestRunAllFails(t *testing.T) {
 	}
 	tests := map[string]struct {
 		run  func(context.Context, *scenario.Env) ([]table.Row, error)
-		want string // "" is no error
+		want string // "" means none
 		rows int
 	}{
 		"nothing lost":    {rows(table.Row{Fault: "f", Acknowledged: 5, Delivered: 5}), "", 1},

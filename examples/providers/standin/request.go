@@ -12,7 +12,7 @@ type Request struct {
 	Path       string // as it was sent, with its escapes
 	Query      string // without the question mark
 	Key        string // "" without one
-	RemoteAddr string // tells connections apart
+	RemoteAddr string // identifies the connection
 	Time       time.Time
 	Status     int // of the answer; 0 while there is none, and if the connection was cut before it
 }

@@ -100,9 +100,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func notFound(r *http.Request) answer {
 	if strings.HasPrefix(r.URL.Path, "/v1/note") || strings.HasPrefix(r.URL.Path, "/v1/audio") {
-		return noteError(http.StatusNotFound, "NOT_FOUND", "There is no such endpoint.")
+		return noteError(http.StatusNotFound, "NOT_FOUND", "The endpoint does not exist.")
 	}
-	return sonioxError(http.StatusNotFound, "not_found", "There is no such endpoint.")
+	return sonioxError(http.StatusNotFound, "not_found", "The endpoint does not exist.")
 }
 
 // bearer returns the key of a request.

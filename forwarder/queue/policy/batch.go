@@ -16,8 +16,8 @@ const (
 	maxBatchComplete = 4 << 20  // bytes of completed events, which delay the stores
 	maxOutcomes      = 4096     // waiting; above this, Claim returns nothing
 	maxCompleted     = 64 << 20 // bytes of the waiting completed events; above this, Claim returns no completion
-	fewOutcomes      = 32       // are committed together with any store, and are not split if there is no room
-	maxRefused       = 3        // tries of a completed event for which there is no room
+	fewOutcomes      = 32       // are committed together with any store, and are not split if there is not enough room
+	maxRefused       = 3        // tries of a completed event for which there is not enough room
 )
 
 // A Batch is a set of changes that the engine commits in one transaction: outcomes and
@@ -43,7 +43,7 @@ type Store struct {
 
 	// Set by the engine's commit.
 	Duplicate bool
-	Full      bool // there is no room, and nothing was stored
+	Full      bool // there is not enough room, and nothing was stored
 
 	ctx   context.Context //nolint:containedctx // it ends the wait, and with it the store
 	cause error           // why the store still waits; guarded by the writer's mutex
@@ -86,7 +86,7 @@ type Task struct {
 // parts splits a failed batch into the parts that are retried. If the storage is
 // damaged, every change is retried alone, so that only the changes that touch the
 // damage fail. Otherwise outcomes are retried separately from stores, since outcomes
-// need no room and may free some. If there is no room for all stores, there may be
+// need no room and may free some. If there is not enough room for all stores, there may be
 // enough for the older half. Completed events are retried one by one, after the other
 // outcomes. A batch that cannot be split is returned as its only part.
 func (b *Batch) parts(damaged, noRoom bool) []*Batch {

@@ -47,7 +47,7 @@ func TestDamage(t *testing.T) {
 	})
 }
 
-// Outcomes are recorded at their usual pace while there is no room for stores.
+// Outcomes are recorded at their usual pace while there is not enough room for stores.
 func TestOutcomesOnAFullDisk(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w, f := newWriter(t)

@@ -128,7 +128,7 @@ func (t *tx) lookUp(stores []*policy.Store) (map[int64][]int64, error) {
 	return known, nil
 }
 
-// store stores an event, unless it is a duplicate or there is no room.
+// store stores an event, unless it is a duplicate or there is not enough room.
 func (t *tx) store(s *policy.Store, named map[int64][]int64) error {
 	s.Duplicate, s.Full = false, false
 	e := s.Event

@@ -34,7 +34,7 @@ type held struct {
 	bytes  int64
 }
 
-// add adds an event unless there is no room in memory, and reports whether it is held.
+// add adds an event unless there is not enough room in memory, and reports whether it is held.
 func (h *held) add(o *policy.Outcome) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,7 +88,7 @@ func (h *held) all() (all []*policy.Outcome) {
 }
 
 // NoRoom implements policy.Commits. It holds the completed event in memory, and makes its
-// deliveries due. If there is no room in memory either, the completion is attempted again
+// deliveries due. If there is not enough room in memory either, the completion is attempted again
 // later.
 func (q *Queue) NoRoom(o *policy.Outcome) *policy.Outcome {
 	if q.held.add(o) {

@@ -266,7 +266,7 @@ func TestRoomForACompletedEvent(t *testing.T) {
 	wantCounts(t, w.Queue)
 }
 
-// If there is no room in memory either, the completion is attempted again later. A purge
+// If there is not enough room in memory either, the completion is attempted again later. A purge
 // makes room in memory.
 func TestCompletedWithoutRoomInMemory(t *testing.T) {
 	t.Parallel()

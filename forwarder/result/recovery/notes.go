@@ -98,7 +98,7 @@ func (s SOAPNoteAPI) recover(ctx context.Context, id string) (taken bool, reason
 	return taken, "", err
 }
 
-// isMissing reports whether the API has answered that there is no such note now.
+// isMissing reports whether the API has answered that it does not have the note now.
 func isMissing(err error) bool {
 	e, ok := errors.AsType[*rest.Error](err)
 	if !ok {

@@ -30,7 +30,7 @@ func TestIntact(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		damage func(b []byte) []byte
-		says   string // "" is no error
+		says   string // "" means none
 	}{
 		"nothing":         {func(b []byte) []byte { return b }, ""},
 		"a page of zeros": {func(b []byte) []byte { clear(b[3*pageSize : 4*pageSize]); return b }, "is damaged"},

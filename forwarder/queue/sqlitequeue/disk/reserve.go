@@ -26,7 +26,7 @@ var ErrNoRoom = errors.New("too little space is free")
 // committed and the deliveries make room.
 //
 // SQLite returns code 13 (FULL) for a full disk, 778 (IOERR_WRITE) for an exceeded
-// quota, and 4874 (IOERR_SHMSIZE) if there is no room for the shared-memory file. It
+// quota, and 4874 (IOERR_SHMSIZE) if there is not enough room for the shared-memory file. It
 // then rolls back, and the same connection continues when there is room. A settled
 // delivery that is committed alone needs 5 to 7 pages of WAL, so that 8 MiB are enough
 // for about 300 of them. With a checkpoint every 1,000 pages, after which the WAL is

@@ -12,7 +12,7 @@ func TestVerdicts(t *testing.T) {
 	working.works.Store(1)
 	tests := map[string]struct {
 		err  error
-		want string // "" is no error
+		want string // "" means none
 	}{
 		"a kill, recovered":      {(&killRun{measured: 1, recovery: 2 * time.Second}).verdict(), ""},
 		"a kill, too late":       {(&killRun{measured: 1, recovery: 2001 * time.Millisecond}).verdict(), "2s is promised"},

@@ -55,7 +55,7 @@ func TestRecordingCheck(t *testing.T) {
 		kind    recordingKind
 		unknown bool
 		body    []byte
-		want    string // "" is no error
+		want    string // "" means none
 	}{
 		"complete":           {body: complete},
 		"found":              {kind: missed, body: complete},
@@ -181,7 +181,7 @@ func TestAPIFindsWrongRequests(t *testing.T) {
 	for name, tt := range map[string]struct {
 		deletable func(string) bool
 		requests  []string
-		want      string // "" is no error
+		want      string // "" means none
 	}{
 		"a deletion":          {always, []string{"GET /v1/transcriptions", "DELETE /v1/transcriptions/" + r.id, "DELETE /v1/files/" + r.file}, ""},
 		"too early":           {never, []string{"DELETE /v1/transcriptions/" + r.id}, "before every upstream"},
@@ -258,7 +258,7 @@ func TestLeftovers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		requests []string
 		left     int
-		want     string // "" is no error
+		want     string // "" means none
 	}{
 		"nothing deleted":         {nil, 2, ""},
 		"all that is ours":        {[]string{"transcriptions/" + alone, "files/" + file, "transcriptions/" + ours}, 0, ""},

@@ -12,7 +12,7 @@ func TestLeaked(t *testing.T) {
 	idle := gateway.Footprint{Memory: 20 << 20, Handles: 12, Goroutines: 15}
 	tests := map[string]struct {
 		err  error
-		want string // "" is no error
+		want string // "" means none
 	}{
 		"no leak":    {leaked(idle, gateway.Footprint{Memory: 80 << 20, Handles: 30, Goroutines: 30}), ""},
 		"goroutines": {leaked(idle, gateway.Footprint{Goroutines: 36}), "goroutines"},
