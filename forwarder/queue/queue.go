@@ -107,8 +107,9 @@ type Queue interface {
 	// To replay an unrouted or unconfirmed event, Replay opens its payload, calls
 	// Route, and adds a delivery to each returned upstream that is also in the
 	// selection, and the returned stages. An event that waits for its completion still
-	// waits, and the completion becomes due at once. If there is a Route and it does not
-	// return the completion any more, Replay drops the completion and the cleanup.
+	// waits, and the completion becomes due at once. With IDs, if Route returns
+	// upstreams and not the completion any more, Replay drops the completion and the
+	// cleanup.
 	Replay(ctx context.Context, s ReplaySelection) (Replayed, error)
 
 	// Purge deletes the selected deliveries permanently, and returns the number of

@@ -41,8 +41,7 @@ type ReplaySelection struct {
 
 	// Route returns the upstreams and the stages of an event by the present
 	// configuration. It is called for unrouted and unconfirmed events, and for events
-	// that wait for their completion. A nil Route returns none, and no event loses its
-	// completion.
+	// that wait for their completion. A nil Route returns none.
 	Route func(*event.Event) []string
 }
 

@@ -43,11 +43,11 @@ func (e *Event) Completion() *Delivery {
 	return nil
 }
 
-// Reroute drops the completion that the event waits for, and the event's cleanup, unless
-// route has the completion. It reports whether it did.
+// Reroute drops the completion that the event waits for, and the event's cleanup, if route
+// has upstreams and not the completion. It reports whether it did.
 func (e *Event) Reroute(route []string) bool {
 	d := e.Completion()
-	if d == nil || slices.Contains(route, d.Upstream) {
+	if d == nil || !HasUpstream(route) || slices.Contains(route, d.Upstream) {
 		return false
 	}
 	name := d.Upstream

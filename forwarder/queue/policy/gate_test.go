@@ -154,6 +154,8 @@ func TestReroute(t *testing.T) {
 	}{
 		"waiting, in the route":     {inState(0, first("a"), retry(completion), first(cleanup)), []string{"a", completion}, false},
 		"waiting, not in the route": {inState(0, first("a"), retry(completion), first(cleanup)), []string{"a", cleanup}, true},
+		"waiting, without a route":  {inState(0, first("a"), retry(completion), first(cleanup)), nil, false},
+		"waiting, stages only":      {inState(0, first("a"), retry(completion), first(cleanup)), []string{cleanup}, false},
 		"completed":                 {inState(0, first("a"), done(completion), first(cleanup)), nil, false},
 		"without stages":            {inState(0, first("a")), nil, false},
 	} {

@@ -98,14 +98,20 @@ var confirming = []testCase{
 			h.purge(queue.PurgeSelection{IDs: []string{"a"}}, 1)
 		}
 	}},
-	{name: "waiting: a replay drops a completion that is not in the route any more", test: func(h *harness) {
+	{name: "waiting: only a replay by id drops a completion that is not in the route any more", test: func(h *harness) {
 		since := h.Now()
-		for i, s := range []queue.ReplaySelection{{IDs: []string{"a"}}, {Since: since}} {
+		for i := range 2 {
 			at := h.Now()
 			h.storeStaged("a", "ehr", "warehouse")
 			if i == 1 {
 				h.reopen()
 			}
+			for _, s := range []queue.ReplaySelection{{Since: since, Route: routeTo("ehr", "warehouse")}, {IDs: []string{"a"}, Route: routeTo()}} {
+				h.replay(s, queue.Replayed{Deliveries: 2})
+				h.wantIDs(h.claim("ehr", 10))
+				h.wantStages("a", map[string]queue.State{completion: queue.Pending, cleanup: queue.Pending})
+			}
+			s := queue.ReplaySelection{IDs: []string{"a"}}
 			claimed := h.claimOne(completion, "a")
 			s.Route, s.Upstreams = routeTo("ehr", "warehouse"), []string{"ehr"}
 			h.replay(s, queue.Replayed{Deliveries: 1})

@@ -151,7 +151,7 @@ func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) 
 // replayRecord replays an event and makes its deliveries due.
 func (t *tx) replayRecord(r *tables.Record, route []string, s queue.ReplaySelection, out *queue.Replayed) error {
 	before := &tables.Record{Seq: r.Seq, Event: *r.Clone()}
-	rerouted := s.Route != nil && r.Reroute(route)
+	rerouted := len(s.IDs) > 0 && s.Route != nil && r.Reroute(route)
 	n := r.Replay(route, t.selects(s, r.Seq))
 	if n == 0 && !rerouted {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/verifier/event"
 )
 
 // Replay does a whole replay. The engine may return any one of the errors refused.
@@ -120,7 +121,7 @@ func (m *Model) ReplayEvent(e *Event, s queue.ReplaySelection, out *queue.Replay
 		return
 	}
 	completion := e.completion()
-	if completion != nil && s.Route != nil && !slices.Contains(s.Route(e.Event), completion.Upstream) {
+	if completion != nil && dropsCompletion(s, e.Event, completion.Upstream) {
 		e.drop(func(d *Delivery) bool { return d == completion || queue.IsCleanup(d.Upstream) })
 		completion = nil
 	}
@@ -141,4 +142,14 @@ func (m *Model) ReplayEvent(e *Event, s queue.ReplaySelection, out *queue.Replay
 // again makes a delivery due at once, and counts its attempts from 1 again.
 func (d *Delivery) again() {
 	d.State, d.Attempts, d.Used, d.NextAttempt = queue.Pending, 0, 0, time.Time{}
+}
+
+// dropsCompletion reports whether a replay drops the completion that an event waits for: an
+// operator has named the event, and the present configuration delivers it without.
+func dropsCompletion(s queue.ReplaySelection, e *event.Event, completion string) bool {
+	if len(s.IDs) == 0 || s.Route == nil {
+		return false
+	}
+	route := s.Route(e)
+	return slices.ContainsFunc(route, func(name string) bool { return !queue.IsStage(name) }) && !slices.Contains(route, completion)
 }
