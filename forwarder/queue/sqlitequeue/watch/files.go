@@ -42,6 +42,7 @@ type Files struct {
 	index     wal.Index   // progress of checkpoints before left was read
 	committed bool        // whether there was a commit since index was read
 	elsewhere bool        // whether another process is making a checkpoint
+	short     bool        // whether the main file was truncated while this process wrote to it
 	changed   bool        // whether the WAL may have changed since Inspected was called
 
 	Checked time.Time // when Check was called last
@@ -111,11 +112,13 @@ func (f *Files) Checkpointed() {
 
 // Written must be called after this process has written to the main file.
 func (f *Files) Written() {
-	if x, err := wal.ReadIndex(f.shm); err == nil {
+	x, err := wal.ReadIndex(f.shm)
+	if err == nil {
 		f.index, f.committed = x, false
 	}
 	if f.watch.Note() == nil {
 		f.left = f.markOf(f.main)
+		f.short = err == nil && x.Attempted == x.Copied && !f.mainIsWhole() // a whole checkpoint leaves a whole file
 	} // otherwise the next check finds the problem
 }
 
@@ -172,6 +175,9 @@ func (f *Files) CheckSoon() error {
 func (f *Files) Check() error {
 	before, indexErr := wal.ReadIndex(f.shm)
 	err := f.watch.Check()
+	if err == nil && f.short {
+		err = fmt.Errorf("the file %s %w", f.path, disk.ErrTruncated)
+	}
 	unchanged := err == nil && !f.elsewhere
 	inMain := errors.Is(err, disk.ErrOverwritten) || errors.Is(err, disk.ErrTruncated)
 	switch {
