@@ -190,7 +190,7 @@ func (s *privateSite) complete(seen evidence) {
 		`"msg":"accepted"`, `"msg":"delivered"`, "an event is dead", "a delivery failed and will be tried again", "an upstream is paused after repeated failures",
 		"an upstream is paused, as it requested", "an upstream is no longer paused", "a genuine request with an invalid payload is quarantined", "an event could not be stored",
 		"could not be quarantined", "an event could not be completed from its provider's API", "a provider's API failed repeatedly and is paused", "an event is delivered without its transcript",
-		"a result could not be deleted at its provider", "missed webhooks could not be looked for", "transcriptions were found whose webhook never arrived", "further requests were rejected", "a request's handler panicked", "a secret's file has changed", "a secret's file cannot be used",
+		"a result could not be deleted at its provider", "the search for missed webhooks failed", "transcriptions were found whose webhook never arrived", "further requests were rejected", "a request's handler panicked", "a secret's file has changed", "a secret's file cannot be used",
 		"the queue cannot be written", "a payload was read", "events replayed", "events purged", "queue compacted",
 	}
 	for _, reason := range verifier.Reasons {

@@ -283,7 +283,7 @@ func TestRecoverCommand(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	unknown := uuid.NewString()
-	if got := a.command("recover", "soapnoteapi", note, unknown); got.Err == nil || !strings.Contains(got.Out, note+"  recovered\n") || !strings.Contains(got.Out, unknown+"  failed: SOAPNoteAPI does not know the note") || !strings.Contains(got.ErrOut, "1 note failed") {
+	if got := a.command("recover", "soapnoteapi", note, unknown); got.Err == nil || !strings.Contains(got.Out, note+"  recovered\n") || !strings.Contains(got.Out, unknown+"  failed: SOAPNoteAPI does not know the note") || !strings.Contains(got.ErrOut, "1 note could not be recovered") {
 		t.Errorf("%+v", got)
 	}
 	if got := a.command("recover", "deepgram"); got.Err == nil || !strings.Contains(got.ErrOut, `unknown provider "deepgram"`) {

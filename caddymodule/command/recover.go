@@ -37,7 +37,7 @@ func recoverSonioxCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "soniox",
-		Short: "Finds finished transcriptions whose webhook failed",
+		Short: "Finds finished transcriptions whose webhook never arrived",
 		Long: `
 Lists the transcriptions at Soniox, and stores an event for each finished one whose
 webhook was sent to this gateway and failed. Transcriptions that the store knows are
@@ -83,9 +83,10 @@ Fetches the named notes from SOAPNoteAPI, and stores a note.generated event for 
 Without arguments, or with "-", it reads the ids from standard input, one per line. The handler needs
 an api_key.
 
-A note that the store knows is left alone, unless --force is given: its upstreams would
-receive it twice, with two different event ids. An upstream with the format raw receives
-no recovered note, since SOAPNoteAPI did not sign it.`,
+A note that the store knows is left alone, unless --force is given. Then its upstreams
+receive it again: with another event id if its webhook arrived, and with the same one if
+it was recovered before. An upstream with the format raw receives no recovered note, since
+SOAPNoteAPI did not sign it.`,
 		Example: `  caddy scribegate recover soapnoteapi a1b2c3d4-e5f6-7890-abcd-ef1234567890
   caddy scribegate recover soapnoteapi < note-ids.txt`,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
@@ -149,9 +150,17 @@ func recoverResults(cmd *cobra.Command, b admin.RecoverRequest, yes bool) error 
 		return err
 	}
 	if len(done.Failed) > 0 {
-		return fmt.Errorf("%s failed", counted(len(done.Failed), resultOf(b)))
+		return fmt.Errorf("%s could not be %s; the reasons are above", counted(len(done.Failed), resultOf(b)), action(b))
 	}
 	return nil
+}
+
+// action returns what a recovery does, as a participle.
+func action(b admin.RecoverRequest) string {
+	if b.Prune != nil {
+		return "deleted"
+	}
+	return "recovered"
 }
 
 // resultOf returns the name of what a recovery is about.
@@ -166,10 +175,9 @@ func printRecovered(cmd *cobra.Command, b admin.RecoverRequest, done admin.Recov
 	if wantsJSON(cmd) {
 		return printJSON(cmd, done)
 	}
-	verb, known, all := "recovered", "known to the store", done.Recovered
+	verb, known, all := action(b), "known to the store", done.Recovered
 	if b.Prune != nil {
-		all = done.Pruned
-		verb, known = "deleted", "kept, since an event in the store waits"
+		all, known = done.Pruned, "kept (their events are not delivered everywhere)"
 	}
 	if b.DryRun {
 		verb = "would be " + verb

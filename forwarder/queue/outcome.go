@@ -33,7 +33,8 @@ type Outcome struct {
 	Next     time.Time // if Pending: the next attempt starts no earlier
 
 	// Of a completion that is Delivered: Event replaces the stored event, and has the same
-	// id; nil leaves the stored one. Retain drops the event's cleanup.
+	// id; nil leaves the stored one. Retain drops the event's cleanup, so that the result
+	// stays at the provider.
 	Event  *event.Event
 	Retain bool
 

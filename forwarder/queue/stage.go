@@ -8,7 +8,8 @@ import "strings"
 //
 // A completion comes before the deliveries: while it is pending, no delivery of the event
 // is claimed. A cleanup comes after them: it is claimed once every upstream has accepted
-// the event. No stage counts for the state of the event.
+// the event. An event whose cleanup is pending is delivered: a stage has no part in the
+// state of its event. A completion can set the event aside as unconfirmed.
 const (
 	completionPrefix = "<"
 	cleanupPrefix    = ">"

@@ -17,9 +17,9 @@ import (
 type Cleanup struct {
 	API API
 
-	// GiveUp is how long after the first attempt the last one may begin, since the queue
-	// deletes the record of the event then; default: the history_retention of a
-	// queue that sets none.
+	// GiveUp is the time from the first attempt to the last: the event's record is deleted
+	// at the queue's history_retention, so it must not be longer. Default: that of a queue
+	// without the option.
 	GiveUp time.Duration
 }
 

@@ -102,13 +102,13 @@ func (g *Gateway) written(err error) {
 }
 
 // activate makes the gateway deliver by a configuration, or, with nil, stops its
-// deliveries: running attempts end by themselves.
+// deliveries: running attempts end by themselves, and are reported.
 func (g *Gateway) activate(c *Config) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.active.Store(c)
+	before := g.active.Swap(c)
 	if c == nil {
-		g.dispatcher.Apply(forwarder.Config{})
+		g.dispatcher.Apply(forwarder.Config{Observer: lastAttempts{before.Observer}})
 		g.results.Apply(nil, nil)
 		return
 	}

@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"context"
 	"errors"
+	"net/http"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/verifier/event"
@@ -192,6 +196,47 @@ func TestReplacedWhileAdopting(t *testing.T) {
 	}
 	if next.gateway.Load() != g {
 		t.Error("the next configuration has a gateway of its own")
+	}
+}
+
+// A sender waits before it answers.
+type sender struct{ sending, answer chan struct{} }
+
+// Send implements forwarder.Sender.
+func (s sender) Send(context.Context, *forwarder.Message) (forwarder.Answer, error) {
+	close(s.sending)
+	<-s.answer
+	return forwarder.Answer{Status: http.StatusNoContent}, nil
+}
+
+// An observer counts the attempts that it is notified of.
+type observer struct {
+	forwarder.Observer
+	attempted atomic.Int32
+}
+
+// Attempted implements forwarder.Observer.
+func (o *observer) Attempted(forwarder.AttemptReport) { o.attempted.Add(1) }
+
+// An attempt that is in flight when its configuration stops is reported.
+func TestLastAttemptIsReported(t *testing.T) {
+	c, s, o := testConfig(newEngine(t)), sender{make(chan struct{}), make(chan struct{})}, new(observer)
+	c.Observer = o
+	c.Upstreams = []forwarder.Upstream{{Name: "ehr", Timeout: time.Minute, Concurrency: 1, Sender: s}}
+	l := acquire(t, c)
+	first := item("first")
+	first.Upstreams = []string{"ehr"}
+	if _, err := l.gateway.Load().Store(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the attempt", s.sending)
+	l.Deactivate()
+	close(s.answer)
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if n := o.attempted.Load(); n != 1 {
+		t.Errorf("%d attempts were reported, want 1", n)
 	}
 }
 

@@ -108,5 +108,15 @@ func (o *Observer) Problem(upstream string, err error) {
 	o.Logger.Error("the queue could not be read for an upstream; reading is retried", zap.String("upstream", upstream), zap.Error(err))
 }
 
+// lastAttempts is the observer of a configuration that has stopped. Its upstreams are removed,
+// which ends no pause.
+type lastAttempts struct{ forwarder.Observer }
+
+// Resumed implements forwarder.Observer.
+func (lastAttempts) Resumed(string) {}
+
 // Interface guards
-var _ forwarder.Observer = (*Observer)(nil)
+var (
+	_ forwarder.Observer = (*Observer)(nil)
+	_ forwarder.Observer = lastAttempts{}
+)

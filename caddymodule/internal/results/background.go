@@ -68,10 +68,10 @@ func (Soniox) look(ctx context.Context, r *recovery.Reconciler, logger *zap.Logg
 		metrics.Reconciled("soniox")
 	}
 	if len(taken) > 0 {
-		logger.Warn("transcriptions were found whose webhook never arrived, and their events are stored; each has a line in the audit trail", zap.Int("transcriptions", len(taken)))
+		logger.Warn("transcriptions were found whose webhook never arrived, and their events are stored now; if this repeats, check that the provider can reach the handler at its webhook_url", zap.Int("transcriptions", len(taken)))
 	}
 	if err != nil && ctx.Err() == nil {
-		logger.Error("missed webhooks could not be looked for; the search is repeated at the next interval", zap.Error(err))
+		logger.Error("the search for missed webhooks failed and is repeated at the next interval", zap.Error(err))
 	}
 }
 
@@ -95,7 +95,7 @@ func (c *counter) count(ctx context.Context) {
 		metrics.ProviderStored("soniox", c.source, "transcriptions", n.Transcriptions)
 		metrics.ProviderStored("soniox", c.source, "files", n.Files)
 	case refused && !c.refused:
-		c.logger.Error("the provider's API refuses the api_key, so its events wait", zap.Error(err))
+		c.logger.Error("the provider's API rejects the api_key, so events wait; check that the key is valid and belongs to the project and to the region of api_base", zap.Error(err))
 	default:
 		c.logger.Debug("the numbers of stored transcriptions and files could not be read", zap.Error(err))
 	}

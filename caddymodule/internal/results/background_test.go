@@ -139,7 +139,7 @@ func TestBackgroundReconciles(t *testing.T) {
 	providers.Fail(standin.ListTranscriptions, standin.Fault{Status: http.StatusServiceUnavailable, Times: 2})
 	failed := func() bool {
 		return slices.ContainsFunc(linesOf(log), func(l line) bool {
-			return l.level == "error" && l.text == "missed webhooks could not be looked for; the search is repeated at the next interval"
+			return l.level == "error" && l.text == "the search for missed webhooks failed and is repeated at the next interval"
 		})
 	}
 	eventually(t, "a look that fails", failed)

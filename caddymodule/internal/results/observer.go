@@ -58,14 +58,14 @@ func (o *Observer) attempted(r result.Report, newReason bool) {
 		}
 		o.Logger.Log(level, "an event could not be completed from its provider's API; the API is asked again", append(fields, zap.Time("next_attempt", r.Outcome.Next))...)
 	case r.Outcome.State == queue.Dead:
-		o.Logger.Error("a result could not be deleted at its provider and stays there; delete it with: caddy scribegate recover soniox --prune", fields...)
+		o.Logger.Error("a result could not be deleted at its provider and stays there; delete it at the provider, or with the other old results of the handler: caddy scribegate recover soniox --prune 7d", fields...)
 	case cleanup:
 		o.Audit.ResultDeleted(r.Outcome)
 	case r.Unavailable != "":
 		o.Audit.Completed(r.Outcome, r.Unavailable)
-		o.Logger.Warn("an event is delivered without its transcript", append(fields, zap.String("unavailable", r.Unavailable))...)
+		o.Logger.Warn("an event is delivered without its transcript, which can be fetched at the provider by hand as long as it is there", append(fields, zap.String("unavailable", r.Unavailable))...)
 	case r.Word == result.Unreadable:
-		o.Logger.Error("an event could not be read and cannot be completed", fields...)
+		o.Logger.Error("an event could not be read from the queue and is not completed; its deliveries end as dead: see Damage in the documentation", fields...)
 	default:
 		o.Audit.Completed(r.Outcome, "")
 	}
@@ -88,7 +88,7 @@ func (o *Observer) Paused(stage string, until time.Time, cause error) {
 		o.Logger.Warn("a provider's API is not asked for a while, as it requested; its events wait", append(fields, zap.Time("until", until))...)
 		return
 	}
-	o.Logger.Error("a provider's API failed repeatedly and is paused; its events wait, and it is probed until it answers", fields...)
+	o.Logger.Error("a provider's API failed repeatedly and is paused; its events wait, and it is asked again after 1 s, then less often, until it answers: see the error for what to check", fields...)
 }
 
 // Resumed implements result.Observer.
@@ -98,7 +98,7 @@ func (o *Observer) Resumed(stage string) {
 
 // Problem implements result.Observer.
 func (o *Observer) Problem(stage string, err error) {
-	o.Logger.Error("the queue could not be read for a provider's API; reading is retried", append(stageFields(stage), zap.Error(err))...)
+	o.Logger.Error("the gateway could not read from its queue which events wait for a provider's API; reading is retried", append(stageFields(stage), zap.Error(err))...)
 }
 
 func stageFields(stage string) []zap.Field {

@@ -68,7 +68,7 @@ func TestAttempted(t *testing.T) {
 			stage:   completion,
 			report:  reported("", queue.Outcome{State: queue.Delivered, Status: 503, Retain: true}, result.Report{Word: "unreachable", Err: errAPI, Asked: true, Unavailable: "unreachable"}),
 			level:   "warn",
-			text:    "an event is delivered without its transcript",
+			text:    "an event is delivered without its transcript, which can be fetched at the provider by hand as long as it is there",
 			fields:  map[string]any{"reason": "unreachable", "status": int64(503), "error": errAPI.Error(), "unavailable": "unreachable"},
 			action:  "completed",
 			trail:   map[string]any{"unavailable": "unreachable"},
@@ -104,7 +104,7 @@ func TestAttempted(t *testing.T) {
 			stage:  completion,
 			report: reported("", queue.Outcome{State: queue.Delivered, Retain: true}, result.Report{Word: result.Unreadable, Err: queue.ErrUnreadable}),
 			level:  "error",
-			text:   "an event could not be read and cannot be completed",
+			text:   "an event could not be read from the queue and is not completed; its deliveries end as dead: see Damage in the documentation",
 			fields: map[string]any{"reason": "unreadable", "error": queue.ErrUnreadable.Error()},
 		},
 		"deleted": {
@@ -127,7 +127,7 @@ func TestAttempted(t *testing.T) {
 			stage:  cleanup,
 			report: reported("", queue.Outcome{State: queue.Dead, Status: 403, Next: next}, result.Report{Word: "unauthorized", Err: errAPI, Asked: true}),
 			level:  "error",
-			text:   "a result could not be deleted at its provider and stays there; delete it with: caddy scribegate recover soniox --prune",
+			text:   "a result could not be deleted at its provider and stays there; delete it at the provider, or with the other old results of the handler: caddy scribegate recover soniox --prune 7d",
 			fields: map[string]any{"reason": "unauthorized", "status": int64(403), "error": errAPI.Error()},
 		},
 	}
@@ -201,10 +201,10 @@ func TestStageLines(t *testing.T) {
 		text   string
 		fields map[string]any
 	}{
-		"paused":                 {func(o *Observer) { o.Paused(completion, time.Time{}, failure) }, zapcore.ErrorLevel, "a provider's API failed repeatedly and is paused; its events wait, and it is probed until it answers", map[string]any{"error": "answered 503"}},
+		"paused":                 {func(o *Observer) { o.Paused(completion, time.Time{}, failure) }, zapcore.ErrorLevel, "a provider's API failed repeatedly and is paused; its events wait, and it is asked again after 1 s, then less often, until it answers: see the error for what to check", map[string]any{"error": "answered 503"}},
 		"paused as it requested": {func(o *Observer) { o.Paused(cleanup, next, failure) }, zapcore.WarnLevel, "a provider's API is not asked for a while, as it requested; its events wait", map[string]any{"error": "answered 503", "until": next}},
 		"resumed":                {func(o *Observer) { o.Resumed(completion) }, zapcore.InfoLevel, "a provider's API is not paused any more", nil},
-		"a problem":              {func(o *Observer) { o.Problem(cleanup, failure) }, zapcore.ErrorLevel, "the queue could not be read for a provider's API; reading is retried", map[string]any{"error": "answered 503"}},
+		"a problem":              {func(o *Observer) { o.Problem(cleanup, failure) }, zapcore.ErrorLevel, "the gateway could not read from its queue which events wait for a provider's API; reading is retried", map[string]any{"error": "answered 503"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -44,7 +44,7 @@ func (e *Event) Completion() *Delivery {
 }
 
 // Reroute drops the completion that the event waits for, and the event's cleanup, if route
-// has upstreams and not the completion. It reports whether it did.
+// has upstreams and not the completion. It reports whether it dropped them.
 func (e *Event) Reroute(route []string) bool {
 	d := e.Completion()
 	if d == nil || !HasUpstream(route) || slices.Contains(route, d.Upstream) {
@@ -67,9 +67,9 @@ func HasUpstream(names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return !queue.IsStage(name) })
 }
 
-// Restrict returns the route of a replay that is restricted to some upstreams; nil
-// restricts nothing. It returns nil if no upstream remains. If the restriction leaves out
-// an upstream, there is no cleanup either: not every upstream accepts the event then.
+// Restrict returns the part of a route that is replayed to some upstreams: all of it if
+// upstreams is nil, and nil if the route has none of them. If the restriction leaves out an
+// upstream, there is no cleanup either: not every upstream accepts the event then.
 func Restrict(route, upstreams []string) []string {
 	kept := slices.DeleteFunc(slices.Clone(route), func(name string) bool {
 		return upstreams != nil && !queue.IsStage(name) && !slices.Contains(upstreams, name)
