@@ -15,6 +15,7 @@
 //
 //   - admin: the types of the admin API; internal/adminapi: its server.
 //   - command: `caddy scribegate ...`.
+//   - console: the pages to look at events, and to act on them.
 //   - internal/receive: reading and answering requests.
 //   - internal/gateway: the open queues with their dispatchers, over reloads.
 //   - internal/route: an upstream that is a Caddy route.
@@ -34,5 +35,6 @@ package caddymodule
 
 import (
 	_ "github.com/scribegate/scribegate/caddymodule/command"           // registers `caddy scribegate`
+	_ "github.com/scribegate/scribegate/caddymodule/console"           // registers `scribegate_console`
 	_ "github.com/scribegate/scribegate/caddymodule/internal/adminapi" // registers the admin API
 )
