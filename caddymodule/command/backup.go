@@ -14,6 +14,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 )
 
 func backupCommand() *cobra.Command {
@@ -40,7 +41,7 @@ is left.`,
 			if wantsJSON(cmd) {
 				return printJSON(cmd, done)
 			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n%s\n", done.File, size(done.Bytes), done.keyNote())
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n%s\n", done.File, wording.Size(done.Bytes), done.keyNote())
 			return nil
 		}),
 		ValidArgsFunction: completeFiles,
@@ -146,7 +147,7 @@ func (h *hiddenFile) fill(ctx context.Context, c *adminClient) (keys []string, e
 func (h *hiddenFile) Write(p []byte) (int, error) {
 	n, err := h.file.Write(p)
 	h.written += int64(n)
-	h.meter.Show("backing up: %s", size(h.written))
+	h.meter.Show("backing up: %s", wording.Size(h.written))
 	if err != nil {
 		return n, fmt.Errorf("writing the copy: %w", err)
 	}

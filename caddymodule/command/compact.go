@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 )
 
 func compactCommand() *cobra.Command {
@@ -21,7 +22,7 @@ cancels it; space that has been returned by then stays returned.`,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
 			var done admin.Compacted
 			work := longWork{
-				route: admin.RouteCompact, doing: "compacting", amount: size,
+				route: admin.RouteCompact, doing: "compacting", amount: wording.Size,
 				stopped: func(admin.Progress) string { return "the rest of the free space stays in the queue's file" },
 			}
 			if err := work.do(cmd, nil, &done); err != nil {
@@ -30,7 +31,7 @@ cancels it; space that has been returned by then stays returned.`,
 			if wantsJSON(cmd) {
 				return printJSON(cmd, done)
 			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "compacted: %s -> %s\n", size(done.Before), size(done.After))
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "compacted: %s -> %s\n", wording.Size(done.Before), wording.Size(done.After))
 			return nil
 		}),
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/command/internal/sample"
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -188,7 +189,7 @@ func selected(cmd *cobra.Command) bool {
 
 // inShort describes an event beside its id.
 func inShort(e admin.Event, now time.Time) string {
-	parts := []string{e.Type, age(now.Sub(e.ReceivedAt)) + " ago"}
+	parts := []string{e.Type, wording.Age(now.Sub(e.ReceivedAt)) + " ago"}
 	if e.State.SetAside() {
 		parts = append(parts, string(e.State))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -143,12 +144,12 @@ var eventLayouts = [][]terminal.Column{
 func eventCells(e admin.Event, d *admin.Delivery, now time.Time) map[string]terminal.Cell {
 	none := terminal.Text("-")
 	cells := map[string]terminal.Cell{
-		"RECEIVED": terminal.Text(clock(e.ReceivedAt)), "AGE": terminal.Text(age(now.Sub(e.ReceivedAt))), "ID": terminal.Text(e.ID), "TYPE": terminal.Text(e.Type),
+		"RECEIVED": terminal.Text(wording.Clock(e.ReceivedAt)), "AGE": terminal.Text(wording.Age(now.Sub(e.ReceivedAt))), "ID": terminal.Text(e.ID), "TYPE": terminal.Text(e.Type),
 		"SUBJECT": terminal.Text(cmp.Or(e.Subject, "-")), "UPSTREAM": none, "STATE": none, "ATTEMPTS": none, "TRIED": none, "NEXT ATTEMPT": none, "NEXT": none,
 	}
 	switch {
 	case d != nil:
-		next := until(d.NextAttempt, now)
+		next := wording.Until(d.NextAttempt, now)
 		cells["UPSTREAM"], cells["STATE"] = terminal.Text(d.Upstream), stateCell(d.State)
 		cells["ATTEMPTS"], cells["TRIED"] = terminal.Number(int64(d.Attempts)), terminal.Number(int64(d.Attempts))
 		cells["NEXT ATTEMPT"], cells["NEXT"] = terminal.Text(next), terminal.Text(strings.TrimPrefix(next, "in "))

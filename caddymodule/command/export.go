@@ -17,6 +17,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -71,7 +72,7 @@ events could not be exported.`,
 			case errors.Is(err, syscall.EPIPE):
 				return errNotDone // the reader of the output has closed it
 			case err != nil && ctx.Err() != nil:
-				return fmt.Errorf("stopped: %s were exported", counted(x.events, "event"))
+				return fmt.Errorf("stopped: %s were exported", wording.Counted(x.events, "event"))
 			}
 			return err
 		}),

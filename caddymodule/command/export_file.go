@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/salvage"
 	"github.com/scribegate/scribegate/forwarder/seal"
@@ -69,15 +70,15 @@ func newExportedEvent(f salvage.Found) exportedEvent {
 // summary describes the parts of a file that could not be read, and the remedy.
 func summary(t salvage.Tally, path string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "exported %s", counted(t.Events, "event"))
+	fmt.Fprintf(&b, "exported %s", wording.Counted(t.Events, "event"))
 	if t.Partly > 0 {
 		fmt.Fprintf(&b, ", %d of them in part: `damaged` in a line names the missing parts", t.Partly)
 	}
 	if t.Locked > 0 {
-		fmt.Fprintf(&b, "; %s cannot be opened: damaged, or sealed with a key that was not given with --encryption-key", counted(t.Locked, "payload"))
+		fmt.Fprintf(&b, "; %s cannot be opened: damaged, or sealed with a key that was not given with --encryption-key", wording.Counted(t.Locked, "payload"))
 	}
 	if t.Gaps > 0 {
-		fmt.Fprintf(&b, "; %s of %s cannot be read, and more events may be missing: a backup may have them", counted(t.Gaps, "part"), path)
+		fmt.Fprintf(&b, "; %s of %s cannot be read, and more events may be missing: a backup may have them", wording.Counted(t.Gaps, "part"), path)
 	}
 	if t.WALDamaged {
 		fmt.Fprintf(&b, "; %s-wal is damaged, and the newest changes may be missing", path)

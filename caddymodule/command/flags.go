@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -67,7 +68,7 @@ func readFile(flag, name string, stdin io.Reader) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading --%s: %w", flag, err)
 	case len(content) > maxFile:
-		return nil, fmt.Errorf("reading --%s: it is larger than %s, the most that a gateway accepts", flag, size(maxFile))
+		return nil, fmt.Errorf("reading --%s: it is larger than %s, the most that a gateway accepts", flag, wording.Size(maxFile))
 	}
 	return content, nil
 }

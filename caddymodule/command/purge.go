@@ -8,6 +8,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -94,7 +95,7 @@ func printPurged(cmd *cobra.Command, b admin.PurgeRequest, done admin.Purged) (e
 	case b.DryRun:
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "would purge %s\n", purgedBy(b, done.Purged))
 	default:
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s purged\n", counted(done.Purged, "event"))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s purged\n", wording.Counted(done.Purged, "event"))
 	}
 	return err
 }
@@ -103,15 +104,15 @@ func printPurged(cmd *cobra.Command, b admin.PurgeRequest, done admin.Purged) (e
 func purgedBy(b admin.PurgeRequest, events int) string {
 	switch {
 	case b.Dead:
-		return "the dead deliveries of " + counted(events, "event")
+		return "the dead deliveries of " + wording.Counted(events, "event")
 	case b.Quarantined:
-		return counted(events, "quarantined event")
+		return wording.Counted(events, "quarantined event")
 	case b.Unrouted:
-		return counted(events, "unrouted event")
+		return wording.Counted(events, "unrouted event")
 	case b.Unconfirmed:
-		return counted(events, "unconfirmed event")
+		return wording.Counted(events, "unconfirmed event")
 	case b.Upstream != "":
-		return "the pending and dead deliveries to " + b.Upstream + " of " + counted(events, "event")
+		return "the pending and dead deliveries to " + b.Upstream + " of " + wording.Counted(events, "event")
 	}
-	return counted(events, "event") + " with every delivery"
+	return wording.Counted(events, "event") + " with every delivery"
 }

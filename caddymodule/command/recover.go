@@ -11,6 +11,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 )
 
 func recoverCommand() *cobra.Command {
@@ -138,7 +139,7 @@ func recoverResults(cmd *cobra.Command, b admin.RecoverRequest, yes bool) error 
 		if err := work.do(cmd, preview, &done); err != nil {
 			return err
 		}
-		if len(done.Pruned) > 0 && !ask("Delete "+counted(len(done.Pruned), "transcription")+" with the files at Soniox permanently?") {
+		if len(done.Pruned) > 0 && !ask("Delete "+wording.Counted(len(done.Pruned), "transcription")+" with the files at Soniox permanently?") {
 			return errors.New("not confirmed: nothing was deleted")
 		}
 		done = admin.Recovered{}
@@ -150,7 +151,7 @@ func recoverResults(cmd *cobra.Command, b admin.RecoverRequest, yes bool) error 
 		return err
 	}
 	if len(done.Failed) > 0 {
-		return fmt.Errorf("%s could not be %s; the reasons are above", counted(len(done.Failed), resultOf(b)), action(b))
+		return fmt.Errorf("%s could not be %s; the reasons are above", wording.Counted(len(done.Failed), resultOf(b)), action(b))
 	}
 	return nil
 }
@@ -192,7 +193,7 @@ func printRecovered(cmd *cobra.Command, b admin.RecoverRequest, done admin.Recov
 	for _, f := range done.Failed {
 		_, _ = fmt.Fprintf(&text, "%s  failed: %s\n", f.ID, f.Reason)
 	}
-	_, _ = fmt.Fprintf(&text, "%s %s, %d %s, %d failed\n", counted(len(all), resultOf(b)), verb, len(done.Known), known, len(done.Failed))
+	_, _ = fmt.Fprintf(&text, "%s %s, %d %s, %d failed\n", wording.Counted(len(all), resultOf(b)), verb, len(done.Known), known, len(done.Failed))
 	_, err := io.WriteString(cmd.OutOrStdout(), text.String())
 	if err != nil {
 		return fmt.Errorf("printing the result: %w", err)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -47,12 +48,12 @@ then stays replayed.`,
 			}
 			skipped := ""
 			if done.WithoutPayload > 0 {
-				skipped = fmt.Sprintf(", %s skipped since the payload is no longer kept", counted(done.WithoutPayload, "event"))
+				skipped = fmt.Sprintf(", %s skipped since the payload is no longer kept", wording.Counted(done.WithoutPayload, "event"))
 			}
 			if done.Unrouted > 0 {
-				skipped += fmt.Sprintf(", %s skipped since no upstream accepts the type", counted(done.Unrouted, "event"))
+				skipped += fmt.Sprintf(", %s skipped since no upstream accepts the type", wording.Counted(done.Unrouted, "event"))
 			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s replayed%s\n", counted(done.Replayed, "delivery"), skipped)
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s replayed%s\n", wording.Counted(done.Replayed, "delivery"), skipped)
 			return nil
 		}),
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/forwarder"
 )
 
@@ -164,9 +165,9 @@ func (c *eventClient) badCertificate(err *tls.CertificateVerificationError) erro
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		if time.Now().Before(invalid.Cert.NotBefore) {
-			return fmt.Errorf("the site's certificate is valid only from %s: check the clock of this machine", clock(invalid.Cert.NotBefore))
+			return fmt.Errorf("the site's certificate is valid only from %s: check the clock of this machine", wording.Clock(invalid.Cert.NotBefore))
 		}
-		return fmt.Errorf("the site's certificate expired at %s: have it renewed, or check the clock of this machine", clock(invalid.Cert.NotAfter))
+		return fmt.Errorf("the site's certificate expired at %s: have it renewed, or check the clock of this machine", wording.Clock(invalid.Cert.NotAfter))
 	}
 	return fmt.Errorf("the site's certificate cannot be verified: %w", err.Err)
 }

@@ -16,8 +16,8 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/forwarder/queue"
-	"github.com/scribegate/scribegate/verifier/event"
 )
 
 func showCommand() *cobra.Command {
@@ -154,12 +154,12 @@ func printEvent(cmd *cobra.Command, e exportedEvent, upstreams map[string]admin.
 		{"provider", e.Provider},
 		{"type", e.Type},
 		{"subject", e.Subject},
-		{"received", clock(e.ReceivedAt)},
+		{"received", wording.Clock(e.ReceivedAt)},
 		{"state", string(e.State)},
 		{"reason", e.Reason},
 		{"payload kept", yesNo(e.Payload)},
 		{"damaged", strings.Join(e.Damaged, ", ")},
-		{"deliveries", whyNone(e.Event)},
+		{"deliveries", wording.WhyNone(e.Event)},
 	} {
 		if line[1] != "" {
 			t.Row(terminal.Text(line[0]), terminal.Text(line[1]))
@@ -199,20 +199,4 @@ func printCourses(out io.Writer, e admin.Event, upstreams map[string]admin.Upstr
 	}
 	_, err = stage(admin.Cleanup)
 	return err
-}
-
-// whyNone returns why an event has no deliveries, or "" if it has some or is
-// quarantined.
-func whyNone(e admin.Event) string {
-	switch {
-	case len(e.Deliveries) > 0 || e.State == queue.Quarantined:
-		return ""
-	case e.State == queue.Unrouted:
-		return "none: no upstream accepted its type; " + admin.RouteHint
-	case e.State == queue.Unconfirmed:
-		return "none: its provider does not know it"
-	case e.Type == event.Test:
-		return "none: a test event goes only to upstreams whose `events` name `test` or `*`"
-	}
-	return "none: its handler drops this type"
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/command/internal/terminal"
-	"github.com/scribegate/scribegate/forwarder"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -56,29 +56,17 @@ func upstreamCells(u admin.UpstreamStatus, now time.Time) map[string]terminal.Ce
 		"DEAD":     terminal.Number(u.Dead).Paint(terminal.Red, u.Dead > 0),
 		"PAUSED":   terminal.Text(pause(u, now)).Paint(terminal.Yellow, u.Paused),
 		"ORPHANED": terminal.Text(yesNo(u.Orphaned)).Paint(terminal.Yellow, u.Orphaned),
-		"OLDEST":   terminal.Text(oldest(u)), "LAST SUCCESS": terminal.Text(since(u.LastSuccess, now)),
+		"OLDEST":   terminal.Text(oldest(u)), "LAST SUCCESS": terminal.Text(wording.Since(u.LastSuccess, now)),
 		"LAST FAILURE": terminal.Text(failedAt(u.LastFailure, now)),
 	}
 }
 
 // pause returns in words whether an upstream is paused, and until when.
 func pause(u admin.UpstreamStatus, now time.Time) string {
-	if left := pauseLeft(u, now); left != "" {
+	if left := wording.PauseLeft(u, now); left != "" {
 		return "yes, " + left
 	}
 	return yesNo(u.Paused)
-}
-
-// pauseLeft returns in words when a pause ends, or "" if there is no pause or its end is
-// not known.
-func pauseLeft(u admin.UpstreamStatus, now time.Time) string {
-	switch {
-	case !u.Paused || u.PausedUntil == nil:
-		return ""
-	case u.PauseReason == forwarder.Failures:
-		return "probe " + until(u.PausedUntil, now)
-	}
-	return "for " + age(u.PausedUntil.Sub(now)) + ", as requested"
 }
 
 // failedAt returns in words when an attempt failed, and why.
@@ -95,7 +83,7 @@ func failedAt(f *admin.Failure, now time.Time) string {
 	case f.Outcome == queue.Timeout:
 		why = "timeout"
 	}
-	return since(&f.At, now) + ": " + why
+	return wording.Since(&f.At, now) + ": " + why
 }
 
 func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
@@ -118,7 +106,7 @@ func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
 	}
 	limit := "no limit"
 	if s.Queue.MaxBytes > 0 {
-		limit = size(s.Queue.MaxBytes)
+		limit = wording.Size(s.Queue.MaxBytes)
 	}
 	q, term := s.Queue, terminal.Of(out)
 	unreadable := fmt.Sprintf("%d unreadable", q.Unreadable)
@@ -126,9 +114,9 @@ func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
 		unreadable = term.Paint(unreadable, terminal.Red)
 	}
 	_, _ = fmt.Fprintf(out, "\nqueue %s: %s of %s, %d quarantined, %d unrouted, %d unconfirmed, %s\n",
-		q.Engine, size(q.Bytes), limit, q.Quarantined, q.Unrouted, q.Unconfirmed, unreadable)
+		q.Engine, wording.Size(q.Bytes), limit, q.Quarantined, q.Unrouted, q.Unconfirmed, unreadable)
 	if q.Unreadable > 0 {
-		_, _ = fmt.Fprintln(out, term.Paint(unreadableHint, terminal.Red))
+		_, _ = fmt.Fprintln(out, term.Paint(wording.UnreadableHint, terminal.Red))
 	}
 	return nil
 }
@@ -149,12 +137,12 @@ func printAPIs(out io.Writer, apis []admin.APIStatus, now time.Time) error {
 		}
 		failed := "-"
 		if f := a.LastFailure; f != nil {
-			if failed = since(&f.At, now) + ": " + f.Reason; f.Status != 0 {
+			if failed = wording.Since(&f.At, now) + ": " + f.Reason; f.Status != 0 {
 				failed += " (" + strconv.Itoa(f.Status) + ")"
 			}
 		}
 		t.Row(terminal.Text(a.Source), terminal.Number(a.Pending), terminal.Number(a.InFlight), terminal.Number(a.Cleanups),
-			paused, terminal.Text(oldest(u)), terminal.Text(since(a.LastSuccess, now)), terminal.Text(failed))
+			paused, terminal.Text(oldest(u)), terminal.Text(wording.Since(a.LastSuccess, now)), terminal.Text(failed))
 	}
 	return t.Flush()
 }
@@ -166,6 +154,3 @@ func oldest(u admin.UpstreamStatus) string {
 	}
 	return time.Duration(u.OldestPendingSeconds * float64(time.Second)).Truncate(time.Second).String()
 }
-
-// unreadableHint is the advice on events that cannot be read.
-const unreadableHint = "the queue's file is damaged: see the log for the place, check the disk, and see Damage in the documentation"

@@ -16,6 +16,7 @@ import (
 	"unsafe"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 )
 
 // A screen is a terminal, and records what is printed to it.
@@ -280,7 +281,7 @@ a-long-name        1          0    12  no      no            0s             -  -
 ehr                0          0     0  yes     no             -             -  -
 
 queue sqlite: 0 B of no limit, 0 quarantined, 0 unrouted, 0 unconfirmed, 2 unreadable
-` + unreadableHint + "\n"
+` + wording.UnreadableHint + "\n"
 	for name, tt := range map[string]struct {
 		env      string
 		piped    bool

@@ -1,4 +1,4 @@
-package command
+package wording
 
 import (
 	"testing"
@@ -29,7 +29,7 @@ func TestMeaning(t *testing.T) {
 		{queue.Failure, 503, false, "the backend failed: Service Unavailable"},
 		{queue.Failure, 599, false, "the backend failed"},
 	} {
-		if got := meaning(admin.Attempt{Outcome: tt.outcome, Status: tt.status, Unused: tt.unused}); got != tt.want {
+		if got := Meaning(admin.Attempt{Outcome: tt.outcome, Status: tt.status, Unused: tt.unused}); got != tt.want {
 			t.Errorf("%s %d, unused %v, means %q, want %q", tt.outcome, tt.status, tt.unused, got, tt.want)
 		}
 	}
@@ -45,7 +45,7 @@ func TestTried(t *testing.T) {
 		"6 attempts, none of which counts": {Attempts: 6, Unused: 6},
 		"1,200 attempts, 2 of which count": {Attempts: 1200, Unused: 1198},
 	} {
-		if got := tried(d); got != want {
+		if got := Tried(d); got != want {
 			t.Errorf("%+v was tried by %q, want %q", d, got, want)
 		}
 	}
