@@ -23,6 +23,7 @@
 //   - internal/syntax: the errors of a Caddyfile that these packages share.
 //   - internal/logging and internal/audit: log lines and the audit trail.
 //   - internal/caddylog: the log encoder `scribegate`, for the lines of Caddy itself.
+//   - internal/activity: recent deliveries and rejections, for the console.
 //   - internal/metrics, internal/tracing and internal/notify: metrics, spans and Caddy events.
 //   - internal/secret and internal/credentials: secrets and their files, and the secret
 //     headers for raw upstreams.

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/activity"
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/caddylog"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
@@ -157,6 +158,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	metrics.SecretMatched(h.provider.Name(), secret)
+	activity.Process.Genuine(h.provider.Name(), start)
 
 	e, err := h.provider.Event(req)
 	if err != nil {

@@ -3,10 +3,12 @@ package caddymodule
 import (
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/activity"
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/notify"
@@ -53,16 +55,19 @@ func (l handlerLog) unrouted(e *event.Event, upstreams []string) {
 }
 
 // rejected logs a rejected request, or only counts it if there are many. The event is nil unless
-// the request is genuine. The audit trail has every genuine request.
+// the request is genuine. The audit trail has every genuine request, and the recent activity every
+// rejection.
 func (l handlerLog) rejected(r *http.Request, reason verifier.Reason, e *event.Event) {
+	client := clientIP(r)
+	activity.Process.Rejected(l.provider, reason, client, time.Now())
 	logged := l.sampler.Admit(reason)
 	if logged || e != nil {
-		l.audit.Rejected(l.provider, reason, e, clientIP(r))
+		l.audit.Rejected(l.provider, reason, e, client)
 	}
 	if !logged {
 		return
 	}
-	fields := []zap.Field{zap.String("reason", string(reason)), zap.String("client_ip", clientIP(r))}
+	fields := []zap.Field{zap.String("reason", string(reason)), zap.String("client_ip", client)}
 	data := map[string]any{"provider": l.provider, "reason": string(reason)}
 	if e != nil {
 		fields = append(fields, zap.String("event_id", e.ID), logging.Subject(e.Subject))

@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/activity"
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
@@ -14,8 +15,8 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// An Observer reports the deliveries of the dispatcher in the log, the metrics, the audit
-// trail, and as Caddy events. Each configuration has its own, since its loggers and its
+// An Observer reports the deliveries of the dispatcher in the log, the metrics, the recent
+// activity, the audit trail, and as Caddy events. Each configuration has its own, since its loggers and its
 // subscribers end with it.
 type Observer struct {
 	Logger *zap.Logger
@@ -29,6 +30,7 @@ type Observer struct {
 func (o *Observer) Attempted(r forwarder.AttemptReport) {
 	logging.KeepUpstreamsSilenced() // a configuration that was rejected may have undone it
 	metrics.Attempt(r.Outcome, r.Lag)
+	activity.Process.Attempt(r.Outcome.Delivery.Upstream, r.Outcome.State == queue.Delivered, r.Lag, time.Now())
 	o.settled(r.Outcome)
 	var level zapcore.Level
 	var message string
