@@ -56,6 +56,9 @@ type Attempt struct {
 	Note     string // of a stage: see Outcome
 }
 
+// End returns when the attempt ended.
+func (a Attempt) End() time.Time { return a.At.Add(a.Duration) }
+
 // MaxHistory is the number of attempts that are kept for a delivery: the newest ones. A
 // delivery can be attempted without end while its upstream is down, and its history
 // must not fill the disk.

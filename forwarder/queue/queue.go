@@ -98,7 +98,7 @@ type Queue interface {
 	Payload(ctx context.Context, id string) (*event.Event, error)
 
 	// Replay makes the selected deliveries due at once, and counts their attempts from
-	// 1 again. It skips claimed deliveries. With IDs, it replays either all events or
+	// 1 again. It skips claimed deliveries. With IDs alone, it replays either all events or
 	// none: it returns ErrNotFound for an unknown id or an event without a delivery to
 	// any of the upstreams, ErrNoPayload for an event without payload, ErrInvalid for a
 	// quarantined event, and ErrUnrouted for an unrouted or unconfirmed event for which
@@ -107,19 +107,23 @@ type Queue interface {
 	// To replay an unrouted or unconfirmed event, Replay opens its payload, calls
 	// Route, and adds a delivery to each returned upstream that is also in the
 	// selection, and the returned stages. An event that waits for its completion still
-	// waits, and the completion becomes due at once. With IDs, if Route returns
+	// waits, and the completion becomes due at once. With IDs alone, if Route returns
 	// upstreams and not the completion any more, Replay drops the completion and the
 	// cleanup.
+	//
+	// With State, Replay changes a part of the events at a time, and skips what is not in
+	// the state at that moment: with IDs too, an unknown event is not an error.
 	Replay(ctx context.Context, s ReplaySelection) (Replayed, error)
 
 	// Purge deletes the selected deliveries permanently, and returns the number of
 	// their events. It deletes claimed deliveries too: an attempt in flight may still
 	// reach the upstream, and its outcome changes nothing. If no delivery of an event
 	// to an upstream remains, Purge deletes the event and its id, so that the same event
-	// is new if it is received again. Otherwise it deletes the event's cleanup. If all remaining deliveries of an event have ended, the event
-	// ends now.
+	// is new if it is received again. Otherwise it deletes the event's cleanup. If all
+	// remaining deliveries of an event have ended, the event ends now.
 	//
-	// With IDs, Purge deletes either all events or none: it returns ErrNotFound for an
+	// With State and IDs, Purge skips an unknown event and one that is not in the state.
+	// With IDs alone, Purge deletes either all events or none: it returns ErrNotFound for an
 	// unknown id and, without Force, ErrPending for an event with a pending delivery.
 	Purge(ctx context.Context, s PurgeSelection) (int, error)
 

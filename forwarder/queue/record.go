@@ -9,6 +9,7 @@ type Record struct {
 	Type       string // the short type
 	Subject    string // may be ""
 	ReceivedAt time.Time
+	EndedAt    time.Time // when the event was set aside or its last delivery ended; zero while one is pending
 
 	// State is Quarantined, Unrouted or Unconfirmed for an event that is set aside,
 	// else the worst state of its deliveries: dead, then pending, then delivered. An
@@ -27,7 +28,7 @@ type DeliveryRecord struct {
 	Attempts    int
 	Used        int
 	NextAttempt time.Time // if Pending and attempted before
-	History     []Attempt
+	History     []Attempt // the newest MaxHistory attempts, oldest first
 }
 
 // Replayed is the result of Replay.

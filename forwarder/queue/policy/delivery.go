@@ -65,8 +65,7 @@ func (d *Delivery) LastEnded() time.Time {
 	if d.Attempts == 0 || len(d.History) == 0 {
 		return time.Time{}
 	}
-	newest := d.History[len(d.History)-1]
-	return newest.At.Add(newest.Duration)
+	return d.History[len(d.History)-1].End()
 }
 
 // record returns the delivery in the form of the queue interface.

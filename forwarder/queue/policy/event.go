@@ -136,6 +136,28 @@ func (e *Event) Matches(s queue.State, upstream string) bool {
 	})
 }
 
+// InState returns a function that reports whether a selection by state has a delivery of the
+// event or, for nil, the event as one that is set aside. match may be nil. The function asks
+// it about the event as it is now, whatever changes before the function is called.
+func (e *Event) InState(s queue.State, match queue.Match) func(*Delivery) bool {
+	var r queue.Record
+	if match != nil {
+		r = e.Record()
+	}
+	return func(d *Delivery) bool {
+		switch {
+		case s == "":
+			return false
+		case d == nil:
+			return e.SetAside == s && (match == nil || match(r, nil))
+		case d.State != s || match == nil:
+			return d.State == s
+		}
+		asked := d.record()
+		return match(r, &asked)
+	}
+}
+
 // Replay makes the selected deliveries to upstreams due at once, and returns their
 // number. If there is any, a completion that is pending and selected becomes due at once
 // too. If route has upstreams, an unrouted or unconfirmed event becomes an ordinary event
@@ -198,7 +220,7 @@ func (e *Event) Bury() {
 // Record returns the event in the form of the queue interface.
 func (e *Event) Record() queue.Record {
 	r := queue.Record{
-		ID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject, ReceivedAt: Time(e.ReceivedAt),
+		ID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject, ReceivedAt: Time(e.ReceivedAt), EndedAt: Time(e.EndedAt),
 		State: e.State(), Reason: e.Reason, HasPayload: e.Size > 0, Deliveries: make([]queue.DeliveryRecord, 0, len(e.Deliveries)),
 	}
 	for i := range e.Deliveries {

@@ -21,6 +21,7 @@ func (m *machine) replay(r *rapid.T) {
 		s.IDs = m.ids(r)
 	case 1:
 		s.State = rapid.SampledFrom([]queue.State{queue.Dead, queue.Dead, queue.Unrouted, queue.Unconfirmed}).Draw(r, "state")
+		s.IDs, s.Match = m.among(r)
 	default:
 		s.Since = m.clock.Now().Add(-someDuration.Draw(r, "ago"))
 	}
@@ -42,6 +43,7 @@ func (m *machine) purge(r *rapid.T) {
 		s.IDs, s.Force = m.ids(r), rapid.Bool().Draw(r, "force")
 	case 1:
 		s.State = rapid.SampledFrom([]queue.State{queue.Dead, queue.Quarantined, queue.Unrouted, queue.Unconfirmed}).Draw(r, "state")
+		s.IDs, s.Match = m.among(r)
 		if rapid.Bool().Draw(r, "before") {
 			s.Before = m.clock.Now().Add(-someDuration.Draw(r, "ago"))
 		}
@@ -67,6 +69,28 @@ func refusedAs(err error, refused []error) bool {
 // ids returns ids of events that may or may not be in the store.
 func (m *machine) ids(r *rapid.T) []string {
 	return rapid.SliceOfNDistinct(someIDs, 1, 2, rapid.ID[string]).Draw(r, "ids")
+}
+
+// among returns what restricts a selection by state.
+func (m *machine) among(r *rapid.T) (ids []string, match queue.Match) {
+	if rapid.Bool().Draw(r, "by id too") {
+		ids = m.ids(r)
+	}
+	if rapid.Bool().Draw(r, "match") {
+		match = until(m.clock.Now().Add(-someDuration.Draw(r, "ago")), rapid.SampledFrom([]string{"", "", "ehr", "warehouse"}).Draw(r, "matched"))
+	}
+	return ids, match
+}
+
+// until returns a Match of what came into its state by the time: of deliveries to the
+// upstream if it is not empty.
+func until(at time.Time, upstream string) queue.Match {
+	return func(rec queue.Record, d *queue.DeliveryRecord) bool {
+		if d == nil {
+			return !rec.EndedAt.After(at)
+		}
+		return !d.History[len(d.History)-1].End().After(at) && (upstream == "" || d.Upstream == upstream)
+	}
 }
 
 // compact starts a compaction. If one runs concurrently since an earlier call, it waits

@@ -188,7 +188,11 @@ var replaying = []testCase{
 		for _, s := range []queue.ReplaySelection{
 			{},
 			{Upstreams: []string{"ehr"}},
-			{IDs: []string{"a"}, State: queue.Dead},
+			{IDs: []string{"a"}, State: queue.Dead, Since: h.Now()},
+			{IDs: []string{"a"}, Since: h.Now()},
+			{IDs: []string{"a"}, Match: all},
+			{Since: h.Now(), Match: all},
+			{IDs: []string{"a"}, State: queue.Quarantined},
 			{State: queue.Pending},
 			{State: queue.Delivered},
 			{State: queue.Quarantined},

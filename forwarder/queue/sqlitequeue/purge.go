@@ -21,7 +21,7 @@ func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) 
 		return 0, fmt.Errorf("purging: %w", err)
 	}
 	n := 0
-	if len(s.IDs) > 0 {
+	if s.ByID() {
 		err := q.do(ctx, func(t *tx) (err error) {
 			n, err = t.purgeIDs(s)
 			return err
@@ -32,14 +32,14 @@ func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) 
 		s.Progress.Report(int64(len(s.IDs)), int64(len(s.IDs)))
 		return n, nil
 	}
-	selections := q.inState(s.State)
+	selected := q.inState(s.State, s.IDs)
 	if s.Upstream != "" {
-		selections = nil
+		selected = inSelections()
 		if id, known := q.upstreams.ID(s.Upstream); known && !queue.IsStage(s.Upstream) {
-			selections = ofUpstream(id, queue.Pending, queue.Dead)
+			selected = inSelections(ofUpstream(id, queue.Pending, queue.Dead)...)
 		}
 	}
-	err := q.inSteps(ctx, selections, s.Progress, func(seqs []int64) (gone int, err error) {
+	err := q.inSteps(ctx, selected, s.Progress, func(seqs []int64) (gone int, err error) {
 		some := 0
 		err = q.do(ctx, func(t *tx) error {
 			some, gone = 0, 0
@@ -102,9 +102,10 @@ func (t *tx) purge(r *tables.Record, s queue.PurgeSelection) (done bool, err err
 		return false, nil
 	}
 	before := &tables.Record{Seq: r.Seq, Event: *r.Clone()}
-	whole := s.State.SetAside() && r.SetAside == s.State
+	inState := r.InState(s.State, s.Match)
+	whole := inState(nil)
 	dropped := r.Drop(t.now, t.settings.KeepDelivered, func(d *policy.Delivery) bool {
-		return s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered
+		return inState(d) || s.Upstream == d.Upstream && d.State != queue.Delivered
 	})
 	if !whole && dropped == 0 {
 		return false, nil

@@ -25,7 +25,7 @@ func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Repl
 		return queue.Replayed{}, fmt.Errorf("replaying: %w", err)
 	}
 	var total queue.Replayed
-	if len(s.IDs) > 0 {
+	if s.ByID() {
 		err := q.do(ctx, func(t *tx) (err error) {
 			total, err = t.replayIDs(s)
 			return err
@@ -36,12 +36,12 @@ func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Repl
 		s.Progress.Report(int64(len(s.IDs)), int64(len(s.IDs)))
 		return total, nil
 	}
-	selections := q.inState(s.State)
+	selected := q.inState(s.State, s.IDs)
 	if s.State == "" {
 		since := policy.Nanos(s.Since)
-		selections = []selection{{`SELECT seq FROM event WHERE seq >= ? AND received_at >= ? AND state <= 2`, []driver.Value{since / 1000, since}}}
+		selected = inSelections(selection{`SELECT seq FROM event WHERE seq >= ? AND received_at >= ? AND state <= 2`, []driver.Value{since / 1000, since}})
 	}
-	err := q.inSteps(ctx, selections, s.Progress, func(seqs []int64) (gone int, err error) {
+	err := q.inSteps(ctx, selected, s.Progress, func(seqs []int64) (gone int, err error) {
 		var some queue.Replayed
 		err = q.do(ctx, func(t *tx) error {
 			some, gone = queue.Replayed{}, 0
@@ -70,20 +70,19 @@ func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Repl
 	return total, nil
 }
 
-// selects returns a function that reports whether a delivery of the event is to be
-// replayed.
-func (t *tx) selects(s queue.ReplaySelection, seq int64) func(*policy.Delivery) bool {
+// selects returns a function that reports whether a delivery or a stage of the event is in
+// the selection, leased or not.
+func selects(s queue.ReplaySelection, r *tables.Record) func(*policy.Delivery) bool {
+	inState := r.InState(s.State, s.Match)
 	return func(d *policy.Delivery) bool {
-		return (queue.IsStage(d.Upstream) || s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) &&
-			(s.State == "" || s.State == d.State) && !t.q.leases.of(d.Upstream).isLeased(seq)
+		return (queue.IsStage(d.Upstream) || s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State == "" || inState(d))
 	}
 }
 
 // covers reports whether any delivery of the event is in the selection, leased or not.
 func covers(s queue.ReplaySelection, r *tables.Record) bool {
-	return slices.ContainsFunc(r.Deliveries, func(d policy.Delivery) bool {
-		return !queue.IsStage(d.Upstream) && (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State == "" || s.State == d.State)
-	})
+	selected := selects(s, r)
+	return slices.ContainsFunc(r.Deliveries, func(d policy.Delivery) bool { return !queue.IsStage(d.Upstream) && selected(&d) })
 }
 
 // replay replays one event of a selection by state or time, and reports whether it
@@ -95,7 +94,7 @@ func (t *tx) replay(seq int64, s queue.ReplaySelection, out *queue.Replayed) (th
 	}
 	switch {
 	case r.SetAside != "":
-		if r.SetAside != s.State {
+		if !r.InState(s.State, s.Match)(nil) {
 			return true, nil
 		}
 	case !covers(s, r):
@@ -151,8 +150,9 @@ func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) 
 // replayRecord replays an event and makes its deliveries due.
 func (t *tx) replayRecord(r *tables.Record, route []string, s queue.ReplaySelection, out *queue.Replayed) error {
 	before := &tables.Record{Seq: r.Seq, Event: *r.Clone()}
-	rerouted := len(s.IDs) > 0 && s.Route != nil && r.Reroute(route)
-	n := r.Replay(route, t.selects(s, r.Seq))
+	rerouted := s.ByID() && s.Route != nil && r.Reroute(route)
+	selected := selects(s, r)
+	n := r.Replay(route, func(d *policy.Delivery) bool { return selected(d) && !t.q.leases.of(d.Upstream).isLeased(r.Seq) })
 	if n == 0 && !rerouted {
 		return nil
 	}

@@ -15,23 +15,60 @@ import (
 // sweep changes, so that it does not delay stores.
 const step = 200
 
+// A seqsOf returns the seqs of selected events, in any order.
+type seqsOf func(ctx context.Context, c *tables.Conn) ([]int64, error)
+
 // A selection is a statement that returns the seqs of events.
 type selection struct {
 	text string
 	args []driver.Value
 }
 
-// inState selects the events that are set aside in the state, or that have a delivery
-// in it.
-func (q *Queue) inState(s queue.State) []selection {
-	if s.SetAside() {
-		return []selection{{text: `SELECT seq FROM event WHERE state = ` + strconv.FormatInt(tables.SetAsideCodes[s], 10)}}
+// inSelections returns a function that returns the seqs of all selected events.
+func inSelections(selections ...selection) seqsOf {
+	return func(ctx context.Context, c *tables.Conn) (seqs []int64, err error) {
+		for _, s := range selections {
+			some, err := c.Numbers(ctx, s.text, s.args...)
+			if err != nil {
+				return nil, err
+			}
+			seqs = append(seqs, some...)
+		}
+		return seqs, nil
+	}
+}
+
+// withIDs returns a function that returns the seqs of the events with the ids.
+func (q *Queue) withIDs(ids []string) seqsOf {
+	return func(ctx context.Context, c *tables.Conn) (seqs []int64, err error) {
+		for _, id := range ids {
+			r, err := q.findID(ctx, c, id)
+			if err != nil {
+				return nil, err
+			}
+			if r != nil {
+				seqs = append(seqs, r.Seq)
+			}
+		}
+		return seqs, nil
+	}
+}
+
+// inState returns a function that returns the seqs of the events that are set aside in the
+// state, or that have a delivery in it. With ids it returns the seqs of those events, whatever
+// their state is.
+func (q *Queue) inState(s queue.State, ids []string) seqsOf {
+	switch {
+	case len(ids) > 0:
+		return q.withIDs(ids)
+	case s.SetAside():
+		return inSelections(selection{text: `SELECT seq FROM event WHERE state = ` + strconv.FormatInt(tables.SetAsideCodes[s], 10)})
 	}
 	var all []selection
 	for _, id := range q.upstreamIDs() {
 		all = append(all, ofUpstream(id, s)...)
 	}
-	return all
+	return inSelections(all...)
 }
 
 // upstreamIDs returns the numbers of the upstreams, without those of stages.
@@ -57,20 +94,11 @@ func ofUpstream(id int64, states ...queue.State) (all []selection) {
 // inSteps calls change with all selected events, oldest first, a few at a time, and
 // reports the progress. It reads the selection before it changes the first event, which
 // takes 8 bytes for each. change returns how many of its events no longer exist.
-func (q *Queue) inSteps(ctx context.Context, selections []selection, p queue.Progress, change func(seqs []int64) (gone int, err error)) error {
+func (q *Queue) inSteps(ctx context.Context, selected seqsOf, p queue.Progress, change func(seqs []int64) (gone int, err error)) error {
 	var seqs []int64
-	err := q.readers.With(ctx, func(c *tables.Conn) error {
-		for _, s := range selections {
-			err := c.Query(ctx, s.text, func(row []driver.Value) error {
-				seq, _ := row[0].(int64)
-				seqs = append(seqs, seq)
-				return nil
-			}, s.args...)
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+	err := q.readers.With(ctx, func(c *tables.Conn) (err error) {
+		seqs, err = selected(ctx, c)
+		return err
 	})
 	if err != nil {
 		q.repairIfDamaged(err)

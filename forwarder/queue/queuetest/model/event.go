@@ -27,8 +27,7 @@ func (d *Delivery) lastEnded() time.Time {
 	if d.Attempts == 0 {
 		return time.Time{}
 	}
-	newest := d.History[len(d.History)-1]
-	return newest.At.Add(newest.Duration)
+	return d.History[len(d.History)-1].End()
 }
 
 // Overall returns the state of the event as a whole.
@@ -93,7 +92,7 @@ func (e *Event) Delivery(upstream string) *Delivery {
 func (e *Event) Record() queue.Record {
 	r := queue.Record{
 		ID: e.Event.ID, Provider: e.Event.Provider, Type: e.Event.ShortType(), Subject: e.Event.Subject,
-		ReceivedAt: e.Event.ReceivedAt, State: e.Overall(), Reason: e.Reason, HasPayload: e.Payload,
+		ReceivedAt: e.Event.ReceivedAt, EndedAt: e.endedAt, State: e.Overall(), Reason: e.Reason, HasPayload: e.Payload,
 	}
 	for _, d := range e.deliveries {
 		if d.stage() {

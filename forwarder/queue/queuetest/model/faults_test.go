@@ -154,7 +154,7 @@ var faults = []struct {
 			return c, err
 		}
 	}},
-	{"a replay keeps every completion", "waiting: a replay drops a completion that is not in the route any more", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+	{"a replay keeps every completion", "waiting: only a replay by id drops a completion that is not in the route any more", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
 		f.replay = func(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
 			s.Route = nil
 			return f.Queue.Replay(ctx, s)
@@ -170,6 +170,70 @@ var faults = []struct {
 		f.purge = func(ctx context.Context, s queue.PurgeSelection) (int, error) {
 			s.Before = time.Time{}
 			return f.Queue.Purge(ctx, s)
+		}
+	}},
+	{"a purge by state ignores the ids", "narrow: a purge of the named events that are in the state", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.purge = func(ctx context.Context, s queue.PurgeSelection) (int, error) {
+			if s.State != "" {
+				s.IDs = nil
+			}
+			return f.Queue.Purge(ctx, s)
+		}
+	}},
+	{"a purge of named events ignores the state", "narrow: a purge of the named events that are in the state", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.purge = func(ctx context.Context, s queue.PurgeSelection) (int, error) {
+			if len(s.IDs) > 0 {
+				s.State, s.Force = "", true
+			}
+			return f.Queue.Purge(ctx, s)
+		}
+	}},
+	{"a replay by state ignores the ids", "narrow: a replay of the named events that are in the state", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.replay = func(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
+			if s.State != "" {
+				s.IDs = nil
+			}
+			return f.Queue.Replay(ctx, s)
+		}
+	}},
+	{"a match selects whole events", "narrow: a match selects dead deliveries one by one", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.replay = func(ctx context.Context, s queue.ReplaySelection) (queue.Replayed, error) {
+			if match := s.Match; match != nil {
+				s.Match = func(r queue.Record, _ *queue.DeliveryRecord) bool { return match(r, &r.Deliveries[0]) }
+			}
+			return f.Queue.Replay(ctx, s)
+		}
+	}},
+	{"a match is not asked about events that are set aside", "narrow: a match selects events that are set aside", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.purge = func(ctx context.Context, s queue.PurgeSelection) (int, error) {
+			if s.State.SetAside() {
+				s.Match = nil
+			}
+			return f.Queue.Purge(ctx, s)
+		}
+	}},
+	{"a match is asked before the first change", "narrow: a match is asked when the event is changed", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.purge = func(ctx context.Context, s queue.PurgeSelection) (int, error) {
+			if match := s.Match; match != nil {
+				page, err := f.Queue.Events(ctx, queue.Filter{State: s.State, Limit: 1000})
+				if err != nil {
+					return 0, err
+				}
+				s.IDs, s.Match = nil, nil
+				for _, r := range page.Records {
+					if match(r, &r.Deliveries[0]) {
+						s.IDs = append(s.IDs, r.ID)
+					}
+				}
+			}
+			return f.Queue.Purge(ctx, s)
+		}
+	}},
+	{"the end of an event is not recorded", "narrow: a record has the time since which its event has been in its state", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {
+		f.event = func(ctx context.Context, id string) (queue.Record, error) {
+			r, err := f.Queue.Event(ctx, id)
+			r.EndedAt = time.Time{}
+			return r, err
 		}
 	}},
 	{"a dry run purges", "purge: events by id in any state", func(f *faulty, _ *queuetest.Engine, _ *referenceStorage) {

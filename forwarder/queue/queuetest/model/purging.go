@@ -22,7 +22,7 @@ func (m *Model) Purge(s queue.PurgeSelection) (n int, refused []error) {
 
 // ToPurge returns the events of a selection.
 func (m *Model) ToPurge(s queue.PurgeSelection) (events []*Event, refused []error) {
-	if len(s.IDs) > 0 {
+	if s.ByID() {
 		return m.named(s.IDs, func(e *Event) (refused []error) {
 			if e.Has(queue.Pending) && !s.Force {
 				refused = append(refused, queue.ErrPending)
@@ -40,24 +40,31 @@ func (m *Model) ToPurge(s queue.PurgeSelection) (events []*Event, refused []erro
 
 // Purges reports whether the event or a delivery of it is in the selection.
 func Purges(e *Event, s queue.PurgeSelection) bool {
-	if !s.Before.IsZero() && !e.Event.ReceivedAt.Before(s.Before) {
+	if !s.Before.IsZero() && !e.Event.ReceivedAt.Before(s.Before) || len(s.IDs) > 0 && !slices.Contains(s.IDs, e.Event.ID) {
 		return false
 	}
-	return purgesWhole(e, s) || slices.ContainsFunc(e.deliveries, func(d *Delivery) bool { return purgesDelivery(d, s) })
+	return purgesWhole(e, s) || len(purged(e, s)) > 0
 }
 
 func purgesWhole(e *Event, s queue.PurgeSelection) bool {
-	return slices.Contains(s.IDs, e.Event.ID) || e.Overall().SetAside() && e.Overall() == s.State
+	return s.ByID() || e.Overall().SetAside() && e.Overall() == s.State && (s.Match == nil || s.Match(e.Record(), nil))
 }
 
-func purgesDelivery(d *Delivery, s queue.PurgeSelection) bool {
-	return !d.stage() && (s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered)
+// purged returns the deliveries in the selection.
+func purged(e *Event, s queue.PurgeSelection) (selected []*Delivery) {
+	for _, d := range e.deliveries {
+		if !d.stage() && (s.State == queue.Dead && deadAndMatched(e, d, s.Match) || s.Upstream == d.Upstream && d.State != queue.Delivered) {
+			selected = append(selected, d)
+		}
+	}
+	return selected
 }
 
 // PurgeEvent deletes the selected deliveries of an event.
 func (m *Model) PurgeEvent(e *Event, s queue.PurgeSelection) {
 	if !purgesWhole(e, s) {
-		e.drop(func(d *Delivery) bool { return purgesDelivery(d, s) || queue.IsCleanup(d.Upstream) })
+		selected := purged(e, s)
+		e.drop(func(d *Delivery) bool { return slices.Contains(selected, d) || queue.IsCleanup(d.Upstream) })
 		m.end(e)
 		if slices.ContainsFunc(e.deliveries, func(d *Delivery) bool { return !d.stage() }) {
 			return

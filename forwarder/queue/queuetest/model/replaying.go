@@ -22,7 +22,7 @@ func (m *Model) Replay(s queue.ReplaySelection) (out queue.Replayed, refused []e
 
 // ToReplay returns the events of a selection.
 func (m *Model) ToReplay(s queue.ReplaySelection) (events []*Event, refused []error) {
-	if len(s.IDs) > 0 {
+	if s.ByID() {
 		return m.named(s.IDs, func(e *Event) (refused []error) {
 			switch {
 			case e.Overall() == queue.Quarantined:
@@ -67,16 +67,30 @@ func (m *Model) named(ids []string, check func(*Event) []error) (events []*Event
 // Replays reports whether the event or a delivery of it is in the selection.
 func Replays(e *Event, s queue.ReplaySelection) bool {
 	switch {
+	case len(s.IDs) > 0 && !slices.Contains(s.IDs, e.Event.ID):
+		return false
 	case e.Overall().SetAside():
-		return s.State == e.Overall() || slices.Contains(s.IDs, e.Event.ID)
+		return s.ByID() || s.State == e.Overall() && (s.Match == nil || s.Match(e.Record(), nil))
 	case s.State != "" && s.State != queue.Dead, e.Event.ReceivedAt.Before(s.Since):
 		return false
 	}
-	return slices.ContainsFunc(e.deliveries, func(d *Delivery) bool { return replaysDelivery(d, s) })
+	return len(replayed(e, s)) > 0
 }
 
-func replaysDelivery(d *Delivery, s queue.ReplaySelection) bool {
-	return !d.stage() && (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State != queue.Dead || d.State == queue.Dead)
+// replayed returns the deliveries in the selection.
+func replayed(e *Event, s queue.ReplaySelection) (selected []*Delivery) {
+	for _, d := range e.deliveries {
+		if !d.stage() && (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State != queue.Dead || deadAndMatched(e, d, s.Match)) {
+			selected = append(selected, d)
+		}
+	}
+	return selected
+}
+
+// deadAndMatched reports whether a selection of dead deliveries has the delivery.
+func deadAndMatched(e *Event, d *Delivery, match queue.Match) bool {
+	asked := d.DeliveryRecord
+	return d.State == queue.Dead && (match == nil || match(e.Record(), &asked))
 }
 
 // routed returns the upstreams and stages that a replay adds.
@@ -126,8 +140,8 @@ func (m *Model) ReplayEvent(e *Event, s queue.ReplaySelection, out *queue.Replay
 		completion = nil
 	}
 	n := 0
-	for _, d := range e.deliveries {
-		if replaysDelivery(d, s) && !d.leased {
+	for _, d := range replayed(e, s) {
+		if !d.leased {
 			d.again()
 			e.endedAt = time.Time{}
 			n++
@@ -147,7 +161,7 @@ func (d *Delivery) again() {
 // dropsCompletion reports whether a replay drops the completion that an event waits for: an
 // operator has named the event, and the present configuration delivers it without.
 func dropsCompletion(s queue.ReplaySelection, e *event.Event, completion string) bool {
-	if len(s.IDs) == 0 || s.Route == nil {
+	if !s.ByID() || s.Route == nil {
 		return false
 	}
 	route := s.Route(e)
