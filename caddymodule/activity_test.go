@@ -23,10 +23,11 @@ func rejection(provider string, reason verifier.Reason) activity.Rejection {
 // The console shows what has happened since the process's start, so that a reload loses nothing.
 func TestActivityOutlivesAReload(t *testing.T) {
 	s, b := newSite(t), newBackend(t)
-	s.load(upstreams("active", b.URL), soapnoteTo("active"))
+	name := "active_" + s.port // no other test has it
+	s.load(upstreams(name, b.URL), soapnoteTo(name))
 	counted := func(delivered, failed int) {
 		t.Helper()
-		hour := func() activity.Hour { return activity.Process.Upstream("active", time.Now()) }
+		hour := func() activity.Hour { return activity.Process.Upstream(name, time.Now()) }
 		eventually(t, "the attempts to be counted", func() bool { h := hour(); return h.Delivered == delivered && h.Failed == failed })
 		if h := hour(); h.Lag <= 0 || h.MaxLag < h.Lag || h.MaxLag > time.Minute {
 			t.Errorf("lag %s, largest %s", h.Lag, h.MaxLag)
@@ -35,7 +36,7 @@ func TestActivityOutlivesAReload(t *testing.T) {
 	accepted(t, s, "active_1")
 	counted(1, 0)
 
-	s.load(upstreams("active", b.URL), soapnoteTo("active"))
+	s.load(upstreams(name, b.URL), soapnoteTo(name))
 	failed := false
 	b.respond(func(w http.ResponseWriter, _ *http.Request) {
 		if !failed {
@@ -51,8 +52,9 @@ func TestActivityOutlivesAReload(t *testing.T) {
 func TestActivityCountsEveryRejection(t *testing.T) {
 	s := newSite(t)
 	s.load(upstreams("ehr", "http://127.0.0.1:9"), soapnoteTo("ehr"))
+	captured.reset()
 	before, start := rejection("soapnoteapi", verifier.SignatureMismatch), time.Now()
-	const forged = 2*receive.SampleFirst + 1
+	const forged = 20 * receive.SampleFirst
 	for range forged {
 		r := s.soapnote("/soapnote", note("forged"))
 		r.Header.Set(verifier.SignatureHeader, verifier.Sign("whsec_forged", r.Header.Get(verifier.TimestampHeader), nil))
@@ -64,6 +66,13 @@ func TestActivityCountsEveryRejection(t *testing.T) {
 	if now.Count-before.Count != forged || now.Last.Before(start) || now.Client != "127.0.0.1" {
 		t.Errorf("%d rejections, the last at %s of %q, want %d", now.Count-before.Count, now.Last, now.Client, forged)
 	}
+	eventually(t, "the log to have the rejections or their number", func() bool {
+		logged := len(captured.with(t, "request rejected"))
+		for _, line := range captured.with(t, "further requests were rejected") {
+			logged += int(line["left_out"].(float64))
+		}
+		return logged == forged
+	})
 }
 
 // A genuine request shows that the provider reaches the gateway with the right secret, even if its

@@ -88,7 +88,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision checks the configuration and loads the modules in it. It opens and starts
 // nothing, since `caddy validate` calls it too.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.logs, a.logger, a.lease = ctx, logging.Of(ctx), logging.Logger(ctx), gateway.NewLease()
+	a.ctx, a.logs, a.logger, a.lease = ctx, logging.Of(ctx), logging.Configuration(ctx), gateway.NewLease()
 	a.credentials, a.unrouted = credentials.New(a.logger), new(typeSet)
 	if err := a.checkDurations(); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.observer = &gateway.Observer{Logger: a.logger, Audit: audit.New(logging.Audit(ctx)), Notify: events.Emit}
+	a.observer = &gateway.Observer{Logger: logging.Logger(ctx), Audit: audit.New(logging.Audit(ctx)), Notify: events.Emit}
 	return nil
 }
 
@@ -175,7 +175,7 @@ func (a *App) gatewayConfig() *gateway.Config {
 		},
 		Upstreams:     upstreams,
 		APIs:          a.apis,
-		APIObserver:   &results.Observer{Logger: a.logger, Audit: a.observer.Audit},
+		APIObserver:   &results.Observer{Logger: a.observer.Logger, Audit: a.observer.Audit},
 		Observer:      a.observer,
 		Logger:        a.logger,
 		Traced:        sites.Traced(a.ctx),

@@ -159,6 +159,7 @@ func (c suspect) test(t *testing.T) {
 		captured.reset()
 		s.load(captureLog+"scribegate {\n"+queue+app+"\n}", site)
 
+		checkRecorded(t)
 		if c.says == "" {
 			if lines := warnings(t); len(lines) != 0 {
 				t.Errorf("warnings without cause: %v", lines)

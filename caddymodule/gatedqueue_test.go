@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
@@ -28,7 +27,6 @@ func (gatedEngine) CaddyModule() caddy.ModuleInfo {
 func (e *gatedEngine) Key() string { return "gated:" + e.Path }
 
 func (e *gatedEngine) Open(o OpenOptions) (queue.Queue, error) {
-	o.Logger = zap.NewNop()
 	q, err := e.SQLite.Open(o)
 	if err != nil {
 		return nil, err

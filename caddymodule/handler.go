@@ -69,8 +69,9 @@ type Handler struct {
 	Format forwarder.Format `json:"format,omitempty"`
 
 	provider verifier.Provider
-	stages   []string // of the events, beside their deliveries
-	app      *App     // nil for a handler without deliver_to and signing secrets
+	stages   []string    // of the events, beside their deliveries
+	app      *App        // nil for a handler without deliver_to and signing secrets
+	logger   *zap.Logger // for what concerns the configuration
 	log      handlerLog
 	logs     *logging.Logs
 	limits   limits
@@ -116,14 +117,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.logs, h.limits = logging.Of(ctx), currentLimits()
 	h.beginMetrics()
+	h.logger = logging.Configuration(ctx).With(zap.String("provider", h.provider.Name()))
 	h.log = newHandlerLog(logging.Logger(ctx), audit.New(logging.Audit(ctx)), events.Emit, h.provider.Name())
 	if c, ok := h.provider.(CredentialHolder); ok {
-		caddylog.WarnHeader(ctx, h.log.logger, c.SecretHeader())
+		caddylog.WarnHeader(ctx, h.logger, c.SecretHeader())
 	}
-	warnUnknownTypes(h.log.logger, "drop", h.Drop)
+	warnUnknownTypes(h.logger, "drop", h.Drop)
 	h.warnUnlikely(defaults.MaxBody)
 	if len(h.DeliverTo) == 0 {
-		h.log.logger.Warn("a handler without deliver_to is a checkpoint: nothing is stored, and the next handler answers the provider; add deliver_to to have events stored and delivered", zap.String("source", h.Source))
+		h.logger.Warn("a handler without deliver_to is a checkpoint: nothing is stored, and the next handler answers the provider; add deliver_to to have events stored and delivered", zap.String("source", h.Source))
 	}
 	return nil
 }
@@ -280,7 +282,7 @@ func (h *Handler) observe(r *http.Request, span receiptSpan, e *event.Event, sta
 	span.received(e, o)
 	h.log.received(r, e, o)
 	if o == receive.Unrouted && h.app.unrouted.add(e.Provider, e.ShortType()) {
-		h.log.unrouted(e, h.DeliverTo)
+		h.warnUnrouted(e)
 	}
 }
 

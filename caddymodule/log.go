@@ -48,12 +48,6 @@ func (l handlerLog) received(r *http.Request, e *event.Event, o receive.Outcome)
 	l.audit.Received(e, o, clientIP(r))
 }
 
-// unrouted logs an event whose type no upstream takes.
-func (l handlerLog) unrouted(e *event.Event, upstreams []string) {
-	l.logger.Warn("an event was answered and is not delivered, since no upstream takes its type; its payload is kept for dead_retention; add the type to the `events` of an upstream and run `caddy scribegate replay --unrouted`, or add it to this handler's `drop` if no upstream needs it; further events of this type are kept and not logged",
-		zap.String("event_id", e.ID), logging.Subject(e.Subject), zap.String("type", e.ShortType()), zap.String("source", e.Source), zap.Strings("upstreams", upstreams))
-}
-
 // rejected logs a rejected request, or only counts it if there are many. The event is nil unless
 // the request is genuine. The audit trail has every genuine request, and the recent activity every
 // rejection.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/activity"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/notify"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
@@ -61,6 +62,8 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	s.asked(seen)
 	seen.add("the site's metrics", s.fetched("/metrics"))
+	seen.add("the recorded warnings", fmt.Sprint(recordedWarnings()))
+	seen.add("the recent activity", fmt.Sprint(activity.Process.Rejections()))
 	s.typed(seen)
 	s.reloaded(seen)
 	s.allowed()
@@ -218,6 +221,8 @@ func (s *privateSite) complete(seen evidence) {
 		"the spans":      {"site", "inner", "scribegate.receive", "scribegate.deliver", "net/http: abort Handler", "signature_mismatch", "connect_error", soapnoteID(s.patient(1))},
 
 		"standard output":                      {"an upstream sent more than its answer"},
+		"the recorded warnings":                {"an option has an unlikely value"},
+		"the recent activity":                  {string(verifier.SignatureMismatch), string(verifier.AuthMismatch)},
 		"the site's metrics":                   {"scribegate_delivery_attempts_total", "scribegate_requests_rejected_total", `scribegate_fetch_duration_seconds_count{outcome="invalid_answer"`},
 		"the admin API at /config/":            {"{env.PLANTED_SOAPNOTE}", "{env.PLANTED_API_KEY}", s.place(literalPassword)},
 		"autosave.json":                        {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},

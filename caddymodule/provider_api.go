@@ -66,7 +66,7 @@ func (a *API) provision(ctx caddy.Context, provider, defaultBase string, prefixe
 	}
 	a.APIRate = cmp.Or(a.APIRate, rest.DefaultRate)
 	a.key, err = secret.New(ctx, secret.Options{
-		Name: "api_key of " + provider, Entries: []string{a.APIKey}, Doubt: doubtAPIKey(provider, prefixes), Logger: logging.Logger(ctx),
+		Name: "api_key of " + provider, Entries: []string{a.APIKey}, Doubt: doubtAPIKey(provider, prefixes), Logger: logging.Configuration(ctx),
 	})
 	return err
 }

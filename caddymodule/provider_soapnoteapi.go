@@ -54,7 +54,7 @@ func (p *SOAPNoteAPI) Provision(ctx caddy.Context) error {
 		return err
 	}
 	secrets, err := secret.New(ctx, secret.Options{
-		Name: "secret of soapnoteapi", Entries: p.Secrets, Doubt: doubtSOAPNoteAPI, Logger: logging.Logger(ctx),
+		Name: "secret of soapnoteapi", Entries: p.Secrets, Doubt: doubtSOAPNoteAPI, Logger: logging.Configuration(ctx),
 	})
 	if err != nil {
 		return err

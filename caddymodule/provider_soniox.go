@@ -54,7 +54,7 @@ func (p *Soniox) Provision(ctx caddy.Context) error {
 		return err
 	}
 	secrets, err := secret.New(ctx, secret.Options{
-		Name: "header " + p.Header + " of soniox", Entries: p.Values, Check: checkProofValue(p.Header), Doubt: doubtProofValue, Logger: logging.Logger(ctx),
+		Name: "header " + p.Header + " of soniox", Entries: p.Values, Check: checkProofValue(p.Header), Doubt: doubtProofValue, Logger: logging.Configuration(ctx),
 	})
 	if err != nil {
 		return err

@@ -44,8 +44,9 @@ type SQLite struct {
 	// the first start, in a file beside the queue's.
 	EncryptionKeys []string `json:"encryption_keys,omitempty"`
 
-	file string       // Path, absolute, with placeholders and links resolved
-	keys *secret.List // nil if none is configured
+	logger *zap.Logger
+	file   string       // Path, absolute, with placeholders and links resolved
+	keys   *secret.List // nil if none is configured
 
 	adopted *adoptedKeys
 }
@@ -66,7 +67,7 @@ func (SQLite) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves the path and the keys. It opens no other files than those of keys.
 func (s *SQLite) Provision(ctx caddy.Context) error {
-	s.adopted = new(adoptedKeys)
+	s.logger, s.adopted = logging.Configuration(ctx), new(adoptedKeys)
 	if s.MaxBytes < 0 {
 		return errors.New("max_size must not be negative")
 	}
@@ -89,7 +90,7 @@ func (s *SQLite) Provision(ctx caddy.Context) error {
 	if len(s.EncryptionKeys) == 0 {
 		return nil
 	}
-	s.keys, err = secret.New(ctx, secret.Options{Name: "encryption_key", Entries: s.EncryptionKeys, Check: checkKey, Logger: logging.Logger(ctx)})
+	s.keys, err = secret.New(ctx, secret.Options{Name: "encryption_key", Entries: s.EncryptionKeys, Check: checkKey, Logger: s.logger})
 	return err
 }
 
@@ -127,10 +128,6 @@ func (s *SQLite) Open(o OpenOptions) (queue.Queue, error) {
 	})
 	if err != nil {
 		return nil, err
-	}
-	if file := q.KeyFile(); file != "" {
-		o.Logger.Warn("events are sealed with a key that was made beside the queue's file; keep it elsewhere and name it with encryption_key, since anybody who copies both can read the notes",
-			zap.String("queue", s.file), zap.String("key", file))
 	}
 	return q, nil
 }
@@ -185,7 +182,8 @@ func logCopy(logger func() *zap.Logger, file string) func(string) {
 func (s *SQLite) Check(q queue.Queue) error { return q.(*sqlitequeue.Queue).CheckKeys(s.currentKeys()) }
 
 // Adopt implements Engine. It changes the queue only if the keys have changed since
-// the last call.
+// the last call. It is here that each configuration with the automatic key warns of it, since a
+// reload does not open the queue again.
 func (s *SQLite) Adopt(q queue.Queue) error {
 	s.adopted.mu.Lock()
 	defer s.adopted.mu.Unlock()
@@ -193,10 +191,15 @@ func (s *SQLite) Adopt(q queue.Queue) error {
 	if s.adopted.keys != nil && slices.Equal(keys, s.adopted.keys) {
 		return nil
 	}
-	if err := q.(*sqlitequeue.Queue).SetKeys(keys); err != nil {
+	file := q.(*sqlitequeue.Queue)
+	if err := file.SetKeys(keys); err != nil {
 		return err
 	}
 	s.adopted.keys = keys
+	if key := file.KeyFile(); key != "" {
+		s.logger.Warn("events are sealed with a key that was made beside the queue's file; keep it elsewhere and name it with encryption_key, since anybody who copies both can read the notes",
+			zap.String("queue", s.file), zap.String("key", key))
+	}
 	return nil
 }
 

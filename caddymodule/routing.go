@@ -5,7 +5,9 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/caddymodule/internal/sites"
 	"github.com/scribegate/scribegate/forwarder"
@@ -149,4 +151,10 @@ func (s *typeSet) add(provider, shortType string) bool {
 	}
 	s.seen[key] = true
 	return true
+}
+
+// warnUnrouted logs an event whose type no upstream takes.
+func (h *Handler) warnUnrouted(e *event.Event) {
+	h.logger.Warn("an event was answered and is not delivered, since no upstream takes its type; its payload is kept for dead_retention; add the type to the `events` of an upstream and run `caddy scribegate replay --unrouted`, or add it to this handler's `drop` if no upstream needs it; further events of this type are kept and not logged",
+		zap.String("event_id", e.ID), logging.Subject(e.Subject), zap.String("type", e.ShortType()), zap.String("source", e.Source), zap.Strings("upstreams", h.DeliverTo))
 }

@@ -50,7 +50,7 @@ func (a *App) warnUnlikely() {
 // warnUnlikely logs a warning for each unlikely value of the handler.
 func (h *Handler) warnUnlikely(defaultMaxBody int64) {
 	if h.MaxBody < defaultMaxBody/unlikelyMaxBody {
-		warnUnlikely(h.log.logger, "max_body of "+h.provider.Name(), bytesOf(h.MaxBody), "genuine requests are refused with 413")
+		warnUnlikely(h.logger, "max_body of "+h.provider.Name(), bytesOf(h.MaxBody), "genuine requests are refused with 413")
 	}
 }
 

@@ -251,6 +251,7 @@ func TestWarnsOfTheAutomaticKey(t *testing.T) {
 			if lines := captured.with(t, warnsAutomaticKey); len(lines) != c.want || (c.want == 1 && lines[0]["level"] != "warn") {
 				t.Errorf("warnings %v, want %d", lines, c.want)
 			}
+			checkRecorded(t)
 		})
 	}
 }

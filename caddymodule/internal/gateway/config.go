@@ -21,7 +21,10 @@ type Config struct {
 	Upstreams []forwarder.Upstream
 	APIs      []results.API
 	Observer  forwarder.Observer
-	Logger    *zap.Logger
+
+	// Logger logs what concerns the configuration and the queue as a whole. Its warnings are
+	// recorded: see logging.Configuration.
+	Logger *zap.Logger
 
 	// APIObserver reports what is asked of the APIs.
 	APIObserver *results.Observer

@@ -51,10 +51,9 @@ type KeyedEngine interface {
 // OpenOptions are what an Engine needs in addition to its own settings.
 type OpenOptions struct {
 	Settings queue.Settings
-	Logger   *zap.Logger
 
-	// Current returns the logger of the current configuration, for what is
-	// reported after Open: the queue outlives the configuration that opened it.
+	// Current returns the logger of the current configuration. During Open that is the
+	// configuration that opens the queue; the queue outlives it.
 	Current func() *zap.Logger
 
 	// OnCommit is called after every durable write, with how long it took and how

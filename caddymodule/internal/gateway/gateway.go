@@ -15,7 +15,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
-	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/caddymodule/internal/results"
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
@@ -43,6 +42,7 @@ type Gateway struct {
 	results    *results.Set // asks the providers' APIs
 
 	storeTimeout time.Duration // how long a handler may wait for the queue
+	opening      *zap.Logger   // of the configuration that opened the queue
 
 	mu    sync.Mutex
 	spans *sdktrace.TracerProvider // exports the attempts' spans; nil until a configuration traces
@@ -68,9 +68,9 @@ type Gateway struct {
 
 // open opens the queue with the settings of a configuration.
 func open(c *Config) (*Gateway, error) {
-	g := &Gateway{key: c.Engine.Key(), storeTimeout: c.StoreTimeout, writing: trouble{begun: writingFails, over: writingWorks}, inquiry: newInquiry()}
+	g := &Gateway{key: c.Engine.Key(), storeTimeout: c.StoreTimeout, opening: c.Logger, writing: trouble{begun: writingFails, over: writingWorks}, inquiry: newInquiry()}
 	q, err := c.Engine.Open(OpenOptions{
-		Settings: c.Settings, Logger: c.Logger, Current: g.logger, OnCommit: metrics.Commit,
+		Settings: c.Settings, Current: g.logger, OnCommit: metrics.Commit,
 		OnFailure: g.written,
 	})
 	if err != nil {
@@ -204,13 +204,13 @@ func (g *Gateway) Probe(upstream string) {
 	g.results.Probe()
 }
 
-// logger returns the logger of the newest configuration that was active: the gateway
-// outlives the configuration that opened it.
+// logger returns the logger of the newest configuration that was active, or, before the first,
+// of the one that opened the queue, which the gateway outlives.
 func (g *Gateway) logger() *zap.Logger {
 	if c := g.Config(); c != nil {
 		return c.Logger
 	}
-	return logging.ProcessLogger()
+	return g.opening
 }
 
 // Destruct implements caddy.Destructor: it closes the queue when no configuration uses it

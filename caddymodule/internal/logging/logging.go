@@ -59,15 +59,18 @@ type app struct{}
 // CaddyModule returns the Caddy module information.
 func (app) CaddyModule() caddy.ModuleInfo { return caddy.ModuleInfo{ID: appName} }
 
-// Logs are the queues of one configuration. The audit trail has its own, so that it loses
-// no line if it has a file of its own and another log is stuck.
-type Logs struct{ lines, audit *queue }
+// Logs are the queues of one configuration, and its warnings. The audit trail has its own queue,
+// so that it loses no line if it has a file of its own and another log is stuck.
+type Logs struct {
+	lines, audit *queue
+	warnings     warnings
+}
 
 // configurations has the Logs of each configuration by its metrics registry, which all of
 // its modules share.
 var configurations sync.Map
 
-// Of returns the queues of a configuration.
+// Of returns the Logs of a configuration.
 func Of(ctx caddy.Context) *Logs {
 	key := ctx.GetMetricsRegistry()
 	if known, ok := configurations.Load(key); ok {
