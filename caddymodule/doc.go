@@ -14,6 +14,7 @@
 // imports this one:
 //
 //   - admin: the types of the admin API; internal/adminapi: its server.
+//   - internal/operate: replays and purges, for the admin API and the console.
 //   - command: `caddy scribegate ...`.
 //   - console: the pages to look at events, and to act on them.
 //   - internal/receive: reading and answering requests.

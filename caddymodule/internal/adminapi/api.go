@@ -15,6 +15,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
+	"github.com/scribegate/scribegate/caddymodule/internal/operate"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -26,8 +27,9 @@ func init() {
 // API is the part of Caddy's admin API under /scribegate/. It returns the ids, subjects
 // and states of events, and payloads only if the configuration allows it.
 type API struct {
-	logger *zap.Logger
-	audit  audit.Trail
+	logger   *zap.Logger
+	audit    audit.Trail
+	operator operate.Operator
 }
 
 // CaddyModule returns the Caddy module information.
@@ -41,6 +43,7 @@ func (API) CaddyModule() caddy.ModuleInfo {
 // Provision sets the routes up.
 func (a *API) Provision(ctx caddy.Context) error {
 	a.logger, a.audit = logging.Logger(ctx, a), audit.New(logging.Audit(ctx))
+	a.operator = operate.Operator{Logger: a.logger, Audit: a.audit}
 	return nil
 }
 

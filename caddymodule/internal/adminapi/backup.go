@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -34,7 +35,7 @@ func (a *API) backup(ctx context.Context, g *gateway.Gateway, r *http.Request, _
 			began := time.Now()
 			err := b.Backup(ctx, w, nil)
 			if err == nil || w.begun {
-				a.audit.BackedUp(w.written, err, r)
+				a.audit.BackedUp(w.written, err, audit.ActorOf(r))
 			}
 			fields := []zap.Field{zap.Int64("bytes", w.written), zap.Duration("took", time.Since(began))}
 			switch {

@@ -2,18 +2,17 @@ package adminapi
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
+	"github.com/scribegate/scribegate/caddymodule/internal/operate"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -27,7 +26,7 @@ func (a *API) events(ctx context.Context, g *gateway.Gateway, r *http.Request, _
 	if history != "" && history != "true" && history != "false" {
 		return nil, admin.BadRequest("history must be true or false")
 	}
-	if err := knownUpstream(g, f.Upstream); err != nil {
+	if err := operate.KnownUpstream(g, f.Upstream); err != nil {
 		return nil, err
 	}
 	page, err := g.Queue().Events(ctx, f)
@@ -61,7 +60,7 @@ func eventFilter(query url.Values) (f queue.Filter, err error) {
 		return f, admin.BadRequest("type must be a short type, such as note.generated: 1 to 64 letters, digits and the characters . _ -")
 	}
 	if since := query.Get("since"); since != "" {
-		if f.Since, err = ago("since", since); err != nil {
+		if f.Since, err = operate.Ago("since", since); err != nil {
 			return f, err
 		}
 	}
@@ -71,36 +70,6 @@ func eventFilter(query url.Values) (f queue.Filter, err error) {
 		}
 	}
 	return f, nil
-}
-
-// knownUpstream returns an error unless the name is empty, configured, or one that
-// events are left of.
-func knownUpstream(g *gateway.Gateway, name string) error {
-	if name == "" {
-		return nil
-	}
-	if c := g.Config(); c != nil && slices.Contains(c.UpstreamNames(), name) {
-		return nil
-	}
-	stats, err := g.Stats()
-	if err != nil {
-		return err
-	}
-	if _, ok := stats.Upstreams[name]; ok {
-		return nil
-	}
-	return admin.BadRequest("upstream %q is unknown; known are: %s", name, strings.Join(upstreamNames(g, stats), ", "))
-}
-
-// upstreamNames returns the upstreams that are configured, and those that events
-// are left of.
-func upstreamNames(g *gateway.Gateway, stats queue.Stats) []string {
-	names := slices.Collect(maps.Keys(stats.Upstreams))
-	if c := g.Config(); c != nil {
-		names = append(names, c.UpstreamNames()...)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 func (a *API) event(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
@@ -124,7 +93,7 @@ func (a *API) payload(ctx context.Context, g *gateway.Gateway, r *http.Request, 
 	if err != nil {
 		return nil, err
 	}
-	a.audit.PayloadRead(rec, r)
+	a.audit.PayloadRead(rec, audit.ActorOf(r))
 	a.logger.Warn("a payload was read through the admin API", zap.String("event_id", id), logging.Subject(rec.Subject), zap.String("remote", r.RemoteAddr))
 	return admin.NewPayload(e, rec.State == queue.Quarantined), nil
 }

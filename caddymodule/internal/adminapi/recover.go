@@ -5,7 +5,9 @@ import (
 	"net/http"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
+	"github.com/scribegate/scribegate/caddymodule/internal/operate"
 	"github.com/scribegate/scribegate/caddymodule/internal/results"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -21,16 +23,16 @@ func (a *API) recover(ctx context.Context, g *gateway.Gateway, r *http.Request, 
 	case body.Since != nil && body.Prune != nil:
 		return nil, admin.BadRequest("choose since or prune: a prune deletes at Soniox, and recovers nothing")
 	case body.Since != nil:
-		rec.Since, err = ago("since", *body.Since)
+		rec.Since, err = operate.Ago("since", *body.Since)
 	case body.Prune != nil:
-		rec.Before, err = ago("prune", *body.Prune)
+		rec.Before, err = operate.Ago("prune", *body.Prune)
 	}
 	if err != nil {
 		return nil, err
 	}
 	done, err := g.Recover(ctx, rec)
 	if !body.DryRun && len(done.Recovered)+len(done.Pruned)+len(done.Failed) > 0 {
-		a.audit.Recovered(body.Provider, body.Prune != nil, len(done.Recovered)+len(done.Pruned), len(done.Failed), err, r)
+		a.audit.Recovered(body.Provider, body.Prune != nil, len(done.Recovered)+len(done.Pruned), len(done.Failed), err, audit.ActorOf(r))
 	}
 	if err != nil {
 		return nil, err

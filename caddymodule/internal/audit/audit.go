@@ -1,11 +1,6 @@
 package audit
 
 import (
-	"errors"
-	"net/http"
-	"net/url"
-	"time"
-
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -126,107 +121,4 @@ func ofStage(o queue.Outcome) []zap.Field {
 		zap.String("event_id", d.EventID), logging.Subject(d.Subject), zap.String("provider", d.Provider), zap.String("type", d.Type),
 		zap.Int("attempt", d.Attempts+1),
 	}
-}
-
-// Replayed writes the line of a replay through the admin API.
-func (t Trail) Replayed(s queue.ReplaySelection, upstream string, done queue.Replayed, err error, r *http.Request) {
-	if refused(err) {
-		return
-	}
-	fields := selected(s.IDs, s.State, at("since", s.Since))
-	if upstream != "" {
-		fields = append(fields, zap.String("upstream", upstream))
-	}
-	fields = append(fields, zap.Int("deliveries", done.Deliveries), zap.Int("without_payload", done.WithoutPayload))
-	if done.Unrouted > 0 {
-		fields = append(fields, zap.Int("unrouted", done.Unrouted))
-	}
-	t.asked(Replayed, r, append(fields, unfinished(err)...)...)
-}
-
-// Purged writes the line of a purge through the admin API.
-func (t Trail) Purged(s queue.PurgeSelection, n int, err error, r *http.Request) {
-	if refused(err) {
-		return
-	}
-	fields := selected(s.IDs, s.State, zap.String("upstream", s.Upstream))
-	if s.Force {
-		fields = append(fields, zap.Bool("force", true))
-	}
-	if !s.Before.IsZero() {
-		fields = append(fields, at("before", s.Before))
-	}
-	t.asked(Purged, r, append(append(fields, zap.Int("events", n)), unfinished(err)...)...)
-}
-
-// selected returns the fields of a selection: by ids, by state, or by another field.
-func selected(ids []string, state queue.State, other zap.Field) []zap.Field {
-	switch {
-	case len(ids) > 0:
-		return []zap.Field{zap.Strings("event_ids", ids)}
-	case state != "":
-		return []zap.Field{zap.String("selection", string(state))}
-	}
-	return []zap.Field{zap.String("selection", other.Key), other}
-}
-
-// at returns the field of a time in a selection.
-func at(name string, t time.Time) zap.Field {
-	return zap.String(name, t.UTC().Format(time.RFC3339))
-}
-
-// refused reports whether the queue returned an error before it changed anything.
-func refused(err error) bool {
-	return errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrNoPayload) ||
-		errors.Is(err, queue.ErrPending) || errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrUnrouted) ||
-		errors.Is(err, queue.ErrClosed)
-}
-
-// unfinished returns the field of an operation that was cut off, such as by a client that
-// closed the connection. The line then counts the events that are known to be done; there
-// may be more.
-func unfinished(err error) []zap.Field {
-	if err == nil {
-		return nil
-	}
-	return []zap.Field{zap.Bool("unfinished", true)}
-}
-
-// Recovered writes the line of a recovery from a provider's API, or of a deletion there,
-// through the admin API.
-func (t Trail) Recovered(provider string, pruned bool, done, failed int, err error, r *http.Request) {
-	what := Recovered
-	if pruned {
-		what = ResultDeleted
-	}
-	t.asked(what, r, append([]zap.Field{zap.String("provider", provider), zap.Int("results", done), zap.Int("failed", failed)}, unfinished(err)...)...)
-}
-
-// PayloadRead writes the line of a payload that the admin API returned.
-func (t Trail) PayloadRead(rec queue.Record, r *http.Request) {
-	t.asked(PayloadRead, r, zap.String("event_id", rec.ID), logging.Subject(rec.Subject), zap.String("provider", rec.Provider), zap.String("type", rec.Type))
-}
-
-// BackedUp writes the line of a copy of the queue, or of the part of it that was sent.
-func (t Trail) BackedUp(bytes int64, err error, r *http.Request) {
-	t.asked(BackedUp, r, append([]zap.Field{zap.Int64("bytes", bytes)}, unfinished(err)...)...)
-}
-
-// asked writes the line of an operation through the admin API, with the address of the
-// client, and with its site if a browser sent one.
-func (t Trail) asked(what Action, r *http.Request, fields ...zap.Field) {
-	fields = append(fields, zap.String("by", r.RemoteAddr))
-	if origin := r.Header.Get("Origin"); origin != "" {
-		fields = append(fields, zap.String("origin", onlyOrigin(origin)))
-	}
-	t.write(what, fields...)
-}
-
-// onlyOrigin returns the scheme and the host of an Origin header.
-func onlyOrigin(header string) string {
-	u, err := url.Parse(header)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		return "invalid"
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
 }

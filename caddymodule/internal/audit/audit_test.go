@@ -45,8 +45,8 @@ func TestAuditOfWhatFails(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
 			r.Header.Set("Origin", "PATIENT-TEXT")
 			trail := New(zap.New(core))
-			trail.Purged(queue.PurgeSelection{State: queue.Dead}, 3, err, r)
-			trail.Replayed(queue.ReplaySelection{State: queue.Dead}, "", queue.Replayed{Deliveries: 3}, err, r)
+			trail.Purged(queue.PurgeSelection{State: queue.Dead}, nil, 3, err, ActorOf(r))
+			trail.Replayed(queue.ReplaySelection{State: queue.Dead}, nil, queue.Replayed{Deliveries: 3}, err, ActorOf(r))
 			for _, line := range logs.All() {
 				fields := line.ContextMap()
 				if _, unfinished := fields["unfinished"]; unfinished != (tt.err != nil) || cmp.Or(fields["events"], fields["deliveries"]) != int64(3) || fields["origin"] != "invalid" {

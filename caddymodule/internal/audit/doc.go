@@ -3,7 +3,7 @@
 // Each line is one [Action] with its fields. The lines go through Caddy's logging as the
 // logger scribegate.audit, so that the Caddyfile decides where they are kept. They contain
 // ids, names and numbers of our own, and addresses, but no part of a payload, of a query
-// string or of a header, except for the admin API's Origin.
+// string or of a header, except for the Origin of an operation.
 //
 // The package imports packages logging, receive, queue, verifier and event, and zap.
 package audit
