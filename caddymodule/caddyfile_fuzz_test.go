@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/scribegate/scribegate/caddymodule/console"
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
 )
 
@@ -74,7 +75,14 @@ func checkRoundTrip(t *testing.T, cfg []byte) {
 			t.Fatal(err)
 		}
 	}
-	for _, handler := range handlersIn(http) {
+	for _, handler := range handlersIn(http, "scribegate_console") {
+		raw, err := json.Marshal(handler)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameAgain(t, raw, "handler", new(console.Console))
+	}
+	for _, handler := range handlersIn(http, handlerName) {
 		raw, err := json.Marshal(handler)
 		if err != nil {
 			t.Fatal(err)
@@ -95,20 +103,20 @@ func checkRoundTrip(t *testing.T, cfg []byte) {
 	}
 }
 
-// handlersIn finds the scribegate handlers in a tree of JSON.
-func handlersIn(node any) []map[string]any {
+// handlersIn finds the handlers with that name in a tree of JSON.
+func handlersIn(node any, name string) []map[string]any {
 	var found []map[string]any
 	switch n := node.(type) {
 	case map[string]any:
-		if n["handler"] == handlerName {
+		if n["handler"] == name {
 			found = append(found, n)
 		}
 		for _, child := range n {
-			found = append(found, handlersIn(child)...)
+			found = append(found, handlersIn(child, name)...)
 		}
 	case []any:
 		for _, child := range n {
-			found = append(found, handlersIn(child)...)
+			found = append(found, handlersIn(child, name)...)
 		}
 	}
 	return found

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/console"
 )
 
 // newContext makes the context that a module is provisioned with.
@@ -58,9 +60,11 @@ var fullHandlers = []string{
 		"format": "raw"}`,
 }
 
+const fullConsole = `{"handler": "scribegate_console", "allow_loopback": true, "allow_unauthenticated": true, "user": "{http.vars.user}", "read_only": true}`
+
 func TestEveryFieldInJSON(t *testing.T) {
 	t.Setenv("SCRIBEGATE_KEY", testKey)
-	cfg := inJSON(fullApp, strings.Join(fullHandlers, ","))
+	cfg := inJSON(fullApp, strings.Join(append(fullHandlers, fullConsole), ","))
 	if err := validate(cfg); err != nil {
 		t.Fatalf("the full configuration is not valid: %v", err)
 	}
@@ -84,7 +88,9 @@ func TestEveryFieldInJSON(t *testing.T) {
 	}
 	var sqlite SQLite
 	strictly(t, app.QueueRaw, "engine", &sqlite)
-	for _, module := range []any{app, seen, sqlite, handler, soapnoteapi, soniox} {
+	var page console.Console
+	strictly(t, []byte(fullConsole), "handler", &page)
+	for _, module := range []any{app, seen, sqlite, handler, soapnoteapi, soniox, page} {
 		v := reflect.ValueOf(module)
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
@@ -199,6 +205,8 @@ func TestMistakesInJSON(t *testing.T) {
 		"metadata without a name":                     {handler(`"metadata":[""]`), "metadata: a name is empty"},
 		"empty routes":                                {upstreams(`{"name":"ehr","routes":[{}]}`), "its route is empty"},
 		"an unknown handler in routes":                {upstreams(`{"name":"ehr","routes":[{"handle":[{"handler":"no_such"}]}]}`), "http.handlers.no_such"},
+		"a console in routes":                         {upstreams(`{"name":"ehr","routes":[{"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"scribegate_console"}]}]}]}]}`), "a scribegate_console handler, which is for the requests of people"},
+		"a console's user from the query":             {[2]string{jsonApp, `{"handler":"scribegate_console","user":"{http.request.uri.query.user}"}`}, "user: it takes one placeholder that clients cannot set"},
 		"a scribegate in routes":                      {upstreams(`{"name":"ehr","routes":[{"handle":[{"handler":"subroute","routes":[{"handle":[` + jsonHandler + `]}]}]}]}`), "send events in a loop"},
 		"negative timeout":                            {upstream(`"timeout":-1`), "upstream ehr: timeout: the duration -1ns is negative"},
 		"negative concurrency":                        {upstream(`"concurrency":-1`), "concurrency must not be negative"},
@@ -269,11 +277,11 @@ func TestMistakesInJSON(t *testing.T) {
 // TestFieldsAreDocumented sees that every field of the configuration has a name
 // in snake_case and a comment, which are Caddy's documentation of it.
 func TestFieldsAreDocumented(t *testing.T) {
-	want := map[string]bool{"App": true, "Handler": true, "Upstream": true, "SQLite": true, "SOAPNoteAPI": true, "Soniox": true, "API": true, "SonioxAPI": true, "Encoder": true}
+	want := map[string]bool{"App": true, "Handler": true, "Upstream": true, "SQLite": true, "SOAPNoteAPI": true, "Soniox": true, "API": true, "SonioxAPI": true, "Encoder": true, "Console": true}
 	parts := []string{"API", "SonioxAPI"} // of other configurations, whose fields are theirs in the JSON
 	snake := regexp.MustCompile("^`json:\"[a-z]+(_[a-z]+)*,omitempty\"( caddy:\"[^\"]+\")?`$")
 	fields := 0
-	for _, file := range []string{"app.go", "handler.go", "upstream.go", "queue_sqlite.go", "provider_soapnoteapi.go", "provider_soniox.go", "provider_api.go", "provider_soniox_api.go", "internal/caddylog/encoder.go"} {
+	for _, file := range []string{"app.go", "handler.go", "upstream.go", "queue_sqlite.go", "provider_soapnoteapi.go", "provider_soniox.go", "provider_api.go", "provider_soniox_api.go", "internal/caddylog/encoder.go", "console/console.go"} {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

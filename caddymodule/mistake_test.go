@@ -78,6 +78,10 @@ func inSecret(line string) (app, site string) {
 	return "", "scribegate /soapnote soapnoteapi {\n" + line + " # here\n}"
 }
 
+func inConsole(line string) (app, site string) {
+	return "", "scribegate_console {\nread_only\n" + line + " # here\n}"
+}
+
 func inSoniox(line string) (app, site string) {
 	return "", "scribegate /soniox soniox {\nmetadata a\n" + line + " # here\n}"
 }

@@ -1,10 +1,10 @@
 package console
 
 import (
-	"cmp"
+	"net"
 	"net/http"
 
-	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // A visitor is a client that may see the console.
@@ -14,14 +14,36 @@ type visitor struct {
 	acts bool   // whether it may replay and purge
 }
 
-// visitor returns the visitor that sent the request, or false if the client may not see the
-// console.
-func (c *Console) visitor(r *http.Request) (visitor, bool) {
-	v := visitor{from: r.RemoteAddr, acts: !c.ReadOnly}
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return visitor{}, false
+// admit returns the visitor that sent the request, or the reasons why the console is closed to
+// the request.
+func (c *Console) admit(r *http.Request) (visitor, []string) {
+	v := visitor{from: clientAddress(r), acts: !c.ReadOnly}
+	name, reason := c.user.name(r)
+	if reason == "" {
+		v.name = name
+		return v, nil
 	}
-	v.name = repl.ReplaceAll(cmp.Or(c.User, "{http.auth.user.id}"), "")
-	return v, v.name != "" || c.AllowUnauthenticated
+	if c.AllowUnauthenticated {
+		return v, nil
+	}
+	reasons := []string{reason}
+	if c.AllowLoopback {
+		if reason = notLoopback(r); reason == "" {
+			return v, nil
+		}
+		reasons = append(reasons, reason)
+	}
+	return visitor{}, reasons
+}
+
+// clientAddress returns the address of the client as Caddy knows it: behind trusted proxies,
+// the one that they name.
+func clientAddress(r *http.Request) string {
+	if client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); client != "" {
+		return client
+	}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return host
+	}
+	return r.RemoteAddr
 }

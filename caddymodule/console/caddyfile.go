@@ -47,8 +47,11 @@ func (c *Console) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "read_only":
 			c.ReadOnly = true
 		case "user":
-			if !d.AllArgs(&c.User) {
+			if !d.AllArgs(&c.User) || c.User == "" {
 				return syntax.UsageErr(d, "user <placeholder>")
+			}
+			if _, err := newUserPlaceholder(c.User); err != nil {
+				return d.Errf("user: %v", err)
 			}
 			continue
 		default:

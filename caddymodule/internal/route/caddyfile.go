@@ -108,6 +108,8 @@ func (b block) checkDirectives() error {
 		switch {
 		case directive.Text == "scribegate":
 			return syntax.ErrAt(directive, "a scribegate directive in an upstream's route would send events in a loop; remove it")
+		case directive.Text == "scribegate_console":
+			return syntax.ErrAt(directive, "an upstream's route cannot hold scribegate_console, which is for the requests of people; put it into a site")
 		case slices.Contains(directivesOfSites, directive.Text):
 			return syntax.ErrAt(directive, "upstream %s: its route cannot hold the directive%s; %s", b.upstream, syntax.Quote(directive.Text), holds)
 		}

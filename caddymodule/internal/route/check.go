@@ -12,21 +12,28 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// handlerName is the name of the scribegate handler in the JSON of a route.
-const handlerName = "scribegate"
+// The names of Scribegate's handlers in the JSON of a route.
+const (
+	handlerName = "scribegate"
+	consoleName = "scribegate_console"
+)
 
-// Check returns an error for a route that has no handler, or that has a scribegate handler at
-// any depth.
+// Check returns an error for a route that has no handler, or that has a handler of Scribegate
+// at any depth.
 func Check(routes caddyhttp.RouteList) error {
 	if onlyHandlers(routes, "subroute") {
 		return errors.New("its route is empty, so events would not be sent; put a directive such as reverse_proxy into it")
 	}
-	found := false
-	walkHandlers(routes, func(h map[string]any) { found = found || h["handler"] == handlerName })
-	if found {
-		return errors.New("its route holds a scribegate handler, which would send events in a loop; remove it")
-	}
-	return nil
+	var err error
+	walkHandlers(routes, func(h map[string]any) {
+		switch h["handler"] {
+		case handlerName:
+			err = errors.New("its route holds a scribegate handler, which would send events in a loop; remove it")
+		case consoleName:
+			err = errors.New("its route holds a scribegate_console handler, which is for the requests of people; put it into a site")
+		}
+	})
+	return err
 }
 
 // silent reports whether a route has only handlers of Caddy that answer no request by
