@@ -463,29 +463,3 @@ func (w *tampered) waitChecked() {
 		return done
 	})
 }
-
-// A main file that is truncated while a checkpoint of this process runs is found too.
-func TestTruncatedDuringACheckpoint(t *testing.T) {
-	t.Parallel()
-	w := &tampered{t: t}
-	w.open(filepath.Join(t.TempDir(), "queue.db"))
-	w.storeMany("e", 100)
-	w.onWriter(func() {
-		w.checkpoint("TRUNCATE")
-		if err := w.files.Check(); err != nil {
-			t.Fatal(err)
-		}
-		size, err := w.files.MainSize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.files.Writing()
-		if err := os.Truncate(w.path, size/2/tables.PageSize*tables.PageSize); err != nil {
-			t.Fatal(err)
-		}
-		w.files.Written()
-		if err := w.files.Check(); !errors.Is(err, disk.ErrTruncated) {
-			t.Errorf("error %v, want %v", err, disk.ErrTruncated)
-		}
-	})
-}

@@ -20,5 +20,11 @@ func PreventCheckpoint(string) (release func() error, err error) { return nil, e
 // InUse returns false: this system cannot report locks.
 func InUse(string) (bool, error) { return false, nil }
 
+// A Range is a part of a file, in bytes. End is the first byte after it.
+type Range struct{ Start, End int64 }
+
+// Holes returns none: this system cannot report them.
+func Holes(*os.File) ([]Range, error) { return nil, nil }
+
 // Named returns false: this system cannot report it.
 func Named(*os.File) bool { return false }

@@ -42,7 +42,7 @@ type Files struct {
 	index     wal.Index   // progress of checkpoints before left was read
 	committed bool        // whether there was a commit since index was read
 	elsewhere bool        // whether another process is making a checkpoint
-	short     bool        // whether the main file was truncated while this process wrote to it
+	lacking   bool        // whether the main file was truncated while this process wrote to it
 	changed   bool        // whether the WAL may have changed since Inspected was called
 
 	Checked time.Time // when Check was called last
@@ -118,7 +118,7 @@ func (f *Files) Written() {
 	}
 	if f.watch.Note() == nil {
 		f.left = f.markOf(f.main)
-		f.short = err == nil && x.Attempted == x.Copied && !f.mainIsWhole() // a whole checkpoint leaves a whole file
+		f.lacking = err == nil && f.lacksPages(x)
 	} // otherwise the next check finds the problem
 }
 
@@ -175,7 +175,7 @@ func (f *Files) CheckSoon() error {
 func (f *Files) Check() error {
 	before, indexErr := wal.ReadIndex(f.shm)
 	err := f.watch.Check()
-	if err == nil && f.short {
+	if err == nil && f.lacking {
 		err = fmt.Errorf("the file %s %w", f.path, disk.ErrTruncated)
 	}
 	unchanged := err == nil && !f.elsewhere
@@ -233,6 +233,35 @@ func (f *Files) mainIsWhole() bool {
 	pages, err := tables.PageCount(f.main)
 	size, err2 := f.MainSize()
 	return err == nil && err2 == nil && size >= pages*tables.PageSize
+}
+
+// lacksPages reports whether pages are missing in the main file. It returns false unless the
+// whole WAL is in the main file: SQLite extends the file before a checkpoint, and sets its
+// length only after one that has copied all frames.
+func (f *Files) lacksPages(x wal.Index) bool {
+	if x.Attempted != x.Copied || x.Copied != x.Frames || f.mainIsWhole() && !f.hasHole() {
+		return false
+	}
+	after, err := wal.ReadIndex(f.shm)
+	return err == nil && after == x // else another process has begun a checkpoint
+}
+
+// hasHole reports whether a page that is in use was never written to the main file: the file
+// was truncated, and a checkpoint has written pages behind its new end.
+func (f *Files) hasHole() bool {
+	holes, err := disk.Holes(f.main)
+	if err != nil || len(holes) == 0 {
+		return false
+	}
+	unused, err := tables.NeverWritten(f.main)
+	for _, h := range holes {
+		for page := (h.Start+tables.PageSize-1)/tables.PageSize + 1; page*tables.PageSize <= h.End; page++ {
+			if err != nil || !unused[page] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // CheckWAL returns an error unless the salts of the WAL frames are right. With next, it
