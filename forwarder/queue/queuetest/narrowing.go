@@ -217,5 +217,15 @@ var narrowing = []testCase{
 			h.Fatalf("Replay: %+v, %v; want %d", got, err, n)
 		}
 		reports.check(h, 3, n)
+		for _, d := range h.claim("ehr", 2*n) {
+			if d.EventID == "e0" || d.EventID == "e1" {
+				h.fail(d)
+			}
+		}
+		var total int64
+		h.replay(queue.ReplaySelection{State: queue.Dead, IDs: []string{"e0", "unknown"}, Progress: func(_, t int64) { total = t }}, queue.Replayed{Deliveries: 1})
+		if total != 1 {
+			h.Fatalf("a total of %d events, want only the one that is named", total)
+		}
 	}},
 }
