@@ -96,6 +96,18 @@ func TestConfigurationWarnings(t *testing.T) {
 		{name: "respond before scribegate in a route", site: "route {\nrespond 404\n" + usualSite + "\n}", says: unreachedHandler, has: prevents("respond", "it answers them itself")},
 		{name: "reverse_proxy before scribegate in a route", site: "route {\nreverse_proxy 127.0.0.1:9\n" + usualSite + "\n}", says: unreachedHandler, has: prevents("reverse_proxy", "it answers them itself")},
 
+		{name: "reverse_proxy before the console", site: usualSite + "\nhandle {\nreverse_proxy 127.0.0.1:9\n}\nscribegate_console /ops/*", says: "a scribegate_console handler receives no requests, since a directive before it takes all of them", has: map[string]any{"directive": "reverse_proxy", "reason": "it answers them itself", "paths": []string{"/ops/*"}}},
+		{name: "the console before scribegate in a route", site: "route {\nscribegate_console\n" + usualSite + "\n}", says: unreachedHandler, has: prevents("scribegate_console", "it answers them itself")},
+		{name: "respond that denies beside the console", site: usualSite + "\n@denied not remote_ip 203.0.113.0/24\nrespond @denied 403\nscribegate_console /ops/*", says: "an allow-list does not protect a scribegate_console handler: the directive that denies requests runs after scribegate_console has answered them", has: map[string]any{"directive": "respond", "paths": []string{"/ops/*"}}},
+		{name: "templates over the console", site: usualSite + "\ntemplates\nscribegate_console /ops/*", says: "templates executes the pages of scribegate_console", has: map[string]any{"paths": []string{"/ops/*"}}},
+		{name: "a console for everyone", site: usualSite + "\nscribegate_console /ops/* {\nallow_unauthenticated\n}", says: "allow_unauthenticated serves the console to everyone who can reach it"},
+
+		{name: "basic_auth before the console", site: usualSite + "\nbasic_auth /ops/* {\nalice $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\nscribegate_console /ops/*"},
+		{name: "forward_auth before the console", site: usualSite + "\nhandle_path /ops/* {\nforward_auth 127.0.0.1:9 {\nuri /auth\ncopy_headers Remote-User\n}\nscribegate_console {\nuser {header.Remote-User}\n}\n}"},
+		{name: "abort that denies before the console", site: usualSite + "\nhandle_path /ops/* {\n@denied not remote_ip 203.0.113.0/24\nabort @denied\nscribegate_console\n}"},
+		{name: "templates of another path", site: usualSite + "\ntemplates /docs/*\nscribegate_console /ops/*"},
+		{name: "the console beside a page", site: usualSite + "\nscribegate_console /ops/* {\nallow_loopback\n}\nreverse_proxy 127.0.0.1:9"},
+
 		{name: "redir of another path", site: "redir /old https://example.com\n" + usualSite},
 		{name: "redir of a page below", site: "redir /soapnote/old https://example.com\n" + usualSite},
 		{name: "basic_auth of another path", site: "basic_auth /ops/* {\nalice $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\n" + usualSite},

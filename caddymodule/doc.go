@@ -37,6 +37,5 @@ package caddymodule
 
 import (
 	_ "github.com/scribegate/scribegate/caddymodule/command"           // registers `caddy scribegate`
-	_ "github.com/scribegate/scribegate/caddymodule/console"           // registers `scribegate_console`
 	_ "github.com/scribegate/scribegate/caddymodule/internal/adminapi" // registers the admin API
 )

@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/console"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/caddymodule/internal/sites"
@@ -119,13 +120,15 @@ func (h *Handler) rawUpstream() string {
 	return ""
 }
 
-// endpoint returns the endpoint that an HTTP handler is, if it is a Handler.
+// endpoint returns the endpoint that an HTTP handler is, if it is a Handler or a Console.
 func endpoint(handler caddyhttp.MiddlewareHandler) (sites.Endpoint, bool) {
-	h, ok := handler.(*Handler)
-	if !ok {
-		return sites.Endpoint{}, false
+	switch h := handler.(type) {
+	case *Handler:
+		return sites.Endpoint{Directive: handlerName, Provider: h.provider.Name(), Answers: len(h.DeliverTo) > 0}, true
+	case *console.Console:
+		return sites.Endpoint{Directive: console.Directive, Answers: true}, true
 	}
-	return sites.Endpoint{Provider: h.provider.Name(), Answers: len(h.DeliverTo) > 0}, true
+	return sites.Endpoint{}, false
 }
 
 // maxTypes is the largest size of a typeSet: a provider may send any number of types.

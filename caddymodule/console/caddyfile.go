@@ -8,7 +8,8 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
 )
 
-const directive = "scribegate_console"
+// Directive is the name of the directive, and of the handler in JSON.
+const Directive = "scribegate_console"
 
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("scribegate_console", parseDirective)
@@ -36,7 +37,7 @@ func (c *Console) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	seen := make(syntax.Seen)
 	for d.NextBlock(0) {
 		name := d.Val()
-		if err := seen.Once(d, directive); err != nil {
+		if err := seen.Once(d, Directive); err != nil {
 			return err
 		}
 		switch name {
@@ -55,7 +56,7 @@ func (c *Console) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			continue
 		default:
-			return syntax.UnknownErr(d, directive, "allow_loopback", "allow_unauthenticated", "read_only", "user")
+			return syntax.UnknownErr(d, Directive, "allow_loopback", "allow_unauthenticated", "read_only", "user")
 		}
 		if d.NextArg() {
 			return syntax.UsageErr(d, name)

@@ -62,7 +62,7 @@ func (c *Console) Provision(ctx caddy.Context) error {
 	}
 	c.logger = logging.Logger(ctx)
 	if c.AllowUnauthenticated {
-		c.logger.Warn("allow_unauthenticated serves the console to everyone who can reach it; remove it and put authentication in front, such as basic_auth")
+		logging.Configuration(ctx).Warn("allow_unauthenticated serves the console to everyone who can reach it; remove it and put authentication in front, such as basic_auth")
 	}
 	c.pages = newPages(ctx, c.logger)
 	return nil

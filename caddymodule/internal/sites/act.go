@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
@@ -18,6 +19,9 @@ const (
 	credentialsAsked = "it asks them for credentials that a provider does not have"
 	pathRewritten    = "it rewrites their path to another"
 )
+
+// templatesModule is the ID of Caddy's `templates`.
+const templatesModule = "http.handlers.templates"
 
 // actOf returns the act of a single handler.
 func (w walk) actOf(handler caddyhttp.MiddlewareHandler, matchers []caddyhttp.MatcherSets) act {
@@ -54,7 +58,10 @@ func (w walk) actOf(handler caddyhttp.MiddlewareHandler, matchers []caddyhttp.Ma
 		}
 	default:
 		if e, ok := w.endpoint(handler); ok && e.Answers {
-			a.directive, a.prevents = "scribegate", answeredBefore
+			a.directive, a.prevents = e.Directive, answeredBefore
+		}
+		if m, ok := handler.(caddy.Module); ok && m.CaddyModule().ID == templatesModule {
+			a.directive, a.executes = "templates", true
 		}
 	}
 	return a

@@ -18,6 +18,7 @@ type walk struct {
 type act struct {
 	directive string
 	denies    bool                    // it denies requests by more than their path
+	executes  bool                    // it executes the answers to them as templates
 	prevents  string                  // why requests that match do not reach a later handler; "" if they do
 	matchers  []caddyhttp.MatcherSets // from the outer route to the inner
 }
@@ -72,7 +73,7 @@ func (w walk) actsOf(handlers []caddyhttp.MiddlewareHandler, matchers []caddyhtt
 				found = append(found, w.actsOf(named.Handlers, matchers)...)
 			}
 		default:
-			if a := w.actOf(handler, matchers); a.denies || a.prevents != "" {
+			if a := w.actOf(handler, matchers); a.denies || a.executes || a.prevents != "" {
 				found = append(found, a)
 			}
 		}
