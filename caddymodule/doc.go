@@ -17,6 +17,7 @@
 //   - internal/operate: replays and purges, for the admin API and the console.
 //   - command: `caddy scribegate ...`.
 //   - console: the pages to look at events, and to act on them.
+//   - internal/wording: the words that the commands and the console share.
 //   - internal/receive: reading and answering requests.
 //   - internal/gateway: the open queues with their dispatchers, over reloads.
 //   - internal/route: an upstream that is a Caddy route.

@@ -130,13 +130,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// beginMetrics starts the series of the handler's provider at 0.
+// beginMetrics starts the series of the handler's provider at 0, and its recent activity.
 func (h *Handler) beginMetrics() {
 	secrets := 0
 	if c, ok := h.provider.(SecretCounter); ok {
 		secrets = c.SecretCount()
 	}
 	metrics.BeginProvider(h.provider.Name(), secrets)
+	activity.Process.BeginProvider(h.provider.Name())
 	if p, ok := h.provider.(resultSettings); ok && p.results().fetch {
 		metrics.BeginResults(h.provider.Name())
 	}

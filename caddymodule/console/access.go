@@ -5,22 +5,17 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-)
 
-// A visitor is a client that may see the console.
-type visitor struct {
-	name string // of the authenticated user; "" for one that need not be authenticated
-	from string // the client's address
-	acts bool   // whether it may replay and purge
-}
+	"github.com/scribegate/scribegate/caddymodule/console/internal/pages"
+)
 
 // admit returns the visitor that sent the request, or the reasons why the console is closed to
 // the request.
-func (c *Console) admit(r *http.Request) (visitor, []string) {
-	v := visitor{from: clientAddress(r), acts: !c.ReadOnly}
+func (c *Console) admit(r *http.Request) (pages.Visitor, []string) {
+	v := pages.Visitor{From: clientAddress(r), Acts: !c.ReadOnly}
 	name, reason := c.user.name(r)
 	if reason == "" {
-		v.name = name
+		v.Name = name
 		return v, nil
 	}
 	if c.AllowUnauthenticated {
@@ -33,7 +28,7 @@ func (c *Console) admit(r *http.Request) (visitor, []string) {
 		}
 		reasons = append(reasons, reason)
 	}
-	return visitor{}, reasons
+	return pages.Visitor{}, reasons
 }
 
 // clientAddress returns the address of the client as Caddy knows it: behind trusted proxies,

@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/scribegate/scribegate/caddymodule/console/internal/pages"
 )
 
 // A request is what the access check looks at. What it does not say is that of a browser on
@@ -184,43 +186,43 @@ func TestAdmit(t *testing.T) {
 	for name, c := range map[string]struct {
 		Console
 		request
-		visitor visitor
+		visitor pages.Visitor
 		reasons []string // a part of each; nil if the request is served
 	}{
-		"a user":                          {Console{}, away(user("alice")), visitor{name: "alice", from: "203.0.113.7", acts: true}, nil},
-		"a user, read only":               {Console{ReadOnly: true}, away(user("alice")), visitor{name: "alice", from: "203.0.113.7"}, nil},
-		"a user behind a trusted proxy":   {Console{}, func() request { r := away(user("alice")); r.client = "198.51.100.9"; return r }(), visitor{name: "alice", from: "198.51.100.9", acts: true}, nil},
-		"a user on this machine":          {Console{AllowLoopback: true}, user("alice"), visitor{name: "alice", from: "127.0.0.1", acts: true}, nil},
-		"nobody":                          {Console{}, away(request{}), visitor{}, []string{unauthenticated}},
-		"nobody on this machine":          {Console{}, request{}, visitor{}, []string{unauthenticated}},
-		"loopback":                        {Console{AllowLoopback: true}, request{}, visitor{from: "127.0.0.1", acts: true}, nil},
-		"loopback, read only":             {Console{AllowLoopback: true, ReadOnly: true}, request{}, visitor{from: "127.0.0.1"}, nil},
-		"a stranger where loopback may":   {Console{AllowLoopback: true}, away(request{}), visitor{}, []string{unauthenticated, "another machine"}},
-		"anyone":                          {Console{AllowUnauthenticated: true}, away(request{}), visitor{from: "203.0.113.7", acts: true}, nil},
-		"anyone, read only":               {Console{AllowUnauthenticated: true, ReadOnly: true}, away(request{}), visitor{from: "203.0.113.7"}, nil},
-		"a user where anyone may":         {Console{AllowUnauthenticated: true}, away(user("alice")), visitor{name: "alice", from: "203.0.113.7", acts: true}, nil},
-		"an empty name":                   {Console{}, user(""), visitor{}, []string{unauthenticated}},
-		"a name of spaces":                {Console{}, user("  "), visitor{}, []string{unauthenticated}},
-		"a name with a line break":        {Console{}, user("alice\nbob"), visitor{}, []string{unusable}},
-		"a name that changes direction":   {Console{}, user("alice\u202ebob"), visitor{}, []string{unusable}},
-		"a name that is not UTF-8":        {Console{}, user("alice\xff"), visitor{}, []string{unusable}},
-		"a long name":                     {Console{}, user(strings.Repeat("a", 257)), visitor{}, []string{unusable}},
-		"a name in another script":        {Console{}, user("Алиса"), visitor{name: "Алиса", from: "127.0.0.1", acts: true}, nil},
-		"an unusable name, on loopback":   {Console{AllowLoopback: true}, user("alice\n"), visitor{name: "alice", from: "127.0.0.1", acts: true}, nil},
-		"a header":                        {Console{User: "{http.request.header.Remote-User}"}, header("Remote-User", "alice"), visitor{name: "alice", from: "203.0.113.7", acts: true}, nil},
-		"another header":                  {Console{User: "{http.request.header.Remote-User}"}, header("X-User", "alice"), visitor{}, []string{empty}},
-		"a user elsewhere than named":     {Console{User: "{http.request.header.Remote-User}"}, away(user("alice")), visitor{}, []string{empty}},
-		"an unnamed header":               {Console{}, header("Remote-User", "alice"), visitor{}, []string{unauthenticated}},
-		"a variable":                      {Console{User: "{http.vars.user}"}, request{placeholders: map[string]any{"http.vars.user": "alice"}}, visitor{name: "alice", from: "127.0.0.1", acts: true}, nil},
-		"a variable that is not set":      {Console{User: "{http.vars.user}"}, request{}, visitor{}, []string{empty}},
-		"an attribute of the user":        {Console{User: "{http.auth.user.email}"}, request{placeholders: map[string]any{"http.auth.user.email": "a@example.com"}}, visitor{name: "a@example.com", from: "127.0.0.1", acts: true}, nil},
-		"a certificate":                   {Console{User: "{http.request.tls.client.subject}"}, request{tls: verified}, visitor{name: "CN=alice", from: "127.0.0.1", acts: true}, nil},
-		"an address in a certificate":     {Console{User: "{http.request.tls.client.san.emails.0}"}, request{tls: verified}, visitor{name: "alice@example.com", from: "127.0.0.1", acts: true}, nil},
-		"an address that is not there":    {Console{User: "{http.request.tls.client.san.emails.1}"}, request{tls: verified}, visitor{}, []string{empty}},
-		"an unverified certificate":       {Console{User: "{http.request.tls.client.subject}"}, request{tls: presented}, visitor{}, []string{unverified}},
-		"no certificate":                  {Console{User: "{http.request.tls.client.fingerprint}"}, request{tls: &tls.ConnectionState{HandshakeComplete: true}}, visitor{}, []string{unverified}},
-		"a certificate, but no TLS":       {Console{User: "{http.request.tls.client.fingerprint}"}, request{}, visitor{}, []string{unverified}},
-		"the wrong header, from loopback": {Console{User: "{http.request.header.Remote-User}", AllowLoopback: true}, request{header: http.Header{"X-User": {"alice"}}}, visitor{}, []string{empty, "the header X-User"}},
+		"a user":                          {Console{}, away(user("alice")), pages.Visitor{Name: "alice", From: "203.0.113.7", Acts: true}, nil},
+		"a user, read only":               {Console{ReadOnly: true}, away(user("alice")), pages.Visitor{Name: "alice", From: "203.0.113.7"}, nil},
+		"a user behind a trusted proxy":   {Console{}, func() request { r := away(user("alice")); r.client = "198.51.100.9"; return r }(), pages.Visitor{Name: "alice", From: "198.51.100.9", Acts: true}, nil},
+		"a user on this machine":          {Console{AllowLoopback: true}, user("alice"), pages.Visitor{Name: "alice", From: "127.0.0.1", Acts: true}, nil},
+		"nobody":                          {Console{}, away(request{}), pages.Visitor{}, []string{unauthenticated}},
+		"nobody on this machine":          {Console{}, request{}, pages.Visitor{}, []string{unauthenticated}},
+		"loopback":                        {Console{AllowLoopback: true}, request{}, pages.Visitor{From: "127.0.0.1", Acts: true}, nil},
+		"loopback, read only":             {Console{AllowLoopback: true, ReadOnly: true}, request{}, pages.Visitor{From: "127.0.0.1"}, nil},
+		"a stranger where loopback may":   {Console{AllowLoopback: true}, away(request{}), pages.Visitor{}, []string{unauthenticated, "another machine"}},
+		"anyone":                          {Console{AllowUnauthenticated: true}, away(request{}), pages.Visitor{From: "203.0.113.7", Acts: true}, nil},
+		"anyone, read only":               {Console{AllowUnauthenticated: true, ReadOnly: true}, away(request{}), pages.Visitor{From: "203.0.113.7"}, nil},
+		"a user where anyone may":         {Console{AllowUnauthenticated: true}, away(user("alice")), pages.Visitor{Name: "alice", From: "203.0.113.7", Acts: true}, nil},
+		"an empty name":                   {Console{}, user(""), pages.Visitor{}, []string{unauthenticated}},
+		"a name of spaces":                {Console{}, user("  "), pages.Visitor{}, []string{unauthenticated}},
+		"a name with a line break":        {Console{}, user("alice\nbob"), pages.Visitor{}, []string{unusable}},
+		"a name that changes direction":   {Console{}, user("alice\u202ebob"), pages.Visitor{}, []string{unusable}},
+		"a name that is not UTF-8":        {Console{}, user("alice\xff"), pages.Visitor{}, []string{unusable}},
+		"a long name":                     {Console{}, user(strings.Repeat("a", 257)), pages.Visitor{}, []string{unusable}},
+		"a name in another script":        {Console{}, user("Алиса"), pages.Visitor{Name: "Алиса", From: "127.0.0.1", Acts: true}, nil},
+		"an unusable name, on loopback":   {Console{AllowLoopback: true}, user("alice\n"), pages.Visitor{Name: "alice", From: "127.0.0.1", Acts: true}, nil},
+		"a header":                        {Console{User: "{http.request.header.Remote-User}"}, header("Remote-User", "alice"), pages.Visitor{Name: "alice", From: "203.0.113.7", Acts: true}, nil},
+		"another header":                  {Console{User: "{http.request.header.Remote-User}"}, header("X-User", "alice"), pages.Visitor{}, []string{empty}},
+		"a user elsewhere than named":     {Console{User: "{http.request.header.Remote-User}"}, away(user("alice")), pages.Visitor{}, []string{empty}},
+		"an unnamed header":               {Console{}, header("Remote-User", "alice"), pages.Visitor{}, []string{unauthenticated}},
+		"a variable":                      {Console{User: "{http.vars.user}"}, request{placeholders: map[string]any{"http.vars.user": "alice"}}, pages.Visitor{Name: "alice", From: "127.0.0.1", Acts: true}, nil},
+		"a variable that is not set":      {Console{User: "{http.vars.user}"}, request{}, pages.Visitor{}, []string{empty}},
+		"an attribute of the user":        {Console{User: "{http.auth.user.email}"}, request{placeholders: map[string]any{"http.auth.user.email": "a@example.com"}}, pages.Visitor{Name: "a@example.com", From: "127.0.0.1", Acts: true}, nil},
+		"a certificate":                   {Console{User: "{http.request.tls.client.subject}"}, request{tls: verified}, pages.Visitor{Name: "CN=alice", From: "127.0.0.1", Acts: true}, nil},
+		"an address in a certificate":     {Console{User: "{http.request.tls.client.san.emails.0}"}, request{tls: verified}, pages.Visitor{Name: "alice@example.com", From: "127.0.0.1", Acts: true}, nil},
+		"an address that is not there":    {Console{User: "{http.request.tls.client.san.emails.1}"}, request{tls: verified}, pages.Visitor{}, []string{empty}},
+		"an unverified certificate":       {Console{User: "{http.request.tls.client.subject}"}, request{tls: presented}, pages.Visitor{}, []string{unverified}},
+		"no certificate":                  {Console{User: "{http.request.tls.client.fingerprint}"}, request{tls: &tls.ConnectionState{HandshakeComplete: true}}, pages.Visitor{}, []string{unverified}},
+		"a certificate, but no TLS":       {Console{User: "{http.request.tls.client.fingerprint}"}, request{}, pages.Visitor{}, []string{unverified}},
+		"the wrong header, from loopback": {Console{User: "{http.request.header.Remote-User}", AllowLoopback: true}, request{header: http.Header{"X-User": {"alice"}}}, pages.Visitor{}, []string{empty, "the header X-User"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

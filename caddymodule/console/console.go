@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/console/internal/pages"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 )
@@ -43,7 +44,7 @@ type Console struct {
 
 	logger *zap.Logger
 	user   userPlaceholder
-	pages  *pages
+	pages  *pages.Pages
 }
 
 // CaddyModule returns the Caddy module information.
@@ -64,7 +65,7 @@ func (c *Console) Provision(ctx caddy.Context) error {
 	if c.AllowUnauthenticated {
 		logging.Configuration(ctx).Warn("allow_unauthenticated serves the console to everyone who can reach it; remove it and put authentication in front, such as basic_auth")
 	}
-	c.pages = newPages(ctx, c.logger)
+	c.pages = pages.New(ctx)
 	return nil
 }
 
@@ -107,7 +108,7 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, notRunning)
 		return
 	}
-	c.pages.serve(w, r, v)
+	c.pages.Serve(w, r, v)
 }
 
 // recoverPanic, if deferred, answers 500 after a panic, or ends the request if the answer has

@@ -3,7 +3,7 @@
 // `http.handlers.scribegate_console` and the Caddyfile directive `scribegate_console`.
 //
 // A request passes the access check first, which is about who may see the console, and then
-// the pages, which are made from the current gateway on each request. Each answer has the same
+// the pages, which are in package pages below. Each answer has the same
 // security headers, that of an error too. A page is named by the last segment of the path, and
 // all links are relative, so that the console works under any path.
 //

@@ -170,6 +170,25 @@ func TestLastGenuine(t *testing.T) {
 	}
 }
 
+func TestProviders(t *testing.T) {
+	t.Parallel()
+	r := New()
+	r.Genuine("soniox", noon)
+	for range 2 { // handlers, or reloads
+		r.BeginProvider("soniox")
+		r.BeginProvider("soapnoteapi")
+	}
+	if got := r.Providers(); !slices.Equal(got, []string{"soapnoteapi", "soniox"}) {
+		t.Errorf("providers %v", got)
+	}
+	if at, ok := r.LastGenuine("soniox"); !ok || !at.Equal(noon) {
+		t.Errorf("the last genuine request is forgotten: %s, %t", at, ok)
+	}
+	if at, ok := r.LastGenuine("soapnoteapi"); ok {
+		t.Errorf("a request that was not sent: %s", at)
+	}
+}
+
 // Nothing that many goroutines record is lost.
 func TestManyGoroutines(t *testing.T) {
 	t.Parallel()

@@ -117,11 +117,28 @@ func (r *Recorder) Genuine(provider string, at time.Time) {
 	r.genuine[provider] = at
 }
 
+// BeginProvider records that the configuration has a handler of a provider.
+func (r *Recorder) BeginProvider(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.genuine[name]; !known {
+		r.genuine[name] = time.Time{}
+	}
+}
+
+// Providers returns the names of the providers that have, or had, a handler since the process's
+// start.
+func (r *Recorder) Providers() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.genuine))
+}
+
 // LastGenuine returns when the last genuine request of a provider was recorded. It returns false
 // if there was none since the process's start.
 func (r *Recorder) LastGenuine(provider string) (time.Time, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at, ok := r.genuine[provider]
-	return at, ok
+	at := r.genuine[provider]
+	return at, !at.IsZero()
 }
