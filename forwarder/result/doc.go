@@ -3,7 +3,7 @@
 // Stage claims its deliveries, asks the provider's API, and settles the outcome.
 //
 // What a completion does next is decided by a pure function of what is known from
-// earlier attempts and what the API said now: see progress. What is known is kept in the
+// earlier attempts and what the API answers now (progress.go). What is known is kept in the
 // note of each attempt, so that a restart changes nothing.
 //
 // A transcript of 10 MB takes about 30 MB of memory until it is stored, and one answer of
