@@ -6,10 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/scribegate/scribegate/caddymodule/console"
 )
 
 // A snippet is a configuration in the documentation.
@@ -92,6 +95,8 @@ func documentedEnvironment(t *testing.T) {
 	for _, name := range []string{"SIGNING_SECRET", "SCRIBEGATE_SIGNING_SECRET", "WAREHOUSE_SIGNING_SECRET", "EHR_SIGNING_SECRET"} {
 		t.Setenv(name, testSigning)
 	}
+	t.Setenv("ALICE_HASH", aliceHash)
+	t.Setenv("TEAM_CA", newCertificate(t, dir, "team").pem)
 	t.Setenv("ACCESS_LOG", filepath.Join(dir, "access.log"))
 	t.Setenv("AUDIT_LOG", filepath.Join(dir, "audit.log"))
 	t.Setenv("QUEUE", filepath.Join(dir, "queue.db"))
@@ -187,6 +192,7 @@ func TestEverySubdirectiveIsDocumented(t *testing.T) {
 	for block, names := range map[string][]string{
 		"the app": appSubdirectives, "an upstream": upstreamSubdirectives, "queue sqlite": sqliteSubdirectives,
 		"the handler": handlerSubdirectives, "soapnoteapi": soapnoteapiSubdirectives, "soniox": sonioxSubdirectives,
+		"the console": jsonNames(console.Console{}),
 	} {
 		for _, name := range names {
 			if !regexp.MustCompile(`(?m)^\s*` + name + `\b`).MatchString(caddyfiles.String()) {
@@ -197,4 +203,14 @@ func TestEverySubdirectiveIsDocumented(t *testing.T) {
 			}
 		}
 	}
+}
+
+// jsonNames returns the names of a module's options in JSON.
+func jsonNames(module any) (names []string) {
+	for _, field := range reflect.VisibleFields(reflect.TypeOf(module)) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -30,6 +30,7 @@ type exampleFile struct {
 	sonioxScheme string // before the secret
 	fetches      bool   // whether it asks Soniox's API for transcripts, and for missed ones
 	deletes      bool   // whether it deletes what was delivered at Soniox
+	console      bool   // whether it has a console
 	answer       int    // to a genuine request
 	backends     []exampleBackend
 }
@@ -73,7 +74,7 @@ var exampleFiles = []exampleFile{
 		backends: []exampleBackend{{"BACKEND_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{transcription, transcription}}},
 	},
 	{
-		name: "full.caddyfile", soapnotePath: "/soapnote", sonioxHeader: "X-Webhook-Secret", fetches: true, deletes: true, answer: 200,
+		name: "full.caddyfile", soapnotePath: "/soapnote", sonioxHeader: "X-Webhook-Secret", fetches: true, deletes: true, console: true, answer: 200,
 		backends: []exampleBackend{
 			{"EHR_PORT", "SCRIBEGATE_SIGNING_SECRET", signingSecret, []string{generated, test, transcription, transcription}},
 			{"W1_PORT", "WAREHOUSE_SIGNING_SECRET", otherSecret, []string{generated, transcription, transcription}},
@@ -85,6 +86,7 @@ var exampleFiles = []exampleFile{
 type running struct {
 	exampleFile
 	gateway   string // URL
+	console   string // URL; "" if there is none
 	providers *standin.Server
 	missed    string // the id of a transcription whose webhook the gateway did not receive
 	backends  []*backend
@@ -111,14 +113,17 @@ func startProviders(t *testing.T) (providers *standin.Server, env []string) {
 // text of the configuration file.
 func (f exampleFile) start(ctx context.Context, t *testing.T, goKit kit, change func(string) string) running {
 	t.Helper()
-	port, dir := ports(ctx, t, 2), t.TempDir()
+	port, dir := ports(ctx, t, 3), t.TempDir()
 	access := filepath.Join(dir, "access.log")
 	providers, apis := startProviders(t)
 	env := append(apis,
-		"PORT="+port[0], "W2_PORT="+port[1], "QUEUE="+filepath.Join(dir, "queue.db"), "ACCESS_LOG="+access,
+		"PORT="+port[0], "W2_PORT="+port[1], "CONSOLE_PORT="+port[2], "QUEUE="+filepath.Join(dir, "queue.db"), "ACCESS_LOG="+access,
 		"SCRIBEGATE_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 		"SOAPNOTE_SECRET="+soapnoteSecret, "SONIOX_WEBHOOK_SECRET="+sonioxSecret)
 	p := running{exampleFile: f, gateway: "http://127.0.0.1:" + port[0], providers: providers}
+	if f.console {
+		p.console = "http://127.0.0.1:" + port[2]
+	}
 	p.missed = providers.AddTranscription(standin.Transcription{
 		WebhookURL: "https://hooks.example.com/soniox" + query, WebhookStatusCode: http.StatusBadGateway,
 	})
@@ -186,6 +191,11 @@ func (p running) play(ctx context.Context, t *testing.T) {
 		}
 	} else if got := get(ctx, t, p.gateway+"/healthz"); got != http.StatusOK {
 		t.Errorf("the backend's own path is answered %d, want 200 from the backend", got)
+	}
+	if p.console != "" {
+		if got := get(ctx, t, p.console); got != http.StatusOK {
+			t.Errorf("the console is answered %d, want 200", got)
+		}
 	}
 
 	for i, eb := range p.exampleFile.backends {

@@ -4,8 +4,8 @@
 # comment of the Caddyfile work here too.
 set -eu
 
-# Sets gateway, admin, backend and events. Exits if another program already listens
-# on an address, or if the configuration is invalid.
+# Sets gateway, console, admin, backend and events. Exits if another program already
+# listens on an address, or if the configuration is invalid.
 config=$(bin/caddy adapt --config Caddyfile --adapter caddyfile)
 plan=$(printf '%s' "$config" | bin/preflight)
 eval "$plan"
@@ -28,6 +28,13 @@ fi
 cat <<TEXT
 
   The gateway listens on $gateway, $deliveries.
+TEXT
+if [ -n "$console" ]; then
+	cat <<TEXT
+  Open the console in a browser on this machine: $console
+TEXT
+fi
+cat <<TEXT
   In another terminal, play the providers:
 
     bin/caddy scribegate send soapnoteapi --to $gateway/soapnote --secret '{file.$secrets/soapnote}'

@@ -4,6 +4,7 @@ package examples_test
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,17 +77,17 @@ var suggested = regexp.MustCompile(`(?m)^  (.*) make run$`)
 // that the error prints, which must work beside the first.
 func TestRun(t *testing.T) {
 	ctx, c := bounded(t), newCheckout(bounded(t), t)
-	free := ports(ctx, t, 3)
-	env := []string{"SCRIBEGATE_SITE=:" + free[0], "CADDY_ADMIN=localhost:" + free[1], "SCRIBEGATE_UPSTREAM=http://127.0.0.1:" + free[2] + "/events"}
+	free := ports(ctx, t, 4)
+	env := []string{"SCRIBEGATE_SITE=:" + free[0], "CADDY_ADMIN=localhost:" + free[1], "SCRIBEGATE_UPSTREAM=http://127.0.0.1:" + free[2] + "/events", "SCRIBEGATE_CONSOLE=:" + free[3]}
 	first := c.start(ctx, t, env...)
 	c.typeAll(ctx, t, first)
 
 	// Without SCRIBEGATE_UPSTREAM: the second has no backend of the user.
-	out, err := c.sh(ctx, "sh examples/run.sh", env[0], env[1])
+	out, err := c.sh(ctx, "sh examples/run.sh", env[0], env[1], env[3])
 	if err == nil || !strings.Contains(out, "Another program already listens") || strings.Contains(out, "serving initial configuration") {
 		t.Fatalf("a second run.sh with the same ports ends with %v and prints\n%s", err, out)
 	}
-	for _, want := range []string{"127.0.0.1:" + free[0] + "  the site", "Caddy", "localhost:" + free[1] + "  the admin API", "a Scribegate"} {
+	for _, want := range []string{"127.0.0.1:" + free[0] + "  the site", "Caddy", "127.0.0.1:" + free[3] + "  the console", "localhost:" + free[1] + "  the admin API", "a Scribegate"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("run.sh does not print %q:\n%s", want, out)
 		}
@@ -106,13 +107,19 @@ func TestRun(t *testing.T) {
 	c.typeAll(ctx, t, c.start(ctx, t, other...))
 }
 
-// typeAll runs the commands that run.sh printed, and checks that they reach the
-// gateway and the backend that it started.
+// typeAll runs the commands and opens the console that run.sh printed, and checks that they reach
+// the gateway and the backend that it started.
 func (c checkout) typeAll(ctx context.Context, t *testing.T, p *stage.Process) {
 	t.Helper()
-	typed := 0
+	typed, opened := 0, 0
 	for _, line := range p.Lines() {
 		line = strings.TrimSpace(line)
+		if console, ok := strings.CutPrefix(line, "Open the console in a browser on this machine: "); ok {
+			opened++
+			if got := get(ctx, t, console); got != http.StatusOK {
+				t.Errorf("the console at %s is answered %d, want 200", console, got)
+			}
+		}
 		if !strings.HasPrefix(line, "bin/caddy scribegate ") {
 			continue
 		}
@@ -131,7 +138,7 @@ func (c checkout) typeAll(ctx context.Context, t *testing.T, p *stage.Process) {
 			t.Errorf("%s does not print the upstream backend:\n%s", line, out)
 		}
 	}
-	if typed != 4 {
-		t.Errorf("%d commands were printed, want 4:\n%s", typed, p.Tail(50))
+	if typed != 4 || opened != 1 {
+		t.Errorf("%d commands and %d addresses of the console were printed, want 4 and 1:\n%s", typed, opened, p.Tail(50))
 	}
 }

@@ -35,7 +35,7 @@ func TestPlay(t *testing.T) {
 		"200, duplicate of " + f.ids[0],
 		"com.example.structured, structured, attempt 1, signature verified",
 		"com.example.binary, binary, attempt 1, signature verified",
-		"All 7 requests were answered as expected, and 7 deliveries arrived, each once.",
+		"All 7 requests were answered as expected, and 7 deliveries arrived, each once.\nTo see events in the console, run `make run` and open http://localhost:8081 ",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())

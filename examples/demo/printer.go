@@ -125,4 +125,5 @@ func (p printer) problem(what string) {
 
 func (p printer) done(steps, deliveries int) {
 	fmt.Fprintf(p.w, "\n%s\n", p.paint(green, fmt.Sprintf("All %d requests were answered as expected, and %d deliveries arrived, each once.", steps, deliveries)))
+	fmt.Fprintln(p.w, "To see events in the console, run `make run` and open http://localhost:8081 in a browser on this machine.")
 }

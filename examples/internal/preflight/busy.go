@@ -90,11 +90,18 @@ func busyError(ctx context.Context, p *plan, busy []occupied) error {
 	b.WriteString("\nStop that program, or run this gateway beside it, with its own queue:\n\n  ")
 	data := "" // a directory that no other gateway uses for its queue
 	printed := make(map[string]bool)
+	used := make(map[string]bool) // ports
 	for _, place := range p.places {
-		address, port, err := elsewhere(ctx, place.address, busy)
+		if _, port, err := net.SplitHostPort(place.address); err == nil {
+			used[port] = true
+		}
+	}
+	for _, place := range p.places {
+		address, port, err := elsewhere(ctx, place.address, busy, used)
 		if err != nil {
 			return err
 		}
+		used[port] = true
 		if address != place.address && !printed[place.variable] {
 			printed[place.variable] = true
 			fmt.Fprintf(&b, "%s=%s ", place.variable, place.with(address))
@@ -105,9 +112,9 @@ func busyError(ctx context.Context, p *plan, busy []occupied) error {
 	return errors.New(b.String())
 }
 
-// elsewhere returns the address itself, or, if it is busy, the same host with the next free
-// port.
-func elsewhere(ctx context.Context, address string, busy []occupied) (free, port string, err error) {
+// elsewhere returns the address itself, or, if it is busy, the same host with the next port that
+// is free and not used.
+func elsewhere(ctx context.Context, address string, busy []occupied, used map[string]bool) (free, port string, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", "", fmt.Errorf("reading the address %s: %w", address, err)
@@ -125,7 +132,7 @@ func elsewhere(ctx context.Context, address string, busy []occupied) (free, port
 	}
 	for next := number + 1; next < number+100; next++ {
 		port = strconv.Itoa(next)
-		if free = net.JoinHostPort(host, port); !listening(ctx, free) {
+		if free = net.JoinHostPort(host, port); !used[port] && !listening(ctx, free) {
 			return free, port, nil
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 // A plan has the addresses that run.sh is about to use.
 type plan struct {
 	gateway string // URL of the site
+	console string // URL of the console; "" if there is none
 	admin   string // address of the admin API; "" for Caddy's default, "off" if it is disabled
 	backend string // address of the demonstration backend; "" if it is not started
 	events  string // URL of the upstream, without a password
@@ -38,7 +40,8 @@ type config struct {
 	Apps struct {
 		HTTP struct {
 			Servers map[string]struct {
-				Listen []string `json:"listen"`
+				Listen []string        `json:"listen"`
+				Routes json.RawMessage `json:"routes"`
 			} `json:"servers"`
 		} `json:"http"`
 		Scribegate struct {
@@ -58,8 +61,16 @@ func newPlan(adapted io.Reader, getenv func(string) string) (*plan, error) {
 	}
 	p := new(plan)
 	for _, name := range slices.Sorted(maps.Keys(c.Apps.HTTP.Servers)) {
-		for _, address := range c.Apps.HTTP.Servers[name].Listen {
-			p.addSite(address, getenv("SCRIBEGATE_SITE"))
+		server := c.Apps.HTTP.Servers[name]
+		site := site{what: "the site", variable: "SCRIBEGATE_SITE", url: &p.gateway}
+		if bytes.Contains(server.Routes, consoleHandler) && !bytes.Contains(server.Routes, siteHandler) {
+			site.what, site.variable, site.url = "the console", "SCRIBEGATE_CONSOLE", &p.console
+		}
+		for _, address := range server.Listen {
+			p.addSite(address, site, getenv(site.variable))
+		}
+		if site.url == &p.gateway && bytes.Contains(server.Routes, consoleHandler) {
+			p.console = p.gateway
 		}
 	}
 	listen := cmp.Or(c.Admin.Listen, defaultAdmin)
@@ -77,9 +88,21 @@ func newPlan(adapted io.Reader, getenv func(string) string) (*plan, error) {
 	return p, nil
 }
 
-// addSite adds a listener of the site. block is the addresses of the site's block: the
-// first one, if there is one, has the site's scheme and name.
-func (p *plan) addSite(address, block string) {
+// The handlers by which a server's site is known.
+var (
+	siteHandler    = []byte(`"handler":"scribegate"`)
+	consoleHandler = []byte(`"handler":"scribegate_console"`)
+)
+
+// A site is one of the two sites of the Caddyfile.
+type site struct {
+	what, variable string
+	url            *string // in the plan
+}
+
+// addSite adds a listener of a site. block is the addresses of the site's block: the first one,
+// if there is one, has the site's scheme and name.
+func (p *plan) addSite(address string, s site, block string) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return // a unix socket
@@ -95,10 +118,10 @@ func (p *plan) addSite(address, block string) {
 	if named, _, err := net.SplitHostPort(name); err == nil {
 		name = named
 	}
-	if p.gateway == "" {
-		p.gateway = siteURL(scheme, cmp.Or(name, host), port)
+	if *s.url == "" {
+		*s.url = siteURL(scheme, cmp.Or(name, host), port)
 	}
-	p.places = append(p.places, place{what: "the site", address: address, variable: "SCRIBEGATE_SITE", with: func(address string) string {
+	p.places = append(p.places, place{what: s.what, address: address, variable: s.variable, with: func(address string) string {
 		_, port, _ := net.SplitHostPort(address)
 		if name == "" && scheme == "http" {
 			return ":" + port
@@ -143,7 +166,7 @@ func (p *plan) addUpstream(raw string) {
 // assignments returns the plan as assignments for a shell.
 func (p *plan) assignments() string {
 	var b strings.Builder
-	for _, v := range [][2]string{{"gateway", p.gateway}, {"admin", p.admin}, {"backend", p.backend}, {"events", p.events}} {
+	for _, v := range [][2]string{{"gateway", p.gateway}, {"console", p.console}, {"admin", p.admin}, {"backend", p.backend}, {"events", p.events}} {
 		fmt.Fprintf(&b, "%s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
 	}
 	return b.String()
