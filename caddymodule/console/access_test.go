@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/scribegate/scribegate/caddymodule/console/internal/pages"
 )
@@ -145,6 +146,20 @@ func TestLoopback(t *testing.T) {
 				t.Errorf("the reason is %q", reason)
 			}
 		})
+	}
+}
+
+// Caddy's `tracing` adds headers to the requests of its site. Without it a proxy has added them.
+func TestLoopbackOfATracedSite(t *testing.T) {
+	t.Parallel()
+	r := request{header: http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}}.prepare()
+	if reason := notLoopback(r); !strings.Contains(reason, "Traceparent") {
+		t.Errorf("without tracing: the reason is %q", reason)
+	}
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}})
+	r = r.WithContext(trace.ContextWithSpanContext(r.Context(), span))
+	if reason := notLoopback(r); reason != "" {
+		t.Errorf("with tracing: it is refused, since %s", reason)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // notLoopback returns why a request does not count as one from this machine, or "".
@@ -34,8 +35,9 @@ func notLoopback(r *http.Request) string {
 	case !r.ProtoAtLeast(1, 1):
 		return "it uses HTTP/1.0, as some proxies do and no browser does"
 	}
+	traced := trace.SpanContextFromContext(r.Context()).IsValid()
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		if !sentByClients(name) {
+		if !sentByClients(name) && !(traced && slices.Contains(tracingHeaders, name)) {
 			return fmt.Sprintf("it has the header %.64s, which a proxy or a tunnel may have added, since browsers do not send it by themselves", name)
 		}
 	}
@@ -88,6 +90,9 @@ var clientHeaders = []string{
 }
 
 var clientHeaderPrefixes = []string{"Accept-", "Access-Control-Request-", "If-", "Sec-"}
+
+// tracingHeaders are the headers that Caddy's `tracing` adds to the requests of a site.
+var tracingHeaders = []string{"Baggage", "Traceparent", "Tracestate"}
 
 // sentByClients reports whether browsers and other HTTP clients send a header by themselves.
 func sentByClients(name string) bool {
