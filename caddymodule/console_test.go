@@ -70,9 +70,9 @@ func TestConsoleOnLoopback(t *testing.T) {
 	for _, host := range []string{"localhost:" + s.port, "127.0.0.1:" + s.port, "[::1]:" + s.port, "LOCALHOST"} {
 		opened(t, do(t, s.get("/", "Host: "+host)), "")
 	}
-	opened(t, do(t, s.get("/", "Host: 127.0.0.1.nip.io:"+s.port)), "its Host 127.0.0.1.nip.io:"+s.port+" is not loopback")
+	opened(t, do(t, s.get("/", "Host: 127.0.0.1.nip.io:"+s.port)), "Its Host 127.0.0.1.nip.io:"+s.port+" is not loopback")
 	opened(t, do(t, s.get("/", "X-Forwarded-For: 127.0.0.1")), "the header X-Forwarded-For")
-	opened(t, do(t, s.get("/", "X-Forwarded-For: 203.0.113.7")), "a trusted proxy passed it on for another client")
+	opened(t, do(t, s.get("/", "X-Forwarded-For: 203.0.113.7")), "A trusted proxy passed it on for another client")
 	opened(t, do(t, s.get("/", "Cf-Ray: 1")), "the header Cf-Ray")
 
 	w := s.dial()

@@ -33,7 +33,7 @@ var browser = http.Header{
 	"Accept": {"text/html"}, "Accept-Encoding": {"gzip, deflate, br, zstd"}, "Accept-Language": {"en"}, "Cache-Control": {"max-age=0"},
 	"Connection": {"keep-alive"}, "Content-Length": {"3"}, "Content-Type": {"application/x-www-form-urlencoded"}, "Cookie": {"a=b"}, "Dnt": {"1"},
 	"If-None-Match": {`"a"`}, "Origin": {"http://localhost:8081"}, "Pragma": {"no-cache"}, "Priority": {"u=0, i"}, "Purpose": {"prefetch"},
-	"Referer": {"http://localhost:8081/events"}, "Save-Data": {"on"}, "Sec-Ch-Ua": {`"Chromium"`}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Site": {"none"},
+	"Referer": {"http://localhost:8081/events"}, "Save-Data": {"on"}, "Scribegate-Part": {"1"}, "Sec-Ch-Ua": {`"Chromium"`}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Site": {"none"},
 	"Sec-Gpc": {"1"}, "Te": {"trailers"}, "Upgrade-Insecure-Requests": {"1"}, "User-Agent": {"Mozilla/5.0"},
 }
 
@@ -83,9 +83,9 @@ func provisioned(t *testing.T, c Console) *Console {
 func TestLoopback(t *testing.T) {
 	t.Parallel()
 	const (
-		machine = "it came from another machine"
+		machine = "It came from another machine"
 		host    = "is not loopback"
-		proxied = "a trusted proxy passed it on"
+		proxied = "A trusted proxy passed it on"
 		header  = "which a proxy or a tunnel may have added"
 	)
 	with := func(name, value string) request { return request{header: http.Header{name: {value}}} }
@@ -116,8 +116,8 @@ func TestLoopback(t *testing.T) {
 		"127.0.0.1":                        {request{host: "127.0.0.1"}, ""},
 		"[::1] without a port":             {request{host: "[::1]"}, ""},
 		"no Host":                          {request{host: "none"}, host},
-		"a Host of the network":            {request{host: "192.168.1.7:8081"}, "its Host 192.168.1.7:8081 is not loopback"},
-		"a name":                           {request{host: "example.com"}, "its Host example.com is not loopback"},
+		"a Host of the network":            {request{host: "192.168.1.7:8081"}, "Its Host 192.168.1.7:8081 is not loopback"},
+		"a name":                           {request{host: "example.com"}, "Its Host example.com is not loopback"},
 		"a name that resolves to loopback": {request{host: "127.0.0.1.nip.io:8081"}, host},
 		"localhost as a subdomain":         {request{host: "localhost.evil.com"}, host},
 		"localhost as the end of a label":  {request{host: "evil-localhost"}, host},
@@ -129,9 +129,9 @@ func TestLoopback(t *testing.T) {
 		"a number":                         {request{host: "2130706433"}, host},
 		"a short address":                  {request{host: "127.1"}, host},
 		"an open bracket":                  {request{host: "[::1"}, host},
-		"markup":                           {request{host: "<script>alert(1)</script>"}, "its Host is not loopback"},
-		"a long name":                      {request{host: strings.Repeat("a", 500)}, "its Host is not loopback"},
-		"a forwarding header in capitals":  {with("X-FORWARDED-FOR", "203.0.113.7"), "it has the header X-Forwarded-For, " + header},
+		"markup":                           {request{host: "<script>alert(1)</script>"}, "Its Host is not loopback"},
+		"a long name":                      {request{host: strings.Repeat("a", 500)}, "Its Host is not loopback"},
+		"a forwarding header in capitals":  {with("X-FORWARDED-FOR", "203.0.113.7"), "It has the header X-Forwarded-For, " + header},
 		"a long header":                    {with("X-"+strings.Repeat("A", 500), "1"), header},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestLoopback(t *testing.T) {
 			r := c.prepare()
 			switch reason := notLoopback(r); {
 			case c.reason == "" && reason != "":
-				t.Errorf("it is refused, since %s", reason)
+				t.Errorf("it is refused: %s", reason)
 			case !strings.Contains(reason, c.reason) || c.reason != "" && reason == "":
 				t.Errorf("the reason is %q, want %q", reason, c.reason)
 			case len(reason) > 256 || strings.ContainsAny(reason, "<>{}"):

@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"testing"
 )
 
@@ -19,3 +20,23 @@ func TestAssets(t *testing.T) {
 		t.Error("a page was served as an asset")
 	}
 }
+
+// On loopback, a header that browsers do not send by themselves counts as that of a proxy.
+func TestHeadersOfTheScriptAreNotThoseOfProxies(t *testing.T) {
+	t.Parallel()
+	script, err := assets.ReadFile("assets/console.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := scriptHeader.FindAllSubmatch(script, -1)
+	if len(found) == 0 {
+		t.Error("the script sends no header of its own: the test does not find it")
+	}
+	for _, header := range found {
+		if !sentByClients(string(header[1])) {
+			t.Errorf("the header %s counts as that of a proxy", header[1])
+		}
+	}
+}
+
+var scriptHeader = regexp.MustCompile(`headers: \{ "([^"]+)": "[^"]*" \}`)

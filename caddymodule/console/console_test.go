@@ -74,7 +74,7 @@ func TestRequests(t *testing.T) {
 		"a large form":                   {open, form("", strings.NewReader("a="+strings.Repeat("b", maxForm))), 413, "Select fewer events", true},
 		"a large form without a length":  {open, form("", io.LimitReader(neverEnding{}, maxForm+1)), 413, "Select fewer events", true},
 		"the largest form":               {open, form("", strings.NewReader("a="+strings.Repeat("b", maxForm-2))), 200, "", false},
-		"a stranger's Host, with markup": {Console{AllowLoopback: true}, hosted("<script>alert(1)</script>"), 403, "its Host is not loopback", false},
+		"a stranger's Host, with markup": {Console{AllowLoopback: true}, hosted("<script>alert(1)</script>"), 403, "Its Host is not loopback", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -25,20 +25,20 @@ func notLoopback(r *http.Request) string {
 	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	switch {
 	case err != nil:
-		return "it did not come over TCP or QUIC, such as over a Unix socket, which a proxy uses"
+		return "It did not come over TCP or QUIC, such as over a Unix socket, which a proxy uses"
 	case !loopback(remote.Addr()):
-		return "it came from another machine"
+		return "It came from another machine"
 	case !loopbackText(client):
-		return "a trusted proxy passed it on for another client"
+		return "A trusted proxy passed it on for another client"
 	case !loopbackHost(r.Host):
-		return "its Host" + quoteHost(r.Host) + " is not loopback; open the console as localhost, 127.0.0.1 or [::1]"
+		return "Its Host" + quoteHost(r.Host) + " is not loopback; open the console as localhost, 127.0.0.1 or [::1]"
 	case !r.ProtoAtLeast(1, 1):
-		return "it uses HTTP/1.0, as some proxies do and no browser does"
+		return "It uses HTTP/1.0, as some proxies do and no browser does"
 	}
 	traced := trace.SpanContextFromContext(r.Context()).IsValid()
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		if !sentByClients(name) && !(traced && slices.Contains(tracingHeaders, name)) {
-			return fmt.Sprintf("it has the header %.64s, which a proxy or a tunnel may have added, since browsers do not send it by themselves", name)
+			return fmt.Sprintf("It has the header %.64s, which a proxy or a tunnel may have added, since browsers do not send it by themselves", name)
 		}
 	}
 	return ""
@@ -82,11 +82,11 @@ func quoteHost(host string) string {
 }
 
 // clientHeaders are the headers that browsers and other HTTP clients send by themselves, apart
-// from those with a prefix in clientHeaderPrefixes.
+// from those with a prefix in clientHeaderPrefixes, and the header of the console's script.
 var clientHeaders = []string{
 	"Accept", "Alt-Used", "Authorization", "Cache-Control", "Connection", "Content-Length", "Content-Type", "Cookie",
 	"Dnt", "Expect", "Http2-Settings", "Keep-Alive", "Origin", "Pragma", "Priority", "Purpose", "Range", "Referer",
-	"Save-Data", "Te", "Upgrade", "Upgrade-Insecure-Requests", "User-Agent",
+	"Save-Data", "Scribegate-Part", "Te", "Upgrade", "Upgrade-Insecure-Requests", "User-Agent",
 }
 
 var clientHeaderPrefixes = []string{"Accept-", "Access-Control-Request-", "If-", "Sec-"}

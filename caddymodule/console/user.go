@@ -81,7 +81,7 @@ func checkUserHeader(name string) error {
 func (p userPlaceholder) name(r *http.Request) (name, reason string) {
 	if p.certified && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
 		// Caddy sets these placeholders for any certificate, and some without one.
-		return "", "it has no client certificate that Caddy has verified; the site needs a client_auth with the mode require_and_verify and a trust_pool"
+		return "", "It has no client certificate that Caddy has verified; the site needs a client_auth with the mode require_and_verify and a trust_pool"
 	}
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if ok {
@@ -92,9 +92,9 @@ func (p userPlaceholder) name(r *http.Request) (name, reason string) {
 	case name == "" && p.usual:
 		return "", "Caddy has not authenticated it"
 	case name == "":
-		return "", "the placeholder that the option user names is empty for it"
+		return "", "The placeholder that the option user names is empty for it"
 	case len(name) > longestName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }):
-		return "", fmt.Sprintf("the name of its user is longer than %d bytes or has characters that cannot be printed", longestName)
+		return "", fmt.Sprintf("The name of its user is longer than %d bytes or has characters that cannot be printed", longestName)
 	}
 	return name, ""
 }
