@@ -48,7 +48,7 @@ func (w walk) warn(e Endpoint, matchers []caddyhttp.MatcherSets, before, behind 
 		about = append(about, zap.String("provider", e.Provider))
 	}
 	prevents := func(a act) bool {
-		return a.prevents != "" && !(e.forPeople() && a.prevents == credentialsAsked) && covers(a.matchers, matchers)
+		return a.prevents != "" && (!e.forPeople() || a.prevents != credentialsAsked) && covers(a.matchers, matchers)
 	}
 	if i := slices.IndexFunc(before, prevents); i >= 0 {
 		w.logger.Warn("a "+e.Directive+" handler receives no requests, since a directive before it takes all of them; give that directive a matcher that leaves the handler's paths out",
