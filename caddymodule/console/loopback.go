@@ -44,7 +44,7 @@ func notLoopback(r *http.Request) string {
 	return ""
 }
 
-func loopback(a netip.Addr) bool { return a.Unmap().IsLoopback() && a.Zone() == "" }
+func loopback(a netip.Addr) bool { return a.Unmap().IsLoopback() }
 
 func loopbackText(address string) bool {
 	a, err := netip.ParseAddr(address)
