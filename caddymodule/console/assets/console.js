@@ -1,6 +1,13 @@
 // Refreshes the parts of a page that change. Without it every page works; reload it by hand.
 "use strict";
 
+// A box at the head of a list selects all of it.
+for (const all of document.querySelectorAll("[data-all]")) {
+	const boxes = all.closest("table").querySelectorAll("input[name=id]");
+	all.hidden = false;
+	all.addEventListener("change", () => boxes.forEach((box) => { box.checked = all.checked; }));
+}
+
 (() => {
 	if ("still" in document.body.dataset) {
 		return; // the page must stay as it is
@@ -12,7 +19,7 @@
 	const since = () => freshness.querySelector("time")?.textContent || freshness.dataset.since;
 
 	// The element that had the focus is found again by what it is.
-	const key = (e) => e.id || e.tagName + (e.getAttribute("href") || e.getAttribute("name") || "") + (e.value || e.textContent);
+	const key = (e) => e.id || e.tagName + (e.getAttribute("href") || e.closest("[id]").id);
 
 	function replace(part) {
 		const old = document.getElementById(part.id);
@@ -34,7 +41,7 @@
 		old.className = part.className;
 		old.replaceChildren(...part.childNodes);
 		if (focused) {
-			[...old.querySelectorAll("a, button, input, summary, [tabindex]")].find((e) => key(e) === focused)?.focus({ preventScroll: true });
+			[...old.querySelectorAll("a, button, summary")].find((e) => key(e) === focused)?.focus({ preventScroll: true });
 		}
 	}
 
@@ -76,15 +83,9 @@
 		timer = setTimeout(refresh, wait);
 	}
 
-	document.querySelectorAll("[data-spoken]").forEach(say);
 	document.addEventListener("visibilitychange", () => {
 		wait = every;
 		refresh();
-	});
-	document.addEventListener("change", (e) => { // one box selects all of its list
-		if (e.target.matches("[data-all]")) {
-			e.target.closest("table").querySelectorAll("input[name=id]").forEach((box) => { box.checked = e.target.checked; });
-		}
 	});
 	timer = setTimeout(refresh, every);
 })();

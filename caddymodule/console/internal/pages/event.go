@@ -69,14 +69,14 @@ func (p *Pages) event(v *visit) (content, error) {
 
 func (v *visit) newEvent(r queue.Record) eventPage {
 	e := admin.NewEvent(r, true)
-	p := eventPage{row: newRow(e, v.now), NoneWhy: wording.WhyNone(e), Purge: link("preview", "action", "purge", "id", e.ID)}
+	p := eventPage{row: newRow(e, v.now), NoneWhy: wording.WhyNone(e), Purge: selection{IDs: []string{e.ID}}.preview(purge)}
 	switch {
 	case e.State == queue.Quarantined:
 		p.NoReplay = quarantineHint
 	case !e.Payload:
 		p.NoReplay = "Its payload is no longer kept, so it cannot be replayed. keep_delivered keeps payloads after the delivery."
 	default:
-		p.Replay = link("preview", "action", "replay", "id", e.ID)
+		p.Replay = selection{IDs: []string{e.ID}}.preview(replay)
 	}
 	if c := v.gateway.Config(); c != nil {
 		p.Kept = kept(r, c.Settings)
@@ -95,7 +95,7 @@ func (v *visit) newEvent(r queue.Record) eventPage {
 			s.Why = v.why(d, blocked)
 		}
 		if p.Replay != "" && len(e.Deliveries) > 1 {
-			s.Replay = link("preview", "action", "replay", "id", e.ID, "upstream", d.Upstream)
+			s.Replay = selection{IDs: []string{e.ID}, Upstream: d.Upstream}.preview(replay)
 		}
 		p.Steps = append(p.Steps, s)
 	}

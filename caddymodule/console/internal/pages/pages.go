@@ -6,14 +6,17 @@ import (
 	"errors"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
+	"github.com/scribegate/scribegate/caddymodule/internal/operate"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -22,13 +25,15 @@ const queryTimeout = 5 * time.Second
 
 // Pages are the pages of one console.
 type Pages struct {
-	logger *zap.Logger
-	logs   *logging.Logs
+	logger   *zap.Logger
+	logs     *logging.Logs
+	operator operate.Operator
 }
 
 // New returns the pages of a console that is being provisioned.
 func New(ctx caddy.Context) *Pages {
-	return &Pages{logger: logging.Logger(ctx), logs: logging.Of(ctx)}
+	logger := logging.Logger(ctx)
+	return &Pages{logger: logger, logs: logging.Of(ctx), operator: operate.Operator{Logger: logger, Audit: audit.New(logging.Audit(ctx))}}
 }
 
 // A Visitor is a client that may see the console.
@@ -61,16 +66,26 @@ type content struct {
 
 // A page is one of the pages of the console.
 type page struct {
-	method string
-	load   func(*Pages, *visit) (content, error)
+	load    func(*Pages, *visit) (content, error)
+	methods []string
 }
 
 // named has the pages by the last segment of their path.
 var named = map[string]page{
-	"":       {http.MethodGet, (*Pages).overview},
-	"events": {http.MethodGet, (*Pages).events},
-	"event":  {http.MethodGet, (*Pages).event},
+	"":            {(*Pages).overview, reading},
+	"events":      {(*Pages).events, reading},
+	"event":       {(*Pages).event, reading},
+	"dead":        {(*Pages).dead, reading},
+	"quarantined": {(*Pages).quarantined, reading},
+	"unrouted":    {(*Pages).unrouted, reading},
+	"unconfirmed": {(*Pages).unconfirmed, reading},
+	"preview":     {(*Pages).preview, append([]string{http.MethodPost}, reading...)}, // the ids of many events are too long for an address
+	"act":         {(*Pages).act, []string{http.MethodPost}},
+	"job":         {(*Pages).job, reading},
 }
+
+// reading are the methods of a page that is only looked at.
+var reading = []string{http.MethodGet, http.MethodHead}
 
 // A failure is the error of a page that cannot be shown.
 type failure struct {
@@ -116,7 +131,7 @@ func (p *Pages) load(v *visit) (content, error) {
 		v.attach(p)
 		return content{}, failure{http.StatusNotFound, "There is no such page", "The address may be mistyped. The pages of the console are in the navigation above."}
 	}
-	if pg.method != v.Method && (pg.method != http.MethodGet || v.Method != http.MethodHead) {
+	if !slices.Contains(pg.methods, v.Method) {
 		v.attach(p)
 		return content{}, failure{http.StatusMethodNotAllowed, "The page cannot be used in this way", "Go back, and use the buttons and links of the console."}
 	}

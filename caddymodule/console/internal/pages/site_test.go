@@ -7,14 +7,17 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
+	"github.com/scribegate/scribegate/caddymodule/internal/operate"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
@@ -33,7 +36,9 @@ type site struct {
 	pages   *Pages
 	gateway *gateway.Gateway
 	visitor Visitor
-	seen    map[string]string // the pages so far, by their addresses
+	trail   *observer.ObservedLogs   // the audit trail of the console
+	answers map[string]*atomic.Int32 // the status that a backend answers from now on, if it is not 0
+	seen    map[string]string        // the pages so far, by their addresses
 }
 
 // An engine is an SQLite queue in a folder of the test.
@@ -63,7 +68,11 @@ func status(code int) backend { return func() (int, error) { return code, nil } 
 // newSite runs a gateway with the upstreams, which make one attempt and no other.
 func newSite(t *testing.T, upstreams map[string]backend) *site {
 	t.Helper()
-	s := &site{T: t, pages: newTestPages(), visitor: Visitor{Name: "alice", From: "192.0.2.1", Acts: true}, seen: make(map[string]string)}
+	trail, lines := newTrail()
+	s := &site{
+		T: t, pages: &Pages{logger: zap.NewNop(), operator: operate.Operator{Logger: zap.NewNop(), Audit: trail}}, trail: lines, answers: make(map[string]*atomic.Int32),
+		visitor: Visitor{Name: "alice", From: "192.0.2.1", Acts: true}, seen: make(map[string]string),
+	}
 	c := &gateway.Config{
 		Engine: engine{filepath.Join(t.TempDir(), "queue.db")}, Settings: queue.DefaultSettings(),
 		Observer: &gateway.Observer{Logger: zap.NewNop(), Audit: audit.New(zap.NewNop()), Notify: func(string, map[string]any) {}}, Logger: zap.NewNop(),
@@ -71,7 +80,15 @@ func newSite(t *testing.T, upstreams map[string]backend) *site {
 	}
 	c.Route = func(*event.Event) []string { return c.UpstreamNames() }
 	for name, b := range upstreams {
-		c.Upstreams = append(c.Upstreams, forwarder.Upstream{Name: name, Timeout: time.Minute, Concurrency: 4, Retry: []time.Duration{}, Sender: b})
+		from := new(atomic.Int32)
+		s.answers[name] = from
+		changed := backend(func() (int, error) {
+			if status := from.Load(); status != 0 {
+				return int(status), nil
+			}
+			return b()
+		})
+		c.Upstreams = append(c.Upstreams, forwarder.Upstream{Name: name, Timeout: time.Minute, Concurrency: 4, Retry: []time.Duration{}, Sender: changed})
 	}
 	l := gateway.NewLease()
 	if err := l.Acquire(c); err != nil {
@@ -92,9 +109,6 @@ func newSite(t *testing.T, upstreams map[string]backend) *site {
 	s.gateway = gateway.Current()
 	return s
 }
-
-// newTestPages returns the pages of a console that was not provisioned.
-func newTestPages() *Pages { return &Pages{logger: zap.NewNop()} }
 
 // store stores an event, and returns its id.
 func (s *site) store(id string, change ...func(*queue.Item)) string {

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 )
 
 //go:embed templates
@@ -25,7 +27,7 @@ var templates = parseTemplates()
 func parseTemplates() map[string]*template.Template {
 	common := template.Must(template.New("").Funcs(template.FuncMap{"comma": comma}).ParseFS(templateFiles, "templates/base.html", "templates/common.html"))
 	all := make(map[string]*template.Template)
-	for _, name := range []string{"overview", "events", "event", "failed"} {
+	for _, name := range []string{"overview", "events", "event", "failed", "state", "preview", "job"} {
 		all[name] = template.Must(template.Must(common.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
 	return all
@@ -172,6 +174,9 @@ func took(d time.Duration) string {
 }
 
 func comma(n int64) string { return humanize.Comma(n) }
+
+// counted returns a number of things in words.
+func counted(n int64, thing string) string { return wording.Counted(int(n), thing) }
 
 // sentence returns a text with an upper-case first letter and a period.
 func sentence(text string) string {
