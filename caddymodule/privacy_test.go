@@ -64,6 +64,7 @@ func TestNothingLeaks(t *testing.T) {
 	seen.add("the site's metrics", s.fetched("/metrics"))
 	seen.add("the recorded warnings", fmt.Sprint(recordedWarnings()))
 	seen.add("the recent activity", fmt.Sprint(activity.Process.Rejections()))
+	s.visited(seen)
 	s.typed(seen)
 	s.reloaded(seen)
 	s.allowed()
@@ -126,7 +127,8 @@ func namesSubjects(where string) bool {
 	case "caddy.log", "unfiltered.log", "audit.log", "what Caddy prints":
 		return true
 	}
-	return strings.Contains(where, ".db") || strings.HasPrefix(where, "the admin API at /scribegate/events") || strings.HasPrefix(where, "the command ")
+	return strings.Contains(where, ".db") || strings.HasPrefix(where, "the admin API at /scribegate/events") || strings.HasPrefix(where, "the command ") ||
+		strings.HasPrefix(where, "the console")
 }
 
 // sent plants the signatures that a delivery came with.
@@ -228,6 +230,11 @@ func (s *privateSite) complete(seen evidence) {
 		"autosave.json":                        {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
 		"sqlite.db":                            {soapnoteID(s.patient(1))},
 		"the queue.db, while the gateway runs": {soapnoteID(s.patient(1))},
+		"the console at the overview":          {string(verifier.SignatureMismatch), "an option has an unlikely value"},
+		"the console at events":                {soapnoteID(s.patient(1))},
+		"the console at event":                 {soapnoteID(s.patient(1)), s.place(plantedNote)},
+		"the console at dead":                  {"erring"},
+		"the console at job":                   {"replayed"},
 		"the command send":                     {"200 OK", "400 Bad Request", "401 Unauthorized", "500 Internal", "connection refused"},
 		"the command verify":                   {"signature_mismatch", "signature_malformed", "auth_mismatch", "hint"},
 		"the command recover":                  {s.notes[0] + "  recovered", s.notes[7] + "  failed: ", s.result("missed").id + "  known to the store", s.result("pruned").id + "  failed: "},
