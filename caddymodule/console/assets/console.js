@@ -30,6 +30,11 @@ for (const all of document.querySelectorAll("[data-all]")) {
 		if (!selection.isCollapsed && old.contains(selection.anchorNode)) {
 			return; // an id is being copied
 		}
+		if ("hold" in old.dataset && matchMedia("(hover: hover)").matches && old.matches(":hover")) {
+			old.dataset.held = ""; // a row must not move away from the pointer
+			return;
+		}
+		delete old.dataset.held;
 		shown.set(part.id, part.innerHTML);
 		const focused = old.contains(document.activeElement) ? key(document.activeElement) : "";
 		for (const d of old.querySelectorAll("details[id]")) {

@@ -32,7 +32,7 @@ const WaitTimeout = 20 * time.Second
 
 // WaitUntil waits until a condition holds, and fails the test if it does not within
 // WaitTimeout.
-func WaitUntil(t *testing.T, condition string, holds func() bool) {
+func WaitUntil(t testing.TB, condition string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(WaitTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if holds() {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/console/internal/shared"
+	"github.com/scribegate/scribegate/caddymodule/internal/operate"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -21,7 +22,7 @@ const (
 
 	// searchTime is how long a page of the list is searched for. A search without an index
 	// goes on from there when the visitor asks for more.
-	searchTime = 80 * time.Millisecond
+	searchTime = 70 * time.Millisecond
 )
 
 // A search is what the list of events is searched for. Each field is as in the address.
@@ -82,6 +83,9 @@ func (p *Pages) events(v *visit) (content, error) {
 	for _, u := range v.state.status.Upstreams {
 		l.Upstreams = append(l.Upstreams, u.Name)
 	}
+	if !slices.Contains(l.Upstreams, s.Upstream) && s.Upstream != "" && operate.KnownUpstream(v.gateway, s.Upstream) == nil {
+		l.Upstreams = append(l.Upstreams, s.Upstream) // it is no longer configured, and nothing waits for it
+	}
 	var since time.Time
 	l.Mistakes, since = s.check(l.Upstreams, v.now)
 	if s.Since != "" && !slices.ContainsFunc(spans, func(c choice) bool { return c.Value == s.Since }) && l.Mistakes["since"].Text == "" {
@@ -137,7 +141,7 @@ func (s search) check(upstreams []string, now time.Time) (mistakes map[string]mi
 		add("state", "There is no such state. Known are "+strings.Join(admin.StateNames(), ", ")+".")
 	}
 	if s.Upstream != "" && !slices.Contains(upstreams, s.Upstream) {
-		add("upstream", "There is no such upstream, and no event waits for one.")
+		add("upstream", "There is no such upstream.")
 	}
 	if s.Since != "" {
 		d, err := caddy.ParseDuration(s.Since)

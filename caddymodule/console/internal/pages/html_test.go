@@ -15,7 +15,7 @@ var void = []string{"meta", "link", "input", "img", "br"}
 
 // checkHTML checks that a page is well-formed, can be used with a keyboard and a screen reader
 // as far as its structure shows, and that nothing on it was made by a stranger.
-func checkHTML(t *testing.T, address, page string) {
+func checkHTML(t testing.TB, address, page string) {
 	t.Helper()
 	fail := func(format string, args ...any) {
 		t.Helper()

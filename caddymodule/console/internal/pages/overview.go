@@ -32,6 +32,9 @@ func (p *Pages) overview(v *visit) (content, error) {
 	if p.logs != nil {
 		o.Warnings = p.logs.Warnings()
 	}
+	if n := len(o.Warnings); n > 0 {
+		o.Verdict.Aside = append(o.Verdict.Aside, problem{Tone: warn, Text: counted(int64(n), "warning"), Href: "#warnings"})
+	}
 	for _, u := range s.status.Upstreams {
 		o.Lanes = append(o.Lanes, newLane(u, s.hours[u.Name], v.now))
 	}

@@ -1,15 +1,22 @@
 package pages
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/internal/activity"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
+	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/verifier"
@@ -40,6 +47,75 @@ func TestOverview(t *testing.T) {
 		`<a href="event?id=first">note.generated</a>`, `<a class="mono" href="events?q=subject-of-first"`,
 		"<b>clinic</b> delivered", "<b>archive</b> dead, 1 attempt", "quarantined: created_at is missing",
 		"auth_mismatch", "203.0.113.7", hints[verifier.AuthMismatch].Do, "last genuine request", "no genuine request since the start", "read only",
+	)
+}
+
+// Where the queue cannot be read, the overview says so and shows what is known without it.
+func TestBrokenQueue(t *testing.T) {
+	s := newSite(t, map[string]backend{"ehr": status(http.StatusNoContent)})
+	err := fmt.Errorf("reading: %w: "+markup, queue.ErrUnavailable)
+	s.fault.err.Store(&err)
+	page := s.page("")
+	shows(t, page, "Reading the queue: reading: the store cannot be used: &lt;b", `<span class="name">ehr</span>`)
+	lacks(t, page, "All upstreams accept events", "<b onclick")
+	for _, address := range []string{"events", "event?id=a", "dead", "unrouted", "preview?action=purge&id=a"} {
+		got := s.ask(address, nil)
+		if got.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: status %d", address, got.status)
+		}
+		shows(t, got.body, "The queue does not answer", "Events that were acknowledged are not lost", "Try again")
+	}
+	s.fault.err.Store(nil)
+	shows(t, s.page(""), "All upstreams accept events")
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	p := &Pages{logger: zap.NewNop()}
+	for want, err := range map[string]error{
+		"503 The queue does not answer":        gateway.Unanswered{},
+		"503 The queue did not answer in time": fmt.Errorf("listing: %w", context.DeadlineExceeded),
+		"400 The address is not valid":         fmt.Errorf("%w: the cursor is not valid", queue.ErrInvalid),
+		"500 The page cannot be shown":         errors.New("a defect"),
+		"404 There is no such page":            failure{http.StatusNotFound, "There is no such page", ""},
+	} {
+		v := &visit{Request: httptest.NewRequest(http.MethodGet, "/", nil)}
+		if c := p.failed(v, err); fmt.Sprint(c.status, " ", c.title) != want {
+			t.Errorf("%v: %d %s, want %s", err, c.status, c.title, want)
+		}
+	}
+}
+
+// Every part of the overview is well-formed, whatever there is to show.
+func TestFullOverview(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	logs := new(logging.Logs)
+	p := &Pages{logs: logs}
+	v := &visit{Request: httptest.NewRequest(http.MethodGet, "/", nil), now: now, state: &snapshot{status: admin.Status{
+		Queue: admin.QueueStatus{Engine: "sqlite", Bytes: 97, MaxBytes: 100, Unreadable: 1, Quarantined: 1, Unrouted: 1, Unconfirmed: 1},
+		Upstreams: []admin.UpstreamStatus{
+			{Name: "ehr", Pending: 1200, InFlight: 3, Dead: 4, OldestPendingSeconds: 100, Paused: true, PauseReason: forwarder.Failures, PausedUntil: &now, LastSuccess: &now, LastFailure: &admin.Failure{At: now, Outcome: queue.Timeout}},
+			{Name: "old", Orphaned: true, Pending: 1},
+		},
+		APIs: []admin.APIStatus{
+			{Provider: "soniox", Source: markup, Pending: 5, InFlight: 1, Cleanups: 6, Configured: true, OldestPendingSeconds: 9, LastSuccess: &now, LastFailure: &admin.APIFailure{At: now, Reason: "unauthorized", Status: 401}},
+			{Provider: "soapnoteapi", Source: "a", Pending: 1},
+			{Provider: "soniox", Source: "b", Configured: true, Paused: true, PauseReason: forwarder.RetryAfter, PausedUntil: &now, LastFailure: &admin.APIFailure{At: now, Reason: "unreachable"}},
+		},
+	}}}
+	c, err := p.overview(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := render(&out, v, c); err != nil {
+		t.Fatal(err)
+	}
+	checkHTML(t, "the overview", out.String())
+	shows(t, out.String(),
+		"APIs of the providers", "the key was refused: check api_key and api_base", "unreachable", "has no api_key", "paused at its request", "97.0 %", "1,200",
+		"1 event cannot be read", "no longer configured", "4 dead", "1 quarantined", "1 unrouted", "1 unconfirmed", "&lt;b onclick",
 	)
 }
 
@@ -148,7 +224,7 @@ func TestChart(t *testing.T) {
 // wait waits for a state of the gateway.
 func (s *site) wait(what string, reached func(admin.Status) bool) {
 	s.Helper()
-	commandtest.WaitUntil(s.T, what, func() bool {
+	commandtest.WaitUntil(s.TB, what, func() bool {
 		st, err := s.gateway.Status(time.Now())
 		return err == nil && reached(st)
 	})

@@ -32,17 +32,51 @@ const markup = `<b onclick="x()">&'"`
 
 // A site is a console beside a running gateway. Only one can run at a time.
 type site struct {
-	*testing.T
+	testing.TB
 	pages   *Pages
 	gateway *gateway.Gateway
 	visitor Visitor
 	trail   *observer.ObservedLogs   // the audit trail of the console
 	answers map[string]*atomic.Int32 // the status that a backend answers from now on, if it is not 0
-	seen    map[string]string        // the pages so far, by their addresses
+	fault   fault
+	seen    map[string]string // the pages so far, by their addresses
 }
 
 // An engine is an SQLite queue in a folder of the test.
-type engine struct{ path string }
+type engine struct {
+	path string
+	*fault
+}
+
+// A fault is the error that a queue returns to whoever reads it, or nil.
+type fault struct{ err atomic.Pointer[error] }
+
+func (f *fault) get() error {
+	if err := f.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// A faulty queue can be made to fail.
+type faulty struct {
+	queue.Queue
+	*fault
+}
+
+func (q faulty) Stats() (queue.Stats, error) {
+	if err := q.get(); err != nil {
+		return queue.Stats{}, err
+	}
+	return q.Queue.Stats()
+}
+
+func (q faulty) Events(ctx context.Context, f queue.Filter) (queue.Page, error) {
+	if err := q.get(); err != nil {
+		return queue.Page{}, err
+	}
+	return q.Queue.Events(ctx, f)
+}
 
 func (engine) CaddyModule() caddy.ModuleInfo { return caddy.ModuleInfo{ID: "scribegate.queues.test"} }
 func (e engine) Key() string                 { return "test:" + e.path }
@@ -50,7 +84,8 @@ func (engine) MaxSize() int64                { return 0 }
 func (engine) Check(queue.Queue) error       { return nil }
 func (engine) Adopt(queue.Queue) error       { return nil }
 func (e engine) Open(o gateway.OpenOptions) (queue.Queue, error) {
-	return sqlitequeue.Open(sqlitequeue.Options{Path: e.path, Settings: o.Settings, OnCommit: o.OnCommit, OnFailure: o.OnFailure})
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: e.path, Settings: o.Settings, OnCommit: o.OnCommit, OnFailure: o.OnFailure})
+	return faulty{q, e.fault}, err
 }
 
 // A backend answers the deliveries to an upstream: with a status, or with an error.
@@ -66,15 +101,15 @@ func (b backend) Send(context.Context, *forwarder.Message) (forwarder.Answer, er
 func status(code int) backend { return func() (int, error) { return code, nil } }
 
 // newSite runs a gateway with the upstreams, which make one attempt and no other.
-func newSite(t *testing.T, upstreams map[string]backend) *site {
+func newSite(t testing.TB, upstreams map[string]backend) *site {
 	t.Helper()
 	trail, lines := newTrail()
 	s := &site{
-		T: t, pages: &Pages{logger: zap.NewNop(), operator: operate.Operator{Logger: zap.NewNop(), Audit: trail}}, trail: lines, answers: make(map[string]*atomic.Int32),
+		TB: t, pages: &Pages{logger: zap.NewNop(), operator: operate.Operator{Logger: zap.NewNop(), Audit: trail}}, trail: lines, answers: make(map[string]*atomic.Int32),
 		visitor: Visitor{Name: "alice", From: "192.0.2.1", Acts: true}, seen: make(map[string]string),
 	}
 	c := &gateway.Config{
-		Engine: engine{filepath.Join(t.TempDir(), "queue.db")}, Settings: queue.DefaultSettings(),
+		Engine: engine{filepath.Join(t.TempDir(), "queue.db"), &s.fault}, Settings: queue.DefaultSettings(),
 		Observer: &gateway.Observer{Logger: zap.NewNop(), Audit: audit.New(zap.NewNop()), Notify: func(string, map[string]any) {}}, Logger: zap.NewNop(),
 		StoreTimeout: time.Minute,
 	}
@@ -184,7 +219,7 @@ func (s *site) page(address string) string {
 }
 
 // shows checks that a page has each of the texts.
-func shows(t *testing.T, page string, texts ...string) {
+func shows(t testing.TB, page string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(page, text) {
@@ -194,7 +229,7 @@ func shows(t *testing.T, page string, texts ...string) {
 }
 
 // lacks checks that a page has none of the texts.
-func lacks(t *testing.T, page string, texts ...string) {
+func lacks(t testing.TB, page string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if strings.Contains(page, text) {

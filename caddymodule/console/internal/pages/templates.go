@@ -25,7 +25,7 @@ const partHeader = "Scribegate-Part"
 var templates = parseTemplates()
 
 func parseTemplates() map[string]*template.Template {
-	common := template.Must(template.New("").Funcs(template.FuncMap{"comma": comma}).ParseFS(templateFiles, "templates/base.html", "templates/common.html"))
+	common := template.Must(template.New("").Funcs(template.FuncMap{"comma": comma, "sentence": sentence}).ParseFS(templateFiles, "templates/base.html", "templates/common.html"))
 	all := make(map[string]*template.Template)
 	for _, name := range []string{"overview", "events", "event", "failed", "state", "preview", "job"} {
 		all[name] = template.Must(template.Must(common.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
