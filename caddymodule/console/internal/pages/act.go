@@ -51,6 +51,9 @@ func (p *Pages) act(v *visit) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
+	if v.state.err != nil {
+		return content{}, v.state.err
+	}
 	token, err := checkToken(v.PostForm, v.now)
 	if err != nil {
 		return content{}, err

@@ -2,11 +2,16 @@ package pages
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/wording"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -46,6 +51,44 @@ func TestEventSetAside(t *testing.T) {
 	shows(t, s.page("event?id=nowhere"), "no upstream accepted its type", "action=replay")
 	s.store("unknown", setAside(queue.Unconfirmed, "the provider has no such transcription"))
 	shows(t, s.page("event?id=unknown"), "the provider has no such transcription", "action=replay")
+}
+
+// The page says why a delivery waits.
+func TestWhyItWaits(t *testing.T) {
+	s := newSite(t, map[string]backend{"ehr": status(http.StatusServiceUnavailable)})
+	stage := queue.Completion("soniox", "https://soniox.com")
+	s.store("blocked", to(stage, "ehr"))
+	page := s.page("event?id=blocked")
+	shows(t, page, "Confirmed by the provider&#39;s API", "It waits until the provider&#39;s API has confirmed the event.")
+	s.store("orphan", to("old"))
+	shows(t, s.page("event?id=orphan"), "The upstream is no longer configured: define it again, or purge its events.", "until every delivery has ended")
+}
+
+// The attempts before a replay are told apart from those after it, and so is what is not kept.
+func TestStepOfADelivery(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 19, 12, 0, 0, 0, time.UTC)
+	v := &visit{now: now}
+	next := now.Add(90 * time.Second)
+	course := admin.Course{State: queue.Pending, Attempts: 2, Unused: 1, LeftOut: 7, NextAttempt: &next, History: []admin.Attempt{
+		{Attempt: 8, At: now, Seconds: 0.0123, Outcome: queue.Failure, Status: 500}, {Attempt: 1, At: now, Seconds: 12.34, Outcome: queue.ConnectError, Unused: true}, {Attempt: 2, At: now, Outcome: queue.Timeout},
+	}}
+	s := v.newStep("ehr", course, wording.Meaning)
+	var got []string
+	for _, a := range s.Attempts {
+		got = append(got, strings.TrimSpace(fmt.Sprint(a.Remark, a.Number, " ", a.Took, " ", a.Outcome.Text, " ", a.Status, " ", a.Meaning)))
+	}
+	want := []string{
+		"7 earlier attempts left out: the newest 50 are kept0", "8 12 ms failure 500 the backend failed: Internal Server Error",
+		"Replayed: attempts are counted from 1 again0", "1 12.3 s connect_error  no connection: does not count", "2 < 1 ms timeout  no answer in time",
+	}
+	if !slices.Equal(got, want) || s.Tried != "2 attempts, 1 of which count" || s.Next != "in 1 min" {
+		t.Errorf("%q, %q, next %q; want %q", got, s.Tried, s.Next, want)
+	}
+	course.Attempts, course.History = 0, course.History[:1]
+	if s := v.newStep("ehr", course, wording.Meaning); s.Attempts[2].Remark != "Replayed: not attempted since" {
+		t.Errorf("%+v", s.Attempts)
+	}
 }
 
 // Whatever a stranger wrote is text on the page, and an id of any form leads to its event.

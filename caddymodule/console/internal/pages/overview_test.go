@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ func TestOverview(t *testing.T) {
 	s.visitor.Acts = false
 	page = s.page("")
 	shows(t, page,
-		"the last attempt at archive failed", "its last event is dead", "refused: Unprocessable Entity",
+		"The last attempt at archive failed", "its last event is dead", "refused: Unprocessable Entity",
 		`<a href="dead?upstream=archive">1</a>`, `<a href="dead">Dead <span class="tally bad">1</span></a>`,
 		`<a href="quarantined">1 quarantined</a>`, `<a href="unrouted">1 unrouted</a>`,
 		"1 delivered and 0 failed attempts in the last hour; at most 1 in a minute",
@@ -64,6 +65,10 @@ func TestBrokenQueue(t *testing.T) {
 			t.Errorf("%s: status %d", address, got.status)
 		}
 		shows(t, got.body, "The queue does not answer", "Events that were acknowledged are not lost", "Try again")
+	}
+	form := url.Values{"action": {"purge"}, "id": {"a"}, "token": {newToken(time.Now())}}
+	if got := s.ask("act", form); got.status != http.StatusServiceUnavailable {
+		t.Errorf("act: status %d", got.status)
 	}
 	s.fault.err.Store(nil)
 	shows(t, s.page(""), "All upstreams accept events")
@@ -159,15 +164,15 @@ func TestVerdict(t *testing.T) {
 		"the worst comes first":   {of(asked, gone, probed), bad, "lab has not accepted an event for 12 min", "lab does not accept events", 2},
 		"paused at its request":   {of(asked), warn, "hub asked for a pause " + until(asked.PausedUntil, now), "hub asked for a pause", 0},
 		"no longer configured":    {of(fine, gone), warn, "old is no longer configured: 2 events wait for it", "old is no longer configured", 0},
-		"the last attempt failed": {of(admin.UpstreamStatus{Name: "lab", Pending: 1, LastFailure: failed(5 * time.Second)}), warn, "the last attempt at lab failed 5 s ago", "the last attempt at lab failed", 0},
+		"the last attempt failed": {of(admin.UpstreamStatus{Name: "lab", Pending: 1, LastFailure: failed(5 * time.Second)}), warn, "The last attempt at lab failed 5 s ago", "The last attempt at lab failed", 0},
 		"it failed and recovered": {of(admin.UpstreamStatus{Name: "lab", Pending: 1, LastFailure: failed(5 * time.Second), LastSuccess: before(time.Second)}), good, "All upstreams accept events", "All upstreams accept events", 0},
 		"events are refused":      {with(func(s *snapshot) { s.ready = errors.New("events are refused: the disk is full") }), bad, "Events are refused: the disk is full.", "Events are refused: the disk is full.", 0},
-		"nearly full":             {with(func(s *snapshot) { s.status.Queue.Bytes, s.status.Queue.MaxBytes = 85, 100 }), warn, "the store is 85 % full: beyond its limit, events are refused", "the store is nearly full", 0},
+		"nearly full":             {with(func(s *snapshot) { s.status.Queue.Bytes, s.status.Queue.MaxBytes = 85, 100 }), warn, "The store is 85 % full: beyond its limit, events are refused", "The store is nearly full", 0},
 		"an API is paused": {with(func(s *snapshot) {
 			s.status.APIs = []admin.APIStatus{{Provider: "soniox", Configured: true, Paused: true, PauseReason: forwarder.Failures}}
 		}), bad, "soniox's API does not answer as it should: its events wait", "soniox's API does not answer as it should: its events wait", 0},
 		"an API lost its key":     {with(func(s *snapshot) { s.status.APIs = []admin.APIStatus{{Provider: "soniox", Source: "a", Pending: 1}} }), warn, "1 event waits for soniox's API, and no handler of a has an api_key", "1 event waits for soniox's API, and no handler of a has an api_key", 0},
-		"unreadable events":       {with(func(s *snapshot) { s.status.Queue.Unreadable = 2 }), bad, "2 events cannot be read: the queue's file is damaged: see the log for the place, check the disk, and see Damage in the documentation", "events cannot be read", 0},
+		"unreadable events":       {with(func(s *snapshot) { s.status.Queue.Unreadable = 2 }), bad, "2 events cannot be read: the queue's file is damaged: see the log for the place, check the disk, and see Damage in the documentation", "Events cannot be read", 0},
 		"never accepted an event": {of(admin.UpstreamStatus{Name: "lab", Paused: true, PauseReason: forwarder.Failures}), bad, "lab has accepted no event since the start", "lab does not accept events", 0},
 		"accepted long ago, idle": {of(admin.UpstreamStatus{Name: "lab", Pending: 1, OldestPendingSeconds: 60, Paused: true, PauseReason: forwarder.Failures, LastSuccess: before(72 * time.Hour)}), bad, "lab has not accepted an event for 1 min", "lab does not accept events", 0},
 	} {

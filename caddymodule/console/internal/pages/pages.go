@@ -59,9 +59,10 @@ type content struct {
 	template string
 	title    string
 	data     any
-	refresh  bool   // whether the page loads itself again where there is no script
-	still    bool   // whether the script leaves the page as it is
-	redirect string // relative
+	asOf     time.Time // when the data was read; zero is now
+	refresh  bool      // whether the page loads itself again where there is no script
+	still    bool      // whether the script leaves the page as it is
+	redirect string    // relative
 }
 
 // A page is one of the pages of the console.

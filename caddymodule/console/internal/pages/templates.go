@@ -50,9 +50,12 @@ type document struct {
 // render writes a page, or only its parts that change, if the request asks for them.
 func render(out io.Writer, v *visit, c content) error {
 	t := templates[c.template]
+	if c.asOf.IsZero() {
+		c.asOf = v.now
+	}
 	d := document{
 		Title: c.title, Page: pageName(v.URL.Path), Nav: v.nav(), User: v.by.Name, Acts: v.by.Acts,
-		Now: at(v.now, "now"), Refresh: c.refresh, Still: c.still || c.status != 0, Data: c.data,
+		Now: at(c.asOf, ""), Refresh: c.refresh, Still: c.still || c.status != 0, Data: c.data,
 	}
 	if v.Header.Get(partHeader) != "" && v.Method == http.MethodGet {
 		return t.ExecuteTemplate(out, "parts", d)

@@ -76,11 +76,11 @@ func problems(s *snapshot, now time.Time) (all []problem) {
 	}
 	q := s.status.Queue
 	if q.Unreadable > 0 {
-		all = append(all, problem{Tone: bad, Text: wording.Counted(int(q.Unreadable), "event") + " cannot be read: " + wording.UnreadableHint, Spoken: "events cannot be read"})
+		all = append(all, problem{Tone: bad, Text: wording.Counted(int(q.Unreadable), "event") + " cannot be read: " + wording.UnreadableHint, Spoken: "Events cannot be read"})
 	}
 	if q.MaxBytes > 0 && 100*q.Bytes >= nearlyFull*q.MaxBytes {
 		all = append(all, problem{
-			Tone: warn, Text: fmt.Sprintf("the store is %d %% full: beyond its limit, events are refused", 100*q.Bytes/q.MaxBytes), Spoken: "the store is nearly full",
+			Tone: warn, Text: fmt.Sprintf("The store is %d %% full: beyond its limit, events are refused", 100*q.Bytes/q.MaxBytes), Spoken: "The store is nearly full",
 		})
 	}
 	return all
@@ -112,8 +112,8 @@ func ofUpstream(u admin.UpstreamStatus, now time.Time) problem {
 		p.Text = u.Name + " asked for a pause " + until(u.PausedUntil, now)
 		p.Spoken = u.Name + " asked for a pause"
 	case fails(u):
-		p.Text = "the last attempt at " + u.Name + " failed " + ago(u.LastFailure.At, now).Text
-		p.Spoken = "the last attempt at " + u.Name + " failed"
+		p.Text = "The last attempt at " + u.Name + " failed " + ago(u.LastFailure.At, now).Text
+		p.Spoken = "The last attempt at " + u.Name + " failed"
 	}
 	return p
 }
