@@ -22,7 +22,7 @@ const (
 
 	// searchTime is how long a page of the list is searched for. A search without an index
 	// goes on from there when the visitor asks for more.
-	searchTime = 70 * time.Millisecond
+	searchTime = 50 * time.Millisecond
 )
 
 // A search is what the list of events is searched for. Each field is as in the address.

@@ -13,7 +13,7 @@ import (
 )
 
 // tallyTime is how long a preview counts. It shows what it has counted by then.
-var tallyTime = 70 * time.Millisecond
+var tallyTime = 50 * time.Millisecond
 
 const (
 	// tallied is the number of events that a preview reads at a time.
