@@ -1,5 +1,5 @@
-# All targets need Go and make. test-examples also needs Node.js, npm, Flask, Prometheus,
-# strace and Linux; chaos needs strace and Linux. .ci/run installs all of these.
+# All targets need Go and make. test-examples also needs Node.js, npm, Chromium, Flask,
+# Prometheus, strace and Linux; chaos needs strace and Linux. .ci/run installs all of these.
 
 GO      ?= go
 TAGS    := nobadger,nomysql,nopgx
@@ -41,7 +41,7 @@ race: ## Run all tests with the race detector (needs a C compiler)
 
 lint: $(GOLANGCI) ## Run go vet and golangci-lint
 	$(GO) vet -tags $(TAGS) ./...
-	$(GO) vet -tags $(TAGS),examples ./examples/... ./verifier/...
+	$(GO) vet -tags $(TAGS),examples ./examples/... ./verifier/... ./caddymodule/console/...
 	$(GOLANGCI) run ./...
 
 fmt: $(GOLANGCI) ## Format the code and the Caddyfiles
@@ -89,6 +89,7 @@ test-examples: build $(LITESTREAM) ## Test the examples with their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/internal/powercut/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxNode ./examples/providers/standin/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./caddymodule/console/internal/browsertest/
 
 xcaddy: ## Build bin/caddy with xcaddy, which must be on PATH
 	@command -v xcaddy >/dev/null || { echo 'xcaddy is not on PATH; install it with: go install github.com/caddyserver/xcaddy/cmd/xcaddy@latest' >&2; exit 1; }

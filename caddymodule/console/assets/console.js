@@ -88,6 +88,7 @@ for (const all of document.querySelectorAll("[data-all]")) {
 		timer = setTimeout(refresh, wait);
 	}
 
+	document.querySelectorAll("[data-spoken]").forEach(say);
 	document.addEventListener("visibilitychange", () => {
 		wait = every;
 		refresh();
