@@ -134,10 +134,9 @@ func ofType(name string) *source {
 	return &source{text: text + ` AND seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?`, args: []driver.Value{name}}
 }
 
-// setAside returns the source of the events in a state without deliveries. The code is
-// part of the text, since SQLite could not use the partial index otherwise.
+// setAside returns the source of the events in a state without deliveries.
 func (l *listing) setAside(code int64) *source {
-	return &source{text: `SELECT seq FROM event WHERE state = ` + strconv.FormatInt(code, 10) + ` AND seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?`}
+	return &source{text: `SELECT seq FROM event WHERE ` + isSetAside + ` AND seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?`, args: []driver.Value{code}}
 }
 
 // deliveries returns the sources of the events that have a delivery to the upstream in

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -58,18 +57,26 @@ func (q *Queue) withIDs(ids []string) seqsOf {
 // state, or that have a delivery in it. With ids it returns the seqs of those events, whatever
 // their state is.
 func (q *Queue) inState(s queue.State, ids []string) seqsOf {
-	switch {
-	case len(ids) > 0:
+	if len(ids) > 0 {
 		return q.withIDs(ids)
-	case s.SetAside():
-		return inSelections(selection{text: `SELECT seq FROM event WHERE state = ` + strconv.FormatInt(tables.SetAsideCodes[s], 10)})
 	}
-	var all []selection
+	return inSelections(q.statements(s)...)
+}
+
+// statements selects the events that are set aside in the state, or that have a delivery in it.
+func (q *Queue) statements(s queue.State) (all []selection) {
+	if s.SetAside() {
+		return []selection{{`SELECT seq FROM event WHERE ` + isSetAside, []driver.Value{tables.SetAsideCodes[s]}}}
+	}
 	for _, id := range q.upstreamIDs() {
 		all = append(all, ofUpstream(id, s)...)
 	}
-	return inSelections(all...)
+	return all
 }
+
+// isSetAside is the condition for the events that are set aside in a state. It repeats the
+// condition of the index event_set_aside, without which SQLite reads all events.
+const isSetAside = `state = ? AND state BETWEEN 3 AND 6`
 
 // upstreamIDs returns the numbers of the upstreams, without those of stages.
 func (q *Queue) upstreamIDs() []int64 {
