@@ -22,17 +22,20 @@ func TestAuditOfWhatFails(t *testing.T) {
 	tests := []struct {
 		name  string
 		err   error
+		done  int
 		lines int
 	}{
-		{"done", nil, 2},
-		{"broken off", context.Canceled, 2},
-		{"the disk fails", errors.New("no room"), 2},
-		{"unknown", queue.ErrNotFound, 0},
-		{"without payload", queue.ErrNoPayload, 0},
-		{"waited for", queue.ErrPending, 0},
-		{"invalid", queue.ErrInvalid, 0},
-		{"without an upstream", queue.ErrUnrouted, 0},
-		{"closed", queue.ErrClosed, 0},
+		{"done", nil, 3, 2},
+		{"broken off", context.Canceled, 3, 2},
+		{"broken off before anything is known to be done", context.Canceled, 0, 2},
+		{"the disk fails", errors.New("no room"), 3, 2},
+		{"closed meanwhile", queue.ErrClosed, 3, 2},
+		{"closed", queue.ErrClosed, 0, 0},
+		{"unknown", queue.ErrNotFound, 0, 0},
+		{"without payload", queue.ErrNoPayload, 0, 0},
+		{"waited for", queue.ErrPending, 0, 0},
+		{"invalid", queue.ErrInvalid, 0, 0},
+		{"without an upstream", queue.ErrUnrouted, 0, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -45,11 +48,11 @@ func TestAuditOfWhatFails(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
 			r.Header.Set("Origin", "PATIENT-TEXT")
 			trail := New(zap.New(core))
-			trail.Purged(queue.PurgeSelection{State: queue.Dead}, nil, 3, err, ActorOf(r))
-			trail.Replayed(queue.ReplaySelection{State: queue.Dead}, nil, queue.Replayed{Deliveries: 3}, err, ActorOf(r))
+			trail.Purged(queue.PurgeSelection{State: queue.Dead}, nil, tt.done, err, ActorOf(r))
+			trail.Replayed(queue.ReplaySelection{State: queue.Dead}, nil, queue.Replayed{Deliveries: tt.done}, err, ActorOf(r))
 			for _, line := range logs.All() {
 				fields := line.ContextMap()
-				if _, unfinished := fields["unfinished"]; unfinished != (tt.err != nil) || cmp.Or(fields["events"], fields["deliveries"]) != int64(3) || fields["origin"] != "invalid" {
+				if _, unfinished := fields["unfinished"]; unfinished != (tt.err != nil) || cmp.Or(fields["events"], fields["deliveries"]) != int64(tt.done) || fields["origin"] != "invalid" {
 					t.Errorf("%s: %v", line.Message, fields)
 				}
 			}

@@ -28,7 +28,7 @@ func ActorOf(r *http.Request) Actor {
 // Replayed writes the line of a replay. matched describes the selection's Match; it is empty
 // if there is none.
 func (t Trail) Replayed(s queue.ReplaySelection, matched []zap.Field, done queue.Replayed, err error, by Actor) {
-	if refused(err) {
+	if done == (queue.Replayed{}) && refused(err) {
 		return
 	}
 	fields := selected(s.IDs, s.State, at("since", s.Since))
@@ -45,7 +45,7 @@ func (t Trail) Replayed(s queue.ReplaySelection, matched []zap.Field, done queue
 // Purged writes the line of a purge. matched describes the selection's Match; it is empty if
 // there is none.
 func (t Trail) Purged(s queue.PurgeSelection, matched []zap.Field, n int, err error, by Actor) {
-	if refused(err) {
+	if n == 0 && refused(err) {
 		return
 	}
 	fields := selected(s.IDs, s.State, zap.String("upstream", s.Upstream))
@@ -78,7 +78,8 @@ func at(name string, t time.Time) zap.Field {
 	return zap.String(name, t.UTC().Format(time.RFC3339))
 }
 
-// refused reports whether the queue returned an error before it changed anything.
+// refused reports whether the queue returned an error because of what was asked for, or because
+// it is closed. If nothing was done either, there is nothing to record.
 func refused(err error) bool {
 	return errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrNoPayload) ||
 		errors.Is(err, queue.ErrPending) || errors.Is(err, queue.ErrInvalid) || errors.Is(err, queue.ErrUnrouted) ||
@@ -86,7 +87,7 @@ func refused(err error) bool {
 }
 
 // unfinished returns the field of an operation that was cut off, such as by a client that
-// closed the connection. The line then counts the events that are known to be done; there
+// closed the connection, or by the stop of Caddy. The line then counts the events that are known to be done; there
 // may be more.
 func unfinished(err error) []zap.Field {
 	if err == nil {

@@ -61,14 +61,19 @@ type Gateway struct {
 	writing trouble // with the queue's durable writes
 	inquiry inquiry
 
-	// users is locked for reading by handlers that are storing, and locked forever
-	// when the gateway closes.
+	// users is locked for reading by handlers that are storing and by operations, and
+	// locked forever when the gateway closes.
 	users sync.RWMutex
+
+	// closing ends, by calling end, when the gateway begins to close.
+	closing context.Context //nolint:containedctx // of the gateway's life
+	end     context.CancelCauseFunc
 }
 
 // open opens the queue with the settings of a configuration.
 func open(c *Config) (*Gateway, error) {
 	g := &Gateway{key: c.Engine.Key(), storeTimeout: c.StoreTimeout, opening: c.Logger, writing: trouble{begun: writingFails, over: writingWorks}, inquiry: newInquiry()}
+	g.closing, g.end = context.WithCancelCause(context.Background())
 	q, err := c.Engine.Open(OpenOptions{
 		Settings: c.Settings, Current: g.logger, OnCommit: metrics.Commit,
 		OnFailure: g.written,
@@ -214,8 +219,10 @@ func (g *Gateway) logger() *zap.Logger {
 }
 
 // Destruct implements caddy.Destructor: it closes the queue when no configuration uses it
-// any more. It first waits for handlers that are storing, and then for running attempts.
+// any more. It first waits for handlers that are storing and for operations, which it ends
+// early, and then for running attempts.
 func (g *Gateway) Destruct() error {
+	g.end(queue.ErrClosed)
 	openGateways.remove(g)
 	g.awaitUsers()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
@@ -248,7 +255,24 @@ func (g *Gateway) closeSpans() {
 // and returns false if the gateway closes.
 func (g *Gateway) enter() bool { return g.users.TryRLock() }
 
-// awaitUsers lets no further handler in, and waits for those that are storing. None of
+// Begin holds the gateway open for an operation, such as a purge, until done is called. The
+// context that it returns ends with ctx and, with the cause [queue.ErrClosed], when the gateway
+// begins to close. So the operation ends early, and still has time to record what it did.
+// Begin returns [queue.ErrClosed] if the gateway closes already.
+func (g *Gateway) Begin(ctx context.Context) (_ context.Context, done func(), err error) {
+	if !g.enter() {
+		return nil, nil, queue.ErrClosed
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(g.closing, func() { end(queue.ErrClosed) })
+	return ctx, func() {
+		stop()
+		end(nil)
+		g.users.RUnlock()
+	}, nil
+}
+
+// awaitUsers lets no further handler or operation in, and waits for those that run. None of
 // them takes longer than StoreTimeout.
 func (g *Gateway) awaitUsers() {
 	gone := make(chan struct{})

@@ -57,6 +57,7 @@ type fixture struct {
 	*testing.T
 	Operator
 	gateway  *gateway.Gateway
+	lease    *gateway.Lease
 	ehr, lab *backend
 	lines    *zapobserver.ObservedLogs // of the audit trail and of the log
 	route    []string                  // of unrouted events
@@ -78,12 +79,12 @@ func start(t *testing.T, status int) *fixture {
 		b.status.Store(int32(status))
 		c.Upstreams = append(c.Upstreams, forwarder.Upstream{Name: name, Timeout: time.Minute, Concurrency: 1, Sender: b})
 	}
-	l := gateway.NewLease()
-	if err := l.Acquire(c); err != nil {
+	f.lease = gateway.NewLease()
+	if err := f.lease.Acquire(c); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := l.Release(); err != nil {
+		if err := f.lease.Release(); err != nil {
 			t.Error(err)
 		}
 	})

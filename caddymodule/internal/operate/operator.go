@@ -37,8 +37,9 @@ type Purge struct {
 // errUndescribed is returned for a selection that the audit trail could not describe.
 var errUndescribed = fmt.Errorf("%w: only a group can have a match", queue.ErrInvalid)
 
-// Replay performs a replay. Afterwards it probes the upstreams that the deliveries are for,
-// since a replay implies that the backend is back. It returns the queue's errors.
+// Replay performs a replay, which ends early when the gateway closes. Afterwards it probes the
+// upstreams that the deliveries are for, since a replay implies that the backend is back. It
+// returns the queue's errors.
 func (o Operator) Replay(ctx context.Context, g *gateway.Gateway, r Replay, by audit.Actor) (admin.Replayed, error) {
 	if r.Match != nil && r.group == nil {
 		return admin.Replayed{}, errUndescribed
@@ -57,11 +58,17 @@ func (o Operator) Replay(ctx context.Context, g *gateway.Gateway, r Replay, by a
 		s.Upstreams = configured
 	}
 	s.Route = g.Route
+	ctx, end, err := g.Begin(ctx)
+	if err != nil {
+		return admin.Replayed{}, err
+	}
+	defer end()
 	done, err := g.Queue().Replay(ctx, s)
 	if done.Deliveries > 0 {
 		probe(g, r.Upstreams)
 	}
 	o.Audit.Replayed(r.ReplaySelection, r.group.about(), done, err, by)
+	err = closed(ctx, err)
 	if errors.Is(err, queue.ErrUnrouted) {
 		err = fmt.Errorf("%w; %s", err, admin.RouteHint)
 	}
@@ -71,6 +78,15 @@ func (o Operator) Replay(ctx context.Context, g *gateway.Gateway, r Replay, by a
 	o.Logger.Info("events replayed", with(by, zap.Int("deliveries", done.Deliveries), zap.Int("without_payload", done.WithoutPayload),
 		zap.Int("unrouted", done.Unrouted), zap.String("upstream", strings.Join(r.Upstreams, ", ")))...)
 	return admin.Replayed{Replayed: done.Deliveries, WithoutPayload: done.WithoutPayload, Unrouted: done.Unrouted}, nil
+}
+
+// closed returns the error of an operation: that of a closed queue if the gateway has ended the
+// operation early.
+func closed(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, queue.ErrClosed) {
+		return fmt.Errorf("%w before all was done", cause)
+	}
+	return err
 }
 
 // probe probes the upstreams, or all of them if upstreams is nil.
@@ -83,17 +99,23 @@ func probe(g *gateway.Gateway, upstreams []string) {
 	}
 }
 
-// Purge performs a purge. A dry run writes no line. It returns the queue's errors.
+// Purge performs a purge, which ends early when the gateway closes. A dry run writes no line. It
+// returns the queue's errors.
 func (o Operator) Purge(ctx context.Context, g *gateway.Gateway, p Purge, by audit.Actor) (admin.Purged, error) {
 	if p.Match != nil && p.group == nil {
 		return admin.Purged{}, errUndescribed
 	}
+	ctx, end, err := g.Begin(ctx)
+	if err != nil {
+		return admin.Purged{}, err
+	}
+	defer end()
 	n, err := g.Queue().Purge(ctx, p.PurgeSelection)
 	if !p.DryRun {
 		o.Audit.Purged(p.PurgeSelection, p.about(), n, err, by)
 	}
 	if err != nil {
-		return admin.Purged{}, err
+		return admin.Purged{}, closed(ctx, err)
 	}
 	if !p.DryRun {
 		o.Logger.Info("events purged", with(by, zap.Int("events", n))...)

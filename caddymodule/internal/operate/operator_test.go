@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 
 	"go.uber.org/zap"
@@ -11,6 +12,7 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
+	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -66,6 +68,57 @@ func TestReplayProbes(t *testing.T) {
 	f.await("b", "lab", queue.Delivered)
 	if lines := f.audited(); len(lines) != 3 || lines[2]["upstream"] != nil || lines[1]["upstream"] != "ehr" {
 		t.Errorf("audited: %v", lines)
+	}
+}
+
+// A gateway that closes ends a replay or a purge early. The audit trail has the part that was
+// done, and has it before the end of the configuration, which closes the log.
+func TestStopped(t *testing.T) {
+	const stored = 1000
+	for count, run := range map[string]func(*fixture, queue.Progress) error{
+		"events": func(f *fixture, p queue.Progress) error {
+			_, err := f.Purge(t.Context(), f.gateway, Purge{PurgeSelection: queue.PurgeSelection{State: queue.Unrouted, Progress: p}}, alice)
+			return err
+		},
+		"deliveries": func(f *fixture, p queue.Progress) error {
+			f.route = []string{"ehr"}
+			_, err := f.Replay(t.Context(), f.gateway, Replay{ReplaySelection: queue.ReplaySelection{State: queue.Unrouted, Progress: p}}, alice)
+			return err
+		},
+	} {
+		t.Run(count, func(t *testing.T) {
+			f := start(t, http.StatusServiceUnavailable)
+			for i := range stored {
+				f.store(fmt.Sprint("unrouted-", i), queue.Unrouted)
+			}
+			released := make(chan int, 1)
+			var once sync.Once
+			err := run(f, func(done, _ int64) {
+				if done == 0 {
+					return
+				}
+				once.Do(func() {
+					go func() {
+						_ = f.lease.Release()
+						released <- len(f.audited())
+					}()
+				})
+				commandtest.WaitUntil(t, "the gateway to close", func() bool { return gateway.Current() == nil })
+			})
+			if !errors.Is(err, queue.ErrClosed) {
+				t.Errorf("error %v", err)
+			}
+			lines := f.audited()
+			if len(lines) != 1 || lines[0]["unfinished"] != true || lines[0]["user"] != "alice" {
+				t.Fatalf("audited: %v", lines)
+			}
+			if n, _ := lines[0][count].(int64); n == 0 || n == stored {
+				t.Errorf("%d of %d are done", n, stored)
+			}
+			if lines := <-released; lines != 1 {
+				t.Errorf("%d lines were written before the end of the configuration", lines)
+			}
+		})
 	}
 }
 
