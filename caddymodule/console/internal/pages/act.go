@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/console/internal/jobs"
 	"github.com/scribegate/scribegate/caddymodule/internal/audit"
 	"github.com/scribegate/scribegate/caddymodule/internal/gateway"
@@ -29,6 +30,7 @@ type jobInfo struct {
 // An outcome is how a job has ended.
 type outcome struct {
 	Text  string
+	Due   bool // whether deliveries are due now
 	Notes []string
 	Error string // "" if it did all
 }
@@ -95,7 +97,10 @@ func replayed(ctx context.Context, o operate.Operator, g *gateway.Gateway, s sel
 	if err != nil {
 		return outcome{Text: "The replay failed", Error: sentence(err.Error())}
 	}
-	out := outcome{Text: counted(int64(done.Replayed), "delivery") + " replayed"}
+	out := outcome{Text: counted(int64(done.Replayed), "delivery") + " replayed", Due: done.Replayed > 0}
+	if done == (admin.Replayed{}) {
+		out.Notes = append(out.Notes, nothingLeft)
+	}
 	if done.WithoutPayload > 0 {
 		out.Notes = append(out.Notes, counted(int64(done.WithoutPayload), "event")+" skipped: the payload is no longer kept.")
 	}
@@ -112,12 +117,18 @@ func purged(ctx context.Context, o operate.Operator, g *gateway.Gateway, s selec
 	if err != nil {
 		return outcome{Text: "The purge failed", Error: sentence(err.Error())}
 	}
-	text := counted(int64(done.Purged), "event") + " purged"
+	out := outcome{Text: counted(int64(done.Purged), "event") + " purged"}
 	if s.Group != nil && s.Group.State == queue.Dead {
-		text = "Dead deliveries of " + text // an event with others is still there
+		out.Text = "Dead deliveries of " + out.Text // an event with others is still there
 	}
-	return outcome{Text: text}
+	if done.Purged == 0 {
+		out.Notes = append(out.Notes, nothingLeft)
+	}
+	return out
 }
+
+// nothingLeft is the note of a job that found nothing.
+const nothingLeft = "Nothing of what the preview showed was left. It may have been replayed or purged since."
 
 // job answers how far a job is.
 func (p *Pages) job(v *visit) (content, error) {

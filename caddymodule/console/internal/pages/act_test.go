@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -230,6 +231,27 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// Between a preview and its confirmation, another operator or a reload can be faster. The page of
+// the job says what was done, and no more.
+func TestLateConfirmation(t *testing.T) {
+	s := deadSite(t)
+	mine := s.page(s.link(s.page("dead?upstream=lab"), "Replay all of this cause…"))
+	shows(t, s.confirm(s.page(s.link(s.page("dead?upstream=lab"), "Replay all of this cause…"))), "4 deliveries replayed", "The deliveries are due now", "The audit trail has it.")
+	page := s.confirm(mine)
+	shows(t, page, "0 deliveries replayed", "Nothing of what the preview showed was left.", "The audit trail has it.")
+	lacks(t, page, "The deliveries are due now")
+
+	form := fields(s.page(s.link(s.page("dead?upstream=archive"), "Replay all of this cause…")))
+	form.Set("upstream", "gone")
+	got := s.ask("act", form)
+	page = s.page(got.location)
+	shows(t, page, "The replay failed", "Upstream &#34;gone&#34; is not configured")
+	lacks(t, page, "The audit trail has it.")
+	if lines := s.audited("replayed"); len(lines) != 2 {
+		t.Errorf("audited: %v", lines)
+	}
+}
+
 // A form that is sent twice starts one job. One that is too old, or was not made here, starts none.
 func TestDoubleSubmit(t *testing.T) {
 	s := deadSite(t)
@@ -260,8 +282,10 @@ func TestDoubleSubmit(t *testing.T) {
 	if got := s.ask("job?id=nobody", nil); got.status != http.StatusNotFound {
 		t.Errorf("an unknown job: status %d", got.status)
 	}
-	if got := s.ask("act", nil); got.status != http.StatusMethodNotAllowed {
-		t.Errorf("act by GET: status %d", got.status)
+	w := httptest.NewRecorder()
+	s.pages.Serve(w, httptest.NewRequest(http.MethodGet, "/act", nil), s.visitor)
+	if allow := w.Header().Get("Allow"); w.Code != http.StatusMethodNotAllowed || allow != http.MethodPost {
+		t.Errorf("act by GET: status %d, Allow %q", w.Code, allow)
 	}
 }
 

@@ -119,6 +119,9 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, by Visitor) {
 		panic(err) // the templates fit their data
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if c.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", strings.Join(named[pageName(r.URL.Path)].methods, ", "))
+	}
 	if c.status != 0 {
 		w.WriteHeader(c.status)
 	}
