@@ -186,6 +186,27 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// A problem leads to the events that it is about.
+func TestProblemLinks(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	failure := &admin.Failure{At: now, Outcome: queue.Failure, Status: 422}
+	for want, u := range map[string]admin.UpstreamStatus{
+		"events?state=pending&upstream=fails": {Name: "fails", Pending: 1, Dead: 1, LastFailure: failure},
+		"dead?upstream=died":                  {Name: "died", Dead: 1, LastFailure: failure},
+		"events?state=pending&upstream=old":   {Name: "old", Pending: 1, Dead: 1, Orphaned: true},
+		"dead?upstream=older":                 {Name: "older", Dead: 2, Orphaned: true},
+		"events?upstream=away":                {Name: "away", Paused: true, PauseReason: forwarder.Failures},
+	} {
+		if p := ofUpstream(u, now); p.Href != want {
+			t.Errorf("%s: %q leads to %s, want %s", u.Name, p.Text, p.Href, want)
+		}
+	}
+	if p, want := ofUpstream(admin.UpstreamStatus{Name: "older", Dead: 2, Orphaned: true}, now), "older is no longer configured: 2 deliveries to it are dead"; p.Text != want {
+		t.Errorf("%q, want %q", p.Text, want)
+	}
+}
+
 func TestStateOfUpstream(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 19, 12, 0, 0, 0, time.UTC)

@@ -94,13 +94,30 @@ func waiting(events int64) string {
 	return comma(events) + " events wait"
 }
 
+// died returns the subject and the verb of what is dead for an upstream.
+func died(deliveries int64) string {
+	if deliveries == 1 {
+		return "1 delivery to it is dead"
+	}
+	return comma(deliveries) + " deliveries to it are dead"
+}
+
 // ofUpstream returns what is wrong with an upstream, if anything is.
 func ofUpstream(u admin.UpstreamStatus, now time.Time) problem {
-	p := problem{Tone: warn, Href: link("events", "state", "pending", "upstream", u.Name)}
+	p := problem{Tone: warn, Href: link("events", "upstream", u.Name)}
+	switch {
+	case u.Pending > 0:
+		p.Href = link("events", "state", "pending", "upstream", u.Name)
+	case u.Dead > 0:
+		p.Href = link("dead", "upstream", u.Name)
+	}
 	switch {
 	case u.Orphaned:
-		p.Text = u.Name + " is no longer configured: " + waiting(u.Pending) + " for it"
 		p.Spoken = u.Name + " is no longer configured"
+		p.Text = p.Spoken + ": " + waiting(u.Pending) + " for it"
+		if u.Pending == 0 {
+			p.Text = p.Spoken + ": " + died(u.Dead)
+		}
 	case u.Paused && u.PauseReason == forwarder.Failures:
 		p.Tone = bad
 		p.Spoken = u.Name + " does not accept events"
