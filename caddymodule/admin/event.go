@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -67,7 +69,9 @@ type Attempt struct {
 	Unused  bool         `json:"unused,omitempty"` // whether it does not count toward the limit
 }
 
-// NewEvent returns an event of the queue, with or without the history of its deliveries.
+// NewEvent returns an event of the queue, with or without the history of its deliveries. The
+// deliveries are in the order of the upstreams' names, whether the queue has them in memory or
+// reads them.
 func NewEvent(r queue.Record, history bool) Event {
 	out := Event{
 		ID: r.ID, Provider: r.Provider, Type: r.Type, Subject: r.Subject, ReceivedAt: r.ReceivedAt.UTC(),
@@ -77,6 +81,7 @@ func NewEvent(r queue.Record, history bool) Event {
 	for i, d := range r.Deliveries {
 		out.Deliveries[i] = Delivery{d.Upstream, newCourse(d, history)}
 	}
+	slices.SortFunc(out.Deliveries, func(a, b Delivery) int { return cmp.Compare(a.Upstream, b.Upstream) })
 	for _, d := range r.Stages {
 		name := Completion
 		if queue.IsCleanup(d.Upstream) {

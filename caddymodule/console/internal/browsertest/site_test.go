@@ -5,6 +5,7 @@ package browsertest
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -34,6 +35,9 @@ const (
 	hash     = "$2a$04$xzvDGazwUbHoqel/h1goguNDcAHSls3fYv9.ig21X8rXm7/yxumly"
 )
 
+// queueKey seals the payloads.
+var queueKey = []byte("the key of the browser's gateway")
+
 // caddyfile has upper-case words for what a test puts there. A route runs in its written order,
 // so that every request is recorded.
 const caddyfile = `{
@@ -48,10 +52,10 @@ const caddyfile = `{
 	scribegate {
 		queue sqlite {
 			path DIR/queue.db
+			encryption_key {env.QUEUE_KEY}
 		}
 		upstream ehr EHR {
 			events note.generated note.failed transcription.completed
-			retry 1s 1s 1s 1s
 		}
 		upstream warehouse WAREHOUSE {
 			events note.generated
@@ -150,7 +154,7 @@ type site struct {
 // newSite stores made-up events and starts the gateway.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	for name, value := range map[string]string{"SOAPNOTE_SECRET": noteSecret, "SONIOX_SECRET": sonioxSecret, "SOAPNOTE_SECRET_NEXT": ""} {
+	for name, value := range map[string]string{"SOAPNOTE_SECRET": noteSecret, "SONIOX_SECRET": sonioxSecret, "SOAPNOTE_SECRET_NEXT": "", "QUEUE_KEY": base64.StdEncoding.EncodeToString(queueKey)} {
 		t.Setenv(name, value)
 	}
 	addresses := freeAddresses(t, 1+len(upstreams)+len(consoles))
@@ -170,6 +174,7 @@ func newSite(t *testing.T) *site {
 		words = append(words, strings.ToUpper(name), ":"+p)
 	}
 	s.consoles["prefixed"] += "ops/"
+	s.backends["warehouse"].stop() // so that it is paused before a script runs
 	fillStore(t, filepath.Join(s.dir, "queue.db"))
 	fillHour(time.Now())
 

@@ -13,6 +13,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue"
 	"github.com/scribegate/scribegate/forwarder/result"
+	"github.com/scribegate/scribegate/forwarder/seal"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -94,7 +95,7 @@ func days() []made {
 // fillStore stores the made events in a new store.
 func fillStore(t *testing.T, path string) {
 	t.Helper()
-	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Settings: queue.DefaultSettings()})
+	q, err := sqlitequeue.Open(sqlitequeue.Options{Path: path, Keys: []seal.Key{seal.Key(queueKey)}, Settings: queue.DefaultSettings()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func settle(t *testing.T, q queue.Queue, id, upstream string, a attempt, receive
 	case a.status == 410:
 		o.Result, o.State, o.Next = queue.Gone, queue.Dead, time.Time{}
 	case a.status == 0:
-		o.Result, o.Used, o.Next = queue.ConnectError, false, time.Now().Add(9*time.Minute)
+		o.Result, o.Used = queue.ConnectError, false
 	case a.status < 0:
 		o.Result = queue.Timeout
 	case last:

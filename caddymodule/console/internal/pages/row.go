@@ -68,7 +68,7 @@ func newRow(e admin.Event, now time.Time) row {
 			b.Tried = wording.Counted(d.Attempts, "attempt")
 		}
 		if d.State == queue.Pending && d.NextAttempt != nil && d.NextAttempt.After(now) {
-			b.Next = "next in " + span(d.NextAttempt.Sub(now))
+			b.Next = "next in " + span(d.NextAttempt.Sub(now)+time.Second-1) // never in 0 s
 		}
 		r.Deliveries = append(r.Deliveries, b)
 	}

@@ -1,4 +1,6 @@
 // Plays the providers and the backends, through the test that runs the scripts.
+import { until } from './check.mjs';
+
 export const setting = JSON.parse(process.env.SETTING);
 
 async function ask(path, body = {}) {
@@ -43,11 +45,23 @@ export const delivered = async (name, id) => (await ask('/delivered', { name }))
 // attempts as attempts, or null if the event is not in the store.
 export const courses = (id) => ask('/courses', { id });
 
+// dead sends a note that archive refuses for good, and returns the id of its event.
+export async function dead(note = subject()) {
+	await backend('archive', { status: 410 });
+	const id = await send({ subject: note });
+	await until('the delivery is dead', async () => (await courses(id)).archive === 'dead');
+	await backend('archive', { status: 200 });
+	return id;
+}
+
 // requests returns the requests that the sites with a console received, from a number on.
 export const requests = async (from = 0) => ask('/requests', { from });
 
 // visitors returns the requests that the stranger's site received.
 export const visitors = () => ask('/visitors');
+
+// uuid returns a subject as the providers choose them.
+export const uuid = () => crypto.randomUUID();
 
 let subjects = 0;
 

@@ -33,18 +33,18 @@ async function find(browser) {
 		all.push([state, state]);
 		await page.goto(state);
 		for (const action of await page.getByRole('link', { name: /^(Replay|Purge) all of/ }).all()) {
-			all.push([`the preview: ${(await action.innerText()).split(' ')[0]} ${state}`.toLowerCase(), await action.getAttribute('href')]);
+			all.push([`a preview to ${(await action.innerText()).split(' ')[0].toLowerCase()} ${state}`, await action.getAttribute('href')]);
 		}
 	}
 	await page.close();
 	return all.filter(([name], i) => all.findIndex(([other]) => other === name) === i);
 }
 
-// each opens each page, and calls f with its name, a list to which f adds faults, and the answer. It
-// throws an error with the faults of all pages.
-export async function each(browser, page, f) {
+// each opens each page, or each of those that are named, and calls f with its name, a list to which f
+// adds faults, and the answer. It throws an error with the faults of all pages.
+export async function each(browser, page, f, names) {
 	const faults = [];
-	for (const [name, path, status = 200] of await views(browser)) {
+	for (const [name, path, status = 200] of (await views(browser)).filter(([name]) => !names || names.includes(name))) {
 		const answer = await open(page, path, status), its = [];
 		await f(name, its, answer);
 		faults.push(...its.map((fault) => `${name}: ${fault}`));
@@ -53,4 +53,4 @@ export async function each(browser, page, f) {
 }
 
 // failedPage says whether a message of the browser is about a page whose status is not 200.
-export const failedPage = (text) => /status of 40[04]/.test(text);
+export const failedPage = (text) => /status of 40[034]/.test(text);

@@ -1,16 +1,7 @@
 // Replays and purges, each with its preview and its confirmation, with and without script.
 import { check, expect, until } from '../check.mjs';
-import { backend, courses, delivered, send, store, subject } from '../stage.mjs';
+import { courses, dead, delivered, send, store, subject } from '../stage.mjs';
 import { open, visit } from '../visit.mjs';
-
-// dead returns the id of an event that archive has refused for good.
-async function dead(note = subject()) {
-	await backend('archive', { status: 410 });
-	const id = await send({ subject: note });
-	await until('the delivery is dead', async () => (await courses(id)).archive === 'dead');
-	await backend('archive', { status: 200 });
-	return id;
-}
 
 // cause returns the section of the events that are in a state for one cause.
 const cause = (page, text) => page.locator('section.group').filter({ hasText: text });

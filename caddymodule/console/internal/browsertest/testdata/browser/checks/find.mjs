@@ -1,6 +1,6 @@
 // Events are found, with and without script.
-import { check, expect, until } from '../check.mjs';
-import { backend, courses, send, subject } from '../stage.mjs';
+import { check, expect } from '../check.mjs';
+import { dead, send, subject } from '../stage.mjs';
 import { open, visit } from '../visit.mjs';
 
 for (const [how, javaScriptEnabled] of [['', true], [', without script', false]]) {
@@ -49,10 +49,7 @@ for (const [how, javaScriptEnabled] of [['', true], [', without script', false]]
 }
 
 check('the meaning of each attempt is on the event\'s page', (browser) => visit(browser, {}, async (page) => {
-	await backend('archive', { status: 410 });
-	const id = await send({ subject: subject() });
-	await until('the delivery is dead', async () => (await courses(id)).archive === 'dead');
-	await backend('archive', { status: 200 });
+	const id = await dead();
 	await open(page, `event?id=${id}`);
 	const row = page.getByRole('row').filter({ hasText: '410' });
 	await row.getByText('gone: dead at once').waitFor();

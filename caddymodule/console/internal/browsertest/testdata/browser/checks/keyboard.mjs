@@ -1,6 +1,6 @@
 // With a keyboard alone.
 import { check, expect, until } from '../check.mjs';
-import { backend, courses, delivered, send, subject } from '../stage.mjs';
+import { courses, dead, delivered, subject } from '../stage.mjs';
 import { open, visit } from '../visit.mjs';
 
 // tab presses Tab until an element has the focus. Each element on the way must be visible and show
@@ -20,6 +20,12 @@ async function tab(page, what, selector) {
 				fault = `${describe} does not show that it has the focus`;
 			} else if (r.width === 0 || r.bottom < 0 || r.top > innerHeight || r.right < 0 || r.left > innerWidth) {
 				fault = `${describe} has the focus and is not in the window`;
+			} else {
+				const line = e.getClientRects()[0]; // the first line of its text
+				const front = document.elementFromPoint(line.left + line.width / 2, Math.min(Math.max(line.top + line.height / 2, 0), innerHeight - 1));
+				if (!e.contains(front) && !front?.contains(e)) {
+					fault = `${describe} has the focus and is behind ${front?.outerHTML.slice(0, 80)}`;
+				}
 			}
 			return { fault, there: e.matches(wanted) };
 		}, selector);
@@ -33,10 +39,7 @@ async function tab(page, what, selector) {
 
 check('with a keyboard: search, open an event, replay it', (browser) => visit(browser, { site: 'guarded' }, async (page) => {
 	const note = subject();
-	await backend('archive', { status: 410 });
-	const id = await send({ subject: note });
-	await until('the delivery is dead', async () => (await courses(id)).archive === 'dead');
-	await backend('archive', { status: 200 });
+	const id = await dead(note);
 
 	await open(page);
 	await page.keyboard.press('Tab');
@@ -67,10 +70,7 @@ check('with a keyboard: search, open an event, replay it', (browser) => visit(br
 }));
 
 check('with a keyboard: select dead letters, and cancel their purge', (browser) => visit(browser, { site: 'guarded' }, async (page) => {
-	await backend('archive', { status: 410 });
-	const id = await send({ subject: subject() });
-	await until('the delivery is dead', async () => (await courses(id)).archive === 'dead');
-	await backend('archive', { status: 200 });
+	const id = await dead();
 	await open(page, 'dead');
 	for (;;) {
 		await tab(page, 'the box of the event', `summary, input[value="${id}"]`);
