@@ -25,7 +25,8 @@ type statePage struct {
 	NoReplay string // why its events cannot be replayed; "" if they can
 	Upstream string // only dead deliveries to it; "" for all
 	All      string // the address without Upstream
-	Total    string // how many there are
+	Self     string // the address
+	Total    string // how many there are now; "" for none
 	More     bool   // whether there are more than those that are grouped
 	Grouped  int
 	Groups   []group
@@ -61,44 +62,52 @@ func (v *visit) statePage(state queue.State) (content, error) {
 	if state == queue.Dead {
 		f.Upstream = v.URL.Query().Get("upstream")
 	}
-	page, err := v.gateway.Queue().Events(v.Context(), f)
-	if err != nil {
-		return content{}, err
+	d := statePage{State: string(state), Upstream: f.Upstream, All: string(state), Self: link(string(state), "upstream", f.Upstream)}
+	total := v.totalOf(state, f.Upstream)
+	if !v.partial() { // otherwise the list stays: nothing moves while events are selected
+		page, err := v.gateway.Queue().Events(v.Context(), f)
+		if err != nil {
+			return content{}, err
+		}
+		d.More, d.Grouped = page.Next != "", len(page.Records)
+		d.Means = meansOf(state, v.gateway.Config())
+		if state == queue.Quarantined {
+			d.NoReplay = quarantineHint
+		}
+		d.Groups = v.groups(state, f.Upstream, page.Records)
+		listed := 0
+		for _, g := range d.Groups {
+			listed += g.Count
+		}
+		total = max(total, int64(listed)) // the list is newer
 	}
-	d := statePage{
-		State: string(state), Upstream: f.Upstream, All: string(state), More: page.Next != "", Grouped: len(page.Records),
-		Total: v.totalOf(state, f.Upstream),
+	if total > 0 {
+		d.Total = counted(total, nounOf(state))
 	}
-	d.Means = meansOf(state, v.gateway.Config())
-	if state == queue.Quarantined {
-		d.NoReplay = quarantineHint
-	}
-	d.Groups = v.groups(state, f.Upstream, page.Records)
 	return content{template: "state", title: title(state), data: d}, nil
 }
 
-// totalOf returns how much is in a state, in words.
-func (v *visit) totalOf(state queue.State, upstream string) string {
+// totalOf returns how much is in a state.
+func (v *visit) totalOf(state queue.State, upstream string) int64 {
 	q := v.state.status.Queue
-	n := v.state.dead()
 	switch state {
 	case queue.Quarantined:
-		n = q.Quarantined
+		return q.Quarantined
 	case queue.Unrouted:
-		n = q.Unrouted
+		return q.Unrouted
 	case queue.Unconfirmed:
-		n = q.Unconfirmed
+		return q.Unconfirmed
 	default:
-		if upstream != "" {
-			n = 0
-			for _, u := range v.state.status.Upstreams {
-				if u.Name == upstream {
-					n = u.Dead
-				}
-			}
+	}
+	if upstream == "" {
+		return v.state.dead()
+	}
+	for _, u := range v.state.status.Upstreams {
+		if u.Name == upstream {
+			return u.Dead
 		}
 	}
-	return counted(n, nounOf(state))
+	return 0
 }
 
 // nounOf returns what is counted in a state.

@@ -26,6 +26,26 @@ func deadSite(t *testing.T) *site {
 	return s
 }
 
+// The script refreshes how many there are, and leaves the list alone, which may have a selection.
+// That costs no query.
+func TestRefreshOfAState(t *testing.T) {
+	s := deadSite(t)
+	shows(t, s.page("dead"), `<p id="total" data-part class="lead note">7 dead deliveries.</p>`, "Listed at", `<a href="dead">List again</a>`)
+	s.store("later", to("archive"))
+	s.wait("the later delivery", func(st admin.Status) bool { return upstream(st, "archive").Dead == 4 })
+	snapshots.Forget()
+	s.part("dead?upstream=archive") // which takes a snapshot
+	reads := s.fault.reads.Load()
+	for address, want := range map[string]string{"dead": "8 dead deliveries.", "dead?upstream=archive": "4 dead deliveries.", "unrouted": "Nothing is unrouted."} {
+		part := s.part(address)
+		shows(t, part, want)
+		lacks(t, part, "cause-1", "Listed at", "checkbox")
+	}
+	if n := s.fault.reads.Load() - reads; n > 0 {
+		t.Errorf("%d queries", n)
+	}
+}
+
 func TestDead(t *testing.T) {
 	s := deadSite(t)
 	page := s.page("dead")
@@ -76,7 +96,7 @@ func TestManyDead(t *testing.T) {
 		s.store(fmt.Sprintf("note-%03d", i), setAside(queue.Quarantined, "a reason"))
 	}
 	page := s.page("quarantined")
-	shows(t, page, "501 quarantined events; the causes are those of the newest 500 events", "<strong>500</strong>")
+	shows(t, page, "501 quarantined events.", "; the causes are those of the newest 500 events", "<strong>500</strong>")
 	lacks(t, page, `value="note-000"`)
 }
 

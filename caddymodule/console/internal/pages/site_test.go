@@ -48,8 +48,12 @@ type engine struct {
 	*fault
 }
 
-// A fault is the error that a queue returns to whoever reads it, or nil.
-type fault struct{ err atomic.Pointer[error] }
+// A fault is the error that a queue returns to whoever reads it, or nil. It counts the lists that
+// are read.
+type fault struct {
+	err   atomic.Pointer[error]
+	reads atomic.Int32
+}
 
 func (f *fault) get() error {
 	if err := f.err.Load(); err != nil {
@@ -72,6 +76,7 @@ func (q faulty) Stats() (queue.Stats, error) {
 }
 
 func (q faulty) Events(ctx context.Context, f queue.Filter) (queue.Page, error) {
+	q.reads.Add(1)
 	if err := q.get(); err != nil {
 		return queue.Page{}, err
 	}
@@ -206,6 +211,17 @@ func (s *site) ask(address string, form url.Values) shown {
 		s.seen[r.Method+" "+address] = got.body
 	}
 	return got
+}
+
+// part returns what the script gets of a page.
+func (s *site) part(address string) string {
+	s.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/ops/"+address, nil)
+	r.Header.Set(partHeader, "1")
+	w := httptest.NewRecorder()
+	s.pages.Serve(w, r, s.visitor)
+	checkHTML(s, "a part", w.Body.String())
+	return w.Body.String()
 }
 
 // page returns a page that must be there.

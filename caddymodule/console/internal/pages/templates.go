@@ -57,11 +57,14 @@ func render(out io.Writer, v *visit, c content) error {
 		Title: c.title, Page: pageName(v.URL.Path), Nav: v.nav(), User: v.by.Name, Acts: v.by.Acts,
 		Now: at(c.asOf, ""), Refresh: c.refresh, Still: c.still || c.status != 0, Data: c.data,
 	}
-	if v.Header.Get(partHeader) != "" && v.Method == http.MethodGet {
+	if v.partial() {
 		return t.ExecuteTemplate(out, "parts", d)
 	}
 	return t.ExecuteTemplate(out, "base", d)
 }
+
+// partial reports whether the request asks only for the parts of a page that change.
+func (v *visit) partial() bool { return v.Header.Get(partHeader) != "" && v.Method == http.MethodGet }
 
 // A navItem is a link of the navigation.
 type navItem struct {
