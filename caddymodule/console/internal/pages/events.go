@@ -83,7 +83,7 @@ func (p *Pages) events(v *visit) (content, error) {
 	for _, u := range v.state.status.Upstreams {
 		l.Upstreams = append(l.Upstreams, u.Name)
 	}
-	if !slices.Contains(l.Upstreams, s.Upstream) && s.Upstream != "" && operate.KnownUpstream(v.gateway, s.Upstream) == nil {
+	if !slices.Contains(l.Upstreams, s.Upstream) && s.Upstream != "" && v.knows(s.Upstream) {
 		l.Upstreams = append(l.Upstreams, s.Upstream) // it is no longer configured, and nothing waits for it
 	}
 	var since time.Time
@@ -114,6 +114,12 @@ func (p *Pages) events(v *visit) (content, error) {
 	}
 	a.data = l
 	return a, nil
+}
+
+// knows reports whether an upstream is configured, or there are events of it.
+func (v *visit) knows(upstream string) bool {
+	return slices.ContainsFunc(v.state.status.Upstreams, func(u admin.UpstreamStatus) bool { return u.Name == upstream }) ||
+		operate.KnownUpstream(v.gateway, upstream) == nil
 }
 
 // eventTypes are the types that the providers document.

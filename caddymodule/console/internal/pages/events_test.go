@@ -86,6 +86,7 @@ func TestEventsMistakes(t *testing.T) {
 		shows(t, got.body, `<p class="mistake" id="`+field+`-mistake">`+c.mistake, `aria-invalid="true" aria-describedby="`+field+`-mistake"`)
 		lacks(t, got.body, "<b onclick", "<table")
 	}
+	shows(t, s.page("events?cursor=1"), "No older event is stored.")
 	if got := s.ask("events?cursor=zzz", nil); got.status != http.StatusBadRequest {
 		t.Errorf("an invalid cursor: status %d", got.status)
 	}

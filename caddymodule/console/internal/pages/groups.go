@@ -3,6 +3,7 @@ package pages
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -61,6 +62,9 @@ func (v *visit) statePage(state queue.State) (content, error) {
 	f := queue.Filter{State: state, Limit: groupedEvents}
 	if state == queue.Dead {
 		f.Upstream = v.URL.Query().Get("upstream")
+	}
+	if f.Upstream != "" && !v.knows(f.Upstream) {
+		return content{}, failure{http.StatusNotFound, "There is no such upstream", "It is not configured, and no event is stored for it. The address may be cut off, or the upstream may have another name now."}
 	}
 	d := statePage{State: string(state), Upstream: f.Upstream, All: string(state), Self: link(string(state), "upstream", f.Upstream)}
 	total := v.totalOf(state, f.Upstream)

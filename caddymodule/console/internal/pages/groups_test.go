@@ -61,6 +61,11 @@ func TestDead(t *testing.T) {
 	shows(t, page, "Dead for archive", "3 dead deliveries", "failure 422", `<a href="dead">Show all upstreams</a>`)
 	lacks(t, page, "gone 410")
 	shows(t, s.page("dead?upstream=ehr"), "Nothing is dead for this upstream")
+	got := s.ask("dead?upstream=Call+0900", nil)
+	if got.status != http.StatusNotFound {
+		t.Errorf("an unknown upstream: status %d", got.status)
+	}
+	lacks(t, got.body, "0900") // a link must not choose what a page says
 
 	s.visitor.Acts = false
 	page = s.page("dead")

@@ -69,7 +69,7 @@ func (p *Pages) preview(v *visit) (content, error) {
 	if n := t.Events - len(t.First); n > 0 {
 		d.More = t.say(n, "more event", "more events")
 	}
-	if s.Group != nil && s.Group.Cause != nil {
+	if s.Group != nil && s.Group.Cause != nil && t.Events > 0 { // otherwise the text may be that of a forged link
 		d.Cause = explain(s.Group.State, *s.Group.Cause)
 	}
 	var title string
