@@ -206,7 +206,7 @@ func TestNothingToDo(t *testing.T) {
 	page := s.page(preview)
 	shows(t, page, "There is nothing to delete", `<a class="button" href="dead">Back</a>`)
 	lacks(t, page, "<form", "<button")
-	forged := s.page("preview?action=purge&state=quarantined&cause=1&reason=Call+0900&until=2026-01-01T00:00:00Z")
+	forged := s.page("preview?action=purge&state=quarantined&cause=1&status=0&reason=Call+0900&until=2026-01-01T00:00:00Z")
 	shows(t, forged, "There is nothing to delete")
 	lacks(t, forged, "0900")
 	s.store("old", to("gone"))
