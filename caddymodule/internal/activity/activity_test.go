@@ -28,7 +28,7 @@ func minutes(h Hour) map[int]Minute {
 func TestHourOfAnUpstream(t *testing.T) {
 	t.Parallel()
 	const lag = 3 * time.Second
-	delivered, failed := Minute{Delivered: 1, MaxLag: lag}, Minute{Failed: 1}
+	delivered, failed := Minute{Delivered: 1}, Minute{Failed: 1}
 	type attempt struct {
 		after     time.Duration // from noon
 		delivered bool
@@ -44,7 +44,7 @@ func TestHourOfAnUpstream(t *testing.T) {
 		"at the end of its minute":       {[]attempt{{0, true}}, time.Minute - 1, map[int]Minute{0: delivered}},
 		"a moment into the next minute":  {[]attempt{{time.Minute - 1, true}}, time.Minute, map[int]Minute{1: delivered}},
 		"on both sides of a boundary":    {[]attempt{{time.Minute - 1, true}, {time.Minute, false}}, time.Minute, map[int]Minute{1: delivered, 0: failed}},
-		"both in one minute":             {[]attempt{{0, true}, {59 * time.Second, false}}, 59 * time.Second, map[int]Minute{0: {1, 1, lag}}},
+		"both in one minute":             {[]attempt{{0, true}, {59 * time.Second, false}}, 59 * time.Second, map[int]Minute{0: {1, 1}}},
 		"in the first of the 60 minutes": {[]attempt{{0, true}}, time.Hour - 1, map[int]Minute{59: delivered}},
 		"an hour ago":                    {[]attempt{{0, true}}, time.Hour, map[int]Minute{}},
 		"after a gap":                    {[]attempt{{0, true}, {17 * time.Minute, false}}, 20 * time.Minute, map[int]Minute{20: delivered, 3: failed}},
@@ -52,10 +52,10 @@ func TestHourOfAnUpstream(t *testing.T) {
 		"after an idle week":             {[]attempt{{0, true}, {7 * 24 * time.Hour, false}}, 7*24*time.Hour + time.Minute, map[int]Minute{1: failed}},
 		"read after a week":              {[]attempt{{0, true}}, 7 * 24 * time.Hour, map[int]Minute{}},
 
-		"two goroutines at a boundary":         {[]attempt{{time.Minute, true}, {time.Minute - 1, false}, {time.Minute, false}}, time.Minute, map[int]Minute{0: {1, 2, lag}}},
+		"two goroutines at a boundary":         {[]attempt{{time.Minute, true}, {time.Minute - 1, false}, {time.Minute, false}}, time.Minute, map[int]Minute{0: {1, 2}}},
 		"read a moment before":                 {[]attempt{{time.Minute, true}}, time.Minute - 1, map[int]Minute{0: delivered}},
-		"a clock set back by hours":            {[]attempt{{3 * time.Hour, true}, {0, false}}, 0, map[int]Minute{0: {1, 1, lag}}},
-		"goes on after the clock was set back": {[]attempt{{3 * time.Hour, true}, {0, false}, {2 * time.Minute, false}}, 2 * time.Minute, map[int]Minute{2: {1, 1, lag}, 0: failed}},
+		"a clock set back by hours":            {[]attempt{{3 * time.Hour, true}, {0, false}}, 0, map[int]Minute{0: {1, 1}}},
+		"goes on after the clock was set back": {[]attempt{{3 * time.Hour, true}, {0, false}, {2 * time.Minute, false}}, 2 * time.Minute, map[int]Minute{2: {1, 1}, 0: failed}},
 		"is not seen again at its old time":    {[]attempt{{3 * time.Hour, true}, {0, false}}, 3 * time.Hour, map[int]Minute{}},
 		"read after the clock was set back":    {[]attempt{{3 * time.Hour, true}}, time.Minute, map[int]Minute{0: delivered}},
 	} {
@@ -74,10 +74,10 @@ func TestHourOfAnUpstream(t *testing.T) {
 				want.Delivered, want.Failed = want.Delivered+m.Delivered, want.Failed+m.Failed
 			}
 			if want.Delivered > 0 {
-				want.Lag, want.MaxLag = lag, lag
+				want.Lag = lag
 			}
 			if h != want {
-				t.Errorf("delivered %d, failed %d, lag %s, largest %s, want %d, %d, %s, %[7]s", h.Delivered, h.Failed, h.Lag, h.MaxLag, want.Delivered, want.Failed, want.Lag)
+				t.Errorf("delivered %d, failed %d, lag %s, want %d, %d, %s", h.Delivered, h.Failed, h.Lag, want.Delivered, want.Failed, want.Lag)
 			}
 			if again := r.Upstream("ehr", noon.Add(c.now)); again != h {
 				t.Errorf("read again: %v", again)
@@ -86,26 +86,25 @@ func TestHourOfAnUpstream(t *testing.T) {
 	}
 }
 
-// The lag is that of the newest delivery, whatever failed after it, and the largest is forgotten
-// with its minute.
+// The lag is that of the newest delivery, whatever failed after it.
 func TestLag(t *testing.T) {
 	t.Parallel()
 	r := New()
-	want := func(after, lag, largest time.Duration) {
+	want := func(after, lag time.Duration) {
 		t.Helper()
-		if h := r.Upstream("ehr", noon.Add(after)); h.Lag != lag || h.MaxLag != largest {
-			t.Errorf("after %s: lag %s, largest %s, want %s and %s", after, h.Lag, h.MaxLag, lag, largest)
+		if h := r.Upstream("ehr", noon.Add(after)); h.Lag != lag {
+			t.Errorf("after %s: lag %s, want %s", after, h.Lag, lag)
 		}
 	}
-	want(0, 0, 0)
+	want(0, 0)
 	r.Attempt("ehr", true, time.Hour, noon)
 	r.Attempt("ehr", true, time.Second, noon)
-	want(0, time.Second, time.Hour)
+	want(0, time.Second)
 	r.Attempt("ehr", true, time.Minute, noon.Add(30*time.Minute))
 	r.Attempt("ehr", false, 0, noon.Add(31*time.Minute))
-	want(31*time.Minute, time.Minute, time.Hour)
-	want(60*time.Minute, time.Minute, time.Minute)
-	want(90*time.Minute, 0, 0)
+	want(31*time.Minute, time.Minute)
+	want(60*time.Minute, time.Minute)
+	want(90*time.Minute, 0)
 }
 
 // Upstreams do not share their minutes, and those without an attempt for an hour use no memory

@@ -11,14 +11,12 @@ type Hour struct {
 	Delivered int           // deliveries that succeeded
 	Failed    int           // attempts that failed
 	Lag       time.Duration // from receipt to delivery, of the newest delivery; 0 without one
-	MaxLag    time.Duration // the largest of the hour
 }
 
 // A Minute is what happened at one upstream in one minute.
 type Minute struct {
 	Delivered int
 	Failed    int
-	MaxLag    time.Duration
 }
 
 // A record is the last hour of one upstream.
@@ -56,7 +54,6 @@ func (r *record) add(delivered bool, lag time.Duration) {
 		return
 	}
 	m.Delivered++
-	m.MaxLag = max(m.MaxLag, lag)
 	r.lag = lag
 }
 
@@ -69,7 +66,6 @@ func (r *record) hour() Hour {
 	for _, m := range h.Minutes {
 		h.Delivered += m.Delivered
 		h.Failed += m.Failed
-		h.MaxLag = max(h.MaxLag, m.MaxLag)
 	}
 	if h.Delivered > 0 {
 		h.Lag = r.lag
