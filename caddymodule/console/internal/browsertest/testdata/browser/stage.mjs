@@ -1,4 +1,5 @@
 // Plays the providers and the backends, through the test that runs the scripts.
+import { randomUUID } from 'node:crypto';
 import { until } from './check.mjs';
 
 export const setting = JSON.parse(process.env.SETTING);
@@ -61,7 +62,7 @@ export const requests = async (from = 0) => ask('/requests', { from });
 export const visitors = () => ask('/visitors');
 
 // uuid returns a subject as the providers choose them.
-export const uuid = () => crypto.randomUUID();
+export const uuid = randomUUID;
 
 let subjects = 0;
 
