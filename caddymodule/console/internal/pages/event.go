@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
@@ -69,7 +70,7 @@ func (p *Pages) event(v *visit) (content, error) {
 
 func (v *visit) newEvent(r queue.Record) eventPage {
 	e := admin.NewEvent(r, true)
-	p := eventPage{row: newRow(e, v.now), NoneWhy: wording.WhyNone(e), Purge: selection{IDs: []string{e.ID}}.preview(purge)}
+	p := eventPage{row: newRow(e, v.now), NoneWhy: noneWhy(e), Purge: selection{IDs: []string{e.ID}}.preview(purge)}
 	switch {
 	case e.State == queue.Quarantined:
 		p.NoReplay = quarantineHint
@@ -105,6 +106,11 @@ func (v *visit) newEvent(r queue.Record) eventPage {
 		}
 	}
 	return p
+}
+
+// noneWhy returns why an event has no deliveries, as a sentence, or "".
+func noneWhy(e admin.Event) string {
+	return sentence(strings.ReplaceAll(strings.TrimPrefix(wording.WhyNone(e), "none: "), "`", ""))
 }
 
 // quarantineHint is what to do about a quarantined event.

@@ -48,7 +48,7 @@ func TestEventSetAside(t *testing.T) {
 	shows(t, page, "created_at is missing", "caddy scribegate export --state quarantined --payloads")
 	lacks(t, page, "action=replay")
 	s.store("nowhere", setAside(queue.Unrouted, ""))
-	shows(t, s.page("event?id=nowhere"), "no upstream accepted its type", "action=replay")
+	shows(t, s.page("event?id=nowhere"), "No upstream accepted its type", "action=replay")
 	s.store("unknown", setAside(queue.Unconfirmed, "the provider has no such transcription"))
 	shows(t, s.page("event?id=unknown"), "the provider has no such transcription", "action=replay")
 }

@@ -76,7 +76,7 @@ func (v *visit) statePage(state queue.State) (content, error) {
 		d.More, d.Grouped = page.Next != "", len(page.Records)
 		d.Means = meansOf(state, v.gateway.Config())
 		if state == queue.Quarantined {
-			d.NoReplay = quarantineHint
+			d.NoReplay = "They cannot be replayed. To inspect their bytes: caddy scribegate export --state quarantined --payloads"
 		}
 		d.Groups = v.groups(state, f.Upstream, page.Records)
 		listed := 0

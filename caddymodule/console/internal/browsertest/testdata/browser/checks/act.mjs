@@ -102,7 +102,7 @@ for (const [how, javaScriptEnabled] of [['', true], [', without script', false]]
 			const row = id ? group.getByRole('row').filter({ hasText: id }) : group.locator('tbody tr').first();
 			await row.locator('td.what a').click();
 			await page.getByRole('heading', { level: 1 }).getByText(state).waitFor();
-			expect((await page.innerText('main')).includes(state === 'unrouted' ? 'no upstream accepted its type' : text), 'the event does not show the cause');
+			expect((await page.innerText('main')).includes(state === 'unrouted' ? 'No upstream accepted its type' : text), 'the event does not show the cause');
 			const replays = await page.getByRole('link', { name: /^Replay/ }).count();
 			expect(replays === (state === 'quarantined' ? 0 : 1), `the ${state} event has ${replays} buttons to replay it`);
 		}
