@@ -45,6 +45,10 @@ type Store struct {
 	Duplicate bool
 	Full      bool // there is not enough room, and nothing was stored
 
+	// Seq is the sequence number under which a commit tried to store the event, if the
+	// answer to that commit was lost; else 0. The engine sets it, and looks it up.
+	Seq int64
+
 	ctx   context.Context //nolint:containedctx // it ends the wait, and with it the store
 	cause error           // why the store still waits; guarded by the writer's mutex
 	done  chan error      // receives one error

@@ -77,6 +77,23 @@ func (d *Delivery) record() queue.DeliveryRecord {
 	return r
 }
 
+// ClaimOf returns the delivery to an upstream, or the stage, in the form of Claim.
+func (e *Event) ClaimOf(seq int64, upstream string) queue.Delivery {
+	out := queue.Delivery{
+		Seq: uint64(seq), EventID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject,
+		Upstream: upstream, Size: e.Size, ReceivedAt: Time(e.ReceivedAt),
+	}
+	d := e.Delivery(upstream)
+	if d == nil {
+		return out
+	}
+	out.Attempts, out.Used, out.LastEnded = d.Attempts, d.Used, d.LastEnded()
+	if queue.IsStage(upstream) {
+		out.History = d.History
+	}
+	return out
+}
+
 // Nanos returns a time in nanoseconds since 1970, and 0 for the zero time. It clamps a
 // time that is out of range.
 func Nanos(t time.Time) int64 {

@@ -114,7 +114,7 @@ func (c *claim) readFirst() error {
 		if r.Seq < l.from || d == nil || !d.First() || l.leased[r.Seq] {
 			continue
 		}
-		l.ready = append(l.ready, firstDelivery(r.Seq, &r.Event, l.upstream))
+		l.ready = append(l.ready, r.ClaimOf(r.Seq, l.upstream))
 		l.from = r.Seq + 1
 	}
 	return nil
@@ -156,9 +156,7 @@ func (c *claim) read(k *tables.Conn, seq int64, r *tables.Record) (out queue.Del
 	if d.State != queue.Pending || d.Blocked {
 		return out, false, nil
 	}
-	out = firstDelivery(seq, &r.Event, c.lease.upstream)
-	out.Attempts, out.Used, out.LastEnded = d.Attempts, d.Used, d.LastEnded()
-	return out, true, nil
+	return r.ClaimOf(seq, c.lease.upstream), true, nil
 }
 
 // claimRetries claims the retries that are due, longest due first, and finds when the

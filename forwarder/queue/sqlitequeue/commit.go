@@ -184,21 +184,9 @@ func (q *Queue) stored(seq int64, s *policy.Store) {
 		if s.Event.Deliveries[i].Blocked {
 			continue
 		}
-		q.leases.of(name).stored(firstDelivery(seq, s.Event, name))
+		q.leases.of(name).stored(s.Event.ClaimOf(seq, name))
 		q.wakeUp(name)
 	}
-}
-
-// firstDelivery returns a delivery of an event before its first attempt.
-func firstDelivery(seq int64, e *policy.Event, upstream string) queue.Delivery {
-	d := queue.Delivery{
-		Seq: uint64(seq), EventID: e.ID, Provider: e.Provider, Type: e.Type, Subject: e.Subject,
-		Upstream: upstream, Size: e.Size, ReceivedAt: policy.Time(e.ReceivedAt),
-	}
-	if queue.IsStage(upstream) {
-		d.History = e.Delivery(upstream).History
-	}
-	return d
 }
 
 // settle records an outcome. If its delivery is no longer pending, the event was purged

@@ -168,8 +168,8 @@ func (c *claim) claimHeld(want queue.Want) (first, retries int, err error) {
 			default:
 				continue
 			}
-			out := firstDelivery(seq, &r.Event, l.upstream)
-			out.Attempts, out.Used, out.LastEnded, out.Size = d.Attempts, d.Used, d.LastEnded(), int64(o.Event.BinarySize())
+			out := r.ClaimOf(seq, l.upstream)
+			out.Size = int64(o.Event.BinarySize())
 			c.claimed = append(c.claimed, out)
 		}
 		return nil

@@ -95,7 +95,7 @@ func (q *Queue) Store(ctx context.Context, it queue.Item) (queue.Receipt, error)
 
 // newStore returns an item, sealed, for the writer.
 func (q *Queue) newStore(it queue.Item) (*policy.Store, error) {
-	if err := checkNames(it); err != nil {
+	if err := policy.CheckNames(it); err != nil {
 		return nil, err
 	}
 	s := &policy.Store{Item: it}
@@ -111,30 +111,6 @@ func (q *Queue) newStore(it queue.Item) (*policy.Store, error) {
 	s.Sealed = sealed
 	s.Event = policy.New(it, ring.Sealer(), int64(len(sealed)), policy.Nanos(q.now()))
 	return s, nil
-}
-
-// The maximum lengths of names in bytes.
-const (
-	maxID       = 1024
-	maxUpstream = 255
-	maxStage    = 8192 // which contains a URI
-)
-
-// checkNames returns an error for an item whose names are too long for a row.
-func checkNames(it queue.Item) error {
-	if it.Event.ID == "" || len(it.Event.ID) > maxID {
-		return fmt.Errorf("the id has %d bytes; it may have 1 to %d", len(it.Event.ID), maxID)
-	}
-	for _, name := range it.Upstreams {
-		limit := maxUpstream
-		if queue.IsStage(name) {
-			limit = maxStage
-		}
-		if name == "" || len(name) > limit {
-			return fmt.Errorf("the name of upstream %q has %d bytes; it may have 1 to %d", name, len(name), limit)
-		}
-	}
-	return nil
 }
 
 // Settle implements queue.Queue.

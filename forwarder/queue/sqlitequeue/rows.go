@@ -118,7 +118,7 @@ func (t *tx) updateLeases(before, after *tables.Record) {
 		case was.Blocked && d.State == queue.Pending && !d.Blocked:
 			t.publish(func() {
 				if d.First() {
-					t.q.leases.of(name).unblocked(firstDelivery(after.Seq, &after.Event, name))
+					t.q.leases.of(name).unblocked(after.ClaimOf(after.Seq, name))
 				}
 				t.q.wakeUp(name)
 			})

@@ -75,25 +75,11 @@ func ScanPayload(row []driver.Value) (*Record, []byte, error) {
 }
 
 // SealEvent returns the sealed payload of an event.
-func SealEvent(ring *seal.Ring, e *event.Event) ([]byte, error) {
-	coded, err := e.AppendBinary(make([]byte, seal.Header, seal.Header+e.BinarySize()+seal.Overhead))
-	if err != nil {
-		return nil, err
-	}
-	return ring.Seal(e.ID, coded)
-}
+func SealEvent(ring *seal.Ring, e *event.Event) ([]byte, error) { return policy.SealEvent(ring, e) }
 
 // OpenEvent returns the event in a sealed payload, or queue.ErrUnreadable.
 func OpenEvent(ring *seal.Ring, id string, sealed []byte) (*event.Event, error) {
-	coded, err := ring.Open(id, sealed)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", queue.ErrUnreadable, err)
-	}
-	e, err := event.Decode(coded)
-	if err != nil {
-		return nil, fmt.Errorf("opening event %s: %w: this version does not know its encoding", id, queue.ErrUnreadable)
-	}
-	return e, nil
+	return policy.OpenEvent(ring, id, sealed)
 }
 
 // LoadPayloads returns the sealed payloads of the events with the seqs, if they are

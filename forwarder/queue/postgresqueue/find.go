@@ -1,0 +1,83 @@
+package postgresqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// Event implements queue.Queue.
+func (q *Queue) Event(ctx context.Context, id string) (queue.Record, error) {
+	r, err := q.find(ctx, id)
+	if err != nil {
+		return queue.Record{}, err
+	}
+	return r.Record(), nil
+}
+
+// isBuried reports whether only the id of an event is kept.
+func isBuried(r *record) bool { return r.SetAside == policy.Tombstone }
+
+func notFound(id string) error { return fmt.Errorf("event %s: %w", id, queue.ErrNotFound) }
+
+// find returns the event with the id, or ErrNotFound.
+func (q *Queue) find(ctx context.Context, id string) (*record, error) {
+	if err := q.usable(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := q.reading(ctx)
+	defer cancel()
+	known, err := q.known(ctx, q.pool, []string{id})
+	if err != nil {
+		return nil, fmt.Errorf("looking for event %s: %w", id, q.readError(err))
+	}
+	if r := known[id]; r != nil && !isBuried(r) {
+		return r, nil
+	}
+	return nil, notFound(id)
+}
+
+// Payload implements queue.Queue.
+func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
+	r, err := q.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := q.reading(ctx)
+	defer cancel()
+	var sealed []byte
+	if r.Size > 0 {
+		err = q.pool.QueryRow(ctx, q.in(`SELECT sealed FROM scribegate.payload WHERE seq = $1`), r.seq).Scan(&sealed)
+	}
+	switch {
+	case r.Size == 0, errors.Is(err, pgx.ErrNoRows): // deleted meanwhile
+		return nil, fmt.Errorf("reading event %s: %w", id, queue.ErrNoPayload)
+	case err != nil:
+		return nil, fmt.Errorf("reading event %s: %w", id, q.readError(err))
+	}
+	return q.open(r.seq, id, sealed)
+}
+
+// reading returns the context of a call that reads, which ends with the queue too.
+func (q *Queue) reading(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	stop := context.AfterFunc(q.ctx, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// readError returns the error of a call that reads.
+func (q *Queue) readError(err error) error {
+	if q.ctx.Err() != nil {
+		return queue.ErrClosed
+	}
+	return q.explain(err)
+}

@@ -1,0 +1,198 @@
+package postgresqueue
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+const (
+	freeEvery   = 100 * time.Millisecond // released deliveries become free for other nodes
+	idleEvery   = time.Second            // deliveries that were leased in advance are looked at
+	usedAtEvery = time.Hour              // the time is written if no other change is
+	countEvery  = time.Second            // the bytes of the store, if they are limited
+)
+
+// housekeeping holds when each of the writer's other tasks is due.
+type housekeeping struct {
+	free, idle, sweep, usedAt time.Time
+	clockReported             bool // whether OnClock was called for the present jump
+}
+
+// Housekeep implements policy.Commits.
+func (q *Queue) Housekeep() time.Duration {
+	if q.usable() != nil {
+		return time.Second
+	}
+	now := time.Now()
+	s := &q.steps
+	if due(now, &s.idle, idleEvery) {
+		for _, l := range q.leases.all() {
+			l.idle()
+		}
+		q.watchClock()
+	}
+	if due(now, &s.free, freeEvery) {
+		q.freeReleased()
+	}
+	if due(now, &s.sweep, sweepEvery(*q.settings.Load())) {
+		if q.sweep() {
+			s.sweep = now.Add(time.Millisecond)
+		}
+	}
+	if due(now, &s.usedAt, usedAtEvery) {
+		q.step(func(t *tx) error {
+			t.changes.usedAt = t.age
+			return nil
+		})
+	}
+	wait := min(s.idle.Sub(now), s.sweep.Sub(now), s.usedAt.Sub(now))
+	if q.releasedAny() {
+		wait = min(wait, s.free.Sub(now))
+	}
+	return max(time.Millisecond, wait)
+}
+
+// due reports whether the time has come, and sets the next time.
+func due(now time.Time, at *time.Time, every time.Duration) bool {
+	if now.Before(*at) {
+		return false
+	}
+	*at = now.Add(every)
+	return true
+}
+
+// watchClock reports a clock that has jumped ahead.
+func (q *Queue) watchClock() {
+	q.ages()
+	q.begun.Lock()
+	defer q.begun.Unlock()
+	ahead := q.age.Ahead()
+	if ahead > 0 && !q.steps.clockReported && q.options.OnClock != nil {
+		q.options.OnClock(ahead)
+	}
+	q.steps.clockReported = ahead > 0
+}
+
+func (q *Queue) releasedAny() bool {
+	for _, l := range q.leases.all() {
+		if l.releasedAny() {
+			return true
+		}
+	}
+	return false
+}
+
+// freeReleased frees the released deliveries, and notifies the other nodes.
+func (q *Queue) freeReleased() {
+	for _, l := range q.leases.all() {
+		if !l.releasedAny() || !l.claiming.TryLock() { // the Claim frees them
+			continue
+		}
+		c := claim{q: q, lease: l, node: q.node.Load()}
+		ctx, cancel := context.WithTimeout(q.ctx, claimTimeout)
+		err := c.free(ctx)
+		cancel()
+		l.claiming.Unlock()
+		if err == nil {
+			q.announceTo(l.upstream)
+		}
+	}
+}
+
+// step makes a change in a transaction of its own, in the writer's goroutine.
+func (q *Queue) step(change func(*tx) error) bool {
+	err := q.transact(change, nil)
+	if err != nil && !conflicts(err) {
+		q.Failed(q.explain(err))
+	}
+	return err == nil
+}
+
+// sweepEvery returns how often to look for events whose retention has ended.
+func sweepEvery(s queue.Settings) time.Duration {
+	shortest := min(s.DedupeWindow, s.DeadRetention, max(s.HistoryRetention, s.KeepDelivered))
+	if s.KeepDelivered > 0 {
+		shortest = min(shortest, s.KeepDelivered)
+	}
+	return min(max(shortest/10, time.Second), time.Minute)
+}
+
+// sweep deletes some events, payloads and ids whose retention has ended, and reports
+// whether there may be more.
+func (q *Queue) sweep() (more bool) {
+	q.step(func(t *tx) (err error) {
+		more, err = t.sweep()
+		return err
+	})
+	return more
+}
+
+// stateNames maps the code of an event to the state that determines its retention.
+var stateNames = [...]queue.State{queue.Pending, queue.Delivered, queue.Dead, queue.Quarantined, queue.Unrouted, queue.Unconfirmed, queue.Delivered}
+
+// The statements that find what a sweep deletes. Rows that another node has locked are being
+// swept by it.
+const (
+	endedEvents = `
+		SELECT e.seq FROM scribegate.event e WHERE e.state = $1 AND e.ended_at > 0 AND e.ended_at <= $2
+		ORDER BY e.ended_at LIMIT $3 FOR UPDATE SKIP LOCKED`
+	keptEvents = `
+		SELECT e.seq FROM scribegate.event e WHERE e.state = 1 AND e.ended_at > 0 AND e.ended_at <= $1 AND e.size > 0
+		ORDER BY e.ended_at LIMIT $2 FOR UPDATE SKIP LOCKED`
+	forgetBuried = `
+		DELETE FROM scribegate.known WHERE id IN (
+			SELECT k.id FROM scribegate.known k WHERE k.buried AND k.received_at <= $1 ORDER BY k.received_at LIMIT $2 FOR UPDATE SKIP LOCKED)`
+)
+
+func (t *tx) sweep() (more bool, err error) {
+	var expired, kept []int64
+	b := t.batch()
+	for code := eventDelivered; code <= eventForNoUpstream; code++ {
+		queueSeqs(b, &expired, t.q.in(endedEvents), code, t.age-int64(policy.Retention(stateNames[code], t.settings)), step)
+	}
+	queueSeqs(b, &kept, t.q.in(keptEvents), t.age-int64(t.settings.KeepDelivered), step)
+	forgotten := int64(0)
+	b.Queue(t.q.in(forgetBuried), t.age-int64(t.settings.DedupeWindow), step).Exec(count(&forgotten))
+	if err := t.send(b); err != nil {
+		return false, err
+	}
+	if err := t.lock(append(expired, kept...)); err != nil {
+		return false, err
+	}
+	for _, seq := range expired {
+		if r := t.load(seq); r != nil {
+			t.expire(r)
+		}
+	}
+	for _, seq := range kept {
+		if r := t.load(seq); r != nil {
+			after := r.clone()
+			after.DropPayload()
+			t.set(after)
+		}
+	}
+	return len(expired) >= step || len(kept) == step || forgotten == step, nil
+}
+
+// expire deletes an event, and its id unless that must be kept longer.
+func (t *tx) expire(r *record) {
+	if after := r.clone(); after.Expire(t.age, t.settings) {
+		t.bury(r)
+		return
+	}
+	t.forget(r)
+}
+
+// queueSeqs queues a statement that returns seqs.
+func queueSeqs(b *pgx.Batch, seqs *[]int64, text string, args ...any) {
+	b.Queue(text, args...).Query(func(rows pgx.Rows) error {
+		some, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		*seqs = append(*seqs, some...)
+		return err
+	})
+}

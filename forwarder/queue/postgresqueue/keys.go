@@ -1,0 +1,135 @@
+package postgresqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/seal"
+)
+
+// keys returns the fingerprints of the keys of this node.
+func (q *Queue) keys() []int64 { return *q.fingerprints.Load() }
+
+// useRing makes this node seal and open with the ring of some keys.
+func (q *Queue) useRing(ring *seal.Ring, keys []seal.Key) {
+	var numbers []int64
+	for _, k := range keys {
+		numbers = append(numbers, keyNumber(k.Fingerprint()))
+	}
+	q.ring.Store(ring)
+	q.fingerprints.Store(&numbers)
+	for _, l := range q.leases.all() { // what other keys have sealed can be claimed now
+		l.forget(false)
+		q.wakeUp(l.upstream)
+	}
+}
+
+// errWrongKey means that the store was sealed with other keys.
+var errWrongKey = errors.New("none of the keys in encryption_key opens any event in the store; set the key that sealed them")
+
+// useKeys checks the keys with which the store is sealed, and records the key that seals
+// now as the newest one.
+func (q *Queue) useKeys(ctx context.Context, c *pgx.Conn) error {
+	rows, err := c.Query(ctx, q.in(`SELECT DISTINCT e.key FROM scribegate.event e WHERE e.size > 0`))
+	if err != nil {
+		return err
+	}
+	used, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	if len(used) > 0 && !slices.ContainsFunc(used, func(n int64) bool { return slices.Contains(q.keys(), n) }) {
+		return fmt.Errorf("%w: %w", errRefused, errWrongKey)
+	}
+	return q.recordSealer(ctx, c, q.ring.Load())
+}
+
+// recordSealer records that a key seals since now, unless it is the newest already.
+func (q *Queue) recordSealer(ctx context.Context, c execer, ring *seal.Ring) error {
+	_, err := c.Exec(ctx, q.in(`
+		INSERT INTO scribegate.key AS k (fingerprint, since) VALUES ($1, clock_timestamp())
+		ON CONFLICT (fingerprint) DO UPDATE SET since = excluded.since
+		WHERE EXISTS (SELECT FROM scribegate.key o WHERE o.since > k.since)`), keyNumber(ring.Sealer()))
+	return err
+}
+
+// CheckKeys returns the error that SetKeys would return now, and changes nothing.
+func (q *Queue) CheckKeys(keys []seal.Key) error {
+	ring, err := seal.NewRing(keys)
+	if err != nil {
+		return err
+	}
+	return q.checkKeys(ring)
+}
+
+// checkKeys returns an error if this node could no longer open an event that it can open
+// now. Events that it cannot open now are for other nodes.
+func (q *Queue) checkKeys(ring *seal.Ring) error {
+	c, err := q.counted()
+	if err != nil {
+		return err
+	}
+	var missing int64
+	for f, n := range c.Keys() {
+		if !ring.Opens(f) && q.ring.Load().Opens(f) {
+			missing += n
+		}
+	}
+	if missing > 0 {
+		return fmt.Errorf("%d events in the store are sealed with a key that is not among those given; add the older key after the new one in encryption_key", missing)
+	}
+	return nil
+}
+
+// SetKeys replaces the keys. If an event could no longer be opened, it returns an error and
+// changes nothing. Events that an older key sealed are resealed in the background.
+//
+// SetKeys runs between two batches: a store that was sealed before and is committed after it
+// is resealed first.
+func (q *Queue) SetKeys(keys []seal.Key) error {
+	ring, err := seal.NewRing(keys)
+	if err != nil {
+		return err
+	}
+	return q.do(q.ctx, func(t *tx) error {
+		if err := q.checkKeys(ring); err != nil {
+			return err
+		}
+		if err := t.send(t.batch()); err != nil {
+			return err
+		}
+		if err := q.recordSealer(t.ctx, t.c, ring); err != nil {
+			return err
+		}
+		t.publish(func() {
+			q.useRing(ring, keys)
+			q.resealSoon()
+		})
+		return nil
+	})
+}
+
+// countForeign reports how many events none of the keys opens.
+func (q *Queue) countForeign(c policy.Counts) {
+	var n int64
+	for f, events := range c.Keys() {
+		if !q.ring.Load().Opens(f) {
+			n += events
+		}
+	}
+	if q.foreign.Swap(n) != n && q.options.OnForeign != nil {
+		q.options.OnForeign(n)
+	}
+}
+
+func (q *Queue) resealSoon() {
+	select {
+	case q.resealing <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,246 @@
+package postgresqueue
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+const (
+	// maxReady is the maximum number of first deliveries that a node leases for an
+	// upstream in advance.
+	maxReady = 256
+
+	// idleAfter is how long a node leases deliveries in advance for an upstream that it
+	// does not claim for.
+	idleAfter = 5 * time.Second
+
+	// none is the bound of a lease if no first delivery is free.
+	none = math.MaxInt64
+)
+
+// leases holds the leases of this node for all upstreams.
+type leases struct {
+	mu     sync.Mutex
+	byName map[string]*lease
+}
+
+// of returns the upstream's leases.
+func (ls *leases) of(upstream string) *lease {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	l := ls.byName[upstream]
+	if l == nil {
+		l = &lease{upstream: upstream, held: make(map[int64]int64), released: make(map[int64]bool)}
+		ls.byName[upstream] = l
+	}
+	return l
+}
+
+func (ls *leases) all() []*lease {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return slices.Collect(maps.Values(ls.byName))
+}
+
+// A lease holds what this node leases for an upstream. In the database, the rows of all of
+// these deliveries have the node's id.
+type lease struct {
+	upstream string
+	claiming sync.Mutex // held by Claim
+
+	mu       sync.Mutex
+	held     map[int64]int64  // the deliveries that were claimed, with the node's id at that time
+	ready    []queue.Delivery // first deliveries that wait for a Claim, in order
+	released map[int64]bool   // deliveries that are to be freed
+	used     time.Time        // when Claim was called last
+
+	// bound is the lowest seq that a free first delivery can have, as far as is known; none
+	// if there is none.
+	bound int64
+
+	// retries is whether next is when the first free retry is due, 0 if there is none.
+	retries bool
+	next    int64
+}
+
+// take removes and returns the first n ready deliveries that no free one precedes.
+func (l *lease) take(n int, node int64) []queue.Delivery {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := 0
+	for i < min(n, len(l.ready)) && seqOf(l.ready[i]) < l.bound {
+		l.held[seqOf(l.ready[i])] = node
+		i++
+	}
+	taken := slices.Clone(l.ready[:i])
+	l.ready = slices.Delete(l.ready, 0, i)
+	return taken
+}
+
+// accepts reports whether a new event's delivery is leased in advance, since the node can
+// deliver it at once.
+func (l *lease) accepts(waiting int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bound == none && len(l.ready)+waiting < maxReady && time.Since(l.used) < idleAfter
+}
+
+// add adds deliveries that this node has leased, or reports that they are already held.
+func (l *lease) add(ds ...queue.Delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range ds {
+		at, found := slices.BinarySearchFunc(l.ready, seqOf(d), func(d queue.Delivery, seq int64) int { return cmp.Compare(seqOf(d), seq) })
+		if !found {
+			l.ready = slices.Insert(l.ready, at, d)
+		}
+	}
+}
+
+// free records that a first delivery with the seq, or a later one, may be free.
+func (l *lease) free(seq int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bound = min(l.bound, seq)
+}
+
+// retry records that a retry is free that is due at the time, or that the retries have
+// changed if it is 0.
+func (l *lease) retry(due int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if due == 0 || !l.retries {
+		l.retries = false
+		return
+	}
+	l.next = earliest(l.next, due)
+}
+
+// knownRetry returns when the first free retry is due, if that is known and not before now.
+// Otherwise the caller finds it out, and what changes meanwhile is recorded.
+func (l *lease) knownRetry(now int64) (due int64, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.retries && (l.next == 0 || l.next > now) {
+		return l.next, true
+	}
+	l.retries, l.next = true, 0
+	return 0, false
+}
+
+// found records the free deliveries that were found in the database: the first delivery
+// with the lowest seq, and when the first retry is due; 0 if there is none. It reports
+// whether Claim may return more than it did.
+func (l *lease) found(seq, due int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	more := false
+	if seq != 0 && seq < l.bound {
+		l.bound, more = seq, true
+	}
+	if l.retries && due != l.next {
+		l.retries, more = false, true
+	}
+	return more
+}
+
+// forget makes the next Claim read the table. If the leases have ended, it drops what was
+// leased in advance.
+func (l *lease) forget(ended bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bound, l.retries = 0, false
+	if ended {
+		l.ready = nil
+		clear(l.released)
+	}
+}
+
+// release ends a claim. The delivery is freed by the next Claim, or soon.
+func (l *lease) release(seq int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, held := l.held[seq]; held {
+		delete(l.held, seq)
+		l.released[seq] = true
+		l.bound = min(l.bound, seq)
+	}
+}
+
+// ended ends a claim whose outcome is durable, or whose delivery was deleted.
+func (l *lease) ended(seq int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.held, seq)
+	delete(l.released, seq)
+	l.ready = slices.DeleteFunc(l.ready, func(d queue.Delivery) bool { return seqOf(d) == seq })
+}
+
+// idle moves the ready deliveries to the released ones if nobody has claimed any for long.
+func (l *lease) idle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.ready) == 0 || time.Since(l.used) < idleAfter {
+		return
+	}
+	for _, d := range l.ready {
+		l.released[seqOf(d)] = true
+	}
+	l.ready = nil
+}
+
+func (l *lease) releasedAny() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.released) > 0
+}
+
+// freeing returns the released deliveries, which the caller frees.
+func (l *lease) freeing() (seqs []int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seqs = slices.Sorted(maps.Keys(l.released))
+	clear(l.released)
+	return seqs
+}
+
+// freed records that deliveries were freed, or that they could not be.
+func (l *lease) freed(seqs []int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, seq := range seqs {
+		if err != nil {
+			l.released[seq] = true
+		}
+		l.bound = min(l.bound, seq)
+	}
+	l.retries = l.retries && len(seqs) == 0
+}
+
+// holder returns the node's id at the time when a delivery was claimed.
+func (l *lease) holder(seq int64) (node int64, held bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	node, held = l.held[seq]
+	return node, held
+}
+
+func (l *lease) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.held)
+}
+
+// earliest returns the earlier of two times; 0 means none.
+func earliest(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}

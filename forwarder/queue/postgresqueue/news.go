@@ -1,0 +1,95 @@
+package postgresqueue
+
+import (
+	"context"
+	"encoding/hex"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Nodes notify each other with the name of an upstream or a stage that has free first
+// deliveries. Other nodes find them by polling too, somewhat later.
+const (
+	everything = "*"     // all of them
+	purged     = "purge" // events were deleted, which nodes may have in memory
+	newsEvery  = 50 * time.Millisecond
+	maxNews    = 7000 // bytes; a notification has less than 8000
+)
+
+// news are the names that other nodes are to hear of.
+type news struct {
+	wake chan struct{} // holds one token if there are any
+
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+// channel returns the channel of the schema. A channel is a name of at most 63 bytes.
+func (q *Queue) channel() string {
+	h := fnv.New64a()
+	h.Write([]byte(q.options.Schema)) //nolint:errcheck // it never fails
+	return "scribegate_" + hex.EncodeToString(h.Sum(nil))
+}
+
+// announceTo makes the other nodes hear of the names soon.
+func (q *Queue) announceTo(names ...string) {
+	if len(names) == 0 {
+		return
+	}
+	q.news.mu.Lock()
+	defer q.news.mu.Unlock()
+	for _, name := range names {
+		q.news.names[name] = true
+	}
+	select {
+	case q.news.wake <- struct{}{}:
+	default:
+	}
+}
+
+// announce sends the news until the queue is closed. It does so in a transaction of its
+// own, since NOTIFY makes commits of all nodes wait for each other.
+func (q *Queue) announce() {
+	for {
+		select {
+		case <-q.ctx.Done():
+			return
+		case <-q.news.wake:
+		}
+		q.news.mu.Lock()
+		names := slices.Sorted(maps.Keys(q.news.names))
+		clear(q.news.names)
+		q.news.mu.Unlock()
+		ctx, cancel := context.WithTimeout(q.ctx, claimTimeout)
+		for i, name := range names {
+			if len(name) > maxNews {
+				names[i] = everything
+			}
+		}
+		_, _ = q.pool.Exec(ctx, `SELECT pg_notify($1, n) FROM unnest($2::text[]) n`, q.channel(), names) // polling finds them too
+		cancel()
+		select {
+		case <-q.ctx.Done():
+		case <-time.After(newsEvery):
+		}
+	}
+}
+
+// hear handles a notification.
+func (q *Queue) hear(name string) {
+	switch name {
+	case purged:
+		q.recent.Clear()
+	case everything:
+		for _, l := range q.leases.all() {
+			l.forget(false)
+			q.wakeUp(l.upstream)
+		}
+	default:
+		q.leases.of(name).forget(false)
+		q.wakeUp(name)
+	}
+}

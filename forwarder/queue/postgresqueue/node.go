@@ -1,0 +1,129 @@
+package postgresqueue
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Node is one of the processes that use the store.
+type Node struct {
+	ID       int64
+	Name     string
+	LastSeen time.Time
+	Leased   int64 // deliveries
+}
+
+// Nodes returns the nodes that use the store, by name. Several can have the same name.
+func (q *Queue) Nodes() ([]Node, error) {
+	c, err := q.counted()
+	return c.nodes, err
+}
+
+func (c *counts) scanNodes(rows pgx.Rows) error {
+	for rows.Next() {
+		var n Node
+		if err := rows.Scan(&n.ID, &n.Name, &n.LastSeen, &n.Leased); err != nil {
+			return err
+		}
+		c.nodes = append(c.nodes, n)
+	}
+	return rows.Err()
+}
+
+// name returns the name of this node.
+func (o *Options) name() string {
+	host, _ := os.Hostname()
+	return cmp.Or(o.Node, host, "unknown")
+}
+
+// register adds this node, with a new id.
+func (q *Queue) register(ctx context.Context, c *pgx.Conn) error {
+	var id int64
+	err := c.QueryRow(ctx, q.in(`
+		INSERT INTO scribegate.node (name, sealer, since, seen, until)
+		SELECT $1, $2, n, n, n + make_interval(secs => $3) FROM clock_timestamp() n RETURNING id`),
+		q.options.name(), keyNumber(q.ring.Load().Sealer()), q.options.Lease.Seconds()).Scan(&id)
+	if err == nil {
+		q.node.Store(id)
+	}
+	return err
+}
+
+// beat renews the leases of this node. If another node has taken them over, this one goes
+// on with a new id, and without leases.
+func (q *Queue) beat(ctx context.Context, c *pgx.Conn) error {
+	tag, err := c.Exec(ctx, q.in(`
+		UPDATE scribegate.node SET seen = n, sealer = $2, until = n + make_interval(secs => $3) FROM clock_timestamp() n WHERE id = $1`),
+		q.node.Load(), keyNumber(q.ring.Load().Sealer()), q.options.Lease.Seconds())
+	if err != nil || tag.RowsAffected() == 1 {
+		return err
+	}
+	q.notice(q.options.name(), "this node did not renew its leases in time, and another node has taken its deliveries over; some may be made twice")
+	if err := q.register(ctx, c); err != nil {
+		return err
+	}
+	q.recent.Clear()
+	for _, l := range q.leases.all() {
+		l.forget(true)
+		q.wakeUp(l.upstream)
+	}
+	return nil
+}
+
+// takeOver deletes the nodes that have not renewed their leases, and frees the deliveries
+// of all nodes that are not there any more.
+func (q *Queue) takeOver(ctx context.Context, c *pgx.Conn) (freed int64, err error) {
+	rows, err := c.Query(ctx, q.in(`DELETE FROM scribegate.node WHERE until < clock_timestamp() RETURNING name`))
+	if err != nil {
+		return 0, err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return 0, err
+	}
+	tag, err := c.Exec(ctx, q.in(`
+		UPDATE scribegate.delivery d SET node = NULL
+		WHERE d.node IS NOT NULL AND NOT EXISTS (SELECT FROM scribegate.node n WHERE n.id = d.node)`))
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		q.notice(name, fmt.Sprintf("the node has not renewed its leases; this node has freed %d deliveries", tag.RowsAffected()))
+	}
+	if tag.RowsAffected() > 0 {
+		for _, l := range q.leases.all() {
+			l.forget(false)
+			q.announceTo(l.upstream)
+			q.wakeUp(l.upstream)
+		}
+	}
+	return tag.RowsAffected(), nil
+}
+
+// leave removes this node and frees its deliveries.
+func (q *Queue) leave(ctx context.Context) {
+	if q.Unavailable() != nil {
+		return // its leases end by themselves
+	}
+	b := &pgx.Batch{}
+	b.Queue(q.in(`UPDATE scribegate.delivery SET node = NULL WHERE node = $1`), q.node.Load())
+	b.Queue(q.in(`DELETE FROM scribegate.node WHERE id = $1`), q.node.Load())
+	b.Queue(`SELECT pg_notify($1, $2)`, q.channel(), everything)
+	if age, _ := q.ages(); age > q.lastUsedAt() {
+		b.Queue(q.in(setUsedAt), age)
+	}
+	if err := q.pool.SendBatch(ctx, b).Close(); err != nil {
+		q.notice(q.options.name(), "this node could not free its deliveries; other nodes take them over when its lease has ended")
+	}
+}
+
+func (q *Queue) notice(node, text string) {
+	if q.options.OnNode != nil {
+		q.options.OnNode(Notice{Node: node, Text: text})
+	}
+}

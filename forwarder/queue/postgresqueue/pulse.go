@@ -1,0 +1,132 @@
+package postgresqueue
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	pollEvery  = time.Second
+	beatShare  = 4 // renewals in the time of a lease
+	sweepShare = 30
+	retryStart = time.Second // before a lost connection is made again
+)
+
+// pulse renews the leases, takes over those of dead nodes, listens to the other nodes, and
+// polls, until the queue is closed. It has a connection of its own.
+func (q *Queue) pulse() {
+	for q.ctx.Err() == nil {
+		err := q.listen()
+		if q.ctx.Err() != nil {
+			return
+		}
+		if e := q.Unavailable(); e != nil && err != nil {
+			q.suspend(err)
+		}
+		select {
+		case <-q.ctx.Done():
+		case <-time.After(retryStart):
+		}
+	}
+}
+
+// listen does the work of pulse on one connection, until that fails.
+func (q *Queue) listen() error {
+	ctx, cancel := context.WithTimeout(q.ctx, openWait)
+	defer cancel()
+	if q.Unavailable() != nil {
+		if err := q.start(ctx); err != nil {
+			return err
+		}
+	}
+	c, err := q.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeConn(c)
+	if _, err := c.Exec(ctx, `LISTEN `+pgx.Identifier{q.channel()}.Sanitize()); err != nil {
+		return err
+	}
+	q.hear(everything) // of what happened without a connection
+	if err := q.beat(ctx, c); err != nil {
+		return err
+	}
+	since, beat := time.Now(), time.Now()
+	for q.ctx.Err() == nil {
+		ctx, cancel := context.WithTimeout(q.ctx, claimTimeout)
+		dead, err := q.poll(ctx, c)
+		if err == nil && time.Since(beat) >= q.options.Lease/beatShare {
+			beat = time.Now()
+			err = q.beat(ctx, c)
+		}
+		// After the database was away, each node gets the time to renew its leases.
+		if err == nil && dead && time.Since(since) >= q.options.Lease/2 {
+			_, err = q.takeOver(ctx, c)
+		}
+		cancel()
+		if err == nil {
+			err = q.await(c, pollEvery)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await handles notifications for a while.
+func (q *Queue) await(c *pgx.Conn, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(q.ctx, d)
+	defer cancel()
+	for {
+		n, err := c.WaitForNotification(ctx)
+		switch {
+		case ctx.Err() != nil && (err == nil || pgconn.Timeout(err) || errors.Is(err, context.Canceled)):
+			return nil
+		case err != nil:
+			return err
+		}
+		q.hear(n.Payload)
+	}
+}
+
+// pollText finds out for each name whether a first delivery is free and when the first free
+// retry is due, whether a node is dead, and the time. It reads one entry of an index for each
+// of these.
+const pollText = `
+	SELECT clock_timestamp(), EXISTS (SELECT FROM scribegate.node WHERE until < clock_timestamp()), u.name, coalesce(f.seq, 0), coalesce(r.due, 0)
+	FROM (SELECT '' AS name UNION ALL SELECT unnest($1::text[])) u
+	LEFT JOIN LATERAL (
+		SELECT d.seq FROM scribegate.delivery d WHERE d.upstream = u.name AND d.state = 0 AND d.node IS NULL ORDER BY d.seq LIMIT 1) f ON true
+	LEFT JOIN LATERAL (
+		SELECT d.due FROM scribegate.delivery d WHERE d.upstream = u.name AND d.state = 1 AND d.node IS NULL ORDER BY d.due LIMIT 1) r ON true`
+
+// poll finds deliveries that other nodes have made due, and reports whether a node is dead.
+func (q *Queue) poll(ctx context.Context, c *pgx.Conn) (dead bool, err error) {
+	var names []string
+	for _, l := range q.leases.all() {
+		names = append(names, l.upstream)
+	}
+	before := q.options.Now()
+	rows, err := c.Query(ctx, q.in(pollText), names)
+	if err != nil {
+		return false, err
+	}
+	var at, now time.Time
+	var name string
+	var seq, due int64
+	_, err = pgx.ForEachRow(rows, []any{&at, &dead, &name, &seq, &due}, func() error {
+		if now = at; name != "" && q.leases.of(name).found(seq, due) {
+			q.wakeUp(name)
+		}
+		return nil
+	})
+	if err == nil {
+		q.compareClock(before, now)
+	}
+	return dead, err
+}

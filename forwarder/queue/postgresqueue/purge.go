@@ -1,0 +1,116 @@
+package postgresqueue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+// Purge implements queue.Queue.
+func (q *Queue) Purge(ctx context.Context, s queue.PurgeSelection) (int, error) {
+	if err := q.usable(); err != nil {
+		return 0, err
+	}
+	if err := s.Check(); err != nil {
+		return 0, err
+	}
+	n, err := q.purge(ctx, s)
+	if n > 0 && !s.DryRun {
+		q.announceTo(purged)
+	}
+	if err != nil {
+		return n, fmt.Errorf("purging: %w", err)
+	}
+	return n, nil
+}
+
+func (q *Queue) purge(ctx context.Context, s queue.PurgeSelection) (n int, err error) {
+	if err := q.writer.Flush(ctx); err != nil { // so that earlier outcomes count
+		return 0, err
+	}
+	if len(s.IDs) > 0 {
+		err := q.do(ctx, func(t *tx) (err error) {
+			n, err = t.purgeIDs(s)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		s.Progress.Report(int64(len(s.IDs)), int64(len(s.IDs)))
+		return n, nil
+	}
+	text, args := inStateSeqs, []any{[]int16{deliveryDead}, ""}
+	switch {
+	case s.Upstream != "" && queue.IsStage(s.Upstream):
+		return 0, nil
+	case s.Upstream != "":
+		args = []any{append([]int16{deliveryDead}, pendingCodes...), s.Upstream}
+	case s.State.SetAside():
+		text, args = setAsideSeqs, []any{setAsideCodes[s.State]}
+	}
+	err = q.inSteps(ctx, s.Progress, func(t *tx, seqs []int64) (gone int, done func(), err error) {
+		some := 0
+		for _, seq := range seqs {
+			r := t.load(seq)
+			switch {
+			case r == nil:
+				gone++
+			case t.purge(r, s):
+				some++
+			}
+		}
+		return gone, func() { n += some }, nil
+	}, text, args...)
+	return n, err
+}
+
+func (t *tx) purgeIDs(s queue.PurgeSelection) (int, error) {
+	all, err := t.findAll(s.IDs)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range all {
+		if r.Pending() && !s.Force {
+			return 0, fmt.Errorf("event %s: %w: %s", r.ID, queue.ErrPending, r.UpstreamsIn(queue.Pending))
+		}
+	}
+	for _, r := range all {
+		if !s.DryRun {
+			t.purged(r)
+		}
+	}
+	return len(all), nil
+}
+
+// purge deletes the selected deliveries of an event, and reports whether there were any.
+func (t *tx) purge(r *record, s queue.PurgeSelection) bool {
+	if !s.Before.IsZero() && r.ReceivedAt >= policy.Nanos(s.Before) {
+		return false
+	}
+	whole := s.State.SetAside() && r.SetAside == s.State
+	after := r.clone()
+	dropped := after.Drop(t.now, t.settings.KeepDelivered, func(d *policy.Delivery) bool {
+		return s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered
+	})
+	switch {
+	case !whole && dropped == 0:
+		return false
+	case s.DryRun:
+	case whole || len(after.Deliveries) == 0:
+		t.purged(r)
+	default:
+		t.set(after)
+	}
+	return true
+}
+
+// purged deletes an event with its id.
+func (t *tx) purged(r *record) {
+	t.publish(func() {
+		t.q.recent.Drop(r.seq)
+		t.q.unreadable.Delete(r.seq)
+	})
+	t.forget(r)
+}

@@ -1,0 +1,98 @@
+package postgresqueue
+
+import (
+	"github.com/jackc/pgx/v5"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/verifier/event"
+)
+
+// settle records an outcome. If the event was purged meanwhile, or another node has taken
+// the delivery over, only the claim ends.
+func (t *tx) settle(o *policy.Outcome) error {
+	seq, name := seqOf(o.Delivery), o.Delivery.Upstream
+	after := t.load(seq)
+	settled := false
+	if after != nil && t.owns(after, o) {
+		after = after.clone()
+		out := o.Outcome
+		out.At, out.Next = t.q.toDatabase(o.At), t.q.toDatabase(o.Next)
+		if settled = after.Settle(&out, t.now, t.settings.KeepDelivered); settled {
+			if err := t.complete(after, o); err != nil {
+				return err
+			}
+			t.set(after)
+		}
+	}
+	var waiting []string
+	if after != nil && after.Pending() {
+		waiting = after.Waiting()
+	}
+	t.publish(func() {
+		t.q.leases.of(name).ended(seq)
+		switch {
+		case len(waiting) == 0:
+			t.q.recent.Drop(seq)
+		case settled && o.Event != nil:
+			t.q.recent.Add(policy.RecentEvent{Seq: seq, Event: o.Event, Upstreams: waiting, Size: int(after.Size)})
+		case o.State != queue.Pending:
+			t.q.recent.Settle(seq, name)
+		}
+	})
+	return nil
+}
+
+// owns reports whether the outcome counts: this node still has the lease with which it
+// claimed the delivery, or nobody has one and nobody has attempted the delivery since.
+func (t *tx) owns(r *record, o *policy.Outcome) bool {
+	d := r.Delivery(o.Delivery.Upstream)
+	if d == nil || r.ID != o.Delivery.EventID {
+		return false
+	}
+	leasedBy := r.nodes[d.Upstream]
+	if leasedBy == 0 {
+		return d.Attempts == o.Delivery.Attempts
+	}
+	node, held := t.q.leases.of(d.Upstream).holder(r.seq)
+	return held && node == leasedBy
+}
+
+// complete replaces the payload of an event whose completion has ended. MaxSize does not
+// apply.
+func (t *tx) complete(r *record, o *policy.Outcome) error {
+	if o.Event == nil || r.Size == 0 {
+		return nil
+	}
+	t.q.recent.Replacing(r.seq)
+	sealed, err := t.sealed(r, o.Event)
+	if err == nil {
+		t.payloads[r.seq] = sealed
+	}
+	return err
+}
+
+// sealed seals an event in place of the stored one.
+func (t *tx) sealed(r *record, e *event.Event) ([]byte, error) {
+	ring := t.q.ring.Load()
+	sealed, err := policy.SealEvent(ring, e)
+	r.Size, r.Key = int64(len(sealed)), ring.Sealer()
+	return sealed, err
+}
+
+// loadPayload returns the sealed payload of a locked event, or nil.
+func (t *tx) loadPayload(seq int64) (sealed []byte, err error) {
+	if sealed := t.payloads[seq]; sealed != nil {
+		return sealed, nil
+	}
+	b := t.batch()
+	b.Queue(t.q.in(`SELECT sealed FROM scribegate.payload WHERE seq = $1`), seq).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := rows.Scan(&sealed); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	return sealed, t.send(b)
+}

@@ -1,0 +1,93 @@
+package postgresqueue
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// step is the maximum number of events that one transaction of a replay, a purge or a
+// sweep changes, so that it does not delay stores.
+const step = 200
+
+// count returns a function that records how many rows a statement has changed.
+func count(n *int64) func(pgconn.CommandTag) error {
+	return func(tag pgconn.CommandTag) error {
+		*n = tag.RowsAffected()
+		return nil
+	}
+}
+
+// The statements that select the events of a replay or a purge, oldest first.
+const (
+	setAsideSeqs = `SELECT e.seq FROM scribegate.event e WHERE e.state = $1 ORDER BY e.seq`
+	inStateSeqs  = `
+		SELECT DISTINCT d.seq FROM scribegate.delivery d
+		WHERE d.state = ANY($1) AND d.state <> 2 AND ($2 = '' OR d.upstream = $2) AND left(d.upstream, 1) NOT IN ('<', '>') ORDER BY d.seq`
+	receivedSeqs = `SELECT e.seq FROM scribegate.event e WHERE e.seq >= $1 AND e.received_at >= $2 AND e.state <= 2 ORDER BY e.seq`
+)
+
+// inSteps calls change with all selected events, oldest first, a few at a time, and reports
+// the progress. It reads the selection before it changes the first event, which takes 8
+// bytes for each. change returns how many of its events no longer exist.
+func (q *Queue) inSteps(ctx context.Context, p queue.Progress, change func(t *tx, seqs []int64) (gone int, done func(), err error), text string, args ...any) error {
+	rows, err := q.pool.Query(ctx, q.in(text), args...)
+	if err != nil {
+		return q.explain(err)
+	}
+	seqs, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return q.explain(err)
+	}
+	total, done := int64(len(seqs)), int64(0)
+	p.Report(0, total)
+	for len(seqs) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		some := seqs[:min(step, len(seqs))]
+		seqs = seqs[len(some):]
+		gone := 0
+		var changed func()
+		err := q.do(ctx, func(t *tx) (err error) {
+			if err := t.lock(some); err != nil {
+				return err
+			}
+			gone, changed, err = change(t, some)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		changed()
+		done += int64(len(some) - gone)
+		total -= int64(gone)
+		p.Report(done, total)
+	}
+	return nil
+}
+
+// findAll locks and returns the events with the ids, without duplicates, or ErrNotFound.
+func (t *tx) findAll(ids []string) ([]*record, error) {
+	known, err := t.lockIDs(ids)
+	if err != nil {
+		return nil, err
+	}
+	var all []*record
+	seen := make(map[string]bool)
+	for _, id := range ids {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		r := known[id]
+		if r == nil || isBuried(r) {
+			return nil, notFound(id)
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}

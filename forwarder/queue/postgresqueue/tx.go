@@ -1,0 +1,183 @@
+package postgresqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/policy"
+)
+
+// errChanged means that another node has changed a row after it was read. The transaction
+// is tried again.
+var errChanged = errors.New("another node has changed the event meanwhile")
+
+// A tx is one transaction of the writer, with the changes in memory that follow when it is
+// durable. Its changes are collected, and are sent together with COMMIT.
+type tx struct {
+	q        *Queue
+	c        *pgx.Conn
+	ctx      context.Context //nolint:containedctx // of this transaction
+	begun    bool
+	now, age int64 // the latest and the earliest possible time
+	settings queue.Settings
+	node     int64 // that leases the deliveries of new events
+
+	loaded    map[int64]*record // the events that are locked, in their present state; nil if deleted
+	before    map[int64]*record // those that the transaction has changed, as they were
+	payloads  map[int64][]byte  // that replace those of stored events
+	changes   changes
+	bytes     int64                  // the change of the bytes of sealed records
+	leased    map[string]int         // how many of the new deliveries are leased in advance, by upstream
+	fresh     map[*policy.Store]bool // the stores that have a new seq
+	published []func()
+	tell      []string // the upstreams that other nodes must hear of
+}
+
+// publish registers f to be called when the transaction is durable.
+func (t *tx) publish(f func()) { t.published = append(t.published, f) }
+
+func (q *Queue) newTx(ctx context.Context) *tx {
+	age, now := q.ages()
+	return &tx{
+		q: q, c: q.writing, ctx: ctx, now: now, age: age, settings: *q.settings.Load(), node: q.node.Load(),
+		loaded: make(map[int64]*record), before: make(map[int64]*record), payloads: make(map[int64][]byte), leased: make(map[string]int),
+	}
+}
+
+// batch returns a batch that begins the transaction if it has not begun.
+func (t *tx) batch() *pgx.Batch {
+	b := &pgx.Batch{}
+	if !t.begun {
+		t.begun = true
+		b.Queue(`BEGIN`)
+		b.Queue(durable)
+	}
+	return b
+}
+
+// durable makes the transaction durable when COMMIT returns, and leaves a setting that is
+// stricter.
+const durable = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`
+
+// send sends a batch and waits for its results.
+func (t *tx) send(b *pgx.Batch) error { return t.c.SendBatch(t.ctx, b).Close() }
+
+// lock locks events, and loads those that are not loaded.
+func (t *tx) lock(seqs []int64) error {
+	missing := slices.DeleteFunc(slices.Clone(seqs), func(seq int64) bool { _, known := t.loaded[seq]; return known })
+	if len(missing) == 0 {
+		return nil
+	}
+	b := t.batch()
+	t.queueLock(b, missing)
+	return t.send(b)
+}
+
+// queueLock queues the statements that lock events.
+func (t *tx) queueLock(b *pgx.Batch, seqs []int64) {
+	for _, seq := range seqs {
+		t.loaded[seq] = nil // unless it is found
+	}
+	t.q.queueLoad(b, lockEvents, seqs, t.loaded)
+	t.q.queueDeliveries(b, selectDeliveries, seqs, t.loaded)
+}
+
+// load returns a locked event, which the caller must not change, or nil.
+func (t *tx) load(seq int64) *record { return t.loaded[seq] }
+
+// commit sends the changes and commits them. unknown reports whether the changes may be
+// durable although there was an error, since the answer was lost.
+func (t *tx) commit() (unknown bool, err error) {
+	if err := t.q.fault(beforeCommit); err != nil {
+		t.rollback()
+		return false, err
+	}
+	t.write()
+	if t.changes.empty() && !t.begun {
+		t.done()
+		return false, nil
+	}
+	b := t.batch()
+	t.changes.queue(t.q, b)
+	committed := false
+	b.Queue(`COMMIT`).Exec(func(tag pgconn.CommandTag) error {
+		committed = tag.String() == "COMMIT"
+		return nil
+	})
+	t.q.warned.Store(false)
+	err = t.send(b)
+	switch e, refused := errors.AsType[*pgconn.PgError](err); {
+	case refused && e.Code == "22012": // see allChanged
+		t.rollback()
+		return false, errChanged
+	case refused && e.SeverityUnlocalized == "ERROR":
+		t.rollback()
+		return false, err
+	case err != nil:
+		t.q.disconnect()
+		return true, fmt.Errorf("%w; whether it was committed is looked up", err)
+	case !committed:
+		t.q.disconnect()
+		return false, errors.New("the database has rolled the transaction back")
+	case t.q.warned.Load(): // such as that it was not replicated
+		return true, errors.New("the database has committed with a warning; whether it is replicated is looked up")
+	}
+	if err := t.q.fault(afterCommit); err != nil {
+		t.q.disconnect()
+		return true, err
+	}
+	t.done()
+	return false, nil
+}
+
+// done publishes the transaction.
+func (t *tx) done() {
+	t.q.totals.add(t.bytes)
+	for _, f := range t.published {
+		f()
+	}
+	t.q.announceTo(t.tell...)
+	if t.bytes < 0 {
+		t.q.writer.RetryFull()
+	}
+}
+
+// rollback undoes the transaction.
+func (t *tx) rollback() {
+	if !t.begun {
+		return
+	}
+	if _, err := t.c.Exec(t.ctx, `ROLLBACK`); err != nil {
+		t.q.disconnect()
+	}
+}
+
+// disconnect drops the writer's connection.
+func (q *Queue) disconnect() {
+	if q.writing != nil {
+		go closeConn(q.writing) // which may wait for a server that does not answer
+		q.writing = nil
+	}
+}
+
+// explain returns an error about the database as one of package queue. It drops
+// connections to a server that has become a standby.
+func (q *Queue) explain(err error) error {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case err == nil || q.ctx.Err() != nil:
+		return err
+	case ok && e.Code == "25006": // read only
+		q.pool.Reset()
+		q.readOnly.Store(true)
+	case ok && e.SeverityUnlocalized == "ERROR" && e.Code[:2] != "57" && e.Code[:2] != "53":
+		return err
+	}
+	return unavailable{err}
+}
