@@ -8,11 +8,19 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
+// Selects returns a function that reports whether a delivery or a stage of the event is in
+// the selection, leased or not.
+func (e *Event) Selects(s queue.ReplaySelection) func(*Delivery) bool {
+	inState := e.InState(s.State, s.Match)
+	return func(d *Delivery) bool {
+		return (queue.IsStage(d.Upstream) || s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State == "" || inState(d))
+	}
+}
+
 // Covers reports whether any delivery of the event is in the selection, leased or not.
 func (e *Event) Covers(s queue.ReplaySelection) bool {
-	return slices.ContainsFunc(e.Deliveries, func(d Delivery) bool {
-		return !queue.IsStage(d.Upstream) && (s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State == "" || s.State == d.State)
-	})
+	selected := e.Selects(s)
+	return slices.ContainsFunc(e.Deliveries, func(d Delivery) bool { return !queue.IsStage(d.Upstream) && selected(&d) })
 }
 
 // CheckReplay returns the error of Replay for an event that is selected by its id and

@@ -30,7 +30,7 @@ func (q *Queue) purge(ctx context.Context, s queue.PurgeSelection) (n int, err e
 	if err := q.writer.Flush(ctx); err != nil { // so that earlier outcomes count
 		return 0, err
 	}
-	if len(s.IDs) > 0 {
+	if s.ByID() {
 		err := q.do(ctx, func(t *tx) (err error) {
 			n, err = t.purgeIDs(s)
 			return err
@@ -41,14 +41,12 @@ func (q *Queue) purge(ctx context.Context, s queue.PurgeSelection) (n int, err e
 		s.Progress.Report(int64(len(s.IDs)), int64(len(s.IDs)))
 		return n, nil
 	}
-	text, args := inStateSeqs, []any{[]int16{deliveryDead}, ""}
+	text, args := inState(s.State, s.IDs)
 	switch {
 	case s.Upstream != "" && queue.IsStage(s.Upstream):
 		return 0, nil
 	case s.Upstream != "":
-		args = []any{append([]int16{deliveryDead}, pendingCodes...), s.Upstream}
-	case s.State.SetAside():
-		text, args = setAsideSeqs, []any{setAsideCodes[s.State]}
+		text, args = inStateSeqs, []any{append([]int16{deliveryDead}, pendingCodes...), s.Upstream}
 	}
 	err = q.inSteps(ctx, s.Progress, func(t *tx, seqs []int64) (gone int, done func(), err error) {
 		some := 0
@@ -89,10 +87,11 @@ func (t *tx) purge(r *record, s queue.PurgeSelection) bool {
 	if !s.Before.IsZero() && r.ReceivedAt >= policy.Nanos(s.Before) {
 		return false
 	}
-	whole := s.State.SetAside() && r.SetAside == s.State
+	inState := r.InState(s.State, s.Match)
+	whole := inState(nil)
 	after := r.clone()
 	dropped := after.Drop(t.now, t.settings.KeepDelivered, func(d *policy.Delivery) bool {
-		return s.State == queue.Dead && d.State == queue.Dead || s.Upstream == d.Upstream && d.State != queue.Delivered
+		return inState(d) || s.Upstream == d.Upstream && d.State != queue.Delivered
 	})
 	switch {
 	case !whole && dropped == 0:

@@ -29,7 +29,7 @@ func (q *Queue) replay(ctx context.Context, s queue.ReplaySelection) (total queu
 	if err := q.writer.Flush(ctx); err != nil { // so that earlier outcomes count
 		return total, err
 	}
-	if len(s.IDs) > 0 {
+	if s.ByID() {
 		err := q.do(ctx, func(t *tx) (err error) {
 			total, err = t.replayIDs(s)
 			return err
@@ -40,12 +40,9 @@ func (q *Queue) replay(ctx context.Context, s queue.ReplaySelection) (total queu
 		s.Progress.Report(int64(len(s.IDs)), int64(len(s.IDs)))
 		return total, nil
 	}
-	text, args := receivedSeqs, []any{seqSince(s.Since), policy.Nanos(s.Since)}
-	switch {
-	case s.State.SetAside():
-		text, args = setAsideSeqs, []any{setAsideCodes[s.State]}
-	case s.State != "":
-		text, args = inStateSeqs, []any{[]int16{deliveryDead}, ""}
+	text, args := inState(s.State, s.IDs)
+	if s.State == "" {
+		text, args = receivedSeqs, []any{seqSince(s.Since), policy.Nanos(s.Since)}
 	}
 	err = q.inSteps(ctx, s.Progress, func(t *tx, seqs []int64) (gone int, done func(), err error) {
 		var some queue.Replayed
@@ -69,11 +66,11 @@ func (q *Queue) replay(ctx context.Context, s queue.ReplaySelection) (total queu
 // selects returns a function that reports whether a delivery of the event is to be
 // replayed. What another node leases is claimed there, or will be soon.
 func (t *tx) selects(s queue.ReplaySelection, r *record) func(*policy.Delivery) bool {
+	selected := r.Selects(s)
 	return func(d *policy.Delivery) bool {
 		leasedBy := r.nodes[d.Upstream]
 		_, held := t.q.leases.of(d.Upstream).holder(r.seq)
-		return (queue.IsStage(d.Upstream) || s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) &&
-			(s.State == "" || s.State == d.State) && !held && (leasedBy == 0 || leasedBy == t.node)
+		return !held && (leasedBy == 0 || leasedBy == t.node) && selected(d)
 	}
 }
 
@@ -81,7 +78,7 @@ func (t *tx) selects(s queue.ReplaySelection, r *record) func(*policy.Delivery) 
 func (t *tx) replay(r *record, s queue.ReplaySelection, out *queue.Replayed) error {
 	switch {
 	case r.SetAside != "":
-		if r.SetAside != s.State {
+		if !r.InState(s.State, s.Match)(nil) {
 			return nil
 		}
 	case !r.Covers(s):
@@ -131,7 +128,7 @@ func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) 
 // replayRecord replays an event and makes its deliveries due.
 func (t *tx) replayRecord(r *record, route []string, s queue.ReplaySelection, out *queue.Replayed) {
 	after := r.clone()
-	rerouted := len(s.IDs) > 0 && s.Route != nil && after.Reroute(route)
+	rerouted := s.ByID() && s.Route != nil && after.Reroute(route)
 	n := after.Replay(route, t.selects(s, r))
 	if n == 0 && !rerouted {
 		return

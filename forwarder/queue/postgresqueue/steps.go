@@ -27,8 +27,22 @@ const (
 	inStateSeqs  = `
 		SELECT DISTINCT d.seq FROM scribegate.delivery d
 		WHERE d.state = ANY($1) AND d.state <> 2 AND ($2 = '' OR d.upstream = $2) AND left(d.upstream, 1) NOT IN ('<', '>') ORDER BY d.seq`
+	withIDs      = `SELECT e.seq FROM scribegate.event e JOIN scribegate.known k ON k.seq = e.seq WHERE k.id = ANY($1) ORDER BY e.seq`
 	receivedSeqs = `SELECT e.seq FROM scribegate.event e WHERE e.seq >= $1 AND e.received_at >= $2 AND e.state <= 2 ORDER BY e.seq`
 )
+
+// inState returns the statement that selects the events that are set aside in the state, or
+// that have a delivery in it, and its arguments. With ids it selects those events, whatever
+// their state is.
+func inState(s queue.State, ids []string) (text string, args []any) {
+	switch {
+	case len(ids) > 0:
+		return withIDs, []any{ids}
+	case s.SetAside():
+		return setAsideSeqs, []any{setAsideCodes[s]}
+	}
+	return inStateSeqs, []any{[]int16{deliveryDead}, ""}
+}
 
 // inSteps calls change with all selected events, oldest first, a few at a time, and reports
 // the progress. It reads the selection before it changes the first event, which takes 8
