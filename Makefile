@@ -1,5 +1,6 @@
-# All targets need Go and make. test-examples also needs Node.js, npm, Chromium, Flask,
-# Prometheus, strace and Linux; chaos needs strace and Linux. .ci/run installs all of these.
+# All targets need Go and make. test-postgres also needs PostgreSQL; test-examples Node.js,
+# npm, Chromium, Flask, Prometheus, strace and Linux; chaos strace and Linux. .ci/run installs
+# all of these.
 
 GO      ?= go
 TAGS    := nobadger,nomysql,nopgx
@@ -17,7 +18,7 @@ LITESTREAM         := $(TOOLS)/litestream-$(LITESTREAM_VERSION)
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test race lint fmt fuzz tables bench microbench chaos soak test-examples xcaddy clean
+.PHONY: help build run demo test test-postgres race lint fmt fuzz tables bench microbench chaos soak test-examples xcaddy clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,12 +37,16 @@ demo: build ## Play both providers through the gateway and show what happens
 test: ## Run all tests
 	$(GO) test -tags $(TAGS) ./...
 
+test-postgres: ## Test `queue postgres` with servers of its own (needs Debian's postgresql)
+	$(GO) test -tags $(TAGS),postgres -count 1 -timeout 15m ./forwarder/queue/postgresqueue/... ./caddymodule/postgres/...
+
 race: ## Run all tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -p 1 -timeout 20m -tags $(TAGS) ./...
 
 lint: $(GOLANGCI) ## Run go vet and golangci-lint
 	$(GO) vet -tags $(TAGS) ./...
 	$(GO) vet -tags $(TAGS),examples ./examples/... ./verifier/... ./caddymodule/console/...
+	$(GO) vet -tags $(TAGS),postgres ./forwarder/queue/postgresqueue/... ./caddymodule/postgres/...
 	$(GOLANGCI) run ./...
 
 fmt: $(GOLANGCI) ## Format the code and the Caddyfiles

@@ -83,15 +83,15 @@ func (a *App) unmarshalSubdirective(d *caddyfile.Dispenser) (err error) {
 	case "queue":
 		return a.unmarshalQueue(d)
 	case "dedupe_window":
-		a.DedupeWindow, err = positiveDurationArg(d)
+		a.DedupeWindow, err = syntax.PositiveDurationArg(d)
 	case "dead_retention":
-		a.DeadRetention, err = positiveDurationArg(d)
+		a.DeadRetention, err = syntax.PositiveDurationArg(d)
 	case "history_retention":
 		var v caddy.Duration
-		v, err = durationArg(d)
+		v, err = syntax.DurationArg(d)
 		a.HistoryRetention = &v
 	case "keep_delivered":
-		a.KeepDelivered, err = durationArg(d)
+		a.KeepDelivered, err = syntax.DurationArg(d)
 	case "signing_secret":
 		a.SigningSecrets, err = secretArgs(d, checkSigningSecret)
 	case "admin_payloads":
@@ -186,16 +186,16 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	case "format":
 		u.Format, err = formatArg(d)
 	case "timeout":
-		u.Timeout, err = positiveDurationArg(d)
+		u.Timeout, err = syntax.PositiveDurationArg(d)
 	case "concurrency":
-		u.Concurrency, err = countArg(d)
+		u.Concurrency, err = syntax.CountArg(d)
 	case "retry":
 		args := d.RemainingArgs()
 		if len(args) == 0 {
 			return syntax.UsageErr(d, "retry <wait>...")
 		}
 		for _, arg := range args {
-			wait, err := parseDuration(arg)
+			wait, err := syntax.ParseDuration(arg)
 			if err != nil {
 				return d.Errf("retry: %v", err)
 			}
@@ -208,7 +208,7 @@ func (u *Upstream) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 		}
 		u.RateLimit, err = strconv.ParseFloat(arg, 64)
 		if err != nil || u.RateLimit == 0 {
-			return d.Errf("rate_limit: %q is not a number above zero; write the deliveries per second, or leave it out for no limit%s", arg, placeholderHint(arg))
+			return d.Errf("rate_limit: %q is not a number above zero; write the deliveries per second, or leave it out for no limit%s", arg, syntax.PlaceholderHint(arg))
 		}
 	case "signing_secret":
 		u.SigningSecrets, err = secretArgs(d, checkSigningSecret)

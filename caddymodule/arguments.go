@@ -2,13 +2,11 @@ package caddymodule
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/dustin/go-humanize"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
@@ -33,73 +31,12 @@ func wrapErr(d *caddyfile.Dispenser, err error) error {
 	return d.WrapErr(err)
 }
 
-// durationArg returns the only argument, a duration. Days are written "14d". The duration is
-// checked later, with the other settings.
-func durationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
-	name := d.Val()
-	var arg string
-	if !d.AllArgs(&arg) {
-		return 0, syntax.UsageErr(d, name+" <duration>")
-	}
-	v, err := parseDuration(arg)
-	if err != nil {
-		return 0, d.Errf("%s: %v", name, err)
-	}
-	return v, nil
-}
-
-// positiveDurationArg is durationArg, but zero is an error: in JSON it means the default.
-func positiveDurationArg(d *caddyfile.Dispenser) (caddy.Duration, error) {
-	name := d.Val()
-	v, err := durationArg(d)
-	if err == nil && v == 0 {
-		err = d.Errf("%s: it must be longer than zero; leave it out for the default", name)
-	}
-	return v, err
-}
-
-func parseDuration(s string) (caddy.Duration, error) {
-	v, err := caddy.ParseDuration(s)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a duration; write a number with a unit, as in 30s, 5m, 24h or 14d%s", s, placeholderHint(s))
-	}
-	return caddy.Duration(v), nil
-}
-
 // nonNegative returns an error for a negative duration.
 func nonNegative(name string, d caddy.Duration) error {
 	if d < 0 {
 		return fmt.Errorf("%s: the duration %s is negative", name, time.Duration(d))
 	}
 	return nil
-}
-
-// sizeArg returns the only argument, a size such as 10GiB or 64KiB, in bytes.
-func sizeArg(d *caddyfile.Dispenser) (int64, error) {
-	name := d.Val()
-	var arg string
-	if !d.AllArgs(&arg) {
-		return 0, syntax.UsageErr(d, name+" <size>")
-	}
-	size, err := humanize.ParseBytes(arg)
-	if err != nil || size == 0 || size > 1<<62 {
-		return 0, d.Errf("%s: %q is not a size; write a number with a unit, as in 64KiB, 10MiB or 10GiB%s", name, arg, placeholderHint(arg))
-	}
-	return int64(size), nil
-}
-
-// countArg returns the only argument, a whole number of at least 1.
-func countArg(d *caddyfile.Dispenser) (int, error) {
-	name := d.Val()
-	var arg string
-	if !d.AllArgs(&arg) {
-		return 0, syntax.UsageErr(d, name+" <number>")
-	}
-	n, err := strconv.Atoi(arg)
-	if err != nil || n < 1 {
-		return 0, d.Errf("%s: %q is not a whole number of at least 1%s", name, arg, placeholderHint(arg))
-	}
-	return n, nil
 }
 
 // secretArgs returns one or more secrets. Mistakes in them are an error here, if they show

@@ -97,7 +97,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, app *App) error {
 				err = syntax.UsageErr(d, "drop <type>...")
 			}
 		case "max_body":
-			h.MaxBody, err = sizeArg(d)
+			h.MaxBody, err = syntax.SizeArg(d)
 		case "metadata":
 			if h.Metadata = d.RemainingArgs(); len(h.Metadata) == 0 {
 				err = syntax.UsageErr(d, "metadata <parameter>...")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/caddymodule/internal/results"
+	"github.com/scribegate/scribegate/caddymodule/internal/syntax"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/result/rest"
@@ -54,7 +55,7 @@ func (h *Handler) checkDrop() error {
 func (h *Handler) checkUpstreams(app *App) error {
 	for _, name := range h.DeliverTo {
 		if app.upstream(name) == nil {
-			return fmt.Errorf("deliver_to: the upstream %s is not defined; define it in the scribegate app, which is a global option in a Caddyfile%s", name, placeholderHint(name))
+			return fmt.Errorf("deliver_to: the upstream %s is not defined; define it in the scribegate app, which is a global option in a Caddyfile%s", name, syntax.PlaceholderHint(name))
 		}
 	}
 	return nil

@@ -122,7 +122,7 @@ func (a *API) unmarshal(d *caddyfile.Dispenser) (known bool, err error) {
 			err = wrapErr(d, rest.CheckBase(a.APIBase))
 		}
 	case "api_rate":
-		if a.APIRate, err = countArg(d); err == nil && a.APIRate > maxAPIRate {
+		if a.APIRate, err = syntax.CountArg(d); err == nil && a.APIRate > maxAPIRate {
 			err = d.Errf("api_rate: it must be a number of requests per minute from 1 to %d", maxAPIRate)
 		}
 	default:

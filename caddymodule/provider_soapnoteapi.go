@@ -111,7 +111,7 @@ func (p *SOAPNoteAPI) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			p.Secrets = args
 		case "tolerance":
-			t, err := durationArg(d)
+			t, err := syntax.DurationArg(d)
 			if err == nil {
 				err = wrapErr(d, checkTolerance(t))
 			}

@@ -140,7 +140,7 @@ func (a *SonioxAPI) unmarshal(d *caddyfile.Dispenser) (known bool, err error) {
 		a.Fetch = result.Fetch(fetch)
 		err = wrapErr(d, checkFetch(a.Fetch))
 	case "fetch_timeout":
-		a.FetchTimeout, err = positiveDurationArg(d)
+		a.FetchTimeout, err = syntax.PositiveDurationArg(d)
 		if err == nil {
 			err = wrapErr(d, nonNegative("fetch_timeout", a.FetchTimeout))
 		}
@@ -153,7 +153,7 @@ func (a *SonioxAPI) unmarshal(d *caddyfile.Dispenser) (known bool, err error) {
 			err = wrapErr(d, checkWebhookURL(a.WebhookURL))
 		}
 	case "reconcile":
-		if a.Reconcile, err = positiveDurationArg(d); err == nil {
+		if a.Reconcile, err = syntax.PositiveDurationArg(d); err == nil {
 			err = wrapErr(d, checkReconcile(a.Reconcile))
 		}
 	case "delete_after_delivery":

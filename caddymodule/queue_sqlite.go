@@ -234,7 +234,7 @@ func (s *SQLite) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return d.Errf("path: %v", err)
 			}
 		case "max_size":
-			size, err := sizeArg(d)
+			size, err := syntax.SizeArg(d)
 			if err != nil {
 				return err
 			}

@@ -58,12 +58,3 @@ func replacePlaceholders(setting string, value func(key string) (string, error))
 		return nil, fmt.Errorf("%s cannot be resolved when the configuration is loaded; use {env.NAME} or {file./absolute/path}", what)
 	})
 }
-
-// placeholderHint returns a hint for the error of an invalid value. It is empty
-// unless the value is a placeholder, which the option does not resolve.
-func placeholderHint(value string) string {
-	if !strings.Contains(value, "{") {
-		return ""
-	}
-	return "; placeholders are not resolved here, but {$NAME} is replaced while the Caddyfile is read"
-}

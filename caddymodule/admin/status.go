@@ -23,6 +23,16 @@ type QueueStatus struct {
 	Unrouted    int64  `json:"unrouted"`
 	Unconfirmed int64  `json:"unconfirmed"`
 	Unreadable  int64  `json:"unreadable"` // events that are damaged in whole or in part, as far as is known
+
+	// Nodes are the nodes that share the queue, if the engine is for several.
+	Nodes []NodeStatus `json:"nodes,omitempty"`
+}
+
+// NodeStatus is the state of one of the nodes that share the queue.
+type NodeStatus struct {
+	Name     string    `json:"name"`
+	LastSeen time.Time `json:"last_seen"`
+	Leased   int64     `json:"leased"` // deliveries that it makes now, or is about to make
 }
 
 // UpstreamStatus is the state of an upstream. An orphaned upstream is no longer

@@ -155,6 +155,26 @@ type Backuper interface {
 	Backup(ctx context.Context, w io.Writer, p Progress) error
 }
 
+// An Adviser is a queue whose storage is copied and compacted with other tools.
+type Adviser interface {
+	// Advice returns what to use instead of Backup and Compact.
+	Advice() string
+}
+
+// A Cluster is a queue that several nodes share.
+type Cluster interface {
+	// Nodes returns the nodes that use the queue, this one included. Two nodes can have the
+	// same name.
+	Nodes() ([]Node, error)
+}
+
+// A Node is one of the processes that share a queue.
+type Node struct {
+	Name     string
+	LastSeen time.Time // by the clock of the storage
+	Leased   int64     // deliveries that no other node claims now
+}
+
 // A Progress is a callback for long operations: a replay, a purge, a compaction or a
 // backup calls it from time to time with the amount done and the total (0 if unknown).
 // It runs in the goroutine that requested the operation, and the queue holds no lock

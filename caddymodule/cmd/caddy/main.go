@@ -7,6 +7,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/scribegate/scribegate/caddymodule"
+	_ "github.com/scribegate/scribegate/caddymodule/postgres"
 )
 
 func main() {

@@ -21,7 +21,7 @@ import (
 func (a *API) backup(ctx context.Context, g *gateway.Gateway, r *http.Request, _ queue.Progress) (any, error) {
 	b, ok := g.Queue().(queue.Backuper)
 	if !ok {
-		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.EngineName() + " has no backup"}
+		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.EngineName() + " has no backup" + advice(g)}
 	}
 	if !r.ProtoAtLeast(1, 1) {
 		return nil, admin.Error{Status: http.StatusHTTPVersionNotSupported, Text: "use HTTP/1.1: with HTTP/1.0 a client cannot notice that a copy is incomplete"}
@@ -49,6 +49,14 @@ func (a *API) backup(ctx context.Context, g *gateway.Gateway, r *http.Request, _
 			return err
 		},
 	}, nil
+}
+
+// advice returns what the queue's engine has instead of a backup and a compaction.
+func advice(g *gateway.Gateway) string {
+	if q, ok := g.Queue().(queue.Adviser); ok {
+		return ": " + q.Advice()
+	}
+	return ""
 }
 
 // neededKeys returns the values of admin.KeyHeader, as far as the engine reports its keys.

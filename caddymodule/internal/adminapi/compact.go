@@ -20,7 +20,7 @@ import (
 func (a *API) compact(ctx context.Context, g *gateway.Gateway, r *http.Request, report queue.Progress) (any, error) {
 	c, ok := g.Queue().(queue.Compacter)
 	if !ok {
-		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.EngineName() + " has nothing to compact"}
+		return nil, admin.Error{Status: http.StatusNotImplemented, Text: "the engine " + g.EngineName() + " has nothing to compact" + advice(g)}
 	}
 	if err := noBody(r); err != nil {
 		return nil, err

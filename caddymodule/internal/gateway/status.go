@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
 // Status returns the counts of the queue and the state of the upstreams: first the
@@ -20,6 +21,14 @@ func (g *Gateway) Status(now time.Time) (admin.Status, error) {
 			Quarantined: stats.Quarantined, Unrouted: stats.Unrouted, Unconfirmed: stats.Unconfirmed, Unreadable: stats.Unreadable,
 		},
 		Upstreams: []admin.UpstreamStatus{},
+	}
+	if c, ok := g.queue.(queue.Cluster); ok && err == nil {
+		var nodes []queue.Node
+		if nodes, err = c.Nodes(); err == nil {
+			for _, n := range nodes {
+				s.Queue.Nodes = append(s.Queue.Nodes, admin.NodeStatus{Name: n.Name, LastSeen: n.LastSeen.UTC(), Leased: n.Leased})
+			}
+		}
 	}
 	add := func(name string) *admin.UpstreamStatus {
 		counts := stats.Upstreams[name]

@@ -1,5 +1,6 @@
-// Package syntax makes the errors of a Caddyfile that has the wrong subdirectives or the wrong
-// number of arguments. They quote no argument, since that may be a secret.
+// Package syntax reads the arguments of subdirectives, and makes the errors of a Caddyfile that
+// has the wrong subdirectives or the wrong number of arguments. These quote no argument, since
+// that may be a secret.
 //
 // The package imports Caddy's Caddyfile parser, and no other package of Scribegate.
 package syntax

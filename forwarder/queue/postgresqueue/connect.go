@@ -2,6 +2,7 @@ package postgresqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -51,7 +52,7 @@ func ParseDSN(dsn string) (*pgx.ConnConfig, error) {
 	return c, nil
 }
 
-var errDSN = fmt.Errorf("the DSN is not valid; write postgres://<user>:<password>@<host>:<port>/<database>, or the keywords of libpq, and check that the files that it names exist")
+var errDSN = errors.New("the DSN is not valid; write postgres://<user>:<password>@<host>:<port>/<database>, or the keywords of libpq, and check that the files that it names exist")
 
 var sslMode = regexp.MustCompile(`(^|\s)sslmode\s*=`)
 
@@ -127,6 +128,24 @@ func (q *Queue) setDSN(dsn string) error {
 		return err
 	}
 	q.dsn.Store(c)
+	return nil
+}
+
+// SetDSN makes new connections by another DSN with the same hosts and database, such as one
+// with a new password. It closes the connections that are not used now.
+func (q *Queue) SetDSN(dsn string) error {
+	before := q.dsn.Load()
+	c, err := ParseDSN(dsn)
+	if err != nil {
+		return err
+	}
+	if Address(c) != Address(before) {
+		return errors.New("the DSN has another host or database now; reload the configuration to use it")
+	}
+	if err := q.setDSN(dsn); err != nil {
+		return err
+	}
+	q.pool.Reset()
 	return nil
 }
 

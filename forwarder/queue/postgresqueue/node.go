@@ -5,29 +5,27 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// A Node is one of the processes that use the store.
-type Node struct {
-	ID       int64
-	Name     string
-	LastSeen time.Time
-	Leased   int64 // deliveries
-}
-
-// Nodes returns the nodes that use the store, by name. Several can have the same name.
-func (q *Queue) Nodes() ([]Node, error) {
+// Nodes implements queue.Cluster.
+func (q *Queue) Nodes() ([]queue.Node, error) {
 	c, err := q.counted()
 	return c.nodes, err
 }
 
+// Advice implements queue.Adviser.
+func (*Queue) Advice() string {
+	return "copy it with pg_dump, or with the backups of the database; its vacuum gives space back"
+}
+
 func (c *counts) scanNodes(rows pgx.Rows) error {
 	for rows.Next() {
-		var n Node
-		if err := rows.Scan(&n.ID, &n.Name, &n.LastSeen, &n.Leased); err != nil {
+		var n queue.Node
+		if err := rows.Scan(&n.Name, &n.LastSeen, &n.Leased); err != nil {
 			return err
 		}
 		c.nodes = append(c.nodes, n)

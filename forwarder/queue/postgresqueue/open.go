@@ -205,7 +205,10 @@ func (q *Queue) Unavailable() error {
 	return nil
 }
 
-func (q *Queue) suspend(err error) { q.suspended.Store(&err) }
+func (q *Queue) suspend(err error) {
+	err = oneLine{err}
+	q.suspended.Store(&err)
+}
 
 // An unavailable is an error that wraps queue.ErrUnavailable as well.
 type unavailable struct{ error }

@@ -183,4 +183,9 @@ func (q *Queue) Close() error {
 // seqOf returns the seq of a delivery's event.
 func seqOf(d queue.Delivery) int64 { return int64(d.Seq) }
 
-var _ queue.Queue = (*Queue)(nil)
+// Interface guards
+var (
+	_ queue.Queue   = (*Queue)(nil)
+	_ queue.Cluster = (*Queue)(nil)
+	_ queue.Adviser = (*Queue)(nil)
+)

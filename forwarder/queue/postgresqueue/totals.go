@@ -67,7 +67,7 @@ type counts struct {
 	policy.Counts
 	leased map[string]int64 // deliveries that other nodes have leased, by upstream
 	oldest map[string]int64 // when the oldest pending event was received, by upstream
-	nodes  []Node
+	nodes  []queue.Node
 	rows   int64
 }
 
@@ -81,7 +81,7 @@ const (
 	countKeys     = `SELECT e.key, count(*), sum(e.size)::bigint FROM scribegate.event e WHERE e.size > 0 GROUP BY e.key`
 	countSetAside = `SELECT e.state, count(*) FROM scribegate.event e WHERE e.state BETWEEN 3 AND 5 GROUP BY e.state`
 	selectNodes   = `
-		SELECT n.id, n.name, n.seen, (SELECT count(*) FROM scribegate.delivery d WHERE d.node = n.id) FROM scribegate.node n ORDER BY n.name, n.id`
+		SELECT n.name, n.seen, (SELECT count(*) FROM scribegate.delivery d WHERE d.node = n.id) FROM scribegate.node n ORDER BY n.name, n.id`
 )
 
 // count counts the content of the store.

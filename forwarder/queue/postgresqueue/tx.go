@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -179,5 +180,20 @@ func (q *Queue) explain(err error) error {
 	case ok && e.SeverityUnlocalized == "ERROR" && e.Code[:2] != "57" && e.Code[:2] != "53":
 		return err
 	}
-	return unavailable{err}
+	return unavailable{oneLine{err}}
 }
+
+// A oneLine is an error about a connection on one line, without the repetition of hosts that
+// were tried with TLS and without.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string {
+	lines := strings.Split(e.error.Error(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(slices.Compact(lines), " ")
+}
+
+// Unwrap returns the error.
+func (e oneLine) Unwrap() error { return e.error }
