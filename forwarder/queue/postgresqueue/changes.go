@@ -22,6 +22,7 @@ type changes struct {
 		sealed [][]byte
 	}
 	deleted, dropped []int64  // events, payloads
+	freed            []int64  // events whose deliveries this node no longer leases
 	known            struct { // ids that another event takes over
 		ids         []string
 		before, now []int64 // seqs
@@ -67,7 +68,7 @@ func (r *deliveryRows) add(seq int64, d *policy.Delivery, node int64) {
 
 func (c *changes) empty() bool {
 	return len(c.event.seqs)+len(c.changed.seqs)+len(c.delivery.seqs)+len(c.redelivery.seqs)+len(c.undeliver.seqs)+
-		len(c.payload.seqs)+len(c.completed.seqs)+len(c.deleted)+len(c.dropped)+len(c.known.ids)+len(c.forgotten)+len(c.buried) == 0 &&
+		len(c.payload.seqs)+len(c.completed.seqs)+len(c.deleted)+len(c.dropped)+len(c.freed)+len(c.known.ids)+len(c.forgotten)+len(c.buried) == 0 &&
 		c.usedAt == 0 && !c.probe
 }
 
@@ -104,11 +105,15 @@ const (
 	// allChanged makes the transaction fail unless all rows were changed: one that was not
 	// has been changed by another node since it was read.
 	allChanged = ` SELECT 1 / (count(*) = cardinality($1))::int FROM changed`
+	freeEvents = `UPDATE scribegate.delivery SET node = NULL WHERE node = $1 AND seq = ANY($2)`
 	setUsedAt  = `UPDATE scribegate.meta SET used_at = greatest(used_at, $1)`
 )
 
 // queue queues the statements.
 func (c *changes) queue(q *Queue, b *pgx.Batch) {
+	if len(c.freed) > 0 {
+		b.Queue(q.in(freeEvents), q.node.Load(), c.freed)
+	}
 	if n := len(c.undeliver.seqs); n > 0 {
 		b.Queue(q.in(deleteDeliveries), c.undeliver.seqs, c.undeliver.upstreams)
 	}

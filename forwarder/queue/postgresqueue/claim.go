@@ -197,7 +197,7 @@ func (c *claim) claimRetries(ctx context.Context, want int) (next int64, err err
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, d := range leased {
-		l.held[seqOf(d)] = c.node
+		l.hold(d, c.node)
 	}
 	c.claimed = append(c.claimed, leased...)
 	if err != nil {

@@ -49,10 +49,10 @@ const minOffset = 100 * time.Millisecond
 
 // compareClock records the time of the database between before and now.
 func (q *Queue) compareClock(before time.Time, database time.Time) {
-	if q.options.trustClock {
-		return
-	}
 	after := q.options.Now()
+	if q.options.database != nil {
+		database = q.options.database()
+	}
 	offset := database.Sub(before.Add(after.Sub(before) / 2))
 	if offset.Abs() < minOffset {
 		offset = 0

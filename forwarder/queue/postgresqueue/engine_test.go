@@ -45,17 +45,20 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 	keys := []seal.Key{seal.NewKey()}
 	schema := newSchema(t)
 	var q *Queue
-	open := func(s queue.Settings) queue.Queue {
-		t.Helper()
-		q = mustOpen(t, Options{
-			DSN: server.DSN(), Schema: schema, Keys: keys, Settings: s, MaxConnections: MinConnections, Now: clock.Now, Elapsed: clock.Elapsed, trustClock: true,
+	options := func(s queue.Settings) Options {
+		return Options{
+			DSN: server.DSN(), Schema: schema, Keys: keys, Settings: s, MaxConnections: MinConnections, Now: clock.Now, Elapsed: clock.Elapsed, database: clock.Now,
 			fault: func(stage string) error {
 				if failing.Load() && stage == beforeCommit {
 					return errors.New("no space left on device")
 				}
 				return nil
 			},
-		})
+		}
+	}
+	open := func(s queue.Settings) queue.Queue {
+		t.Helper()
+		q = mustOpen(t, options(s))
 		return q
 	}
 	return &queuetest.Engine{
@@ -80,6 +83,47 @@ func openEngine(t testing.TB, s queue.Settings, clock *queuetest.Clock) *queuete
 			keys = []seal.Key{next}
 			return nil
 		},
+		Join: func(skew time.Duration) *queuetest.Node {
+			t.Helper()
+			o := options(s)
+			o.Now = func() time.Time { return clock.Now().Add(skew) }
+			n := mustOpen(t, o)
+			return &queuetest.Node{
+				Queue: n,
+				Flush: func() { flush(t, n) },
+				Kill: func() {
+					crash(t, n)
+					takeOver(t, q)
+				},
+				Stall: func() {
+					if err := server.Exec(`DELETE FROM "`+schema+`".node WHERE id = $1`, n.node.Load()); err != nil { // it might renew its leases otherwise
+						t.Fatal(err)
+					}
+					takeOver(t, q)
+				},
+			}
+		},
+	}
+}
+
+// lapse lets the leases of a node end, as if it had not renewed them.
+func lapse(t testing.TB, q *Queue) {
+	t.Helper()
+	if err := server.Exec(`UPDATE "`+q.options.Schema+`".node SET until = clock_timestamp() - interval '1 second' WHERE id = $1`, q.node.Load()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// takeOver makes a node take the deliveries of dead nodes over.
+func takeOver(t testing.TB, q *Queue) {
+	t.Helper()
+	c, err := q.connect(context.Background())
+	if err == nil {
+		defer closeConn(c)
+		_, err = q.takeOver(context.Background(), c)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -88,9 +132,7 @@ func crash(t testing.TB, q *Queue) {
 	t.Helper()
 	q.suspend(errors.New("killed")) // so that it does not free its deliveries
 	_ = q.Close()
-	if err := server.Exec(`UPDATE "` + q.options.Schema + `".node SET until = clock_timestamp() - interval '1 second'`); err != nil {
-		t.Fatal(err)
-	}
+	lapse(t, q)
 }
 
 // rotate puts a key first, waits until no payload is sealed with another, and removes the

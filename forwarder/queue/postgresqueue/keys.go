@@ -23,10 +23,7 @@ func (q *Queue) useRing(ring *seal.Ring, keys []seal.Key) {
 	}
 	q.ring.Store(ring)
 	q.fingerprints.Store(&numbers)
-	for _, l := range q.leases.all() { // what other keys have sealed can be claimed now
-		l.forget(false)
-		q.wakeUp(l.upstream)
-	}
+	q.reread() // what other keys have sealed can be claimed now
 }
 
 // errWrongKey means that the store was sealed with other keys.

@@ -36,7 +36,7 @@ func (ls *leases) of(upstream string) *lease {
 	defer ls.mu.Unlock()
 	l := ls.byName[upstream]
 	if l == nil {
-		l = &lease{upstream: upstream, held: make(map[int64]int64), released: make(map[int64]bool)}
+		l = &lease{upstream: upstream, held: make(map[int64]held), released: make(map[int64]bool)}
 		ls.byName[upstream] = l
 	}
 	return l
@@ -55,7 +55,7 @@ type lease struct {
 	claiming sync.Mutex // held by Claim
 
 	mu       sync.Mutex
-	held     map[int64]int64  // the deliveries that were claimed, with the node's id at that time
+	held     map[int64]held   // the deliveries that were claimed
 	ready    []queue.Delivery // first deliveries that wait for a Claim, in order
 	released map[int64]bool   // deliveries that are to be freed
 	used     time.Time        // when Claim was called last
@@ -69,19 +69,28 @@ type lease struct {
 	next    int64
 }
 
+// A held is the claim of a delivery.
+type held struct {
+	node     int64 // the id of this node at that time
+	attempts int   // before: a later claim of the delivery has more
+}
+
 // take removes and returns the first n ready deliveries that no free one precedes.
 func (l *lease) take(n int, node int64) []queue.Delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := 0
 	for i < min(n, len(l.ready)) && seqOf(l.ready[i]) < l.bound {
-		l.held[seqOf(l.ready[i])] = node
+		l.hold(l.ready[i], node)
 		i++
 	}
 	taken := slices.Clone(l.ready[:i])
 	l.ready = slices.Delete(l.ready, 0, i)
 	return taken
 }
+
+// hold records a claim. l.mu is held.
+func (l *lease) hold(d queue.Delivery, node int64) { l.held[seqOf(d)] = held{node, d.Attempts} }
 
 // accepts reports whether a new event's delivery is leased in advance, since the node can
 // deliver it at once.
@@ -173,8 +182,18 @@ func (l *lease) release(seq int64) {
 	}
 }
 
-// ended ends a claim whose outcome is durable, or whose delivery was deleted.
-func (l *lease) ended(seq int64) {
+// settled ends a claim whose outcome is durable or does not count. The delivery may have been
+// claimed again since.
+func (l *lease) settled(d queue.Delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[seqOf(d)].attempts == d.Attempts {
+		delete(l.held, seqOf(d))
+	}
+}
+
+// deleted drops a delivery that was deleted.
+func (l *lease) deleted(seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.held, seq)
@@ -223,12 +242,20 @@ func (l *lease) freed(seqs []int64, err error) {
 	l.retries = l.retries && len(seqs) == 0
 }
 
-// holder returns the node's id at the time when a delivery was claimed.
+// holder returns the id that this node had when it claimed a delivery.
 func (l *lease) holder(seq int64) (node int64, held bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	node, held = l.held[seq]
-	return node, held
+	h, held := l.held[seq]
+	return h.node, held
+}
+
+// knows reports whether this node knows that it has leased a delivery.
+func (l *lease) knows(seq int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, held := l.held[seq]
+	return held || l.released[seq] || slices.ContainsFunc(l.ready, func(d queue.Delivery) bool { return seqOf(d) == seq })
 }
 
 func (l *lease) count() int {

@@ -6,12 +6,14 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
 
-// Nodes notify each other with the name of an upstream or a stage that has free first
-// deliveries. Other nodes find them by polling too, somewhat later.
+// Nodes notify each other with their id and the name of an upstream or a stage that has free
+// first deliveries. Other nodes find them by polling too, somewhat later.
 const (
 	everything = "*"     // all of them
 	purged     = "purge" // events were deleted, which nodes may have in memory
@@ -69,7 +71,7 @@ func (q *Queue) announce() {
 				names[i] = everything
 			}
 		}
-		_, _ = q.pool.Exec(ctx, `SELECT pg_notify($1, n) FROM unnest($2::text[]) n`, q.channel(), names) // polling finds them too
+		_, _ = q.pool.Exec(ctx, `SELECT pg_notify($1, $2::bigint || ' ' || n) FROM unnest($3::text[]) n`, q.channel(), q.node.Load(), names) // polling finds them too
 		cancel()
 		select {
 		case <-q.ctx.Done():
@@ -79,17 +81,26 @@ func (q *Queue) announce() {
 }
 
 // hear handles a notification.
-func (q *Queue) hear(name string) {
+func (q *Queue) hear(text string) {
+	node, name, _ := strings.Cut(text, " ")
+	if node == strconv.FormatInt(q.node.Load(), 10) {
+		return // its own
+	}
 	switch name {
 	case purged:
 		q.recent.Clear()
 	case everything:
-		for _, l := range q.leases.all() {
-			l.forget(false)
-			q.wakeUp(l.upstream)
-		}
+		q.reread()
 	default:
 		q.leases.of(name).forget(false)
 		q.wakeUp(name)
+	}
+}
+
+// reread makes all next Claims read the tables.
+func (q *Queue) reread() {
+	for _, l := range q.leases.all() {
+		l.forget(false)
+		q.wakeUp(l.upstream)
 	}
 }

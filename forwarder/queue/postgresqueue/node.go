@@ -103,6 +103,44 @@ func (q *Queue) takeOver(ctx context.Context, c *pgx.Conn) (freed int64, err err
 	return tag.RowsAffected(), nil
 }
 
+// A stray is a delivery that this node has leased, and does not know of, since the answer of
+// the database was lost.
+type stray struct {
+	seq      int64
+	upstream string
+}
+
+// freeStrays frees the strays that were found before too, and returns those that it finds.
+// Others may be leased just now.
+func (q *Queue) freeStrays(ctx context.Context, c *pgx.Conn, before map[stray]bool) (map[stray]bool, error) {
+	rows, err := c.Query(ctx, q.in(`SELECT seq, upstream FROM scribegate.delivery WHERE node = $1`), q.node.Load())
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[stray]bool)
+	var s stray
+	_, err = pgx.ForEachRow(rows, []any{&s.seq, &s.upstream}, func() error {
+		if !q.leases.of(s.upstream).knows(s.seq) {
+			found[s] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for s := range found {
+		if !before[s] {
+			continue
+		}
+		if _, err := c.Exec(ctx, q.in(freeRows), q.node.Load(), s.upstream, []int64{s.seq}); err != nil {
+			return nil, err
+		}
+		q.leases.of(s.upstream).forget(false)
+		q.wakeUp(s.upstream)
+	}
+	return found, nil
+}
+
 // leave removes this node and frees its deliveries.
 func (q *Queue) leave(ctx context.Context) {
 	if q.Unavailable() != nil {
@@ -111,7 +149,7 @@ func (q *Queue) leave(ctx context.Context) {
 	b := &pgx.Batch{}
 	b.Queue(q.in(`UPDATE scribegate.delivery SET node = NULL WHERE node = $1`), q.node.Load())
 	b.Queue(q.in(`DELETE FROM scribegate.node WHERE id = $1`), q.node.Load())
-	b.Queue(`SELECT pg_notify($1, $2)`, q.channel(), everything)
+	b.Queue(`SELECT pg_notify($1, $2::bigint || ' ' || $3::text)`, q.channel(), q.node.Load(), everything)
 	if age, _ := q.ages(); age > q.lastUsedAt() {
 		b.Queue(q.in(setUsedAt), age)
 	}

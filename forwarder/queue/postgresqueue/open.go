@@ -64,8 +64,8 @@ type Options struct {
 	// may be nil, and must not block.
 	OnNode func(Notice)
 
-	trustClock bool                     // the clock of Now is the database's, in tests
-	fault      func(stage string) error // makes changes fail in tests
+	database func() time.Time         // the clock that counts as the database's, in tests
+	fault    func(stage string) error // makes changes fail in tests
 }
 
 // A Notice is a message about a node.

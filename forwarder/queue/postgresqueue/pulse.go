@@ -12,7 +12,7 @@ import (
 const (
 	pollEvery  = time.Second
 	beatShare  = 4 // renewals in the time of a lease
-	sweepShare = 30
+	strayEvery = 10 * time.Second
 	retryStart = time.Second // before a lost connection is made again
 )
 
@@ -51,11 +51,12 @@ func (q *Queue) listen() error {
 	if _, err := c.Exec(ctx, `LISTEN `+pgx.Identifier{q.channel()}.Sanitize()); err != nil {
 		return err
 	}
-	q.hear(everything) // of what happened without a connection
+	q.reread() // of what happened without a connection
 	if err := q.beat(ctx, c); err != nil {
 		return err
 	}
-	since, beat := time.Now(), time.Now()
+	since, beat, looked := time.Now(), time.Now(), time.Now()
+	var strays map[stray]bool
 	for q.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(q.ctx, claimTimeout)
 		dead, err := q.poll(ctx, c)
@@ -66,6 +67,10 @@ func (q *Queue) listen() error {
 		// After the database was away, each node gets the time to renew its leases.
 		if err == nil && dead && time.Since(since) >= q.options.Lease/2 {
 			_, err = q.takeOver(ctx, c)
+		}
+		if err == nil && time.Since(looked) >= strayEvery {
+			looked = time.Now()
+			strays, err = q.freeStrays(ctx, c, strays)
 		}
 		cancel()
 		if err == nil {

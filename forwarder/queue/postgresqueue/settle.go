@@ -30,7 +30,7 @@ func (t *tx) settle(o *policy.Outcome) error {
 		waiting = after.Waiting()
 	}
 	t.publish(func() {
-		t.q.leases.of(name).ended(seq)
+		t.q.leases.of(name).settled(o.Delivery)
 		switch {
 		case len(waiting) == 0:
 			t.q.recent.Drop(seq)
@@ -43,19 +43,16 @@ func (t *tx) settle(o *policy.Outcome) error {
 	return nil
 }
 
-// owns reports whether the outcome counts: this node still has the lease with which it
-// claimed the delivery, or nobody has one and nobody has attempted the delivery since.
+// owns reports whether the outcome counts: nobody has attempted the delivery since it was
+// claimed, and this node still has the lease with which it was, or nobody has one.
 func (t *tx) owns(r *record, o *policy.Outcome) bool {
 	d := r.Delivery(o.Delivery.Upstream)
-	if d == nil || r.ID != o.Delivery.EventID {
+	if d == nil || r.ID != o.Delivery.EventID || d.Attempts != o.Delivery.Attempts {
 		return false
 	}
 	leasedBy := r.nodes[d.Upstream]
-	if leasedBy == 0 {
-		return d.Attempts == o.Delivery.Attempts
-	}
 	node, held := t.q.leases.of(d.Upstream).holder(r.seq)
-	return held && node == leasedBy
+	return leasedBy == 0 || held && node == leasedBy
 }
 
 // complete replaces the payload of an event whose completion has ended. MaxSize does not

@@ -161,8 +161,12 @@ func (t *tx) store(s *policy.Store, trace *record) (err error) {
 	return nil
 }
 
-// stored makes an event due that an earlier commit has stored, as was not known.
-func (t *tx) stored(s *policy.Store, e *policy.Event) { t.made(s, e, nil) }
+// stored makes an event due that an earlier commit has stored, as was not known. That commit
+// may have leased its deliveries.
+func (t *tx) stored(s *policy.Store, e *policy.Event) {
+	t.changes.freed = append(t.changes.freed, s.Seq)
+	t.made(s, e, nil)
+}
 
 // made makes a stored event due. ahead are the upstreams whose deliveries this node leases.
 func (t *tx) made(s *policy.Store, e *policy.Event, ahead map[string]bool) {

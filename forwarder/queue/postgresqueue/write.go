@@ -108,7 +108,7 @@ func (t *tx) ended(seq int64, gone []policy.Delivery) {
 	for i := range gone {
 		l := t.q.leases.of(gone[i].Upstream)
 		t.publish(func() {
-			l.ended(seq)
+			l.deleted(seq)
 			l.retry(0)
 		})
 	}

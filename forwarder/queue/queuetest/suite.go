@@ -40,6 +40,10 @@ type Engine struct {
 	// removes the older keys, so that Reopen and Crash use only the newest key. May be
 	// nil.
 	Rotate func() error
+
+	// Join opens another node on the same store, whose clock is ahead of the engine's by
+	// skew. May be nil.
+	Join func(skew time.Duration) *Node
 }
 
 // Open opens an empty store for one test, with the clock's Now and Elapsed. The test
@@ -60,7 +64,7 @@ type testCase struct {
 func cases() (all []testCase) {
 	for _, group := range [][]testCase{
 		storing, deduplicating, claiming, settling, failing, retaining, jumping,
-		listing, finding, replaying, routing, purging, purgingClaimed, narrowing, progressing, counting, visible, paging, damaging, completing, confirming, cleaning,
+		listing, finding, replaying, routing, purging, purgingClaimed, narrowing, progressing, counting, visible, paging, damaging, completing, confirming, cleaning, nodes,
 	} {
 		all = append(all, group...)
 	}
