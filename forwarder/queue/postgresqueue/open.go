@@ -65,6 +65,7 @@ type Options struct {
 	OnNode func(Notice)
 
 	database func() time.Time         // the clock that counts as the database's, in tests
+	deaf     bool                     // no notification comes, in tests
 	fault    func(stage string) error // makes changes fail in tests
 }
 

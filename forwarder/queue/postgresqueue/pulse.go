@@ -94,8 +94,9 @@ func (q *Queue) await(c *pgx.Conn, d time.Duration) error {
 			return nil
 		case err != nil:
 			return err
+		case !q.options.deaf:
+			q.hear(n.Payload)
 		}
-		q.hear(n.Payload)
 	}
 }
 

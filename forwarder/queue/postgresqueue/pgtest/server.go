@@ -212,14 +212,19 @@ func (s *Server) Launch() error {
 		select {
 		case ended := <-s.ended:
 			s.ended <- ended
-			text, _ := os.ReadFile(filepath.Join(s.Dir, "log"))
-			return fmt.Errorf("the server ended: %w: %s", ended, text)
+			return fmt.Errorf("the server ended: %w: %s", ended, s.Log())
 		default:
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("the server does not answer: %w", err)
 		}
 	}
+}
+
+// Log returns what the server has logged.
+func (s *Server) Log() string {
+	text, _ := os.ReadFile(filepath.Join(s.Dir, "log"))
+	return string(text)
 }
 
 // Signal sends a signal to the server's process: SIGINT ends it at once and in order,
