@@ -1,9 +1,12 @@
 package postgresqueue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +14,9 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
+
+// settled is the time after which no node commits an event that it began to store before.
+const settled = 30 * time.Second
 
 // readAhead is how many first deliveries more than wanted a Claim leases.
 const readAhead = 32
@@ -69,28 +75,42 @@ func (c *claim) claim(ctx context.Context, want queue.Want) (next int64, err err
 	return c.claimRetries(ctx, want.Retry)
 }
 
-// claimable is the condition of a delivery d and its event e whose payload this node can
-// open. Events that are sealed with a key that it does not have are for other nodes.
-const claimable = `d.upstream = $1 AND d.node IS NULL AND (e.size = 0 OR e.key = ANY($2))`
-
-// The statements that claim deliveries.
+// The statements that claim deliveries. They lease rows that nobody has locked.
 const (
 	leaseRows = `
-		UPDATE scribegate.delivery d SET node = $3 FROM picked p JOIN scribegate.event e ON e.seq = p.seq
+		UPDATE scribegate.delivery d SET node = $2 FROM picked p JOIN scribegate.event e ON e.seq = p.seq
 		WHERE d.seq = p.seq AND d.upstream = $1 RETURNING ` + eventColumns + `, ` + deliveryColumns
 	leaseFirstRows = `
 		WITH picked AS MATERIALIZED (
-			SELECT d.seq FROM scribegate.delivery d JOIN scribegate.event e ON e.seq = d.seq
-			WHERE d.state = 0 AND d.seq >= $4 AND ` + claimable + ` ORDER BY d.seq LIMIT $5 FOR UPDATE OF d SKIP LOCKED)` + leaseRows
+			SELECT d.seq FROM scribegate.delivery d
+			WHERE d.upstream = $1 AND d.state = 0 AND d.node IS NULL AND d.seq >= $3` + openable + ` ORDER BY d.seq LIMIT $4 FOR UPDATE OF d SKIP LOCKED)` + leaseRows
 	leaseRetryRows = `
 		WITH picked AS MATERIALIZED (
-			SELECT d.seq FROM scribegate.delivery d JOIN scribegate.event e ON e.seq = d.seq
-			WHERE d.state = 1 AND d.due <= $4 AND ` + claimable + ` ORDER BY d.due, d.seq LIMIT $5 FOR UPDATE OF d SKIP LOCKED)` + leaseRows
+			SELECT d.seq FROM scribegate.delivery d
+			WHERE d.upstream = $1 AND d.state = 1 AND d.node IS NULL AND d.due <= $3` + openable + ` ORDER BY d.due, d.seq LIMIT $4 FOR UPDATE OF d SKIP LOCKED)` + leaseRows
 	nextRetry = `
-		SELECT d.due FROM scribegate.delivery d JOIN scribegate.event e ON e.seq = d.seq
-		WHERE d.state = 1 AND d.due > $3 AND ` + claimable + ` ORDER BY d.due LIMIT 1`
+		SELECT d.due FROM scribegate.delivery d
+		WHERE d.upstream = $1 AND d.state = 1 AND d.node IS NULL AND d.due > $2` + openable + ` ORDER BY d.due LIMIT 1`
+
+	// openable stands for the condition that this node can open the payload. Events that are
+	// sealed with a key that it does not have are for other nodes.
+	openable = `/* openable */`
 	freeRows = `UPDATE scribegate.delivery SET node = NULL WHERE node = $1 AND upstream = $2 AND seq = ANY($3)`
 )
+
+// openable returns a statement of those that claim. It has the condition only while there is
+// an event that this node cannot open.
+func (q *Queue) openable(text string) string {
+	condition := ""
+	if q.foreign.Load() > 0 {
+		numbers := make([]string, 0, len(q.keys()))
+		for _, n := range q.keys() {
+			numbers = append(numbers, strconv.FormatInt(n, 10))
+		}
+		condition = ` AND EXISTS (SELECT FROM scribegate.event k WHERE k.seq = d.seq AND (k.size = 0 OR k.key IN (` + strings.Join(numbers, ", ") + `)))`
+	}
+	return q.in(strings.ReplaceAll(text, openable, condition))
+}
 
 // leaseFirst leases up to n free first deliveries, the oldest, and adds them to the ready
 // ones. It reports whether the bound has changed.
@@ -106,25 +126,29 @@ func (c *claim) leaseFirst(ctx context.Context, n int) (changed bool, err error)
 	if bound == none {
 		return false, nil
 	}
-	leased, _, err := c.lock(ctx, leaseFirstRows, bound, n)
+	started := seqAt(c.q.now().Add(-settled)) // all events below it have been committed, or never will be
+	leased, rows, err := c.lock(ctx, leaseFirstRows, bound, n)
 	if err != nil {
 		l.free(bound)
 		return false, err
 	}
 	l.add(leased...)
-	if len(leased) == n {
-		l.free(seqOf(leased[n-1]) + 1)
+	if len(rows) == n {
+		l.free(rows[n-1].seq + 1)
+	} else if bound == 0 {
+		l.exhausted(started)
 	}
 	return true, nil
 }
 
-// lock leases rows, and returns their deliveries in order.
-func (c *claim) lock(ctx context.Context, text string, bound int64, n int) (leased []queue.Delivery, due []int64, err error) {
+// lock leases rows, and returns them and their deliveries, both in order. Of events that this
+// node cannot open it returns no deliveries: another node has resealed them, and makes these.
+func (c *claim) lock(ctx context.Context, text string, bound int64, n int) (leased []queue.Delivery, records []*record, err error) {
 	all := make(map[int64]*record)
 	b := &pgx.Batch{}
 	b.Queue(`BEGIN`)
 	b.Queue(`SET LOCAL synchronous_commit TO off`) // a lease that is lost costs a duplicate
-	b.Queue(c.q.in(text), c.lease.upstream, c.q.keys(), c.node, bound, n).Query(func(rows pgx.Rows) error {
+	b.Queue(c.q.openable(text), c.lease.upstream, c.node, bound, n).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			r, err := scanClaim(rows)
 			if err != nil {
@@ -138,21 +162,40 @@ func (c *claim) lock(ctx context.Context, text string, bound int64, n int) (leas
 	if err := c.q.pool.SendBatch(ctx, b).Close(); err != nil {
 		return nil, nil, err
 	}
-	records := make([]*record, 0, len(all))
 	for _, r := range all {
 		records = append(records, r)
 	}
 	slices.SortFunc(records, func(a, b *record) int {
-		da, db := &a.Deliveries[0], &b.Deliveries[0]
-		if da.Due != db.Due {
-			return int(max(-1, min(1, da.Due-db.Due)))
-		}
-		return int(max(-1, min(1, a.seq-b.seq)))
+		return cmp.Or(cmp.Compare(a.Deliveries[0].Due, b.Deliveries[0].Due), cmp.Compare(a.seq, b.seq))
 	})
+	var foreign []int64
 	for _, r := range records {
-		leased, due = append(leased, r.ClaimOf(r.seq, c.lease.upstream)), append(due, r.Deliveries[0].Due)
+		if r.Size > 0 && !c.q.ring.Load().Opens(r.Key) {
+			foreign = append(foreign, r.seq)
+			continue
+		}
+		leased = append(leased, c.q.local(r.ClaimOf(r.seq, c.lease.upstream)))
 	}
-	return leased, due, nil
+	if len(foreign) > 0 {
+		c.q.foreign.CompareAndSwap(0, 1)                                               // until they are counted
+		_, _ = c.q.pool.Exec(ctx, c.q.in(freeRows), c.node, c.lease.upstream, foreign) // else they are strays
+		c.q.announceTo(c.lease.upstream)
+	}
+	return leased, records, nil
+}
+
+// local returns a delivery with the times of its attempts by this node's clock, by which the
+// caller compares them.
+func (q *Queue) local(d queue.Delivery) queue.Delivery {
+	if q.offset.Load() == 0 {
+		return d
+	}
+	d.LastEnded = q.fromDatabase(d.LastEnded)
+	d.History = slices.Clone(d.History)
+	for i := range d.History {
+		d.History[i].At = q.fromDatabase(d.History[i].At)
+	}
+	return d
 }
 
 // scanClaim returns the event in a row of eventColumns and deliveryColumns, with this
@@ -169,7 +212,7 @@ func scanClaim(rows pgx.Rows) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.State = queue.Pending
+	r.Key, d.State = fingerprint(key), queue.Pending
 	if d.History, err = policy.DecodeHistory(history); err != nil {
 		return nil, fmt.Errorf("event %s: %w", r.ID, err)
 	}
@@ -188,8 +231,9 @@ func (c *claim) claimRetries(ctx context.Context, want int) (next int64, err err
 		return next, nil
 	}
 	var leased []queue.Delivery
+	var rows []*record
 	if want > 0 {
-		leased, _, err = c.lock(ctx, leaseRetryRows, c.now, want)
+		leased, rows, err = c.lock(ctx, leaseRetryRows, c.now, want)
 	}
 	if err == nil {
 		next, err = c.nextRetry(ctx)
@@ -204,7 +248,7 @@ func (c *claim) claimRetries(ctx context.Context, want int) (next int64, err err
 		l.retries = false
 		return 0, err
 	}
-	if len(leased) == want { // there may be more that are due
+	if len(rows) == want { // there may be more that are due
 		l.retries = false
 	} else if l.retries {
 		l.next = earliest(l.next, next)
@@ -214,7 +258,7 @@ func (c *claim) claimRetries(ctx context.Context, want int) (next int64, err err
 
 // nextRetry returns when the first free retry that is not due yet is due, or 0.
 func (c *claim) nextRetry(ctx context.Context) (due int64, err error) {
-	err = c.q.pool.QueryRow(ctx, c.q.in(nextRetry), c.lease.upstream, c.q.keys(), c.now).Scan(&due)
+	err = c.q.pool.QueryRow(ctx, c.q.openable(nextRetry), c.lease.upstream, c.now).Scan(&due)
 	if err == pgx.ErrNoRows { //nolint:errorlint // it is never wrapped
 		return 0, nil
 	}

@@ -45,11 +45,17 @@ func (q *Queue) readClock(ctx context.Context, c *pgx.Conn) error {
 
 // minOffset is the difference of the clocks below which they count as equal: a measurement
 // is not more exact than the time that it takes.
-const minOffset = 100 * time.Millisecond
+const (
+	minOffset  = 100 * time.Millisecond
+	maxMeasure = time.Second
+)
 
 // compareClock records the time of the database between before and now.
 func (q *Queue) compareClock(before time.Time, database time.Time) {
 	after := q.options.Now()
+	if took := after.Sub(before); took < 0 || took > maxMeasure {
+		return // a clock was set meanwhile, or the answer was late
+	}
 	if q.options.database != nil {
 		database = q.options.database()
 	}
@@ -94,5 +100,8 @@ func seqSince(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return max(0, policy.Nanos(t.Add(-slack))/1000) << nodeBits
+	return seqAt(t.Add(-slack))
 }
+
+// seqAt returns a lower bound of the seqs of events that a node stores after a time.
+func seqAt(t time.Time) int64 { return max(0, policy.Nanos(t)/1000) << nodeBits }

@@ -14,7 +14,6 @@ const (
 	freeEvery   = 100 * time.Millisecond // released deliveries become free for other nodes
 	idleEvery   = time.Second            // deliveries that were leased in advance are looked at
 	usedAtEvery = time.Hour              // the time is written if no other change is
-	countEvery  = time.Second            // the bytes of the store, if they are limited
 )
 
 // housekeeping holds when each of the writer's other tasks is due.

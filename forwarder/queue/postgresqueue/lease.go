@@ -64,6 +64,10 @@ type lease struct {
 	// if there is none.
 	bound int64
 
+	// low is a seq below which no first delivery was free when it was set, at the time.
+	low int64
+	at  time.Time
+
 	// retries is whether next is when the first free retry is due, 0 if there is none.
 	retries bool
 	next    int64
@@ -143,6 +147,29 @@ func (l *lease) knownRetry(now int64) (due int64, known bool) {
 	return 0, false
 }
 
+// lowEvery is how long low is relied on: another node may free an older delivery, and the
+// notification of that may be lost.
+const lowEvery = 15 * time.Second
+
+// lowest returns the seq from which polling looks for a free first delivery.
+func (l *lease) lowest() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.at) > lowEvery {
+		return 0
+	}
+	return l.low
+}
+
+// exhausted records that no first delivery below a seq was free.
+func (l *lease) exhausted(seq int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.at) > lowEvery {
+		l.low, l.at = seq, time.Now()
+	}
+}
+
 // found records the free deliveries that were found in the database: the first delivery
 // with the lowest seq, and when the first retry is due; 0 if there is none. It reports
 // whether Claim may return more than it did.
@@ -164,7 +191,7 @@ func (l *lease) found(seq, due int64) bool {
 func (l *lease) forget(ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.bound, l.retries = 0, false
+	l.bound, l.retries, l.low = 0, false, 0
 	if ended {
 		l.ready = nil
 		clear(l.released)

@@ -72,6 +72,9 @@ func (q *Queue) listen() error {
 			looked = time.Now()
 			strays, err = q.freeStrays(ctx, c, strays)
 		}
+		if err == nil {
+			err = q.recount(ctx)
+		}
 		cancel()
 		if err == nil {
 			err = q.await(c, pollEvery)
@@ -102,23 +105,26 @@ func (q *Queue) await(c *pgx.Conn, d time.Duration) error {
 
 // pollText finds out for each name whether a first delivery is free and when the first free
 // retry is due, whether a node is dead, and the time. It reads one entry of an index for each
-// of these.
+// of these, from where the node has found none before: an index also has the entries of what
+// was deleted, for as long as a transaction of anybody lasts.
 const pollText = `
 	SELECT clock_timestamp(), EXISTS (SELECT FROM scribegate.node WHERE until < clock_timestamp()), u.name, coalesce(f.seq, 0), coalesce(r.due, 0)
-	FROM (SELECT '' AS name UNION ALL SELECT unnest($1::text[])) u
+	FROM (SELECT '' AS name, 0::bigint AS low UNION ALL SELECT * FROM unnest($1::text[], $2::bigint[])) u
 	LEFT JOIN LATERAL (
-		SELECT d.seq FROM scribegate.delivery d WHERE d.upstream = u.name AND d.state = 0 AND d.node IS NULL ORDER BY d.seq LIMIT 1) f ON true
+		SELECT d.seq FROM scribegate.delivery d
+		WHERE d.upstream = u.name AND d.state = 0 AND d.node IS NULL AND d.seq >= u.low ORDER BY d.seq LIMIT 1) f ON true
 	LEFT JOIN LATERAL (
 		SELECT d.due FROM scribegate.delivery d WHERE d.upstream = u.name AND d.state = 1 AND d.node IS NULL ORDER BY d.due LIMIT 1) r ON true`
 
 // poll finds deliveries that other nodes have made due, and reports whether a node is dead.
 func (q *Queue) poll(ctx context.Context, c *pgx.Conn) (dead bool, err error) {
 	var names []string
+	var lows []int64
 	for _, l := range q.leases.all() {
-		names = append(names, l.upstream)
+		names, lows = append(names, l.upstream), append(lows, l.lowest())
 	}
 	before := q.options.Now()
-	rows, err := c.Query(ctx, q.in(pollText), names)
+	rows, err := c.Query(ctx, q.in(pollText), names, lows)
 	if err != nil {
 		return false, err
 	}

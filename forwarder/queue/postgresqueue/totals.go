@@ -2,6 +2,8 @@ package postgresqueue
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -97,6 +99,7 @@ func (q *Queue) count(ctx context.Context) (counts, error) {
 	b.Queue(q.in(countKeys)).Query(c.scanKeys)
 	b.Queue(q.in(countSetAside)).Query(c.scanSetAside)
 	b.Queue(q.in(selectNodes)).Query(c.scanNodes)
+	q.queueUnreadable(b)
 	b.Queue(`COMMIT`)
 	if err := q.pool.SendBatch(ctx, b).Close(); err != nil {
 		return c, err
@@ -106,6 +109,31 @@ func (q *Queue) count(ctx context.Context) (counts, error) {
 	}
 	q.countForeign(c.Counts)
 	return c, nil
+}
+
+// queueUnreadable queues a statement that finds out which of the events that could not be
+// opened are still there.
+func (q *Queue) queueUnreadable(b *pgx.Batch) {
+	left := make(map[int64]bool)
+	q.unreadable.Range(func(seq, _ any) bool {
+		left[seq.(int64)] = true
+		return true
+	})
+	if len(left) == 0 {
+		return
+	}
+	b.Queue(q.in(`SELECT e.seq FROM scribegate.event e WHERE e.seq = ANY($1) AND e.size > 0`), slices.Collect(maps.Keys(left))).Query(func(rows pgx.Rows) error {
+		there, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		for _, seq := range there {
+			delete(left, seq)
+		}
+		if err == nil {
+			for seq := range left {
+				q.unreadable.Delete(seq)
+			}
+		}
+		return err
+	})
 }
 
 func (c *counts) scanDeliveries(rows pgx.Rows) error {
@@ -176,6 +204,27 @@ func (q *Queue) Stats() (queue.Stats, error) {
 		}
 	}
 	return s, nil
+}
+
+// The intervals in which the bytes are counted that other nodes have stored, if they are
+// limited.
+const (
+	countEvery     = time.Minute
+	countEveryNear = 5 * time.Second // while the store is nearly full
+)
+
+// recount counts the store if its size is limited and was not counted for long.
+func (q *Queue) recount(ctx context.Context) error {
+	limit := q.settings.Load().MaxSize
+	q.totals.mu.Lock()
+	age := time.Since(q.totals.at)
+	q.totals.mu.Unlock()
+	near := q.totals.bytes() > limit/4*3
+	if _, ok := q.totals.recent(); ok || limit == 0 || age < countEveryNear || !near && age < countEvery {
+		return nil
+	}
+	_, err := q.count(ctx)
+	return err
 }
 
 // counted returns counts that are not older than they must be.

@@ -122,12 +122,12 @@ func (t *tx) commit() (unknown bool, err error) {
 		return false, err
 	case err != nil:
 		t.q.disconnect()
-		return true, fmt.Errorf("%w; whether it was committed is looked up", err)
+		return true, fmt.Errorf("the answer to a commit was lost: %w", err)
 	case !committed:
 		t.q.disconnect()
 		return false, errors.New("the database has rolled the transaction back")
 	case t.q.warned.Load(): // such as that it was not replicated
-		return true, errors.New("the database has committed with a warning; whether it is replicated is looked up")
+		return true, errors.New("the database has committed with a warning, maybe without waiting for its standby; see its log")
 	}
 	if err := t.q.fault(afterCommit); err != nil {
 		t.q.disconnect()
