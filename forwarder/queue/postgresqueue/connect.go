@@ -26,11 +26,14 @@ const (
 
 // session are the settings of each connection. The schema is in all statements, so the
 // search path needs none, and nobody who may create functions elsewhere can have them
-// called here. A node that hangs in a transaction must not hold its locks for long.
+// called here. A node that hangs in a transaction must not hold its locks for long. All
+// statements find their rows by an index: a plan that was made while a table was small must
+// not read the whole table later.
 const session = `
 	SET search_path TO pg_catalog, pg_temp;
 	SET idle_in_transaction_session_timeout TO '10s';
 	SET lock_timeout TO '4s';
+	SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off;
 	SET client_min_messages TO warning`
 
 // ParseDSN returns the configuration of connections by a DSN. It sets sslmode to

@@ -158,6 +158,16 @@ func (q *Queue) leave(ctx context.Context) {
 	}
 }
 
+// checkStandby reports a standby that commits do not wait for.
+func (q *Queue) checkStandby(ctx context.Context, c *pgx.Conn) error {
+	var lagging bool
+	err := c.QueryRow(ctx, `SELECT current_setting('synchronous_standby_names') = '' AND EXISTS (SELECT FROM pg_stat_replication)`).Scan(&lagging)
+	if lagging {
+		q.notice(q.options.name(), "the database has a standby that it does not wait for, so a failover may lose acknowledged events; set synchronous_standby_names in the configuration of the database")
+	}
+	return err
+}
+
 func (q *Queue) notice(node, text string) {
 	if q.options.OnNode != nil {
 		q.options.OnNode(Notice{Node: node, Text: text})

@@ -85,17 +85,16 @@ func TestPolling(t *testing.T) {
 	var woken atomic.Int32
 	b.Notify(func(string) { woken.Add(1) })
 	claims(t, b, "lab")
-	woken.Store(0)
 	put(t, a, "first", "lab")
-	within(t, 10*time.Second, "the upstream is woken", func() bool { return woken.Load() > 0 })
-	ids, ds := claims(t, b, "lab")
-	if !slices.Equal(ids, []string{"first"}) {
-		t.Fatalf("claimed %v", ids)
-	}
+	var ds []queue.Delivery
+	within(t, 10*time.Second, "the upstream is woken, and has the delivery", func() bool {
+		if woken.Swap(0) > 0 {
+			_, ds = claims(t, b, "lab")
+		}
+		return len(ds) == 1
+	})
 	b.Settle(queue.Outcome{Delivery: ds[0], At: time.Now(), State: queue.Pending, Result: queue.Failure, Next: time.Now().Add(2 * time.Second)})
 	flush(t, b)
-	claims(t, a, "lab")
-	woken.Store(0)
 	within(t, 10*time.Second, "the retry is due", func() bool {
 		ids, _ := claims(t, a, "lab")
 		return slices.Equal(ids, []string{"first"})

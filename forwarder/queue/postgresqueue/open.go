@@ -175,6 +175,9 @@ func (q *Queue) start(ctx context.Context) error {
 	if err := q.readClock(ctx, c); err != nil {
 		return err
 	}
+	if err := q.checkStandby(ctx, c); err != nil {
+		return err
+	}
 	if err := q.register(ctx, c); err != nil {
 		return err
 	}

@@ -96,10 +96,16 @@ func TestServerIsKilled(t *testing.T) {
 	time.Sleep(time.Second)
 	cancel()
 	wg.Wait()
+	allDelivered(t, nodes, &acknowledged, &made)
+}
+
+// allDelivered delivers what is left, and fails the test if an acknowledged event is lost.
+func allDelivered(t *testing.T, nodes []*Queue, acknowledged, made *sync.Map) {
+	t.Helper()
 	within(t, 30*time.Second, "all events are delivered", func() bool {
 		left := 0
 		for _, q := range nodes {
-			deliver(q, &made)
+			deliver(q, made)
 			if st, err := q.Stats(); err != nil || len(st.Upstreams) > 0 {
 				left++
 			}
@@ -121,6 +127,52 @@ func TestServerIsKilled(t *testing.T) {
 		t.Errorf("only %d events were acknowledged", events)
 	}
 	t.Logf("%d events acknowledged, %d delivered twice", events, duplicates)
+}
+
+// The primary is killed under load and its synchronous standby promoted: no acknowledged
+// event is lost, and the nodes find the new primary by themselves.
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	primary := startServer(t, pgtest.Options{Durable: true})
+	standby, err := primary.Standby()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(standby.Stop)
+	dsn := fmt.Sprintf("host=%s,%[1]s port=%d,%d user=%s dbname=%[4]s target_session_attrs=read-write", primary.Dir, primary.Port, standby.Port, pgtest.Role)
+	key := seal.NewKey()
+	var warned atomic.Bool
+	mustClose(t, mustOpen(t, Options{DSN: dsn, Keys: []seal.Key{key}, OnNode: func(n Notice) {
+		if strings.Contains(n.Text, "synchronous_standby_names") {
+			warned.Store(true)
+		}
+	}}))
+	if !warned.Load() {
+		t.Error("no warning about a standby that commits do not wait for")
+	}
+	if err := primary.Synchronize(); err != nil {
+		t.Fatal(err)
+	}
+	var nodes []*Queue
+	for range 2 {
+		nodes = append(nodes, mustOpen(t, Options{DSN: dsn, Keys: []seal.Key{key}, Settings: queue.DefaultSettings(), Lease: MinLease}))
+	}
+	var acknowledged, made sync.Map
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i, q := range nodes {
+		wg.Go(func() { work(ctx, t, q, fmt.Sprint("node", i), &acknowledged, &made) })
+	}
+	time.Sleep(2 * time.Second)
+	primary.Kill()
+	time.Sleep(time.Second)
+	if err := standby.Promote(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second)
+	cancel()
+	wg.Wait()
+	allDelivered(t, nodes, &acknowledged, &made)
 }
 
 // A node that has nothing to do sends about one statement a second.

@@ -38,6 +38,7 @@ type Server struct {
 	bin      string
 	options  Options
 	prepared bool // whether the role has its database
+	copied   bool // whether it is a standby in the directory of another
 	cmd      *exec.Cmd
 	ended    chan error
 }
@@ -137,7 +138,40 @@ func (s *Server) prepare() error {
 	return nil
 }
 
-func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
+// Standby starts a standby of the server, on another port of the same socket directory.
+func (s *Server) Standby() (*Server, error) {
+	standby := &Server{Version: s.Version, Dir: s.Dir, Port: s.Port + 1, bin: s.bin, options: s.options, prepared: true, copied: true}
+	out, err := s.command("pg_basebackup", "-h", s.Dir, "-p", strconv.Itoa(s.Port), "-U", "postgres", "-D", standby.data(), "-R", "-c", "fast", "--no-sync").CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("pg_basebackup: %w: %s", err, out)
+	}
+	return standby, standby.Launch()
+}
+
+// Synchronize makes commits wait for the standby.
+func (s *Server) Synchronize() error {
+	if err := s.Exec(`ALTER SYSTEM SET synchronous_standby_names = '*'`); err != nil {
+		return err
+	}
+	return s.Exec(`SELECT pg_reload_conf()`)
+}
+
+// Promote makes a standby the primary.
+func (s *Server) Promote() error {
+	for _, text := range []string{`SELECT pg_promote()`, `ALTER SYSTEM RESET synchronous_standby_names`, `SELECT pg_reload_conf()`} {
+		if err := s.Exec(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) data() string {
+	if s.copied {
+		return filepath.Join(s.Dir, "standby")
+	}
+	return filepath.Join(s.Dir, "data")
+}
 
 // command returns a command that runs as the user postgres if this process is root's.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
@@ -246,7 +280,9 @@ func (s *Server) Stop() {
 		_ = s.Signal(syscall.SIGCONT)
 		s.Kill()
 	}
-	_ = os.RemoveAll(s.Dir)
+	if !s.copied {
+		_ = os.RemoveAll(s.Dir)
+	}
 }
 
 // DSN returns the DSN of the tests' role, through the socket.
