@@ -37,7 +37,7 @@ demo: build ## Play both providers through the gateway and show what happens
 test: ## Run all tests
 	$(GO) test -tags $(TAGS) ./...
 
-test-postgres: ## Test `queue postgres` with servers of its own (needs Debian's postgresql)
+test-postgres: ## Test `queue postgres` with servers of its own (needs Debian's postgresql and pgbouncer)
 	$(GO) test -tags $(TAGS),postgres -count 1 -timeout 15m ./forwarder/queue/postgresqueue/... ./caddymodule/postgres/...
 
 race: ## Run all tests with the race detector (needs a C compiler)

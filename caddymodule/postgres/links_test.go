@@ -15,7 +15,7 @@ func TestLinks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range strings.Fields(string(out)) {
+		for name := range strings.FieldsSeq(string(out)) {
 			if strings.Contains(name, "/jackc/") || strings.Contains(name, "scribegate/") && strings.Contains(name, "postgres") {
 				all = append(all, name)
 			}

@@ -47,13 +47,13 @@ func (q *Queue) readClock(ctx context.Context, c *pgx.Conn) error {
 // is not more exact than the time that it takes.
 const (
 	minOffset  = 100 * time.Millisecond
-	maxMeasure = time.Second
+	maxMeasure = 900 * time.Millisecond
 )
 
 // compareClock records the time of the database between before and now.
 func (q *Queue) compareClock(before time.Time, database time.Time) {
 	after := q.options.Now()
-	if took := after.Sub(before); took < 0 || took > maxMeasure {
+	if took := after.Sub(before); took < 0 || took >= maxMeasure {
 		return // a clock was set meanwhile, or the answer was late
 	}
 	if q.options.database != nil {

@@ -126,7 +126,7 @@ func (q *Queue) connectWriter(ctx context.Context) error {
 
 // apply makes the changes of a batch.
 func (t *tx) apply(b *policy.Batch) error {
-	var seqs []int64
+	seqs := make([]int64, 0, len(b.Outcomes))
 	for _, o := range b.Outcomes {
 		seqs = append(seqs, seqOf(o.Delivery))
 	}

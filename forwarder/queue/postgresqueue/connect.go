@@ -28,12 +28,12 @@ const (
 // search path needs none, and nobody who may create functions elsewhere can have them
 // called here. A node that hangs in a transaction must not hold its locks for long. All
 // statements find their rows by an index: a plan that was made while a table was small must
-// not read the whole table later.
+// not read the whole table later. The cost that this adds to a plan must not have it compiled.
 const session = `
 	SET search_path TO pg_catalog, pg_temp;
 	SET idle_in_transaction_session_timeout TO '10s';
 	SET lock_timeout TO '4s';
-	SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off;
+	SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET jit TO off;
 	SET client_min_messages TO warning`
 
 // ParseDSN returns the configuration of connections by a DSN. It sets sslmode to
@@ -86,7 +86,7 @@ func isURL(dsn string) bool {
 
 // remote reports whether a host is neither loopback nor a socket.
 func remote(c *pgx.ConnConfig) bool {
-	hosts := []string{c.Host}
+	hosts := append(make([]string, 0, 1+len(c.Fallbacks)), c.Host)
 	for _, f := range c.Fallbacks {
 		hosts = append(hosts, f.Host)
 	}
@@ -177,6 +177,7 @@ func (q *Queue) newPool() (*pgxpool.Pool, error) {
 	}
 	c.MaxConns = int32(q.options.MaxConnections - 2) // without those of the writer and the listener
 	c.MinConns, c.MinIdleConns = 0, 0
+	q.readings = make(chan struct{}, max(1, c.MaxConns/2))
 	c.MaxConnIdleTime = time.Minute
 	return pgxpool.NewWithConfig(q.ctx, c)
 }

@@ -31,7 +31,10 @@ func (q *Queue) find(ctx context.Context, id string) (*record, error) {
 	if err := q.usable(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := q.reading(ctx)
+	ctx, cancel, err := q.reading(ctx)
+	if err != nil {
+		return nil, err
+	}
 	defer cancel()
 	known, err := q.known(ctx, q.pool, []string{id})
 	if err != nil {
@@ -49,7 +52,10 @@ func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := q.reading(ctx)
+	ctx, cancel, err := q.reading(ctx)
+	if err != nil {
+		return nil, err
+	}
 	defer cancel()
 	var sealed []byte
 	if r.Size > 0 {
@@ -64,19 +70,28 @@ func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
 	return q.open(r.seq, id, sealed)
 }
 
-// reading returns the context of a call that reads, which ends with the queue too.
-func (q *Queue) reading(ctx context.Context) (context.Context, context.CancelFunc) {
+// reading begins a call that reads, and returns its context, which ends with the queue too.
+// It waits while too many others read. The caller must call end.
+func (q *Queue) reading(ctx context.Context) (_ context.Context, end func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	stop := context.AfterFunc(q.ctx, cancel)
-	return ctx, func() {
+	select {
+	case q.readings <- struct{}{}:
+	case <-ctx.Done():
 		stop()
 		cancel()
+		return nil, nil, fmt.Errorf("waiting for a connection to the database: %w", q.readError(ctx.Err()))
 	}
+	return ctx, func() {
+		<-q.readings
+		stop()
+		cancel()
+	}, nil
 }
 
 // readError returns the error of a call that reads.
 func (q *Queue) readError(err error) error {
-	if q.ctx.Err() != nil {
+	if err != nil && q.ctx.Err() != nil {
 		return queue.ErrClosed
 	}
 	return q.explain(err)

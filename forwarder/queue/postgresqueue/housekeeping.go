@@ -2,6 +2,7 @@ package postgresqueue
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,15 +12,15 @@ import (
 )
 
 const (
-	freeEvery   = 100 * time.Millisecond // released deliveries become free for other nodes
-	idleEvery   = time.Second            // deliveries that were leased in advance are looked at
-	usedAtEvery = time.Hour              // the time is written if no other change is
+	tidyEvery   = 100 * time.Millisecond // released deliveries become free for other nodes
+	clockEvery  = time.Second
+	usedAtEvery = time.Hour // the time is written if no other change is
 )
 
 // housekeeping holds when each of the writer's other tasks is due.
 type housekeeping struct {
-	free, idle, sweep, usedAt time.Time
-	clockReported             bool // whether OnClock was called for the present jump
+	clock, sweep, usedAt time.Time
+	clockReported        bool // whether OnClock was called for the present jump
 }
 
 // Housekeep implements policy.Commits.
@@ -29,14 +30,8 @@ func (q *Queue) Housekeep() time.Duration {
 	}
 	now := time.Now()
 	s := &q.steps
-	if due(now, &s.idle, idleEvery) {
-		for _, l := range q.leases.all() {
-			l.idle()
-		}
+	if due(now, &s.clock, clockEvery) {
 		q.watchClock()
-	}
-	if due(now, &s.free, freeEvery) {
-		q.freeReleased()
 	}
 	if due(now, &s.sweep, sweepEvery(*q.settings.Load())) {
 		if q.sweep() {
@@ -49,11 +44,7 @@ func (q *Queue) Housekeep() time.Duration {
 			return nil
 		})
 	}
-	wait := min(s.idle.Sub(now), s.sweep.Sub(now), s.usedAt.Sub(now))
-	if q.releasedAny() {
-		wait = min(wait, s.free.Sub(now))
-	}
-	return max(time.Millisecond, wait)
+	return max(time.Millisecond, min(s.clock.Sub(now), s.sweep.Sub(now), s.usedAt.Sub(now)))
 }
 
 // due reports whether the time has come, and sets the next time.
@@ -77,28 +68,45 @@ func (q *Queue) watchClock() {
 	q.steps.clockReported = ahead > 0
 }
 
-func (q *Queue) releasedAny() bool {
-	for _, l := range q.leases.all() {
-		if l.releasedAny() {
-			return true
+// tidy frees, until the queue is closed, the deliveries that this node has released, and those
+// that it has leased in advance and does not claim.
+func (q *Queue) tidy() {
+	for q.every(tidyEvery) {
+		for _, l := range q.leases.all() {
+			l.idle()
+			if !l.releasedAny() || !l.claiming.TryLock() { // the Claim frees them
+				continue
+			}
+			c := claim{q: q, lease: l, node: q.node.Load()}
+			ctx, cancel := context.WithTimeout(q.ctx, claimTimeout)
+			err := c.free(ctx)
+			cancel()
+			l.claiming.Unlock()
+			if err == nil {
+				q.announceTo(l.upstream)
+			}
 		}
 	}
-	return false
 }
 
-// freeReleased frees the released deliveries, and notifies the other nodes.
-func (q *Queue) freeReleased() {
-	for _, l := range q.leases.all() {
-		if !l.releasedAny() || !l.claiming.TryLock() { // the Claim frees them
-			continue
+// survey counts the store from time to time, until the queue is closed.
+func (q *Queue) survey() {
+	for q.every(countEveryNear) {
+		q.recount()
+	}
+}
+
+// every waits, and reports whether the queue can be used then. It waits on while that is not
+// so, and returns false when the queue is closed.
+func (q *Queue) every(d time.Duration) bool {
+	for {
+		select {
+		case <-q.ctx.Done():
+			return false
+		case <-time.After(d):
 		}
-		c := claim{q: q, lease: l, node: q.node.Load()}
-		ctx, cancel := context.WithTimeout(q.ctx, claimTimeout)
-		err := c.free(ctx)
-		cancel()
-		l.claiming.Unlock()
-		if err == nil {
-			q.announceTo(l.upstream)
+		if q.usable() == nil {
+			return true
 		}
 	}
 }
@@ -160,7 +168,7 @@ func (t *tx) sweep() (more bool, err error) {
 	if err := t.send(b); err != nil {
 		return false, err
 	}
-	if err := t.lock(append(expired, kept...)); err != nil {
+	if err := t.lock(slices.Concat(expired, kept)); err != nil {
 		return false, err
 	}
 	for _, seq := range expired {

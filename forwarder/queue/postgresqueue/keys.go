@@ -17,7 +17,7 @@ func (q *Queue) keys() []int64 { return *q.fingerprints.Load() }
 
 // useRing makes this node seal and open with the ring of some keys.
 func (q *Queue) useRing(ring *seal.Ring, keys []seal.Key) {
-	var numbers []int64
+	numbers := make([]int64, 0, len(keys))
 	for _, k := range keys {
 		numbers = append(numbers, keyNumber(k.Fingerprint()))
 	}

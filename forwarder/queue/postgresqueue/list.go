@@ -31,8 +31,11 @@ func (q *Queue) Events(ctx context.Context, f queue.Filter) (page queue.Page, er
 			return page, fmt.Errorf("%w: the cursor is not valid", queue.ErrInvalid)
 		}
 	}
-	ctx, cancel := q.reading(ctx)
-	defer cancel()
+	ctx, end, err := q.reading(ctx)
+	if err != nil {
+		return page, err
+	}
+	defer end()
 	l := listing{q: q, f: f, before: before, limit: min(f.Limit+1, 1000)}
 	l.text, l.args = source(f)
 	err = pgx.BeginTxFunc(ctx, q.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(t pgx.Tx) error {

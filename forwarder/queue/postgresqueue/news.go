@@ -32,7 +32,7 @@ type news struct {
 // channel returns the channel of the schema. A channel is a name of at most 63 bytes.
 func (q *Queue) channel() string {
 	h := fnv.New64a()
-	h.Write([]byte(q.options.Schema)) //nolint:errcheck // it never fails
+	_, _ = h.Write([]byte(q.options.Schema)) // never fails
 	return "scribegate_" + hex.EncodeToString(h.Sum(nil))
 }
 

@@ -138,6 +138,8 @@ func Open(o Options) (*Queue, error) {
 	q.writer.Start()
 	q.work.Go(q.pulse)
 	q.work.Go(q.announce)
+	q.work.Go(q.tidy)
+	q.work.Go(q.survey)
 	q.work.Go(q.reseal)
 	q.resealSoon()
 	return q, nil

@@ -59,10 +59,14 @@ func (q *Queue) listen() error {
 	var strays map[stray]bool
 	for q.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(q.ctx, claimTimeout)
-		dead, err := q.poll(ctx, c)
-		if err == nil && time.Since(beat) >= q.options.Lease/beatShare {
+		var err error
+		if time.Since(beat) >= q.options.Lease/beatShare {
 			beat = time.Now()
 			err = q.beat(ctx, c)
+		}
+		dead := false
+		if err == nil {
+			dead, err = q.poll(ctx, c)
 		}
 		// After the database was away, each node gets the time to renew its leases.
 		if err == nil && dead && time.Since(since) >= q.options.Lease/2 {
@@ -71,9 +75,6 @@ func (q *Queue) listen() error {
 		if err == nil && time.Since(looked) >= strayEvery {
 			looked = time.Now()
 			strays, err = q.freeStrays(ctx, c, strays)
-		}
-		if err == nil {
-			err = q.recount(ctx)
 		}
 		cancel()
 		if err == nil {
@@ -118,9 +119,9 @@ const pollText = `
 
 // poll finds deliveries that other nodes have made due, and reports whether a node is dead.
 func (q *Queue) poll(ctx context.Context, c *pgx.Conn) (dead bool, err error) {
-	var names []string
-	var lows []int64
-	for _, l := range q.leases.all() {
+	all := q.leases.all()
+	names, lows := make([]string, 0, len(all)), make([]int64, 0, len(all))
+	for _, l := range all {
 		names, lows = append(names, l.upstream), append(lows, l.lowest())
 	}
 	before := q.options.Now()

@@ -24,6 +24,7 @@ type Queue struct {
 	replacer   *strings.Replacer
 	dsn        atomic.Pointer[pgx.ConnConfig]
 	pool       *pgxpool.Pool // for claims and reading
+	readings   chan struct{} // holds a token for each call that reads, so that they leave connections to claims
 
 	writer   *policy.Writer
 	writing  *pgx.Conn   // used only by the writer; nil if it is not connected
@@ -127,7 +128,6 @@ func (q *Queue) Settle(o queue.Outcome) {
 func (q *Queue) Release(d queue.Delivery) {
 	q.leases.of(d.Upstream).release(seqOf(d))
 	q.wakeUp(d.Upstream)
-	q.writer.Wake() // which frees it for other nodes if this one does not claim it again
 }
 
 // Notify implements queue.Queue.

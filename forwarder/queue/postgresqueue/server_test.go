@@ -239,3 +239,31 @@ func TestPrivileges(t *testing.T) {
 		t.Errorf("synchronous_commit is %q, %v", setting, err)
 	}
 }
+
+// Behind a pooler in transaction mode, everything works but notifications, which polling
+// stands in for.
+func TestPooler(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, pgtest.Options{})
+	p, err := s.Pooler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	key := seal.NewKey()
+	var nodes []*Queue
+	for range 2 {
+		nodes = append(nodes, mustOpen(t, Options{DSN: p.DSN(), Keys: []seal.Key{key}, Settings: queue.DefaultSettings(), MaxConnections: MinConnections}))
+	}
+	var acknowledged, made sync.Map
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i, q := range nodes {
+		wg.Go(func() { work(ctx, t, q, fmt.Sprint("node", i), &acknowledged, &made) })
+	}
+	wg.Wait()
+	allDelivered(t, nodes, &acknowledged, &made)
+	put(t, nodes[0], "for the other", "lab")
+	within(t, 10*time.Second, "the other node has it", func() bool { ids, _ := claims(t, nodes[1], "lab"); return len(ids) == 1 })
+}

@@ -48,13 +48,9 @@ func inState(s queue.State, ids []string) (text string, args []any) {
 // the progress. It reads the selection before it changes the first event, which takes 8
 // bytes for each. change returns how many of its events no longer exist.
 func (q *Queue) inSteps(ctx context.Context, p queue.Progress, change func(t *tx, seqs []int64) (gone int, done func(), err error), text string, args ...any) error {
-	rows, err := q.pool.Query(ctx, q.in(text), args...)
+	seqs, err := q.seqs(ctx, text, args...)
 	if err != nil {
-		return q.explain(err)
-	}
-	seqs, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return q.explain(err)
+		return err
 	}
 	total, done := int64(len(seqs)), int64(0)
 	p.Report(0, total)
@@ -82,6 +78,21 @@ func (q *Queue) inSteps(ctx context.Context, p queue.Progress, change func(t *tx
 		p.Report(done, total)
 	}
 	return nil
+}
+
+// seqs returns the seqs that a statement selects.
+func (q *Queue) seqs(ctx context.Context, text string, args ...any) ([]int64, error) {
+	ctx, end, err := q.reading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	rows, err := q.pool.Query(ctx, q.in(text), args...)
+	if err != nil {
+		return nil, q.readError(err)
+	}
+	seqs, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	return seqs, q.readError(err)
 }
 
 // findAll locks and returns the events with the ids, without duplicates, or ErrNotFound.

@@ -254,10 +254,13 @@ func (q *Queue) queueKnown(b *pgx.Batch, ids []string, events string) map[string
 	return byID
 }
 
+// beginSnapshot begins a transaction whose statements see the same state.
+const beginSnapshot = `BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ`
+
 // known returns the events with the ids, and tombstones, without locking them.
 func (q *Queue) known(ctx context.Context, c sender, ids []string) (map[string]*record, error) {
 	b := &pgx.Batch{}
-	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+	b.Queue(beginSnapshot)
 	all := q.queueKnown(b, ids, selectOfIDs)
 	b.Queue(`COMMIT`)
 	return all, c.SendBatch(ctx, b).Close()

@@ -94,7 +94,7 @@ func (q *Queue) count(ctx context.Context) (counts, error) {
 	q.totals.mu.Unlock()
 	c := counts{Counts: make(policy.Counts), leased: make(map[string]int64), oldest: make(map[string]int64)}
 	b := &pgx.Batch{}
-	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+	b.Queue(beginSnapshot)
 	b.Queue(q.in(countDeliveries), q.node.Load()).Query(c.scanDeliveries)
 	b.Queue(q.in(countKeys)).Query(c.scanKeys)
 	b.Queue(q.in(countSetAside)).Query(c.scanSetAside)
@@ -214,17 +214,16 @@ const (
 )
 
 // recount counts the store if its size is limited and was not counted for long.
-func (q *Queue) recount(ctx context.Context) error {
+func (q *Queue) recount() {
 	limit := q.settings.Load().MaxSize
 	q.totals.mu.Lock()
 	age := time.Since(q.totals.at)
 	q.totals.mu.Unlock()
 	near := q.totals.bytes() > limit/4*3
 	if _, ok := q.totals.recent(); ok || limit == 0 || age < countEveryNear || !near && age < countEvery {
-		return nil
+		return
 	}
-	_, err := q.count(ctx)
-	return err
+	_, _ = q.counted() // it is tried again
 }
 
 // counted returns counts that are not older than they must be.
@@ -235,11 +234,11 @@ func (q *Queue) counted() (counts, error) {
 	if c, ok := q.totals.recent(); ok {
 		return c, nil
 	}
-	ctx, cancel := context.WithTimeout(q.ctx, countTimeout)
-	defer cancel()
-	c, err := q.count(ctx)
-	if q.ctx.Err() != nil {
-		return c, queue.ErrClosed
+	ctx, end, err := q.reading(q.ctx)
+	if err != nil {
+		return counts{}, err
 	}
-	return c, q.explain(err)
+	defer end()
+	c, err := q.count(ctx)
+	return c, q.readError(err)
 }

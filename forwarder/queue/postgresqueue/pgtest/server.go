@@ -175,7 +175,7 @@ func (s *Server) data() string {
 
 // command returns a command that runs as the user postgres if this process is root's.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.bin, name), args...)
+	cmd := exec.CommandContext(context.Background(), filepath.Join(s.bin, name), args...)
 	cmd.Dir = s.Dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -202,9 +202,6 @@ func unprivileged() (uid, gid uint32, ok bool) {
 }
 
 func (s *Server) own(dir string) error {
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return err
-	}
 	if uid, gid, ok := unprivileged(); ok {
 		return os.Chown(dir, int(uid), int(gid))
 	}
@@ -320,7 +317,7 @@ func (s *Server) Query(f func(ctx context.Context, c *pgx.Conn) error) error {
 }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
