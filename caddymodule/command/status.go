@@ -118,7 +118,20 @@ func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
 	if q.Unreadable > 0 {
 		_, _ = fmt.Fprintln(out, term.Paint(wording.UnreadableHint, terminal.Red))
 	}
-	return nil
+	return printNodes(out, s.Queue.Nodes, now)
+}
+
+// printNodes prints the gateways that share the queue, if it is for several.
+func printNodes(out io.Writer, nodes []admin.NodeStatus, now time.Time) error {
+	if len(nodes) == 0 {
+		return nil
+	}
+	_, _ = fmt.Fprintln(out)
+	t := terminal.NewTable(out, terminal.Left("NODE"), terminal.Right("LEASED"), terminal.Right("LAST SEEN"))
+	for _, n := range nodes {
+		t.Row(terminal.Text(n.Name), terminal.Number(n.Leased), terminal.Text(wording.Since(&n.LastSeen, now)))
+	}
+	return t.Flush()
 }
 
 // printAPIs prints the providers' APIs, if there are any.

@@ -1,10 +1,13 @@
 package command
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
+	"github.com/scribegate/scribegate/caddymodule/internal/commandtest"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
@@ -34,5 +37,16 @@ func TestStatusCells(t *testing.T) {
 				t.Errorf("paused %q, last failure %q; want %q and %q", c["PAUSED"].String(), c["LAST FAILURE"].String(), tt.paused, tt.failed)
 			}
 		})
+	}
+}
+
+func TestStatusNodes(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 19, 15, 30, 0, 0, time.UTC)
+	var out strings.Builder
+	err := printNodes(&out, []admin.NodeStatus{{Name: "gateway-1", LastSeen: now.Add(-2 * time.Second), Leased: 7}, {Name: "gateway-2", LastSeen: now}}, now)
+	want := [][]string{{}, {"NODE", "LEASED", "LAST", "SEEN"}, {"gateway-1", "7", "2s", "ago"}, {"gateway-2", "0", "0s", "ago"}}
+	if got := commandtest.Rows(out.String()); err != nil || !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("%q, %v; want %q", got, err, want)
 	}
 }
