@@ -11,7 +11,6 @@ func setHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	// With no-referrer, browsers send `Origin: null` with the console's own forms, which
 	// over plain HTTP is all that shows where a form comes from.

@@ -308,7 +308,7 @@ func TestProgress(t *testing.T) {
 	address := link("job", "id", token)
 	commandtest.WaitUntil(t, "the progress", func() bool { return j.State().Done > 0 })
 	page := s.page(address)
-	shows(t, page, "Replaying", "1,200 of 5,000", `<progress max="5000" value="1200"`, `<noscript><meta http-equiv="refresh" content="2"></noscript>`, "&lt;b onclick")
+	shows(t, page, "Replaying", "1,200 of 5,000", `<progress max="5000" value="1200"`, `<noscript><meta http-equiv="refresh" content="3"></noscript>`, "&lt;b onclick")
 	close(release)
 	j.Wait(t.Context(), time.Minute)
 	page = s.page(address)

@@ -65,7 +65,7 @@ func (p *Pages) event(v *visit) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	return content{template: "event", title: r.Type + " " + r.ID, data: v.newEvent(r)}, nil
+	return content{template: "event", title: r.Type + " " + r.ID, data: v.newEvent(r), refresh: true}, nil
 }
 
 func (v *visit) newEvent(r queue.Record) eventPage {

@@ -41,7 +41,7 @@ func (p *Pages) overview(v *visit) (content, error) {
 	for _, a := range s.status.APIs {
 		o.APIs = append(o.APIs, newAPILane(a, v.now))
 	}
-	return content{template: "overview", title: "Overview", data: o, asOf: s.at}, nil
+	return content{template: "overview", title: "Overview", data: o, asOf: s.at, refresh: true}, nil
 }
 
 // A store is the size of the queue.

@@ -26,7 +26,7 @@ import (
 func TestOverview(t *testing.T) {
 	s := newSite(t, map[string]backend{"clinic": status(http.StatusNoContent), "archive": status(http.StatusUnprocessableEntity)})
 	page := s.page("")
-	shows(t, page, "All upstreams accept events", `<span class="name">clinic</span>`, "No event has been received yet", "alice", `<a href="./" aria-current="page">Overview</a>`)
+	shows(t, page, `<noscript><meta http-equiv="refresh" content="3"></noscript>`, "All upstreams accept events", `<span class="name">clinic</span>`, "No event has been received yet", "alice", `<a href="./" aria-current="page">Overview</a>`)
 	lacks(t, page, "read only", "tally")
 
 	s.store("first")
