@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,10 @@ import (
 
 const noteSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-var server *pgtest.Server
+var (
+	server  *pgtest.Server
+	schemas atomic.Int64 // that tests have used
+)
 
 func TestMain(m *testing.M) {
 	os.Setenv("NOTE_SECRET", noteSecret)
@@ -157,7 +161,7 @@ func (g *gateway) wait(n int) {
 // An event is stored, answered, delivered and listed; the status has the nodes; what the
 // engine does not do names what does.
 func TestGateway(t *testing.T) {
-	g := newGateway(t, server.DSN(), "gateway")
+	g := newGateway(t, server.DSN(), fmt.Sprint("gateway", schemas.Add(1)))
 	status, first := g.send("a")
 	if status != http.StatusOK || !strings.HasPrefix(first, `{"received":true,"id":"soapnoteapi-`) || strings.Contains(first, "duplicate") {
 		t.Fatalf("%d %s", status, first)

@@ -44,7 +44,7 @@ func (q *Queue) register(ctx context.Context, c *pgx.Conn) error {
 	var id int64
 	err := c.QueryRow(ctx, q.in(`
 		INSERT INTO scribegate.node (name, sealer, since, seen, until)
-		VALUES ($1, $2, clock_timestamp(), clock_timestamp(), clock_timestamp() + make_interval(secs => $3)) RETURNING id`),
+		SELECT $1, $2, at, now, now + make_interval(secs => $3) FROM clock_timestamp() AS at, clock_timestamp() AS now RETURNING id`),
 		q.options.name(), keyNumber(q.ring.Load().Sealer()), q.options.Lease.Seconds()).Scan(&id)
 	if err == nil {
 		q.node.Store(id)

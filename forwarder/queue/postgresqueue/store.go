@@ -207,9 +207,16 @@ func (t *tx) lockIDs(ids []string) (map[string]*record, error) {
 	if err := t.send(b); err != nil {
 		return nil, err
 	}
-	for _, r := range all {
-		if r.SetAside != policy.Tombstone {
+	for id, r := range all {
+		present, loaded := t.loaded[r.seq]
+		switch {
+		case r.SetAside == policy.Tombstone:
+		case !loaded:
 			t.loaded[r.seq] = r
+		case present == nil: // the transaction has deleted it
+			delete(all, id)
+		default: // the transaction may have changed it
+			all[id] = present
 		}
 	}
 	return all, nil

@@ -171,6 +171,18 @@ var deduplicating = []testCase{
 		h.wantIDs(h.claim("ehr", 10), "a")
 		h.wantLeft("a")
 	}},
+	{name: "dedupe: a duplicate and an outcome of its event that become durable together", test: func(h *harness) {
+		for _, state := range []queue.State{queue.Delivered, queue.Dead} {
+			id := string(state)
+			h.store(id, "ehr")
+			d := h.claimOne("ehr", id)
+			h.Queue.Settle(queue.Outcome{Delivery: d, At: h.Now(), State: state, Result: queue.Failure, Used: true})
+			h.storeAgain(id, "ehr") // which waits for nothing
+			h.Flush()
+			h.wantStates(id, state, "ehr "+id)
+			h.wantIDs(h.claim("ehr", 10))
+		}
+	}},
 	{name: "dedupe: similar ids are different", test: func(h *harness) {
 		ids := []string{"a", "A", "a ", "ä", "a%", "a_"}
 		for _, id := range ids {
