@@ -6,8 +6,8 @@
 // Queue promises that a stored event is on stable storage, and stays there until each
 // of its upstreams has accepted it, or until its retention or a purge ends it.
 //
-// The engines are in the packages below: sqlitequeue stores the queue in one file.
-// What engines share is in package policy, and package queuetest is the suite that
+// The engines are in the packages below: sqlitequeue stores the queue in one file,
+// postgresqueue in a database that several nodes share. What engines share is in package policy, and package queuetest is the suite that
 // each of them passes. Optional abilities are interfaces of their own, such as
 // Compacter and Backuper.
 //

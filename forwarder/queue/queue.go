@@ -59,7 +59,8 @@ type Queue interface {
 
 	// Claim returns deliveries that are due for an upstream or a stage, and leases them
 	// to the caller until they are settled or released. No other call returns a leased
-	// delivery. A claim exists in memory only and ends with the process. A new event
+	// delivery. A claim ends with the process. In a store that several nodes share, it ends when its
+	// lease has ended too, and another node gets the delivery. A new event
 	// may become due a moment after Store returns; the queue calls the wake function
 	// then. All other methods see the event at once.
 	Claim(upstream string, now time.Time, want Want) (Claimed, error)
