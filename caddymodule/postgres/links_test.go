@@ -11,9 +11,9 @@ func TestLinks(t *testing.T) {
 	t.Parallel()
 	linked := func(pkg string) (all []string) {
 		t.Helper()
-		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", "nobadger,nomysql,nopgx", pkg).Output()
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", "nobadger,nomysql,nopgx", pkg).CombinedOutput()
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("go list: %v: %s", err, out)
 		}
 		for name := range strings.FieldsSeq(string(out)) {
 			if strings.Contains(name, "/jackc/") || strings.Contains(name, "scribegate/") && strings.Contains(name, "postgres") {

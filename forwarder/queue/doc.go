@@ -7,9 +7,9 @@
 // of its upstreams has accepted it, or until its retention or a purge ends it.
 //
 // The engines are in the packages below: sqlitequeue stores the queue in one file,
-// postgresqueue in a database that several nodes share. What engines share is in package policy, and package queuetest is the suite that
-// each of them passes. Optional abilities are interfaces of their own, such as
-// Compacter and Backuper.
+// postgresqueue in a database that several nodes share. What engines share is in package
+// policy, and package queuetest is the suite that each of them passes. Optional abilities
+// are interfaces of their own, such as Compacter, Backuper and Cluster.
 //
 // Of this module it imports package event only.
 package queue
