@@ -230,7 +230,7 @@ func (s *privateSite) complete(seen evidence) {
 		"autosave.json":                        {"{env.PLANTED_SOAPNOTE}", s.place(literalPassword)},
 		"sqlite.db":                            {soapnoteID(s.patient(1))},
 		"the queue.db, while the gateway runs": {soapnoteID(s.patient(1))},
-		"the console at the overview":          {string(verifier.SignatureMismatch), "an option has an unlikely value"},
+		"the console at the overview":          {string(verifier.SignatureMismatch), "option has an unlikely value"},
 		"the console at events":                {soapnoteID(s.patient(1))},
 		"the console at event":                 {soapnoteID(s.patient(1)), s.place(plantedNote)},
 		"the console at dead":                  {"erring"},
