@@ -197,8 +197,23 @@ func TestProcessEndsAlthoughNobodyReadsTheLog(t *testing.T) {
 	s := &site{t: t, dir: t.TempDir(), port: freePort(t)}
 	s.url = "http://127.0.0.1:" + s.port
 	stop, _ := stuckProcess(t, s, oneUpstream+b.URL+"\n\t}", bothProviders)
-	s.sendMany([]*http.Client{{Transport: &http.Transport{}, Timeout: patience}}, 900)
+	s.sendMany([]*http.Client{{Transport: &http.Transport{}, Timeout: patience}}, 1800)
 	if _, exited := errors.AsType[*exec.ExitError](stop()); !exited {
 		t.Error("the process was not ended for its log")
+	}
+}
+
+// A process that gets SIGTERM right after its start ends. Caddy may not have registered its
+// handler yet.
+func TestStopRightAfterTheStart(t *testing.T) {
+	b := newBackend(t)
+	s := &site{t: t, dir: t.TempDir(), port: freePort(t)}
+	s.url = "http://127.0.0.1:" + s.port
+	for range 20 {
+		stop, unread := stuckProcess(t, s, oneUpstream+b.URL+"\n\t}", bothProviders)
+		go func() { _, _ = io.Copy(io.Discard, unread) }()
+		if err := stop(); err != nil && strings.Contains(err.Error(), "did not end") {
+			t.Fatal(err)
+		}
 	}
 }

@@ -13,6 +13,11 @@ import (
 )
 
 const (
+	// endDelay is how long after the start SIGTERM is left to Caddy. Caddy registers its
+	// handler in a goroutine of its own: a signal that came before would end the process,
+	// and would be lost if this package were the only one that receives it.
+	endDelay = 250 * time.Millisecond
+
 	// endGrace is how long Caddy has to end by itself after SIGTERM before its log is
 	// checked.
 	endGrace = 3 * time.Second
@@ -24,9 +29,10 @@ const (
 // EndDespiteLog makes the process end at SIGTERM even if its log is stuck: Caddy writes a
 // line before it stops anything, and would wait for that forever.
 var EndDespiteLog = sync.OnceFunc(func() {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM)
 	go func() {
+		time.Sleep(endDelay)
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGTERM)
 		<-signals
 		signal.Stop(signals)
 		time.Sleep(endGrace)
