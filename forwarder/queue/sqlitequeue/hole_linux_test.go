@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
@@ -43,6 +45,56 @@ func TestTruncatedDuringACheckpoint(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A main file with missing pages is not used again, although it is as long as it was.
+func TestMissingPagesAreNotUsed(t *testing.T) {
+	t.Parallel()
+	w := &tampered{t: t}
+	w.open(filepath.Join(t.TempDir(), "queue.db"))
+	w.storeMany("e", 100)
+	w.onWriter(func() {
+		w.checkpoint("TRUNCATE")
+		main, err := os.ReadFile(w.path)
+		w.must(err)
+		w.files.Writing()
+		w.must(os.Truncate(w.path, int64(len(main)/2/tables.PageSize*tables.PageSize)))
+		w.must(os.Truncate(w.path, int64(len(main))))
+		w.files.Written()
+	})
+	w.failing()
+	eventually(t, "the missing pages are reported", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return strings.Contains(w.failures[len(w.failures)-1], "pages of it are missing")
+	})
+}
+
+// It is found too if the next commit begins the WAL anew before the files are checked, as after
+// a checkpoint of another process.
+func TestTruncatedDuringACheckpointBeforeACommit(t *testing.T) {
+	t.Parallel()
+	w := &tampered{t: t}
+	w.open(filepath.Join(t.TempDir(), "queue.db"))
+	w.storeMany("e", 100)
+	w.onWriter(func() {
+		w.checkpoint("PASSIVE")
+		w.must(w.files.Check())
+		main, err := os.ReadFile(w.path)
+		w.must(err)
+		w.files.Writing()
+		w.must(os.Truncate(w.path, int64(len(main)/2/tables.PageSize*tables.PageSize)))
+		w.must(os.Truncate(w.path, int64(len(main))))
+		w.files.Written()
+		w.files.Committed()
+		w.files.Checked = time.Now().Add(time.Minute) // the commit does not check
+	})
+	w.must(w.store(t.Context(), "next", 2000))
+	var err error
+	w.onWriter(func() { err = w.files.Check() })
+	if !errors.Is(err, disk.ErrTruncated) {
+		t.Errorf("error %v, want %v", err, disk.ErrTruncated)
 	}
 }
 

@@ -191,7 +191,11 @@ func (q *Queue) resume() error {
 	for _, r := range q.unfiled.All() {
 		unfiled[r.Seq] = r
 	}
-	if err := errors.Join(main.Close(), q.inspect(info.Size())); err != nil {
+	var hole error
+	if watch.HasHole(main) {
+		hole = errors.New("pages of it are missing")
+	}
+	if err := errors.Join(hole, main.Close(), q.inspect(info.Size())); err != nil {
 		return fmt.Errorf("%w; the file that is at the path now cannot be used: %w", reason, err)
 	}
 	var old *tables.Conn

@@ -175,8 +175,9 @@ func (f *Files) CheckSoon() error {
 func (f *Files) Check() error {
 	before, indexErr := wal.ReadIndex(f.shm)
 	err := f.watch.Check()
-	if err == nil && f.lacking {
-		err = fmt.Errorf("the file %s %w", f.path, disk.ErrTruncated)
+	if err == nil && f.lacking { // which no checkpoint of another process can have caused
+		f.Checked = time.Now()
+		return fmt.Errorf("the file %s %w", f.path, disk.ErrTruncated)
 	}
 	unchanged := err == nil && !f.elsewhere
 	inMain := errors.Is(err, disk.ErrOverwritten) || errors.Is(err, disk.ErrTruncated)
@@ -239,24 +240,25 @@ func (f *Files) mainIsWhole() bool {
 // whole WAL is in the main file: SQLite extends the file before a checkpoint, and sets its
 // length only after one that has copied all frames.
 func (f *Files) lacksPages(x wal.Index) bool {
-	if x.Attempted != x.Copied || x.Copied != x.Frames || f.mainIsWhole() && !f.hasHole() {
+	if x.Attempted != x.Copied || x.Copied != x.Frames || f.mainIsWhole() && !HasHole(f.main) {
 		return false
 	}
 	after, err := wal.ReadIndex(f.shm)
 	return err == nil && after == x // else another process has begun a checkpoint
 }
 
-// hasHole reports whether a page that is in use was never written to the main file: the file
-// was truncated, and a checkpoint has written pages behind its new end.
-func (f *Files) hasHole() bool {
-	holes, err := disk.Holes(f.main)
+// HasHole reports whether a page that is in use was never written to a main file: the file
+// was truncated, and pages were written behind its new end.
+func HasHole(main *os.File) bool {
+	holes, err := disk.Holes(main)
 	if err != nil || len(holes) == 0 {
 		return false
 	}
-	unused, err := tables.NeverWritten(f.main)
+	pages, err := tables.PageCount(main)
+	unused, err2 := tables.NeverWritten(main)
 	for _, h := range holes {
 		for page := (h.Start+tables.PageSize-1)/tables.PageSize + 1; page*tables.PageSize <= h.End; page++ {
-			if err != nil || !unused[page] {
+			if err != nil || err2 != nil || pages == 0 || page <= pages && !unused[page] {
 				return true
 			}
 		}
