@@ -6,7 +6,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// The deliveries are in one order, wherever the queue has them from.
+// The deliveries have one order, whether the queue has them in memory or on disk.
 func TestDeliveriesAreInTheOrderOfTheirNames(t *testing.T) {
 	t.Parallel()
 	r := queue.Record{Deliveries: []queue.DeliveryRecord{{Upstream: "ehr"}, {Upstream: "warehouse"}, {Upstream: "archive", Attempts: 3}}}

@@ -16,8 +16,8 @@ import (
 )
 
 // An Observer reports the deliveries of the dispatcher in the log, the metrics, the recent
-// activity, the audit trail, and as Caddy events. Each configuration has its own, since its loggers and its
-// subscribers end with it.
+// activity, the audit trail, and as Caddy events. Each configuration has its own, since its
+// loggers and its subscribers end with it.
 type Observer struct {
 	Logger *zap.Logger
 	Audit  audit.Trail

@@ -64,7 +64,7 @@ func TestWhyItWaits(t *testing.T) {
 	shows(t, s.page("event?id=orphan"), "The upstream is no longer configured: define it again, or purge its events.", "until every delivery has ended")
 }
 
-// The attempts before a replay are told apart from those after it, and so is what is not kept.
+// The attempts before a replay are separate from those after it, and attempts that are no longer kept are counted.
 func TestStepOfADelivery(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 19, 12, 0, 0, 0, time.UTC)

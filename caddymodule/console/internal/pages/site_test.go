@@ -48,7 +48,7 @@ type engine struct {
 	*fault
 }
 
-// A fault is the error that a queue returns to whoever reads it, or nil. It counts the lists that
+// A fault is the error that a queue returns to its readers, or nil. It counts the lists that
 // are read.
 type fault struct {
 	err   atomic.Pointer[error]

@@ -86,7 +86,7 @@ for (const host of ['localhost', '127.0.0.1']) {
 			await page.waitForURL(stranger(host));
 			await until('the stranger is visited', async () => (await visitors()).length > seen + 2);
 			const referers = (await visitors()).map((v) => v.Referer).filter((r) => r !== '');
-			expect(referers.length === 0, `other sites are told ${referers}`);
+			expect(referers.length === 0, `other sites receive the referrers ${referers}`);
 		}));
 	}
 }
