@@ -150,19 +150,24 @@ func (t *tx) apply(b *policy.Batch) error {
 }
 
 // Known implements policy.Commits. A store that may be durable since the answer to its
-// commit was lost is looked up by the next commit.
+// commit was lost is looked up by the next commit. The look-up locks the event, since only the
+// commit of a transaction that has locked or changed something waits for the standby: the
+// event may be visible before it is there, if the wait of its own commit was cancelled.
 func (q *Queue) Known(s *policy.Store) bool {
-	if s.Seq != 0 || q.Unavailable() != nil {
+	if s.Seq != 0 {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(q.ctx), claimTimeout)
-	defer cancel()
-	known, err := q.known(ctx, q.pool, []string{s.Event.ID})
-	if err != nil || known[s.Event.ID] == nil {
+	var known map[string]*record
+	err := q.transact(func(t *tx) (err error) {
+		known, err = t.lockIDs([]string{s.Event.ID})
+		return err
+	}, nil)
+	k := known[s.Event.ID]
+	if err != nil || k == nil {
 		return false
 	}
 	age, _ := q.ages()
-	return s.DuplicateOf(&known[s.Event.ID].Event, age, *q.settings.Load())
+	return s.DuplicateOf(&k.Event, age, *q.settings.Load())
 }
 
 // Lost implements policy.Commits. It is never called: no outcome is lost to damage.

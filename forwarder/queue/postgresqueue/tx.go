@@ -95,14 +95,16 @@ func (t *tx) load(seq int64) *record { return t.loaded[seq] }
 // commit sends the changes and commits them. unknown reports whether the changes may be
 // durable although there was an error, since the answer was lost.
 func (t *tx) commit() (unknown bool, err error) {
-	if err := t.q.fault(beforeCommit); err != nil {
-		t.rollback()
-		return false, err
-	}
 	t.write()
 	if t.changes.empty() && !t.begun {
 		t.done()
 		return false, nil
+	}
+	if !t.changes.empty() {
+		if err := t.q.fault(beforeCommit); err != nil {
+			t.rollback()
+			return false, err
+		}
 	}
 	b := t.batch()
 	t.changes.queue(t.q, b)
