@@ -87,6 +87,7 @@ func checkAlerts(ctx context.Context, t *testing.T, p *prometheus) {
 		"ScribegateUnrouted soapnoteapi",
 		"ScribegateUpstreamPaused archive",
 		"ScribegateUpstreamPaused away",
+		"ScribegateWatchdog",
 	}
 	var got []string
 	eventually(ctx, t, "the alerts", func() string {
