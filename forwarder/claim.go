@@ -48,12 +48,12 @@ func claimNext(q queue.Queue, upstream string, now time.Time, n, used int) ([]qu
 	return append(got, more.Deliveries...), more.Next, nil
 }
 
-// next claims up to n deliveries. The event of the newest probe is used for the next
-// one only if no other is due: it may be the event that makes the upstream fail.
+// next claims up to n deliveries. The event of the newest probe, of any node, is used for
+// the next one only if no other is due: it may be the event that makes the upstream fail.
 func (r *runner) next(now time.Time, n int) ([]queue.Delivery, time.Time, error) {
 	q := r.dispatcher.queue
 	deliveries, next, err := claimNext(q, r.name, now, n, r.slots)
-	if err != nil || n > 1 || len(deliveries) == 0 || deliveries[0].EventID != r.probed {
+	if err != nil || n > 1 || len(deliveries) == 0 || !r.wasProbed(deliveries[0]) {
 		return deliveries, next, err
 	}
 	others, next, err := claimNext(q, r.name, now, 1, r.slots)
@@ -62,4 +62,11 @@ func (r *runner) next(now time.Time, n int) ([]queue.Delivery, time.Time, error)
 	}
 	q.Release(deliveries[0])
 	return others, next, err
+}
+
+// wasProbed reports whether the newest probe was made with the event.
+func (r *runner) wasProbed(d queue.Delivery) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return d.EventID == r.probed || d.EventID == r.probedByAny
 }

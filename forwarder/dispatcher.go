@@ -2,6 +2,7 @@ package forwarder
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -39,6 +40,8 @@ type Config struct {
 // loop and slots of its own: a slow upstream never delays another.
 type Dispatcher struct {
 	queue    queue.Queue
+	sharer   queue.PauseSharer // nil if no other node uses the queue
+	node     string            // which nothing else is called, for the pauses
 	options  Options
 	observer atomic.Pointer[Observer]
 	tracer   atomic.Pointer[trace.Tracer] // nil where attempts are not traced
@@ -53,6 +56,7 @@ type Dispatcher struct {
 	mu      sync.RWMutex
 	closed  bool
 	runners []*runner // in the order of the configuration
+	pauses  queue.Pauses
 }
 
 // New returns a Dispatcher that claims deliveries from q. Its Wake becomes the
@@ -68,6 +72,10 @@ func New(q queue.Queue, o Options) *Dispatcher {
 	d.ctx, d.cancel = context.WithCancelCause(context.Background())
 	d.observe(nil)
 	q.Notify(d.Wake)
+	if s, ok := q.(queue.PauseSharer); ok {
+		d.sharer, d.node = s, crand.Text()
+		s.NotifyPauses(d.hear)
+	}
 	return d
 }
 
@@ -108,11 +116,13 @@ func (d *Dispatcher) Apply(c Config) {
 // start runs an upstream's loop, once its predecessor's has ended.
 func (d *Dispatcher) start(s *settings, predecessor *runner) *runner {
 	r := newRunner(d, s)
+	r.follow(d.pauses.Of(r.key))
 	d.work.Go(func() {
 		if predecessor != nil {
 			<-predecessor.ended
 		}
 		r.run()
+		r.shareLast()
 	})
 	return r
 }

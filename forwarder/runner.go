@@ -18,6 +18,7 @@ import (
 type runner struct {
 	dispatcher *Dispatcher
 	name       string
+	key        queue.PauseKey // of the pause that all nodes share
 
 	signal chan struct{} // wakes the loop
 	stop   chan struct{} // closed when the runner is retired
@@ -35,8 +36,10 @@ type runner struct {
 	lastFailure Failure
 	lastAnswer  time.Time // of any status
 	lastProblem time.Time
+	shareAt     time.Time // when to publish the pause again, after an error
+	probedByAny string    // the id of the event of the newest probe of all nodes
 
-	share *share // of the bytes that all attempts may hold
+	room *share // of the bytes that all attempts may hold
 
 	// The loop's own.
 	slots     int             // used so far
@@ -51,6 +54,7 @@ func newRunner(d *Dispatcher, s *settings) *runner {
 	r := &runner{
 		dispatcher: d,
 		name:       s.Name,
+		key:        s.key(),
 		signal:     make(chan struct{}, 1),
 		stop:       make(chan struct{}),
 		ended:      make(chan struct{}),
@@ -58,7 +62,7 @@ func newRunner(d *Dispatcher, s *settings) *runner {
 		limiter:    s.newLimiter(),
 		ask:        math.MaxInt,
 	}
-	r.share = &share{budget: &d.budget, wake: r.nudge}
+	r.room = &share{budget: &d.budget, wake: r.nudge}
 	return r
 }
 
@@ -87,6 +91,9 @@ func (r *runner) pass() time.Duration {
 	for {
 		now := r.dispatcher.options.Now()
 		r.announce(now)
+		if r.share(now) {
+			continue
+		}
 		r.resume(now)
 		n, at := r.plan(now)
 		switch {
@@ -114,6 +121,9 @@ func (r *runner) plan(now time.Time) (n int, at time.Time) {
 	}
 	if r.held.count > 0 {
 		idle = pace.Earlier(r.held.check, idle)
+	}
+	if now.Before(r.shareAt) {
+		idle = pace.Earlier(r.shareAt, idle)
 	}
 	if r.retired {
 		return 0, idle
@@ -181,7 +191,7 @@ func (r *runner) done(a *attempt, v verdict, cause error, o queue.Outcome, now t
 		r.lastFailure = Failure{At: now, Result: o.Result, Status: o.Status}
 	}
 	r.mu.Unlock()
-	r.share.release(footprint(a.delivery.Size))
+	r.room.release(footprint(a.delivery.Size))
 	r.nudge()
 }
 
@@ -199,7 +209,7 @@ func (r *runner) abandon(a *attempt) {
 	r.inFlight--
 	r.pause.Abandon(a.ticket)
 	r.mu.Unlock()
-	r.share.release(footprint(a.delivery.Size))
+	r.room.release(footprint(a.delivery.Size))
 	r.nudge()
 }
 

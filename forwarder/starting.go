@@ -3,6 +3,7 @@ package forwarder
 import (
 	"time"
 
+	"github.com/scribegate/scribegate/forwarder/internal/pace"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -12,7 +13,7 @@ import (
 // was paused or retired meanwhile.
 func (r *runner) start(now time.Time, deliveries []queue.Delivery) (started int) {
 	for i, d := range deliveries {
-		if !r.share.acquire(footprint(d.Size)) {
+		if !r.room.acquire(footprint(d.Size)) {
 			r.kept = &deliveries[i]
 			for _, d := range deliveries[i+1:] {
 				r.dispatcher.queue.Release(d)
@@ -30,7 +31,7 @@ func (r *runner) start(now time.Time, deliveries []queue.Delivery) (started int)
 // no room for it yet.
 func (r *runner) startKept(now time.Time) bool {
 	d := *r.kept
-	if !r.share.acquire(footprint(d.Size)) {
+	if !r.room.acquire(footprint(d.Size)) {
 		return false
 	}
 	r.kept = nil
@@ -48,9 +49,16 @@ func (r *runner) releaseKept() {
 
 // begin begins an attempt at a delivery, for which room has been acquired.
 func (r *runner) begin(now time.Time, d queue.Delivery) bool {
+	granted := r.askToProbe(now, d.EventID)
 	r.mu.Lock()
-	t, ok := r.pause.Begin(now)
-	ok = ok && !r.retired
+	var t pace.Ticket
+	ok := !r.retired
+	if ok {
+		t, ok = r.pause.Begin(now)
+	}
+	if granted && !ok {
+		r.pause.Return()
+	}
 	if ok {
 		r.inFlight++
 		r.limiter.AllowN(now, 1)
@@ -59,7 +67,7 @@ func (r *runner) begin(now time.Time, d queue.Delivery) bool {
 	r.mu.Unlock()
 
 	if !ok {
-		r.share.release(footprint(d.Size))
+		r.room.release(footprint(d.Size))
 		r.dispatcher.queue.Release(d)
 		return false
 	}

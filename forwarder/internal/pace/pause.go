@@ -30,6 +30,15 @@ type Pause struct {
 
 	hold  time.Time // the server asked for no attempts until then
 	cause error     // of the newest failure or hold
+
+	// Of a pause that nodes share.
+	version   int64     // of the newest Shared; 0 if there was none
+	shared    bool      // whether all nodes are paused by failures
+	own       bool      // whether failures of this node have paused it
+	early     bool      // whether its next probe is due before that of the others
+	overruled time.Time // when another node has ended a pause of this one's own
+	apart     time.Time // until then, failures pause only this node
+	news      News
 }
 
 // A Verdict is what the end of an attempt says about the server.
@@ -84,8 +93,12 @@ func (p *Pause) End(t Ticket, v Verdict, cause error, now time.Time) {
 	}
 	if v.Hold.After(p.hold) {
 		p.hold, p.cause = v.Hold, cause
+		p.news.add(newsHeld, 0)
 	}
 	if !v.Fault {
+		if p.probing {
+			p.news.add(newsEnded, newsBegun|newsProbed|newsAsked)
+		}
 		p.resume()
 		return
 	}
@@ -99,7 +112,10 @@ func (p *Pause) End(t Ticket, v Verdict, cause error, now time.Time) {
 	}
 	p.failures++
 	if p.failures >= FailureLimit {
-		p.probing, p.delay, p.probeAt, p.cause = true, MinProbeDelay, now.Add(MinProbeDelay), cause
+		p.probing, p.delay, p.probeAt, p.cause, p.own = true, MinProbeDelay, now.Add(MinProbeDelay), cause, true
+		if !now.Before(p.apart) {
+			p.news.add(newsBegun, newsEnded)
+		}
 	}
 }
 
@@ -115,12 +131,14 @@ func (p *Pause) ProbeNow(now time.Time) {
 		p.probing, p.delay = true, MinProbeDelay
 	}
 	p.probeAt = now
+	p.news.add(newsCleared|newsAsked, newsHeld|newsBegun|newsProbed|newsEnded)
 }
 
 // Abandon records that an attempt ended without a verdict on the upstream.
 func (p *Pause) Abandon(t Ticket) {
 	if t.Probe && t.epoch == p.epoch {
 		p.underWay = false
+		p.Return()
 	}
 }
 
@@ -131,7 +149,11 @@ func (p *Pause) resume() {
 	}
 	p.epoch++
 	p.probing, p.underWay, p.delay, p.probeAt = false, false, 0, time.Time{}
+	p.shared, p.own, p.early = false, false, false
 }
+
+// UnderWay reports whether a probe is in flight.
+func (p *Pause) UnderWay() bool { return p.underWay }
 
 // Paused reports whether attempts are paused, and until when at least. until is zero
 // if the pause ends when a probe succeeds.

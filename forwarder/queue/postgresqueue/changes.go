@@ -29,6 +29,7 @@ type changes struct {
 		received    []int64
 	}
 	forgotten, buried []string // ids that are deleted, or kept without the event
+	purged            bool // what other nodes may have in memory
 	usedAt            int64
 	probe             bool
 }
@@ -107,6 +108,7 @@ const (
 	allChanged = ` SELECT 1 / (count(*) = cardinality($1))::int FROM changed`
 	freeEvents = `UPDATE scribegate.delivery SET node = NULL WHERE node = $1 AND seq = ANY($2)`
 	setUsedAt  = `UPDATE scribegate.meta SET used_at = greatest(used_at, $1)`
+	countPurge = `UPDATE scribegate.meta SET purges = purges + 1`
 )
 
 // queue queues the statements.
@@ -150,6 +152,9 @@ func (c *changes) queue(q *Queue, b *pgx.Batch) {
 	}
 	if r := &c.redelivery; len(r.seqs) > 0 {
 		b.Queue(q.in(updateDeliveries), r.seqs, r.upstreams, r.states, r.due, r.attempts, r.used, r.histories, r.nodes)
+	}
+	if c.purged {
+		b.Queue(q.in(countPurge))
 	}
 	if c.usedAt > 0 || c.probe {
 		b.Queue(q.in(setUsedAt), c.usedAt)

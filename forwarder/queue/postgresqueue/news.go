@@ -13,10 +13,12 @@ import (
 )
 
 // Nodes notify each other with their id and the name of an upstream or a stage that has free
-// first deliveries. Other nodes find them by polling too, somewhat later.
+// first deliveries. Other nodes find them by polling too, somewhat later. No upstream and no
+// stage has a name that begins with an exclamation mark.
 const (
-	everything = "*"     // all of them
-	purged     = "purge" // events were deleted, which nodes may have in memory
+	everything = "!all"    // all of them
+	purged     = "!purged" // events were deleted, which nodes may have in memory
+	paused     = "!paused" // a pause has changed
 	newsEvery  = 50 * time.Millisecond
 	maxNews    = 7000 // bytes; a notification has less than 8000
 )
@@ -80,21 +82,22 @@ func (q *Queue) announce() {
 	}
 }
 
-// hear handles a notification.
-func (q *Queue) hear(text string) {
+// hear handles a notification, and reports whether to poll now.
+func (q *Queue) hear(text string) (poll bool) {
 	node, name, _ := strings.Cut(text, " ")
 	if node == strconv.FormatInt(q.node.Load(), 10) {
-		return // its own
+		return false // its own
 	}
 	switch name {
-	case purged:
-		q.recent.Clear()
+	case purged, paused:
+		return true
 	case everything:
 		q.reread()
 	default:
 		q.leases.of(name).forget(false)
 		q.wakeUp(name)
 	}
+	return false
 }
 
 // reread makes all next Claims read the tables.

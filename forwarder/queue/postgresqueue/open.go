@@ -180,7 +180,13 @@ func (q *Queue) start(ctx context.Context) error {
 	if err := q.checkStandby(ctx, c); err != nil {
 		return err
 	}
+	if err := q.forgetPauses(ctx, c); err != nil {
+		return err
+	}
 	if err := q.register(ctx, c); err != nil {
+		return err
+	}
+	if err := q.readPauses(ctx, c); err != nil {
 		return err
 	}
 	if _, err := q.takeOver(ctx, c); err != nil {

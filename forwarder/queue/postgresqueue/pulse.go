@@ -87,7 +87,7 @@ func (q *Queue) listen() error {
 	return nil
 }
 
-// await handles notifications for a while.
+// await handles notifications for a while, or until one of them is about what poll finds.
 func (q *Queue) await(c *pgx.Conn, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(q.ctx, d)
 	defer cancel()
@@ -98,26 +98,28 @@ func (q *Queue) await(c *pgx.Conn, d time.Duration) error {
 			return nil
 		case err != nil:
 			return err
-		case !q.options.deaf:
-			q.hear(n.Payload)
+		case !q.options.deaf && q.hear(n.Payload):
+			return nil
 		}
 	}
 }
 
 // pollText finds out for each name whether a first delivery is free and when the first free
-// retry is due, whether a node is dead, and the time. It reads one entry of an index for each
+// retry is due, whether a node is dead, whether events were purged or a pause has changed, and
+// the time. It reads one entry of an index for each
 // of these, from where the node has found none before: an index also has the entries of what
 // was deleted, for as long as a transaction of anybody lasts.
 const pollText = `
-	SELECT clock_timestamp(), EXISTS (SELECT FROM scribegate.node WHERE until < clock_timestamp()), u.name, coalesce(f.seq, 0), coalesce(r.due, 0)
-	FROM (SELECT '' AS name, 0::bigint AS low UNION ALL SELECT * FROM unnest($1::text[], $2::bigint[])) u
+	SELECT clock_timestamp(), EXISTS (SELECT FROM scribegate.node WHERE until < clock_timestamp()), m.purges, m.pauses, u.name, coalesce(f.seq, 0), coalesce(r.due, 0)
+	FROM scribegate.meta m CROSS JOIN (SELECT '' AS name, 0::bigint AS low UNION ALL SELECT * FROM unnest($1::text[], $2::bigint[])) u
 	LEFT JOIN LATERAL (
 		SELECT d.seq FROM scribegate.delivery d
 		WHERE d.upstream = u.name AND d.state = 0 AND d.node IS NULL AND d.seq >= u.low ORDER BY d.seq LIMIT 1) f ON true
 	LEFT JOIN LATERAL (
 		SELECT d.due FROM scribegate.delivery d WHERE d.upstream = u.name AND d.state = 1 AND d.node IS NULL ORDER BY d.due LIMIT 1) r ON true`
 
-// poll finds deliveries that other nodes have made due, and reports whether a node is dead.
+// poll finds deliveries that other nodes have made due, their purges and their pauses, and
+// reports whether a node is dead.
 func (q *Queue) poll(ctx context.Context, c *pgx.Conn) (dead bool, err error) {
 	all := q.leases.all()
 	names, lows := make([]string, 0, len(all)), make([]int64, 0, len(all))
@@ -131,15 +133,22 @@ func (q *Queue) poll(ctx context.Context, c *pgx.Conn) (dead bool, err error) {
 	}
 	var at, now time.Time
 	var name string
-	var seq, due int64
-	_, err = pgx.ForEachRow(rows, []any{&at, &dead, &name, &seq, &due}, func() error {
+	var purges, pauses, seq, due int64
+	_, err = pgx.ForEachRow(rows, []any{&at, &dead, &purges, &pauses, &name, &seq, &due}, func() error {
 		if now = at; name != "" && q.leases.of(name).found(seq, due) {
 			q.wakeUp(name)
 		}
 		return nil
 	})
-	if err == nil {
-		q.compareClock(before, now)
+	if err != nil {
+		return false, err
+	}
+	q.compareClock(before, now)
+	if q.purges.Swap(purges) != purges {
+		q.recent.Clear()
+	}
+	if q.pauses.version() != pauses {
+		err = q.readPauses(ctx, c)
 	}
 	return dead, err
 }

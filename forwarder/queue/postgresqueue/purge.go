@@ -100,6 +100,7 @@ func (t *tx) purge(r *record, s queue.PurgeSelection) bool {
 	case whole || len(after.Deliveries) == 0:
 		t.purged(r)
 	default:
+		t.changes.purged = true
 		t.set(after)
 	}
 	return true
@@ -107,6 +108,7 @@ func (t *tx) purge(r *record, s queue.PurgeSelection) bool {
 
 // purged deletes an event with its id.
 func (t *tx) purged(r *record) {
+	t.changes.purged = true
 	t.publish(func() {
 		t.q.recent.Drop(r.seq)
 		t.q.unreadable.Delete(r.seq)

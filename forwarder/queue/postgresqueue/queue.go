@@ -49,6 +49,8 @@ type Queue struct {
 	wake         atomic.Pointer[func(upstream string)]
 	suspended    atomic.Pointer[error] // why the database cannot be used; nil if it can
 	news         news
+	pauses       pauses
+	purges       atomic.Int64 // of the table meta, when it was read last
 
 	unreadable sync.Map      // the seqs of the events that could not be opened
 	resealing  chan struct{} // holds one token if there may be events to reseal
@@ -188,4 +190,6 @@ var (
 	_ queue.Queue   = (*Queue)(nil)
 	_ queue.Cluster = (*Queue)(nil)
 	_ queue.Adviser = (*Queue)(nil)
+
+	_ queue.PauseSharer = (*Queue)(nil)
 )

@@ -11,7 +11,9 @@ CREATE TABLE scribegate.meta (
 	one     boolean PRIMARY KEY DEFAULT true CHECK (one),
 	version integer NOT NULL,
 	oldest  integer NOT NULL, -- the oldest version of the schema whose programs can work with this one
-	used_at bigint  NOT NULL -- the newest time that the store has seen
+	used_at bigint  NOT NULL, -- the newest time that the store has seen
+	purges  bigint  NOT NULL DEFAULT 1, -- grows when events are purged, which nodes may have in memory
+	pauses  bigint  NOT NULL DEFAULT 1  -- the version of the pauses
 );
 
 -- The nodes that use the store. A node leases deliveries until its row's time has passed,
@@ -23,6 +25,18 @@ CREATE TABLE scribegate.node (
 	since  timestamptz NOT NULL,
 	seen   timestamptz NOT NULL,
 	until  timestamptz NOT NULL
+);
+
+-- The pauses of upstreams: see queue.Pause.
+CREATE TABLE scribegate.pause (
+	upstream text COLLATE "C" NOT NULL,
+	backend  text COLLATE "C" NOT NULL,
+	hold     bigint NOT NULL,
+	probe    bigint NOT NULL,
+	delay    bigint NOT NULL,
+	prober   text   NOT NULL,
+	probed   text   NOT NULL,
+	PRIMARY KEY (upstream, backend)
 );
 
 -- The keys that have sealed, and since when. Records are resealed with the newest.

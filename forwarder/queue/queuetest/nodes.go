@@ -73,6 +73,38 @@ func delivered(d queue.Delivery, at time.Time) queue.Outcome {
 	return queue.Outcome{Delivery: d, At: at, State: queue.Delivered, Result: queue.Success, Status: 200, Used: true}
 }
 
+// A pauseEar records the pauses that a node hears of.
+type pauseEar struct {
+	mu  sync.Mutex
+	all queue.Pauses
+}
+
+// listen makes a node record the pauses that it hears of, or returns nil if the engine does
+// not share them.
+func (h *harness) listen(q queue.Queue) (queue.PauseSharer, *pauseEar) {
+	h.Helper()
+	s, ok := q.(queue.PauseSharer)
+	if !h.has(ok, "ChangePause") {
+		return nil, nil
+	}
+	e := &pauseEar{}
+	s.NotifyPauses(func(all queue.Pauses) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if all.Version < e.all.Version {
+			h.Errorf("heard of version %d after %d", all.Version, e.all.Version)
+		}
+		e.all = all
+	})
+	return s, e
+}
+
+func (e *pauseEar) of(key queue.PauseKey) queue.Pause {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.all.Of(key)
+}
+
 // nodes has the cases of several nodes on one store.
 var nodes = []testCase{
 	{name: "nodes: one of two that store an event at once is the first", test: func(h *harness) {
@@ -378,5 +410,81 @@ var nodes = []testCase{
 		if err := errors.Join(other.Close(), third.Close()); err != nil {
 			h.Fatal(err)
 		}
+	}},
+	{name: "nodes: a pause that one changes is heard of by the others, by their clocks", test: func(h *harness) {
+		const skew = 5 * time.Minute
+		other := h.join(skew)
+		if other == nil {
+			return
+		}
+		here, _ := h.listen(h.Queue)
+		there, heard := h.listen(other.Queue)
+		if here == nil {
+			return
+		}
+		key := queue.PauseKey{Upstream: "ehr", Backend: "b"}
+		want := queue.Pause{Hold: h.Now().Add(time.Hour), Probe: h.Now().Add(time.Second), Delay: time.Minute, Prober: "here", Probed: "e1"}
+		set, err := here.ChangePause(key, func(p queue.Pause) queue.Pause {
+			if !p.Hold.IsZero() || !p.Probe.IsZero() {
+				h.Errorf("the first change got %+v", p)
+			}
+			return want
+		})
+		if err != nil || set.Version == 0 || !set.Hold.Equal(want.Hold) {
+			h.Fatalf("ChangePause: %+v, %v", set, err)
+		}
+		h.waitUntil("the other node hears of the pause", func() bool { return heard.of(key).Version == set.Version })
+		got := heard.of(key)
+		if !got.Hold.Equal(want.Hold.Add(skew)) || !got.Probe.Equal(want.Probe.Add(skew)) || got.Delay != want.Delay || got.Prober != "here" || got.Probed != "e1" {
+			h.Fatalf("heard of %+v, want %+v, %s later", got, want, skew)
+		}
+		for _, k := range []queue.PauseKey{{Upstream: "ehr", Backend: "other"}, {Upstream: "lab", Backend: "b"}} {
+			if p := heard.of(k); p.Version != set.Version || !p.Hold.IsZero() {
+				h.Fatalf("heard of a pause of %+v: %+v", k, p)
+			}
+		}
+		same, err := there.ChangePause(key, func(p queue.Pause) queue.Pause { return p })
+		if err != nil || same.Version != set.Version {
+			h.Fatalf("a change of nothing: %+v, %v; want version %d", same, err, set.Version)
+		}
+		ended, err := there.ChangePause(key, func(queue.Pause) queue.Pause { return queue.Pause{} })
+		if err != nil || ended.Version <= set.Version {
+			h.Fatalf("ChangePause: %+v, %v", ended, err)
+		}
+		h.reopen()
+		_, heard = h.listen(h.Queue)
+		if p := heard.of(key); p.Version < ended.Version || !p.Hold.IsZero() || !p.Probe.IsZero() {
+			h.Fatalf("heard of %+v after the pause has ended", p)
+		}
+	}},
+	{name: "nodes: no change of a pause is lost if several change it at once", test: func(h *harness) {
+		other := h.join(0)
+		if other == nil {
+			return
+		}
+		here, _ := h.listen(h.Queue)
+		there, heard := h.listen(other.Queue)
+		if here == nil {
+			return
+		}
+		key := queue.PauseKey{Upstream: "ehr", Backend: "b"}
+		hold := h.Now().Add(time.Hour)
+		const each = 25
+		var wg sync.WaitGroup
+		for _, s := range []queue.PauseSharer{here, there, here, there} {
+			wg.Go(func() {
+				for range each {
+					if _, err := s.ChangePause(key, func(p queue.Pause) queue.Pause {
+						p.Hold = hold
+						p.Delay++
+						return p
+					}); err != nil {
+						h.Errorf("ChangePause: %v", err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		h.waitUntil("the other node hears of all changes", func() bool { return heard.of(key).Delay == 4*each })
 	}},
 }
