@@ -1,6 +1,6 @@
-# All targets need Go and make. test-postgres also needs PostgreSQL; test-examples Node.js,
-# npm, Chromium, Flask, Prometheus, Alertmanager, strace and Linux; chaos strace and Linux.
-# .ci/run installs all of these.
+# All targets need Go and make. test-postgres also needs PostgreSQL; test-examples PostgreSQL,
+# Node.js, npm, Chromium, Flask, FastAPI, Prometheus, Alertmanager, strace and Linux; chaos
+# strace and Linux. .ci/run installs all of these.
 
 GO      ?= go
 TAGS    := nobadger,nomysql,nopgx

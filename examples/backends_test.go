@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,7 +82,7 @@ func (k kit) start(ctx context.Context, t *testing.T, env ...string) *backend {
 
 func (k kit) launch(t *testing.T, env ...string) (*stage.Process, error) {
 	t.Helper()
-	p, err := stage.Start(stage.Command{Name: filepath.Base(k.dir), Dir: k.dir, Args: k.args, Env: append(env, "PORT=0")})
+	p, err := stage.Start(stage.Command{Name: filepath.Base(k.dir), Dir: k.dir, Args: k.args, Env: append([]string{"PORT=0"}, env...)})
 	if err != nil {
 		return nil, err
 	}
@@ -93,34 +94,59 @@ func (k kit) launch(t *testing.T, env ...string) (*stage.Process, error) {
 	return p, nil
 }
 
+// prepared are the kits that prepare has returned. A backend is built only once, since
+// several tests run it.
+var prepared = struct {
+	sync.Mutex
+	dir  string
+	kits map[string]kit
+}{kits: make(map[string]kit)}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "backends")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	prepared.dir = dir
+	status := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(status)
+}
+
 // prepare returns the kit of a folder below backends. It builds the backend, or
 // installs its dependencies.
 func prepare(ctx context.Context, t *testing.T, folder string) kit {
 	t.Helper()
-	source := filepath.Join("backends", folder)
-	switch framework, _, _ := strings.Cut(folder, "-"); framework {
+	prepared.Lock()
+	defer prepared.Unlock()
+	k, ok := prepared.kits[folder]
+	if !ok {
+		k = build(ctx, t, filepath.Join("backends", folder), filepath.Join(prepared.dir, folder))
+		prepared.kits[folder] = k
+	}
+	return k
+}
+
+// build builds the backend of a folder into the directory dir. The folder's name begins
+// with the name of the framework.
+func build(ctx context.Context, t *testing.T, source, dir string) kit {
+	t.Helper()
+	switch framework, _, _ := strings.Cut(filepath.Base(source), "-"); framework {
 	case "go":
-		binary := filepath.Join(t.TempDir(), "backend")
+		binary := filepath.Join(dir, "backend")
 		run(ctx, t, ".", "go", "build", "-o", binary, "./"+source)
-		return kit{dir: filepath.Dir(binary), args: []string{binary, "-listen", "127.0.0.1:0"}}
+		return kit{dir: dir, args: []string{binary, "-listen", "127.0.0.1:0"}}
 	case "express":
 		need(t, "node", "apt-get install -y nodejs npm")
 		need(t, "npm", "apt-get install -y nodejs npm")
-		dir := filepath.Join(t.TempDir(), folder)
-		for _, file := range []string{"package.json", "server.mjs"} {
-			content, err := os.ReadFile(filepath.Join(source, file))
-			if err != nil {
-				t.Fatal(err)
-			}
-			write(t, filepath.Join(dir, file), string(content))
+		if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
+			t.Fatal(err)
 		}
 		run(ctx, t, dir, "npm", "install", "--no-package-lock", "--no-audit", "--no-fund")
 		return kit{dir: dir, args: []string{"node", "server.mjs"}}
-	case "flask":
-		need(t, python, "apt-get install -y python3-flask")
-		if out, err := exec.CommandContext(ctx, python, "-c", "import flask").CombinedOutput(); err != nil {
-			t.Fatalf("Flask is not installed (%v); install it with: apt-get install -y python3-flask\n%s", err, out)
-		}
+	case "flask", "fastapi":
+		needPython(ctx, t, framework)
 		dir, err := filepath.Abs(source)
 		if err != nil {
 			t.Fatal(err)
@@ -137,6 +163,19 @@ func need(t *testing.T, program, install string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
 		t.Fatalf("%s is not installed; install it with: %s", program, install)
+	}
+}
+
+// needPython fails the test if a Python framework is missing.
+func needPython(ctx context.Context, t *testing.T, framework string) {
+	t.Helper()
+	modules, packages := "flask", "python3-flask"
+	if framework == "fastapi" {
+		modules, packages = "fastapi, uvicorn, sqlalchemy, psycopg2", "python3-fastapi uvicorn python3-sqlalchemy python3-psycopg2"
+	}
+	need(t, python, "apt-get install -y "+packages)
+	if out, err := exec.CommandContext(ctx, python, "-c", "import "+modules).CombinedOutput(); err != nil {
+		t.Fatalf("%s is not installed (%v); install it with: apt-get install -y %s\n%s", modules, err, packages, out)
 	}
 }
 

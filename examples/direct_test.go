@@ -60,15 +60,25 @@ func eventOf(id string) []byte {
 	return fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"https://soapnoteapi.com","type":"com.soapnoteapi.note.generated","data":{}}`, id)
 }
 
-// structured returns the header of a structured delivery. The library of the
-// Standard Webhooks project signs it.
+// structured returns the header of a structured delivery of eventOf(id).
 func structured(t *testing.T, id, secret string, at time.Time, change func(http.Header)) http.Header {
+	t.Helper()
+	h := signed(t, id, secret, at, eventOf(id))
+	if change != nil {
+		change(h)
+	}
+	return h
+}
+
+// signed returns the header of a structured delivery. The library of the Standard
+// Webhooks project signs it.
+func signed(t *testing.T, id, secret string, at time.Time, body []byte) http.Header {
 	t.Helper()
 	webhook, err := standardwebhooks.NewWebhook(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	signature, err := webhook.Sign(id, at, eventOf(id))
+	signature, err := webhook.Sign(id, at, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,9 +88,6 @@ func structured(t *testing.T, id, secret string, at time.Time, change func(http.
 	h.Set("webhook-timestamp", fmt.Sprint(at.Unix()))
 	h.Set("webhook-signature", signature)
 	h.Set("scribegate-attempt", "2")
-	if change != nil {
-		change(h)
-	}
 	return h
 }
 
@@ -129,6 +136,12 @@ func checkDirectRaw(ctx context.Context, t *testing.T, b *backend, id string) {
 // post sends a request to a backend and returns the status of the answer.
 func post(ctx context.Context, t *testing.T, url string, header http.Header, body []byte) int {
 	t.Helper()
+	return send(ctx, t, url, header, body).StatusCode
+}
+
+// send sends a request to a backend and returns the answer.
+func send(ctx context.Context, t *testing.T, url string, header http.Header, body []byte) *http.Response {
+	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/events", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -139,5 +152,5 @@ func post(ctx context.Context, t *testing.T, url string, header http.Header, bod
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	return resp.StatusCode
+	return resp
 }

@@ -43,6 +43,8 @@ var receivers = []struct {
 	{"express-binary", "express", "binary"},
 	{"flask-structured", "flask", "structured"},
 	{"flask-binary", "flask", "binary"},
+	{"express-postgres", "express-postgres", "structured"},
+	{"fastapi-postgres", "fastapi-postgres", "structured"},
 	{"express-soapnoteapi", "express-soapnoteapi", "raw"},
 	{"flask-soapnoteapi", "flask-soapnoteapi", "raw"},
 }
@@ -51,13 +53,10 @@ var receivers = []struct {
 // sends requests to each backend without the gateway, as a forger would.
 func TestBackends(t *testing.T) {
 	ctx := bounded(t)
-	kits := make(map[string]kit)
 	backends := make(map[string]*backend)
+	server := startPostgres(t)
 	for _, r := range receivers {
-		if _, ok := kits[r.folder]; !ok {
-			kits[r.folder] = prepare(ctx, t, r.folder)
-		}
-		backends[r.name] = kits[r.folder].start(ctx, t, secrets...)
+		backends[r.name] = prepare(ctx, t, r.folder).start(ctx, t, append(newDatabase(t, server, r.folder), secrets...)...)
 	}
 
 	port := ports(ctx, t, 1)[0]

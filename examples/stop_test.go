@@ -13,9 +13,12 @@ import (
 // is open: the backend must not wait for it.
 func TestBackendsStopBesideAnOpenConnection(t *testing.T) {
 	ctx := bounded(t)
-	for _, folder := range []string{"go", "express", "express-soapnoteapi", "flask", "flask-soapnoteapi"} {
+	server := startPostgres(t)
+	for _, folder := range []string{
+		"go", "express", "express-soapnoteapi", "express-postgres", "flask", "flask-soapnoteapi", "fastapi-postgres",
+	} {
 		t.Run(folder, func(t *testing.T) {
-			b := prepare(ctx, t, folder).start(ctx, t, secrets...)
+			b := prepare(ctx, t, folder).start(ctx, t, append(newDatabase(t, server, folder), secrets...)...)
 			conn, err := net.DialTimeout("tcp", strings.TrimPrefix(b.url, "http://"), 5*time.Second)
 			if err != nil {
 				t.Fatal(err)
