@@ -81,6 +81,22 @@ func TestEncryptionKeyIsRotatedWithoutReload(t *testing.T) {
 	}
 }
 
+// A key in a file is replaced, and the stored events are sealed again, while no event arrives.
+func TestEncryptionKeyIsRotatedWithoutAnEvent(t *testing.T) {
+	s, ehr := newSite(t), newBackend(t)
+	ehr.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusConflict) })
+	present, older := filepath.Join(s.dir, "present"), filepath.Join(s.dir, "older")
+	writeKey(t, present, "A")
+	captured.reset()
+	s.load(captureLog+"scribegate {\nqueue sqlite {\npath "+filepath.Join(s.dir, "queue.db")+"\nencryption_key {file."+present+"} {file."+older+"}\n}\nupstream ehr "+ehr.URL+"\n}", soapnoteTo("ehr"))
+	accepted(t, s, "before")
+	writeKey(t, older, "A")
+	writeKey(t, present, "B")
+	eventually(t, "the older key to be needed no more", func() bool {
+		return strings.Contains(captured.String(), "the older keys may be removed from encryption_key")
+	})
+}
+
 // A key that was generated beside the queue's file can be replaced by a configured one, and
 // deleted when the log reports that.
 func TestEncryptionKeyTakesThePlaceOfTheAutomaticOne(t *testing.T) {

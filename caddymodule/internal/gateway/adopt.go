@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
@@ -43,16 +44,25 @@ func (g *Gateway) adoptSoon(c *Config) {
 	}
 }
 
-// follow makes the queue adopt the changes in the files that its engine's settings name,
-// and unlocks following. No event waits for it.
+// follow makes the queue adopt the changes in the files that its engine's settings name, until
+// the gateway closes. No event waits for it.
 func (g *Gateway) follow() {
-	defer g.following.Unlock()
-	c, err := g.adopt()
-	if c == nil || errors.Is(err, queue.ErrClosed) {
-		return
+	tick := time.NewTicker(secret.RefreshInterval)
+	defer tick.Stop()
+	refused := false
+	for {
+		select {
+		case <-tick.C:
+		case <-g.closing.Done():
+			return
+		}
+		c, err := g.adopt()
+		if c == nil || errors.Is(err, queue.ErrClosed) {
+			continue
+		}
+		if err != nil && !refused {
+			c.Logger.Error("the queue's settings have changed in a file and cannot be applied; the old ones stay in force", zap.Error(err))
+		}
+		refused = err != nil
 	}
-	if err != nil && !g.refused {
-		c.Logger.Error("the queue's settings have changed in a file and cannot be applied; the old ones stay in force", zap.Error(err))
-	}
-	g.refused = err != nil
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/caddymodule/internal/results"
-	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/caddymodule/internal/tracing"
 	"github.com/scribegate/scribegate/forwarder"
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -49,10 +48,6 @@ type Gateway struct {
 
 	active   atomic.Pointer[Config] // the configuration that delivers, or nil
 	adopting sync.Mutex             // held while the queue adopts the active one's settings
-
-	following  sync.Mutex // held while the files of the engine are checked
-	followedAt time.Time  // of the last check; guarded by following
-	refused    bool       // whether the queue could not adopt their content; guarded by following
 
 	// current is the newest configuration that was active. The admin API uses it
 	// until the gateway closes.
@@ -86,6 +81,7 @@ func open(c *Config) (*Gateway, error) {
 	g.results = results.New(q, recoverable{g})
 	q.Notify(g.wake)
 	openGateways.add(g)
+	go g.follow()
 	return g, nil
 }
 
@@ -147,14 +143,6 @@ func (g *Gateway) tracer(c *Config) trace.Tracer {
 
 // Store durably stores an item.
 func (g *Gateway) Store(ctx context.Context, it queue.Item) (queue.Receipt, error) {
-	if g.following.TryLock() {
-		if time.Since(g.followedAt) >= secret.RefreshInterval {
-			g.followedAt = time.Now()
-			go g.follow()
-		} else {
-			g.following.Unlock()
-		}
-	}
 	receipt, err := g.queue.Store(ctx, it)
 	g.inquiry.note(err)
 	return receipt, err
