@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/scribegate/scribegate/examples/internal/document"
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
@@ -31,7 +32,7 @@ func (s *site) away(ctx context.Context) (seen incident, err error) {
 	if err = s.ready(ctx); err != nil {
 		return seen, err
 	}
-	if err = s.run(ctx, "away", command{line: "grep 'is paused' " + logFile + " | tail -1"}, command{line: "caddy scribegate status"}); err != nil {
+	if err = s.Run(ctx, "away", document.Command{Line: "grep 'is paused' " + logFile + " | tail -1"}, document.Command{Line: "caddy scribegate status"}); err != nil {
 		return seen, err
 	}
 	begin = time.Now()
@@ -48,7 +49,7 @@ func (s *site) away(ctx context.Context) (seen incident, err error) {
 	if err = s.backend.check(ids, "1"); err != nil { // attempts that could not connect do not count
 		return seen, err
 	}
-	return seen, s.run(ctx, "away, over", command{line: "grep 'no longer paused' " + logFile + " | tail -1"}, command{line: "caddy scribegate status"})
+	return seen, s.Run(ctx, "away, over", document.Command{Line: "grep 'no longer paused' " + logFile + " | tail -1"}, document.Command{Line: "caddy scribegate status"})
 }
 
 // watchPause sets in seen how long after a time the upstream's failures and its pause were
@@ -63,7 +64,7 @@ func (s *site) watchPause(ctx context.Context, after time.Time, word string, see
 	if seen.event, err = waitLog(ctx, s.gateway, after, "scribegate.upstream_paused"); err != nil {
 		return err
 	}
-	// Wait for this line: the commands of the incident search for it in the log.
+	// Wait for this Line: the commands of the incident search for it in the log.
 	seen.condition, err = waitLog(ctx, s.gateway, after, "an upstream is paused")
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/scribegate/scribegate/examples/internal/document"
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
@@ -23,13 +24,13 @@ func (s *site) broken(ctx context.Context) (seen incident, err error) {
 	if err = s.ready(ctx); err != nil {
 		return seen, err
 	}
-	if err = s.run(ctx, "broken", command{line: `grep '"status":500' ` + logFile + " | tail -1"}); err != nil {
+	if err = s.Run(ctx, "broken", document.Command{Line: `grep '"status":500' ` + logFile + " | tail -1"}); err != nil {
 		return seen, err
 	}
 	s.backend.repair()
-	err = s.run(ctx, "broken, over",
-		command{line: "caddy scribegate replay --since 1h --upstream ehr", then: measured(&seen.repair, s.gateway.WaitIdle)},
-		command{line: "caddy scribegate status"},
+	err = s.Run(ctx, "broken, over",
+		document.Command{Line: "caddy scribegate replay --since 1h --upstream ehr", Then: measured(&seen.repair, s.gateway.WaitIdle)},
+		document.Command{Line: "caddy scribegate status"},
 	)
 	if err != nil {
 		return seen, err
@@ -69,17 +70,17 @@ func (s *site) dead(ctx context.Context) (seen incident, err error) {
 	if err = s.ready(ctx); err != nil {
 		return seen, err
 	}
-	err = s.run(ctx, "dead",
-		command{line: "caddy scribegate events --state dead --upstream ehr"},
-		command{line: "caddy scribegate show " + ids[0]},
+	err = s.Run(ctx, "dead",
+		document.Command{Line: "caddy scribegate events --state dead --upstream ehr"},
+		document.Command{Line: "caddy scribegate show " + ids[0]},
 	)
 	if err != nil {
 		return seen, err
 	}
 	s.backend.repair()
-	err = s.run(ctx, "dead, over",
-		command{line: "caddy scribegate replay --dead --upstream ehr", then: measured(&seen.repair, s.gateway.WaitIdle)},
-		command{line: "caddy scribegate status"},
+	err = s.Run(ctx, "dead, over",
+		document.Command{Line: "caddy scribegate replay --dead --upstream ehr", Then: measured(&seen.repair, s.gateway.WaitIdle)},
+		document.Command{Line: "caddy scribegate status"},
 	)
 	if err != nil {
 		return seen, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/scribegate/scribegate/examples/internal/document"
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
@@ -18,7 +19,7 @@ func TestREADMEShowsTheOutput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := os.ReadFile(chapter)
+	content, err := os.ReadFile(chapter)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,20 +31,20 @@ func TestREADMEShowsTheOutput(t *testing.T) {
 	for _, wrong := range tooSlow(r.incidents) {
 		t.Error(wrong)
 	}
-	t.Logf("\n%s", r.blocks[len(r.blocks)-1].text)
+	t.Logf("\n%s", r.blocks[len(r.blocks)-1].Text)
 
-	shown := marked(string(document))
-	if err := differences(shown, r.blocks); err != nil {
+	shown := document.Marked(string(content), program)
+	if err := document.Differences(shown, r.blocks); err != nil {
 		t.Errorf("%s: %v", chapter, err)
 	}
 	for i, b := range r.blocks {
 		for _, s := range shown {
-			if s.name == b.name && normal(s.text) != normal(b.text) {
-				t.Errorf("%s shows for %q\n%s\nbut the output is\n%s\n(update it with: go run ./examples/operations -write examples/README.md)", chapter, b.name, s.text, b.text)
+			if s.Name == b.Name && document.Normal(s.Text) != document.Normal(b.Text) {
+				t.Errorf("%s shows for %q\n%s\nbut the output is\n%s\n(update it with: go run ./examples/operations -write examples/README.md)", chapter, b.Name, s.Text, b.Text)
 			}
 		}
-		if i < len(shown) && shown[i].name != b.name {
-			t.Errorf("%s has the block %q where %q should be", chapter, shown[i].name, b.name)
+		if i < len(shown) && shown[i].Name != b.Name {
+			t.Errorf("%s has the block %q where %q should be", chapter, shown[i].Name, b.Name)
 		}
 	}
 }

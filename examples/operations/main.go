@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/scribegate/scribegate/examples/internal/document"
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
@@ -46,14 +47,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil || *readme == "" {
 		return err
 	}
-	return rewrite(*readme, r.blocks)
+	return document.Rewrite(*readme, program, r.blocks)
 }
 
 // A result is the blocks and the measured times of all incidents.
 type result struct {
-	blocks    []block
+	blocks    []document.Block
 	incidents []incident
 }
+
+// program marks the blocks of this program in a document.
+const program = "examples/operations"
 
 // timeout is the maximum time for all incidents.
 const timeout = 3 * time.Minute
@@ -89,7 +93,7 @@ func play(ctx context.Context, binary, alerts string, out io.Writer) (r result, 
 	if err != nil {
 		return r, err
 	}
-	s.keep("seen", table)
-	r.blocks = s.blocks
+	s.Keep("seen", table)
+	r.blocks = s.Blocks
 	return r, nil
 }

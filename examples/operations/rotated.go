@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/scribegate/scribegate/examples/internal/document"
 )
 
 // secretFlag is the flag with the gateway's secret in the documentation's commands.
@@ -26,28 +28,28 @@ func (s *site) rotated(ctx context.Context) (seen incident, err error) {
 	if seen.event, err = waitLog(ctx, s.gateway, begin, "scribegate.rejected"); err != nil {
 		return seen, err
 	}
-	if err = captured.save(filepath.Join(s.dir, "body.json")); err != nil {
+	if err = captured.save(filepath.Join(s.Dir, "body.json")); err != nil {
 		return seen, err
 	}
 	if err = s.ready(ctx); err != nil {
 		return seen, err
 	}
-	err = s.run(ctx, "rotated",
-		command{line: "grep 'request rejected' " + logFile + " | tail -1"},
-		command{line: `curl -s localhost:2019/metrics | grep -E 'signature_mismatch|secret_matched_total\{'`},
-		command{fails: true, line: "caddy scribegate verify soapnoteapi " + secretFlag +
+	err = s.Run(ctx, "rotated",
+		document.Command{Line: "grep 'request rejected' " + logFile + " | tail -1"},
+		document.Command{Line: `curl -s localhost:2019/metrics | grep -E 'signature_mismatch|secret_matched_total\{'`},
+		document.Command{Fails: true, Line: "caddy scribegate verify soapnoteapi " + secretFlag +
 			" --signature " + captured.signature + " --timestamp " + captured.timestamp + " --file body.json"},
 	)
 	if err != nil {
 		return seen, err
 	}
-	err = s.run(ctx, "rotated, over",
-		command{
-			line: "cat > /run/secrets/soapnote", input: s.provider.secret + "\n",
-			then: measured(&seen.repair, s.provider.untilAccepted),
+	err = s.Run(ctx, "rotated, over",
+		document.Command{
+			Line: "cat > /run/secrets/soapnote", Input: s.provider.secret + "\n",
+			Then: measured(&seen.repair, s.provider.untilAccepted),
 		},
-		command{line: "caddy scribegate send soapnoteapi --to https://hooks.example.com/soapnote " + secretFlag + " --file body.json"},
-		command{line: `curl -s localhost:2019/metrics | grep 'secret_matched_total{'`},
+		document.Command{Line: "caddy scribegate send soapnoteapi --to https://hooks.example.com/soapnote " + secretFlag + " --file body.json"},
+		document.Command{Line: `curl -s localhost:2019/metrics | grep 'secret_matched_total{'`},
 	)
 	if err != nil {
 		return seen, err
@@ -56,8 +58,8 @@ func (s *site) rotated(ctx context.Context) (seen incident, err error) {
 	for _, m := range missed {
 		ids.WriteString(" " + m.noteID)
 	}
-	return seen, s.run(ctx, "rotated, recovered",
-		command{line: "caddy scribegate recover soapnoteapi" + ids.String(), then: s.gateway.WaitIdle},
-		command{line: "caddy scribegate show " + missed[0].noteID},
+	return seen, s.Run(ctx, "rotated, recovered",
+		document.Command{Line: "caddy scribegate recover soapnoteapi" + ids.String(), Then: s.gateway.WaitIdle},
+		document.Command{Line: "caddy scribegate show " + missed[0].noteID},
 	)
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/scribegate/scribegate/examples/internal/document"
 	"github.com/scribegate/scribegate/examples/internal/stage"
 	"github.com/scribegate/scribegate/examples/providers/standin"
 )
@@ -32,7 +33,7 @@ const (
 // A site is a running gateway with its provider and its backend, and the console of the
 // person on call.
 type site struct {
-	*console
+	*document.Terminal
 	binary   string
 	config   string
 	gateway  *stage.Gateway
@@ -57,10 +58,10 @@ func startSite(ctx context.Context, binary, dir string, out io.Writer) (*site, e
 		binary:   binary,
 		config:   filepath.Join(dir, "Caddyfile"),
 		provider: provider{url: "http://" + hooks + "/soapnote", secret: "whsec_before_rotation", api: standin.New(standin.Options{})},
-		console: &console{
-			dir: dir,
-			out: out,
-			places: places{
+		Terminal: &document.Terminal{
+			Dir: dir,
+			Out: out,
+			Places: document.Places{
 				{"localhost:2019", admin},
 				{"https://hooks.example.com", "http://" + hooks},
 				{"127.0.0.1:9000", events},
@@ -69,7 +70,7 @@ func startSite(ctx context.Context, binary, dir string, out io.Writer) (*site, e
 			},
 		},
 	}
-	s.env = []string{
+	s.Env = []string{
 		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "TZ=UTC", "HOME=" + dir,
 		"CADDY_ADMIN=" + admin, "PORT=" + ports[1], "BACKEND_PORT=" + ports[2], "API=" + api,
 		"LOG=" + filepath.Join(logs, "caddy.log"), "SECRETS=" + secrets,
@@ -84,7 +85,7 @@ func startSite(ctx context.Context, binary, dir string, out io.Writer) (*site, e
 		s.backend.leave()
 		return nil, err
 	}
-	s.gateway, err = stage.StartGateway(ctx, binary, s.config, dir, "http://"+admin, append(slices.Clone(s.env), "RETRY="+normalRetry)...)
+	s.gateway, err = stage.StartGateway(ctx, binary, s.config, dir, "http://"+admin, append(slices.Clone(s.Env), "RETRY="+normalRetry)...)
 	if err != nil {
 		s.leave()
 		return nil, err
@@ -124,7 +125,7 @@ func (s *site) prepare(bin, secrets, logs string) error {
 // retry reloads the gateway with other waits between attempts.
 func (s *site) retry(ctx context.Context, waits string) error {
 	reload := exec.CommandContext(ctx, s.binary, "reload", "--config", s.config, "--adapter", "caddyfile")
-	reload.Env = append(slices.Clone(s.env), "RETRY="+waits)
+	reload.Env = append(slices.Clone(s.Env), "RETRY="+waits)
 	if output, err := reload.CombinedOutput(); err != nil {
 		return fmt.Errorf("reloading the gateway: %w\n%s", err, output)
 	}
@@ -133,7 +134,7 @@ func (s *site) retry(ctx context.Context, waits string) error {
 
 // ready returns an error unless the gateway itself is ready, as it should be in all incidents.
 func (s *site) ready(ctx context.Context) error {
-	output, err := s.execute(ctx, command{line: "caddy scribegate health ready"})
+	output, err := s.Execute(ctx, document.Command{Line: "caddy scribegate health ready"})
 	if err == nil && output != "ready: ok\n" {
 		err = errors.New("the gateway is not ready")
 	}

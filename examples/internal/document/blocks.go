@@ -1,4 +1,4 @@
-package main
+package document
 
 import (
 	"errors"
@@ -8,64 +8,66 @@ import (
 	"strings"
 )
 
-// mark matches a block in a document: an HTML comment with the block's name, and the fenced
-// code block below it.
-var mark = regexp.MustCompile("(?ms)^(<!-- examples/operations: ([^\n]+) -->\n```[a-z]*\n)(.*?)^```$")
+// mark matches a block in a document: an HTML comment with the program that wrote the block
+// and its name, and the fenced code block below it.
+func mark(program string) *regexp.Regexp {
+	return regexp.MustCompile("(?ms)^(<!-- " + regexp.QuoteMeta(program) + ": ([^\n]+) -->\n```[a-z]*\n)(.*?)^```$")
+}
 
-// marked returns the blocks of a document.
-func marked(document string) []block {
-	all := mark.FindAllStringSubmatch(document, -1)
-	blocks := make([]block, 0, len(all))
+// Marked returns the blocks of a program in a document.
+func Marked(document, program string) []Block {
+	all := mark(program).FindAllStringSubmatch(document, -1)
+	blocks := make([]Block, 0, len(all))
 	for _, found := range all {
-		blocks = append(blocks, block{name: found[2], text: found[3]})
+		blocks = append(blocks, Block{Name: found[2], Text: found[3]})
 	}
 	return blocks
 }
 
-// differences returns an error unless both have blocks of the same names, each once.
-func differences(have, want []block) error {
+// Differences returns an error unless both have blocks of the same names, each once.
+func Differences(have, want []Block) error {
 	missing := make(map[string]bool)
 	for _, b := range want {
-		missing[b.name] = true
+		missing[b.Name] = true
 	}
 	var wrong []error
 	for _, b := range have {
-		if !missing[b.name] {
-			wrong = append(wrong, fmt.Errorf("the document's block %q is unknown, or is there twice", b.name))
+		if !missing[b.Name] {
+			wrong = append(wrong, fmt.Errorf("the document's block %q is unknown, or is there twice", b.Name))
 		}
-		delete(missing, b.name)
+		delete(missing, b.Name)
 	}
 	for _, b := range want {
-		if missing[b.name] {
-			wrong = append(wrong, fmt.Errorf("the document has no block %q", b.name))
+		if missing[b.Name] {
+			wrong = append(wrong, fmt.Errorf("the document has no block %q", b.Name))
 		}
 	}
 	return errors.Join(wrong...)
 }
 
-// replaced returns the document with the texts of these blocks. The document must have each
+// Replaced returns the document with the texts of these blocks. The document must have each
 // of them once, and no others.
-func replaced(document string, blocks []block) (string, error) {
-	if err := differences(marked(document), blocks); err != nil {
+func Replaced(document, program string, blocks []Block) (string, error) {
+	if err := Differences(Marked(document, program), blocks); err != nil {
 		return "", err
 	}
-	texts := make(map[string]string)
+	m, texts := mark(program), make(map[string]string)
 	for _, b := range blocks {
-		texts[b.name] = b.text
+		texts[b.Name] = b.Text
 	}
-	return mark.ReplaceAllStringFunc(document, func(found string) string {
-		parts := mark.FindStringSubmatch(found)
+	return m.ReplaceAllStringFunc(document, func(found string) string {
+		parts := m.FindStringSubmatch(found)
 		return parts[1] + strings.TrimRight(texts[parts[2]], "\n") + "\n```"
 	}), nil
 }
 
-// rewrite replaces the blocks in a file with these.
-func rewrite(file string, blocks []block) error {
+// Rewrite replaces the blocks of a program in a file with these.
+func Rewrite(file, program string, blocks []Block) error {
 	document, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("reading the document: %w", err)
 	}
-	text, err := replaced(string(document), blocks)
+	text, err := Replaced(string(document), program, blocks)
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}

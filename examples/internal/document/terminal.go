@@ -1,4 +1,4 @@
-package main
+package document
 
 import (
 	"bytes"
@@ -14,60 +14,67 @@ import (
 // commandTimeout is the maximum time for a command.
 const commandTimeout = 20 * time.Second
 
-// A command is a line that the person on call types, and its expected result.
-type command struct {
-	line  string
-	input string // standard input, which is not shown
-	fails bool   // whether the exit status should not be 0
+// A Command is a line that an operator types, and its expected result.
+type Command struct {
+	Line   string
+	Input  string // standard input, which is not shown
+	Fails  bool   // whether the exit status should not be 0
+	Silent bool   // whether it prints nothing
 
-	then func(context.Context) error // runs before the next command; may be nil
+	Do   func(context.Context) error // runs instead of a shell; may be nil
+	Then func(context.Context) error // runs before the next command; may be nil
 }
 
-// A block is a code block of the documentation: commands with their output.
-type block struct{ name, text string }
+// A Block is a code block of a document: commands with their output.
+type Block struct{ Name, Text string }
 
-// A console runs commands in a shell and keeps their output as blocks.
-type console struct {
-	dir    string
-	env    []string
-	places places
-	out    io.Writer // receives each block at once
-	blocks []block
+// A Terminal runs commands in a shell and keeps their output as blocks.
+type Terminal struct {
+	Dir    string
+	Env    []string
+	Places Places
+	Out    io.Writer // receives each block at once
+	Blocks []Block
 }
 
-// run runs commands one after the other and keeps them as a block. It returns an error if a
+// Run runs commands one after the other and keeps them as a block. It returns an error if a
 // command has the wrong exit status, or prints nothing although it should.
-func (c *console) run(ctx context.Context, name string, commands ...command) error {
+func (c *Terminal) Run(ctx context.Context, name string, commands ...Command) error {
 	var text strings.Builder
 	for _, one := range commands {
-		output, err := c.execute(ctx, one)
-		fmt.Fprintf(&text, "$ %s\n%s", one.line, output)
+		output, err := c.Execute(ctx, one)
+		fmt.Fprintf(&text, "$ %s\n%s", one.Line, output)
 		if err != nil {
-			return fmt.Errorf("%s: %s: %w\n%s", name, one.line, err, output)
+			return fmt.Errorf("%s: %s: %w\n%s", name, one.Line, err, output)
 		}
-		if one.then == nil {
+		if one.Then == nil {
 			continue
 		}
-		if err := one.then(ctx); err != nil {
-			return fmt.Errorf("%s: after %s: %w", name, one.line, err)
+		if err := one.Then(ctx); err != nil {
+			return fmt.Errorf("%s: after %s: %w", name, one.Line, err)
 		}
 	}
-	c.keep(name, text.String())
+	c.Keep(name, text.String())
 	return nil
 }
 
-// keep adds a block and prints it.
-func (c *console) keep(name, text string) {
-	c.blocks = append(c.blocks, block{name, text})
-	fmt.Fprintf(c.out, "== %s\n%s\n", name, text)
+// Keep adds a block and prints it.
+func (c *Terminal) Keep(name, text string) {
+	c.Blocks = append(c.Blocks, Block{name, text})
+	fmt.Fprintf(c.Out, "== %s\n%s\n", name, text)
 }
 
-func (c *console) execute(ctx context.Context, one command) (string, error) {
+// Execute runs a command, and returns its output as it is shown. It returns an error if the
+// command has the wrong exit status, or prints nothing although it should.
+func (c *Terminal) Execute(ctx context.Context, one Command) (string, error) {
+	if one.Do != nil {
+		return "", one.Do(ctx)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, commandTimeout, fmt.Errorf("it did not end within %s", commandTimeout))
 	defer cancel()
-	sh := exec.CommandContext(ctx, "sh", "-c", c.places.toReal(one.line))
-	sh.Dir, sh.Env = c.dir, c.env
-	sh.Stdin = strings.NewReader(one.input)
+	sh := exec.CommandContext(ctx, "sh", "-c", c.Places.Real(one.Line))
+	sh.Dir, sh.Env = c.Dir, c.Env
+	sh.Stdin = strings.NewReader(one.Input)
 	var output bytes.Buffer
 	sh.Stdout, sh.Stderr = &output, &output
 	err := sh.Run()
@@ -75,37 +82,30 @@ func (c *console) execute(ctx context.Context, one command) (string, error) {
 	switch {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
-	case one.fails && exited:
+	case one.Fails && exited:
 		err = nil
-	case one.fails && err == nil:
+	case one.Fails && err == nil:
 		err = errors.New("exit status 0, want an error")
-	case err == nil && output.Len() == 0 && one.input == "":
+	case err == nil && output.Len() == 0 && one.Input == "" && !one.Silent:
 		err = errors.New("it printed nothing")
 	}
-	return c.places.toShown(output.String()), err
+	return c.Places.Shown(output.String()), err
 }
 
-// A place is an address or a folder: the one in the documentation, and the real one.
-type place struct{ shown, real string }
+// Places are pairs of an address or a folder in the document and the real one. None of them
+// may be a part of another one.
+type Places [][2]string
 
-// places translate between the two. No place may be a part of another one.
-type places []place
+// Real returns a command with the real places.
+func (p Places) Real(command string) string { return p.replaced(command, 0, 1) }
 
-// toReal returns a command with the real places.
-func (p places) toReal(command string) string {
-	return p.replacer(func(one place) (string, string) { return one.shown, one.real }).Replace(command)
-}
+// Shown returns a command's output with the document's places.
+func (p Places) Shown(output string) string { return p.replaced(output, 1, 0) }
 
-// toShown returns a command's output with the documentation's places.
-func (p places) toShown(output string) string {
-	return p.replacer(func(one place) (string, string) { return one.real, one.shown }).Replace(output)
-}
-
-func (p places) replacer(direction func(place) (from, to string)) *strings.Replacer {
+func (p Places) replaced(text string, from, to int) string {
 	pairs := make([]string, 0, 2*len(p))
 	for _, one := range p {
-		from, to := direction(one)
-		pairs = append(pairs, from, to)
+		pairs = append(pairs, one[from], one[to])
 	}
-	return strings.NewReplacer(pairs...)
+	return strings.NewReplacer(pairs...).Replace(text)
 }
