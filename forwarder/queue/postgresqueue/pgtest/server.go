@@ -109,7 +109,7 @@ func Start(o Options) (s *Server, err error) {
 	}
 	out, err := s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync").CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("initdb: %w: %s", err, out)
+		return nil, fmt.Errorf("initdb: %w: %s; the user of the server must be able to read %s", err, out, bin)
 	}
 	out, err = s.command("postgres", "--version").Output()
 	if err != nil {
@@ -138,12 +138,22 @@ func (s *Server) prepare() error {
 	return nil
 }
 
-// Standby starts a standby of the server, on another port of the same socket directory.
+// Standby stops the server, copies it, and starts it again with the copy as its standby, on
+// another port of the same socket directory. pg_basebackup is not used, since not every
+// installation has it.
 func (s *Server) Standby() (*Server, error) {
 	standby := &Server{Version: s.Version, Dir: s.Dir, Port: s.Port + 1, bin: s.bin, options: s.options, prepared: true, copied: true}
-	out, err := s.command("pg_basebackup", "-h", s.Dir, "-p", strconv.Itoa(s.Port), "-U", "postgres", "-D", standby.data(), "-R", "-c", "fast", "--no-sync").CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("pg_basebackup: %w: %s", err, out)
+	if err := s.Signal(syscall.SIGINT); err != nil {
+		return nil, err
+	}
+	s.Wait()
+	const script = `cp -a "$1" "$2" && touch "$2/standby.signal" && echo "primary_conninfo = '$3'" >> "$2/postgresql.auto.conf"`
+	primary := fmt.Sprintf("host=%s port=%d user=postgres", s.Dir, s.Port)
+	if out, err := s.command("/bin/sh", "-c", script, "sh", s.data(), standby.data(), primary).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("copying the server: %w: %s", err, out)
+	}
+	if err := s.Launch(); err != nil {
+		return nil, err
 	}
 	return standby, standby.Launch()
 }
@@ -173,9 +183,13 @@ func (s *Server) data() string {
 	return filepath.Join(s.Dir, "data")
 }
 
-// command returns a command that runs as the user postgres if this process is root's.
+// command returns a command, of the server's unless name is a path, that runs as the user
+// postgres if this process is root's.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(context.Background(), filepath.Join(s.bin, name), args...)
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(s.bin, name)
+	}
+	cmd := exec.CommandContext(context.Background(), name, args...)
 	cmd.Dir = s.Dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
