@@ -70,11 +70,11 @@ func (q *Queue) beat(ctx context.Context, c *pgx.Conn) error {
 		l.forget(true)
 		q.wakeUp(l.upstream)
 	}
-	return nil
+	_, err = q.freeOrphans(ctx, c, nil)
+	return err
 }
 
-// takeOver deletes the nodes that have not renewed their leases, and frees the deliveries
-// of all nodes that are not there any more.
+// takeOver deletes the nodes that have not renewed their leases, and frees their deliveries.
 func (q *Queue) takeOver(ctx context.Context, c *pgx.Conn) (freed int64, err error) {
 	rows, err := c.Query(ctx, q.in(`DELETE FROM scribegate.node WHERE until < clock_timestamp() RETURNING name`))
 	if err != nil {
@@ -84,13 +84,19 @@ func (q *Queue) takeOver(ctx context.Context, c *pgx.Conn) (freed int64, err err
 	if err != nil {
 		return 0, err
 	}
+	return q.freeOrphans(ctx, c, names)
+}
+
+// freeOrphans frees the deliveries of all nodes that are not there any more, and reports those
+// that were deleted just now. A node leases deliveries until it notices that it was deleted.
+func (q *Queue) freeOrphans(ctx context.Context, c *pgx.Conn, deleted []string) (freed int64, err error) {
 	tag, err := c.Exec(ctx, q.in(`
 		UPDATE scribegate.delivery d SET node = NULL
 		WHERE d.node IS NOT NULL AND NOT EXISTS (SELECT FROM scribegate.node n WHERE n.id = d.node)`))
 	if err != nil {
 		return 0, err
 	}
-	for _, name := range names {
+	for _, name := range deleted {
 		q.notice(name, fmt.Sprintf("the node has not renewed its leases; this node has freed %d deliveries", tag.RowsAffected()))
 	}
 	if tag.RowsAffected() > 0 {

@@ -74,7 +74,9 @@ func (q *Queue) listen() error {
 		}
 		if err == nil && time.Since(looked) >= strayEvery {
 			looked = time.Now()
-			strays, err = q.freeStrays(ctx, c, strays)
+			if strays, err = q.freeStrays(ctx, c, strays); err == nil {
+				_, err = q.freeOrphans(ctx, c, nil)
+			}
 		}
 		cancel()
 		if err == nil {

@@ -1,0 +1,98 @@
+//go:build postgres
+
+package postgresqueue
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/forwarder/queue"
+)
+
+// What a node leases after another one has taken its deliveries over is free again, whether the
+// node notices that it was deleted or not.
+func TestLeasedAfterTakeOver(t *testing.T) {
+	t.Parallel()
+	for name, notices := range map[string]bool{"it notices": true, "it does not notice": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			a, b := c.node(func(o *Options) { o.Lease = time.Hour }), c.node(nil)
+			left := map[string]bool{"first": true, "second": true, "third": true}
+			for id := range left {
+				put(t, b, id, "ehr")
+			}
+			if err := server.Exec(`DELETE FROM "`+c.schema+`".node WHERE id = $1`, a.node.Load()); err != nil {
+				t.Fatal(err)
+			}
+			takeOver(t, b)
+			within(t, 5*time.Second, "one is claimed", func() bool {
+				claimed, err := a.Claim("ehr", time.Now(), queue.Want{First: 1})
+				return err == nil && len(claimed.Deliveries) == 1
+			})
+			if notices {
+				conn, err := a.connect(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer closeConn(conn)
+				if err := a.beat(t.Context(), conn); err != nil {
+					t.Fatal(err)
+				}
+			}
+			within(t, strayEvery+20*time.Second, "the other node claims them", func() bool {
+				some, _ := claims(t, b, "ehr")
+				for _, id := range some {
+					delete(left, id)
+				}
+				return len(left) == 0
+			})
+		})
+	}
+}
+
+// A node that hangs in a transaction holds its locks for a short time only: the changes of
+// another node wait, and none of them fails.
+func TestHangingTransaction(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	var hang atomic.Bool
+	hanging, resume := make(chan struct{}), make(chan struct{})
+	a := c.node(func(o *Options) {
+		o.fault = func(string) error {
+			if hang.Swap(false) {
+				close(hanging)
+				<-resume
+			}
+			return nil
+		}
+	})
+	t.Cleanup(func() { close(resume) })
+	failures := make(chan error, 100)
+	b := c.node(func(o *Options) {
+		o.OnFailure = func(err error) {
+			if err != nil {
+				failures <- err
+			}
+		}
+	})
+	put(t, a, "event", "ehr", "lab")
+	outcome := func(q *Queue, upstream string) {
+		t.Helper()
+		var ds []queue.Delivery
+		within(t, 5*time.Second, "it is due", func() bool { _, ds = claims(t, q, upstream); return len(ds) == 1 })
+		q.Settle(queue.Outcome{Delivery: ds[0], At: time.Now(), State: queue.Delivered, Result: queue.Success, Status: 200, Used: true})
+	}
+	hang.Store(true)
+	outcome(a, "ehr")
+	<-hanging
+	outcome(b, "lab")
+	flush(t, b)
+	put(t, b, "other", "lab")
+	select {
+	case err := <-failures:
+		t.Errorf("a change of the other node has failed: %v", err)
+	default:
+	}
+}
