@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/scribegate/scribegate/examples/proof/chaos/internal/cluster"
 	"github.com/scribegate/scribegate/examples/proof/chaos/internal/crash"
 	"github.com/scribegate/scribegate/examples/proof/chaos/internal/disk"
 	"github.com/scribegate/scribegate/examples/proof/chaos/internal/files"
@@ -28,5 +29,6 @@ var scenarios = []scenario.Scenario{
 	results.Scenario,
 	disk.Full,
 	disk.MaxSize,
+	cluster.Scenario,
 	soak.Scenario,
 }

@@ -26,7 +26,9 @@ const Role = "scribegate"
 type Options struct {
 	TCP      bool     // whether it listens on loopback too
 	Durable  bool     // whether it waits for the disk
+	Parent   string   // the directory for its own; default: the system's for temporary files
 	Settings []string // of its configuration, such as "max_connections = 20"
+	Port     int      // with TCP; default: a free one
 }
 
 // A Server is a running server.
@@ -89,7 +91,7 @@ func Start(o Options) (s *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "pg")
+	dir, err := os.MkdirTemp(o.Parent, "pg")
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +101,10 @@ func Start(o Options) (s *Server, err error) {
 			s.Stop()
 		}
 	}()
-	if o.TCP {
+	switch {
+	case o.TCP && o.Port > 0:
+		s.Port = o.Port
+	case o.TCP:
 		if s.Port, err = freePort(); err != nil {
 			return nil, err
 		}
@@ -199,6 +204,13 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	}
 	return cmd
 }
+
+// Command returns one of PostgreSQL's commands, such as pgbench, to run as the user of the
+// server.
+func (s *Server) Command(name string, args ...string) *exec.Cmd { return s.command(name, args...) }
+
+// PID returns the id of the server's first process, the parent of the others.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // unprivileged returns the user of the server if this process is root's: PostgreSQL refuses
 // to run as root.

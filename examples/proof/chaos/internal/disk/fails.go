@@ -63,7 +63,7 @@ func failWrites(ctx context.Context, e *scenario.Env, c *smallDisk) (table.Row, 
 // limitFiles sets the maximum size of files that the gateway writes, in bytes.
 func (c *smallDisk) limitFiles(ctx context.Context, size string) error {
 	// Only the soft limit changes, so that it can be raised again.
-	if err := command(ctx, "prlimit", "--pid", strconv.Itoa(c.Proc.PID()), "--fsize="+size+":"); err != nil {
+	if err := scenario.Command(ctx, "prlimit", "--pid", strconv.Itoa(c.Proc.PID()), "--fsize="+size+":"); err != nil {
 		return fmt.Errorf("limiting the gateway's writes: %w; install prlimit with: apt-get install util-linux", err)
 	}
 	return nil
@@ -82,13 +82,13 @@ func startReadOnly(ctx context.Context, e *scenario.Env, c *smallDisk) (table.Ro
 		if err := c.Stop(); err != nil {
 			return table.Row{}, err
 		}
-		if err := c.volume.readOnly(ctx, true); err != nil {
+		if err := c.volume.ReadOnly(ctx, true); err != nil {
 			return table.Row{}, err
 		}
-		if err := c.Refuses(c.text, c.volume.queueFile(), "read-only", "readonly"); err != nil {
+		if err := c.Refuses(c.text, c.volume.QueueFile(), "read-only", "readonly"); err != nil {
 			return table.Row{}, err
 		}
-		if err := c.volume.readOnly(ctx, false); err != nil {
+		if err := c.volume.ReadOnly(ctx, false); err != nil {
 			return table.Row{}, err
 		}
 		began := time.Now()
@@ -117,15 +117,15 @@ func startWithoutRoom(ctx context.Context, e *scenario.Env, c *smallDisk) (table
 		if err := c.Stop(); err != nil {
 			return table.Row{}, err
 		}
-		fresh := filepath.Join(c.volume.dir, fmt.Sprintf("fresh-%d.db", n))
-		text := strings.Replace(c.text, c.volume.queueFile(), fresh, 1)
-		if err := c.volume.fillBut(int64(room) << 10); err != nil {
+		fresh := filepath.Join(c.volume.Dir, fmt.Sprintf("fresh-%d.db", n))
+		text := strings.Replace(c.text, c.volume.QueueFile(), fresh, 1)
+		if err := c.volume.FillBut(int64(room) << 10); err != nil {
 			return table.Row{}, err
 		}
 		if err := c.Refuses(text, fresh, "no space left", "disk is full"); err != nil {
 			return table.Row{}, err
 		}
-		if err := c.volume.clear(); err != nil {
+		if err := c.volume.Clear(); err != nil {
 			return table.Row{}, err
 		}
 		began := time.Now()

@@ -61,7 +61,7 @@ func fillBesides(ctx context.Context, e *scenario.Env, c *smallDisk) (table.Row,
 	}
 	for n := range times {
 		c.Ledger.Backend("ehr").Stop()
-		if _, err := c.volume.fill(); err != nil {
+		if _, err := c.volume.Fill(); err != nil {
 			return table.Row{}, err
 		}
 		if err := c.stalled(ctx); err != nil {
@@ -79,7 +79,7 @@ func fillBesides(ctx context.Context, e *scenario.Env, c *smallDisk) (table.Row,
 			return table.Row{}, err
 		}
 		rejectedAfter = max(rejectedAfter, took)
-		if err := c.volume.enlarge(ctx); err != nil {
+		if err := c.volume.Enlarge(ctx); err != nil {
 			return table.Row{}, err
 		}
 		if err := c.resumed(ctx, time.Now()); err != nil {
@@ -108,7 +108,7 @@ func fillForGood(ctx context.Context, e *scenario.Env, c *smallDisk) (table.Row,
 	if err := await.Eventually(ctx, "waiting events", func() (bool, error) { return c.book.Events() >= 800, c.Alive() }); err != nil {
 		return table.Row{}, err
 	}
-	if _, err := c.volume.fill(); err != nil {
+	if _, err := c.volume.Fill(); err != nil {
 		return table.Row{}, err
 	}
 	waiting := 0
@@ -150,7 +150,7 @@ func killWhileFull(ctx context.Context, e *scenario.Env, c *smallDisk) (table.Ro
 	}
 	for range times {
 		ehr.Stop()
-		if _, err := c.volume.fill(); err != nil {
+		if _, err := c.volume.Fill(); err != nil {
 			return table.Row{}, err
 		}
 		if err := c.stalled(ctx); err != nil {
@@ -172,7 +172,7 @@ func killWhileFull(ctx context.Context, e *scenario.Env, c *smallDisk) (table.Ro
 		if err != nil {
 			return table.Row{}, err
 		}
-		if err := c.volume.enlarge(ctx); err != nil {
+		if err := c.volume.Enlarge(ctx); err != nil {
 			return table.Row{}, err
 		}
 		if err := c.resumed(ctx, time.Now()); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/scribegate/scribegate/examples/proof/chaos/internal/load"
 	"github.com/scribegate/scribegate/examples/proof/chaos/internal/scenario"
 	"github.com/scribegate/scribegate/examples/proof/chaos/internal/table"
+	"github.com/scribegate/scribegate/examples/proof/chaos/internal/volume"
 )
 
 const (
@@ -28,7 +29,7 @@ const (
 // A smallDisk gateway has its queue on a small file system, and another site.
 type smallDisk struct {
 	*gateway.Rig
-	volume *volume
+	volume *volume.Volume
 	site   *otherSite
 	text   string
 	book   *ledger.Book
@@ -40,11 +41,11 @@ type smallDisk struct {
 
 // onSmallDisk calls run with a smallDisk gateway that has acknowledged one event.
 func onSmallDisk(ctx context.Context, e *scenario.Env, size int, run func(context.Context, *scenario.Env, *smallDisk) (table.Row, error)) (row table.Row, err error) {
-	v, err := newVolume(ctx, e.Dir, int64(size)<<20)
+	v, err := volume.New(ctx, e.Dir, int64(size)<<20)
 	if err != nil {
 		return row, err
 	}
-	defer func() { err = errors.Join(err, v.close()) }()
+	defer func() { err = errors.Join(err, v.Close()) }()
 	r, err := e.NewRig(ctx, "ehr")
 	if err != nil {
 		return row, err
@@ -56,7 +57,7 @@ func onSmallDisk(ctx context.Context, e *scenario.Env, size int, run func(contex
 	}
 	defer site.close()
 	c := &smallDisk{Rig: r, volume: v, site: site, book: ledger.NewBook()}
-	c.text = strings.Replace(r.Caddyfile(gateway.Options{}), r.QueueFile(), v.queueFile(), 1) + site.caddyfile()
+	c.text = strings.Replace(r.Caddyfile(gateway.Options{}), r.QueueFile(), v.QueueFile(), 1) + site.caddyfile()
 	if err := r.Start(ctx, c.text); err != nil {
 		return row, err
 	}

@@ -7,6 +7,7 @@ import (
 
 // Options are a scenario's changes to the usual Caddyfile of a rig.
 type Options struct {
+	DSN      string            // of a PostgreSQL database that has the queue; default: the queue is in a file
 	Queue    string            // more lines for the queue's block
 	App      string            // lines for the scribegate block, such as `dedupe_window 10m`
 	Upstream map[string]string // lines for the upstream's block, by name; default: retry
@@ -35,6 +36,10 @@ func (r *Rig) Caddyfile(o Options) string {
 	if deliver == nil {
 		deliver = names
 	}
+	engine := fmt.Sprintf("sqlite {\n\t\t\tpath %s\n", r.QueueFile())
+	if o.DSN != "" {
+		engine = fmt.Sprintf("postgres %s {\n", o.DSN)
+	}
 	return fmt.Sprintf(`{
 	admin %s
 	storage file_system %s
@@ -42,9 +47,7 @@ func (r *Rig) Caddyfile(o Options) string {
 		level ERROR
 	}
 	scribegate {
-		queue sqlite {
-			path %s
-%s		}
+		queue %s%s		}
 		signing_secret {env.SIGNING_SECRET}
 %s%s	}
 }
@@ -59,7 +62,7 @@ http://127.0.0.1:%s {
 		deliver_to %[8]s
 %[10]s	}
 %[11]s}
-`, r.Admin, r.Dir, r.QueueFile(), indent(3, o.Queue), indent(2, o.App), upstreams.String(), r.Port,
+`, r.Admin, r.Dir, engine, indent(3, o.Queue), indent(2, o.App), upstreams.String(), r.Port,
 		strings.Join(deliver, " "), indent(2, o.SOAPNote), indent(2, o.Soniox), indent(1, o.Site))
 }
 

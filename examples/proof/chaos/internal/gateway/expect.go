@@ -22,7 +22,7 @@ const rejectionLimit = 10 * time.Second
 
 // ExpectRejected sends an event that must be answered with 503, and returns the time of the answer.
 func (r *Rig) ExpectRejected(ctx context.Context, p load.Post) (time.Duration, error) {
-	request, err := sender.SOAPNoteAPI(ctx, r.url()+p.Path, r.Secrets.SOAPNote, p.Body, time.Now())
+	request, err := sender.SOAPNoteAPI(ctx, r.URL()+p.Path, r.Secrets.SOAPNote, p.Body, time.Now())
 	if err != nil {
 		return 0, err
 	}

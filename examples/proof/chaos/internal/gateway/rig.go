@@ -41,11 +41,9 @@ func New(ctx context.Context, binary, parent string, upstreams ...string) (*Rig,
 		return nil, fmt.Errorf("making a directory for the queue: %w", err)
 	}
 	r := &Rig{Ledger: ledger.New(), Binary: binary, Dir: dir, Secrets: load.NewSecrets()}
-	ports, err := stage.Ports(ctx, 2)
-	if err != nil {
+	if err := r.findPorts(ctx); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
-	r.Port, r.Admin = ports[0], "127.0.0.1:"+ports[1]
 	for _, name := range upstreams {
 		if _, err := r.Ledger.Add(ctx, name); err != nil {
 			return nil, errors.Join(err, r.close())
@@ -54,8 +52,31 @@ func New(ctx context.Context, binary, parent string, upstreams ...string) (*Rig,
 	return r, nil
 }
 
-// url returns the URL of the gateway's site.
-func (r *Rig) url() string { return "http://127.0.0.1:" + r.Port }
+// Another returns a rig with the same backends and secrets, and with its own directory and ports. The
+// caller must close it.
+func (r *Rig) Another(ctx context.Context) (*Rig, error) {
+	dir, err := os.MkdirTemp(filepath.Dir(r.Dir), "scribegate-chaos-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for the gateway: %w", err)
+	}
+	other := &Rig{Ledger: r.Ledger, Binary: r.Binary, Dir: dir, Secrets: r.Secrets}
+	if err := other.findPorts(ctx); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return other, nil
+}
+
+func (r *Rig) findPorts(ctx context.Context) error {
+	ports, err := stage.Ports(ctx, 2)
+	if err != nil {
+		return err
+	}
+	r.Port, r.Admin = ports[0], "127.0.0.1:"+ports[1]
+	return nil
+}
+
+// URL returns the URL of the gateway's site.
+func (r *Rig) URL() string { return "http://127.0.0.1:" + r.Port }
 
 // QueueFile returns the path of the queue's file in the Caddyfile.
 func (r *Rig) QueueFile() string { return filepath.Join(r.Dir, "queue.db") }
@@ -153,5 +174,5 @@ func (r *Rig) CloseInto(err *error) { *err = errors.Join(*err, r.close()) }
 
 // Fleet returns a fleet that sends to the rig's gateway.
 func (r *Rig) Fleet() load.Fleet {
-	return load.Fleet{URL: r.url(), Secrets: r.Secrets, Notes: "/soapnote", Senders: 16, Patience: 15 * time.Second}
+	return load.Fleet{URL: r.URL(), Secrets: r.Secrets, Notes: "/soapnote", Senders: 16, Patience: 15 * time.Second}
 }

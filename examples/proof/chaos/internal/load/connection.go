@@ -27,6 +27,9 @@ type Connection struct {
 	out  *bufio.Writer
 }
 
+// url returns the URL of the gateway.
+func (c *Connection) url() string { return "http://" + c.address }
+
 // do sends a request and returns the answer. The outcome is the status, or one of the outcomes in
 // package ledger.
 func (c *Connection) do(request *http.Request) (sender.Answer, string) {

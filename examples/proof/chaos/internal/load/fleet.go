@@ -16,6 +16,9 @@ type Fleet struct {
 	URL     string // of the gateway
 	Secrets Secrets
 
+	Others []string       // URLs of other gateways, for the requests that this one does not acknowledge
+	Pauses *ledger.Pauses // of the gateways, by their URLs; may be nil
+
 	Notes     string // path of SOAPNoteAPI's handler
 	NotesOnly bool   // send no requests from Soniox
 	Senders   int
@@ -43,9 +46,9 @@ func (f Fleet) Send(ctx context.Context, c *Connection, p Post) (answer sender.A
 	var request *http.Request
 	var err error
 	if p.Soniox {
-		request, err = sender.Soniox(ctx, f.URL+p.Path, "Authorization", f.Secrets.Soniox, p.Body)
+		request, err = sender.Soniox(ctx, c.url()+p.Path, "Authorization", f.Secrets.Soniox, p.Body)
 	} else {
-		request, err = sender.SOAPNoteAPI(ctx, f.URL+p.Path, f.Secrets.SOAPNote, p.Body, time.Now())
+		request, err = sender.SOAPNoteAPI(ctx, c.url()+p.Path, f.Secrets.SOAPNote, p.Body, time.Now())
 	}
 	if err != nil {
 		return answer, err.Error()

@@ -31,14 +31,14 @@ func (f Fleet) Start(ctx context.Context, b *ledger.Book) *Load {
 	began := time.Now()
 	for range f.Senders {
 		l.work.Go(func() {
-			c := f.Connect()
-			defer c.Close()
+			to := f.balancer()
+			defer to.close()
 			for {
 				n := l.next.Add(1)
 				if f.Limit > 0 && n > int64(f.Limit) || !l.wait(ctx, began, n) {
 					return
 				}
-				l.send(ctx, c, fmt.Sprintf("%d-%d", number, n), !l.fleet.NotesOnly && n%3 == 0)
+				l.send(ctx, to, fmt.Sprintf("%d-%d", number, n), !l.fleet.NotesOnly && n%3 == 0)
 			}
 		})
 	}
@@ -88,15 +88,17 @@ func (l *Load) sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // send sends an event, with Fleet.Again until it is acknowledged.
-func (l *Load) send(ctx context.Context, c *Connection, id string, soniox bool) {
+func (l *Load) send(ctx context.Context, to *balancer, id string, soniox bool) {
 	p := l.fleet.Post(id, soniox)
 	for {
-		began := time.Now()
-		answer, outcome := l.fleet.Send(ctx, c, p)
+		i, began := to.choose(), time.Now()
+		answer, outcome := l.fleet.Send(ctx, to.conns[i], p)
 		if Acknowledged(answer) {
+			l.fleet.Pauses.Accepted(to.conns[i].url())
 			l.book.Acknowledge(answer.ID, l.fleet.Upstreams, answer.Duplicate, time.Since(began))
 			return
 		}
+		to.failed(i)
 		l.book.Record(outcome)
 		if outcome == ledger.Refused && !l.sleep(ctx, 5*time.Millisecond) {
 			return

@@ -178,3 +178,36 @@ func TestLoadEnds(t *testing.T) {
 		})
 	}
 }
+
+// A sender goes to another gateway while its own one acknowledges nothing, and returns.
+func TestLoadTriesTheNextGateway(t *testing.T) {
+	t.Parallel()
+	var down atomic.Bool
+	own := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprint(w, `{"received":true,"id":"own"}`)
+	}))
+	t.Cleanup(own.Close)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		down.Store(false)
+		fmt.Fprint(w, `{"received":true,"id":"other"}`)
+	}))
+	t.Cleanup(other.Close)
+	b := ledger.NewBook()
+	pauses := ledger.NewPauses(own.URL, other.URL)
+	f := Fleet{URL: own.URL, Others: []string{other.URL}, Pauses: pauses, Senders: 1, Again: true, Patience: 5 * time.Second}
+	down.Store(true)
+	l := f.Start(t.Context(), b)
+	defer l.Stop()
+	began := time.Now()
+	for end := began.Add(10 * time.Second); !pauses.Last(own.URL).After(pauses.Last(other.URL)); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the sender did not return to its own gateway; outcomes: %s", b.Others())
+		}
+	}
+	if got := b.Count("503"); got != 1 || b.Events() != 2 {
+		t.Errorf("%d answers 503 and %d events, want 1 and 2", got, b.Events())
+	}
+}

@@ -1,4 +1,4 @@
-package disk
+package volume
 
 import (
 	"os"
@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// A volume has its size, is full after fill, and has space again after clear.
+// A volume has its size, is full after Fill, and has space again after Clear.
 func TestVolume(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20
-	v, err := newVolume(t.Context(), t.TempDir(), size)
+	v, err := New(t.Context(), t.TempDir(), size)
 	if err != nil {
 		if os.Geteuid() != 0 && strings.Contains(err.Error(), "unshare -rm") {
 			return // without the right to mount, only the error can be tested
@@ -18,38 +18,38 @@ func TestVolume(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := v.close(); err != nil {
+		if err := v.Close(); err != nil {
 			t.Error(err)
 		}
 	}()
-	if n, err := v.fill(); err != nil || n != size {
+	if n, err := v.Fill(); err != nil || n != size {
 		t.Errorf("filled %d bytes of %d: %v", n, size, err)
 	}
-	if err := os.WriteFile(v.queueFile(), []byte("x"), 0o600); err == nil {
+	if err := os.WriteFile(v.QueueFile(), []byte("x"), 0o600); err == nil {
 		t.Error("a file was written to a full file system")
 	}
-	if err := v.clear(); err != nil {
+	if err := v.Clear(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(v.queueFile(), []byte("x"), 0o600); err != nil {
+	if err := os.WriteFile(v.QueueFile(), []byte("x"), 0o600); err != nil {
 		t.Errorf("writing to a file system with space: %v", err)
 	}
-	if n, err := v.fill(); err != nil || n != size-4096 {
+	if n, err := v.Fill(); err != nil || n != size-4096 {
 		t.Errorf("filled %d bytes of the %d that were left: %v", n, size-4096, err)
 	}
-	if err := v.enlarge(t.Context()); err != nil {
+	if err := v.Enlarge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := v.fill(); err != nil || n != size-4096+enlargement {
+	if n, err := v.Fill(); err != nil || n != size-4096+enlargement {
 		t.Errorf("filled %d bytes of a volume that has %d more: %v", n, enlargement, err)
 	}
-	if err := v.clear(); err != nil {
+	if err := v.Clear(); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.readOnly(t.Context(), true); err != nil {
+	if err := v.ReadOnly(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(v.queueFile(), []byte("y"), 0o600); err == nil || !strings.Contains(err.Error(), "read-only") {
+	if err := os.WriteFile(v.QueueFile(), []byte("y"), 0o600); err == nil || !strings.Contains(err.Error(), "read-only") {
 		t.Errorf("writing to a read-only file system: %v", err)
 	}
 }

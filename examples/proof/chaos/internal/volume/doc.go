@@ -1,0 +1,2 @@
+// Package volume mounts small file systems in memory, which a scenario can fill.
+package volume
