@@ -56,9 +56,9 @@ type Store struct {
 }
 
 // DuplicateOf reports whether the store is a duplicate of an event that is in the storage
-// with the same id.
+// with the same id. A tombstone counts only within the dedupe window.
 func (s *Store) DuplicateOf(e *Event, now int64, settings queue.Settings) bool {
-	return s.Item.Recovered || e.Duplicate(now, settings)
+	return s.Item.Recovered && e.SetAside != Tombstone || e.Duplicate(now, settings)
 }
 
 // An Outcome is the outcome of an attempt, waiting to be recorded.

@@ -86,14 +86,22 @@ func (d *decoder) varint() int64 {
 
 // text reads a string that is not empty.
 func (d *decoder) text() string {
-	n := d.uvarint()
-	if n == 0 || n > uint64(len(d.b)) {
+	s := string(d.bytes(d.uvarint()))
+	if s == "" {
 		d.failed, d.b = true, nil
-		return ""
 	}
-	s := string(d.b[:n])
-	d.b = d.b[n:]
 	return s
+}
+
+// bytes reads n bytes.
+func (d *decoder) bytes(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.failed, d.b = true, nil
+		return nil
+	}
+	b := d.b[:n]
+	d.b = d.b[n:]
+	return b
 }
 
 func (d *decoder) skip(n int) {

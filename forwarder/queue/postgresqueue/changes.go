@@ -13,6 +13,9 @@ type changes struct {
 	changed    eventRows // updated
 	delivery   deliveryRows
 	redelivery deliveryRows // updated
+	ended      deliveryRows // of events that are over now
+	trace      traceRows
+	untraced   struct{ seqs, ended []int64 }
 	undeliver  struct {
 		seqs      []int64
 		upstreams []string
@@ -21,16 +24,16 @@ type changes struct {
 		seqs   []int64
 		sealed [][]byte
 	}
-	deleted, dropped []int64  // events, payloads
-	freed            []int64  // events whose deliveries this node no longer leases
-	known            struct { // ids that another event takes over
+	deleted, undelivered, dropped []int64  // events, events with all their deliveries, payloads
+	freed                         []int64  // events whose deliveries this node no longer leases
+	known                         struct { // ids that another event takes over
 		ids         []string
 		before, now []int64 // seqs
 		received    []int64
 	}
 	forgotten, buried []string // ids that are deleted, or kept without the event
 	purged            bool // what other nodes may have in memory
-	usedAt            int64
+	usedAt, horizon   int64
 	probe             bool
 }
 
@@ -69,8 +72,9 @@ func (r *deliveryRows) add(seq int64, d *policy.Delivery, node int64) {
 
 func (c *changes) empty() bool {
 	return len(c.event.seqs)+len(c.changed.seqs)+len(c.delivery.seqs)+len(c.redelivery.seqs)+len(c.undeliver.seqs)+
-		len(c.payload.seqs)+len(c.completed.seqs)+len(c.deleted)+len(c.dropped)+len(c.freed)+len(c.known.ids)+len(c.forgotten)+len(c.buried) == 0 &&
-		c.usedAt == 0 && !c.probe
+		len(c.ended.seqs)+len(c.trace.seqs)+len(c.untraced.seqs)+
+		len(c.payload.seqs)+len(c.completed.seqs)+len(c.deleted)+len(c.undelivered)+len(c.dropped)+len(c.freed)+len(c.known.ids)+len(c.forgotten)+len(c.buried) == 0 &&
+		c.usedAt == 0 && c.horizon == 0 && !c.probe
 }
 
 // The statements that write rows.
@@ -78,7 +82,11 @@ const (
 	deleteDeliveries = `DELETE FROM scribegate.delivery d USING unnest($1::bigint[], $2::text[]) r(seq, upstream) WHERE d.seq = r.seq AND d.upstream = r.upstream`
 	deleteOfEvents   = `DELETE FROM scribegate.delivery WHERE seq = ANY($1)`
 	deleteEvents     = `DELETE FROM scribegate.event WHERE seq = ANY($1)`
-	deletePayloads   = `DELETE FROM scribegate.payload WHERE seq = ANY($1)`
+	deletePayloads   = `DELETE FROM scribegate.payload p USING unnest($1::bigint[]) r(seq) WHERE p.seq = r.seq AND p.slot IN (r.seq, 0)`
+	deleteEnded      = `WITH changed AS (
+		DELETE FROM scribegate.delivery d USING unnest($1::bigint[], $2::text[], $3::bigint[]) r(seq, upstream, node)
+		WHERE d.seq = r.seq AND d.upstream = r.upstream AND d.node IS NOT DISTINCT FROM r.node
+		RETURNING 1)` + allChanged
 	forgetIDs        = `DELETE FROM scribegate.known WHERE id = ANY($1)`
 	buryIDs          = `UPDATE scribegate.known SET buried = true WHERE id = ANY($1)`
 	insertEvents     = `
@@ -88,8 +96,8 @@ const (
 		UPDATE scribegate.event e SET state = r.state, reason = r.reason, ended_at = r.ended_at, size = r.size, key = r.key
 		FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) r(seq, state, reason, ended_at, size, key)
 		WHERE e.seq = r.seq`
-	insertPayloads   = `INSERT INTO scribegate.payload (seq, sealed) SELECT * FROM unnest($1::bigint[], $2::bytea[])`
-	updatePayloads   = `UPDATE scribegate.payload p SET sealed = r.sealed FROM unnest($1::bigint[], $2::bytea[]) r(seq, sealed) WHERE p.seq = r.seq`
+	insertPayloads   = `INSERT INTO scribegate.payload (slot, seq, sealed) SELECT r.seq, r.seq, r.sealed FROM unnest($1::bigint[], $2::bytea[]) r(seq, sealed)`
+	updatePayloads   = `UPDATE scribegate.payload p SET sealed = r.sealed FROM unnest($1::bigint[], $2::bytea[]) r(seq, sealed) WHERE p.seq = r.seq AND p.slot IN (r.seq, 0)`
 	insertDeliveries = `
 		INSERT INTO scribegate.delivery (seq, upstream, state, due, attempts, used, history, node)
 		SELECT * FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::bigint[], $5::integer[], $6::integer[], $7::bytea[], $8::bigint[])`
@@ -109,6 +117,7 @@ const (
 	freeEvents = `UPDATE scribegate.delivery SET node = NULL WHERE node = $1 AND seq = ANY($2)`
 	setUsedAt  = `UPDATE scribegate.meta SET used_at = greatest(used_at, $1)`
 	countPurge = `UPDATE scribegate.meta SET purges = purges + 1`
+	setHorizon = `UPDATE scribegate.meta SET ended = $1 WHERE ended < $1`
 )
 
 // queue queues the statements.
@@ -119,12 +128,23 @@ func (c *changes) queue(q *Queue, b *pgx.Batch) {
 	if n := len(c.undeliver.seqs); n > 0 {
 		b.Queue(q.in(deleteDeliveries), c.undeliver.seqs, c.undeliver.upstreams)
 	}
+	if r := &c.ended; len(r.seqs) > 0 {
+		b.Queue(q.in(deleteEnded), r.seqs, r.upstreams, r.nodes)
+	}
+	if len(c.undelivered) > 0 {
+		b.Queue(q.in(deleteOfEvents), c.undelivered)
+	}
 	if len(c.deleted) > 0 {
-		b.Queue(q.in(deleteOfEvents), c.deleted)
 		b.Queue(q.in(deleteEvents), c.deleted)
 	}
 	if len(c.dropped) > 0 {
 		b.Queue(q.in(deletePayloads), c.dropped)
+	}
+	if r := &c.untraced; len(r.seqs) > 0 {
+		b.Queue(q.in(deleteTraces), r.seqs, r.ended)
+	}
+	if r := &c.trace; len(r.seqs) > 0 {
+		b.Queue(q.in(insertTraces), r.seqs, r.ids, r.providers, r.types, r.subjects, r.received, r.reasons, r.ended, r.deliveries)
 	}
 	if len(c.forgotten) > 0 {
 		b.Queue(q.in(forgetIDs), c.forgotten)
@@ -158,5 +178,8 @@ func (c *changes) queue(q *Queue, b *pgx.Batch) {
 	}
 	if c.usedAt > 0 || c.probe {
 		b.Queue(q.in(setUsedAt), c.usedAt)
+	}
+	if c.horizon > 0 {
+		b.Queue(q.in(setHorizon), c.horizon)
 	}
 }

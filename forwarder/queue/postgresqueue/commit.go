@@ -84,6 +84,9 @@ func (q *Queue) transact(change func(*tx) error, stores []*policy.Store) error {
 			t.changes.usedAt = t.age
 		}
 		unknown, err = t.commit()
+		if lacksPartition(err) {
+			err = q.createFor(ctx, &t.changes)
+		}
 	}
 	for _, s := range stores {
 		if s.Duplicate || s.Full || err != nil && !unknown && t.fresh[s] {

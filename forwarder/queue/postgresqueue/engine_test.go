@@ -200,4 +200,7 @@ func sweepAll(t testing.TB, q *Queue) {
 			t.Fatal(err)
 		}
 	}
+	if err := q.dropPartitions(context.Background()); err != nil && !passes(err) {
+		t.Fatal(err)
+	}
 }

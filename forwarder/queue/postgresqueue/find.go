@@ -59,7 +59,7 @@ func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
 	defer cancel()
 	var sealed []byte
 	if r.Size > 0 {
-		err = q.pool.QueryRow(ctx, q.in(`SELECT sealed FROM scribegate.payload WHERE seq = $1`), r.seq).Scan(&sealed)
+		err = q.pool.QueryRow(ctx, q.in(selectPayload), r.seq).Scan(&sealed)
 	}
 	switch {
 	case r.Size == 0, errors.Is(err, pgx.ErrNoRows): // deleted meanwhile

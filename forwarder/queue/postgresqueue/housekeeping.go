@@ -140,7 +140,7 @@ func (q *Queue) sweep() (more bool) {
 }
 
 // stateNames maps the code of an event to the state that determines its retention.
-var stateNames = [...]queue.State{queue.Pending, queue.Delivered, queue.Dead, queue.Quarantined, queue.Unrouted, queue.Unconfirmed, queue.Delivered}
+var stateNames = [...]queue.State{queue.Pending, queue.Delivered, queue.Dead, queue.Quarantined, queue.Unrouted, queue.Unconfirmed}
 
 // The statements that find what a sweep deletes. Rows that another node has locked are being
 // swept by it.
@@ -151,7 +151,8 @@ const (
 	keptEvents = `
 		SELECT e.seq FROM scribegate.event e WHERE e.state = 1 AND e.ended_at > 0 AND e.ended_at <= $1 AND e.size > 0
 		ORDER BY e.ended_at LIMIT $2 FOR UPDATE SKIP LOCKED`
-	forgetBuried = `
+	selectHorizon = `SELECT ended FROM scribegate.meta`
+	forgetBuried  = `
 		DELETE FROM scribegate.known WHERE id IN (
 			SELECT k.id FROM scribegate.known k WHERE k.buried AND k.received_at <= $1 ORDER BY k.received_at LIMIT $2 FOR UPDATE SKIP LOCKED)`
 )
@@ -159,15 +160,21 @@ const (
 func (t *tx) sweep() (more bool, err error) {
 	var expired, kept []int64
 	b := t.batch()
-	for code := eventDelivered; code <= eventForNoUpstream; code++ {
+	for code := eventDelivered; code <= eventUnconfirmed; code++ {
 		queueSeqs(b, &expired, t.q.in(endedEvents), code, t.age-int64(policy.Retention(stateNames[code], t.settings)), step)
 	}
 	queueSeqs(b, &kept, t.q.in(keptEvents), t.age-int64(t.settings.KeepDelivered), step)
 	forgotten := int64(0)
 	b.Queue(t.q.in(forgetBuried), t.age-int64(t.settings.DedupeWindow), step).Exec(count(&forgotten))
+	horizon, ended := t.q.horizon(t.age), int64(0)
+	b.Queue(t.q.in(selectHorizon)).QueryRow(func(row pgx.Row) error { return row.Scan(&ended) })
 	if err := t.send(b); err != nil {
 		return false, err
 	}
+	if horizon > ended {
+		t.changes.horizon = horizon
+	}
+	t.publish(func() { t.q.ended.Store(max(horizon, ended)) })
 	if err := t.lock(slices.Concat(expired, kept)); err != nil {
 		return false, err
 	}
@@ -177,7 +184,11 @@ func (t *tx) sweep() (more bool, err error) {
 		}
 	}
 	for _, seq := range kept {
-		if r := t.load(seq); r != nil {
+		switch r := t.load(seq); {
+		case r == nil:
+		case r.EndedAt <= horizon:
+			t.expire(r)
+		default:
 			after := r.clone()
 			after.DropPayload()
 			t.set(after)

@@ -37,7 +37,9 @@ func (q *Queue) Events(ctx context.Context, f queue.Filter) (page queue.Page, er
 	}
 	defer end()
 	l := listing{q: q, f: f, before: before, limit: min(f.Limit+1, 1000)}
-	l.text, l.args = source(f)
+	age, _ := q.ages()
+	l.horizon = max(q.horizon(age), policy.Nanos(f.Since.Add(-slack)))
+	l.text, l.args = source(f, l.horizon)
 	err = pgx.BeginTxFunc(ctx, q.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(t pgx.Tx) error {
 		page, err = l.page(ctx, t)
 		return err
@@ -52,10 +54,11 @@ func (q *Queue) Events(ctx context.Context, f queue.Filter) (page queue.Page, er
 type listing struct {
 	q      *Queue
 	f      queue.Filter
-	before int64
-	limit  int
-	text   string
-	args   []any
+	before  int64
+	limit   int
+	horizon int64 // the listed traces have ended later
+	text    string
+	args    []any
 }
 
 func (l *listing) page(ctx context.Context, t pgx.Tx) (page queue.Page, err error) {
@@ -97,6 +100,7 @@ func (l *listing) more(ctx context.Context, t pgx.Tx) (seqs []int64, records map
 	records = make(map[int64]*record)
 	b := &pgx.Batch{}
 	l.q.queueLoad(b, selectEvents, seqs, records)
+	l.q.queueTraces(b, records, selectTraces, seqs, l.horizon)
 	l.q.queueDeliveries(b, selectDeliveries, seqs, records)
 	return seqs, records, t.SendBatch(ctx, b).Close()
 }
@@ -109,8 +113,9 @@ func (l *listing) matches(r *record) bool {
 
 // The statements that list seqs, newest first, below $1 and not below $2, at most $3.
 const (
-	listAll = `SELECT e.seq FROM scribegate.event e WHERE e.seq < $1 AND e.seq >= $2`
-	newest  = ` ORDER BY e.seq DESC LIMIT $3`
+	listEvents = `SELECT e.seq FROM scribegate.event e WHERE e.seq < $1 AND e.seq >= $2`
+	listTraces = `SELECT e.seq FROM scribegate.history e WHERE e.seq < $1 AND e.seq >= $2 AND e.ended_at > $4`
+	newest     = ` ORDER BY seq DESC LIMIT $3`
 
 	// listOpen lists the events with a delivery in one of the states to one of the upstreams
 	// that have such deliveries.
@@ -127,30 +132,35 @@ const (
 		WHERE name.n IS NOT NULL AND ($5 = '' OR name.n = $5)` + newest
 )
 
-// source returns the statement that lists a superset of the events of a filter, and its
-// arguments from $4 on.
-func source(f queue.Filter) (text string, args []any) {
+// source returns the statement that lists a superset of the events of a filter and of the
+// traces that have ended after the horizon, and its arguments from $4 on.
+func source(f queue.Filter, horizon int64) (text string, args []any) {
 	switch {
-	case f.Subject != "":
-		return listAll + ` AND e.subject = $4 AND e.subject <> ''` + newest, []any{f.Subject}
-	case f.State.SetAside():
-		return listAll + ` AND e.state = $4 AND e.state BETWEEN 3 AND 6` + newest, []any{setAsideCodes[f.State]}
-	case f.State == queue.Pending:
+	case f.State.SetAside() && f.Subject == "":
+		return listEvents + ` AND e.state = $4 AND e.state BETWEEN 3 AND 5` + newest, []any{setAsideCodes[f.State]}
+	case f.State == queue.Pending && f.Subject == "":
 		return listOpen, []any{pendingCodes, f.Upstream}
-	case f.State == queue.Dead:
+	case f.State == queue.Dead && f.Subject == "":
 		return listOpen, []any{[]int16{deliveryDead}, f.Upstream}
 	}
-	text = listAll
-	if f.Type != "" {
-		args = append(args, f.Type)
-		text += ` AND e.type = $4`
+	args = append(args, horizon)
+	arg := func(value any) string {
+		args = append(args, value)
+		return `$` + strconv.Itoa(3+len(args))
+	}
+	condition, ofEvents, ofTraces := "", "", ""
+	if f.Subject != "" {
+		condition += ` AND e.subject = ` + arg(f.Subject) + ` AND e.subject <> ''`
+	}
+	if f.Type != "" && f.Subject == "" {
+		condition += ` AND e.type = ` + arg(f.Type)
 		if f.Type != "note.generated" && f.Type != "transcription.completed" {
-			text += ` AND e.type NOT IN ('note.generated', 'transcription.completed')` // as in the definition of the index
+			condition += ` AND e.type NOT IN ('note.generated', 'transcription.completed')` // as in the definition of the index
 		}
 	}
-	if f.Upstream != "" {
-		args = append(args, f.Upstream)
-		text += ` AND EXISTS (SELECT FROM scribegate.delivery d WHERE d.seq = e.seq AND d.upstream = $` + strconv.Itoa(3+len(args)) + `)`
+	if f.Upstream != "" && f.Subject == "" {
+		ofEvents = ` AND EXISTS (SELECT FROM scribegate.delivery d WHERE d.seq = e.seq AND d.upstream = ` + arg(f.Upstream) + `)`
+		ofTraces = ` AND position(` + arg(policy.AppendUpstream(nil, f.Upstream)) + `::bytea IN e.deliveries) > 0`
 	}
-	return text + newest, args
+	return `(` + listEvents + condition + ofEvents + newest + `) UNION ALL (` + listTraces + condition + ofTraces + newest + `)` + newest, args
 }

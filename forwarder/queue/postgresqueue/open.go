@@ -141,6 +141,7 @@ func Open(o Options) (*Queue, error) {
 	q.work.Go(q.tidy)
 	q.work.Go(q.survey)
 	q.work.Go(q.reseal)
+	q.work.Go(q.partition)
 	q.resealSoon()
 	return q, nil
 }
@@ -156,6 +157,9 @@ func newQueue(o Options) *Queue {
 	return q
 }
 
+const selectStart = `
+	SELECT used_at, ended, greatest(0, (SELECT max(seq) FROM scribegate.event), (SELECT max(seq) FROM scribegate.history)) FROM scribegate.meta`
+
 // start prepares the store for this node, once the database can be reached: it updates the
 // schema, checks the keys, and registers the node.
 func (q *Queue) start(ctx context.Context) error {
@@ -170,14 +174,17 @@ func (q *Queue) start(ctx context.Context) error {
 	if err := q.useKeys(ctx, c); err != nil {
 		return err
 	}
-	var usedAt, newest int64
-	if err := c.QueryRow(ctx, q.in(`SELECT used_at, coalesce((SELECT max(seq) FROM scribegate.event), 0) FROM scribegate.meta`)).Scan(&usedAt, &newest); err != nil {
+	var usedAt, ended, newest int64
+	if err := c.QueryRow(ctx, q.in(selectStart)).Scan(&usedAt, &ended, &newest); err != nil {
 		return err
 	}
 	if err := q.readClock(ctx, c); err != nil {
 		return err
 	}
 	if err := q.checkStandby(ctx, c); err != nil {
+		return err
+	}
+	if err := q.createPartitions(ctx, c); err != nil {
 		return err
 	}
 	if err := q.forgetPauses(ctx, c); err != nil {
@@ -197,6 +204,7 @@ func (q *Queue) start(ctx context.Context) error {
 	}
 	q.begun.Lock()
 	q.newest = newest
+	q.ended.Store(ended)
 	q.age, q.usedAt = queue.NewAgeClock(policy.Time(usedAt), q.options.Elapsed()), usedAt
 	q.begun.Unlock()
 	q.suspended.Store(nil)

@@ -38,6 +38,8 @@ type Queue struct {
 	usedAt int64 // the time that was written last
 	newest int64 // the greatest seq in the store at the start
 
+	ended atomic.Int64 // the horizon in the store, as far as is known
+
 	offset       atomic.Int64 // of the database's clock from this node's, in nanoseconds
 	node         atomic.Int64 // the id of this node; changes if another has taken its leases over
 	leases       leases

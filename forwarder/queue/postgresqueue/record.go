@@ -16,6 +16,7 @@ type record struct {
 	seq int64
 	policy.Event
 	nodes map[string]int64 // by upstream
+	trace bool             // whether it is in table history
 }
 
 func (r *record) clone() *record { return &record{seq: r.seq, Event: *r.Event.Clone(), nodes: r.nodes} }
@@ -28,7 +29,6 @@ const (
 	eventQuarantined
 	eventUnrouted
 	eventUnconfirmed
-	eventForNoUpstream
 )
 
 var setAsideCodes = map[queue.State]int16{
@@ -55,11 +55,8 @@ func eventCode(e *policy.Event) int16 {
 	case queue.Dead:
 		return eventDead
 	default:
+		return eventDelivered
 	}
-	if len(e.Deliveries) == 0 {
-		return eventForNoUpstream
-	}
-	return eventDelivered
 }
 
 // The codes of a delivery's state, as in the schema.

@@ -42,7 +42,8 @@ func (q *Queue) replay(ctx context.Context, s queue.ReplaySelection) (total queu
 	}
 	text, args := inState(s.State, s.IDs)
 	if s.State == "" {
-		text, args = receivedSeqs, []any{seqSince(s.Since), policy.Nanos(s.Since)}
+		age, _ := q.ages()
+		text, args = receivedSeqs, []any{seqSince(s.Since), policy.Nanos(s.Since), q.horizon(age)}
 	}
 	err = q.inSteps(ctx, s.Progress, func(t *tx, seqs []int64) (gone int, done func(), err error) {
 		var some queue.Replayed

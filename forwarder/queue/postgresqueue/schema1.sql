@@ -12,6 +12,7 @@ CREATE TABLE scribegate.meta (
 	version integer NOT NULL,
 	oldest  integer NOT NULL, -- the oldest version of the schema whose programs can work with this one
 	used_at bigint  NOT NULL, -- the newest time that the store has seen
+	ended   bigint  NOT NULL, -- traces that ended then or before count as deleted
 	purges  bigint  NOT NULL DEFAULT 1, -- grows when events are purged, which nodes may have in memory
 	pauses  bigint  NOT NULL DEFAULT 1  -- the version of the pauses
 );
@@ -46,7 +47,8 @@ CREATE TABLE scribegate.key (
 );
 
 -- The ids of all events, for deduplication. buried is set when the event was deleted and
--- its id is kept until the end of the dedupe window.
+-- its id is kept until the end of the dedupe window. An id without an event, whose trace was
+-- dropped, counts as buried.
 CREATE TABLE scribegate.known (
 	id          text COLLATE "C" PRIMARY KEY,
 	seq         bigint  NOT NULL,
@@ -55,6 +57,8 @@ CREATE TABLE scribegate.known (
 );
 CREATE INDEX known_buried ON scribegate.known (received_at) WHERE buried;
 
+-- The events that are not over: a delivery is pending or dead, or the payload is kept.
+--
 -- seq is the time at which a node stored the event, in microseconds since 1970, in its
 -- upper 53 bits, and the lower bits of the node's id in the others. So seq orders the
 -- events by arrival, and two nodes never choose the same.
@@ -65,7 +69,7 @@ CREATE TABLE scribegate.event (
 	type        text COLLATE "C" NOT NULL,
 	subject     text COLLATE "C" NOT NULL,
 	received_at bigint   NOT NULL,
-	state       smallint NOT NULL, -- 0 pending, 1 delivered, 2 dead, 3 quarantined, 4 unrouted, 5 unconfirmed, 6 for no upstream
+	state       smallint NOT NULL, -- 0 pending, 1 delivered, 2 dead, 3 quarantined, 4 unrouted, 5 unconfirmed
 	reason      text     NOT NULL,
 	ended_at    bigint   NOT NULL,
 	size        bigint   NOT NULL, -- of the sealed payload; 0 where it is not kept
@@ -73,15 +77,39 @@ CREATE TABLE scribegate.event (
 );
 CREATE INDEX event_subject ON scribegate.event (subject, seq) WHERE subject <> '';
 CREATE INDEX event_type ON scribegate.event (type, seq) WHERE type NOT IN ('note.generated', 'transcription.completed'); -- these two are found by scanning the events
-CREATE INDEX event_set_aside ON scribegate.event (state, seq) WHERE state BETWEEN 3 AND 6;
+CREATE INDEX event_set_aside ON scribegate.event (state, seq) WHERE state BETWEEN 3 AND 5;
 CREATE INDEX event_ended ON scribegate.event (state, ended_at) WHERE ended_at > 0;
 CREATE INDEX event_kept ON scribegate.event (key, seq) INCLUDE (size, state, ended_at) WHERE size > 0;
 
+-- slot is seq, so that the payloads are in partitions by the time at which they were stored, or
+-- 0. Most payloads are deleted soon. What is left in an old partition gets the slot 0, and the
+-- partition is dropped.
 CREATE TABLE scribegate.payload (
-	seq    bigint PRIMARY KEY,
-	sealed bytea NOT NULL
-);
+	slot   bigint NOT NULL,
+	seq    bigint NOT NULL,
+	sealed bytea  NOT NULL,
+	PRIMARY KEY (seq, slot)
+) PARTITION BY RANGE (slot);
 ALTER TABLE scribegate.payload ALTER COLUMN sealed SET STORAGE EXTERNAL; -- it cannot be compressed
+CREATE TABLE scribegate.payload_rest PARTITION OF scribegate.payload FOR VALUES FROM (0) TO (1);
+
+-- The traces of events that are over. When an event ends, its rows in event, delivery and
+-- payload are deleted, and there is one row here, which never changes. The partitions are
+-- dropped when the retention of their traces has ended. An id is found through known.
+CREATE TABLE scribegate.history (
+	seq         bigint NOT NULL,
+	id          text COLLATE "C" NOT NULL,
+	provider    text COLLATE "C" NOT NULL,
+	type        text COLLATE "C" NOT NULL,
+	subject     text COLLATE "C" NOT NULL,
+	received_at bigint NOT NULL,
+	reason      text   NOT NULL,
+	ended_at    bigint NOT NULL,
+	deliveries  bytea  NOT NULL
+) PARTITION BY RANGE (ended_at);
+CREATE INDEX history_seq ON scribegate.history (seq);
+CREATE INDEX history_subject ON scribegate.history (subject, seq) WHERE subject <> '';
+CREATE INDEX history_type ON scribegate.history (type, seq) WHERE type NOT IN ('note.generated', 'transcription.completed');
 
 -- Stages have rows here too. State 4 is pending and blocked: not claimed before the
 -- completion of the event or, for a cleanup, before all of its deliveries. due is kept
@@ -105,7 +133,8 @@ CREATE INDEX delivery_node ON scribegate.delivery (node) WHERE node IS NOT NULL;
 -- Their rows change all the time, and few are alive.
 ALTER TABLE scribegate.delivery SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
 ALTER TABLE scribegate.event SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
-ALTER TABLE scribegate.payload SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
+ALTER TABLE scribegate.payload_rest SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
+ALTER TABLE scribegate.known SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
 ALTER TABLE scribegate.node SET (fillfactor = 50, autovacuum_vacuum_threshold = 100);
 
-INSERT INTO scribegate.meta (version, oldest, used_at) VALUES (1, 1, 0);
+INSERT INTO scribegate.meta (version, oldest, used_at, ended) VALUES (1, 1, 0, 0);

@@ -77,13 +77,16 @@ func (t *tx) sealed(r *record, e *event.Event) ([]byte, error) {
 	return sealed, err
 }
 
+// selectPayload selects the sealed payload of an event.
+const selectPayload = `SELECT p.sealed FROM scribegate.payload p WHERE p.seq = $1 AND p.slot IN ($1, 0)`
+
 // loadPayload returns the sealed payload of a locked event, or nil.
 func (t *tx) loadPayload(seq int64) (sealed []byte, err error) {
 	if sealed := t.payloads[seq]; sealed != nil {
 		return sealed, nil
 	}
 	b := t.batch()
-	b.Queue(t.q.in(`SELECT sealed FROM scribegate.payload WHERE seq = $1`), seq).Query(func(rows pgx.Rows) error {
+	b.Queue(t.q.in(selectPayload), seq).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			if err := rows.Scan(&sealed); err != nil {
 				return err

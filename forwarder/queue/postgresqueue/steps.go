@@ -28,7 +28,10 @@ const (
 		SELECT DISTINCT d.seq FROM scribegate.delivery d
 		WHERE d.state = ANY($1) AND d.state <> 2 AND ($2 = '' OR d.upstream = $2) AND left(d.upstream, 1) NOT IN ('<', '>') ORDER BY d.seq`
 	withIDs      = `SELECT e.seq FROM scribegate.event e JOIN scribegate.known k ON k.seq = e.seq WHERE k.id = ANY($1) ORDER BY e.seq`
-	receivedSeqs = `SELECT e.seq FROM scribegate.event e WHERE e.seq >= $1 AND e.received_at >= $2 AND e.state <= 2 ORDER BY e.seq`
+	receivedSeqs = `
+		SELECT e.seq FROM scribegate.event e WHERE e.seq >= $1 AND e.received_at >= $2 AND e.state <= 2
+		UNION ALL
+		SELECT h.seq FROM scribegate.history h WHERE h.seq >= $1 AND h.received_at >= $2 AND h.ended_at > $3 ORDER BY 1`
 )
 
 // inState returns the statement that selects the events that are set aside in the state, or
@@ -63,7 +66,7 @@ func (q *Queue) inSteps(ctx context.Context, p queue.Progress, change func(t *tx
 		gone := 0
 		var changed func()
 		err := q.do(ctx, func(t *tx) (err error) {
-			if err := t.lock(some); err != nil {
+			if err := t.lockAll(some); err != nil {
 				return err
 			}
 			gone, changed, err = change(t, some)

@@ -142,7 +142,11 @@ func (t *tx) store(s *policy.Store, trace *record) (err error) {
 	if e.EndedAt > 0 {
 		e.EndedAt = max(1, t.now)
 	}
-	t.changes.event.add(s.Seq, e)
+	if e.Over() { // for no upstream
+		t.changes.trace.add(s.Seq, e)
+	} else {
+		t.changes.event.add(s.Seq, e)
+	}
 	if e.Size > 0 {
 		t.changes.payload.seqs, t.changes.payload.sealed = append(t.changes.payload.seqs, s.Seq), append(t.changes.payload.sealed, s.Sealed)
 	}
@@ -203,7 +207,7 @@ func (t *tx) lockIDs(ids []string) (map[string]*record, error) {
 		return nil, nil
 	}
 	b := t.batch()
-	all := t.q.queueKnown(b, ids, lockOfIDs)
+	all := t.q.queueKnown(b, ids, lockOfIDs, lockTracesOfIDs)
 	if err := t.send(b); err != nil {
 		return nil, err
 	}
@@ -227,16 +231,26 @@ const (
 	selectOfIDs = `SELECT ` + eventColumns + ` FROM scribegate.event e WHERE e.seq IN (SELECT seq FROM scribegate.known WHERE id = ANY($1))`
 	lockOfIDs   = selectOfIDs + ` ORDER BY e.seq FOR UPDATE`
 
-	selectKnown           = `SELECT id, seq, received_at, buried FROM scribegate.known WHERE id = ANY($1)`
+	tracesOfIDs     = `SELECT ` + traceColumns + ` FROM scribegate.history h WHERE h.seq IN (SELECT seq FROM scribegate.known WHERE id = ANY($1))`
+	lockTracesOfIDs = tracesOfIDs + ` ORDER BY h.seq FOR UPDATE`
+
+	selectKnown = `
+		SELECT k.id, k.seq, k.received_at, k.buried,
+			EXISTS (SELECT FROM scribegate.event e WHERE e.seq = k.seq) OR EXISTS (SELECT FROM scribegate.history h WHERE h.seq = k.seq)
+		FROM scribegate.known k WHERE k.id = ANY($1)`
 	selectDeliveriesOfIDs = `
 		SELECT ` + deliveryColumns + ` FROM scribegate.delivery d
 		WHERE d.seq IN (SELECT seq FROM scribegate.known WHERE id = ANY($1)) ORDER BY d.seq, d.upstream`
 )
 
-// queueKnown queues the statements that load the events with the ids into the result.
-func (q *Queue) queueKnown(b *pgx.Batch, ids []string, events string) map[string]*record {
+// queueKnown queues the statements that load the events with the ids into the result. An id
+// whose trace has ended, or was dropped, has a tombstone.
+func (q *Queue) queueKnown(b *pgx.Batch, ids []string, events, traces string) map[string]*record {
 	byID, bySeq := make(map[string]*record), make(map[int64]*record)
+	age, _ := q.ages()
+	horizon := q.horizon(age)
 	q.queueLoad(b, events, ids, bySeq)
+	q.queueTraces(b, bySeq, traces, ids) // behind it: an event that ends meanwhile is found here
 	q.queueDeliveries(b, selectDeliveriesOfIDs, ids, bySeq)
 	b.Queue(q.in(selectKnown), ids).Query(func(rows pgx.Rows) error {
 		for _, r := range bySeq {
@@ -244,13 +258,13 @@ func (q *Queue) queueKnown(b *pgx.Batch, ids []string, events string) map[string
 		}
 		for rows.Next() {
 			r := &record{Event: policy.Event{SetAside: policy.Tombstone}}
-			var buried bool
-			if err := rows.Scan(&r.ID, &r.seq, &r.ReceivedAt, &buried); err != nil {
+			var buried, there bool
+			if err := rows.Scan(&r.ID, &r.seq, &r.ReceivedAt, &buried, &there); err != nil {
 				return err
 			}
 			switch found := byID[r.ID]; {
-			case found != nil && found.seq == r.seq:
-			case buried:
+			case found != nil && found.seq == r.seq && !(found.trace && found.EndedAt <= horizon):
+			case buried || !there || found != nil && found.seq == r.seq:
 				byID[r.ID] = r
 			default: // another node stores or deletes it now
 				delete(byID, r.ID)
@@ -268,7 +282,7 @@ const beginSnapshot = `BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ`
 func (q *Queue) known(ctx context.Context, c sender, ids []string) (map[string]*record, error) {
 	b := &pgx.Batch{}
 	b.Queue(beginSnapshot)
-	all := q.queueKnown(b, ids, selectOfIDs)
+	all := q.queueKnown(b, ids, selectOfIDs, tracesOfIDs)
 	b.Queue(`COMMIT`)
 	return all, c.SendBatch(ctx, b).Close()
 }

@@ -40,12 +40,19 @@ func (t *tx) write() {
 	for _, seq := range slices.Sorted(maps.Keys(t.before)) {
 		before, after := t.before[seq], t.loaded[seq]
 		t.bytes -= before.Size
-		if after == nil {
-			t.changes.deleted = append(t.changes.deleted, seq)
+		switch {
+		case before.trace: // it never changes
+			t.changes.untraced.seqs, t.changes.untraced.ended = append(t.changes.untraced.seqs, seq), append(t.changes.untraced.ended, before.EndedAt)
+			continue
+		case after == nil:
+			t.changes.deleted, t.changes.undelivered = append(t.changes.deleted, seq), append(t.changes.undelivered, seq)
 			if before.Size > 0 {
 				t.changes.dropped = append(t.changes.dropped, seq)
 			}
 			t.ended(seq, before.Deliveries)
+			continue
+		case after.Over():
+			t.end(before, after)
 			continue
 		}
 		t.bytes += after.Size
@@ -77,14 +84,20 @@ func (t *tx) writeDeliveries(before, after *record) {
 		}
 		t.due(seq, d)
 	}
-	var gone []policy.Delivery
+	for _, d := range t.gone(before, after) {
+		t.changes.undeliver.seqs, t.changes.undeliver.upstreams = append(t.changes.undeliver.seqs, seq), append(t.changes.undeliver.upstreams, d.Upstream)
+	}
+}
+
+// gone drops the deliveries in memory that an event no longer has, and returns them.
+func (t *tx) gone(before, after *record) (gone []policy.Delivery) {
 	for i := range before.Deliveries {
 		if d := before.Deliveries[i]; after.Delivery(d.Upstream) == nil {
-			t.changes.undeliver.seqs, t.changes.undeliver.upstreams = append(t.changes.undeliver.seqs, seq), append(t.changes.undeliver.upstreams, d.Upstream)
 			gone = append(gone, d)
 		}
 	}
-	t.ended(seq, gone)
+	t.ended(after.seq, gone)
+	return gone
 }
 
 // due makes a changed delivery due in memory.
