@@ -1,6 +1,8 @@
 package postgresqueue
 
 import (
+	"slices"
+
 	"github.com/jackc/pgx/v5"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
@@ -82,7 +84,7 @@ const (
 	deleteDeliveries = `DELETE FROM scribegate.delivery d USING unnest($1::bigint[], $2::text[]) r(seq, upstream) WHERE d.seq = r.seq AND d.upstream = r.upstream`
 	deleteOfEvents   = `DELETE FROM scribegate.delivery WHERE seq = ANY($1)`
 	deleteEvents     = `DELETE FROM scribegate.event WHERE seq = ANY($1)`
-	deletePayloads   = `DELETE FROM scribegate.payload p USING unnest($1::bigint[]) r(seq) WHERE p.seq = r.seq AND p.slot IN (r.seq, 0)`
+	deletePayloads   = `DELETE FROM scribegate.payload p USING unnest($1::bigint[], $2::bigint[]) r(slot, seq) WHERE p.slot = r.slot AND p.seq = r.seq`
 	deleteEnded      = `WITH changed AS (
 		DELETE FROM scribegate.delivery d USING unnest($1::bigint[], $2::text[], $3::bigint[]) r(seq, upstream, node)
 		WHERE d.seq = r.seq AND d.upstream = r.upstream AND d.node IS NOT DISTINCT FROM r.node
@@ -138,7 +140,7 @@ func (c *changes) queue(q *Queue, b *pgx.Batch) {
 		b.Queue(q.in(deleteEvents), c.deleted)
 	}
 	if len(c.dropped) > 0 {
-		b.Queue(q.in(deletePayloads), c.dropped)
+		b.Queue(q.in(deletePayloads), slices.Concat(c.dropped, make([]int64, len(c.dropped))), slices.Concat(c.dropped, c.dropped)) // whichever slot they have
 	}
 	if r := &c.untraced; len(r.seqs) > 0 {
 		b.Queue(q.in(deleteTraces), r.seqs, r.ended)

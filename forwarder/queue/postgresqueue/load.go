@@ -29,7 +29,7 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 	var attempts int
 	var leasedBy *int64
 	err := q.pool.QueryRow(ctx, q.in(`
-		SELECT p.sealed, d.state, d.attempts, d.node FROM scribegate.delivery d LEFT JOIN scribegate.payload p ON p.seq = d.seq AND p.slot IN (d.seq, 0)
+		SELECT p.sealed, d.state, d.attempts, d.node FROM scribegate.delivery d LEFT JOIN scribegate.payload p ON p.seq = $1 AND p.slot IN ($1, 0)
 		WHERE d.seq = $1 AND d.upstream = $2`), seqOf(d), d.Upstream).Scan(&sealed, &state, &attempts, &leasedBy)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

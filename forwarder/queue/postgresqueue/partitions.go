@@ -261,7 +261,7 @@ const (
 	// lockPayloads locks the events of payloads, as every change of a payload does.
 	lockPayloads = `SELECT FROM scribegate.event e WHERE e.seq = ANY($1) ORDER BY e.seq FOR UPDATE`
 
-	movePayloads = `UPDATE scribegate.payload p SET slot = 0 FROM unnest($1::bigint[]) r(seq) WHERE p.seq = r.seq AND p.slot = r.seq`
+	movePayloads = `UPDATE scribegate.payload p SET slot = 0 FROM unnest($1::bigint[], $1::bigint[]) r(slot, seq) WHERE p.slot = r.slot AND p.seq = r.seq`
 
 	// rescuePayloads moves what was stored in a partition after it was found empty.
 	rescuePayloads = `INSERT INTO scribegate.payload (slot, seq, sealed) SELECT 0, p.seq, p.sealed FROM scribegate.partition p ON CONFLICT DO NOTHING`
