@@ -23,7 +23,7 @@ POSTGRES_TOOLS    ?= $(TOOLS)
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-postgres test-postgres-versions race lint fmt fuzz tables bench microbench chaos soak test-examples xcaddy clean
+.PHONY: help build run demo test test-postgres test-postgres-versions race lint fmt fuzz tables bench microbench chaos soak soak-postgres test-examples xcaddy clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ chaos: build ## Inject faults into a real gateway and count lost events (CHAOS=s
 soak: build ## Run under load with random faults for SOAK (1h)
 	@$(GO) build -o bin/chaos ./examples/proof/chaos
 	@bin/chaos -caddy bin/caddy -only soak -soak $(SOAK)
+
+soak-postgres: ## Run `queue postgres` at 1,000 events/s for SOAK (1h) and print the sizes of its tables (needs Debian's postgresql)
+	$(GO) run ./examples/proof/database -for $(SOAK)
 
 test-examples: build $(LITESTREAM) ## Test the examples with their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/

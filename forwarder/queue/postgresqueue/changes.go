@@ -34,7 +34,7 @@ type changes struct {
 		received    []int64
 	}
 	forgotten, buried []string // ids that are deleted, or kept without the event
-	purged            bool // what other nodes may have in memory
+	purged            bool     // what other nodes may have in memory
 	usedAt, horizon   int64
 	probe             bool
 }
@@ -85,13 +85,13 @@ const (
 	deleteOfEvents   = `DELETE FROM scribegate.delivery WHERE seq = ANY($1)`
 	deleteEvents     = `DELETE FROM scribegate.event WHERE seq = ANY($1)`
 	deletePayloads   = `DELETE FROM scribegate.payload p USING unnest($1::bigint[], $2::bigint[]) r(slot, seq) WHERE p.slot = r.slot AND p.seq = r.seq`
-	deleteEnded      = `WITH changed AS (
+	deleteOver       = `WITH changed AS (
 		DELETE FROM scribegate.delivery d USING unnest($1::bigint[], $2::text[], $3::bigint[]) r(seq, upstream, node)
 		WHERE d.seq = r.seq AND d.upstream = r.upstream AND d.node IS NOT DISTINCT FROM r.node
 		RETURNING 1)` + allChanged
-	forgetIDs        = `DELETE FROM scribegate.known WHERE id = ANY($1)`
-	buryIDs          = `UPDATE scribegate.known SET buried = true WHERE id = ANY($1)`
-	insertEvents     = `
+	forgetIDs    = `DELETE FROM scribegate.known WHERE id = ANY($1)`
+	buryIDs      = `UPDATE scribegate.known SET buried = true WHERE id = ANY($1)`
+	insertEvents = `
 		INSERT INTO scribegate.event (seq, id, provider, type, subject, received_at, state, reason, ended_at, size, key)
 		SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::smallint[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[])`
 	updateEvents = `
@@ -131,7 +131,7 @@ func (c *changes) queue(q *Queue, b *pgx.Batch) {
 		b.Queue(q.in(deleteDeliveries), c.undeliver.seqs, c.undeliver.upstreams)
 	}
 	if r := &c.ended; len(r.seqs) > 0 {
-		b.Queue(q.in(deleteEnded), r.seqs, r.upstreams, r.nodes)
+		b.Queue(q.in(deleteOver), r.seqs, r.upstreams, r.nodes)
 	}
 	if len(c.undelivered) > 0 {
 		b.Queue(q.in(deleteOfEvents), c.undelivered)

@@ -52,8 +52,8 @@ func (q *Queue) Events(ctx context.Context, f queue.Filter) (page queue.Page, er
 
 // A listing is one call of Events.
 type listing struct {
-	q      *Queue
-	f      queue.Filter
+	q       *Queue
+	f       queue.Filter
 	before  int64
 	limit   int
 	horizon int64 // the listed traces have ended later

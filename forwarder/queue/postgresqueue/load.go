@@ -33,7 +33,7 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 		WHERE d.seq = $1 AND d.upstream = $2`), seqOf(d), d.Upstream).Scan(&sealed, &state, &attempts, &leasedBy)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return nil, fmt.Errorf("loading event %s: %w: it has been purged", d.EventID, queue.ErrNotFound)
+		return nil, fmt.Errorf("loading event %s: %w: it has been purged, or another node has delivered it", d.EventID, queue.ErrNotFound)
 	case q.ctx.Err() != nil:
 		return nil, queue.ErrClosed
 	case err != nil:

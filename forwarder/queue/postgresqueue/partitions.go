@@ -197,7 +197,7 @@ func (q *Queue) forgetTraces(ctx context.Context, p partition.Partition, window 
 		if err != nil || n < forgetStep {
 			return err
 		}
-		if err := pause(ctx, time.Since(began)); err != nil {
+		if err := sleep(ctx, time.Since(began)); err != nil {
 			return err
 		}
 	}
@@ -290,7 +290,7 @@ func (q *Queue) movePayloads(ctx context.Context, p partition.Partition) error {
 			return err
 		}
 		last = seqs[len(seqs)-1]
-		if err := pause(ctx, time.Since(began)); err != nil {
+		if err := sleep(ctx, time.Since(began)); err != nil {
 			return err
 		}
 	}
@@ -328,8 +328,8 @@ func (q *Queue) sweeping(ctx context.Context, change func(context.Context, pgx.T
 	})
 }
 
-// pause waits, so that a long sweep leaves the database time for others.
-func pause(ctx context.Context, d time.Duration) error {
+// sleep waits, so that a long sweep leaves the database time for others.
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return fmt.Errorf("sweeping: %w", ctx.Err())
