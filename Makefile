@@ -1,7 +1,7 @@
 # All targets need Go and make. test-postgres also needs PostgreSQL and pgbouncer, and
 # test-postgres-versions npm instead of PostgreSQL; test-examples PostgreSQL, Node.js, npm,
-# Chromium, Flask, FastAPI, Prometheus, Alertmanager, strace and Linux; chaos strace and Linux.
-# .ci/run installs all of these.
+# Chromium, Flask, FastAPI, Prometheus, Alertmanager, strace, systemd, rpm, buildah and a
+# Debian; chaos strace and Linux. .ci/run installs all of these.
 
 GO      ?= go
 TAGS    := nobadger,nomysql,nopgx
@@ -20,10 +20,19 @@ LITESTREAM         := $(TOOLS)/litestream-$(LITESTREAM_VERSION)
 POSTGRES_VERSIONS := 13.23.0-beta.16 14.23.0-beta.17 16.14.0-beta.17 17.10.0-beta.17 18.4.0-beta.17
 POSTGRES_TOOLS    ?= $(TOOLS)
 
+NFPM_VERSION := v2.45.0
+NFPM         := $(TOOLS)/nfpm-$(NFPM_VERSION)
+
+CYCLONEDX_VERSION := v1.10.0
+CYCLONEDX         := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
+
+TARGETS    ?= linux/amd64 linux/arm64 darwin/arm64 windows/amd64
+BUILDFLAGS ?= -trimpath
+
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-postgres test-postgres-versions race lint fmt fuzz tables bench microbench chaos soak soak-postgres test-examples xcaddy clean
+.PHONY: help build run demo test test-postgres test-postgres-versions race lint fmt fuzz tables bench microbench chaos soak soak-postgres test-examples package xcaddy clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,16 +108,20 @@ soak: build ## Run under load with random faults for SOAK (1h)
 soak-postgres: ## Run `queue postgres` at 1,000 events/s for SOAK (1h) and print the sizes of its tables (needs Debian's postgresql)
 	$(GO) run ./examples/proof/database -for $(SOAK)
 
-test-examples: build $(LITESTREAM) ## Test the examples with their real backends
+test-examples: build $(LITESTREAM) $(NFPM) $(CYCLONEDX) ## Test the examples with their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/monitoring/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/operations/
 	LITESTREAM=$(LITESTREAM) $(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/litestream/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/deployment/...
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/bench/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/internal/powercut/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxNode ./examples/providers/standin/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./caddymodule/console/internal/browsertest/
+
+package: $(NFPM) $(CYCLONEDX) ## Build packages, archives, SBOMs and checksums of each TARGETS into bin/package (VERSION=v1.2.3)
+	@GO='$(GO)' TAGS='$(TAGS)' NFPM='$(NFPM)' CYCLONEDX='$(CYCLONEDX)' TARGETS='$(TARGETS)' BUILDFLAGS='$(BUILDFLAGS)' VERSION='$(VERSION)' OUT='$(OUT)' sh examples/deployment/packages/package.sh
 
 xcaddy: ## Build bin/caddy with xcaddy, which must be on PATH
 	@command -v xcaddy >/dev/null || { echo 'xcaddy is not on PATH; install it with: go install github.com/caddyserver/xcaddy/cmd/xcaddy@latest' >&2; exit 1; }
@@ -129,3 +142,11 @@ $(POSTGRES_TOOLS)/postgres-%:
 $(LITESTREAM):
 	GOBIN=$(TOOLS) $(GO) install github.com/benbjohnson/litestream/cmd/litestream@$(LITESTREAM_VERSION)
 	mv $(TOOLS)/litestream $@
+
+$(NFPM):
+	GOBIN=$(TOOLS) $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	mv $(TOOLS)/nfpm $@
+
+$(CYCLONEDX):
+	GOBIN=$(TOOLS) $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+	mv $(TOOLS)/cyclonedx-gomod $@

@@ -105,6 +105,13 @@ func documentedEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("SCRIBEGATE_SECRETS", secrets)
+	credentials := t.TempDir()
+	for name, value := range map[string]string{"encryption-key": testKey, "signing": testSigning} {
+		if err := os.WriteFile(filepath.Join(credentials, name), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", credentials)
 }
 
 func TestDocumentedConfigurations(t *testing.T) {
@@ -148,7 +155,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 func TestShippedConfigurations(t *testing.T) {
 	documentedEnvironment(t)
 	files := []string{"../Caddyfile"}
-	for _, pattern := range []string{"../examples/*.caddyfile", "../examples/*/*.caddyfile", "../examples/*.json"} {
+	for _, pattern := range []string{"../examples/*.caddyfile", "../examples/*/*.caddyfile", "../examples/*.json", "../examples/deployment/*/Caddyfile", "../examples/deployment/*/*.caddyfile"} {
 		matches, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

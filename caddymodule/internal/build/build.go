@@ -15,8 +15,15 @@ import (
 // ModulePath is the path of the Go module.
 const ModulePath = "github.com/scribegate/scribegate"
 
+// version is set by the linker (-X) in the binaries of a release, which are built in a
+// checkout: there the build information has no version.
+var version string
+
 // Version returns the version of Scribegate, or "dev" in a checkout.
 var Version = sync.OnceValue(func() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "dev"

@@ -1,0 +1,208 @@
+//go:build examples
+
+package systemd_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scribegate/scribegate/examples/deployment/internal/cell"
+	"github.com/scribegate/scribegate/examples/internal/sender"
+	"github.com/scribegate/scribegate/examples/internal/stage"
+)
+
+// secret is synthetic, used only in these tests.
+const secret = "whsec_c3ludGhldGljLXNvYXBub3RlLXNlY3JldA"
+
+// TestExposure checks systemd's own judgment of the unit: 0 is the safest, 10 the least safe,
+// and a unit without any such setting has 9.6.
+func TestExposure(t *testing.T) {
+	t.Parallel()
+	cell.Need(t, "systemd-analyze", "systemd")
+	out, err := exec.CommandContext(t.Context(), "systemd-analyze", "--no-pager", "security", "--offline=true", "--threshold=20", "scribegate.service").CombinedOutput()
+	if err != nil {
+		t.Errorf("the exposure is above 2.0: %v\n%s", err, out)
+	}
+}
+
+// TestSystemCalls runs a gateway with the Caddyfile of the service, and checks that the unit
+// permits every system call, address family and memory mapping that it uses.
+func TestSystemCalls(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 4*time.Minute, errors.New("4 minutes are over"))
+	t.Cleanup(cancel)
+	cell.Need(t, "strace", "strace")
+	cell.Need(t, "setpriv", "util-linux")
+	if os.Geteuid() != 0 {
+		t.Fatal("this test runs the gateway as another user: run it as root")
+	}
+	permitted := callsOf(ctx, t, "@system-service")
+	for name := range callsOf(ctx, t, "@privileged", "@resources") {
+		delete(permitted, name)
+	}
+	for _, line := range []string{
+		"SystemCallFilter=@system-service", "SystemCallFilter=~@privileged @resources", "MemoryDenyWriteExecute=true",
+		"RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+	} {
+		if !strings.Contains(read(t, "scribegate.service"), "\n"+line+"\n") {
+			t.Errorf("this test checks another unit: there is no line %s", line)
+		}
+	}
+
+	trace := traceGateway(ctx, t)
+	calls, families := make(map[string]bool), make(map[string]bool)
+	for line := range strings.Lines(trace) {
+		found := call.FindStringSubmatch(line)
+		if found == nil {
+			continue // the end of a call that was interrupted, a signal, an exit
+		}
+		calls[found[1]] = true
+		if family := socket.FindStringSubmatch(line); family != nil {
+			families[family[1]] = true
+		}
+		if strings.Contains(line, "PROT_WRITE|PROT_EXEC") {
+			t.Errorf("memory that is writable and executable: %s", line)
+		}
+	}
+	for _, name := range []string{"execve", "fdatasync", "epoll_pwait", "fcntl"} {
+		if !calls[name] {
+			t.Errorf("the gateway was not traced whole: no %s in %d system calls", name, len(calls))
+		}
+	}
+	for name := range calls {
+		if !permitted[name] {
+			t.Errorf("the unit does not permit the system call %s", name)
+		}
+	}
+	for name := range families {
+		if !strings.Contains(" AF_INET AF_INET6 AF_UNIX AF_NETLINK ", " "+name+" ") {
+			t.Errorf("the unit does not permit the address family %s", name)
+		}
+	}
+	t.Logf("%d system calls, families %v", len(calls), families)
+}
+
+var (
+	call   = regexp.MustCompile(`^\d+ +([a-z0-9_]+)\(`)
+	socket = regexp.MustCompile(` socket\((AF_[A-Z0-9]+)`)
+)
+
+// traceGateway runs the gateway under strace while notes arrive, the configuration is
+// reloaded, and commands ask it. It returns the trace.
+func traceGateway(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	binary, err := stage.Caddy(filepath.Join("..", "..", "..", "bin", "caddy"))
+	must(t, err)
+	dir := t.TempDir()
+	env := []string{"HOME=" + dir, "STATE_DIRECTORY=" + dir, "RUNTIME_DIRECTORY=" + dir, "CREDENTIALS_DIRECTORY=" + dir, "SCRIBEGATE_SECRETS=" + dir}
+	for name, value := range map[string]string{
+		"encryption-key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "signing": "whsec_c3ludGhldGljLXNpZ25pbmctc2VjcmV0LTAx",
+		"soapnote": secret, "soniox": "synthetic-soniox-secret",
+	} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(value+"\n"), 0o600))
+	}
+	port, err := stage.Ports(ctx, 2)
+	must(t, err)
+	delivered := make(chan string, 100)
+	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { delivered <- r.Header.Get("webhook-id") }))
+	t.Cleanup(backend.Close)
+	config, trace := filepath.Join(dir, "Caddyfile"), filepath.Join(dir, "trace")
+	must(t, os.WriteFile(config, []byte(strings.NewReplacer(
+		"hooks.example.com {", "http://127.0.0.1:"+port[0]+" {", "http://127.0.0.1:9000/events", backend.URL, ":8081", ":"+port[1],
+	).Replace(read(t, "Caddyfile"))), 0o600))
+
+	must(t, os.Chmod(filepath.Dir(dir), 0o755)) // the folder of all temporary folders of the test
+
+	// Not as root, for whom SQLite does more: it gives its files to the owner of the folder.
+	const nobody = 65534
+	installed := filepath.Join(dir, "caddy")
+	must(t, exec.CommandContext(ctx, "cp", binary, installed).Run())
+	must(t, exec.CommandContext(ctx, "chown", "-R", strconv.Itoa(nobody), dir).Run())
+	gateway, err := stage.Start(stage.Command{Name: "the gateway", Env: env, Args: []string{
+		"setpriv", "--reuid", strconv.Itoa(nobody), "--clear-groups", "strace", "-D", "-f", "-qq", "-o", trace, installed, "run", "--config", config,
+	}})
+	must(t, err)
+	stop := func() error { return gateway.Stop() }
+	t.Cleanup(func() { _ = stop() })
+	_, err = gateway.WaitLine(ctx, "the start", func(line string) bool { return strings.Contains(line, "serving initial configuration") })
+	must(t, err)
+
+	admin := "unix/" + filepath.Join(dir, "admin.sock")
+	for _, args := range [][]string{
+		nil, {"reload", "--config", config, "--force"}, {"scribegate", "status", "--address", admin},
+		{"scribegate", "backup", filepath.Join(dir, "copy.db"), "--address", admin}, {"scribegate", "compact", "--address", admin},
+	} {
+		if args != nil {
+			command := exec.CommandContext(ctx, binary, args...)
+			command.Env = env
+			if out, err := command.CombinedOutput(); err != nil {
+				t.Fatalf("caddy %q: %v\n%s", args, err, out)
+			}
+		}
+		now := time.Now()
+		request, err := sender.SOAPNoteAPI(ctx, "http://127.0.0.1:"+port[0]+"/soapnote", secret, sender.NoteGenerated(fmt.Sprint("note-", len(args), "-", now.UnixNano()), now), now)
+		must(t, err)
+		answer, err := sender.Send(request)
+		if err != nil || answer.Status != http.StatusOK {
+			t.Fatalf("a note is answered %+v, %v, want 200; the gateway printed:\n%s", answer, err, gateway.Tail(20))
+		}
+		select {
+		case id := <-delivered:
+			if id != answer.ID {
+				t.Errorf("the event %s is delivered, want %s", id, answer.ID)
+			}
+		case <-ctx.Done():
+			t.Fatalf("the event %s is not delivered; the gateway printed:\n%s", answer.ID, gateway.Tail(20))
+		}
+	}
+	must(t, stop())
+	return read(t, trace)
+}
+
+// callsOf returns the system calls of systemd's sets.
+func callsOf(ctx context.Context, t *testing.T, sets ...string) map[string]bool {
+	t.Helper()
+	cell.Need(t, "systemd-analyze", "systemd")
+	calls := make(map[string]bool)
+	for _, set := range sets {
+		out, err := exec.CommandContext(ctx, "systemd-analyze", "--no-pager", "syscall-filter", set).Output()
+		must(t, err)
+		for line := range strings.Lines(string(out)) {
+			switch name := strings.TrimSpace(line); {
+			case name == "" || name == set || strings.HasPrefix(name, "#"):
+			case strings.HasPrefix(name, "@"):
+				for name := range callsOf(ctx, t, name) {
+					calls[name] = true
+				}
+			default:
+				calls[name] = true
+			}
+		}
+	}
+	return calls
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	must(t, err)
+	return string(content)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
