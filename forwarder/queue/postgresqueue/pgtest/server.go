@@ -96,11 +96,11 @@ func Start(o Options) (s *Server, err error) {
 		return nil, err
 	}
 	s = &Server{Dir: dir, bin: bin, options: o, Port: 5432}
-	defer func() {
+	defer func(started *Server) {
 		if err != nil {
-			s.Stop()
+			started.Stop()
 		}
-	}()
+	}(s)
 	switch {
 	case o.TCP && o.Port > 0:
 		s.Port = o.Port
