@@ -1,7 +1,7 @@
 # All targets need Go and make. test-postgres also needs PostgreSQL and pgbouncer, and
-# test-postgres-versions npm instead of PostgreSQL; test-examples PostgreSQL, Node.js, npm,
-# Chromium, Flask, FastAPI, Prometheus, Alertmanager, strace, systemd, rpm, buildah and a
-# Debian; chaos strace and Linux. .ci/run installs all of these.
+# test-postgres-versions npm instead of PostgreSQL; bench PostgreSQL and Linux; test-examples
+# PostgreSQL, Node.js, npm, Chromium, Flask, FastAPI, Prometheus, Alertmanager, strace,
+# systemd, rpm, buildah and a Debian; chaos strace and Linux. .ci/run installs all of these.
 
 GO      ?= go
 TAGS    := nobadger,nomysql,nopgx
@@ -90,9 +90,9 @@ tables: ## Print the cases of the long tests, and each invalid configuration and
 	@$(GO) test -tags $(TAGS) -count 1 -v -run '^(TestAnswers|TestUnreadBody|TestReadBody|TestBodyIsNotAsDeclaredOverHTTP3|TestVectors|TestUnauthorized|TestKill|TestReloadsUnderLoad|TestMistakes|TestRefusedPlaceholders|TestWarns|TestConfigurationWarnings)' ./caddymodule/ > .tables 2>&1 || { cat .tables; rm -f .tables; exit 1; }
 	@sed -n 's/^ *[a-z0-9_]*_test\.go:[0-9]*: //p' .tables; rm -f .tables
 
-bench: build ## Compare the gateway with bare Caddy; writes bin/bench.md and bin/bench.svg (20 minutes; AGAINST=<binary>: also with another gateway)
+bench: build ## Compare the gateway with bare Caddy; writes bin/bench.md and bin/bench.svg (25 minutes; AGAINST=<binary>: also with another gateway; needs PostgreSQL, or POSTGRES=no)
 	@$(GO) build -o bin/bench ./examples/proof/bench
-	@bin/bench -caddy bin/caddy -all -rounds 3 -slice 2s -markdown bin/bench.md -svg bin/bench.svg $(if $(AGAINST),-against $(AGAINST))
+	@bin/bench -caddy bin/caddy -all -rounds 3 -slice 2s -markdown bin/bench.md -svg bin/bench.svg $(if $(AGAINST),-against $(AGAINST)) $(if $(filter no,$(POSTGRES)),-without-postgres)
 
 microbench: ## Run the Go benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...

@@ -10,6 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/examples/proof/bench/internal/figures"
 	"github.com/scribegate/scribegate/examples/proof/bench/internal/gateway"
+	"github.com/scribegate/scribegate/examples/proof/bench/internal/postgres"
 )
 
 // A bench is a run of the benchmark.
@@ -19,7 +20,8 @@ type bench struct {
 	binary   string   // that is measured now
 	log      io.Writer
 	secrets  gateway.Secrets
-	round    int // from 0
+	round    int              // from 0
+	server   *postgres.Server // nil if no line needs it
 }
 
 // logf logs the progress of the run.
@@ -100,6 +102,10 @@ func (b *bench) makeDir() (remove func() error, err error) {
 	dir, err := os.MkdirTemp(b.dir, "scribegate-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("making a directory for the queues: %w; set another one with -dir", err)
+	}
+	// PostgreSQL runs as another user if this one is root.
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // what is in it is of this user only
+		return nil, fmt.Errorf("making a directory for the queues: %w", err)
 	}
 	b.dir = dir
 	return func() error { return os.RemoveAll(dir) }, nil

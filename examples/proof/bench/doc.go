@@ -3,12 +3,15 @@
 // compared with, the ratio that it must reach, and the ratio that is the aim. The exit status
 // is 0 if everything was measured and all counts were correct, whatever the ratios are.
 //
-// It needs Linux, and the gateway's binary, which `make build` makes:
+// It needs Linux, the gateway's binary, which `make build` makes, and PostgreSQL with pgbench, which
+// Debian's package postgresql has:
 //
 //	go run ./examples/proof/bench                     # the table: about half an hour
 //	go run ./examples/proof/bench -quick              # the same with less precision: half a minute
 //	go run ./examples/proof/bench -list               # the names of the lines
 //	go run ./examples/proof/bench -lines 'verify|forged' -rounds 10
+//	go run ./examples/proof/bench -lines postgres     # queue postgres alone
+//	go run ./examples/proof/bench -without-postgres   # all lines but these; the table says so
 //	go run ./examples/proof/bench -grid               # bodies, connections and protocols
 //	go run ./examples/proof/bench -growth             # how costs grow with the backlog and others
 //	go run ./examples/proof/bench -all -markdown BENCHMARK.md -svg benchmark.svg
@@ -27,6 +30,15 @@
 // Every slice checks that all requests had the expected answer and no duplicates, that a paused
 // upstream stayed paused and received nothing, and that all accepted events wait or were
 // delivered exactly once. If a check fails, the slice fails, and its round has no ratio.
+//
+// # Queue postgres
+//
+// One server runs for the whole run, on this machine and with fsync on. Each contender has a new
+// database. pgbench inserts rows that have as many bytes as a gateway's sealed records, one in each
+// transaction, over as many connections as the load generator has to the gateway. The lines with
+// several gateways share one database, and the load generator's connections are spread over them:
+// on one machine they do not become faster together, but their processor time for each event shows
+// what sharing costs.
 //
 // # Why it does not use existing tools
 //

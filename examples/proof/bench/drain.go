@@ -21,7 +21,7 @@ type progress struct {
 // look returns the drain's progress until now.
 func (h *largeGateway) look() (progress, error) {
 	p := progress{count: h.backend.Received.Load(), at: time.Now()}
-	c, err := probe.Consumed(h.gateway.Process.PID())
+	c, err := probe.Consumed(0, h.gateway.Process.PID())
 	p.Consumption = c
 	return p, err
 }

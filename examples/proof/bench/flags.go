@@ -21,6 +21,7 @@ type options struct {
 
 	table, grid, growth bool // the parts to run
 	list                bool
+	noPostgres          bool // leave the lines of queue postgres out
 
 	markdown, svg, profile string
 }
@@ -49,6 +50,7 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.markdown, "markdown", "", "write all tables to a `file` as Markdown")
 	flags.StringVar(&o.svg, "svg", "", "draw the lines to a `file` as SVG")
 	flags.StringVar(&o.profile, "profile", "", "a `directory` for profiles of the gateway's processor time and allocations, for each line")
+	flags.BoolVar(&o.noPostgres, "without-postgres", false, "leave out the lines of queue postgres, which need PostgreSQL; the table says so")
 	flags.BoolVar(&o.list, "list", false, "list the lines and exit")
 	if err := flags.Parse(args); err != nil {
 		return o, err

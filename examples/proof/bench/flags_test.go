@@ -50,6 +50,7 @@ func TestParseRejects(t *testing.T) {
 		"-grid -svg f":     "-all",
 		"-unknown":         "-unknown",
 		"-quick -large 99": "-large",
+		"-without":         "-without",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

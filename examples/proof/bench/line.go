@@ -10,7 +10,7 @@ import (
 func (o options) lines() []figures.Line {
 	backlog, many, few := figures.ShortCount(o.backlog()), figures.ShortCount(o.large), figures.ShortCount(o.smallDrain())
 	waits := many + " waiting"
-	return []figures.Line{
+	return append([]figures.Line{
 		{
 			Name: "verify", Text: "verify only (checkpoint in front of `respond`)", Against: "bare `respond`",
 			Of: figures.Of("verify", figures.Rate), Base: figures.Once("respond", figures.Rate),
@@ -68,7 +68,18 @@ func (o options) lines() []figures.Line {
 			Of: figures.Of("accept", figures.Alloc), Base: figures.Once("respond", figures.Alloc), Less: true,
 			Unit: figures.ShowRatio,
 		},
+	}, postgresLines()...)
+}
+
+// needed returns the names of the measurements that lines need, without those that are left out.
+func (o options) needed(lines []figures.Line) map[string]bool {
+	all := needs(lines)
+	for _, m := range postgresMeasurements {
+		if o.noPostgres {
+			delete(all, m.name)
+		}
 	}
+	return all
 }
 
 // choose returns the lines whose names match the expression.

@@ -38,7 +38,7 @@ func TestLinesAreComplete(t *testing.T) {
 func TestChoose(t *testing.T) {
 	t.Parallel()
 	lines := options{large: 1_000_000}.lines()
-	for expression, want := range map[string]int{"": len(lines), "^verify$": 1, "deliver": 2, "start|drain": 3, "nothing like it": 0} {
+	for expression, want := range map[string]int{"": len(lines), "^verify$": 1, "^deliver": 2, "start|drain": 3, "nothing like it": 0} {
 		if got := choose(lines, regexp.MustCompile(expression)); len(got) != want {
 			t.Errorf("%q chooses %d lines, want %d", expression, len(got), want)
 		}

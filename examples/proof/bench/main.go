@@ -70,6 +70,12 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 
+	stopServer, err := b.startPostgres()
+	if err != nil {
+		return err
+	}
+	defer stopServer()
+
 	r, measured := b.measure(ctx)
 	r.Print(out)
 	return errors.Join(measured, r.Save(o.markdown, o.svg))

@@ -47,6 +47,24 @@ func TestRunLists(t *testing.T) {
 	}
 }
 
+// Without PostgreSQL the run fails before it measures anything, and says how to leave it out.
+func TestRunWithoutPostgres(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "caddy")
+	if err := os.WriteFile(binary, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(stage.CaddyEnv, binary)
+	t.Setenv("POSTGRES_BIN", t.TempDir())
+	var out bytes.Buffer
+	err := run(t.Context(), []string{"-lines", "postgres-accept"}, &out, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "-without-postgres") || !strings.Contains(err.Error(), "starting PostgreSQL") {
+		t.Errorf("run() = %v, want an error that names PostgreSQL and the option", err)
+	}
+	if out.Len() > 0 {
+		t.Errorf("printed %q", out.String())
+	}
+}
+
 func TestRunRejects(t *testing.T) {
 	t.Parallel()
 	if err := run(t.Context(), []string{"-rounds", "0"}, io.Discard, io.Discard); err == nil {

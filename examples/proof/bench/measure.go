@@ -43,6 +43,9 @@ func (b *bench) facts() ([]string, error) {
 		return nil, fmt.Errorf("reading facts about the machine: %w", err)
 	}
 	sync := figures.LatencySample(times)
+	if b.server != nil {
+		all = append(all, b.server.Facts())
+	}
 	return append(all, fmt.Sprintf("one fdatasync: p50 %s, p99 %s", figures.ShowSeconds(sync.P50), figures.ShowSeconds(sync.P99))), nil
 }
 
@@ -59,7 +62,7 @@ func (b *bench) titled(binary string, sections ...report.Section) []report.Secti
 // measureLines measures the lines and adds their tables to the report.
 func (b *bench) measureLines(ctx context.Context, r *report.Report) error {
 	chosen := choose(b.lines(), b.which)
-	all, err := b.runRounds(ctx, needs(chosen))
+	all, err := b.runRounds(ctx, b.needed(chosen))
 	for i, binary := range b.binaries {
 		rows := make([]figures.Row, 0, len(chosen))
 		for _, l := range chosen {
@@ -70,6 +73,7 @@ func (b *bench) measureLines(ctx context.Context, r *report.Report) error {
 		}
 		r.Add(b.titled(binary,
 			report.Section{Title: "Ratios", Table: report.LineTable(rows), Notes: append(b.captions(), generatorNote(all[i]))},
+			report.Section{Title: "Queue postgres", Table: postgresTable(all[i]), Notes: b.postgresNotes()},
 			report.Section{Title: "Each contender", Table: contenderTable(all[i]), Notes: []string{"Medians of the rounds. The ceiling is the load generator's maximum rate, as a multiple of the rate. Others' CPU is the share of the machine's processors that other processes and the kernel used."}},
 		)...)
 	}

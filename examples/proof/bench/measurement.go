@@ -26,8 +26,9 @@ const (
 	usualConnections = 32
 )
 
-// measurements are the measurements of a round. Those with the large backlog are in large.go.
-var measurements = []measurement{
+// measurements are the measurements of a round. Those with the large backlog are in large.go, those of
+// queue postgres in postgres.go.
+var measurements = append([]measurement{
 	{"respond", "bare `respond`", true, func(ctx context.Context, b *bench) (figures.Sample, error) {
 		return b.run(ctx, gateway.Bare(), trial{name: "respond", requests: b.notes(usualBody), connections: usualConnections})
 	}},
@@ -72,7 +73,7 @@ var measurements = []measurement{
 	}},
 	{"hanging-empty", "accept, upstream hangs, nothing waits", false, func(ctx context.Context, b *bench) (figures.Sample, error) { return b.hanging(ctx, 0) }},
 	{"hanging", "accept, upstream hangs, events wait", false, func(ctx context.Context, b *bench) (figures.Sample, error) { return b.hanging(ctx, b.backlog()) }},
-}
+}, postgresMeasurements...)
 
 // notes returns SOAPNoteAPI's requests with a body of size bytes.
 func (b *bench) notes(size int) load.Spec {

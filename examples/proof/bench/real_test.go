@@ -25,7 +25,7 @@ func TestQuick(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Minute, errors.New("5 minutes are over"))
 	defer cancel()
-	dir := t.TempDir()
+	dir := openDir(t)
 	markdown, svg := filepath.Join(dir, "bench.md"), filepath.Join(dir, "bench.svg")
 	var out bytes.Buffer
 	err = run(ctx, []string{"-caddy", binary, "-quick", "-large", "4000", "-dir", dir, "-markdown", markdown, "-svg", svg}, &out, testLog{t})
@@ -51,12 +51,29 @@ func TestQuick(t *testing.T) {
 			t.Errorf("the table has no line %q", l.Text)
 		}
 	}
+	if !strings.Contains(string(written), "write-ahead log per event") {
+		t.Error("the table of PostgreSQL is missing")
+	}
 	if drawn, err := os.ReadFile(svg); err != nil || !strings.Contains(string(drawn), "reject forged requests") {
 		t.Errorf("the plot is incomplete: %v", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "scribegate-bench-*")); err != nil || len(left) > 0 {
 		t.Errorf("%v is left in the directory, %v", left, err)
 	}
+}
+
+// openDir returns a directory that other users can enter too: PostgreSQL does not run as root.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bench")
+	if err == nil {
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // testLog writes a run's progress into the test's log.

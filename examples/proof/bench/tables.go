@@ -35,8 +35,20 @@ func contenderTable(all figures.Outcomes) report.Table {
 	return t
 }
 
-func contenderCells(samples []figures.Sample, ceiling float64) []string {
-	quantities := []figures.Quantity{figures.Rate, figures.P50, figures.P99, figures.CPU, figures.Alloc, figures.Own, figures.Others}
+// postgresTable returns a table of the measurements with PostgreSQL: what it does for an event.
+func postgresTable(all figures.Outcomes) report.Table {
+	quantities := []figures.Quantity{figures.Rate, figures.P50, figures.P99, figures.CPU, figures.Server, figures.Own, figures.Log, figures.Commits}
+	t := report.Table{Heads: []string{"contender", "rate", "p50", "p99", "gateways' CPU per event", "PostgreSQL's CPU per event", "load generator's CPU per event", "write-ahead log per event", "writing transactions per event"}, Left: 1}
+	for _, m := range postgresMeasurements {
+		if samples := all.Samples(m.name); len(samples) > 0 {
+			t.Cells = append(t.Cells, append([]string{m.text}, cellsOf(samples, quantities)...))
+		}
+	}
+	return t
+}
+
+// cellsOf returns the medians of some quantities.
+func cellsOf(samples []figures.Sample, quantities []figures.Quantity) []string {
 	cells := make([]string, 0, len(quantities)+1)
 	for _, q := range quantities {
 		cell := "-"
@@ -45,6 +57,11 @@ func contenderCells(samples []figures.Sample, ceiling float64) []string {
 		}
 		cells = append(cells, cell)
 	}
+	return cells
+}
+
+func contenderCells(samples []figures.Sample, ceiling float64) []string {
+	cells := cellsOf(samples, []figures.Quantity{figures.Rate, figures.P50, figures.P99, figures.CPU, figures.Alloc, figures.Own, figures.Others})
 	multiple := "-"
 	if r := figures.MedianOf(samples, figures.Rate); r > 0 {
 		multiple = fmt.Sprintf("%.1f times", ceiling/r)

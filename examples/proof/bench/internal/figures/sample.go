@@ -14,7 +14,10 @@ import (
 type Sample struct {
 	Rate     float64 // per second
 	P50, P99 float64 // latency in seconds
-	CPU      float64 // processor time of the gateway per event, in seconds
+	CPU      float64 // processor time of the gateways per event, in seconds
+	Server   float64 // processor time of PostgreSQL per event, in seconds
+	Log      float64 // written to PostgreSQL's write-ahead log per event, in bytes
+	Commits  float64 // PostgreSQL's transactions that write, per event
 	Alloc    float64 // allocated by the gateway per event, in bytes
 	Own      float64 // processor time of the load generator and the backends per request, in seconds
 	Others   float64 // share of the machine's processors that other processes used, from 0 to 1
@@ -31,15 +34,18 @@ type Quantity struct {
 
 // The quantities of a sample.
 var (
-	Rate   = Quantity{"rate", func(s Sample) float64 { return s.Rate }, ShowRate}
-	P50    = Quantity{"p50", func(s Sample) float64 { return s.P50 }, ShowSeconds}
-	P99    = Quantity{"p99", func(s Sample) float64 { return s.P99 }, ShowSeconds}
-	CPU    = Quantity{"CPU", func(s Sample) float64 { return s.CPU }, ShowSeconds}
-	Alloc  = Quantity{"allocated", func(s Sample) float64 { return s.Alloc }, ShowBytes}
-	Own    = Quantity{"generator's CPU", func(s Sample) float64 { return s.Own }, ShowSeconds}
-	Others = Quantity{"others' CPU", func(s Sample) float64 { return s.Others }, showShare}
-	Took   = Quantity{"time", func(s Sample) float64 { return s.Took }, ShowSeconds}
-	Size   = Quantity{"memory", func(s Sample) float64 { return s.Bytes }, ShowBytes}
+	Rate    = Quantity{"rate", func(s Sample) float64 { return s.Rate }, ShowRate}
+	P50     = Quantity{"p50", func(s Sample) float64 { return s.P50 }, ShowSeconds}
+	P99     = Quantity{"p99", func(s Sample) float64 { return s.P99 }, ShowSeconds}
+	CPU     = Quantity{"CPU", func(s Sample) float64 { return s.CPU }, ShowSeconds}
+	Server  = Quantity{"PostgreSQL's CPU", func(s Sample) float64 { return s.Server }, ShowSeconds}
+	Log     = Quantity{"log", func(s Sample) float64 { return s.Log }, ShowBytes}
+	Commits = Quantity{"writing transactions", func(s Sample) float64 { return s.Commits }, ShowRatio}
+	Alloc   = Quantity{"allocated", func(s Sample) float64 { return s.Alloc }, ShowBytes}
+	Own     = Quantity{"generator's CPU", func(s Sample) float64 { return s.Own }, ShowSeconds}
+	Others  = Quantity{"others' CPU", func(s Sample) float64 { return s.Others }, showShare}
+	Took    = Quantity{"time", func(s Sample) float64 { return s.Took }, ShowSeconds}
+	Size    = Quantity{"memory", func(s Sample) float64 { return s.Bytes }, ShowBytes}
 )
 
 // ShowRate formats a number per second.
@@ -95,13 +101,14 @@ func LatencySample(times []time.Duration) Sample {
 	return Sample{P50: quantile(times, 0.5).Seconds(), P99: quantile(times, 0.99).Seconds()}
 }
 
-// processors returns the processor time per request, of the gateway and of the load generator.
-func (s Sample) processors() float64 { return s.CPU + s.Own }
+// processors returns the processor time per request, of the gateways, PostgreSQL
+// and the load generator.
+func (s Sample) processors() float64 { return s.CPU + s.Server + s.Own }
 
 // String lists the figures that were measured.
 func (s Sample) String() string {
 	var parts []string
-	for _, q := range []Quantity{Rate, P50, P99, CPU, Alloc, Own, Others, Took, Size} {
+	for _, q := range []Quantity{Rate, P50, P99, CPU, Server, Log, Commits, Alloc, Own, Others, Took, Size} {
 		if v := q.of(s); v != 0 {
 			parts = append(parts, q.name+" "+q.Show(v))
 		}

@@ -17,6 +17,7 @@ type Secrets struct {
 	Soapnote string
 	Soniox   string // the header's whole value
 	signing  string
+	queue    string   // the key of a queue in a database
 	others   []string // further secrets of SOAPNoteAPI, with which no request is signed
 }
 
@@ -27,7 +28,7 @@ const ManySecrets = 20
 func NewSecrets() Secrets {
 	s := Secrets{
 		Soapnote: NewSecret(), Soniox: "Bearer " + rand.Text(),
-		signing: NewSecret(),
+		signing: NewSecret(), queue: strings.TrimPrefix(NewSecret(), secretPrefix),
 	}
 	for range ManySecrets - 1 {
 		s.others = append(s.others, NewSecret())
@@ -50,7 +51,7 @@ func (s Secrets) env() []string {
 	for i, other := range s.others {
 		others = append(others, "OTHER_"+strconv.Itoa(i)+"="+other)
 	}
-	return slices.Concat(others, []string{"SOAPNOTE_SECRET=" + s.Soapnote, "SONIOX_SECRET=" + s.Soniox, "SIGNING_SECRET=" + s.signing})
+	return slices.Concat(others, []string{"SOAPNOTE_SECRET=" + s.Soapnote, "SONIOX_SECRET=" + s.Soniox, "SIGNING_SECRET=" + s.signing, "QUEUE_KEY=" + s.queue})
 }
 
 // The paths of the handlers.
@@ -106,6 +107,13 @@ func Durable(upstreams ...Upstream) Configuration {
 	deliver := "deliver_to " + strings.Join(names, " ")
 	return Configuration{app: app.String(), site: "scribegate " + SoapnotePath + " soapnoteapi {\nsecret {env.SOAPNOTE_SECRET}\n" + deliver + "\n}\n" +
 		"scribegate " + SonioxPath + " soniox {\nheader Authorization {env.SONIOX_SECRET}\n" + deliver + "\n}"}
+}
+
+// In returns a configuration that stores the events of a Durable one in a PostgreSQL
+// database.
+func (c Configuration) In(dsn string) Configuration {
+	c.app = fmt.Sprintf("queue postgres %q {\nencryption_key {env.QUEUE_KEY}\n}\n", dsn) + c.app
+	return c
 }
 
 // queueFile is the default path of the queue, below the gateway's data directory.

@@ -24,6 +24,7 @@ func TestConfigurations(t *testing.T) {
 		"checkpoint": {Checkpoint(1), nil, []string{"scribegate /soapnote soapnoteapi {\nsecret {env.SOAPNOTE_SECRET}\n}\nrespond "}, []string{"deliver_to", "upstream"}},
 		"secrets":    {Checkpoint(3), nil, []string{"secret {env.OTHER_0} {env.OTHER_1} {env.SOAPNOTE_SECRET}\n"}, nil},
 		"durable":    {Durable(up, Upstream{Name: "lab", Lines: "route {\n}"}), nil, []string{"deliver_to ehr lab\n", "upstream ehr http://127.0.0.1:4/events {", "upstream lab  {\nroute {", "signing_secret"}, []string{"respond", "queue"}},
+		"postgres":   {Durable(up).In("host=/run user=a"), nil, []string{"queue postgres \"host=/run user=a\" {\nencryption_key {env.QUEUE_KEY}\n}\n", "deliver_to ehr\n"}, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -39,10 +40,10 @@ func TestConfigurations(t *testing.T) {
 					t.Errorf("%q is in\n%s", not, text)
 				}
 			}
-			if open, closed := strings.Count(text, "{\n"), strings.Count(text, "}\n")-strings.Count(text, ".SOAPNOTE_SECRET}\n")-strings.Count(text, "SIGNING_SECRET}\n")-strings.Count(text, "SONIOX_SECRET}\n"); open != closed {
+			if open, closed := strings.Count(text, "{\n"), strings.Count(text, "}\n")-strings.Count(text, ".SOAPNOTE_SECRET}\n")-strings.Count(text, "SIGNING_SECRET}\n")-strings.Count(text, "SONIOX_SECRET}\n")-strings.Count(text, "QUEUE_KEY}\n"); open != closed {
 				t.Errorf("%d blocks are opened and %d closed in\n%s", open, closed, text)
 			}
-			for _, secret := range append([]string{s.Soapnote, s.Soniox, s.signing}, s.others...) {
+			for _, secret := range append([]string{s.Soapnote, s.Soniox, s.signing, s.queue}, s.others...) {
 				if strings.Contains(text, secret) {
 					t.Error("it holds a secret")
 				}
@@ -60,7 +61,7 @@ func TestSecretsAreDifferent(t *testing.T) {
 		values = append(values, value)
 	}
 	slices.Sort(values)
-	if n := len(slices.Compact(values)); n != 3+ManySecrets-1 {
-		t.Errorf("%d different secrets, want %d", n, 3+ManySecrets-1)
+	if n := len(slices.Compact(values)); n != 4+ManySecrets-1 {
+		t.Errorf("%d different secrets, want %d", n, 4+ManySecrets-1)
 	}
 }

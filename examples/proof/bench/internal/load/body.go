@@ -26,6 +26,11 @@ type body struct {
 // Size returns the size of the whole payload in bytes.
 func (b body) Size() int { return len(b.before) + idLength + len(b.after) }
 
+// Sample returns a whole payload.
+func (b body) Sample() []byte {
+	return []byte(b.before + strings.Repeat("0", idLength) + b.after)
+}
+
 // NoteBody returns SOAPNoteAPI's payload for a finished note, with size bytes, or at least 126.
 func NoteBody(size int) body {
 	full := noteHead + noteData

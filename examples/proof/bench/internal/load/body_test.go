@@ -32,6 +32,9 @@ func TestBodies(t *testing.T) {
 			if tt.size != 0 && (len(text) != tt.size || tt.body.Size() != tt.size) {
 				t.Errorf("%d bytes, Size() = %d, want %d", len(text), tt.body.Size(), tt.size)
 			}
+			if got := string(tt.body.Sample()); len(got) != len(text) || !strings.HasPrefix(got, tt.body.before) {
+				t.Errorf("Sample() = %q", got)
+			}
 			var payload map[string]any
 			if err := json.Unmarshal([]byte(text), &payload); err != nil {
 				t.Fatal(err)

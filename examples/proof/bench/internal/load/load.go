@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,11 @@ func (l Generator) Close() {
 	for _, c := range l.connections {
 		c.close()
 	}
+}
+
+// And returns a load generator with the connections of both.
+func (l Generator) And(other Generator) Generator {
+	return Generator{connections: slices.Concat(l.connections, other.connections)}
 }
 
 // A Phase is the sending of one batch.

@@ -235,3 +235,22 @@ func TestProtocolIsInsistedOn(t *testing.T) {
 		t.Errorf("HTTP/2 is %q", http2.NextProtoTLS)
 	}
 }
+
+// The connections of two load generators take their requests from one batch.
+func TestAnd(t *testing.T) {
+	t.Parallel()
+	one, other := &receiver{bodies: make(map[string]int)}, &receiver{bodies: make(map[string]int)}
+	to := serve(t, one, false)
+	both := connect(t, to, 2).And(connect(t, serve(t, other, false), 2))
+	m, err := Spec{Path: "/", Secret: testSecret, Body: NoteBody(200)}.Prepare(to.Address, 400, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	totals, err := both.Run(t.Context(), Phase{Batch: m})
+	if err := errors.Join(err, totals.Only(http.StatusOK)); err != nil || totals.Answered() != 400 {
+		t.Fatalf("%d answers, %v", totals.Answered(), err)
+	}
+	if len(one.bodies) == 0 || len(other.bodies) == 0 || len(one.bodies)+len(other.bodies) != 400 {
+		t.Errorf("the targets received %d and %d requests, want 400 together", len(one.bodies), len(other.bodies))
+	}
+}

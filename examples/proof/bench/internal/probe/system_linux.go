@@ -54,11 +54,15 @@ func Fdatasyncs(dir string, lasts time.Duration) (times []time.Duration, err err
 	return times, nil
 }
 
-// OwnProcessorTime returns the processor time that this process has used since its start.
-func OwnProcessorTime() (time.Duration, error) {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0, fmt.Errorf("measuring the load generator's processor time: %w", err)
+// OwnProcessorTime returns the processor time that this process has used since its start, with
+// that of its children that have ended.
+func OwnProcessorTime() (sum time.Duration, err error) {
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var usage syscall.Rusage
+		if err := syscall.Getrusage(who, &usage); err != nil {
+			return 0, fmt.Errorf("measuring the load generator's processor time: %w", err)
+		}
+		sum += time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
+	return sum, nil
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 func TestFdatasyncs(t *testing.T) {
@@ -30,7 +32,11 @@ func TestOwnFigures(t *testing.T) {
 	if err != nil || own <= 0 {
 		t.Errorf("OwnProcessorTime() = %s, %v", own, err)
 	}
-	used, err := processorTime(os.Getpid())
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := processorTime(fs, os.Getpid())
 	if err != nil || used > own+time.Second {
 		t.Errorf("processorTime() = %s, %v; OwnProcessorTime() was %s", used, err, own)
 	}
@@ -39,7 +45,7 @@ func TestOwnFigures(t *testing.T) {
 		t.Errorf("AnonymousMemory() = %d, %v", memory, err)
 	}
 	runtime.KeepAlive(used8)
-	if _, err := processorTime(-1); err == nil {
+	if _, err := processorTime(fs, -1); err == nil {
 		t.Error("processorTime() = nil for a process that does not exist")
 	}
 	if _, err := AnonymousMemory(-1); err == nil {
