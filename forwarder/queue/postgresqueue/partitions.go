@@ -248,8 +248,11 @@ func (q *Queue) dropPayloads(ctx context.Context) error {
 
 // fewRows counts the rows of a partition, up to fewPayloads and one more.
 func (q *Queue) fewRows(ctx context.Context, p partition.Partition) (n int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
+	ctx, end, err := q.reading(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer end()
 	err = q.pool.QueryRow(ctx, q.inPartition(`SELECT count(*) FROM (SELECT FROM scribegate.partition ORDER BY seq LIMIT $1) p`, p), fewPayloads+1).Scan(&n)
 	return n, err
 }
@@ -314,8 +317,11 @@ var errSweptElsewhere = errors.New("another node drops partitions now")
 
 // sweeping makes a change in a transaction of its own, unless another node does so.
 func (q *Queue) sweeping(ctx context.Context, change func(context.Context, pgx.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
+	ctx, end, err := q.reading(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	return pgx.BeginFunc(ctx, q.pool, func(tx pgx.Tx) error {
 		var mine bool
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))`, "scribegate sweep "+q.options.Schema).Scan(&mine); err != nil {
