@@ -12,6 +12,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/partition"
 )
 
 // conflictTries is how often a transaction is tried that other nodes' changes make fail.
@@ -84,7 +85,7 @@ func (q *Queue) transact(change func(*tx) error, stores []*policy.Store) error {
 			t.changes.usedAt = t.age
 		}
 		unknown, err = t.commit()
-		if lacksPartition(err) {
+		if partition.Lacking(err) {
 			err = q.createFor(ctx, &t.changes)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/partition"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/pgtest"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
 	"github.com/scribegate/scribegate/forwarder/seal"
@@ -200,7 +201,7 @@ func sweepAll(t testing.TB, q *Queue) {
 			t.Fatal(err)
 		}
 	}
-	if err := q.dropPartitions(context.Background()); err != nil && !passes(err) {
+	if err := q.partitions.Drop(context.Background()); err != nil && !partition.Passing(err) {
 		t.Fatal(err)
 	}
 }

@@ -166,7 +166,7 @@ func (t *tx) sweep() (more bool, err error) {
 	queueSeqs(b, &kept, t.q.in(keptEvents), t.age-int64(t.settings.KeepDelivered), step)
 	forgotten := int64(0)
 	b.Queue(t.q.in(forgetBuried), t.age-int64(t.settings.DedupeWindow), step).Exec(count(&forgotten))
-	horizon, ended := t.q.horizon(t.age), int64(0)
+	horizon, ended := t.q.horizon(), int64(0)
 	b.Queue(t.q.in(selectHorizon)).QueryRow(func(row pgx.Row) error { return row.Scan(&ended) })
 	if err := t.send(b); err != nil {
 		return false, err

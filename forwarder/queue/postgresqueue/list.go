@@ -37,8 +37,7 @@ func (q *Queue) Events(ctx context.Context, f queue.Filter) (page queue.Page, er
 	}
 	defer end()
 	l := listing{q: q, f: f, before: before, limit: min(f.Limit+1, 1000)}
-	age, _ := q.ages()
-	l.horizon = max(q.horizon(age), policy.Nanos(f.Since.Add(-slack)))
+	l.horizon = max(q.horizon(), policy.Nanos(f.Since.Add(-slack)))
 	l.text, l.args = source(f, l.horizon)
 	err = pgx.BeginTxFunc(ctx, q.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(t pgx.Tx) error {
 		page, err = l.page(ctx, t)

@@ -127,6 +127,7 @@ func Open(o Options) (*Queue, error) {
 	if q.pool, err = q.newPool(); err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
+	q.partitions = q.newKeeper()
 	ctx, cancel := context.WithTimeout(q.ctx, openWait)
 	defer cancel()
 	if err := q.start(ctx); errors.Is(err, errRefused) {
@@ -141,7 +142,7 @@ func Open(o Options) (*Queue, error) {
 	q.work.Go(q.tidy)
 	q.work.Go(q.survey)
 	q.work.Go(q.reseal)
-	q.work.Go(q.partition)
+	q.work.Go(q.keepPartitions)
 	q.resealSoon()
 	return q, nil
 }
@@ -184,7 +185,7 @@ func (q *Queue) start(ctx context.Context) error {
 	if err := q.checkStandby(ctx, c); err != nil {
 		return err
 	}
-	if err := q.createPartitions(ctx, c); err != nil {
+	if err := q.partitions.Ahead(ctx, c); err != nil {
 		return err
 	}
 	if err := q.forgetPauses(ctx, c); err != nil {

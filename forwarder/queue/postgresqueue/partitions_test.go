@@ -19,6 +19,9 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
 )
 
+// width is the time of a partition in these tests.
+const width = 3 * time.Hour / 16
+
 // An aging cluster has a clock that only the test moves, and short retentions.
 type aging struct {
 	*cluster
@@ -78,7 +81,7 @@ func (a *aging) end(s queue.State, ids ...string) {
 // tables returns the tables of partitions, attached or not.
 func (a *aging) tables() (names []string) {
 	a.Helper()
-	for _, table := range []*partition.Table{a.history(), a.payloads()} {
+	for _, table := range []*partition.Table{a.partitions.History, a.partitions.Payloads} {
 		all, err := table.List(a.Context(), a.pool)
 		if err != nil {
 			a.Fatal(err)
@@ -121,7 +124,7 @@ func TestPartitionsAreDropped(t *testing.T) {
 	if len(before) != 4 { // one of each table, and one ahead of time
 		t.Fatalf("partitions %v, want 4", before)
 	}
-	a.clock.Advance(3*time.Hour + 2*width(*a.settings.Load()))
+	a.clock.Advance(3*time.Hour + 2*width)
 	if got := a.mustList(queue.Filter{Limit: 100}); !slices.Equal(got, []string{"waiting", "dead"}) {
 		t.Errorf("%v are listed before the sweep, want those that are not over", got)
 	}
@@ -221,7 +224,7 @@ func TestLongReader(t *testing.T) {
 	a := newAging(t)
 	a.end(queue.Delivered, ids(3)...)
 	before := a.tables()
-	a.clock.Advance(3*time.Hour + 2*width(*a.settings.Load()))
+	a.clock.Advance(3*time.Hour + 2*width)
 	err := server.Query(func(ctx context.Context, c *pgx.Conn) error {
 		tx, err := c.Begin(ctx)
 		if err != nil {
@@ -235,8 +238,8 @@ func TestLongReader(t *testing.T) {
 		waits := 0
 		wg.Go(func() { waits = a.watchLocks(stop) })
 		for range 5 {
-			if err := a.dropPartitions(ctx); !errors.Is(err, partition.ErrInUse) {
-				t.Errorf("dropPartitions: %v; want that the table is in use", err)
+			if err := a.partitions.Drop(ctx); !errors.Is(err, partition.ErrInUse) {
+				t.Errorf("Drop: %v; want that the table is in use", err)
 			}
 		}
 		close(stop)
@@ -304,7 +307,7 @@ func TestDetachedPartitions(t *testing.T) {
 	a := newAging(t)
 	a.end(queue.Delivered, ids(3)...)
 	a.storeFor("lab", "waiting", false)
-	for _, table := range []*partition.Table{a.history(), a.payloads()} {
+	for _, table := range []*partition.Table{a.partitions.History, a.partitions.Payloads} {
 		all, err := table.List(t.Context(), a.pool)
 		if err != nil {
 			t.Fatal(err)
@@ -346,8 +349,8 @@ func TestTwoSweeps(t *testing.T) {
 		for range 2 {
 			wg.Go(func() {
 				for range 5 {
-					if err := q.dropPartitions(context.Background()); err != nil && !passes(err) {
-						t.Errorf("dropPartitions: %v", err)
+					if err := q.partitions.Drop(context.Background()); err != nil && !partition.Passing(err) {
+						t.Errorf("Drop: %v", err)
 					}
 				}
 			})
@@ -382,7 +385,7 @@ func TestWidths(t *testing.T) {
 		s := *a.settings.Load()
 		s.HistoryRetention = retention
 		a.Configure(s)
-		if err := a.createPartitions(t.Context(), a.pool); err != nil {
+		if err := a.partitions.Ahead(t.Context(), a.pool); err != nil {
 			t.Fatal(err)
 		}
 		a.end(queue.Delivered, retention.String())

@@ -14,6 +14,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/partition"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -24,6 +25,7 @@ type Queue struct {
 	replacer   *strings.Replacer
 	dsn        atomic.Pointer[pgx.ConnConfig]
 	pool       *pgxpool.Pool // for claims and reading
+	partitions *partition.Keeper
 	readings   chan struct{} // holds a token for each call that reads, so that they leave connections to claims
 
 	writer   *policy.Writer

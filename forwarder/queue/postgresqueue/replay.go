@@ -42,8 +42,7 @@ func (q *Queue) replay(ctx context.Context, s queue.ReplaySelection) (total queu
 	}
 	text, args := inState(s.State, s.IDs)
 	if s.State == "" {
-		age, _ := q.ages()
-		text, args = receivedSeqs, []any{seqSince(s.Since), policy.Nanos(s.Since), q.horizon(age)}
+		text, args = receivedSeqs, []any{seqSince(s.Since), policy.Nanos(s.Since), q.horizon()}
 	}
 	err = q.inSteps(ctx, s.Progress, func(t *tx, seqs []int64) (gone int, done func(), err error) {
 		var some queue.Replayed

@@ -247,8 +247,7 @@ const (
 // whose trace has ended, or was dropped, has a tombstone.
 func (q *Queue) queueKnown(b *pgx.Batch, ids []string, events, traces string) map[string]*record {
 	byID, bySeq := make(map[string]*record), make(map[int64]*record)
-	age, _ := q.ages()
-	horizon := q.horizon(age)
+	horizon := q.horizon()
 	q.queueLoad(b, events, ids, bySeq)
 	q.queueTraces(b, bySeq, traces, ids) // behind it: an event that ends meanwhile is found here
 	q.queueDeliveries(b, selectDeliveriesOfIDs, ids, bySeq)

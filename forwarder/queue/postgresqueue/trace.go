@@ -24,7 +24,8 @@ func scanTrace(rows pgx.Rows) (*record, error) {
 // horizon returns the time at or before which the traces have ended whose retention is over.
 // They count as deleted, whether their partition was dropped or not, and whatever the settings
 // will be.
-func (q *Queue) horizon(age int64) int64 {
+func (q *Queue) horizon() int64 {
+	age, _ := q.ages()
 	return max(q.ended.Load(), age-int64(policy.Retention(queue.Delivered, *q.settings.Load())))
 }
 
@@ -66,7 +67,7 @@ func (t *tx) lockAll(seqs []int64) error {
 		return nil
 	}
 	b := t.batch()
-	t.q.queueTraces(b, t.loaded, selectTraces, missing, t.q.horizon(t.age))
+	t.q.queueTraces(b, t.loaded, selectTraces, missing, t.q.horizon())
 	return t.send(b)
 }
 
