@@ -12,7 +12,13 @@
 // deliveries are free again. An outcome is recorded only if its node still has the lease,
 // or if nobody has attempted the delivery since: so a node that comes back undoes nothing.
 //
+// Table event holds the events that are not over. When an event is, the same transaction moves
+// its trace to table history. That table, and the one of payloads, are in partitions by time,
+// which package partition drops. Traces whose retention has ended, up to the horizon, count as
+// deleted before that.
+//
 // All times of the store are by the database's clock, whatever the nodes' clocks show.
 //
-// It imports packages queue, policy, event and seal, and pgx.
+// It imports packages queue, policy, event and seal, its own packages schema and partition, and
+// pgx.
 package postgresqueue

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/schema"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -41,7 +42,7 @@ func (q *Queue) useKeys(ctx context.Context, c *pgx.Conn) error {
 		return err
 	}
 	if len(used) > 0 && !slices.ContainsFunc(used, func(n int64) bool { return slices.Contains(q.keys(), n) }) {
-		return fmt.Errorf("%w: %w", errRefused, errWrongKey)
+		return fmt.Errorf("%w: %w", schema.ErrRefused, errWrongKey)
 	}
 	return q.recordSealer(ctx, c, q.ring.Load())
 }

@@ -3,7 +3,6 @@
 package postgresqueue
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/partition"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/schema"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
@@ -264,26 +263,38 @@ func TestMigrations(t *testing.T) {
 			_ = q.Close()
 		}
 	})
-	newer := newQueue(nodes[0].options)
-	newer.dsn.Store(nodes[0].dsn.Load())
-	newer.migrations = append(slices.Clone(migrations), `ALTER TABLE scribegate.event ADD COLUMN extra text NOT NULL DEFAULT ''`)
-	migrate := func(q *Queue) error {
-		return server.Query(func(ctx context.Context, _ *pgx.Conn) error {
-			conn, err := q.connect(ctx)
-			if err != nil {
-				return err
-			}
-			defer closeConn(conn)
-			return q.migrate(ctx, conn)
-		})
-	}
+	newer := schema.New(c.schema)
+	newer.Migrations = append(slices.Clone(newer.Migrations), `
+		ALTER TABLE scribegate.event ADD COLUMN extra text NOT NULL DEFAULT '';
+		ALTER TABLE scribegate.history ADD COLUMN extra text NOT NULL DEFAULT ''`)
 	for range 2 {
-		if err := migrate(newer); err != nil {
+		conn, err := nodes[0].connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = newer.Migrate(t.Context(), conn)
+		closeConn(conn)
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	put(t, nodes[1], "a", "ehr")
-	put(t, c.node(nil), "b", "ehr")
+	later := c.node(nil)
+	put(t, later, "b", "ehr")
+	for _, table := range []*partition.Table{later.partitions.History, later.partitions.Payloads} {
+		if err := table.Create(t.Context(), later.pool, time.Hour, 0); err != nil {
+			t.Errorf("a partition of the newer schema: %v", err)
+		}
+	}
+	within(t, 10*time.Second, "both are delivered", func() bool {
+		_, ds := claims(t, later, "ehr")
+		for _, d := range ds {
+			later.Settle(queue.Outcome{Delivery: d, At: time.Now(), State: queue.Delivered, Result: queue.Success})
+		}
+		flush(t, later)
+		page, err := nodes[1].Events(t.Context(), queue.Filter{State: queue.Delivered, Limit: 10})
+		return err == nil && len(page.Records) == 2
+	})
 	if err := server.Exec(`UPDATE "` + c.schema + `".meta SET oldest = version`); err != nil {
 		t.Fatal(err)
 	}

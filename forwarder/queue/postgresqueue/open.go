@@ -10,6 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/schema"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -130,7 +131,7 @@ func Open(o Options) (*Queue, error) {
 	q.partitions = q.newKeeper()
 	ctx, cancel := context.WithTimeout(q.ctx, openWait)
 	defer cancel()
-	if err := q.start(ctx); errors.Is(err, errRefused) {
+	if err := q.start(ctx); errors.Is(err, schema.ErrRefused) {
 		q.pool.Close()
 		return nil, fmt.Errorf("opening the store: %w", err)
 	} else if err != nil {
@@ -149,7 +150,7 @@ func Open(o Options) (*Queue, error) {
 
 func newQueue(o Options) *Queue {
 	q := &Queue{
-		options: o, migrations: migrations, replacer: newReplacer(o.Schema), leases: leases{byName: make(map[string]*lease)},
+		options: o, schema: schema.New(o.Schema), leases: leases{byName: make(map[string]*lease)},
 		recent: policy.NewRecent(maxRecent), resealing: make(chan struct{}, 1), news: news{wake: make(chan struct{}, 1), names: make(map[string]bool)},
 	}
 	q.settings.Store(&o.Settings)
@@ -169,7 +170,7 @@ func (q *Queue) start(ctx context.Context) error {
 		return err
 	}
 	defer closeConn(c)
-	if err := q.migrate(ctx, c); err != nil {
+	if err := q.schema.Migrate(ctx, c); err != nil {
 		return err
 	}
 	if err := q.useKeys(ctx, c); err != nil {

@@ -271,7 +271,7 @@ func (a *aging) watchLocks(stop chan struct{}) (waits int) {
 			n := 0
 			err := c.QueryRow(ctx, `
 				SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-				WHERE n.nspname = $1 AND NOT l.granted AND l.mode = 'AccessExclusiveLock'`, a.schema).Scan(&n)
+				WHERE n.nspname = $1 AND NOT l.granted AND l.mode = 'AccessExclusiveLock'`, a.cluster.schema).Scan(&n)
 			if err != nil {
 				a.Error(err)
 				return err
@@ -287,7 +287,7 @@ func TestMissingPartitions(t *testing.T) {
 	t.Parallel()
 	a := newAging(t)
 	for _, name := range a.tables() {
-		if err := server.Exec(`DROP TABLE "` + a.schema + `".` + name); err != nil {
+		if err := server.Exec(`DROP TABLE "` + a.cluster.schema + `".` + name); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -15,14 +15,14 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/partition"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/schema"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
 // A Queue is one node of a queue in a PostgreSQL database.
 type Queue struct {
 	options    Options
-	migrations []string
-	replacer   *strings.Replacer
+	schema     *schema.Schema
 	dsn        atomic.Pointer[pgx.ConnConfig]
 	pool       *pgxpool.Pool // for claims and reading
 	partitions *partition.Keeper
@@ -150,6 +150,9 @@ func (q *Queue) Configure(s queue.Settings) {
 	q.settings.Store(&s)
 	q.writer.RetryFull()
 }
+
+// in returns a statement for the tables in the schema.
+func (q *Queue) in(text string) string { return q.schema.In(text) }
 
 func (q *Queue) fault(stage string) error {
 	if q.options.fault == nil {
