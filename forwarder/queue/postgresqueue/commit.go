@@ -89,6 +89,11 @@ func (q *Queue) transact(change func(*tx) error, stores []*policy.Store) error {
 			err = q.createFor(ctx, &t.changes)
 		}
 	}
+	if unknown {
+		for _, d := range t.ahead { // the caller may not wait for the next try
+			q.leases.of(d.upstream).doubt(d.seq)
+		}
+	}
 	for _, s := range stores {
 		if s.Duplicate || s.Full || err != nil && !unknown && t.fresh[s] {
 			s.Seq = 0

@@ -109,6 +109,7 @@ func (l *lease) add(ds ...queue.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, d := range ds {
+		delete(l.released, seqOf(d))
 		at, found := slices.BinarySearchFunc(l.ready, seqOf(d), func(d queue.Delivery, seq int64) int { return cmp.Compare(seqOf(d), seq) })
 		if !found {
 			l.ready = slices.Insert(l.ready, at, d)
@@ -207,6 +208,14 @@ func (l *lease) release(seq int64) {
 		l.released[seq] = true
 		l.bound = min(l.bound, seq)
 	}
+}
+
+// doubt makes a first delivery free that may be leased, by a commit whose answer was lost.
+func (l *lease) doubt(seq int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.released[seq] = true
+	l.bound = min(l.bound, seq)
 }
 
 // settled ends a claim whose outcome is durable or does not count. The delivery may have been

@@ -3,11 +3,14 @@
 package postgresqueue
 
 import (
+	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
 )
 
 // What a node leases after another one has taken its deliveries over is free again, whether the
@@ -95,4 +98,28 @@ func TestHangingTransaction(t *testing.T) {
 		t.Errorf("a change of the other node has failed: %v", err)
 	default:
 	}
+}
+
+// An event whose caller has given up after the answer to its commit was lost is due at once, at
+// any node.
+func TestAbandonedStore(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	ctx, abandon := context.WithCancel(t.Context())
+	a := c.node(func(o *Options) {
+		o.fault = func(stage string) error {
+			stored := 0
+			if stage != afterCommit || ctx.Err() != nil || query(server, &stored, `SELECT count(*) FROM "`+c.schema+`".event`) != nil || stored == 0 {
+				return nil
+			}
+			abandon()
+			return errors.New("connection reset by peer")
+		}
+	})
+	b := c.node(nil)
+	claims(t, a, "ehr") // from now on, its deliveries are leased in advance
+	if _, err := a.Store(ctx, queue.Item{Event: queuetest.Event("event", time.Now()), Upstreams: []string{"ehr"}}); err == nil {
+		t.Fatal("an event whose commit was not answered is stored")
+	}
+	within(t, strayEvery/2, "the other node claims it", func() bool { ids, _ := claims(t, b, "ehr"); return len(ids) == 1 })
 }

@@ -157,6 +157,7 @@ func (t *tx) store(s *policy.Store, trace *record) (err error) {
 		node := int64(0)
 		if !d.Blocked && t.q.leases.of(d.Upstream).accepts(t.leased[d.Upstream]) {
 			t.leased[d.Upstream]++
+			t.ahead = append(t.ahead, stray{s.Seq, d.Upstream})
 			node, ahead[d.Upstream] = t.node, true
 		}
 		t.changes.delivery.add(s.Seq, d, node)

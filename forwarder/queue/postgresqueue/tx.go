@@ -35,6 +35,7 @@ type tx struct {
 	changes   changes
 	bytes     int64                  // the change of the bytes of sealed records
 	leased    map[string]int         // how many of the new deliveries are leased in advance, by upstream
+	ahead     []stray                // these deliveries
 	fresh     map[*policy.Store]bool // the stores that have a new seq
 	published []func()
 	tell      []string // the upstreams that other nodes must hear of
