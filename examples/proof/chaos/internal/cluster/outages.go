@@ -15,9 +15,11 @@ import (
 
 // failOver kills the primary and promotes the standby. Then the killed one follows the new primary.
 func failOver(ctx context.Context, c *cluster, _ int) error {
+	began := time.Now()
 	if err := c.failOver(); err != nil {
 		return err
 	}
+	c.record("the promotion", time.Since(began))
 	if err := c.accepting(ctx, "accepting after the promotion"); err != nil {
 		return err
 	}
