@@ -26,6 +26,9 @@ type QueueStatus struct {
 
 	// Nodes are the nodes that share the queue, if the engine is for several.
 	Nodes []NodeStatus `json:"nodes,omitempty"`
+
+	// Database is the state of the database that these nodes share.
+	Database *DatabaseStatus `json:"database,omitempty"`
 }
 
 // NodeStatus is the state of one of the nodes that share the queue.
@@ -33,6 +36,28 @@ type NodeStatus struct {
 	Name     string    `json:"name"`
 	LastSeen time.Time `json:"last_seen"`
 	Leased   int64     `json:"leased"` // deliveries that it makes now, or is about to make
+	Self     bool      `json:"-"`      // whether it is the node that answers
+}
+
+// DatabaseStatus is the state of the database that the nodes share, as the node that answers
+// sees it.
+type DatabaseStatus struct {
+	RoundTripSeconds float64         `json:"round_trip_seconds"` // of the newest of its requests for changes; 0 if it has made none
+	Standbys         []StandbyStatus `json:"standbys"`
+}
+
+// StandbyStatus is the state of a standby of the database. Without the rights of
+// pg_read_all_stats, only its name is known.
+type StandbyStatus struct {
+	Name string `json:"name"`
+	*StandbyLag
+}
+
+// StandbyLag is how far a standby is behind.
+type StandbyLag struct {
+	Synchronous bool    `json:"synchronous"` // whether commits wait for it
+	LagBytes    int64   `json:"lag_bytes"`   // of the write-ahead log that it has not written
+	LagSeconds  float64 `json:"lag_seconds"` // how late it was with what it has written last; 0 if it has everything
 }
 
 // UpstreamStatus is the state of an upstream. An orphaned upstream is no longer

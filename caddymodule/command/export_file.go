@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"regexp"
 	"strings"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
@@ -14,8 +16,17 @@ import (
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
+// noFile is what to do for a queue that is not in a file.
+const noFile = "a queue in PostgreSQL has no file: copy it with pg_dump, or leave --path out to export from a running gateway"
+
+// dsn matches a path that is the address of a database, and may hold a password.
+var dsn = regexp.MustCompile(`^\w+://|(^|\s)(host|hostaddr|port|dbname|user|password|service)\s*=`)
+
 // fromFile exports the events of a file that no process has in use.
 func (x *exporter) fromFile(ctx context.Context, path string, given []string) error {
+	if dsn.MatchString(path) {
+		return errors.New("--path names a file of queue sqlite, and not a database; " + noFile)
+	}
 	var keys []seal.Key
 	for _, v := range given {
 		v, err := usableSecretFlag("encryption-key", v)
@@ -29,10 +40,12 @@ func (x *exporter) fromFile(ctx context.Context, path string, given []string) er
 		keys = append(keys, key)
 	}
 	r, err := salvage.OpenReader(path, keys)
-	if err != nil {
-		if errors.Is(err, queue.ErrBusy) {
-			return fmt.Errorf("%s is in use by a running Caddy; leave --path out to ask that Caddy, or stop it", path)
-		}
+	switch {
+	case errors.Is(err, queue.ErrBusy):
+		return fmt.Errorf("%s is in use by a running Caddy; leave --path out to ask that Caddy, or stop it", path)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w; %s", err, noFile)
+	case err != nil:
 		return err
 	}
 	defer func() { _ = r.Close() }() // it was opened for reading only

@@ -21,6 +21,9 @@ func TestExportMistakes(t *testing.T) {
 		{"--state lost", `state "lost" is unknown`},
 		{"--state lost --path " + path, `state "lost" is unknown`},
 		{"--path " + path, path + ": no such file"},
+		{"--path " + path, "copy it with pg_dump"},
+		{"--path postgres://clinic:hush@db.example/scribegate", "--path names a file of queue sqlite, and not a database; a queue in PostgreSQL has no file: copy it with pg_dump"},
+		{"--path host=db.example", "copy it with pg_dump"},
 		{"--path " + dir, dir + ": it is not a regular file"},
 		{"--path=", "--path is empty"},
 		{"--path " + path + " --address localhost:1", "use one or the other"},
@@ -32,7 +35,11 @@ func TestExportMistakes(t *testing.T) {
 		{"--address " + commandtest.ClosedPort(t), "asking the admin API at"},
 		{"--payloads --address " + commandtest.ClosedPort(t), "asking the admin API at"},
 	} {
-		commandtest.Run(t, "", append([]string{"export"}, strings.Fields(tt.args)...)...).Failed(t, tt.want)
+		r := commandtest.Run(t, "", append([]string{"export"}, strings.Fields(tt.args)...)...)
+		r.Failed(t, tt.want)
+		if strings.Contains(r.ErrOut, "hush") {
+			t.Errorf("%s: the error has the password: %s", tt.args, r.ErrOut)
+		}
 	}
 }
 

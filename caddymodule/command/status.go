@@ -118,7 +118,11 @@ func printStatus(cmd *cobra.Command, s admin.Status, now time.Time) error {
 	if q.Unreadable > 0 {
 		_, _ = fmt.Fprintln(out, term.Paint(wording.UnreadableHint, terminal.Red))
 	}
-	return printNodes(out, s.Queue.Nodes, now)
+	if err := printNodes(out, s.Queue.Nodes, now); err != nil {
+		return err
+	}
+	printDatabase(out, s.Queue.Database)
+	return nil
 }
 
 // printNodes prints the gateways that share the queue, if it is for several.
@@ -132,6 +136,17 @@ func printNodes(out io.Writer, nodes []admin.NodeStatus, now time.Time) error {
 		t.Row(terminal.Text(n.Name), terminal.Number(n.Leased), terminal.Text(wording.Since(&n.LastSeen, now)))
 	}
 	return t.Flush()
+}
+
+// printDatabase prints the state of the database that gateways share, if there is one.
+func printDatabase(out io.Writer, d *admin.DatabaseStatus) {
+	if d == nil {
+		return
+	}
+	_, _ = fmt.Fprintf(out, "\ndatabase: a request takes %s\n", wording.RoundTrip(*d))
+	for _, s := range d.Standbys {
+		_, _ = fmt.Fprintf(out, "standby %s: %s\n", s.Name, wording.Standby(s))
+	}
 }
 
 // printAPIs prints the providers' APIs, if there are any.

@@ -49,4 +49,13 @@ func TestStatusNodes(t *testing.T) {
 	if got := commandtest.Rows(out.String()); err != nil || !slices.EqualFunc(got, want, slices.Equal) {
 		t.Errorf("%q, %v; want %q", got, err, want)
 	}
+	out.Reset()
+	printDatabase(&out, &admin.DatabaseStatus{RoundTripSeconds: 0.0004, Standbys: []admin.StandbyStatus{{Name: "db2", StandbyLag: &admin.StandbyLag{Synchronous: true}}, {Name: "db3"}}})
+	if got := out.String(); !strings.HasPrefix(got, "\ndatabase: a request takes 400µs\nstandby db2: synchronous, has everything\nstandby db3: how far ") {
+		t.Errorf("%q", got)
+	}
+	out.Reset()
+	if printDatabase(&out, nil); out.String() != "" {
+		t.Errorf("%q without a database", out.String())
+	}
 }

@@ -49,6 +49,7 @@ type gateway struct {
 	adminAddr, listen string
 	backend           *httptest.Server
 
+	refuses   atomic.Bool // whether the backend asks for a pause
 	mu        sync.Mutex
 	delivered []string // ids
 }
@@ -57,7 +58,12 @@ func newGateway(t *testing.T, dsn, schema string) *gateway {
 	t.Helper()
 	t.Setenv("DSN", dsn)
 	g := &gateway{t: t, adminAddr: freeAddress(t), listen: freeAddress(t)}
-	g.backend = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	g.backend = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.refuses.Load() {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.delivered = append(g.delivered, r.Header.Get("webhook-id"))
@@ -125,11 +131,14 @@ func (g *gateway) send(note string) (int, string) {
 }
 
 // admin returns the answer of an admin route.
-func (g *gateway) admin(method, path string) (int, string) {
+func (g *gateway) admin(method, path, body string) (int, string) {
 	g.t.Helper()
-	r, err := http.NewRequestWithContext(g.t.Context(), method, "http://"+g.adminAddr+path, nil)
+	r, err := http.NewRequestWithContext(g.t.Context(), method, "http://"+g.adminAddr+path, strings.NewReader(body))
 	if err != nil {
 		g.t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	return g.do(r)
 }
@@ -171,10 +180,10 @@ func TestGateway(t *testing.T) {
 	}
 	g.wait(1)
 	commandtest.WaitUntil(t, "the outcome is recorded", func() bool {
-		_, text := g.admin(http.MethodGet, "/scribegate/events?state=delivered")
+		_, text := g.admin(http.MethodGet, "/scribegate/events?state=delivered", "")
 		return strings.Contains(text, `"subject":"a"`) && strings.Contains(text, `"payload":false`)
 	})
-	_, text := g.admin(http.MethodGet, "/scribegate/status")
+	_, text := g.admin(http.MethodGet, "/scribegate/status", "")
 	var s admin.Status
 	if err := json.Unmarshal([]byte(text), &s); err != nil || s.Queue.Engine != "postgres" || len(s.Queue.Nodes) != 1 {
 		t.Fatalf("%s, %v; want one node", text, err)
@@ -183,11 +192,11 @@ func TestGateway(t *testing.T) {
 		t.Errorf("node %+v", s.Queue.Nodes[0])
 	}
 	for _, path := range []string{"/scribegate/backup", "/scribegate/compact"} {
-		if status, text := g.admin(http.MethodPost, path); status != http.StatusNotImplemented || !strings.Contains(text, "pg_dump") {
+		if status, text := g.admin(http.MethodPost, path, ""); status != http.StatusNotImplemented || !strings.Contains(text, "pg_dump") {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
 	}
-	if status, text := g.admin(http.MethodGet, "/scribegate/health/ready"); status != http.StatusOK {
+	if status, text := g.admin(http.MethodGet, "/scribegate/health/ready", ""); status != http.StatusOK {
 		t.Errorf("health: %d %s", status, text)
 	}
 }
@@ -202,7 +211,7 @@ func TestWithoutDatabase(t *testing.T) {
 	t.Cleanup(down.Stop)
 	down.Kill()
 	g := newGateway(t, down.AddressDSN(), "later")
-	if status, text := g.admin(http.MethodGet, "/scribegate/health/ready"); status != http.StatusServiceUnavailable {
+	if status, text := g.admin(http.MethodGet, "/scribegate/health/ready", ""); status != http.StatusServiceUnavailable {
 		t.Errorf("health: %d %s", status, text)
 	}
 	if status, text := g.send("lost"); status != http.StatusServiceUnavailable {
@@ -228,7 +237,7 @@ func TestWithoutDatabase(t *testing.T) {
 	}
 	g.wait(1)
 	commandtest.WaitUntil(t, "the gateway is ready", func() bool {
-		status, _ := g.admin(http.MethodGet, "/scribegate/health/ready")
+		status, _ := g.admin(http.MethodGet, "/scribegate/health/ready", "")
 		return status == http.StatusOK
 	})
 }

@@ -167,6 +167,10 @@ type Cluster interface {
 	// Nodes returns the nodes that use the queue, this one included. Two nodes can have the
 	// same name.
 	Nodes() ([]Node, error)
+
+	// Storage returns the state of the storage when its content was counted last, as by
+	// Stats or Nodes. It does not wait for the storage.
+	Storage() Storage
 }
 
 // A Node is one of the processes that share a queue.
@@ -174,6 +178,24 @@ type Node struct {
 	Name     string
 	LastSeen time.Time // by the clock of the storage
 	Leased   int64     // deliveries that no other node claims now
+	Self     bool      // whether it is this node
+}
+
+// A Storage is the state of the storage that the nodes of a Cluster share.
+type Storage struct {
+	RoundTrip time.Duration // of the newest request by which this node looks for changes; 0 if there was none
+	Standbys  []Standby     // that follow the storage now
+}
+
+// A Standby is a copy of the storage that follows it.
+type Standby struct {
+	Name string
+
+	// Visible reports whether this node may see the following.
+	Visible     bool
+	Synchronous bool          // whether an event counts as stored only when the standby has it too
+	LagBytes    int64         // what the standby has not written yet
+	Lag         time.Duration // how late it was with what it has written last; 0 if nothing is missing
 }
 
 // A Progress is a callback for long operations: a replay, a purge, a compaction or a

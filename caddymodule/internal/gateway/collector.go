@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/scribegate/scribegate/caddymodule/admin"
 )
 
 // A Collector collects the metrics of the current gateway's queue.
@@ -22,11 +24,28 @@ var (
 		"Events in the queue that are damaged in whole or in part, as far as is known.", nil, nil)
 	pausedDesc = prometheus.NewDesc("scribegate_upstream_paused",
 		"Whether an upstream is paused (1) or not (0).", []string{"upstream"}, nil)
+
+	// Of a queue that several gateways share.
+	nodesDesc = prometheus.NewDesc("scribegate_queue_nodes",
+		"Gateways that share the queue.", nil, nil)
+	leasedDesc = prometheus.NewDesc("scribegate_queue_leased_events",
+		"Deliveries that this gateway makes, or is about to make.", nil, nil)
+	roundTripDesc = prometheus.NewDesc("scribegate_queue_round_trip_seconds",
+		"Time of the newest of the requests by which this gateway looks for changes in the database once a second.", nil, nil)
+	standbysDesc = prometheus.NewDesc("scribegate_queue_standbys",
+		"Standbys of the database.", nil, nil)
+	lagBytesDesc = prometheus.NewDesc("scribegate_queue_replication_lag_bytes",
+		"Write-ahead log that the standby that is furthest behind has not written.", nil, nil)
+	lagSecondsDesc = prometheus.NewDesc("scribegate_queue_replication_lag_seconds",
+		"How late the slowest standby was with what it has written last; 0 if it has everything.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queueEventsDesc, oldestPendingDesc, queueBytesDesc, quarantinedDesc, unreadableDesc, pausedDesc} {
+	for _, d := range []*prometheus.Desc{
+		queueEventsDesc, oldestPendingDesc, queueBytesDesc, quarantinedDesc, unreadableDesc, pausedDesc,
+		nodesDesc, leasedDesc, roundTripDesc, standbysDesc, lagBytesDesc, lagSecondsDesc,
+	} {
 		ch <- d
 	}
 }
@@ -60,6 +79,35 @@ func (Collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(queueEventsDesc, float64(u.InFlight), u.Name, "in_flight")
 		gauge(queueEventsDesc, float64(u.Dead), u.Name, "dead")
 		gauge(oldestPendingDesc, u.OldestPendingSeconds, u.Name)
+	}
+	if s.Queue.Database != nil {
+		collectCluster(gauge, s.Queue)
+	}
+}
+
+// collectCluster collects the metrics of a queue that several gateways share. The names of the
+// gateways are no label: where each start of one has a new name, their number is not bounded.
+func collectCluster(gauge func(d *prometheus.Desc, v float64, labels ...string), q admin.QueueStatus) {
+	gauge(nodesDesc, float64(len(q.Nodes)))
+	for _, n := range q.Nodes {
+		if n.Self {
+			gauge(leasedDesc, float64(n.Leased))
+		}
+	}
+	if q.Database.RoundTripSeconds > 0 {
+		gauge(roundTripDesc, q.Database.RoundTripSeconds)
+	}
+	gauge(standbysDesc, float64(len(q.Database.Standbys)))
+	lag, visible := admin.StandbyLag{}, false
+	for _, b := range q.Database.Standbys {
+		if b.StandbyLag != nil {
+			visible = true
+			lag.LagBytes, lag.LagSeconds = max(lag.LagBytes, b.LagBytes), max(lag.LagSeconds, b.LagSeconds)
+		}
+	}
+	if visible {
+		gauge(lagBytesDesc, float64(lag.LagBytes))
+		gauge(lagSecondsDesc, lag.LagSeconds)
 	}
 }
 

@@ -22,13 +22,9 @@ func (g *Gateway) Status(now time.Time) (admin.Status, error) {
 		},
 		Upstreams: []admin.UpstreamStatus{},
 	}
-	if c, ok := g.queue.(queue.Cluster); ok && err == nil {
-		var nodes []queue.Node
-		if nodes, err = c.Nodes(); err == nil {
-			for _, n := range nodes {
-				s.Queue.Nodes = append(s.Queue.Nodes, admin.NodeStatus{Name: n.Name, LastSeen: n.LastSeen.UTC(), Leased: n.Leased})
-			}
-		}
+	cluster, clustered := g.queue.(queue.Cluster)
+	if clustered && err == nil {
+		err = describe(cluster, &s.Queue)
 	}
 	add := func(name string) *admin.UpstreamStatus {
 		counts := stats.Upstreams[name]
@@ -43,8 +39,10 @@ func (g *Gateway) Status(now time.Time) (admin.Status, error) {
 	for _, d := range g.dispatcher.Status() {
 		configured[d.Name] = true
 		u := add(d.Name)
-		// The queue also counts attempts whose outcome it has yet to write.
-		u.InFlight = int64(d.InFlight)
+		if !clustered || err != nil {
+			// The queue also counts attempts whose outcome it has yet to write.
+			u.InFlight = int64(d.InFlight)
+		}
 		u.Paused, u.PauseReason = d.Paused, d.PauseReason
 		u.PausedUntil, u.LastSuccess = admin.OptionalTime(d.PausedUntil), admin.OptionalTime(d.LastSuccess)
 		if f := d.LastFailure; !f.At.IsZero() {
@@ -63,6 +61,27 @@ func (g *Gateway) Status(now time.Time) (admin.Status, error) {
 	}
 	s.APIs = g.results.Status(stats, now)
 	return s, err
+}
+
+// describe adds the nodes that share a queue, and their database.
+func describe(c queue.Cluster, q *admin.QueueStatus) error {
+	nodes, err := c.Nodes()
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		q.Nodes = append(q.Nodes, admin.NodeStatus{Name: n.Name, LastSeen: n.LastSeen.UTC(), Leased: n.Leased, Self: n.Self})
+	}
+	s := c.Storage()
+	q.Database = &admin.DatabaseStatus{RoundTripSeconds: s.RoundTrip.Seconds(), Standbys: []admin.StandbyStatus{}}
+	for _, b := range s.Standbys {
+		one := admin.StandbyStatus{Name: b.Name}
+		if b.Visible {
+			one.StandbyLag = &admin.StandbyLag{Synchronous: b.Synchronous, LagBytes: b.LagBytes, LagSeconds: b.Lag.Seconds()}
+		}
+		q.Database.Standbys = append(q.Database.Standbys, one)
+	}
+	return nil
 }
 
 // EngineName returns the name of the queue's engine.

@@ -50,11 +50,12 @@ const (
 	maxMeasure = 900 * time.Millisecond
 )
 
-// compareClock records the time of the database between before and now.
-func (q *Queue) compareClock(before time.Time, database time.Time) {
+// compareClock records the time of the database between before and now. It reports whether
+// one of the clocks has been set since the last call.
+func (q *Queue) compareClock(before time.Time, database time.Time) (set bool) {
 	after := q.options.Now()
 	if took := after.Sub(before); took < 0 || took >= maxMeasure {
-		return // a clock was set meanwhile, or the answer was late
+		return false // a clock was set meanwhile, or the answer was late
 	}
 	if q.options.database != nil {
 		database = q.options.database()
@@ -63,9 +64,11 @@ func (q *Queue) compareClock(before time.Time, database time.Time) {
 	if offset.Abs() < minOffset {
 		offset = 0
 	}
-	if (offset - time.Duration(q.offset.Load())).Abs() >= minOffset {
-		q.offset.Store(int64(offset))
+	if (offset - time.Duration(q.offset.Load())).Abs() < minOffset {
+		return false
 	}
+	q.offset.Store(int64(offset))
+	return true
 }
 
 // ages returns the earliest and the latest possible time by the AgeClock.

@@ -25,7 +25,7 @@ func (*Queue) Advice() string {
 func (c *counts) scanNodes(rows pgx.Rows) error {
 	for rows.Next() {
 		var n queue.Node
-		if err := rows.Scan(&n.Name, &n.LastSeen, &n.Leased); err != nil {
+		if err := rows.Scan(&n.Name, &n.LastSeen, &n.Leased, &n.Self); err != nil {
 			return err
 		}
 		c.nodes = append(c.nodes, n)
@@ -162,16 +162,6 @@ func (q *Queue) leave(ctx context.Context) {
 	if err := q.pool.SendBatch(ctx, b).Close(); err != nil {
 		q.notice(q.options.name(), "this node could not free its deliveries; other nodes take them over when its lease has ended")
 	}
-}
-
-// checkStandby reports a standby that commits do not wait for.
-func (q *Queue) checkStandby(ctx context.Context, c *pgx.Conn) error {
-	var lagging bool
-	err := c.QueryRow(ctx, `SELECT current_setting('synchronous_standby_names') = '' AND EXISTS (SELECT FROM pg_stat_replication)`).Scan(&lagging)
-	if lagging {
-		q.notice(q.options.name(), "the database has a standby that it does not wait for, so a failover may lose acknowledged events; set synchronous_standby_names in the configuration of the database")
-	}
-	return err
 }
 
 func (q *Queue) notice(node, text string) {

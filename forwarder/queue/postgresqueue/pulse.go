@@ -128,7 +128,7 @@ func (q *Queue) poll(ctx context.Context, c *pgx.Conn) (dead bool, err error) {
 	for _, l := range all {
 		names, lows = append(names, l.upstream), append(lows, l.lowest())
 	}
-	before := q.options.Now()
+	before, began := q.options.Now(), time.Now()
 	rows, err := c.Query(ctx, q.in(pollText), names, lows)
 	if err != nil {
 		return false, err
@@ -145,11 +145,12 @@ func (q *Queue) poll(ctx context.Context, c *pgx.Conn) (dead bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	q.compareClock(before, now)
+	q.roundTrip.Store(int64(time.Since(began)))
+	set := q.compareClock(before, now)
 	if q.purges.Swap(purges) != purges {
 		q.recent.Clear()
 	}
-	if q.pauses.version() != pauses {
+	if set || q.pauses.version() != pauses {
 		err = q.readPauses(ctx, c)
 	}
 	return dead, err

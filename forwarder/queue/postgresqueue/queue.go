@@ -55,6 +55,7 @@ type Queue struct {
 	news         news
 	pauses       pauses
 	purges       atomic.Int64 // of the table meta, when it was read last
+	roundTrip    atomic.Int64 // of the newest poll, in nanoseconds
 
 	unreadable sync.Map      // the seqs of the events that could not be opened
 	resealing  chan struct{} // holds one token if there may be events to reseal

@@ -157,6 +157,7 @@ func TestFailover(t *testing.T) {
 	for range 2 {
 		nodes = append(nodes, mustOpen(t, Options{DSN: dsn, Keys: []seal.Key{key}, Settings: queue.DefaultSettings(), Lease: MinLease}))
 	}
+	showsStandby(t, primary, nodes[0])
 	var acknowledged, made sync.Map
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -173,6 +174,27 @@ func TestFailover(t *testing.T) {
 	cancel()
 	wg.Wait()
 	allDelivered(t, nodes, &acknowledged, &made)
+}
+
+// showsStandby checks that a node shows the standby, and its lag once it may see it.
+func showsStandby(t *testing.T, primary *pgtest.Server, q *Queue) {
+	t.Helper()
+	standbys := func() []queue.Standby {
+		if _, err := q.Stats(); err != nil {
+			t.Fatal(err)
+		}
+		return q.Storage().Standbys
+	}
+	if s := standbys(); len(s) != 1 || s[0].Name == "" || s[0].Visible || s[0].Synchronous {
+		t.Errorf("standbys %+v without the right to see them", s)
+	}
+	if err := primary.Exec(`GRANT pg_read_all_stats TO ` + pgtest.Role); err != nil {
+		t.Fatal(err)
+	}
+	if s := standbys(); len(s) != 1 || !s[0].Visible || s[0].Name == "" || !s[0].Synchronous || s[0].LagBytes < 0 {
+		t.Errorf("standbys %+v; want a synchronous one with its lag", s)
+	}
+	within(t, 10*time.Second, "the round trip is known", func() bool { return q.Storage().RoundTrip > 0 })
 }
 
 // A node that has nothing to do sends about one statement a second.

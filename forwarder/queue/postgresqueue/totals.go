@@ -71,6 +71,8 @@ type counts struct {
 	oldest map[string]int64 // when the oldest pending event was received, by upstream
 	nodes  []queue.Node
 	rows   int64
+
+	standbys []queue.Standby
 }
 
 // These are the statements that count.
@@ -83,7 +85,7 @@ const (
 	countKeys     = `SELECT e.key, count(*), sum(e.size)::bigint FROM scribegate.event e WHERE e.size > 0 GROUP BY e.key`
 	countSetAside = `SELECT e.state, count(*) FROM scribegate.event e WHERE e.state BETWEEN 3 AND 5 GROUP BY e.state`
 	selectNodes   = `
-		SELECT n.name, n.seen, (SELECT count(*) FROM scribegate.delivery d WHERE d.node = n.id) FROM scribegate.node n ORDER BY n.name, n.id`
+		SELECT n.name, n.seen, (SELECT count(*) FROM scribegate.delivery d WHERE d.node = n.id), n.id = $1 FROM scribegate.node n ORDER BY n.name, n.id`
 )
 
 // count counts the content of the store.
@@ -98,7 +100,8 @@ func (q *Queue) count(ctx context.Context) (counts, error) {
 	b.Queue(q.in(countDeliveries), q.node.Load()).Query(c.scanDeliveries)
 	b.Queue(q.in(countKeys)).Query(c.scanKeys)
 	b.Queue(q.in(countSetAside)).Query(c.scanSetAside)
-	b.Queue(q.in(selectNodes)).Query(c.scanNodes)
+	b.Queue(q.in(selectNodes), q.node.Load()).Query(c.scanNodes)
+	b.Queue(selectStandbys).Query(c.scanStandbys)
 	q.queueUnreadable(b)
 	b.Queue(`COMMIT`)
 	if err := q.pool.SendBatch(ctx, b).Close(); err != nil {

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/scribegate/scribegate/caddymodule/admin"
 	"github.com/scribegate/scribegate/caddymodule/internal/activity"
@@ -26,7 +27,7 @@ type overview struct {
 func (p *Pages) overview(v *visit) (content, error) {
 	s := v.state
 	o := overview{
-		Verdict: judge(s, v.now), Store: newStore(s.status.Queue), Latest: rows(s.latest, v.now),
+		Verdict: judge(s, v.now), Store: newStore(s.status.Queue, v.now), Latest: rows(s.latest, v.now),
 		Genuine: newGenuine(activity.Process, v.now), Rejections: newRejections(s.rejected, v.now),
 	}
 	if p.logs != nil {
@@ -44,7 +45,7 @@ func (p *Pages) overview(v *visit) (content, error) {
 	return content{template: "overview", title: "Overview", data: o, asOf: s.at, refresh: true}, nil
 }
 
-// A store is the size of the queue.
+// A store is the size of the queue and, if several gateways share it, their state.
 type store struct {
 	Engine  string
 	Size    string
@@ -52,10 +53,33 @@ type store struct {
 	Percent string
 	Width   int // of 100
 	Tone    tone
+
+	Nodes     []node
+	RoundTrip string // to the database; "" without one
+	Standbys  []standby
 }
 
-func newStore(q admin.QueueStatus) store {
+// A node is one of the gateways that share the queue.
+type node struct {
+	Name   string
+	Leased int64
+	Seen   moment
+}
+
+// A standby is a standby of the database.
+type standby struct{ Name, State string }
+
+func newStore(q admin.QueueStatus, now time.Time) store {
 	s := store{Engine: q.Engine, Size: wording.Size(q.Bytes), Tone: good}
+	for _, n := range q.Nodes {
+		s.Nodes = append(s.Nodes, node{n.Name, n.Leased, agoOf(&n.LastSeen, now)})
+	}
+	if d := q.Database; d != nil {
+		s.RoundTrip = wording.RoundTrip(*d)
+		for _, b := range d.Standbys {
+			s.Standbys = append(s.Standbys, standby{b.Name, wording.Standby(b)})
+		}
+	}
 	if q.MaxBytes == 0 {
 		return s
 	}

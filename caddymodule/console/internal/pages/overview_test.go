@@ -98,7 +98,11 @@ func TestFullOverview(t *testing.T) {
 	logs := new(logging.Logs)
 	p := &Pages{logs: logs}
 	v := &visit{Request: httptest.NewRequest(http.MethodGet, "/", nil), now: now, state: &snapshot{status: admin.Status{
-		Queue: admin.QueueStatus{Engine: "sqlite", Bytes: 97, MaxBytes: 100, Unreadable: 1, Quarantined: 1, Unrouted: 1, Unconfirmed: 1},
+		Queue: admin.QueueStatus{
+			Engine: "postgres", Bytes: 97, MaxBytes: 100, Unreadable: 1, Quarantined: 1, Unrouted: 1, Unconfirmed: 1,
+			Nodes:    []admin.NodeStatus{{Name: markup, LastSeen: now, Leased: 1200}, {Name: "gateway-2", LastSeen: now.Add(-8 * time.Second)}},
+			Database: &admin.DatabaseStatus{RoundTripSeconds: 0.0004, Standbys: []admin.StandbyStatus{{Name: markup, StandbyLag: &admin.StandbyLag{Synchronous: true, LagBytes: 2048}}}},
+		},
 		Upstreams: []admin.UpstreamStatus{
 			{Name: "ehr", Pending: 1200, InFlight: 3, Dead: 4, OldestPendingSeconds: 100, Paused: true, PauseReason: forwarder.Failures, PausedUntil: &now, LastSuccess: &now, LastFailure: &admin.Failure{At: now, Outcome: queue.Timeout}},
 			{Name: "old", Orphaned: true, Pending: 1},
@@ -121,6 +125,7 @@ func TestFullOverview(t *testing.T) {
 	shows(t, out.String(),
 		"APIs of the providers", "the key was refused: check api_key and api_base", "unreachable", "has no api_key", "paused at its request", "97.0 %", "1,200",
 		"1 event cannot be read", "no longer configured", "4 dead", "1 quarantined", "1 unrouted", "1 unconfirmed", "&lt;b onclick",
+		"Gateways that share it", "<dt>gateway-2</dt><dd>0 leased", "400µs", "synchronous, 2.0 KiB behind",
 	)
 }
 
