@@ -11,15 +11,25 @@ import (
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 )
 
+// addCredential adds the secret header of a handler, which raw upstreams receive with its
+// events.
+func (a *App) addCredential(h *Handler) error {
+	c, ok := h.provider.(CredentialHolder)
+	if !ok {
+		return nil
+	}
+	key := credentials.NewKey(h.provider.Name(), h.Source, c.SecretHeader())
+	if len(h.DeliverTo) == 0 {
+		a.credentials.AddCheckpoint(key, c)
+		return nil
+	}
+	return a.credentials.Add(key, c, h.rawUpstream())
+}
+
 // addHandler adds a handler with deliver_to to the configuration, and checks it
 // against the upstreams and the handlers before it.
 func (a *App) addHandler(h *Handler) error {
 	provider := h.provider.Name()
-	if c, ok := h.provider.(CredentialHolder); ok {
-		if err := a.credentials.Add(credentials.NewKey(provider, h.Source, c.SecretHeader()), c, h.rawUpstream()); err != nil {
-			return err
-		}
-	}
 	if err := a.addAPI(h); err != nil {
 		return err
 	}

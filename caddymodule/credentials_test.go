@@ -121,6 +121,23 @@ func TestCredentialOfAMissingHandler(t *testing.T) {
 	}
 }
 
+// An event waits for a raw upstream while its handler becomes a checkpoint, as on the way
+// back from deliver_to: it is sent with the secret of the checkpoint.
+func TestCredentialOfACheckpoint(t *testing.T) {
+	t.Setenv("SONIOX_A", "secret-of-account-a")
+	s, lab := newSite(t), newBackend(t)
+	lab.respond(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	app := strings.Replace(rawTo("lab", lab.URL), "retry 50ms", "retry 1s 1h", 1)
+	s.load(app, sonioxHandler("/a", "{env.SONIOX_A}", "deliver_to lab"))
+	settled(t, do(t, s.spoken("/a", "secret-of-account-a", "waits")).id(t), 1)
+	lab.respond(nil)
+	s.load(app, sonioxHandler("/a", "{env.SONIOX_A}", "format raw"))
+	lab.wait(t, 2)
+	if got := fmt.Sprint(secretsOf(lab)); got != "[secret-of-account-a secret-of-account-a]" {
+		t.Errorf("the backend got %s", got)
+	}
+}
+
 // Two handlers that events do not distinguish are an error if a secret could be sent to the wrong
 // backend, and validate finds it.
 func TestMistakesAmongHandlers(t *testing.T) {

@@ -164,10 +164,10 @@ func (h *Handler) findApp(ctx caddy.Context) error {
 		return err
 	}
 	h.app = app.(*App)
-	if err := h.checkResults(h.provider, h.app); err != nil || len(h.DeliverTo) == 0 {
+	if err := cmp.Or(h.checkResults(h.provider, h.app), h.checkUpstreams(h.app)); err != nil {
 		return err
 	}
-	if err := h.checkUpstreams(h.app); err != nil {
+	if err := h.app.addCredential(h); err != nil || len(h.DeliverTo) == 0 {
 		return err
 	}
 	if err := h.app.checkDedupeWindow(h.provider); err != nil {

@@ -1,6 +1,7 @@
 package credentials
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -48,9 +49,10 @@ type Holder interface {
 type Set struct {
 	logger *zap.Logger
 
-	mu      sync.Mutex
-	shared  map[Key]*secretHeader
-	missing map[Key]time.Time // when it was reported
+	mu          sync.Mutex
+	shared      map[Key]*secretHeader
+	checkpoints map[Key]*secretHeader
+	missing     map[Key]time.Time // when it was reported
 }
 
 // A secretHeader is a secret header that one or more handlers have.
@@ -66,7 +68,7 @@ type secretHeader struct {
 // New returns an empty set.
 func New(logger *zap.Logger) *Set {
 	return &Set{
-		logger: logger, shared: make(map[Key]*secretHeader), missing: make(map[Key]time.Time),
+		logger: logger, shared: make(map[Key]*secretHeader), checkpoints: make(map[Key]*secretHeader), missing: make(map[Key]time.Time),
 	}
 }
 
@@ -76,12 +78,7 @@ func New(logger *zap.Logger) *Set {
 func (c *Set) Add(key Key, handler Holder, raw string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.shared[key]
-	if s == nil {
-		s = new(secretHeader)
-		c.shared[key] = s
-	}
-	s.handlers = append(s.handlers, handler)
+	s := add(c.shared, key, handler)
 	if s.raw == "" {
 		s.raw = raw
 	}
@@ -90,6 +87,25 @@ func (c *Set) Add(key Key, handler Holder, raw string) error {
 			key.header, key.provider, key.source, s.raw)
 	}
 	return nil
+}
+
+// AddCheckpoint adds the credential of a handler that delivers nothing. It is used while no
+// other handler has the key: the checkpoint can have received events with another
+// configuration, and these wait.
+func (c *Set) AddCheckpoint(key Key, handler Holder) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	add(c.checkpoints, key, handler)
+}
+
+func add(to map[Key]*secretHeader, key Key, handler Holder) *secretHeader {
+	s := to[key]
+	if s == nil {
+		s = new(secretHeader)
+		to[key] = s
+	}
+	s.handlers = append(s.handlers, handler)
+	return s
 }
 
 // look returns the value that all of the handlers have, and whether they agree.
@@ -117,7 +133,7 @@ func (c *Set) Value(key Key, upstream string) (string, bool) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.shared[key]
+	s := cmp.Or(c.shared[key], c.checkpoints[key])
 	if s == nil {
 		if last, ok := c.missing[key]; !ok || now.Sub(last) >= reportEvery {
 			c.missing[key] = now
