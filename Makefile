@@ -112,6 +112,7 @@ test-examples: build $(LITESTREAM) $(NFPM) $(CYCLONEDX) ## Test the examples wit
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/monitoring/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/operations/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/maintenance/
 	LITESTREAM=$(LITESTREAM) $(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/litestream/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/deployment/...
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/bench/

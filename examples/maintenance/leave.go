@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/scribegate/scribegate/examples/internal/document"
+)
+
+// leave exports what is left in a queue's file, and stops using the gateway.
+func (s *site) leave(ctx context.Context) error {
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	s.backend.leave()
+	waiting, err := s.send(ctx, 2)
+	if err != nil {
+		return err
+	}
+	err = s.Run(ctx, "leave",
+		document.Command{Line: "caddy scribegate status"},
+		systemctl("disable --now", s.stop),
+		document.Command{Line: "caddy scribegate export --state pending --payloads --path /var/lib/scribegate/queue.db --encryption-key '{file./etc/scribegate/secrets/encryption}' > /mnt/backup/events.jsonl", Silent: true},
+		document.Command{Line: "wc -l < /mnt/backup/events.jsonl"},
+	)
+	if err != nil {
+		return err
+	}
+	exported, err := os.ReadFile(s.Places.Real("/mnt/backup/events.jsonl"))
+	if err != nil {
+		return fmt.Errorf("reading the export: %w", err)
+	}
+	for _, id := range waiting {
+		if !strings.Contains(string(exported), id) {
+			return fmt.Errorf("the export does not have event %s", id)
+		}
+	}
+	return nil
+}
