@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,6 +48,7 @@ func TestMain(m *testing.M) {
 type gateway struct {
 	t                 *testing.T
 	adminAddr, listen string
+	logFile           string
 	backend           *httptest.Server
 
 	refuses   atomic.Bool // whether the backend asks for a pause
@@ -57,7 +59,13 @@ type gateway struct {
 func newGateway(t *testing.T, dsn, schema string) *gateway {
 	t.Helper()
 	t.Setenv("DSN", dsn)
-	g := &gateway{t: t, adminAddr: freeAddress(t), listen: freeAddress(t)}
+	return newGatewayWith(t, "{env.DSN}", schema)
+}
+
+// newGatewayWith starts a gateway with a DSN as it is in the Caddyfile.
+func newGatewayWith(t *testing.T, dsn, schema string) *gateway {
+	t.Helper()
+	g := &gateway{t: t, adminAddr: freeAddress(t), listen: freeAddress(t), logFile: filepath.Join(t.TempDir(), "log")}
 	g.backend = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.refuses.Load() {
 			w.Header().Set("Retry-After", "3600")
@@ -73,8 +81,11 @@ func newGateway(t *testing.T, dsn, schema string) *gateway {
 	admin %s
 	persist_config off
 	storage file_system %s
+	log default {
+		output file %s
+	}
 	scribegate {
-		queue postgres {env.DSN} {
+		queue postgres %s {
 			schema %s
 			encryption_key {env.KEY}
 			lease 5s
@@ -88,7 +99,7 @@ http://%s {
 		deliver_to ehr
 	}
 }
-`, g.adminAddr, t.TempDir(), schema, g.backend.URL, g.listen)
+`, g.adminAddr, t.TempDir(), g.logFile, dsn, schema, g.backend.URL, g.listen)
 	cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +123,23 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// log returns what the gateway has logged.
+func (g *gateway) log() string {
+	g.t.Helper()
+	text, err := os.ReadFile(g.logFile)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// ready returns whether the gateway is ready, and the reason if it is not.
+func (g *gateway) ready() (bool, string) {
+	g.t.Helper()
+	status, text := g.admin(http.MethodGet, "/scribegate/health/ready", "")
+	return status == http.StatusOK, text
 }
 
 // send sends a note, and returns the status and the body of the answer.
@@ -196,8 +224,8 @@ func TestGateway(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
 	}
-	if status, text := g.admin(http.MethodGet, "/scribegate/health/ready", ""); status != http.StatusOK {
-		t.Errorf("health: %d %s", status, text)
+	if ok, reason := g.ready(); !ok {
+		t.Errorf("health: %s", reason)
 	}
 }
 
@@ -211,8 +239,8 @@ func TestWithoutDatabase(t *testing.T) {
 	t.Cleanup(down.Stop)
 	down.Kill()
 	g := newGateway(t, down.AddressDSN(), "later")
-	if status, text := g.admin(http.MethodGet, "/scribegate/health/ready", ""); status != http.StatusServiceUnavailable {
-		t.Errorf("health: %d %s", status, text)
+	if ok, reason := g.ready(); ok {
+		t.Errorf("health: %s", reason)
 	}
 	if status, text := g.send("lost"); status != http.StatusServiceUnavailable {
 		t.Errorf("without the database: %d %s", status, text)
@@ -236,8 +264,5 @@ func TestWithoutDatabase(t *testing.T) {
 		t.Fatal("the database did not start")
 	}
 	g.wait(1)
-	commandtest.WaitUntil(t, "the gateway is ready", func() bool {
-		status, _ := g.admin(http.MethodGet, "/scribegate/health/ready", "")
-		return status == http.StatusOK
-	})
+	commandtest.WaitUntil(t, "the gateway is ready", func() bool { ok, _ := g.ready(); return ok })
 }

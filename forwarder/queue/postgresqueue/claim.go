@@ -102,7 +102,7 @@ const (
 // an event that this node cannot open.
 func (q *Queue) openable(text string) string {
 	condition := ""
-	if q.foreign.Load() > 0 {
+	if q.foreign.Load() != 0 {
 		numbers := make([]string, 0, len(q.keys()))
 		for _, n := range q.keys() {
 			numbers = append(numbers, strconv.FormatInt(n, 10))
@@ -177,7 +177,7 @@ func (c *claim) lock(ctx context.Context, text string, bound int64, n int) (leas
 		leased = append(leased, c.q.local(r.ClaimOf(r.seq, c.lease.upstream)))
 	}
 	if len(foreign) > 0 {
-		c.q.foreign.CompareAndSwap(0, 1)                                               // until they are counted
+		c.q.foreign.CompareAndSwap(0, -1)                                              // until they are counted
 		_, _ = c.q.pool.Exec(ctx, c.q.in(freeRows), c.node, c.lease.upstream, foreign) // else they are strays
 		c.q.announceTo(c.lease.upstream)
 	}

@@ -52,9 +52,9 @@ type Options struct {
 	// a minute. It may be nil, and must not block.
 	OnClock func(ahead time.Duration)
 
-	// OnResealed is called with the number of events that this node has resealed, when no
-	// event in the store needs another key than the first, and no node seals with another.
-	// It may be nil.
+	// OnResealed is called with the number of events that this node has resealed, when the
+	// first key has replaced another one: no event in the store needs that any more, and no
+	// node seals with it. It may be nil.
 	OnResealed func(events int)
 
 	// OnForeign is called with the number of events that none of the keys opens, when that

@@ -59,7 +59,7 @@ type Queue struct {
 
 	unreadable sync.Map      // the seqs of the events that could not be opened
 	resealing  chan struct{} // holds one token if there may be events to reseal
-	foreign    atomic.Int64  // events that none of the keys opens
+	foreign    atomic.Int64  // events that none of the keys opens; -1: there are some, not counted yet
 
 	ctx       context.Context //nolint:containedctx // ends with the queue
 	cancel    context.CancelFunc

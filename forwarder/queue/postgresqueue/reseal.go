@@ -33,12 +33,13 @@ func (q *Queue) reseal() {
 		case <-q.ctx.Done():
 			return
 		case <-q.resealing:
+			pending = true
 		case <-timer.C:
 		}
 		if q.usable() != nil {
 			continue
 		}
-		n, others, err := q.resealAll()
+		n, replaced, err := q.resealAll()
 		events += n
 		pending = pending || n > 0
 		switch {
@@ -46,7 +47,7 @@ func (q *Queue) reseal() {
 			return
 		case err != nil:
 			q.notice(q.options.name(), "resealing events with the first key failed and is tried again: "+err.Error())
-		case pending && !others && q.options.OnResealed != nil:
+		case pending && replaced && q.options.OnResealed != nil:
 			q.options.OnResealed(events)
 			events, pending = 0, false
 		}
@@ -61,9 +62,15 @@ const toReseal = `
 		AND NOT EXISTS (SELECT FROM scribegate.key k JOIN scribegate.key mine ON mine.fingerprint = $2 WHERE k.since > mine.since)
 	ORDER BY e.seq LIMIT $4`
 
-// resealAll reseals all events that an older key sealed, and reports whether another node
-// still seals with another key.
-func (q *Queue) resealAll() (events int, others bool, err error) {
+const isReplaced = `
+	SELECT EXISTS (SELECT FROM scribegate.key k JOIN scribegate.key mine ON mine.fingerprint = $2 WHERE k.fingerprint = ANY($1) AND k.since < mine.since)
+		AND NOT EXISTS (SELECT FROM scribegate.key k JOIN scribegate.key mine ON mine.fingerprint = $2 WHERE k.since > mine.since)
+		AND NOT EXISTS (SELECT FROM scribegate.node WHERE sealer <> $2)`
+
+// resealAll reseals all events that an older key sealed. It reports whether the first key has
+// replaced another key of this node, so that none but the first is needed: it is the newest,
+// and all nodes seal with it.
+func (q *Queue) resealAll() (events int, replaced bool, err error) {
 	for last := int64(0); ; {
 		sealer := keyNumber(q.ring.Load().Sealer())
 		rows, err := q.pool.Query(q.ctx, q.in(toReseal), q.keys(), sealer, last, resealStep)
@@ -75,8 +82,8 @@ func (q *Queue) resealAll() (events int, others bool, err error) {
 			return events, false, err
 		}
 		if len(seqs) == 0 {
-			err = q.pool.QueryRow(q.ctx, q.in(`SELECT EXISTS (SELECT FROM scribegate.node WHERE sealer <> $1)`), sealer).Scan(&others)
-			return events, others, err
+			err = q.pool.QueryRow(q.ctx, q.in(isReplaced), q.keys(), sealer).Scan(&replaced)
+			return events, replaced, err
 		}
 		done := 0
 		err = q.do(q.ctx, func(t *tx) (err error) {

@@ -186,8 +186,8 @@ func (q *Queue) explain(err error) error {
 	return unavailable{oneLine{err}}
 }
 
-// A oneLine is an error about a connection on one line, without the repetition of hosts that
-// were tried with TLS and without.
+// A oneLine is an error about a connection on one line, with advice, and without the
+// repetition of hosts that were tried with TLS and without.
 type oneLine struct{ error }
 
 func (e oneLine) Error() string {
@@ -195,7 +195,7 @@ func (e oneLine) Error() string {
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
 	}
-	return strings.Join(slices.Compact(lines), " ")
+	return strings.Join(slices.Compact(lines), " ") + advice(e.error)
 }
 
 // Unwrap returns the error.

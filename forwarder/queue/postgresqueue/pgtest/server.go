@@ -112,7 +112,7 @@ func Start(o Options) (s *Server, err error) {
 	if err := s.own(dir); err != nil {
 		return nil, err
 	}
-	out, err := s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync").CombinedOutput()
+	out, err := s.command("initdb", "-D", s.data(), "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s; the user of the server must be able to read %s", err, out, bin)
 	}
@@ -237,7 +237,7 @@ func (s *Server) own(dir string) error {
 
 // Launch starts the process of the server, and waits until it answers.
 func (s *Server) Launch() error {
-	args := []string{"-D", s.data(), "-k", s.Dir, "-p", strconv.Itoa(s.Port), "-c", "max_connections=400", "-c", "log_min_messages=fatal"}
+	args := []string{"-D", s.data(), "-k", s.Dir, "-p", strconv.Itoa(s.Port), "-c", "max_connections=400", "-c", "log_min_messages=fatal", "-c", "password_encryption=scram-sha-256"}
 	listen := ""
 	if s.options.TCP {
 		listen = "127.0.0.1"
