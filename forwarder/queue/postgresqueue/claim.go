@@ -13,6 +13,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/lease"
 )
 
 // settled is the time after which no node commits an event that it began to store before.
@@ -32,12 +33,10 @@ func (q *Queue) Claim(upstream string, now time.Time, want queue.Want) (queue.Cl
 	}
 	ctx, cancel := context.WithTimeout(q.ctx, claimTimeout)
 	defer cancel()
-	c := claim{q: q, lease: q.leases.of(upstream), now: policy.Nanos(q.toDatabase(now)), node: q.node.Load()}
-	c.lease.claiming.Lock()
-	defer c.lease.claiming.Unlock()
-	c.lease.mu.Lock()
-	c.lease.used = time.Now()
-	c.lease.mu.Unlock()
+	c := claim{q: q, lease: q.leases.Of(upstream), now: policy.Nanos(q.toDatabase(now)), node: q.node.Load()}
+	c.lease.Claiming.Lock()
+	defer c.lease.Claiming.Unlock()
+	c.lease.Used()
 	next, err := c.claim(ctx, want)
 	if err != nil && len(c.claimed) == 0 {
 		if q.ctx.Err() != nil {
@@ -51,7 +50,7 @@ func (q *Queue) Claim(upstream string, now time.Time, want queue.Want) (queue.Cl
 // A claim is one call of Claim.
 type claim struct {
 	q       *Queue
-	lease   *lease
+	lease   *lease.Lease
 	now     int64
 	node    int64
 	claimed []queue.Delivery
@@ -59,7 +58,7 @@ type claim struct {
 
 func (c *claim) claim(ctx context.Context, want queue.Want) (next int64, err error) {
 	for first := want.First; first > 0; {
-		taken := c.lease.take(first, c.node)
+		taken := c.lease.Take(first, c.node)
 		c.claimed = append(c.claimed, taken...)
 		if first -= len(taken); first == 0 {
 			break
@@ -119,24 +118,21 @@ func (c *claim) leaseFirst(ctx context.Context, n int) (changed bool, err error)
 	if err := c.free(ctx); err != nil {
 		return false, err
 	}
-	l.mu.Lock()
-	bound := l.bound
-	l.bound = none // what is freed from now on lowers it
-	l.mu.Unlock()
-	if bound == none {
+	bound, free := l.Bound()
+	if !free {
 		return false, nil
 	}
 	started := seqAt(c.q.now().Add(-settled)) // all events below it have been committed, or never will be
 	leased, rows, err := c.lock(ctx, leaseFirstRows, bound, n)
 	if err != nil {
-		l.free(bound)
+		l.Free(bound)
 		return false, err
 	}
-	l.add(leased...)
+	l.Add(leased...)
 	if len(rows) == n {
-		l.free(rows[n-1].seq + 1)
+		l.Free(rows[n-1].seq + 1)
 	} else if bound == 0 {
-		l.exhausted(started)
+		l.Exhausted(started)
 	}
 	return true, nil
 }
@@ -148,7 +144,7 @@ func (c *claim) lock(ctx context.Context, text string, bound int64, n int) (leas
 	b := &pgx.Batch{}
 	b.Queue(`BEGIN`)
 	b.Queue(`SET LOCAL synchronous_commit TO off`) // a lease that is lost costs a duplicate
-	b.Queue(c.q.openable(text), c.lease.upstream, c.node, bound, n).Query(func(rows pgx.Rows) error {
+	b.Queue(c.q.openable(text), c.lease.Upstream, c.node, bound, n).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			r, err := scanClaim(rows)
 			if err != nil {
@@ -174,12 +170,12 @@ func (c *claim) lock(ctx context.Context, text string, bound int64, n int) (leas
 			foreign = append(foreign, r.seq)
 			continue
 		}
-		leased = append(leased, c.q.local(r.ClaimOf(r.seq, c.lease.upstream)))
+		leased = append(leased, c.q.local(r.ClaimOf(r.seq, c.lease.Upstream)))
 	}
 	if len(foreign) > 0 {
 		c.q.foreign.CompareAndSwap(0, -1)                                              // until they are counted
-		_, _ = c.q.pool.Exec(ctx, c.q.in(freeRows), c.node, c.lease.upstream, foreign) // else they are strays
-		c.q.announceTo(c.lease.upstream)
+		_, _ = c.q.pool.Exec(ctx, c.q.in(freeRows), c.node, c.lease.Upstream, foreign) // else they are strays
+		c.q.announceTo(c.lease.Upstream)
 	}
 	return leased, records, nil
 }
@@ -227,7 +223,7 @@ func (c *claim) claimRetries(ctx context.Context, want int) (next int64, err err
 	if err := c.free(ctx); err != nil {
 		return 0, err
 	}
-	if next, known := l.knownRetry(c.now); known {
+	if next, known := l.KnownRetry(c.now); known {
 		return next, nil
 	}
 	var leased []queue.Delivery
@@ -238,27 +234,17 @@ func (c *claim) claimRetries(ctx context.Context, want int) (next int64, err err
 	if err == nil {
 		next, err = c.nextRetry(ctx)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, d := range leased {
-		l.hold(d, c.node)
-	}
+	l.Retries(leased, c.node, next, err == nil && len(rows) < want) // with as many as wanted there may be more that are due
 	c.claimed = append(c.claimed, leased...)
 	if err != nil {
-		l.retries = false
 		return 0, err
-	}
-	if len(rows) == want { // there may be more that are due
-		l.retries = false
-	} else if l.retries {
-		l.next = earliest(l.next, next)
 	}
 	return next, nil
 }
 
 // nextRetry returns when the first free retry that is not due yet is due, or 0.
 func (c *claim) nextRetry(ctx context.Context) (due int64, err error) {
-	err = c.q.pool.QueryRow(ctx, c.q.openable(nextRetry), c.lease.upstream, c.now).Scan(&due)
+	err = c.q.pool.QueryRow(ctx, c.q.openable(nextRetry), c.lease.Upstream, c.now).Scan(&due)
 	if err == pgx.ErrNoRows { //nolint:errorlint // it is never wrapped
 		return 0, nil
 	}
@@ -267,11 +253,11 @@ func (c *claim) nextRetry(ctx context.Context) (due int64, err error) {
 
 // free frees the released deliveries.
 func (c *claim) free(ctx context.Context) error {
-	seqs := c.lease.freeing()
+	seqs := c.lease.Freeing()
 	if len(seqs) == 0 {
 		return nil
 	}
-	_, err := c.q.pool.Exec(ctx, c.q.in(freeRows), c.node, c.lease.upstream, seqs)
-	c.lease.freed(seqs, err)
+	_, err := c.q.pool.Exec(ctx, c.q.in(freeRows), c.node, c.lease.Upstream, seqs)
+	c.lease.Freed(seqs, err)
 	return err
 }

@@ -91,7 +91,7 @@ func (q *Queue) transact(change func(*tx) error, stores []*policy.Store) error {
 	}
 	if unknown {
 		for _, d := range t.ahead { // the caller may not wait for the next try
-			q.leases.of(d.upstream).doubt(d.seq)
+			q.leases.Of(d.upstream).Doubt(d.seq)
 		}
 	}
 	for _, s := range stores {

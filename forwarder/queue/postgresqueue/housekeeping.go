@@ -72,18 +72,18 @@ func (q *Queue) watchClock() {
 // that it has leased in advance and does not claim.
 func (q *Queue) tidy() {
 	for q.every(tidyEvery) {
-		for _, l := range q.leases.all() {
-			l.idle()
-			if !l.releasedAny() || !l.claiming.TryLock() { // the Claim frees them
+		for _, l := range q.leases.All() {
+			l.Idle()
+			if !l.ReleasedAny() || !l.Claiming.TryLock() { // the Claim frees them
 				continue
 			}
 			c := claim{q: q, lease: l, node: q.node.Load()}
 			ctx, cancel := context.WithTimeout(q.ctx, claimTimeout)
 			err := c.free(ctx)
 			cancel()
-			l.claiming.Unlock()
+			l.Claiming.Unlock()
 			if err == nil {
-				q.announceTo(l.upstream)
+				q.announceTo(l.Upstream)
 			}
 		}
 	}

@@ -56,7 +56,7 @@ func (q *Queue) leasedElsewhere(d queue.Delivery, leasedBy *int64) bool {
 	if leasedBy == nil || *leasedBy == q.node.Load() {
 		return false
 	}
-	node, held := q.leases.of(d.Upstream).holder(seqOf(d))
+	node, held := q.leases.Of(d.Upstream).Holder(seqOf(d))
 	return !held || node != *leasedBy
 }
 

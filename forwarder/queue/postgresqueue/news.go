@@ -94,7 +94,7 @@ func (q *Queue) hear(text string) (poll bool) {
 	case everything:
 		q.reread()
 	default:
-		q.leases.of(name).forget(false)
+		q.leases.Of(name).Forget(false)
 		q.wakeUp(name)
 	}
 	return false
@@ -102,8 +102,8 @@ func (q *Queue) hear(text string) (poll bool) {
 
 // reread makes all next Claims read the tables.
 func (q *Queue) reread() {
-	for _, l := range q.leases.all() {
-		l.forget(false)
-		q.wakeUp(l.upstream)
+	for _, l := range q.leases.All() {
+		l.Forget(false)
+		q.wakeUp(l.Upstream)
 	}
 }

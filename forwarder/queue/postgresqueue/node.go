@@ -66,9 +66,9 @@ func (q *Queue) beat(ctx context.Context, c *pgx.Conn) error {
 		return err
 	}
 	q.recent.Clear()
-	for _, l := range q.leases.all() {
-		l.forget(true)
-		q.wakeUp(l.upstream)
+	for _, l := range q.leases.All() {
+		l.Forget(true)
+		q.wakeUp(l.Upstream)
 	}
 	_, err = q.freeOrphans(ctx, c, nil)
 	return err
@@ -100,10 +100,10 @@ func (q *Queue) freeOrphans(ctx context.Context, c *pgx.Conn, deleted []string) 
 		q.notice(name, fmt.Sprintf("the node has not renewed its leases; this node has freed %d deliveries", tag.RowsAffected()))
 	}
 	if tag.RowsAffected() > 0 {
-		for _, l := range q.leases.all() {
-			l.forget(false)
-			q.announceTo(l.upstream)
-			q.wakeUp(l.upstream)
+		for _, l := range q.leases.All() {
+			l.Forget(false)
+			q.announceTo(l.Upstream)
+			q.wakeUp(l.Upstream)
 		}
 	}
 	return tag.RowsAffected(), nil
@@ -126,7 +126,7 @@ func (q *Queue) freeStrays(ctx context.Context, c *pgx.Conn, before map[stray]bo
 	found := make(map[stray]bool)
 	var s stray
 	_, err = pgx.ForEachRow(rows, []any{&s.seq, &s.upstream}, func() error {
-		if !q.leases.of(s.upstream).knows(s.seq) {
+		if !q.leases.Of(s.upstream).Knows(s.seq) {
 			found[s] = true
 		}
 		return nil
@@ -141,7 +141,7 @@ func (q *Queue) freeStrays(ctx context.Context, c *pgx.Conn, before map[stray]bo
 		if _, err := c.Exec(ctx, q.in(freeRows), q.node.Load(), s.upstream, []int64{s.seq}); err != nil {
 			return nil, err
 		}
-		q.leases.of(s.upstream).forget(false)
+		q.leases.Of(s.upstream).Forget(false)
 		q.wakeUp(s.upstream)
 	}
 	return found, nil

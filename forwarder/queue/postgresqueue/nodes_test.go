@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/lease"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/partition"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/schema"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
@@ -144,7 +145,7 @@ func TestIdleUpstream(t *testing.T) {
 		got, err := a.Claim("ehr", time.Now(), queue.Want{First: 1})
 		return err == nil && len(got.Deliveries) == 1
 	})
-	within(t, idleAfter+10*time.Second, "the other node has the second", func() bool {
+	within(t, lease.IdleAfter+10*time.Second, "the other node has the second", func() bool {
 		ids, _ := claims(t, b, "ehr")
 		return slices.Equal(ids, []string{"second"})
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/lease"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/schema"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
@@ -150,7 +151,7 @@ func Open(o Options) (*Queue, error) {
 
 func newQueue(o Options) *Queue {
 	q := &Queue{
-		options: o, schema: schema.New(o.Schema), leases: leases{byName: make(map[string]*lease)},
+		options: o, schema: schema.New(o.Schema), leases: lease.New(),
 		recent: policy.NewRecent(maxRecent), resealing: make(chan struct{}, 1), news: news{wake: make(chan struct{}, 1), names: make(map[string]bool)},
 	}
 	q.settings.Store(&o.Settings)
@@ -212,9 +213,9 @@ func (q *Queue) start(ctx context.Context) error {
 	q.suspended.Store(nil)
 	q.writer.Wake()
 	q.writer.RetryFull()
-	for _, l := range q.leases.all() {
-		l.forget(true)
-		q.wakeUp(l.upstream)
+	for _, l := range q.leases.All() {
+		l.Forget(true)
+		q.wakeUp(l.Upstream)
 	}
 	return nil
 }

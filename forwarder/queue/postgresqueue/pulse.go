@@ -123,10 +123,10 @@ const pollText = `
 // poll finds deliveries that other nodes have made due, their purges and their pauses, and
 // reports whether a node is dead.
 func (q *Queue) poll(ctx context.Context, c *pgx.Conn) (dead bool, err error) {
-	all := q.leases.all()
+	all := q.leases.All()
 	names, lows := make([]string, 0, len(all)), make([]int64, 0, len(all))
 	for _, l := range all {
-		names, lows = append(names, l.upstream), append(lows, l.lowest())
+		names, lows = append(names, l.Upstream), append(lows, l.Lowest())
 	}
 	before, began := q.options.Now(), time.Now()
 	rows, err := c.Query(ctx, q.in(pollText), names, lows)
@@ -137,7 +137,7 @@ func (q *Queue) poll(ctx context.Context, c *pgx.Conn) (dead bool, err error) {
 	var name string
 	var purges, pauses, seq, due int64
 	_, err = pgx.ForEachRow(rows, []any{&at, &dead, &purges, &pauses, &name, &seq, &due}, func() error {
-		if now = at; name != "" && q.leases.of(name).found(seq, due) {
+		if now = at; name != "" && q.leases.Of(name).Found(seq, due) {
 			q.wakeUp(name)
 		}
 		return nil

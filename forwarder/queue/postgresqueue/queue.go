@@ -14,6 +14,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/lease"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/partition"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/schema"
 	"github.com/scribegate/scribegate/forwarder/seal"
@@ -44,7 +45,7 @@ type Queue struct {
 
 	offset       atomic.Int64 // of the database's clock from this node's, in nanoseconds
 	node         atomic.Int64 // the id of this node; changes if another has taken its leases over
-	leases       leases
+	leases       *lease.Leases
 	recent       *policy.Recent
 	totals       totals
 	ring         atomic.Pointer[seal.Ring]
@@ -133,7 +134,7 @@ func (q *Queue) Settle(o queue.Outcome) {
 
 // Release implements queue.Queue.
 func (q *Queue) Release(d queue.Delivery) {
-	q.leases.of(d.Upstream).release(seqOf(d))
+	q.leases.Of(d.Upstream).Release(seqOf(d))
 	q.wakeUp(d.Upstream)
 }
 

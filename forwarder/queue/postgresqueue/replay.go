@@ -69,7 +69,7 @@ func (t *tx) selects(s queue.ReplaySelection, r *record) func(*policy.Delivery) 
 	selected := r.Selects(s)
 	return func(d *policy.Delivery) bool {
 		leasedBy := r.nodes[d.Upstream]
-		_, held := t.q.leases.of(d.Upstream).holder(r.seq)
+		_, held := t.q.leases.Of(d.Upstream).Holder(r.seq)
 		return !held && (leasedBy == 0 || leasedBy == t.node) && selected(d)
 	}
 }
@@ -138,7 +138,7 @@ func (t *tx) replayRecord(r *record, route []string, s queue.ReplaySelection, ou
 	for i := range after.Deliveries {
 		name := after.Deliveries[i].Upstream
 		t.publish(func() {
-			t.q.leases.of(name).forget(false)
+			t.q.leases.Of(name).Forget(false)
 			t.q.wakeUp(name)
 		})
 	}

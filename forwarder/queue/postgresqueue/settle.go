@@ -30,7 +30,7 @@ func (t *tx) settle(o *policy.Outcome) error {
 		waiting = after.Waiting()
 	}
 	t.publish(func() {
-		t.q.leases.of(name).settled(o.Delivery)
+		t.q.leases.Of(name).Settled(o.Delivery)
 		switch {
 		case len(waiting) == 0:
 			t.q.recent.Drop(seq)
@@ -51,7 +51,7 @@ func (t *tx) owns(r *record, o *policy.Outcome) bool {
 		return false
 	}
 	leasedBy := r.nodes[d.Upstream]
-	node, held := t.q.leases.of(d.Upstream).holder(r.seq)
+	node, held := t.q.leases.Of(d.Upstream).Holder(r.seq)
 	return leasedBy == 0 || held && node == leasedBy
 }
 

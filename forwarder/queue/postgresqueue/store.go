@@ -155,7 +155,7 @@ func (t *tx) store(s *policy.Store, trace *record) (err error) {
 	for i := range e.Deliveries {
 		d := &e.Deliveries[i]
 		node := int64(0)
-		if !d.Blocked && t.q.leases.of(d.Upstream).accepts(t.leased[d.Upstream]) {
+		if !d.Blocked && t.q.leases.Of(d.Upstream).Accepts(t.leased[d.Upstream]) {
 			t.leased[d.Upstream]++
 			t.ahead = append(t.ahead, stray{s.Seq, d.Upstream})
 			node, ahead[d.Upstream] = t.node, true
@@ -192,9 +192,9 @@ func (t *tx) made(s *policy.Store, e *policy.Event, ahead map[string]bool) {
 			continue
 		case ahead[name]:
 			d := e.ClaimOf(seq, name)
-			t.publish(func() { t.q.leases.of(name).add(d) })
+			t.publish(func() { t.q.leases.Of(name).Add(d) })
 		default:
-			t.publish(func() { t.q.leases.of(name).free(seq) })
+			t.publish(func() { t.q.leases.Of(name).Free(seq) })
 			t.tell = append(t.tell, name)
 		}
 		t.publish(func() { t.q.wakeUp(name) })

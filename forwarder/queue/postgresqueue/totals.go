@@ -201,7 +201,7 @@ func (q *Queue) Stats() (queue.Stats, error) {
 	})
 	for _, names := range []map[string]queue.UpstreamStats{s.Upstreams, s.Stages} {
 		for name, u := range names {
-			u.InFlight = min(int64(q.leases.of(name).count())+c.leased[name], u.Pending)
+			u.InFlight = min(int64(q.leases.Of(name).Count())+c.leased[name], u.Pending)
 			u.OldestPending = policy.Time(c.oldest[name])
 			names[name] = u
 		}

@@ -102,27 +102,27 @@ func (t *tx) gone(before, after *record) (gone []policy.Delivery) {
 
 // due makes a changed delivery due in memory.
 func (t *tx) due(seq int64, d *policy.Delivery) {
-	l := t.q.leases.of(d.Upstream)
+	l := t.q.leases.Of(d.Upstream)
 	switch at := d.Due; deliveryCode(d) {
 	case deliveryFirst:
-		t.publish(func() { l.free(seq) })
-		t.tell = append(t.tell, l.upstream)
+		t.publish(func() { l.Free(seq) })
+		t.tell = append(t.tell, l.Upstream)
 	case deliveryRetry:
-		t.publish(func() { l.retry(at) })
+		t.publish(func() { l.Retry(at) })
 	default:
-		t.publish(func() { l.retry(0) }) // it may have been the next retry
+		t.publish(func() { l.Retry(0) }) // it may have been the next retry
 		return
 	}
-	t.publish(func() { t.q.wakeUp(l.upstream) })
+	t.publish(func() { t.q.wakeUp(l.Upstream) })
 }
 
 // ended drops deleted deliveries in memory.
 func (t *tx) ended(seq int64, gone []policy.Delivery) {
 	for i := range gone {
-		l := t.q.leases.of(gone[i].Upstream)
+		l := t.q.leases.Of(gone[i].Upstream)
 		t.publish(func() {
-			l.deleted(seq)
-			l.retry(0)
+			l.Deleted(seq)
+			l.Retry(0)
 		})
 	}
 	if len(gone) > 0 {

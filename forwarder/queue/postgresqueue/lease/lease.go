@@ -1,4 +1,4 @@
-package postgresqueue
+package lease
 
 import (
 	"cmp"
@@ -16,43 +16,47 @@ const (
 	// upstream in advance.
 	maxReady = 256
 
-	// idleAfter is how long a node leases deliveries in advance for an upstream that it
+	// IdleAfter is how long a node leases deliveries in advance for an upstream that it
 	// does not claim for.
-	idleAfter = 5 * time.Second
+	IdleAfter = 5 * time.Second
 
 	// none is the bound of a lease if no first delivery is free.
 	none = math.MaxInt64
 )
 
-// leases holds the leases of this node for all upstreams.
-type leases struct {
+// Leases holds the leases of this node for all upstreams.
+type Leases struct {
 	mu     sync.Mutex
-	byName map[string]*lease
+	byName map[string]*Lease
 }
 
-// of returns the upstream's leases.
-func (ls *leases) of(upstream string) *lease {
+// New returns no leases.
+func New() *Leases { return &Leases{byName: make(map[string]*Lease)} }
+
+// Of returns the upstream's leases.
+func (ls *Leases) Of(upstream string) *Lease {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	l := ls.byName[upstream]
 	if l == nil {
-		l = &lease{upstream: upstream, held: make(map[int64]held), released: make(map[int64]bool)}
+		l = &Lease{Upstream: upstream, held: make(map[int64]held), released: make(map[int64]bool)}
 		ls.byName[upstream] = l
 	}
 	return l
 }
 
-func (ls *leases) all() []*lease {
+// All returns the leases of all upstreams.
+func (ls *Leases) All() []*Lease {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	return slices.Collect(maps.Values(ls.byName))
 }
 
-// A lease holds what this node leases for an upstream. In the database, the rows of all of
+// A Lease holds what this node leases for an upstream. In the database, the rows of all of
 // these deliveries have the node's id.
-type lease struct {
-	upstream string
-	claiming sync.Mutex // held by Claim
+type Lease struct {
+	Upstream string
+	Claiming sync.Mutex // held by Claim
 
 	mu       sync.Mutex
 	held     map[int64]held   // the deliveries that were claimed
@@ -79,8 +83,8 @@ type held struct {
 	attempts int   // before: a later claim of the delivery has more
 }
 
-// take removes and returns the first n ready deliveries that no free one precedes.
-func (l *lease) take(n int, node int64) []queue.Delivery {
+// Take removes and returns the first n ready deliveries that no free one precedes.
+func (l *Lease) Take(n int, node int64) []queue.Delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := 0
@@ -93,19 +97,49 @@ func (l *lease) take(n int, node int64) []queue.Delivery {
 	return taken
 }
 
-// hold records a claim. l.mu is held.
-func (l *lease) hold(d queue.Delivery, node int64) { l.held[seqOf(d)] = held{node, d.Attempts} }
-
-// accepts reports whether a new event's delivery is leased in advance, since the node can
-// deliver it at once.
-func (l *lease) accepts(waiting int) bool {
+// Used records that Claim was called.
+func (l *Lease) Used() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.bound == none && len(l.ready)+waiting < maxReady && time.Since(l.used) < idleAfter
+	l.used = time.Now()
 }
 
-// add adds deliveries that this node has leased, or reports that they are already held.
-func (l *lease) add(ds ...queue.Delivery) {
+// Bound returns the lowest seq that a free first delivery can have, if one can be free. What is
+// freed from now on has a bound again: the caller looks for the deliveries.
+func (l *Lease) Bound() (seq int64, free bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seq, l.bound = l.bound, none
+	return seq, seq != none
+}
+
+// Retries records the claims of retries. next is when the next one is due, if that is known.
+func (l *Lease) Retries(claimed []queue.Delivery, node, next int64, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range claimed {
+		l.hold(d, node)
+	}
+	if !known {
+		l.retries = false
+	} else if l.retries {
+		l.next = earliest(l.next, next)
+	}
+}
+
+// hold records a claim. l.mu is held.
+func (l *Lease) hold(d queue.Delivery, node int64) { l.held[seqOf(d)] = held{node, d.Attempts} }
+
+// Accepts reports whether a new event's delivery is leased in advance, since the node can
+// deliver it at once.
+func (l *Lease) Accepts(waiting int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bound == none && len(l.ready)+waiting < maxReady && time.Since(l.used) < IdleAfter
+}
+
+// Add adds deliveries that this node has leased, or reports that they are already held.
+func (l *Lease) Add(ds ...queue.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, d := range ds {
@@ -117,16 +151,16 @@ func (l *lease) add(ds ...queue.Delivery) {
 	}
 }
 
-// free records that a first delivery with the seq, or a later one, may be free.
-func (l *lease) free(seq int64) {
+// Free records that a first delivery with the seq, or a later one, may be free.
+func (l *Lease) Free(seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bound = min(l.bound, seq)
 }
 
-// retry records that a retry is free that is due at the time, or that the retries have
+// Retry records that a retry is free that is due at the time, or that the retries have
 // changed if it is 0.
-func (l *lease) retry(due int64) {
+func (l *Lease) Retry(due int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if due == 0 || !l.retries {
@@ -136,9 +170,9 @@ func (l *lease) retry(due int64) {
 	l.next = earliest(l.next, due)
 }
 
-// knownRetry returns when the first free retry is due, if that is known and not before now.
+// KnownRetry returns when the first free retry is due, if that is known and not before now.
 // Otherwise the caller finds it out, and what changes meanwhile is recorded.
-func (l *lease) knownRetry(now int64) (due int64, known bool) {
+func (l *Lease) KnownRetry(now int64) (due int64, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.retries && (l.next == 0 || l.next > now) {
@@ -152,8 +186,8 @@ func (l *lease) knownRetry(now int64) (due int64, known bool) {
 // notification of that may be lost.
 const lowEvery = 15 * time.Second
 
-// lowest returns the seq from which polling looks for a free first delivery.
-func (l *lease) lowest() int64 {
+// Lowest returns the seq from which polling looks for a free first delivery.
+func (l *Lease) Lowest() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if time.Since(l.at) > lowEvery {
@@ -162,8 +196,8 @@ func (l *lease) lowest() int64 {
 	return l.low
 }
 
-// exhausted records that no first delivery below a seq was free.
-func (l *lease) exhausted(seq int64) {
+// Exhausted records that no first delivery below a seq was free.
+func (l *Lease) Exhausted(seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if time.Since(l.at) > lowEvery {
@@ -171,10 +205,10 @@ func (l *lease) exhausted(seq int64) {
 	}
 }
 
-// found records the free deliveries that were found in the database: the first delivery
+// Found records the free deliveries that were found in the database: the first delivery
 // with the lowest seq, and when the first retry is due; 0 if there is none. It reports
 // whether Claim may return more than it did.
-func (l *lease) found(seq, due int64) bool {
+func (l *Lease) Found(seq, due int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	more := false
@@ -187,9 +221,9 @@ func (l *lease) found(seq, due int64) bool {
 	return more
 }
 
-// forget makes the next Claim read the table. If the leases have ended, it drops what was
+// Forget makes the next Claim read the table. If the leases have ended, it drops what was
 // leased in advance.
-func (l *lease) forget(ended bool) {
+func (l *Lease) Forget(ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.bound, l.retries, l.low = 0, false, 0
@@ -199,8 +233,8 @@ func (l *lease) forget(ended bool) {
 	}
 }
 
-// release ends a claim. The delivery is freed by the next Claim, or soon.
-func (l *lease) release(seq int64) {
+// Release ends a claim. The delivery is freed by the next Claim, or soon.
+func (l *Lease) Release(seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, held := l.held[seq]; held {
@@ -210,17 +244,17 @@ func (l *lease) release(seq int64) {
 	}
 }
 
-// doubt makes a first delivery free that may be leased, by a commit whose answer was lost.
-func (l *lease) doubt(seq int64) {
+// Doubt makes a first delivery free that may be leased, by a commit whose answer was lost.
+func (l *Lease) Doubt(seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.released[seq] = true
 	l.bound = min(l.bound, seq)
 }
 
-// settled ends a claim whose outcome is durable or does not count. The delivery may have been
+// Settled ends a claim whose outcome is durable or does not count. The delivery may have been
 // claimed again since.
-func (l *lease) settled(d queue.Delivery) {
+func (l *Lease) Settled(d queue.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held[seqOf(d)].attempts == d.Attempts {
@@ -228,8 +262,8 @@ func (l *lease) settled(d queue.Delivery) {
 	}
 }
 
-// deleted drops a delivery that was deleted.
-func (l *lease) deleted(seq int64) {
+// Deleted drops a delivery that was deleted.
+func (l *Lease) Deleted(seq int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.held, seq)
@@ -237,11 +271,11 @@ func (l *lease) deleted(seq int64) {
 	l.ready = slices.DeleteFunc(l.ready, func(d queue.Delivery) bool { return seqOf(d) == seq })
 }
 
-// idle moves the ready deliveries to the released ones if nobody has claimed any for long.
-func (l *lease) idle() {
+// Idle moves the ready deliveries to the released ones if nobody has claimed any for long.
+func (l *Lease) Idle() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.ready) == 0 || time.Since(l.used) < idleAfter {
+	if len(l.ready) == 0 || time.Since(l.used) < IdleAfter {
 		return
 	}
 	for _, d := range l.ready {
@@ -250,14 +284,15 @@ func (l *lease) idle() {
 	l.ready = nil
 }
 
-func (l *lease) releasedAny() bool {
+// ReleasedAny reports whether there are released deliveries.
+func (l *Lease) ReleasedAny() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.released) > 0
 }
 
-// freeing returns the released deliveries, which the caller frees.
-func (l *lease) freeing() (seqs []int64) {
+// Freeing returns the released deliveries, which the caller frees.
+func (l *Lease) Freeing() (seqs []int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seqs = slices.Sorted(maps.Keys(l.released))
@@ -265,8 +300,8 @@ func (l *lease) freeing() (seqs []int64) {
 	return seqs
 }
 
-// freed records that deliveries were freed, or that they could not be.
-func (l *lease) freed(seqs []int64, err error) {
+// Freed records that deliveries were freed, or that they could not be.
+func (l *Lease) Freed(seqs []int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, seq := range seqs {
@@ -278,23 +313,24 @@ func (l *lease) freed(seqs []int64, err error) {
 	l.retries = l.retries && len(seqs) == 0
 }
 
-// holder returns the id that this node had when it claimed a delivery.
-func (l *lease) holder(seq int64) (node int64, held bool) {
+// Holder returns the id that this node had when it claimed a delivery.
+func (l *Lease) Holder(seq int64) (node int64, held bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h, held := l.held[seq]
 	return h.node, held
 }
 
-// knows reports whether this node knows that it has leased a delivery.
-func (l *lease) knows(seq int64) bool {
+// Knows reports whether this node knows that it has leased a delivery.
+func (l *Lease) Knows(seq int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, held := l.held[seq]
 	return held || l.released[seq] || slices.ContainsFunc(l.ready, func(d queue.Delivery) bool { return seqOf(d) == seq })
 }
 
-func (l *lease) count() int {
+// Count returns the number of claims.
+func (l *Lease) Count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.held)
@@ -307,3 +343,6 @@ func earliest(a, b int64) int64 {
 	}
 	return min(a, b)
 }
+
+// seqOf returns the seq of a delivery's event.
+func seqOf(d queue.Delivery) int64 { return int64(d.Seq) }
