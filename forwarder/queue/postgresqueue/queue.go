@@ -86,20 +86,7 @@ func (q *Queue) newStore(it queue.Item) (*policy.Store, error) {
 	if err := checkItem(it); err != nil {
 		return nil, err
 	}
-	s := &policy.Store{Item: it}
-	now := policy.Nanos(q.now())
-	if !policy.KeepsPayload(it) {
-		s.Event = policy.New(it, seal.Fingerprint{}, 0, now)
-		return s, nil
-	}
-	ring := q.ring.Load()
-	sealed, err := policy.SealEvent(ring, it.Event)
-	if err != nil {
-		return nil, err
-	}
-	s.Sealed = sealed
-	s.Event = policy.New(it, ring.Sealer(), int64(len(sealed)), now)
-	return s, nil
+	return policy.NewStore(q.ring.Load(), it, policy.Nanos(q.now()))
 }
 
 // maxName is the maximum length of a stage's name, which is part of a key.

@@ -217,7 +217,7 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 		return e, nil
 	}
 	if sealed := q.leases.of(d.Upstream).payload(seqOf(d)); sealed != nil {
-		if e, err := tables.OpenEvent(q.ring.Load(), d.EventID, sealed); err == nil {
+		if e, err := policy.OpenEvent(q.ring.Load(), d.EventID, sealed); err == nil {
 			return e, nil
 		} // it may have been sealed with another key since
 	}
@@ -238,7 +238,7 @@ func (q *Queue) Load(d queue.Delivery) (*event.Event, error) {
 	case err != nil:
 		return nil, fmt.Errorf("loading event %s: %w", d.EventID, err)
 	}
-	e, err := tables.OpenEvent(q.ring.Load(), d.EventID, sealed)
+	e, err := policy.OpenEvent(q.ring.Load(), d.EventID, sealed)
 	if err != nil {
 		q.foundUnreadable(seqOf(d), err)
 	}

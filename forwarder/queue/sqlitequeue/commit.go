@@ -157,7 +157,7 @@ func (t *tx) store(s *policy.Store, named map[int64][]int64) error {
 	if ring := t.q.ring.Load(); e.Size > 0 && e.Key != ring.Sealer() {
 		// The sealing key has changed since, and the older key may be removed as soon
 		// as no stored event needs it.
-		if s.Sealed, err = tables.SealEvent(ring, s.Item.Event); err != nil {
+		if s.Sealed, err = policy.SealEvent(ring, s.Item.Event); err != nil {
 			return err
 		}
 		e.Key = ring.Sealer()
@@ -258,7 +258,7 @@ func (t *tx) complete(r *tables.Record, e *event.Event) error {
 	} else {
 		t.q.recent.Replacing(r.Seq)
 		ring := t.q.ring.Load()
-		sealed, err = tables.SealEvent(ring, e)
+		sealed, err = policy.SealEvent(ring, e)
 		r.Size, r.Key = int64(len(sealed)), ring.Sealer()
 		t.freed = true // the previous payload may still be in the WAL
 	}

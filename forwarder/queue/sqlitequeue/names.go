@@ -150,7 +150,7 @@ func (q *Queue) Payload(ctx context.Context, id string) (*event.Event, error) {
 	case sealed == nil: // deleted meanwhile
 		return nil, fmt.Errorf("reading event %s: %w", id, queue.ErrNoPayload)
 	}
-	return tables.OpenEvent(q.ring.Load(), id, sealed)
+	return policy.OpenEvent(q.ring.Load(), id, sealed)
 }
 
 // findAll returns the events with the ids, without duplicates, or ErrNotFound.

@@ -80,7 +80,7 @@ func (t *tx) purgeIDs(s queue.PurgeSelection) (int, error) {
 	}
 	for _, r := range all {
 		if r.Pending() && !s.Force {
-			return 0, fmt.Errorf("event %s: %w: %s", r.ID, queue.ErrPending, upstreamsOf(r, queue.Pending))
+			return 0, fmt.Errorf("event %s: %w: %s", r.ID, queue.ErrPending, r.UpstreamsIn(queue.Pending))
 		}
 	}
 	for _, r := range all {

@@ -98,19 +98,7 @@ func (q *Queue) newStore(it queue.Item) (*policy.Store, error) {
 	if err := policy.CheckNames(it); err != nil {
 		return nil, err
 	}
-	s := &policy.Store{Item: it}
-	if !policy.KeepsPayload(it) {
-		s.Event = policy.New(it, seal.Fingerprint{}, 0, policy.Nanos(q.now()))
-		return s, nil
-	}
-	ring := q.ring.Load()
-	sealed, err := tables.SealEvent(ring, it.Event)
-	if err != nil {
-		return nil, err
-	}
-	s.Sealed = sealed
-	s.Event = policy.New(it, ring.Sealer(), int64(len(sealed)), policy.Nanos(q.now()))
-	return s, nil
+	return policy.NewStore(q.ring.Load(), it, policy.Nanos(q.now()))
 }
 
 // Settle implements queue.Queue.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
@@ -70,21 +69,6 @@ func (q *Queue) Replay(ctx context.Context, s queue.ReplaySelection) (queue.Repl
 	return total, nil
 }
 
-// selects returns a function that reports whether a delivery or a stage of the event is in
-// the selection, leased or not.
-func selects(s queue.ReplaySelection, r *tables.Record) func(*policy.Delivery) bool {
-	inState := r.InState(s.State, s.Match)
-	return func(d *policy.Delivery) bool {
-		return (queue.IsStage(d.Upstream) || s.Upstreams == nil || slices.Contains(s.Upstreams, d.Upstream)) && (s.State == "" || inState(d))
-	}
-}
-
-// covers reports whether any delivery of the event is in the selection, leased or not.
-func covers(s queue.ReplaySelection, r *tables.Record) bool {
-	selected := selects(s, r)
-	return slices.ContainsFunc(r.Deliveries, func(d policy.Delivery) bool { return !queue.IsStage(d.Upstream) && selected(&d) })
-}
-
 // replay replays one event of a selection by state or time, and reports whether it
 // still exists.
 func (t *tx) replay(seq int64, s queue.ReplaySelection, out *queue.Replayed) (there bool, err error) {
@@ -97,7 +81,7 @@ func (t *tx) replay(seq int64, s queue.ReplaySelection, out *queue.Replayed) (th
 		if !r.InState(s.State, s.Match)(nil) {
 			return true, nil
 		}
-	case !covers(s, r):
+	case !r.Covers(s):
 		return true, nil
 	case r.Size == 0:
 		out.WithoutPayload++
@@ -124,13 +108,8 @@ func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) 
 	}
 	routes := make([][]string, len(all))
 	for i, r := range all {
-		switch {
-		case r.SetAside == queue.Quarantined:
-			return out, fmt.Errorf("event %s: %w: it is quarantined", r.ID, queue.ErrInvalid)
-		case r.Size == 0:
-			return out, fmt.Errorf("event %s: %w", r.ID, queue.ErrNoPayload)
-		case r.SetAside == "" && !covers(s, r):
-			return out, fmt.Errorf("event %s: %w for upstream %s: it is for %s", r.ID, queue.ErrNotFound, strings.Join(s.Upstreams, ", "), upstreamsOf(r, ""))
+		if err := r.CheckReplay(s); err != nil {
+			return out, err
 		}
 		if routes[i], err = t.route(r, s); err != nil {
 			return out, err
@@ -151,7 +130,7 @@ func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) 
 func (t *tx) replayRecord(r *tables.Record, route []string, s queue.ReplaySelection, out *queue.Replayed) error {
 	before := &tables.Record{Seq: r.Seq, Event: *r.Clone()}
 	rerouted := s.ByID() && s.Route != nil && r.Reroute(route)
-	selected := selects(s, r)
+	selected := r.Selects(s)
 	n := r.Replay(route, func(d *policy.Delivery) bool { return selected(d) && !t.q.leases.of(d.Upstream).isLeased(r.Seq) })
 	if n == 0 && !rerouted {
 		return nil
@@ -187,7 +166,7 @@ func (t *tx) route(r *tables.Record, s queue.ReplaySelection) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	e, err := tables.OpenEvent(t.q.ring.Load(), r.ID, sealed)
+	e, err := policy.OpenEvent(t.q.ring.Load(), r.ID, sealed)
 	if err != nil {
 		t.q.foundUnreadable(r.Seq, err)
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"slices"
-	"strings"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
@@ -129,16 +128,4 @@ func (q *Queue) inSteps(ctx context.Context, selected seqsOf, p queue.Progress, 
 		p.Report(done, total)
 	}
 	return nil
-}
-
-// upstreamsOf returns, for an error text, the names of the upstreams to which the event
-// has a delivery in the state; "" selects all states.
-func upstreamsOf(r *tables.Record, state queue.State) string {
-	var names []string
-	for _, d := range r.Deliveries {
-		if (state == "" || d.State == state) && !queue.IsStage(d.Upstream) {
-			names = append(names, d.Upstream)
-		}
-	}
-	return strings.Join(names, ", ")
 }

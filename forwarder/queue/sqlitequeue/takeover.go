@@ -171,7 +171,7 @@ func (q *Queue) restoreRecent(recent []policy.RecentEvent) (n int) {
 	q.step(func(t *tx) (bool, error) {
 		ring := q.ring.Load()
 		for _, e := range recent {
-			sealed, err := tables.SealEvent(ring, e.Event)
+			sealed, err := policy.SealEvent(ring, e.Event)
 			if err != nil {
 				return false, err
 			}

@@ -104,7 +104,7 @@ func (c *contents) readPayload(e *salvaged, known bool) error {
 	if c.ring == nil || len(sealed) == 0 || c.rebuilding && !e.unidentified {
 		return nil
 	}
-	if e.event, err = tables.OpenEvent(c.ring, e.ID, sealed); err != nil {
+	if e.event, err = policy.OpenEvent(c.ring, e.ID, sealed); err != nil {
 		e.locked = true
 		return nil
 	}

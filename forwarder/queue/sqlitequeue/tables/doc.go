@@ -7,5 +7,5 @@
 // A row whose checksum is wrong is policy.ErrDamaged. If a table or an index is damaged
 // in its structure, the error is ErrStructure as well.
 //
-// It imports packages queue, policy, seal, event and disk, and modernc.org/sqlite.
+// It imports packages queue, policy, seal and disk, and modernc.org/sqlite.
 package tables

@@ -10,7 +10,6 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/seal"
-	"github.com/scribegate/scribegate/verifier/event"
 )
 
 // PayloadColumns are the columns of ScanPayload.
@@ -72,14 +71,6 @@ func ScanPayload(row []driver.Value) (*Record, []byte, error) {
 	}
 	r.Gate()
 	return r, sealed, nil
-}
-
-// SealEvent returns the sealed payload of an event.
-func SealEvent(ring *seal.Ring, e *event.Event) ([]byte, error) { return policy.SealEvent(ring, e) }
-
-// OpenEvent returns the event in a sealed payload, or queue.ErrUnreadable.
-func OpenEvent(ring *seal.Ring, id string, sealed []byte) (*event.Event, error) {
-	return policy.OpenEvent(ring, id, sealed)
 }
 
 // LoadPayloads returns the sealed payloads of the events with the seqs, if they are
