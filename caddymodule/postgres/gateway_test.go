@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 	os.Exit(pgtest.Run(m, pgtest.Options{TCP: true}, func(s *pgtest.Server) { server = s }))
 }
 
+// cutOff makes the backend close connections in place of an answer.
+const cutOff = -1
+
 // A gateway is Caddy with a queue in PostgreSQL.
 type gateway struct {
 	t                 *testing.T
@@ -51,7 +54,8 @@ type gateway struct {
 	logFile           string
 	backend           *httptest.Server
 
-	refuses   atomic.Bool // whether the backend asks for a pause
+	attempts  atomic.Int64 // requests to the backend
+	fails     atomic.Int64 // the status with which it fails, or cutOff; 0 if it does not
 	mu        sync.Mutex
 	delivered []string // ids
 }
@@ -67,9 +71,13 @@ func newGatewayWith(t *testing.T, dsn, schema string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, adminAddr: freeAddress(t), listen: freeAddress(t), logFile: filepath.Join(t.TempDir(), "log")}
 	g.backend = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if g.refuses.Load() {
+		g.attempts.Add(1)
+		if status := int(g.fails.Load()); status != 0 {
+			if status == cutOff {
+				panic(http.ErrAbortHandler)
+			}
 			w.Header().Set("Retry-After", "3600")
-			w.WriteHeader(http.StatusTooManyRequests)
+			w.WriteHeader(status)
 			return
 		}
 		g.mu.Lock()

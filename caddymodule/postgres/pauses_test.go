@@ -58,7 +58,7 @@ func TestPausesAreShared(t *testing.T) {
 	schema := fmt.Sprint("pauses", schemas.Add(1))
 	g := newGateway(t, server.DSN(), schema)
 	other := g.neighbour(schema)
-	g.refuses.Store(true)
+	g.fails.Store(http.StatusTooManyRequests)
 	if status, text := g.send("a"); status != http.StatusOK {
 		t.Fatalf("%d %s", status, text)
 	}
@@ -74,7 +74,7 @@ func TestPausesAreShared(t *testing.T) {
 		return strings.Contains(text, "\nscribegate_queue_nodes 2\n") && strings.Contains(text, "\nscribegate_queue_round_trip_seconds ") &&
 			strings.Contains(text, "\nscribegate_queue_leased_events ") && strings.Contains(text, "\nscribegate_queue_standbys 0\n")
 	})
-	g.refuses.Store(false)
+	g.fails.Store(0)
 	if status, text := g.admin(http.MethodPost, "/scribegate/replay", `{"since":"1h"}`); status != http.StatusOK {
 		t.Fatalf("%d %s", status, text)
 	}

@@ -45,18 +45,18 @@ func (q *Queue) NotifyPauses(heard func(queue.Pauses)) {
 	}
 }
 
-// The statements about pauses. The row of the table meta is locked for each change, so that
-// the versions are in the order of the commits.
+// The statements about pauses. The version is locked for each change, so that the versions are
+// in the order of the commits.
 const (
 	selectPauses = `
-		SELECT m.pauses, coalesce(p.upstream, ''), coalesce(p.backend, ''), coalesce(p.hold, 0), coalesce(p.probe, 0), coalesce(p.delay, 0), coalesce(p.prober, ''), coalesce(p.probed, '')
-		FROM scribegate.meta m LEFT JOIN scribegate.pause p ON true`
-	lockPauses   = `SELECT pauses FROM scribegate.meta FOR UPDATE`
+		SELECT v.version, coalesce(p.upstream, ''), coalesce(p.backend, ''), coalesce(p.hold, 0), coalesce(p.probe, 0), coalesce(p.delay, 0), coalesce(p.prober, ''), coalesce(p.probed, '')
+		FROM scribegate.pause_version v LEFT JOIN scribegate.pause p ON true`
+	lockPauses   = `SELECT version FROM scribegate.pause_version FOR UPDATE`
 	selectPause  = `SELECT hold, probe, delay, prober, probed FROM scribegate.pause WHERE upstream = $1 AND backend = $2`
 	replacePause = `
 		INSERT INTO scribegate.pause (upstream, backend, hold, probe, delay, prober, probed) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (upstream, backend) DO UPDATE SET hold = $3, probe = $4, delay = $5, prober = $6, probed = $7`
-	countPause = `UPDATE scribegate.meta SET pauses = $1`
+	countPause = `UPDATE scribegate.pause_version SET version = $1`
 
 	// deleteEnded deletes the pauses that have ended, and those of upstreams that no node
 	// seems to have any more.

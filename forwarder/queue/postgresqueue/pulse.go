@@ -112,8 +112,8 @@ func (q *Queue) await(c *pgx.Conn, d time.Duration) error {
 // of these, from where the node has found none before: an index also has the entries of what
 // was deleted, for as long as a transaction of anybody lasts.
 const pollText = `
-	SELECT clock_timestamp(), EXISTS (SELECT FROM scribegate.node WHERE until < clock_timestamp()), m.purges, m.pauses, u.name, coalesce(f.seq, 0), coalesce(r.due, 0)
-	FROM scribegate.meta m CROSS JOIN (SELECT '' AS name, 0::bigint AS low UNION ALL SELECT * FROM unnest($1::text[], $2::bigint[])) u
+	SELECT clock_timestamp(), EXISTS (SELECT FROM scribegate.node WHERE until < clock_timestamp()), m.purges, v.version, u.name, coalesce(f.seq, 0), coalesce(r.due, 0)
+	FROM scribegate.meta m CROSS JOIN scribegate.pause_version v CROSS JOIN (SELECT '' AS name, 0::bigint AS low UNION ALL SELECT * FROM unnest($1::text[], $2::bigint[])) u
 	LEFT JOIN LATERAL (
 		SELECT d.seq FROM scribegate.delivery d
 		WHERE d.upstream = u.name AND d.state = 0 AND d.node IS NULL AND d.seq >= u.low ORDER BY d.seq LIMIT 1) f ON true

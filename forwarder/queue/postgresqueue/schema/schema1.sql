@@ -13,8 +13,7 @@ CREATE TABLE scribegate.meta (
 	oldest  integer NOT NULL, -- the oldest version of the schema whose programs can work with this one
 	used_at bigint  NOT NULL, -- the newest time that the store has seen
 	ended   bigint  NOT NULL, -- traces that ended then or before count as deleted
-	purges  bigint  NOT NULL DEFAULT 1, -- grows when events are purged, which nodes may have in memory
-	pauses  bigint  NOT NULL DEFAULT 1  -- the version of the pauses
+	purges  bigint  NOT NULL DEFAULT 1 -- grows when events are purged, which nodes may have in memory
 );
 
 -- The nodes that use the store. A node leases deliveries until its row's time has passed,
@@ -27,6 +26,14 @@ CREATE TABLE scribegate.node (
 	seen   timestamptz NOT NULL,
 	until  timestamptz NOT NULL
 );
+
+-- The version of the pauses has a row of its own: a node that hangs while it has locked it
+-- must not make the others wait to store events.
+CREATE TABLE scribegate.pause_version (
+	one     boolean PRIMARY KEY DEFAULT true CHECK (one),
+	version bigint NOT NULL
+);
+INSERT INTO scribegate.pause_version (version) VALUES (1);
 
 -- The pauses of upstreams: see queue.Pause.
 CREATE TABLE scribegate.pause (
