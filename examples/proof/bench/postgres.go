@@ -46,13 +46,18 @@ func postgresLines() []figures.Line {
 		{
 			Name: "postgres-accept", Text: "durable accept on PostgreSQL", Against: insert,
 			Of: figures.Of("postgres-accept", figures.Rate), Base: figures.Once("postgres-insert", figures.Rate),
-			Least: 1, Aim: 3, Unit: figures.ShowRatio,
+			Least: 0.3, Aim: 3, Unit: figures.ShowRatio,
 		}, {
 			Name: "postgres-accept-8", Text: "durable accept on PostgreSQL", Against: fmt.Sprintf("pgbench, %d connections, as the gateway has", gatewayConnections),
 			Of: figures.Of("postgres-accept", figures.Rate), Base: figures.Once("postgres-insert-8", figures.Rate), Unit: figures.ShowRatio,
 		}, {
 			Name: "postgres-store", Text: "store on PostgreSQL, the engine alone", Against: insert,
-			Of: figures.Of("postgres-store", figures.Rate), Base: figures.Once("postgres-insert", figures.Rate), Unit: figures.ShowRatio,
+			Of: figures.Of("postgres-store", figures.Rate), Base: figures.Once("postgres-insert", figures.Rate),
+			Least: 0.4, Aim: 3, Unit: figures.ShowRatio,
+		}, {
+			Name: "postgres-cpu", Text: "PostgreSQL's CPU per accepted event", Against: insert,
+			Of: figures.Of("postgres-accept", figures.Server), Base: figures.Once("postgres-insert", figures.Server), Less: true,
+			Least: 0.8, Aim: 0.33, Unit: figures.ShowRatio,
 		}, {
 			Name: "postgres-deliver", Text: "accept on PostgreSQL and deliver, steady", Against: insert,
 			Of: figures.Of("postgres-deliver", figures.Rate), Base: figures.Once("postgres-insert", figures.Rate), Unit: figures.ShowRatio,
