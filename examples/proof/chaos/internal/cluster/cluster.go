@@ -31,6 +31,10 @@ const (
 	// long asks for it every second.
 	resumeLimit = 20 * time.Second
 
+	// settleLimit is the maximum time between two deliveries of events that wait. A gateway that has leased a
+	// delivery without an answer of the database finds it after two looks, which are 10 s apart.
+	settleLimit = 30 * time.Second
+
 	rate     = 80               // events per second that each gateway gets
 	senders  = 6                // of each gateway
 	patience = 10 * time.Second // of a sender: somewhat longer than a gateway waits for its database
@@ -48,6 +52,7 @@ type cluster struct {
 	pauses   *ledger.Pauses
 	loads    []*load.Load
 	longest  []figure
+	ended    int // number of times that a database has ended
 }
 
 // A figure is the longest of some durations.
@@ -173,10 +178,13 @@ func (c *cluster) finish(ctx context.Context) (table.Row, error) {
 		each = append(each, fmt.Sprintf("%.1f", c.pauses.Longest(g.URL()).Seconds()))
 	}
 	c.stopLoad()
-	row, err := c.gateways[0].Settle(ctx, c.book, await.Patience)
+	row, err := c.gateways[0].Settle(ctx, c.book, settleLimit)
 	row.Recovery = pause
 	for _, f := range c.longest {
 		notes = append(notes, fmt.Sprintf("%s: within %.1f s", f.name, f.took.Seconds()))
+	}
+	if c.ended > 0 {
+		notes = append(notes, fmt.Sprintf("databases that ended and were started again: %d", c.ended))
 	}
 	notes = append(notes, fmt.Sprintf("longest pause of each gateway %s s", strings.Join(each, ", ")))
 	if others := c.book.Others(); others != "" {
@@ -194,13 +202,18 @@ func (c *cluster) settled(ctx context.Context) error {
 		err = g.EachEvent(ctx, "state="+state, func(gateway.ListedEvent) error { n++; return nil })
 		return n, err
 	}
-	left := 0
-	err := await.Eventually(ctx, "an outcome of each delivery", func() (_ bool, err error) {
-		left, err = count("pending")
-		return left == 0, err
-	})
-	if err != nil {
-		return fmt.Errorf("%w; %d events are pending", err, left)
+	began := time.Now()
+	for {
+		left, err := count("pending")
+		if err == nil && left > 0 && time.Since(began) > settleLimit {
+			err = fmt.Errorf("%d events are still pending %s after their deliveries", left, settleLimit)
+		}
+		if err == nil && left == 0 {
+			break
+		}
+		if err := errors.Join(err, await.Sleep(ctx, 50*time.Millisecond)); err != nil {
+			return err
+		}
 	}
 	dead, err := count("dead")
 	if err == nil && dead > 0 {

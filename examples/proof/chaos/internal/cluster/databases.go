@@ -144,19 +144,21 @@ func (d *databases) rejoin(ctx context.Context) error {
 	return d.synchronize(ctx)
 }
 
-// launch starts the databases that have ended.
-func (d *databases) launch() error {
-	return d.inside(func() error {
+// launch starts the databases that have ended, and returns their number.
+func (d *databases) launch() (n int, err error) {
+	err = d.inside(func() error {
 		for _, s := range []*pgtest.Server{d.primary, d.standby} {
 			if !ended(s) {
 				continue
 			}
+			n++
 			if err := s.Launch(); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	return n, err
 }
 
 // ended reports whether the process of a server has ended.

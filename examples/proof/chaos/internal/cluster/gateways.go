@@ -81,7 +81,7 @@ func killAll(ctx context.Context, c *cluster, _ int) error {
 			return err
 		}
 	}
-	if err := c.launch(); err != nil {
+	if _, err := c.launch(); err != nil {
 		return err
 	}
 	return c.accepting(ctx, "accepting after the start of the databases")

@@ -50,7 +50,7 @@ const (
 
 // fillDisk fills the file system of the databases until no gateway accepts, and then makes room. A database
 // that has ended is started again.
-func fillDisk(ctx context.Context, c *cluster, n int) error {
+func fillDisk(ctx context.Context, c *cluster, times int) error {
 	began := time.Now()
 	if _, err := c.volume.Fill(); err != nil {
 		return err
@@ -66,15 +66,20 @@ func fillDisk(ctx context.Context, c *cluster, n int) error {
 	var work errgroup.Group
 	for _, g := range c.gateways {
 		work.Go(func() error {
-			_, err := g.ExpectRejected(ctx, g.Fleet().Post("rejected-"+strconv.Itoa(n), false))
+			_, err := g.ExpectRejected(ctx, g.Fleet().Post("rejected-"+strconv.Itoa(times), false))
 			return err
 		})
 	}
 	if err := work.Wait(); err != nil {
 		return err
 	}
-	if err := errors.Join(c.volume.Clear(), c.launch()); err != nil {
+	if err := c.volume.Clear(); err != nil {
 		return err
 	}
+	n, err := c.launch()
+	if err != nil {
+		return err
+	}
+	c.ended += n
 	return c.accepting(ctx, "accepting after there is room")
 }
