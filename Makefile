@@ -1,7 +1,8 @@
 # All targets need Go and make. test-postgres also needs PostgreSQL and pgbouncer, and
 # test-postgres-versions npm instead of PostgreSQL; bench PostgreSQL and Linux; test-examples
 # PostgreSQL, Node.js, npm, Chromium, Flask, FastAPI, Prometheus, Alertmanager, strace,
-# systemd, rpm, buildah and a Debian; chaos strace and Linux. .ci/run installs all of these.
+# systemd, rpm, buildah and a Debian; chaos PostgreSQL, strace, iproute2 and Linux. .ci/run
+# installs all of these.
 
 GO      ?= go
 TAGS    := nobadger,nomysql,nopgx
@@ -97,7 +98,7 @@ bench: build ## Compare the gateway with bare Caddy; writes bin/bench.md and bin
 microbench: ## Run the Go benchmarks
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./verifier/... ./forwarder/...
 
-chaos: build ## Inject faults into a real gateway and count lost events (CHAOS=small: about five minutes; needs strace)
+chaos: build ## Inject faults into a real gateway and count lost events (CHAOS=small: about seven minutes; needs strace and PostgreSQL)
 	@$(GO) build -o bin/chaos ./examples/proof/chaos
 	@bin/chaos -caddy bin/caddy -size $(CHAOS)
 

@@ -7,7 +7,7 @@
 // strace or the right to mount a file system, it fails and reports what to do. It skips no scenario
 // silently:
 //
-//	go run ./examples/proof/chaos                        # small: about five minutes
+//	go run ./examples/proof/chaos                        # small: about seven minutes
 //	go run ./examples/proof/chaos -size large            # the full numbers
 //	go run ./examples/proof/chaos -list                  # the names of the scenarios
 //	go run ./examples/proof/chaos -only kill,compact -markdown
