@@ -100,18 +100,15 @@ func documentedEnvironment(t *testing.T) {
 	t.Setenv("ACCESS_LOG", filepath.Join(dir, "access.log"))
 	t.Setenv("AUDIT_LOG", filepath.Join(dir, "audit.log"))
 	t.Setenv("QUEUE", filepath.Join(dir, "queue.db"))
-	secrets, err := filepath.Abs("../examples/secrets")
-	if err != nil {
+	secrets := filepath.Join(dir, "secrets")
+	if err := os.CopyFS(secrets, os.DirFS("../examples/secrets")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(secrets, "encryption-key"), []byte(testKey), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("SCRIBEGATE_SECRETS", secrets)
-	credentials := t.TempDir()
-	for name, value := range map[string]string{"encryption-key": testKey, "signing": testSigning} {
-		if err := os.WriteFile(filepath.Join(credentials, name), []byte(value), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("CREDENTIALS_DIRECTORY", credentials)
+	t.Setenv("CREDENTIALS_DIRECTORY", secrets)
 }
 
 func TestDocumentedConfigurations(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,6 +49,7 @@ func TestPackage(t *testing.T) {
 		t.Errorf("the installation does not ask for a copy of the key; it printed:\n%s", out)
 	}
 	checkInstalled(ctx, t, c)
+	checkDivert(ctx, t, c)
 
 	b := newBackend(t)
 	port := lowPort(t)
@@ -75,10 +77,17 @@ func TestPackage(t *testing.T) {
 	b.accepts.Store(true)
 	b.wait(ctx, t, waiting, s)
 
-	// Removed while events wait, and installed again.
+	// Stopped while an attempt hangs, removed while events wait, and installed again.
 	b.accepts.Store(false)
+	b.hangs.Store(true)
 	waiting = send(ctx, t, port, "before-the-removal", 5)
+	select {
+	case <-b.hanging:
+	case <-ctx.Done():
+		t.Fatalf("no attempt hangs: %v; the service printed:\n%s", context.Cause(ctx), s.Tail(20))
+	}
 	s.stop(t)
+	b.hangs.Store(false)
 	c.Run(ctx, t, "dpkg", "--remove", "scribegate")
 	if out, err := c.Try(ctx, "scribegate-caddy", "version"); err == nil {
 		t.Errorf("the program is there after the removal: %s", out)
@@ -198,18 +207,29 @@ func send(ctx context.Context, t *testing.T, port, name string, n int) (ids []st
 	return ids
 }
 
-// A backend answers 503 until it accepts.
+// A backend answers 503 until it accepts, and nothing while it hangs.
 type backend struct {
 	*httptest.Server
-	accepts  atomic.Bool
+	accepts, hangs atomic.Bool
+	hanging        chan struct{} // receives when a request begins to hang
+
 	mu       sync.Mutex
 	received map[string]bool
 }
 
 func newBackend(t *testing.T) *backend {
 	t.Helper()
-	b := &backend{received: make(map[string]bool)}
+	b := &backend{hanging: make(chan struct{}, 1), received: make(map[string]bool)}
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if b.hangs.Load() {
+			select {
+			case b.hanging <- struct{}{}:
+			default:
+			}
+			<-r.Context().Done()
+			return
+		}
 		if !b.accepts.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return

@@ -19,7 +19,7 @@ install -d -m 0750 -o scribegate -g scribegate /var/lib/scribegate
 # The keys are made once. A new key beside an existing queue could not open it.
 credentials=/etc/scribegate/credentials
 if [ ! -e $credentials/encryption-key ] && [ ! -e /var/lib/scribegate/queue.db ]; then
-	keys=$(/usr/bin/scribegate-caddy scribegate keygen)
+	keys=$(HOME=${HOME:-/root} /usr/bin/scribegate-caddy scribegate keygen)
 	umask 077
 	printf '%s\n' "$keys" | sed -n 's/^encryption_key *//p' >$credentials/encryption-key
 	[ -e $credentials/signing ] || printf '%s\n' "$keys" | sed -n 's/^signing_secret *//p' >$credentials/signing
