@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -133,15 +134,17 @@ func traceGateway(ctx context.Context, t *testing.T) string {
 		"setpriv", "--reuid", strconv.Itoa(nobody), "--clear-groups", "strace", "-D", "-f", "-qq", "-o", trace, installed, "run", "--config", config,
 	}})
 	must(t, err)
-	stop := func() error { return gateway.Stop() }
-	t.Cleanup(func() { _ = stop() })
+	t.Cleanup(func() { _ = gateway.Stop() }) // it has ended already, unless the test has failed
 	_, err = gateway.WaitLine(ctx, "the start", func(line string) bool { return strings.Contains(line, "serving initial configuration") })
 	must(t, err)
 
 	admin := "unix/" + filepath.Join(dir, "admin.sock")
 	for _, args := range [][]string{
-		nil, {"reload", "--config", config, "--force"}, {"scribegate", "status", "--address", admin},
-		{"scribegate", "backup", filepath.Join(dir, "copy.db"), "--address", admin}, {"scribegate", "compact", "--address", admin},
+		nil,
+		{"reload", "--config", config, "--force"},
+		{"scribegate", "status", "--address", admin},
+		{"scribegate", "backup", filepath.Join(dir, "copy.db"), "--address", admin},
+		{"scribegate", "compact", "--address", admin},
 	} {
 		if args != nil {
 			command := exec.CommandContext(ctx, binary, args...)
@@ -166,7 +169,12 @@ func traceGateway(ctx context.Context, t *testing.T) string {
 			t.Fatalf("the event %s is not delivered; the gateway printed:\n%s", answer.ID, gateway.Tail(20))
 		}
 	}
-	must(t, stop())
+	for page, want := range map[string]string{"/metrics": "scribegate_events_received_total{", "/": "<html"} {
+		if body := get(ctx, t, "http://127.0.0.1:"+port[1]+page); !strings.Contains(body, want) {
+			t.Errorf("the page %s has no %s:\n%s", page, want, body)
+		}
+	}
+	must(t, gateway.Stop())
 	return read(t, trace)
 }
 
@@ -191,6 +199,18 @@ func callsOf(ctx context.Context, t *testing.T, sets ...string) map[string]bool 
 		}
 	}
 	return calls
+}
+
+func get(ctx context.Context, t *testing.T, address string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	must(t, err)
+	resp, err := http.DefaultClient.Do(request)
+	must(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	must(t, err)
+	return string(body)
 }
 
 func read(t *testing.T, file string) string {

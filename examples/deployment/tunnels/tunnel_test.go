@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -46,9 +47,7 @@ func TestClientAddress(t *testing.T) {
 			request, err := sender.SOAPNoteAPI(ctx, "http://127.0.0.1:"+ports[1]+"/soapnote", "whsec_of_somebody_else", sender.NoteGenerated("a-note", now), now)
 			must(t, err)
 			request.Host = "four-random-words.tunnel.example"
-			for name, values := range header {
-				request.Header[name] = values
-			}
+			maps.Copy(request.Header, header)
 			answer, err := sender.Send(request)
 			if err != nil || answer.Status != http.StatusUnauthorized {
 				t.Fatalf("a forged note is answered %+v, %v, want 401", answer, err)
