@@ -90,6 +90,9 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Ended returns a channel that is closed when the process has ended and all its lines are read.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
+// ExitCode returns the exit status of a process that has ended, or -1 if a signal ended it.
+func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
+
 // Lines returns the lines that the process has printed so far.
 func (p *Process) Lines() []string {
 	p.mu.Lock()

@@ -24,54 +24,53 @@ type Cell struct {
 // An overlay's changes are kept in memory. /run is empty, so that no script finds an init to
 // send its orders to.
 const overlay = `
-mount -t tmpfs tmpfs "$1"
+mount -t tmpfs none "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount -t overlay none -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
 mount --rbind /proc "$1/root/proc"
 mount --rbind /dev "$1/root/dev"
-mount -t tmpfs tmpfs "$1/root/run"
-mount -t tmpfs -o mode=1777 tmpfs "$1/root/tmp"
+mount -t tmpfs none "$1/root/run"
+mount -t tmpfs -o mode=1777 none "$1/root/tmp"
 `
 
-// A tree is read-only, and /proc is all that is mounted in it, besides what the script that
-// follows mounts.
+// A tree is read-only but for the folders that follow it in the arguments.
 const tree = `
 mount --bind "$1" "$1"
-mount -t proc proc "$1/proc"
-`
-
-const readOnly = `
-mount -o remount,ro,bind "$1"
+mkdir -p "$1/proc"
+mount -t proc none "$1/proc"
+root=$1
+shift
+for folder; do
+	mount -t tmpfs -o mode=1777 none "$root$folder"
+done
+mount -o remount,ro,bind "$root"
 `
 
 // Overlay returns a cell whose root is a copy of this machine's file system.
 func Overlay(t *testing.T) *Cell {
 	t.Helper()
 	dir := t.TempDir()
-	return enter(t, overlay, dir, filepath.Join(dir, "root"))
+	return enter(t, overlay, filepath.Join(dir, "root"), dir)
 }
 
 // Tree returns a cell whose root is dir, read-only. Each of the folders in writable is an
 // empty file system that every user may write to.
 func Tree(t *testing.T, dir string, writable ...string) *Cell {
 	t.Helper()
-	script := tree
-	for _, folder := range writable {
-		script += fmt.Sprintf("mount -t tmpfs -o mode=1777 tmpfs \"$1%s\"\n", folder)
-	}
-	return enter(t, script+readOnly, dir, dir)
+	return enter(t, tree, dir, append([]string{dir}, writable...)...)
 }
 
 // enter starts the process that keeps the namespace. It ends with its standard input, so
 // with this process at the latest, and then nothing of the namespace is left.
-func enter(t *testing.T, script, dir, root string) *Cell {
+func enter(t *testing.T, script, root string, args ...string) *Cell {
 	t.Helper()
 	Need(t, "unshare", "util-linux")
 	if os.Geteuid() != 0 {
 		t.Fatal("this test mounts file systems: run it as root")
 	}
-	holder := exec.CommandContext(context.WithoutCancel(t.Context()), "unshare", "--mount", "--propagation", "private",
-		"sh", "-ec", script+"echo ready\nread -r _ || true", "cell", dir)
+	holder := exec.CommandContext(context.WithoutCancel(t.Context()), "unshare", append([]string{
+		"--mount", "--propagation", "private", "sh", "-ec", script + "echo ready\nread -r _ || true", "cell",
+	}, args...)...)
 	holder.Stderr = os.Stderr
 	stdin, err := holder.StdinPipe()
 	must(t, err)
@@ -92,7 +91,7 @@ func enter(t *testing.T, script, dir, root string) *Cell {
 // Args returns the arguments that run a program in the cell. A user, such as 65532:65532, may
 // be given; otherwise it is root.
 func (c *Cell) Args(user string, args ...string) []string {
-	all := []string{"nsenter", "--mount=" + c.ns, "chroot"}
+	all := []string{"nsenter", "--mount=" + c.ns, "/usr/sbin/chroot"} // PATH may be that of an image
 	if user != "" {
 		all = append(all, "--userspec="+user)
 	}
@@ -126,6 +125,17 @@ func (c *Cell) Run(ctx context.Context, t *testing.T, args ...string) string {
 func (c *Cell) Sh(ctx context.Context, t *testing.T, script string, args ...string) string {
 	t.Helper()
 	return c.Run(ctx, t, append([]string{"sh", "-ec", script, "sh"}, args...)...)
+}
+
+// Write writes a file that every user can read. The root of the cell need not have any
+// program.
+func (c *Cell) Write(ctx context.Context, t *testing.T, path, content string) {
+	t.Helper()
+	command := exec.CommandContext(ctx, "nsenter", "--mount="+c.ns, "install", "-m", "0444", "/dev/stdin", filepath.Join(c.root, path))
+	command.Stdin = strings.NewReader(content)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("writing %s: %v\n%s", path, err, out)
+	}
 }
 
 // Need fails the test if a program of a Debian package is missing.
