@@ -116,6 +116,7 @@ test-examples: build $(LITESTREAM) $(NFPM) $(CYCLONEDX) ## Test the examples wit
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/maintenance/
 	LITESTREAM=$(LITESTREAM) $(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/litestream/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/deployment/...
+	cd examples/deployment/kubernetes && $(GO) test -count 1 -v ./...
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/bench/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 10m ./examples/proof/internal/powercut/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m -run TestSonioxAgainstItsSDK ./verifier/
