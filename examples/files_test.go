@@ -382,7 +382,11 @@ func TestFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range append(files, filepath.Join("demo", "demo.caddyfile")) {
+	below, err := filepath.Glob(filepath.Join("*", "*.caddyfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, below...) {
 		run(ctx, t, ".", caddy(t), "fmt", file) // exits with 1 if it would change something
 	}
 }
