@@ -42,7 +42,9 @@ func run(ctx context.Context, o options) error {
 	}
 	defer server.Stop()
 	settings := queue.DefaultSettings()
-	settings.HistoryRetention, settings.DedupeWindow, settings.DeadRetention = o.history, o.history*3/2, o.history*2
+	if o.waiting == 0 {
+		settings.HistoryRetention, settings.DedupeWindow, settings.DeadRetention = o.history, o.history*3/2, o.history*2
+	}
 	settings.MaxSize = 0
 	var failed error
 	q, err := postgresqueue.Open(postgresqueue.Options{

@@ -12,8 +12,10 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 )
 
-// rounds is how many slices there are of each kind.
-const rounds = 3
+const (
+	rounds   = 5      // how many slices there are of each kind
+	maxSlice = 20_000 // deliveries
+)
 
 // pinned stores a backlog, and delivers it in slices, alternately without and with a transaction
 // of somebody else that lasts for the slice.
@@ -33,7 +35,7 @@ func pinned(ctx context.Context, w *watcher, waiting int) error {
 		return fmt.Errorf("%d of %d events were stored", n, waiting)
 	}
 	fmt.Printf("%d events were stored in %s\n", waiting, time.Since(began).Round(time.Second))
-	slice := waiting / (2*rounds + 1)
+	slice := min(waiting/(2*rounds+1), maxSlice)
 	var free, held []float64
 	if _, err := claimSome(ctx, w.queue, slice/2); err != nil { // to warm up
 		return err

@@ -201,7 +201,12 @@ func sweepAll(t testing.TB, q *Queue) {
 			t.Fatal(err)
 		}
 	}
-	if err := q.partitions.Drop(context.Background()); err != nil && !partition.Passing(err) {
+	if err := dropPartitions(context.Background(), q); err != nil && !partition.Passing(err) {
 		t.Fatal(err)
 	}
+}
+
+// dropPartitions drops the partitions of both tables.
+func dropPartitions(ctx context.Context, q *Queue) error {
+	return errors.Join(q.partitions.DropHistory(ctx), q.partitions.DropPayloads(ctx))
 }

@@ -144,7 +144,9 @@ func Open(o Options) (*Queue, error) {
 	q.work.Go(q.tidy)
 	q.work.Go(q.survey)
 	q.work.Go(q.reseal)
-	q.work.Go(q.keepPartitions)
+	for _, work := range []func(context.Context) error{q.createPartitions, q.partitions.DropHistory, q.partitions.DropPayloads} {
+		q.work.Go(func() { q.keepPartitions(work) })
+	}
 	q.resealSoon()
 	return q, nil
 }

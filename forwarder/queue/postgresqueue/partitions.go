@@ -35,20 +35,22 @@ func (q *Queue) newKeeper() *partition.Keeper {
 	}
 }
 
-// keepPartitions creates partitions ahead of time, and drops those whose time is over, until the
-// queue is closed.
-func (q *Queue) keepPartitions() {
+// keepPartitions does a part of the work on partitions from time to time, until the queue is
+// closed. Each part has a goroutine of its own, since to move a backlog or to forget the ids of
+// a partition can take minutes.
+func (q *Queue) keepPartitions(work func(context.Context) error) {
 	for q.every(q.partitions.Every()) {
-		ctx, cancel := context.WithTimeout(q.ctx, readTimeout)
-		err := q.partitions.Ahead(ctx, q.pool)
-		cancel()
-		if err == nil {
-			err = q.partitions.Drop(q.ctx)
-		}
-		if err != nil && q.ctx.Err() == nil && !partition.Passing(err) && !conflicts(err) {
+		if err := work(q.ctx); err != nil && q.ctx.Err() == nil && !partition.Passing(err) && !conflicts(err) {
 			q.notice(q.options.name(), "partitions of the tables could not be created or dropped, which is tried again: "+err.Error())
 		}
 	}
+}
+
+// createPartitions creates partitions ahead of time.
+func (q *Queue) createPartitions(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return q.partitions.Ahead(ctx, q.pool)
 }
 
 // createFor creates the partitions for the rows that a transaction could not insert. It

@@ -238,8 +238,8 @@ func TestLongReader(t *testing.T) {
 		waits := 0
 		wg.Go(func() { waits = a.watchLocks(stop) })
 		for range 5 {
-			if err := a.partitions.Drop(ctx); !errors.Is(err, partition.ErrInUse) {
-				t.Errorf("Drop: %v; want that the table is in use", err)
+			if err := dropPartitions(ctx, a.Queue); !errors.Is(err, partition.ErrInUse) {
+				t.Errorf("dropPartitions: %v; want that the table is in use", err)
 			}
 		}
 		close(stop)
@@ -349,8 +349,8 @@ func TestTwoSweeps(t *testing.T) {
 		for range 2 {
 			wg.Go(func() {
 				for range 5 {
-					if err := q.partitions.Drop(context.Background()); err != nil && !partition.Passing(err) {
-						t.Errorf("Drop: %v", err)
+					if err := dropPartitions(context.Background(), q); err != nil && !partition.Passing(err) {
+						t.Errorf("dropPartitions: %v", err)
 					}
 				}
 			})

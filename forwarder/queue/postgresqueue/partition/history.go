@@ -10,9 +10,9 @@ import (
 // forgetStep is the number of ids that one transaction forgets.
 const forgetStep = 1000
 
-// dropHistory drops the partitions of traces whose retention is over. Once a partition is
+// DropHistory drops the partitions of traces whose retention is over. Once a partition is
 // detached, no trace can be added to it; its ids count as buried from then on.
-func (k *Keeper) dropHistory(ctx context.Context) error {
+func (k *Keeper) DropHistory(ctx context.Context) error {
 	all, err := k.History.List(ctx, k.Pool)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ const forgetIDs = `
 func (k *Keeper) forget(ctx context.Context, p Partition) error {
 	for last := int64(-1); ; {
 		began, n := time.Now(), 0
-		err := k.sweeping(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		err := k.sweeping(ctx, p.Table, func(ctx context.Context, tx pgx.Tx) error {
 			return tx.QueryRow(ctx, k.in(forgetIDs, p), last, forgetStep, k.Age()-int64(k.Window())).Scan(&n, &last)
 		})
 		if err != nil || n < forgetStep {

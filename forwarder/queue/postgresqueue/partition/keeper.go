@@ -37,7 +37,7 @@ type Keeper struct {
 	Begin func(context.Context) (_ context.Context, end func(), err error)
 }
 
-// Every returns how often to call Ahead and Drop.
+// Every returns how often to call Ahead, DropHistory and DropPayloads.
 func (k *Keeper) Every() time.Duration { return min(k.width()/4, time.Minute) }
 
 // width returns the time of a partition.
@@ -93,15 +93,10 @@ func Lacking(err error) bool {
 	return ok && e.Code == "23514" // check_violation, of which there is no other
 }
 
-// Drop drops the partitions whose time is over.
-func (k *Keeper) Drop(ctx context.Context) error {
-	return errors.Join(k.dropHistory(ctx), k.dropPayloads(ctx))
-}
-
-// errElsewhere means that another node sweeps the partitions now.
+// errElsewhere means that another node sweeps the partitions of the table now.
 var errElsewhere = errors.New("another node drops partitions now")
 
-// Passing reports whether an error of Ahead or Drop is due to others who use the tables, or to
+// Passing reports whether an error of a Keeper is due to others who use the tables, or to
 // another node that does the same.
 func Passing(err error) bool {
 	if errors.Is(err, ErrInUse) || errors.Is(err, errElsewhere) {
@@ -111,8 +106,9 @@ func Passing(err error) bool {
 	return ok && (e.Code == "42P01" || e.Code == "55P03") // undefined table, lock not available
 }
 
-// sweeping makes a change in a transaction of its own, unless another node does so.
-func (k *Keeper) sweeping(ctx context.Context, change func(context.Context, pgx.Tx) error) error {
+// sweeping makes a change in a transaction of its own, unless another node does so for the
+// table.
+func (k *Keeper) sweeping(ctx context.Context, t *Table, change func(context.Context, pgx.Tx) error) error {
 	ctx, end, err := k.Begin(ctx)
 	if err != nil {
 		return err
@@ -120,7 +116,7 @@ func (k *Keeper) sweeping(ctx context.Context, change func(context.Context, pgx.
 	defer end()
 	return pgx.BeginFunc(ctx, k.Pool, func(tx pgx.Tx) error {
 		var mine bool
-		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))`, "scribegate sweep "+k.History.Schema).Scan(&mine); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))`, "scribegate sweep "+t.Name+" "+t.Schema).Scan(&mine); err != nil {
 			return err
 		}
 		if !mine {

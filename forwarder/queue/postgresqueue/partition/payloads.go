@@ -16,9 +16,9 @@ const (
 	moveStep = 200
 )
 
-// dropPayloads drops the partitions of payloads whose time is over and that are empty. It moves
+// DropPayloads drops the partitions of payloads whose time is over and that are empty. It moves
 // what is left in one that is old, or that has few rows.
-func (k *Keeper) dropPayloads(ctx context.Context) error {
+func (k *Keeper) DropPayloads(ctx context.Context) error {
 	all, err := k.Payloads.List(ctx, k.Pool)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (k *Keeper) move(ctx context.Context, p Partition) error {
 	for last := int64(0); ; {
 		began := time.Now()
 		var seqs []int64
-		err := k.sweeping(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		err := k.sweeping(ctx, p.Table, func(ctx context.Context, tx pgx.Tx) error {
 			rows, err := tx.Query(ctx, k.in(selectPayloads, p), last, moveStep)
 			if err != nil {
 				return err
@@ -116,7 +116,7 @@ func (k *Keeper) move(ctx context.Context, p Partition) error {
 
 // dropDetached drops a partition that is detached.
 func (k *Keeper) dropDetached(ctx context.Context, p Partition) error {
-	return k.sweeping(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return k.sweeping(ctx, p.Table, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, k.in(rescuePayloads, p)); err != nil {
 			return err
 		}
