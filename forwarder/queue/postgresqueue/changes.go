@@ -98,7 +98,7 @@ const (
 		UPDATE scribegate.event e SET state = r.state, reason = r.reason, ended_at = r.ended_at, size = r.size, key = r.key
 		FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) r(seq, state, reason, ended_at, size, key)
 		WHERE e.seq = r.seq`
-	insertPayloads   = `INSERT INTO scribegate.payload (slot, seq, sealed) SELECT r.seq, r.seq, r.sealed FROM unnest($1::bigint[], $2::bytea[]) r(seq, sealed)`
+	insertPayloads   = `INSERT INTO scribegate.payload (slot, sealed, seq) SELECT r.seq, r.sealed, r.seq FROM unnest($1::bigint[], $2::bytea[]) r(seq, sealed)`
 	updatePayloads   = `UPDATE scribegate.payload p SET sealed = r.sealed FROM unnest($1::bigint[], $2::bytea[]) r(seq, sealed) WHERE p.seq = r.seq AND p.slot IN (r.seq, 0)`
 	insertDeliveries = `
 		INSERT INTO scribegate.delivery (seq, upstream, state, due, attempts, used, history, node)

@@ -263,7 +263,7 @@ func (q *Queue) queueKnown(b *pgx.Batch, ids []string, events, traces string) ma
 				return err
 			}
 			switch found := byID[r.ID]; {
-			case found != nil && found.seq == r.seq && !(found.trace && found.EndedAt <= horizon):
+			case found != nil && found.seq == r.seq && (!found.trace || found.EndedAt > horizon):
 			case buried || !there || found != nil && found.seq == r.seq:
 				byID[r.ID] = r
 			default: // another node stores or deletes it now
