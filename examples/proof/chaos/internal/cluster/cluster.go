@@ -84,7 +84,11 @@ func newCluster(ctx context.Context, e *scenario.Env, d *databases) (c *cluster,
 	key := seal.NewKey().Encode()
 	var urls []string
 	for i, g := range c.gateways {
-		c.texts = append(c.texts, g.Caddyfile(gateway.Options{DSN: d.dsn(i), Queue: fmt.Sprintf("lease %s\nencryption_key %s", lease, key)}))
+		dsn, err := d.dsn(i)
+		if err != nil {
+			return nil, err
+		}
+		c.texts = append(c.texts, g.Caddyfile(gateway.Options{DSN: dsn, Queue: fmt.Sprintf("lease %s\nencryption_key %s", lease, key)}))
 		urls = append(urls, g.URL())
 	}
 	for _, name := range first.Ledger.Names() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -106,12 +107,18 @@ func (d *databases) inside(f func() error) error {
 }
 
 // dsn returns the DSN of a gateway.
-func (d *databases) dsn(gateway int) string {
-	host := "127.0.0.1"
+func (d *databases) dsn(gateway int) (string, error) {
+	u, err := url.Parse(d.first.AddressDSN())
+	if err != nil {
+		return "", fmt.Errorf("making a DSN: %w", err)
+	}
+	host := u.Hostname()
 	if d.network != nil {
 		host = d.network.address(gateway)
 	}
-	return fmt.Sprintf("postgres://%s@%s:%d,%[2]s:%[4]d/%[1]s?target_session_attrs=read-write&sslmode=disable", pgtest.Role, host, d.first.Port, d.first.Port+1)
+	u.Host = fmt.Sprintf("%s:%d,%[1]s:%[3]d", host, d.first.Port, d.first.Port+1)
+	u.RawQuery = "target_session_attrs=read-write&sslmode=disable"
+	return u.String(), nil
 }
 
 // synchronize makes commits wait for the standby, and waits until they do.
