@@ -32,7 +32,7 @@ const (
 // the image's command and user, on the image's file system, which is read-only but for the
 // volume.
 func TestContainer(t *testing.T) {
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 8*time.Minute, errors.New("8 minutes are over"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 15*time.Minute, errors.New("15 minutes are over"))
 	t.Cleanup(cancel)
 	b := newBuilder(t)
 	goImage, volumes := b.goImage(ctx, t)

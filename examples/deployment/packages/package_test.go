@@ -137,7 +137,7 @@ func checkInstalled(ctx context.Context, t *testing.T, c *cell.Cell) {
 	if got := c.Run(ctx, t, "getent", "passwd", "scribegate"); !strings.HasSuffix(got, ":/var/lib/scribegate:/usr/sbin/nologin\n") {
 		t.Errorf("the user is %q", got)
 	}
-	if out := c.Sh(ctx, t, "systemd-analyze verify scribegate.service 2>&1"); out != "" {
+	if out := c.Sh(ctx, t, "systemd-analyze verify scribegate.service scribegate.socket 2>&1"); out != "" {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
 	// What belongs to Debian's package caddy stays as it is.
@@ -364,7 +364,7 @@ func (r release) copyTo(ctx context.Context, t *testing.T, c *cell.Cell) string 
 // bounded returns a context with a time limit, so that a test that hangs fails.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 8*time.Minute, errors.New("8 minutes are over"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 15*time.Minute, errors.New("15 minutes are over"))
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -9,5 +9,5 @@ case "$1" in
 	*) exit 0 ;;
 esac
 if [ -d /run/systemd/system ]; then
-	systemctl disable --now scribegate.service
+	systemctl disable --now scribegate.socket scribegate.service
 fi

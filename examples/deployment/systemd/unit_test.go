@@ -5,8 +5,6 @@ package systemd_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,12 +17,8 @@ import (
 	"time"
 
 	"github.com/scribegate/scribegate/examples/deployment/internal/cell"
-	"github.com/scribegate/scribegate/examples/internal/sender"
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
-
-// secret is synthetic, used only in these tests.
-const secret = "whsec_c3ludGhldGljLXNvYXBub3RlLXNlY3JldA"
 
 // TestExposure checks systemd's own judgment of the unit: 0 is the safest, 10 the least safe,
 // and a unit without any such setting has 9.6.
@@ -103,60 +97,39 @@ var (
 // reloaded, and commands ask it. It returns the trace.
 func traceGateway(ctx context.Context, t *testing.T) string {
 	t.Helper()
-	binary, err := stage.Caddy(filepath.Join("..", "..", "..", "bin", "caddy"))
-	must(t, err)
-	dir := t.TempDir()
-	env := []string{"HOME=" + dir, "STATE_DIRECTORY=" + dir, "RUNTIME_DIRECTORY=" + dir, "CREDENTIALS_DIRECTORY=" + dir, "SCRIBEGATE_SECRETS=" + dir}
-	for name, value := range map[string]string{
-		"encryption-key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "signing": "whsec_c3ludGhldGljLXNpZ25pbmctc2VjcmV0LTAx",
-		"soapnote": secret, "soniox": "synthetic-soniox-secret",
-	} {
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte(value+"\n"), 0o600))
-	}
-	port, err := stage.Ports(ctx, 2)
-	must(t, err)
 	delivered := make(chan string, 100)
 	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { delivered <- r.Header.Get("webhook-id") }))
 	t.Cleanup(backend.Close)
-	config, trace := filepath.Join(dir, "Caddyfile"), filepath.Join(dir, "trace")
-	must(t, os.WriteFile(config, []byte(strings.NewReplacer(
-		"hooks.example.com {", "http://127.0.0.1:"+port[0]+" {", "http://127.0.0.1:9000/events", backend.URL, ":8081", ":"+port[1],
-	).Replace(read(t, "Caddyfile"))), 0o600))
-
-	must(t, os.Chmod(filepath.Dir(dir), 0o755)) // the folder of all temporary folders of the test
+	ports, err := stage.Ports(ctx, 1)
+	must(t, err)
+	address := "http://127.0.0.1:" + ports[0]
+	s := newSite(ctx, t, "hooks.example.com {", address+" {", "http://127.0.0.1:9000/events", backend.URL)
+	trace := filepath.Join(s.dir, "trace")
 
 	// Not as root, for whom SQLite does more: it gives its files to the owner of the folder.
 	const nobody = 65534
-	installed := filepath.Join(dir, "caddy")
-	must(t, exec.CommandContext(ctx, "cp", binary, installed).Run())
-	must(t, exec.CommandContext(ctx, "chown", "-R", strconv.Itoa(nobody), dir).Run())
-	gateway, err := stage.Start(stage.Command{Name: "the gateway", Env: env, Args: []string{
-		"setpriv", "--reuid", strconv.Itoa(nobody), "--clear-groups", "strace", "-D", "-f", "-qq", "-o", trace, installed, "run", "--config", config,
-	}})
-	must(t, err)
-	t.Cleanup(func() { _ = gateway.Stop() }) // it has ended already, unless the test has failed
-	_, err = gateway.WaitLine(ctx, "the start", func(line string) bool { return strings.Contains(line, "serving initial configuration") })
-	must(t, err)
+	installed := filepath.Join(s.dir, "caddy")
+	must(t, os.Chmod(filepath.Dir(s.dir), 0o755)) // the folder of all temporary folders of the test
+	must(t, exec.CommandContext(ctx, "cp", s.binary, installed).Run())
+	must(t, exec.CommandContext(ctx, "chown", "-R", strconv.Itoa(nobody), s.dir).Run())
+	gateway := s.start(ctx, t, nil, "setpriv", "--reuid", strconv.Itoa(nobody), "--clear-groups", "strace", "-D", "-f", "-qq", "-o", trace, installed)
 
-	admin := "unix/" + filepath.Join(dir, "admin.sock")
+	admin := "unix/" + filepath.Join(s.dir, "admin.sock")
 	for _, args := range [][]string{
 		nil,
-		{"reload", "--config", config, "--force"},
+		{"reload", "--config", s.config, "--force"},
 		{"scribegate", "status", "--address", admin},
-		{"scribegate", "backup", filepath.Join(dir, "copy.db"), "--address", admin},
+		{"scribegate", "backup", filepath.Join(s.dir, "copy.db"), "--address", admin},
 		{"scribegate", "compact", "--address", admin},
 	} {
 		if args != nil {
-			command := exec.CommandContext(ctx, binary, args...)
-			command.Env = env
+			command := exec.CommandContext(ctx, s.binary, args...)
+			command.Env = s.env
 			if out, err := command.CombinedOutput(); err != nil {
 				t.Fatalf("caddy %q: %v\n%s", args, err, out)
 			}
 		}
-		now := time.Now()
-		request, err := sender.SOAPNoteAPI(ctx, "http://127.0.0.1:"+port[0]+"/soapnote", secret, sender.NoteGenerated(fmt.Sprint("note-", len(args), "-", now.UnixNano()), now), now)
-		must(t, err)
-		answer, err := sender.Send(request)
+		answer, err := send(ctx, t, address, "after-"+strings.Join(args, "-"))
 		if err != nil || answer.Status != http.StatusOK {
 			t.Fatalf("a note is answered %+v, %v, want 200; the gateway printed:\n%s", answer, err, gateway.Tail(20))
 		}
@@ -170,7 +143,7 @@ func traceGateway(ctx context.Context, t *testing.T) string {
 		}
 	}
 	for page, want := range map[string]string{"/metrics": "scribegate_events_received_total{", "/": "<html"} {
-		if body := get(ctx, t, "http://127.0.0.1:"+port[1]+page); !strings.Contains(body, want) {
+		if body := get(ctx, t, s.console+page); !strings.Contains(body, want) {
 			t.Errorf("the page %s has no %s:\n%s", page, want, body)
 		}
 	}
@@ -199,30 +172,4 @@ func callsOf(ctx context.Context, t *testing.T, sets ...string) map[string]bool 
 		}
 	}
 	return calls
-}
-
-func get(ctx context.Context, t *testing.T, address string) string {
-	t.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
-	must(t, err)
-	resp, err := http.DefaultClient.Do(request)
-	must(t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	must(t, err)
-	return string(body)
-}
-
-func read(t *testing.T, file string) string {
-	t.Helper()
-	content, err := os.ReadFile(file)
-	must(t, err)
-	return string(content)
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

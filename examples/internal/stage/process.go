@@ -24,6 +24,8 @@ type Command struct {
 	Dir  string
 	Args []string // with the program first
 	Env  []string // in addition to PATH; nothing else is inherited
+
+	Files []*os.File // the file descriptors from 3 on
 }
 
 // A Process is a child process whose standard output and error are read as
@@ -44,6 +46,7 @@ func Start(c Command) (*Process, error) {
 	cmd := exec.CommandContext(context.Background(), c.Args[0], c.Args[1:]...)
 	cmd.Dir = c.Dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, c.Env...)
+	cmd.ExtraFiles = c.Files
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.Name, err)
