@@ -128,6 +128,7 @@ func (q *Queue) connectWriter(ctx context.Context) error {
 	config.OnNotice = func(*pgconn.PgConn, *pgconn.Notice) { q.warned.Store(true) }
 	c, err := pgx.ConnectConfig(ctx, config)
 	if err == nil {
+		sizedBytes(c.TypeMap())
 		q.writing = c
 	}
 	return err
