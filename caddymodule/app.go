@@ -124,6 +124,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		warnUnknownTypes(a.logger, "events", u.Events, zap.String("upstream", u.Name))
 	}
 	a.warnUnlikely()
+	if a.Delivers() {
+		a.logs.AwaitChain()
+	}
 	metrics.Register(ctx.GetMetricsRegistry(), gateway.Collector{})
 	logging.SilenceUpstreams()
 	events, err := notify.New(ctx)
@@ -173,14 +176,18 @@ func (a *App) gatewayConfig() *gateway.Config {
 			HistoryRetention: time.Duration(*a.HistoryRetention),
 			KeepDelivered:    time.Duration(a.KeepDelivered),
 		},
-		Upstreams:     upstreams,
-		APIs:          a.apis,
-		APIObserver:   &results.Observer{Logger: a.observer.Logger, Audit: a.observer.Audit},
-		Observer:      a.observer,
-		Logger:        a.logger,
-		Traced:        sites.Traced(a.ctx),
-		Route:         a.route,
-		Item:          a.item,
+		Upstreams:   upstreams,
+		APIs:        a.apis,
+		APIObserver: &results.Observer{Logger: a.observer.Logger, Audit: a.observer.Audit},
+		Observer:    a.observer,
+		Logger:      a.logger,
+		Traced:      sites.Traced(a.ctx),
+		Route:       a.route,
+		Item:        a.item,
+		EndAudit: func() {
+			a.observer.Audit.Stopped()
+			a.logs.FlushAudit()
+		},
 		StoreTimeout:  currentLimits().store,
 		AdminPayloads: a.AdminPayloads,
 	}
@@ -195,7 +202,9 @@ func (a *App) Start() error {
 	a.warnUnused()
 	sites.Warn(a.ctx, a.logger, endpoint)
 	gateway.EndDespiteLog()
-	return a.lease.Acquire(a.gatewayConfig())
+	err := a.lease.Acquire(a.gatewayConfig())
+	a.logs.SetChain(a.lease.Trail())
+	return err
 }
 
 // Stop ends this configuration's deliveries. The queue stays open: requests that are
@@ -222,6 +231,7 @@ func (a *App) Cleanup() error {
 	if a.lease == nil {
 		return nil // not provisioned
 	}
+	a.logs.SetChain(nil) // if it was not started
 	defer a.logs.Flush()
 	return a.lease.Release()
 }

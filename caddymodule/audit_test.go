@@ -40,7 +40,7 @@ type auditLine struct {
 // is reports whether a line tells of an action and has just these other fields,
 // in this order.
 func (l auditLine) is(what audit.Action, keys ...string) bool {
-	want := append([]string{"level", "ts", "logger", "msg"}, keys...)
+	want := append(append([]string{"level", "ts", "logger", "msg"}, keys...), "node", "seq", "chain")
 	return l.fields["msg"] == string(what) && l.fields["logger"] == "scribegate.audit" &&
 		fmt.Sprint(l.keys) == fmt.Sprint(want)
 }
@@ -130,6 +130,7 @@ func TestAuditTrail(t *testing.T) {
 		want  map[string]any
 		count int // 0 is at least one
 	}{
+		{"started", audit.Started, []string{"version"}, map[string]any{"seq": 1.0}, 1},
 		{"accepted", audit.Accepted, with("by"), map[string]any{"event_id": id, "subject": "note-1", "provider": "soapnoteapi", "type": "note.generated", "by": "127.0.0.1"}, 1},
 		{"duplicate", audit.Duplicate, with("by"), map[string]any{"event_id": id}, 1},
 		{"quarantined", audit.Quarantined, []string{"event_id", "provider", "type", "by"}, map[string]any{"type": "other", "by": "127.0.0.1"}, 1},

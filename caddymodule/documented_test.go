@@ -55,15 +55,17 @@ func TestEverythingIsDocumented(t *testing.T) {
 		if !strings.Contains(commands, "| `caddy scribegate "+command.Name()) {
 			t.Errorf("no table explains the command %s", command.Name())
 		}
-		command.Flags().VisitAll(func(f *pflag.Flag) {
-			if f.Name != "help" && !f.Hidden && !strings.Contains(commands, "--"+f.Name) {
-				t.Errorf("the chapter does not explain the flag --%s of %s", f.Name, command.Name())
-			}
-		})
+		for _, c := range append(command.Commands(), command) {
+			c.Flags().VisitAll(func(f *pflag.Flag) {
+				if f.Name != "help" && !f.Hidden && !strings.Contains(commands, "--"+f.Name) {
+					t.Errorf("the chapter does not explain the flag --%s of %s", f.Name, c.Name())
+				}
+			})
+		}
 	}
 	for _, route := range []admin.Route{
 		admin.RouteLive, admin.RouteReady, admin.RouteStatus, admin.RouteEvents, admin.RouteEvent, admin.RoutePayload,
-		admin.RouteReplay, admin.RoutePurge, admin.RouteCompact, admin.RouteBackup, admin.RouteRecover,
+		admin.RouteReplay, admin.RoutePurge, admin.RouteCompact, admin.RouteBackup, admin.RouteRecover, admin.RouteAudit, admin.RouteVerify,
 	} {
 		if !strings.Contains(commands, "`"+route.Method+" "+admin.Prefix+route.Path+"`") {
 			t.Errorf("no table explains the route %s %s%s", route.Method, admin.Prefix, route.Path)

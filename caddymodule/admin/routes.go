@@ -29,6 +29,8 @@ var (
 	RouteCompact = Route{Method: http.MethodPost, Path: "compact"}
 	RouteBackup  = Route{Method: http.MethodPost, Path: "backup"}
 	RouteRecover = Route{Method: http.MethodPost, Path: "recover"}
+	RouteAudit   = Route{Method: http.MethodGet, Path: "audit"}
+	RouteVerify  = Route{Method: http.MethodPost, Path: "audit/verify"}
 )
 
 // WithID returns the route with an event's id in its path, escaped for a URL.

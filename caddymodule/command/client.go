@@ -70,9 +70,14 @@ func ask(cmd *cobra.Command, route admin.Route, answer any) error {
 // ask sends a request and decodes the answer. If the server refuses the request, it
 // returns an admin.Error.
 func (c *adminClient) ask(ctx context.Context, route admin.Route, answer any) error {
+	return c.askFor(ctx, route, nil, answer)
+}
+
+// askFor is ask with a body.
+func (c *adminClient) askFor(ctx context.Context, route admin.Route, body, answer any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.patience, errSilent)
 	defer cancel()
-	err := c.request(ctx, route, nil, "", func(resp *http.Response) error {
+	err := c.request(ctx, route, body, "", func(resp *http.Response) error {
 		if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
 			return fmt.Errorf("reading the admin API's answer: %w", err)
 		}

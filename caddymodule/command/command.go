@@ -38,7 +38,7 @@ secrets as placeholders, so that no secret gets into the shell's history:
 			cmd.AddCommand(
 				sendCommand(), verifyCommand(), keygenCommand(),
 				statusCommand(), eventsCommand(), showCommand(), replayCommand(), purgeCommand(),
-				recoverCommand(), compactCommand(), backupCommand(), exportCommand(), healthCommand(), versionCommand(),
+				recoverCommand(), compactCommand(), backupCommand(), exportCommand(), auditCommand(), healthCommand(), versionCommand(),
 			)
 			for _, sub := range cmd.Commands() {
 				completeNothingElse(sub)

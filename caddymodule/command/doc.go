@@ -4,7 +4,7 @@
 // send plays a provider, verify judges a captured request, and keygen makes keys, all
 // without a server. The others ask the running server through Caddy's admin endpoint:
 // each calls a route of package admin and prints the answer as a table, or with --json
-// as JSON. export also reads the file of a queue that no server has open.
+// as JSON. export and audit verify also read the file of a queue that no server has open.
 //
 // One file holds one command. The files that commands share are run.go (errors and exit
 // status), client.go and address.go (the admin API), work.go (requests that take long),
@@ -13,5 +13,5 @@
 //
 // Importing the package registers the command with Caddy. It imports Caddy's command
 // line, and of this module package admin, the resolving of secrets, and packages
-// verifier, forwarder, queue and salvage. It knows nothing else of the server.
+// chain, verifier, forwarder, queue and salvage. It knows nothing else of the server.
 package command

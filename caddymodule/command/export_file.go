@@ -17,35 +17,19 @@ import (
 )
 
 // noFile is what to do for a queue that is not in a file.
-const noFile = "a queue in PostgreSQL has no file: copy it with pg_dump, or leave --path out to export from a running gateway"
+const noFile = "a queue in PostgreSQL has no file: copy it with pg_dump, or leave --path out to ask a running gateway"
 
 // dsn matches a path that is the address of a database, and may hold a password.
 var dsn = regexp.MustCompile(`^\w+://|(^|\s)(host|hostaddr|port|dbname|user|password|service)\s*=`)
 
 // fromFile exports the events of a file that no process has in use.
 func (x *exporter) fromFile(ctx context.Context, path string, given []string) error {
-	if dsn.MatchString(path) {
-		return errors.New("--path names a file of queue sqlite, and not a database; " + noFile)
+	keys, err := keyFlags("encryption-key", given)
+	if err != nil {
+		return err
 	}
-	var keys []seal.Key
-	for _, v := range given {
-		v, err := usableSecretFlag("encryption-key", v)
-		if err != nil {
-			return err
-		}
-		key, err := seal.ParseKey(v)
-		if err != nil {
-			return fmt.Errorf("--encryption-key: %w", err)
-		}
-		keys = append(keys, key)
-	}
-	r, err := salvage.OpenReader(path, keys)
-	switch {
-	case errors.Is(err, queue.ErrBusy):
-		return fmt.Errorf("%s is in use by a running Caddy; leave --path out to ask that Caddy, or stop it", path)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w; %s", err, noFile)
-	case err != nil:
+	r, err := openFile(path, keys)
+	if err != nil {
 		return err
 	}
 	defer func() { _ = r.Close() }() // it was opened for reading only
@@ -60,6 +44,21 @@ func (x *exporter) fromFile(ctx context.Context, path string, given []string) er
 		return errors.New(summary(tally, path))
 	}
 	return nil
+}
+
+// openFile opens the file of a queue that no process has in use.
+func openFile(path string, keys []seal.Key) (*salvage.Reader, error) {
+	if dsn.MatchString(path) {
+		return nil, errors.New("--path names a file of queue sqlite, and not a database; " + noFile)
+	}
+	r, err := salvage.OpenReader(path, keys)
+	switch {
+	case errors.Is(err, queue.ErrBusy):
+		return nil, fmt.Errorf("%s is in use by a running Caddy; leave --path out to ask that Caddy, or stop it", path)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w; %s", err, noFile)
+	}
+	return r, err
 }
 
 func newExportedEvent(f salvage.Found) exportedEvent {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/scribegate/scribegate/caddymodule/internal/secret"
 	"github.com/scribegate/scribegate/caddymodule/internal/wording"
+	"github.com/scribegate/scribegate/forwarder/seal"
 	"github.com/scribegate/scribegate/verifier"
 )
 
@@ -34,6 +35,21 @@ func secretFlag(name, value string) (string, error) {
 		return "", fmt.Errorf("--%s: %w", name, err)
 	}
 	return v, nil
+}
+
+// keyFlags returns the encryption keys that a flag has as its values.
+func keyFlags(name string, values []string) ([]seal.Key, error) {
+	keys := make([]seal.Key, len(values))
+	for i, v := range values {
+		v, err := usableSecretFlag(name, v)
+		if err != nil {
+			return nil, err
+		}
+		if keys[i], err = seal.ParseKey(v); err != nil {
+			return nil, fmt.Errorf("--%s: %w", name, err)
+		}
+	}
+	return keys, nil
 }
 
 // headerFlag parses 'Name: value'. The function resolve replaces the placeholders in the

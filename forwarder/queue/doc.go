@@ -9,7 +9,7 @@
 // The engines are in the packages below: sqlitequeue stores the queue in one file,
 // postgresqueue in a database that several nodes share. What engines share is in package
 // policy, and package queuetest is the suite that each of them passes. Optional abilities
-// are interfaces of their own, such as Compacter, Backuper and Cluster.
+// are interfaces of their own, such as Compacter, Backuper, Cluster and AuditKeeper.
 //
-// Of this module it imports package event only.
+// Of this module it imports packages event and seal only.
 package queue

@@ -24,6 +24,7 @@ var (
 type Ring struct {
 	sealer  Fingerprint
 	ciphers map[Fingerprint]*xaes
+	audit   []AuditKey
 }
 
 // NewRing returns a ring that seals with the first key and opens with all.
@@ -34,12 +35,17 @@ func NewRing(keys []Key) (*Ring, error) {
 	r := &Ring{sealer: keys[0].Fingerprint(), ciphers: make(map[Fingerprint]*xaes, len(keys))}
 	for _, k := range keys {
 		r.ciphers[k.Fingerprint()] = newXAES(k)
+		r.audit = append(r.audit, k.Audit())
 	}
 	return r, nil
 }
 
 // Sealer returns the fingerprint of the key that seals.
 func (r *Ring) Sealer() Fingerprint { return r.sealer }
+
+// Audit returns the keys of the audit trail, in the order of the keys that they are derived
+// from. The caller must not change the slice.
+func (r *Ring) Audit() []AuditKey { return r.audit }
 
 // Opens reports whether the key with the fingerprint is in the ring.
 func (r *Ring) Opens(f Fingerprint) bool { return r.ciphers[f] != nil }

@@ -128,6 +128,8 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	case errors.Is(err, queue.ErrInvalid):
 		return http.StatusBadRequest
+	case errors.Is(err, gateway.ErrNoAudit):
+		return http.StatusNotImplemented
 	case errors.Is(err, queue.ErrNotFound):
 		return http.StatusNotFound
 	case errors.Is(err, queue.ErrNoPayload), errors.Is(err, queue.ErrPending), errors.Is(err, queue.ErrBusy), errors.Is(err, queue.ErrUnrouted):

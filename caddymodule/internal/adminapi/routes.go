@@ -39,6 +39,8 @@ func (a *API) routes() []route {
 		{admin.RouteCompact, a.compact, false},
 		{admin.RouteBackup, a.backup, false},
 		{admin.RouteRecover, a.recover, false},
+		{admin.RouteAudit, a.auditHeads, false},
+		{admin.RouteVerify, a.verifyAudit, false},
 	}
 }
 

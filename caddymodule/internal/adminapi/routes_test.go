@@ -15,7 +15,7 @@ func TestRoutes(t *testing.T) {
 	}
 	want := []string{
 		"GET health/live", "GET health/ready", "GET status", "GET events state upstream subject type since history limit cursor",
-		"GET events/{id}", "GET events/{id}/payload", "POST replay", "POST purge", "POST compact", "POST backup", "POST recover",
+		"GET events/{id}", "GET events/{id}/payload", "POST replay", "POST purge", "POST compact", "POST backup", "POST recover", "GET audit", "POST audit/verify",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the routes are %q, want %q", got, want)

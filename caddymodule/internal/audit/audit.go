@@ -4,6 +4,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/scribegate/scribegate/caddymodule/internal/chain"
 	"github.com/scribegate/scribegate/caddymodule/internal/logging"
 	"github.com/scribegate/scribegate/caddymodule/internal/receive"
 	"github.com/scribegate/scribegate/forwarder/queue"
@@ -12,7 +13,8 @@ import (
 )
 
 // An Action is the message of a line of the audit trail. The set is closed: the
-// outcome of a request, an operation on an event, or missing lines of the trail itself.
+// outcome of a request, an operation on an event, or the start, the end or missing lines of the
+// trail itself.
 type Action string
 
 // The actions.
@@ -34,7 +36,9 @@ const (
 	Unconfirmed   = Action("unconfirmed")
 	ResultDeleted = Action("result_deleted")
 	Recovered     = Action("recovered")
-	LinesDropped  = Action(logging.AuditLinesDropped)
+	Started       = Action(chain.Started)
+	Stopped       = Action(chain.Stopped)
+	LinesDropped  = Action(chain.LinesDropped)
 )
 
 // A Trail writes the lines of the audit trail.
@@ -50,6 +54,9 @@ func New(logger *zap.Logger) Trail { return Trail{logger} }
 func (t Trail) write(what Action, fields ...zap.Field) {
 	t.logger.Info(string(what), fields...)
 }
+
+// Stopped writes the last line of a process.
+func (t Trail) Stopped() { t.write(Stopped) }
 
 func (t Trail) enabled() bool { return t.logger.Core().Enabled(zapcore.InfoLevel) }
 

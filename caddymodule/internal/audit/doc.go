@@ -5,5 +5,7 @@
 // ids, names and numbers of our own, and addresses, but no part of a payload, of a query
 // string or of a header, except for the Origin of an operation.
 //
-// The package imports packages logging, receive, queue, verifier and event, and zap.
+// Package chain adds the fields that prove that the trail is whole.
+//
+// The package imports packages chain, logging, receive, queue, verifier and event, and zap.
 package audit

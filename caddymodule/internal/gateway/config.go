@@ -40,6 +40,10 @@ type Config struct {
 	// outcome.
 	Item func(e *event.Event) (queue.Item, receive.Outcome)
 
+	// EndAudit writes the last line of the audit trail, and waits until all of its lines are
+	// written. It may be nil.
+	EndAudit func()
+
 	// StoreTimeout is how long a handler may wait for the queue.
 	StoreTimeout time.Duration
 

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/scribegate/scribegate/caddymodule/internal/build"
+	"github.com/scribegate/scribegate/caddymodule/internal/chain"
 	"github.com/scribegate/scribegate/caddymodule/internal/metrics"
 	"github.com/scribegate/scribegate/caddymodule/internal/results"
 	"github.com/scribegate/scribegate/caddymodule/internal/tracing"
@@ -39,6 +40,8 @@ type Gateway struct {
 	queue      queue.Queue
 	dispatcher *forwarder.Dispatcher
 	results    *results.Set // asks the providers' APIs
+
+	trail *chain.Chain // links the lines of the audit trail
 
 	storeTimeout time.Duration // how long a handler may wait for the queue
 	opening      *zap.Logger   // of the configuration that opened the queue
@@ -77,6 +80,7 @@ func open(c *Config) (*Gateway, error) {
 		return nil, err
 	}
 	g.queue = q
+	g.trail = newTrail(q)
 	g.dispatcher = forwarder.New(q, forwarder.Options{Version: build.Version()})
 	g.results = results.New(q, recoverable{g})
 	q.Notify(g.wake)
@@ -219,6 +223,9 @@ func (g *Gateway) Destruct() error {
 	go func() { asked <- g.results.Close(ctx) }()
 	err := errors.Join(g.dispatcher.Close(ctx), <-asked)
 	g.warnAbandoned()
+	if c := g.Config(); c != nil && c.EndAudit != nil {
+		c.EndAudit()
+	}
 	err = errors.Join(err, g.queue.Close())
 	g.closeSpans()
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/chain"
 )
 
 // ErrNotRunning is returned if the app never started or was removed.
@@ -48,6 +50,14 @@ func (l *Lease) Acquire(c *Config) error {
 	l.gateway.Store(g)
 	generations.add(generation{config: c, gateway: g})
 	close(l.ready)
+	return nil
+}
+
+// Trail returns the chain of the store's audit trail, or nil if no gateway is open.
+func (l *Lease) Trail() *chain.Chain {
+	if g := l.gateway.Load(); g != nil {
+		return g.trail
+	}
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/scribegate/scribegate/caddymodule/internal/chain"
 )
 
 const (
@@ -20,13 +22,7 @@ const (
 	auditName = "audit"
 )
 
-const (
-	linesDropped = "lines of the log were dropped, since it could not be written, or not as fast as they came"
-
-	// AuditLinesDropped is the message of the line that counts the lines of the audit
-	// trail that were dropped.
-	AuditLinesDropped = "lines_dropped"
-)
+const linesDropped = "lines of the log were dropped, since it could not be written, or not as fast as they came"
 
 // stuckAfter is how long a line may take to be written before its log counts as
 // stuck.
@@ -40,9 +36,12 @@ func Logger(ctx caddy.Context, module ...caddy.Module) *zap.Logger {
 }
 
 // Audit returns the logger of the audit trail, which is the same for every module of a
-// configuration.
+// configuration. Its lines are linked by the chain of [Logs.SetChain].
 func Audit(ctx caddy.Context) *zap.Logger {
-	return Of(ctx).audit.wrap(ctx.Logger(app{}).Named(auditName))
+	l := Of(ctx)
+	return ctx.Logger(app{}).Named(auditName).WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return chainedCore{core, nil, l}
+	}))
 }
 
 // Subject returns the field of an event's subject; events without one have none.
@@ -63,6 +62,7 @@ func (app) CaddyModule() caddy.ModuleInfo { return caddy.ModuleInfo{ID: appName}
 // so that it loses no line if it has a file of its own and another log is stuck.
 type Logs struct {
 	lines, audit *queue
+	chain        chainSetting
 	warnings     warnings
 }
 
@@ -77,10 +77,15 @@ func Of(ctx caddy.Context) *Logs {
 		return known.(*Logs)
 	}
 	logger := ctx.Logger(app{})
-	known, loaded := configurations.LoadOrStore(key, &Logs{
+	l := &Logs{
 		lines: newQueue(func() *zap.Logger { return logger }, zapcore.WarnLevel, linesDropped),
-		audit: newQueue(func() *zap.Logger { return logger.Named(auditName) }, zapcore.InfoLevel, AuditLinesDropped),
-	})
+		audit: new(queue),
+		chain: newChainSetting(),
+	}
+	l.audit.dropped = func(n int) {
+		l.chain.get().Drop(n, writer(logger.Core(), zapcore.Entry{Level: zapcore.InfoLevel, LoggerName: chain.LoggerName}))
+	}
+	known, loaded := configurations.LoadOrStore(key, l)
 	if !loaded && ctx.Context != nil {
 		context.AfterFunc(ctx, func() { configurations.Delete(key) })
 	}

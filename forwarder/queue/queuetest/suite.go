@@ -64,7 +64,7 @@ type testCase struct {
 func cases() (all []testCase) {
 	for _, group := range [][]testCase{
 		storing, deduplicating, claiming, settling, failing, retaining, jumping,
-		listing, finding, replaying, routing, purging, purgingClaimed, narrowing, progressing, counting, visible, paging, damaging, completing, confirming, cleaning, nodes,
+		listing, finding, replaying, routing, purging, purgingClaimed, narrowing, progressing, counting, visible, paging, damaging, completing, confirming, cleaning, auditing, nodes,
 	} {
 		all = append(all, group...)
 	}

@@ -100,6 +100,13 @@ func (q *Queue) connect() (*tables.Meta, error) {
 	if err == nil {
 		err = q.upstreams.Read(c)
 	}
+	if err == nil {
+		err = q.readAudit(c, m.Identity)
+		if errors.Is(err, policy.ErrDamaged) && !errors.Is(err, tables.ErrStructure) {
+			q.damaged(fmt.Errorf("the newest lines of the audit trail in %s were damaged: the trail begins anew, and its verification reports that", q.path))
+			err = nil
+		}
+	}
 	if err == nil && m.Counts == nil {
 		if err = m.Recount(c, q.upstreams); err == nil {
 			q.damaged(fmt.Errorf("the counts of events in %s were damaged; they were counted again, and nothing is lost", q.path))
@@ -205,6 +212,7 @@ func (q *Queue) closeStore() error {
 	}
 	_, err := q.transact(func(t *tx) (bool, error) {
 		q.unmarked = false
+		t.auditHeads = q.heads.waits(0)
 		return false, t.exec(`UPDATE meta SET clean = 1, used_at = max(used_at, ?)`, t.age)
 	})
 	if q.checkpoint("TRUNCATE"); q.usable() != nil {

@@ -73,6 +73,12 @@ func (q *Queue) Housekeep() time.Duration {
 	if q.unfiled.Until() == 0 || due(now, &s.usedAt, usedAtEvery) {
 		q.step(func(*tx) (bool, error) { return false, nil })
 	}
+	if q.heads.waits(queue.AuditDelay) {
+		q.step(func(t *tx) (bool, error) {
+			t.auditHeads = true
+			return false, nil
+		})
+	}
 	if q.usable() != nil { // a step has found that the file was replaced
 		return watchEvery
 	}

@@ -60,7 +60,7 @@ func TestStartRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, nil, []string{"not a SQLite database"}},
-		{"newer", func(t *testing.T, path string) { command(t, path, `PRAGMA user_version=99`) }, nil, []string{"it has version 99, but this program supports versions up to 1; open it with the newer program"}},
+		{"newer", func(t *testing.T, path string) { command(t, path, `PRAGMA user_version=99`) }, nil, []string{"it has version 99, but this program supports versions up to 2; open it with the newer program"}},
 		{"missing, with a WAL", func(t *testing.T, path string) {
 			if err := errors.Join(os.Remove(path), os.WriteFile(path+disk.WAL, []byte("log"), 0o600)); err != nil {
 				t.Fatal(err)

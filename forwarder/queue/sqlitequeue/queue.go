@@ -37,6 +37,7 @@ type Queue struct {
 	usedAt               int64           // the time that was written last
 	freed                bool            // whether deleted payloads may still be in the WAL
 	steps                housekeeping
+	node                 string // of the audit trail
 	wal                  walState
 	files                watch.Files
 	found                fs.FileInfo // the file at the path at the last attempt to reopen it
@@ -56,6 +57,7 @@ type Queue struct {
 	leases    *leases
 	recent    *policy.Recent
 	held      held
+	heads     auditHeads
 	ring      atomic.Pointer[seal.Ring]
 	keyFile   atomic.Pointer[string] // the file of the automatic key if that key seals; else ""
 	settings  atomic.Pointer[queue.Settings]
@@ -190,8 +192,9 @@ func seqOf(d queue.Delivery) int64 { return int64(d.Seq) }
 
 // Interface guards
 var (
-	_ queue.Queue     = (*Queue)(nil)
-	_ queue.Compacter = (*Queue)(nil)
-	_ queue.Backuper  = (*Queue)(nil)
-	_ policy.Commits  = (*Queue)(nil)
+	_ queue.Queue       = (*Queue)(nil)
+	_ queue.Compacter   = (*Queue)(nil)
+	_ queue.Backuper    = (*Queue)(nil)
+	_ queue.AuditKeeper = (*Queue)(nil)
+	_ policy.Commits    = (*Queue)(nil)
 )

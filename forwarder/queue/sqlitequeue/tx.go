@@ -39,6 +39,7 @@ type tx struct {
 	changed     map[int64]*tables.Record // events that the transaction has changed, in their new state; nil if deleted
 	loaded      map[int64]*tables.Record // events that the transaction will change, in their present state
 	freed       bool                     // whether a payload was deleted
+	auditHeads  bool                     // whether the heads of the audit trail are written in any case
 	published   []func()
 }
 
@@ -123,13 +124,15 @@ func (q *Queue) beginImmediate() error {
 // transaction. A transaction that only changes unfiled events changes only memory.
 func (q *Queue) commit(t *tx) error {
 	filedCounts, id := q.filedCounts, q.identity
+	var heads []queue.AuditHead
 	err := q.fault(beforeCommit)
-	if len(t.filedCounts) > 0 || t.filed > q.filed || t.age-q.usedAt > int64(time.Minute) {
+	if len(t.filedCounts) > 0 || t.filed > q.filed || t.age-q.usedAt > int64(time.Minute) || t.auditHeads {
+		heads = q.heads.current()
 		filedCounts = filedCounts.Plus(t.filedCounts)
 		id = id.Next()
 		if err == nil {
 			t.written = true
-			err = tables.WriteCounts(t.c, id, t.age, t.filed, filedCounts)
+			err = tables.WriteCounts(t.c, id, t.age, t.filed, filedCounts, heads)
 		}
 	}
 	if err == nil && t.written && q.unmarked {
@@ -150,6 +153,9 @@ func (q *Queue) commit(t *tx) error {
 			q.unfiled.Postpone(refileAfter)
 		}
 		return fmt.Errorf("writing to %s: %w", q.path, q.makeRoom(err))
+	}
+	if id != q.identity && heads != nil {
+		q.heads.keep(heads)
 	}
 	q.identity = id
 	if t.written {

@@ -52,7 +52,11 @@ func (r *rebuilding) copy(path string) (err error) {
 	if before, err := tables.ReadMeta(r.from.image.conn); err == nil {
 		r.newest = max(r.newest, before.UsedAt)
 	}
-	if err := tables.InsertMeta(r.to, &tables.Meta{Identity: tables.NewIdentity(), Path: r.path, UsedAt: r.newest, Named: r.last, Filed: r.last, Counts: r.counts}); err != nil {
+	heads, err := tables.ReadAudit(r.from.image.conn)
+	if err != nil {
+		heads = nil // a verification says which lines the store does not know
+	}
+	if err := tables.InsertMeta(r.to, &tables.Meta{Identity: tables.NewIdentity(), Path: r.path, UsedAt: r.newest, Named: r.last, Filed: r.last, Counts: r.counts, Audit: heads}); err != nil {
 		return err
 	}
 	if err := r.to.Run(`COMMIT`); err != nil {

@@ -151,11 +151,11 @@ func (m *image) close() error {
 	return errors.Join(errs...)
 }
 
-// checkSchema returns an error unless the image is a store of this version. If the
+// checkSchema returns an error unless the image is a store of this version or an older one. If the
 // first page is damaged, it is replaced by that of a new store, which has the same root
 // pages.
 func (m *image) checkSchema(path string) error {
-	err := tables.UseSchema(m.conn, path)
+	err := tables.CheckSchema(m.conn, path)
 	if !errors.Is(err, policy.ErrDamaged) {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/disk"
+	"github.com/scribegate/scribegate/forwarder/queue/sqlitequeue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
 	"github.com/scribegate/scribegate/verifier/event"
 )
@@ -92,6 +93,18 @@ func OpenReader(path string, keys []seal.Key) (_ *Reader, err error) {
 	}
 	return r, nil
 }
+
+// AuditHeads returns the newest lines of the audit trail that the store has.
+func (r *Reader) AuditHeads() ([]queue.AuditHead, error) {
+	heads, err := tables.ReadAudit(r.image.conn)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", r.path, err)
+	}
+	return heads, nil
+}
+
+// Keys returns the keys that open payloads.
+func (r *Reader) Keys() []seal.Key { return r.keys }
 
 // Close closes the files.
 func (r *Reader) Close() (err error) {

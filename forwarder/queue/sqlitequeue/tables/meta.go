@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
@@ -22,7 +23,8 @@ type Meta struct {
 	UsedAt   int64
 	Named    int64
 	Filed    int64
-	Counts   policy.Counts // nil if Counts or Filed is damaged
+	Counts   policy.Counts     // nil if Counts or Filed is damaged
+	Audit    []queue.AuditHead // ReadAudit reads it
 }
 
 // An Identity identifies a store, and counts the writes of its row in table meta.
@@ -93,8 +95,12 @@ func InsertMeta(c *Conn, m *Meta) error {
 	if err != nil {
 		return err
 	}
-	return c.Exec(`INSERT INTO meta (id, store, writes, checksum, path, clean, used_at, named, filed, counts, counts_checksum) VALUES (1, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?)`,
-		[]byte(m.Identity.Store), m.Identity.Writes, m.Identity.checksum(), m.Path, m.UsedAt, m.Named, m.Filed, string(counts), countsChecksum(m.Filed, counts))
+	audit, err := codeAudit(m.Audit)
+	if err != nil {
+		return err
+	}
+	return c.Exec(`INSERT INTO meta (id, store, writes, checksum, path, clean, used_at, named, filed, counts, counts_checksum, audit) VALUES (1, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)`,
+		[]byte(m.Identity.Store), m.Identity.Writes, m.Identity.checksum(), m.Path, m.UsedAt, m.Named, m.Filed, string(counts), countsChecksum(m.Filed, counts), audit)
 }
 
 // Recount derives Filed and Counts from the events.
@@ -116,14 +122,19 @@ func (m *Meta) Recount(c *Conn, names *Upstreams) (err error) {
 	})
 }
 
-// WriteCounts writes the filed seq and the counts. The stored time never decreases.
-func WriteCounts(c *Conn, id Identity, usedAt, filed int64, counts policy.Counts) error {
+// WriteCounts writes the filed seq, the counts, and the heads of the audit trail. The stored
+// time never decreases.
+func WriteCounts(c *Conn, id Identity, usedAt, filed int64, counts policy.Counts, heads []queue.AuditHead) error {
 	coded, err := counts.MarshalJSON()
 	if err != nil {
 		return err
 	}
-	return c.Exec(`UPDATE meta SET used_at = max(used_at, ?), writes = ?, checksum = ?, filed = ?, counts = ?, counts_checksum = ?`,
-		usedAt, id.Writes, id.checksum(), filed, string(coded), countsChecksum(filed, coded))
+	audit, err := codeAudit(heads)
+	if err != nil {
+		return err
+	}
+	return c.Exec(`UPDATE meta SET used_at = max(used_at, ?), writes = ?, checksum = ?, filed = ?, counts = ?, counts_checksum = ?, audit = ?`,
+		usedAt, id.Writes, id.checksum(), filed, string(coded), countsChecksum(filed, coded), audit)
 }
 
 // WriteInUse records that the store is in use at the path.

@@ -1,6 +1,8 @@
 package tables
 
 import (
+	"errors"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,10 +45,10 @@ func TestMigrations(t *testing.T) {
 	bad := `CREATE TABLE half (id INTEGER PRIMARY KEY) STRICT; INSERT INTO missing VALUES (1);`
 	with := func(more ...string) []string { return slices.Concat(migrations, more) }
 
-	if err := migrateBy(c, path, with(good, bad)); err == nil || !strings.Contains(err.Error(), "to version 3") || !strings.Contains(err.Error(), path) {
+	if err := migrateBy(c, path, with(good, bad)); err == nil || !strings.Contains(err.Error(), "to version 4") || !strings.Contains(err.Error(), path) {
 		t.Errorf("a migration that fails: %v", err)
 	}
-	if version() != 2 || !has("further") || has("half") {
+	if version() != int64(len(migrations))+1 || !has("further") || has("half") {
 		t.Errorf("version %d; table of the first migration: %t, of the failed second: %t", version(), has("further"), has("half"))
 	}
 	for range 2 { // the second time there is nothing to do
@@ -60,10 +62,43 @@ func TestMigrations(t *testing.T) {
 	if id, err := c.Number(`PRAGMA application_id`); id != applicationID || err != nil {
 		t.Errorf("application id %d, %v", id, err)
 	}
-	if err := UseSchema(c, path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "version 2") || !strings.Contains(err.Error(), "newer program") {
+	if err := UseSchema(c, path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "version 3") || !strings.Contains(err.Error(), "newer program") {
 		t.Errorf("a newer version: %v", err)
 	}
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A store of each older version is updated with its events. Before that it can be checked as it is.
+func TestUpdateOfOlderVersions(t *testing.T) {
+	t.Parallel()
+	for version := 1; version < len(migrations); version++ {
+		path := filepath.Join(t.TempDir(), "queue.db")
+		c, err := Open(path, url.Values{}, createPragmas...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := migrateBy(c, path, migrations[:version]); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(CheckSchema(c, path), c.Insert(`INSERT`+IntoEvent, EventRow(&Record{Seq: 1, Event: policy.Event{ID: "a"}}))); err != nil {
+			t.Fatal(err)
+		}
+		if heads, err := ReadAudit(c); err != nil || heads != nil {
+			t.Errorf("version %d has the heads %v, %v", version, heads, err)
+		}
+		if err := UseSchema(c, path); err != nil {
+			t.Errorf("version %d: %v", version, err)
+		}
+		if n, err := c.Number(`PRAGMA user_version`); n != int64(len(migrations)) || err != nil {
+			t.Errorf("version %d became %d, %v", version, n, err)
+		}
+		if n, err := c.Number(`SELECT count(*) FROM event`); n != 1 || err != nil {
+			t.Errorf("version %d: %d events, %v", version, n, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

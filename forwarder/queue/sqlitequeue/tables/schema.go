@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -32,22 +33,23 @@ const applicationID = 0x53636774
 // number of migrations that were applied to it. A migration never changes after a
 // release, including the comments within its statements: SQLite stores them, and
 // UseSchema compares them.
-var migrations = []string{schema1}
+var migrations = []string{schema1, schema2}
 
-//go:embed schema.sql
-var schema1 string
+var (
+	//go:embed schema1.sql
+	schema1 string
+	//go:embed schema2.sql
+	schema2 string
+)
 
 // migrate updates the schema to this version.
 func migrate(c *Conn, path string) error { return migrateBy(c, path, migrations) }
 
 // migrateBy applies the missing migrations, each in a transaction.
 func migrateBy(c *Conn, path string, migrations []string) error {
-	version, err := c.Number(`PRAGMA user_version`)
+	version, err := versionOf(c, path, len(migrations))
 	if err != nil {
 		return err
-	}
-	if version > int64(len(migrations)) {
-		return Refuse(path, "it has version %d, but this program supports versions up to %d; open it with the newer program", version, len(migrations))
 	}
 	for _, m := range migrations[version:] {
 		version++
@@ -60,16 +62,32 @@ func migrateBy(c *Conn, path string, migrations []string) error {
 	return nil
 }
 
+// versionOf returns the version of a store, or an error if it is newer than the newest one.
+func versionOf(c *Conn, path string, newest int) (int64, error) {
+	version, err := c.Number(`PRAGMA user_version`)
+	if err == nil && version > int64(newest) {
+		err = Refuse(path, "it has version %d, but this program supports versions up to %d; open it with the newer program", version, newest)
+	}
+	return version, err
+}
+
 // A model describes a new store.
 type model struct {
 	schema string
 	first  []byte // the first page
 }
 
-var newModel = sync.OnceValues(func() (m model, err error) {
-	c, err := OpenEmpty(":memory:")
+// newModel returns the model of this version.
+var newModel = sync.OnceValues(func() (model, error) { return modelOf(int64(len(migrations))) })
+
+// modelOf returns the model of a version.
+func modelOf(version int64) (m model, err error) {
+	c, err := Open(":memory:", url.Values{}, createPragmas...)
 	if err != nil {
 		return m, err
+	}
+	if err := migrateBy(c, ":memory:", migrations[:version]); err != nil {
+		return m, errors.Join(err, c.Close())
 	}
 	m.schema, err = schemaOf(c)
 	if err == nil {
@@ -80,7 +98,7 @@ var newModel = sync.OnceValues(func() (m model, err error) {
 		})
 	}
 	return m, errors.Join(err, c.Close())
-})
+}
 
 // FirstPage returns the first page of a new store. It contains the root pages of the
 // tables, which are the same in every store.
@@ -93,25 +111,35 @@ func FirstPage() ([]byte, error) {
 // version. If only the application id is wrong and the whole schema is right, the
 // database is a damaged store.
 func UseSchema(c *Conn, path string) error {
-	model, err := newModel()
-	if err != nil {
-		return err
+	err := CheckSchema(c, path)
+	if err == nil {
+		err = migrate(c, path)
 	}
+	return err
+}
+
+// CheckSchema is UseSchema without the update: the database may be a store of an older version.
+func CheckSchema(c *Conn, path string) error {
 	got, err := schemaOf(c)
 	if err != nil {
 		return err
 	}
+	version, err := c.Number(`PRAGMA user_version`)
+	if err != nil {
+		return err
+	}
 	id, err := c.Number(`PRAGMA application_id`)
-	if err == nil && id != applicationID && got != model.schema {
-		return errForeign(path)
-	}
 	if err == nil && id == applicationID {
-		err = migrate(c, path)
+		_, err = versionOf(c, path, len(migrations))
 	}
-	if err == nil {
-		got, err = schemaOf(c)
+	if err != nil {
+		return err
 	}
+	model, err := modelOf(min(max(version, 0), int64(len(migrations))))
 	if err == nil && got != model.schema {
+		if id != applicationID {
+			return errForeign(path)
+		}
 		err = fmt.Errorf("%w: its schema is not that of a store", ErrStructure)
 	}
 	return err
