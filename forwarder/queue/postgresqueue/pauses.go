@@ -14,22 +14,31 @@ import (
 
 // pauses are the pauses of upstreams, as this node has read them last.
 type pauses struct {
-	mu    sync.Mutex // held while heard is called, so that it hears of them in order
-	last  queue.Pauses
-	heard func(queue.Pauses)
+	mu     sync.Mutex // held while heard is called, so that it hears of them in order
+	last   queue.Pauses
+	newest int64 // version that the users of the queue know
+	heard  func(queue.Pauses)
 }
 
-func (p *pauses) version() int64 {
+// versions returns the version that was read last, and the newest one.
+func (p *pauses) versions() (read, newest int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.last.Version
+	return p.last.Version, p.newest
+}
+
+// knows records that the users of the queue know a version.
+func (p *pauses) knows(version int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.newest = max(p.newest, version)
 }
 
 // set records the pauses.
 func (p *pauses) set(all queue.Pauses) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last = all
+	p.last, p.newest = all, max(p.newest, all.Version)
 	if p.heard != nil {
 		p.heard(all)
 	}
@@ -56,7 +65,8 @@ const (
 	replacePause = `
 		INSERT INTO scribegate.pause (upstream, backend, hold, probe, delay, prober, probed) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (upstream, backend) DO UPDATE SET hold = $3, probe = $4, delay = $5, prober = $6, probed = $7`
-	countPause = `UPDATE scribegate.pause_version SET version = $1`
+	countPause   = `UPDATE scribegate.pause_version SET version = $1`
+	raiseVersion = `UPDATE scribegate.pause_version SET version = $1 WHERE version < $1`
 
 	// deleteEnded deletes the pauses that have ended, and those of upstreams that no node
 	// seems to have any more.
@@ -109,6 +119,7 @@ func (q *Queue) ChangePause(key queue.PauseKey, change func(queue.Pause) queue.P
 	case changed:
 		q.announceTo(paused)
 	}
+	q.pauses.knows(p.Version)
 	return p, nil
 }
 
@@ -138,8 +149,14 @@ func (q *Queue) changePause(ctx context.Context, t pgx.Tx, key queue.PauseKey, c
 	return q.pauseOf(after, version+1), true, t.SendBatch(ctx, b).Close()
 }
 
-// readPauses reads all pauses.
+// readPauses reads all pauses. If the database has lost the newest changes in a failover, their
+// versions must not be used again.
 func (q *Queue) readPauses(ctx context.Context, c *pgx.Conn) error {
+	if _, newest := q.pauses.versions(); newest > 0 {
+		if _, err := c.Exec(ctx, q.in(raiseVersion), newest); err != nil {
+			return err
+		}
+	}
 	rows, err := c.Query(ctx, q.in(selectPauses))
 	if err != nil {
 		return err

@@ -88,3 +88,35 @@ func TestPausesOfNodesThatHaveEnded(t *testing.T) {
 		t.Errorf("the first node to start keeps a pause until %s", until)
 	}
 }
+
+// A failover can lose the newest changes of pauses. The nodes hear of those that follow.
+func TestPausesAfterAFailover(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	a, b := c.node(nil), c.node(nil)
+	var known atomic.Int64 // version: as the dispatcher does, older ones are ignored
+	var held atomic.Bool
+	a.NotifyPauses(func(all queue.Pauses) {
+		if all.Version >= known.Load() {
+			known.Store(all.Version)
+			held.Store(!all.Of(ehr).Hold.IsZero())
+		}
+	})
+	for range 20 {
+		p, err := a.ChangePause(ehr, func(p queue.Pause) queue.Pause {
+			p.Hold = time.Now().Add(time.Hour)
+			return p
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		known.Store(p.Version)
+	}
+	if err := server.Exec(`UPDATE "` + c.schema + `".pause_version SET version = 3`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.ChangePause(ehr, func(queue.Pause) queue.Pause { return queue.Pause{} }); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 10*time.Second, "the node hears of the end of the pause", func() bool { return known.Load() > 20 && !held.Load() })
+}

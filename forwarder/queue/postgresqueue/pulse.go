@@ -55,6 +55,9 @@ func (q *Queue) listen() error {
 	if err := q.beat(ctx, c); err != nil {
 		return err
 	}
+	if err := q.readPauses(ctx, c); err != nil {
+		return err
+	}
 	since, beat, looked := time.Now(), time.Now(), time.Now()
 	var strays map[stray]bool
 	for q.ctx.Err() == nil {
@@ -150,7 +153,7 @@ func (q *Queue) poll(ctx context.Context, c *pgx.Conn) (dead bool, err error) {
 	if q.purges.Swap(purges) != purges {
 		q.recent.Clear()
 	}
-	if set || q.pauses.version() != pauses {
+	if read, _ := q.pauses.versions(); set || read != pauses {
 		err = q.readPauses(ctx, c)
 	}
 	return dead, err
