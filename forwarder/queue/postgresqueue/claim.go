@@ -14,6 +14,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/lease"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // settled is the time after which no node commits an event that it began to store before.
@@ -78,7 +79,7 @@ func (c *claim) claim(ctx context.Context, want queue.Want) (next int64, err err
 const (
 	leaseRows = `
 		UPDATE scribegate.delivery d SET node = $2 FROM picked p JOIN scribegate.event e ON e.seq = p.seq
-		WHERE d.seq = p.seq AND d.upstream = $1 RETURNING ` + eventColumns + `, ` + deliveryColumns
+		WHERE d.seq = p.seq AND d.upstream = $1 RETURNING ` + tables.EventColumns + `, ` + tables.DeliveryColumns
 	leaseFirstRows = `
 		WITH picked AS MATERIALIZED (
 			SELECT d.seq FROM scribegate.delivery d
@@ -130,7 +131,7 @@ func (c *claim) leaseFirst(ctx context.Context, n int) (changed bool, err error)
 	}
 	l.Add(leased...)
 	if len(rows) == n {
-		l.Free(rows[n-1].seq + 1)
+		l.Free(rows[n-1].Seq + 1)
 	} else if bound == 0 {
 		l.Exhausted(started)
 	}
@@ -139,8 +140,8 @@ func (c *claim) leaseFirst(ctx context.Context, n int) (changed bool, err error)
 
 // lock leases rows, and returns them and their deliveries, both in order. Of events that this
 // node cannot open it returns no deliveries: another node has resealed them, and makes these.
-func (c *claim) lock(ctx context.Context, text string, bound int64, n int) (leased []queue.Delivery, records []*record, err error) {
-	all := make(map[int64]*record)
+func (c *claim) lock(ctx context.Context, text string, bound int64, n int) (leased []queue.Delivery, records []*tables.Record, err error) {
+	all := make(map[int64]*tables.Record)
 	b := &pgx.Batch{}
 	b.Queue(`BEGIN`)
 	b.Queue(`SET LOCAL synchronous_commit TO off`) // a lease that is lost costs a duplicate
@@ -150,7 +151,7 @@ func (c *claim) lock(ctx context.Context, text string, bound int64, n int) (leas
 			if err != nil {
 				return err
 			}
-			all[r.seq] = r
+			all[r.Seq] = r
 		}
 		return rows.Err()
 	})
@@ -161,16 +162,16 @@ func (c *claim) lock(ctx context.Context, text string, bound int64, n int) (leas
 	for _, r := range all {
 		records = append(records, r)
 	}
-	slices.SortFunc(records, func(a, b *record) int {
-		return cmp.Or(cmp.Compare(a.Deliveries[0].Due, b.Deliveries[0].Due), cmp.Compare(a.seq, b.seq))
+	slices.SortFunc(records, func(a, b *tables.Record) int {
+		return cmp.Or(cmp.Compare(a.Deliveries[0].Due, b.Deliveries[0].Due), cmp.Compare(a.Seq, b.Seq))
 	})
 	var foreign []int64
 	for _, r := range records {
 		if r.Size > 0 && !c.q.ring.Load().Opens(r.Key) {
-			foreign = append(foreign, r.seq)
+			foreign = append(foreign, r.Seq)
 			continue
 		}
-		leased = append(leased, c.q.local(r.ClaimOf(r.seq, c.lease.Upstream)))
+		leased = append(leased, c.q.local(r.ClaimOf(r.Seq, c.lease.Upstream)))
 	}
 	if len(foreign) > 0 {
 		c.q.foreign.CompareAndSwap(0, -1)                                              // until they are counted
@@ -196,19 +197,19 @@ func (q *Queue) local(d queue.Delivery) queue.Delivery {
 
 // scanClaim returns the event in a row of eventColumns and deliveryColumns, with this
 // delivery only.
-func scanClaim(rows pgx.Rows) (*record, error) {
-	r := &record{}
+func scanClaim(rows pgx.Rows) (*tables.Record, error) {
+	r := &tables.Record{}
 	var state, deliveryState int16
 	var key, seq int64
 	var node *int64
 	var history []byte
 	d := policy.Delivery{}
-	err := rows.Scan(&r.seq, &r.ID, &r.Provider, &r.Type, &r.Subject, &r.ReceivedAt, &state, &r.Reason, &r.EndedAt, &r.Size, &key,
+	err := rows.Scan(&r.Seq, &r.ID, &r.Provider, &r.Type, &r.Subject, &r.ReceivedAt, &state, &r.Reason, &r.EndedAt, &r.Size, &key,
 		&seq, &d.Upstream, &deliveryState, &d.Due, &d.Attempts, &d.Used, &history, &node)
 	if err != nil {
 		return nil, err
 	}
-	r.Key, d.State = fingerprint(key), queue.Pending
+	r.Key, d.State = tables.Fingerprint(key), queue.Pending
 	if d.History, err = policy.DecodeHistory(history); err != nil {
 		return nil, fmt.Errorf("event %s: %w", r.ID, err)
 	}
@@ -227,7 +228,7 @@ func (c *claim) claimRetries(ctx context.Context, want int) (next int64, err err
 		return next, nil
 	}
 	var leased []queue.Delivery
-	var rows []*record
+	var rows []*tables.Record
 	if want > 0 {
 		leased, rows, err = c.lock(ctx, leaseRetryRows, c.now, want)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/partition"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // conflictTries is how often a transaction is tried that other nodes' changes make fail.
@@ -82,7 +83,7 @@ func (q *Queue) transact(change func(*tx) error, stores []*policy.Store) error {
 		t.rollback()
 	} else {
 		if t.age-q.lastUsedAt() > int64(time.Minute) {
-			t.changes.usedAt = t.age
+			t.changes.UsedAt = t.age
 		}
 		unknown, err = t.commit()
 		if partition.Lacking(err) {
@@ -99,9 +100,9 @@ func (q *Queue) transact(change func(*tx) error, stores []*policy.Store) error {
 			s.Seq = 0
 		}
 	}
-	if err == nil && t.changes.usedAt > 0 {
+	if err == nil && t.changes.UsedAt > 0 {
 		q.begun.Lock()
-		q.usedAt = max(q.usedAt, t.changes.usedAt)
+		q.usedAt = max(q.usedAt, t.changes.UsedAt)
 		q.begun.Unlock()
 	}
 	return err
@@ -155,7 +156,7 @@ func (t *tx) apply(b *policy.Batch) error {
 			return err
 		}
 	}
-	t.changes.probe = b.Probe
+	t.changes.Probe = b.Probe
 	return s.store()
 }
 
@@ -167,7 +168,7 @@ func (q *Queue) Known(s *policy.Store) bool {
 	if s.Seq != 0 {
 		return false
 	}
-	var known map[string]*record
+	var known map[string]*tables.Record
 	err := q.transact(func(t *tx) (err error) {
 		known, err = t.lockIDs([]string{s.Event.ID})
 		return err

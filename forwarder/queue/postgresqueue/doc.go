@@ -19,6 +19,6 @@
 //
 // All times of the store are by the database's clock, whatever the nodes' clocks show.
 //
-// It imports packages queue, policy, event and seal, its own packages schema, partition and lease, and
-// pgx.
+// It imports packages queue, policy, event and seal, its own packages schema, tables, lease
+// and partition, and pgx.
 package postgresqueue

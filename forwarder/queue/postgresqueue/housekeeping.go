@@ -9,6 +9,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 const (
@@ -40,7 +41,7 @@ func (q *Queue) Housekeep() time.Duration {
 	}
 	if due(now, &s.usedAt, usedAtEvery) {
 		q.step(func(t *tx) error {
-			t.changes.usedAt = t.age
+			t.changes.UsedAt = t.age
 			return nil
 		})
 	}
@@ -160,7 +161,7 @@ const (
 func (t *tx) sweep() (more bool, err error) {
 	var expired, kept []int64
 	b := t.batch()
-	for code := eventDelivered; code <= eventUnconfirmed; code++ {
+	for code := tables.EventDelivered; code <= tables.EventUnconfirmed; code++ {
 		queueSeqs(b, &expired, t.q.in(endedEvents), code, t.age-int64(policy.Retention(stateNames[code], t.settings)), step)
 	}
 	queueSeqs(b, &kept, t.q.in(keptEvents), t.age-int64(t.settings.KeepDelivered), step)
@@ -172,7 +173,7 @@ func (t *tx) sweep() (more bool, err error) {
 		return false, err
 	}
 	if horizon > ended {
-		t.changes.horizon = horizon
+		t.changes.Horizon = horizon
 	}
 	t.publish(func() { t.q.ended.Store(max(horizon, ended)) })
 	if err := t.lock(slices.Concat(expired, kept)); err != nil {
@@ -189,7 +190,7 @@ func (t *tx) sweep() (more bool, err error) {
 		case r.EndedAt <= horizon:
 			t.expire(r)
 		default:
-			after := r.clone()
+			after := r.Clone()
 			after.DropPayload()
 			t.set(after)
 		}
@@ -198,8 +199,8 @@ func (t *tx) sweep() (more bool, err error) {
 }
 
 // expire deletes an event, and its id unless that must be kept longer.
-func (t *tx) expire(r *record) {
-	if after := r.clone(); after.Expire(t.age, t.settings) {
+func (t *tx) expire(r *tables.Record) {
+	if after := r.Clone(); after.Expire(t.age, t.settings) {
 		t.bury(r)
 		return
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/schema"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -20,7 +21,7 @@ func (q *Queue) keys() []int64 { return *q.fingerprints.Load() }
 func (q *Queue) useRing(ring *seal.Ring, keys []seal.Key) {
 	numbers := make([]int64, 0, len(keys))
 	for _, k := range keys {
-		numbers = append(numbers, keyNumber(k.Fingerprint()))
+		numbers = append(numbers, tables.KeyNumber(k.Fingerprint()))
 	}
 	q.ring.Store(ring)
 	q.fingerprints.Store(&numbers)
@@ -52,7 +53,7 @@ func (q *Queue) recordSealer(ctx context.Context, c execer, ring *seal.Ring) err
 	_, err := c.Exec(ctx, q.in(`
 		INSERT INTO scribegate.key AS k (fingerprint, since) VALUES ($1, clock_timestamp())
 		ON CONFLICT (fingerprint) DO UPDATE SET since = excluded.since
-		WHERE EXISTS (SELECT FROM scribegate.key o WHERE o.since > k.since)`), keyNumber(ring.Sealer()))
+		WHERE EXISTS (SELECT FROM scribegate.key o WHERE o.since > k.since)`), tables.KeyNumber(ring.Sealer()))
 	return err
 }
 
@@ -68,7 +69,7 @@ func (q *Queue) CheckKeys(keys []seal.Key) error {
 // checkKeys returns an error if this node could no longer open an event that it can open
 // now. Events that it cannot open now are for other nodes.
 func (q *Queue) checkKeys(ring *seal.Ring) error {
-	if !slices.ContainsFunc(q.keys(), func(n int64) bool { return !ring.Opens(fingerprint(n)) }) {
+	if !slices.ContainsFunc(q.keys(), func(n int64) bool { return !ring.Opens(tables.Fingerprint(n)) }) {
 		return nil // whatever is in the store, which may be away
 	}
 	c, err := q.counted()

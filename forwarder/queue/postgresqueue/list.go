@@ -11,6 +11,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // Events implements queue.Queue. One statement returns the seqs of a superset of the
@@ -87,7 +88,7 @@ func (l *listing) page(ctx context.Context, t pgx.Tx) (page queue.Page, err erro
 }
 
 // more returns the next events, newest first.
-func (l *listing) more(ctx context.Context, t pgx.Tx) (seqs []int64, records map[int64]*record, err error) {
+func (l *listing) more(ctx context.Context, t pgx.Tx) (seqs []int64, records map[int64]*tables.Record, err error) {
 	rows, err := t.Query(ctx, l.q.in(l.text), append([]any{l.before, seqSince(l.f.Since), l.limit}, l.args...)...)
 	if err != nil {
 		return nil, nil, err
@@ -96,15 +97,15 @@ func (l *listing) more(ctx context.Context, t pgx.Tx) (seqs []int64, records map
 	if err != nil || len(seqs) == 0 {
 		return nil, nil, err
 	}
-	records = make(map[int64]*record)
+	records = make(map[int64]*tables.Record)
 	b := &pgx.Batch{}
-	l.q.queueLoad(b, selectEvents, seqs, records)
-	l.q.queueTraces(b, records, selectTraces, seqs, l.horizon)
-	l.q.queueDeliveries(b, selectDeliveries, seqs, records)
+	l.q.queueLoad(b, tables.SelectEvents, seqs, records)
+	l.q.queueTraces(b, records, tables.SelectTraces, seqs, l.horizon)
+	l.q.queueDeliveries(b, tables.SelectDeliveries, seqs, records)
 	return seqs, records, t.SendBatch(ctx, b).Close()
 }
 
-func (l *listing) matches(r *record) bool {
+func (l *listing) matches(r *tables.Record) bool {
 	f := &l.f
 	return r.Matches(f.State, f.Upstream) && (f.Subject == "" || r.Subject == f.Subject) &&
 		(f.Type == "" || r.Type == f.Type) && r.ReceivedAt >= policy.Nanos(f.Since)
@@ -136,11 +137,11 @@ const (
 func source(f queue.Filter, horizon int64) (text string, args []any) {
 	switch {
 	case f.State.SetAside() && f.Subject == "":
-		return listEvents + ` AND e.state = $4 AND e.state BETWEEN 3 AND 5` + newest, []any{setAsideCodes[f.State]}
+		return listEvents + ` AND e.state = $4 AND e.state BETWEEN 3 AND 5` + newest, []any{tables.SetAsideCodes[f.State]}
 	case f.State == queue.Pending && f.Subject == "":
-		return listOpen, []any{pendingCodes, f.Upstream}
+		return listOpen, []any{tables.PendingCodes, f.Upstream}
 	case f.State == queue.Dead && f.Subject == "":
-		return listOpen, []any{[]int16{deliveryDead}, f.Upstream}
+		return listOpen, []any{[]int16{tables.DeliveryDead}, f.Upstream}
 	}
 	args = append(args, horizon)
 	arg := func(value any) string {

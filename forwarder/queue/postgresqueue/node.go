@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // Nodes implements queue.Cluster.
@@ -45,7 +46,7 @@ func (q *Queue) register(ctx context.Context, c *pgx.Conn) error {
 	err := c.QueryRow(ctx, q.in(`
 		INSERT INTO scribegate.node (name, sealer, since, seen, until)
 		SELECT $1, $2, at, now, now + make_interval(secs => $3) FROM clock_timestamp() AS at, clock_timestamp() AS now RETURNING id`),
-		q.options.name(), keyNumber(q.ring.Load().Sealer()), q.options.Lease.Seconds()).Scan(&id)
+		q.options.name(), tables.KeyNumber(q.ring.Load().Sealer()), q.options.Lease.Seconds()).Scan(&id)
 	if err == nil {
 		q.node.Store(id)
 	}
@@ -57,7 +58,7 @@ func (q *Queue) register(ctx context.Context, c *pgx.Conn) error {
 func (q *Queue) beat(ctx context.Context, c *pgx.Conn) error {
 	tag, err := c.Exec(ctx, q.in(`
 		UPDATE scribegate.node SET seen = n, sealer = $2, until = n + make_interval(secs => $3) FROM clock_timestamp() n WHERE id = $1`),
-		q.node.Load(), keyNumber(q.ring.Load().Sealer()), q.options.Lease.Seconds())
+		q.node.Load(), tables.KeyNumber(q.ring.Load().Sealer()), q.options.Lease.Seconds())
 	if err != nil || tag.RowsAffected() == 1 {
 		return err
 	}
@@ -157,7 +158,7 @@ func (q *Queue) leave(ctx context.Context) {
 	b.Queue(q.in(`DELETE FROM scribegate.node WHERE id = $1`), q.node.Load())
 	b.Queue(`SELECT pg_notify($1, $2::bigint || ' ' || $3::text)`, q.channel(), q.node.Load(), everything)
 	if age, _ := q.ages(); age > q.lastUsedAt() {
-		b.Queue(q.in(setUsedAt), age)
+		b.Queue(q.in(tables.SetUsedAt), age)
 	}
 	if err := q.pool.SendBatch(ctx, b).Close(); err != nil {
 		q.notice(q.options.name(), "this node could not free its deliveries; other nodes take them over when its lease has ended")

@@ -7,6 +7,7 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/partition"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // newKeeper returns what creates and drops the partitions. Traces are only inserted.
@@ -55,12 +56,12 @@ func (q *Queue) createPartitions(ctx context.Context) error {
 
 // createFor creates the partitions for the rows that a transaction could not insert. It
 // returns an error after which the transaction is tried again.
-func (q *Queue) createFor(ctx context.Context, c *changes) error {
-	stored := make([]int64, 0, len(c.payload.seqs))
-	for _, seq := range c.payload.seqs {
+func (q *Queue) createFor(ctx context.Context, c *tables.Changes) error {
+	stored := make([]int64, 0, len(c.Payload.Seqs))
+	for _, seq := range c.Payload.Seqs {
 		stored = append(stored, seq>>nodeBits*1000)
 	}
-	if err := q.partitions.CreateFor(ctx, c.trace.ended, stored); err != nil {
+	if err := q.partitions.CreateFor(ctx, c.Trace.Ended, stored); err != nil {
 		return err
 	}
 	return errChanged

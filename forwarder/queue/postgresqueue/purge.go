@@ -6,6 +6,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // Purge implements queue.Queue.
@@ -46,7 +47,7 @@ func (q *Queue) purge(ctx context.Context, s queue.PurgeSelection) (n int, err e
 	case s.Upstream != "" && queue.IsStage(s.Upstream):
 		return 0, nil
 	case s.Upstream != "":
-		text, args = inStateSeqs, []any{append([]int16{deliveryDead}, pendingCodes...), s.Upstream}
+		text, args = inStateSeqs, []any{append([]int16{tables.DeliveryDead}, tables.PendingCodes...), s.Upstream}
 	}
 	err = q.inSteps(ctx, s.Progress, func(t *tx, seqs []int64) (gone int, done func(), err error) {
 		some := 0
@@ -83,13 +84,13 @@ func (t *tx) purgeIDs(s queue.PurgeSelection) (int, error) {
 }
 
 // purge deletes the selected deliveries of an event, and reports whether there were any.
-func (t *tx) purge(r *record, s queue.PurgeSelection) bool {
+func (t *tx) purge(r *tables.Record, s queue.PurgeSelection) bool {
 	if !s.Before.IsZero() && r.ReceivedAt >= policy.Nanos(s.Before) {
 		return false
 	}
 	inState := r.InState(s.State, s.Match)
 	whole := inState(nil)
-	after := r.clone()
+	after := r.Clone()
 	dropped := after.Drop(t.now, t.settings.KeepDelivered, func(d *policy.Delivery) bool {
 		return inState(d) || s.Upstream == d.Upstream && d.State != queue.Delivered
 	})
@@ -100,18 +101,18 @@ func (t *tx) purge(r *record, s queue.PurgeSelection) bool {
 	case whole || len(after.Deliveries) == 0:
 		t.purged(r)
 	default:
-		t.changes.purged = true
+		t.changes.Purged = true
 		t.set(after)
 	}
 	return true
 }
 
 // purged deletes an event with its id.
-func (t *tx) purged(r *record) {
-	t.changes.purged = true
+func (t *tx) purged(r *tables.Record) {
+	t.changes.Purged = true
 	t.publish(func() {
-		t.q.recent.Drop(r.seq)
-		t.q.unreadable.Delete(r.seq)
+		t.q.recent.Drop(r.Seq)
+		t.q.unreadable.Delete(r.Seq)
 	})
 	t.forget(r)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // Replay implements queue.Queue.
@@ -65,17 +66,17 @@ func (q *Queue) replay(ctx context.Context, s queue.ReplaySelection) (total queu
 
 // selects returns a function that reports whether a delivery of the event is to be
 // replayed. What another node leases is claimed there, or will be soon.
-func (t *tx) selects(s queue.ReplaySelection, r *record) func(*policy.Delivery) bool {
+func (t *tx) selects(s queue.ReplaySelection, r *tables.Record) func(*policy.Delivery) bool {
 	selected := r.Selects(s)
 	return func(d *policy.Delivery) bool {
-		leasedBy := r.nodes[d.Upstream]
-		_, held := t.q.leases.Of(d.Upstream).Holder(r.seq)
+		leasedBy := r.Nodes[d.Upstream]
+		_, held := t.q.leases.Of(d.Upstream).Holder(r.Seq)
 		return !held && (leasedBy == 0 || leasedBy == t.node) && selected(d)
 	}
 }
 
 // replay replays one event of a selection by state or time.
-func (t *tx) replay(r *record, s queue.ReplaySelection, out *queue.Replayed) error {
+func (t *tx) replay(r *tables.Record, s queue.ReplaySelection, out *queue.Replayed) error {
 	switch {
 	case r.SetAside != "":
 		if !r.InState(s.State, s.Match)(nil) {
@@ -126,8 +127,8 @@ func (t *tx) replayIDs(s queue.ReplaySelection) (out queue.Replayed, err error) 
 }
 
 // replayRecord replays an event and makes its deliveries due.
-func (t *tx) replayRecord(r *record, route []string, s queue.ReplaySelection, out *queue.Replayed) {
-	after := r.clone()
+func (t *tx) replayRecord(r *tables.Record, route []string, s queue.ReplaySelection, out *queue.Replayed) {
+	after := r.Clone()
 	rerouted := s.ByID() && s.Route != nil && after.Reroute(route)
 	n := after.Replay(route, t.selects(s, r))
 	if n == 0 && !rerouted {
@@ -147,15 +148,15 @@ func (t *tx) replayRecord(r *record, route []string, s queue.ReplaySelection, ou
 // route returns the upstreams in the selection to which an event that is set aside goes
 // now, with the stages of Route. For an event that waits for its completion it returns
 // all that Route returns, and for any other nil.
-func (t *tx) route(r *record, s queue.ReplaySelection) ([]string, error) {
+func (t *tx) route(r *tables.Record, s queue.ReplaySelection) ([]string, error) {
 	if s.Route == nil || r.SetAside == "" && r.Completion() == nil {
 		return nil, nil
 	}
-	sealed, err := t.loadPayload(r.seq)
+	sealed, err := t.loadPayload(r.Seq)
 	if err != nil {
 		return nil, err
 	}
-	e, err := t.q.open(r.seq, r.ID, sealed)
+	e, err := t.q.open(r.Seq, r.ID, sealed)
 	if err != nil {
 		return nil, err
 	}

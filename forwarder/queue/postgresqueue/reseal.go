@@ -6,6 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 const (
@@ -72,7 +74,7 @@ const isReplaced = `
 // and all nodes seal with it.
 func (q *Queue) resealAll() (events int, replaced bool, err error) {
 	for last := int64(0); ; {
-		sealer := keyNumber(q.ring.Load().Sealer())
+		sealer := tables.KeyNumber(q.ring.Load().Sealer())
 		rows, err := q.pool.Query(q.ctx, q.in(toReseal), q.keys(), sealer, last, resealStep)
 		if err != nil {
 			return events, false, err
@@ -118,7 +120,7 @@ func (t *tx) reseal(seqs []int64) (done int, err error) {
 			t.q.unreadable.Store(seq, struct{}{})
 			continue
 		}
-		after := r.clone()
+		after := r.Clone()
 		after.Key, after.Size = ring.Sealer(), int64(len(sealed))
 		t.payloads[seq] = sealed
 		t.set(after)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 	"github.com/scribegate/scribegate/verifier/event"
 )
 
@@ -15,7 +16,7 @@ func (t *tx) settle(o *policy.Outcome) error {
 	after := t.load(seq)
 	settled := false
 	if after != nil && t.owns(after, o) {
-		after = after.clone()
+		after = after.Clone()
 		out := o.Outcome
 		out.At, out.Next = t.q.toDatabase(o.At), t.q.toDatabase(o.Next)
 		if settled = after.Settle(&out, t.now, t.settings.KeepDelivered); settled {
@@ -45,32 +46,32 @@ func (t *tx) settle(o *policy.Outcome) error {
 
 // owns reports whether the outcome counts: nobody has attempted the delivery since it was
 // claimed, and this node still has the lease with which it was, or nobody has one.
-func (t *tx) owns(r *record, o *policy.Outcome) bool {
+func (t *tx) owns(r *tables.Record, o *policy.Outcome) bool {
 	d := r.Delivery(o.Delivery.Upstream)
 	if d == nil || r.ID != o.Delivery.EventID || d.Attempts != o.Delivery.Attempts {
 		return false
 	}
-	leasedBy := r.nodes[d.Upstream]
-	node, held := t.q.leases.Of(d.Upstream).Holder(r.seq)
+	leasedBy := r.Nodes[d.Upstream]
+	node, held := t.q.leases.Of(d.Upstream).Holder(r.Seq)
 	return leasedBy == 0 || held && node == leasedBy
 }
 
 // complete replaces the payload of an event whose completion has ended. MaxSize does not
 // apply.
-func (t *tx) complete(r *record, o *policy.Outcome) error {
+func (t *tx) complete(r *tables.Record, o *policy.Outcome) error {
 	if o.Event == nil || r.Size == 0 {
 		return nil
 	}
-	t.q.recent.Replacing(r.seq)
+	t.q.recent.Replacing(r.Seq)
 	sealed, err := t.sealed(r, o.Event)
 	if err == nil {
-		t.payloads[r.seq] = sealed
+		t.payloads[r.Seq] = sealed
 	}
 	return err
 }
 
 // sealed seals an event in place of the stored one.
-func (t *tx) sealed(r *record, e *event.Event) ([]byte, error) {
+func (t *tx) sealed(r *tables.Record, e *event.Event) ([]byte, error) {
 	ring := t.q.ring.Load()
 	sealed, err := policy.SealEvent(ring, e)
 	r.Size, r.Key = int64(len(sealed)), ring.Sealer()

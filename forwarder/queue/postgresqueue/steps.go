@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/scribegate/scribegate/forwarder/queue"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // step is the maximum number of events that one transaction of a replay, a purge or a
@@ -42,9 +43,9 @@ func inState(s queue.State, ids []string) (text string, args []any) {
 	case len(ids) > 0:
 		return withIDs, []any{ids}
 	case s.SetAside():
-		return setAsideSeqs, []any{setAsideCodes[s]}
+		return setAsideSeqs, []any{tables.SetAsideCodes[s]}
 	}
-	return inStateSeqs, []any{[]int16{deliveryDead}, ""}
+	return inStateSeqs, []any{[]int16{tables.DeliveryDead}, ""}
 }
 
 // inSteps calls change with all selected events, oldest first, a few at a time, and reports
@@ -99,12 +100,12 @@ func (q *Queue) seqs(ctx context.Context, text string, args ...any) ([]int64, er
 }
 
 // findAll locks and returns the events with the ids, without duplicates, or ErrNotFound.
-func (t *tx) findAll(ids []string) ([]*record, error) {
+func (t *tx) findAll(ids []string) ([]*tables.Record, error) {
 	known, err := t.lockIDs(ids)
 	if err != nil {
 		return nil, err
 	}
-	var all []*record
+	var all []*tables.Record
 	seen := make(map[string]bool)
 	for _, id := range ids {
 		if seen[id] {

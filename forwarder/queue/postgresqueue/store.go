@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // storing stores the events of a batch. Their ids are inserted first: of two nodes that
@@ -102,7 +103,7 @@ func (s *storing) store() error {
 			one.Duplicate = true
 		case s.inserted[id]:
 			err = s.t.store(one, nil)
-		case k != nil && one.Seq != 0 && k.seq == one.Seq: // by a commit whose answer was lost
+		case k != nil && one.Seq != 0 && k.Seq == one.Seq: // by a commit whose answer was lost
 			s.t.stored(one, &k.Event)
 		case k != nil && one.DuplicateOf(&k.Event, s.t.age, s.t.settings):
 			one.Duplicate = true
@@ -121,14 +122,14 @@ func (s *storing) store() error {
 }
 
 // store stores an event whose id was inserted, or whose id an old trace has.
-func (t *tx) store(s *policy.Store, trace *record) (err error) {
+func (t *tx) store(s *policy.Store, trace *tables.Record) (err error) {
 	e := s.Event
 	if trace != nil {
-		t.changes.known.ids = append(t.changes.known.ids, e.ID)
-		t.changes.known.before, t.changes.known.now = append(t.changes.known.before, trace.seq), append(t.changes.known.now, s.Seq)
-		t.changes.known.received = append(t.changes.known.received, e.ReceivedAt)
+		t.changes.Known.IDs = append(t.changes.Known.IDs, e.ID)
+		t.changes.Known.Before, t.changes.Known.Now = append(t.changes.Known.Before, trace.Seq), append(t.changes.Known.Now, s.Seq)
+		t.changes.Known.Received = append(t.changes.Known.Received, e.ReceivedAt)
 		if trace.SetAside != policy.Tombstone {
-			t.remove(trace.seq)
+			t.remove(trace.Seq)
 		}
 	}
 	if ring := t.q.ring.Load(); e.Size > 0 && e.Key != ring.Sealer() {
@@ -143,12 +144,12 @@ func (t *tx) store(s *policy.Store, trace *record) (err error) {
 		e.EndedAt = max(1, t.now)
 	}
 	if e.Over() { // for no upstream
-		t.changes.trace.add(s.Seq, e)
+		t.changes.Trace.Add(s.Seq, e)
 	} else {
-		t.changes.event.add(s.Seq, e)
+		t.changes.Event.Add(s.Seq, e)
 	}
 	if e.Size > 0 {
-		t.changes.payload.seqs, t.changes.payload.sealed = append(t.changes.payload.seqs, s.Seq), append(t.changes.payload.sealed, s.Sealed)
+		t.changes.Payload.Seqs, t.changes.Payload.Sealed = append(t.changes.Payload.Seqs, s.Seq), append(t.changes.Payload.Sealed, s.Sealed)
 	}
 	t.bytes += e.Size
 	ahead := make(map[string]bool)
@@ -160,7 +161,7 @@ func (t *tx) store(s *policy.Store, trace *record) (err error) {
 			t.ahead = append(t.ahead, stray{s.Seq, d.Upstream})
 			node, ahead[d.Upstream] = t.node, true
 		}
-		t.changes.delivery.add(s.Seq, d, node)
+		t.changes.Delivery.Add(s.Seq, d, node)
 	}
 	t.made(s, e, ahead)
 	return nil
@@ -169,7 +170,7 @@ func (t *tx) store(s *policy.Store, trace *record) (err error) {
 // stored makes an event due that an earlier commit has stored, as was not known. That commit
 // may have leased its deliveries.
 func (t *tx) stored(s *policy.Store, e *policy.Event) {
-	t.changes.freed = append(t.changes.freed, s.Seq)
+	t.changes.Freed = append(t.changes.Freed, s.Seq)
 	t.made(s, e, nil)
 }
 
@@ -203,7 +204,7 @@ func (t *tx) made(s *policy.Store, e *policy.Event, ahead map[string]bool) {
 
 // lockIDs locks and returns the events with the ids, by id. An id that is kept without its
 // event has a tombstone.
-func (t *tx) lockIDs(ids []string) (map[string]*record, error) {
+func (t *tx) lockIDs(ids []string) (map[string]*tables.Record, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -213,11 +214,11 @@ func (t *tx) lockIDs(ids []string) (map[string]*record, error) {
 		return nil, err
 	}
 	for id, r := range all {
-		present, loaded := t.loaded[r.seq]
+		present, loaded := t.loaded[r.Seq]
 		switch {
 		case r.SetAside == policy.Tombstone:
 		case !loaded:
-			t.loaded[r.seq] = r
+			t.loaded[r.Seq] = r
 		case present == nil: // the transaction has deleted it
 			delete(all, id)
 		default: // the transaction may have changed it
@@ -229,10 +230,10 @@ func (t *tx) lockIDs(ids []string) (map[string]*record, error) {
 
 // The statements that load the events with some ids.
 const (
-	selectOfIDs = `SELECT ` + eventColumns + ` FROM scribegate.event e WHERE e.seq IN (SELECT seq FROM scribegate.known WHERE id = ANY($1))`
+	selectOfIDs = `SELECT ` + tables.EventColumns + ` FROM scribegate.event e WHERE e.seq IN (SELECT seq FROM scribegate.known WHERE id = ANY($1))`
 	lockOfIDs   = selectOfIDs + ` ORDER BY e.seq FOR UPDATE`
 
-	tracesOfIDs     = `SELECT ` + traceColumns + ` FROM scribegate.history h WHERE h.seq IN (SELECT seq FROM scribegate.known WHERE id = ANY($1))`
+	tracesOfIDs     = `SELECT ` + tables.TraceColumns + ` FROM scribegate.history h WHERE h.seq IN (SELECT seq FROM scribegate.known WHERE id = ANY($1))`
 	lockTracesOfIDs = tracesOfIDs + ` ORDER BY h.seq FOR UPDATE`
 
 	selectKnown = `
@@ -240,14 +241,14 @@ const (
 			EXISTS (SELECT FROM scribegate.event e WHERE e.seq = k.seq) OR EXISTS (SELECT FROM scribegate.history h WHERE h.seq = k.seq)
 		FROM scribegate.known k WHERE k.id = ANY($1)`
 	selectDeliveriesOfIDs = `
-		SELECT ` + deliveryColumns + ` FROM scribegate.delivery d
+		SELECT ` + tables.DeliveryColumns + ` FROM scribegate.delivery d
 		WHERE d.seq IN (SELECT seq FROM scribegate.known WHERE id = ANY($1)) ORDER BY d.seq, d.upstream`
 )
 
 // queueKnown queues the statements that load the events with the ids into the result. An id
 // whose trace has ended, or was dropped, has a tombstone.
-func (q *Queue) queueKnown(b *pgx.Batch, ids []string, events, traces string) map[string]*record {
-	byID, bySeq := make(map[string]*record), make(map[int64]*record)
+func (q *Queue) queueKnown(b *pgx.Batch, ids []string, events, traces string) map[string]*tables.Record {
+	byID, bySeq := make(map[string]*tables.Record), make(map[int64]*tables.Record)
 	horizon := q.horizon()
 	q.queueLoad(b, events, ids, bySeq)
 	q.queueTraces(b, bySeq, traces, ids) // behind it: an event that ends meanwhile is found here
@@ -257,14 +258,14 @@ func (q *Queue) queueKnown(b *pgx.Batch, ids []string, events, traces string) ma
 			byID[r.ID] = r
 		}
 		for rows.Next() {
-			r := &record{Event: policy.Event{SetAside: policy.Tombstone}}
+			r := &tables.Record{Event: policy.Event{SetAside: policy.Tombstone}}
 			var buried, there bool
-			if err := rows.Scan(&r.ID, &r.seq, &r.ReceivedAt, &buried, &there); err != nil {
+			if err := rows.Scan(&r.ID, &r.Seq, &r.ReceivedAt, &buried, &there); err != nil {
 				return err
 			}
 			switch found := byID[r.ID]; {
-			case found != nil && found.seq == r.seq && (!found.trace || found.EndedAt > horizon):
-			case buried || !there || found != nil && found.seq == r.seq:
+			case found != nil && found.Seq == r.Seq && (!found.Trace || found.EndedAt > horizon):
+			case buried || !there || found != nil && found.Seq == r.Seq:
 				byID[r.ID] = r
 			default: // another node stores or deletes it now
 				delete(byID, r.ID)
@@ -279,7 +280,7 @@ func (q *Queue) queueKnown(b *pgx.Batch, ids []string, events, traces string) ma
 const beginSnapshot = `BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ`
 
 // known returns the events with the ids, and tombstones, without locking them.
-func (q *Queue) known(ctx context.Context, c sender, ids []string) (map[string]*record, error) {
+func (q *Queue) known(ctx context.Context, c sender, ids []string) (map[string]*tables.Record, error) {
 	b := &pgx.Batch{}
 	b.Queue(beginSnapshot)
 	all := q.queueKnown(b, ids, selectOfIDs, tracesOfIDs)

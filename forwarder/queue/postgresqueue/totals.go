@@ -11,6 +11,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // totals hold the bytes of all sealed records, for MaxSize: those that were counted last,
@@ -140,7 +141,7 @@ func (q *Queue) queueUnreadable(b *pgx.Batch) {
 }
 
 func (c *counts) scanDeliveries(rows pgx.Rows) error {
-	kinds := map[int16]string{deliveryFirst: policy.CountFirst, deliveryRetry: policy.CountRetry, deliveryDead: policy.CountDead, deliveryBlocked: policy.CountBlocked}
+	kinds := map[int16]string{tables.DeliveryFirst: policy.CountFirst, tables.DeliveryRetry: policy.CountRetry, tables.DeliveryDead: policy.CountDead, tables.DeliveryBlocked: policy.CountBlocked}
 	for rows.Next() {
 		var name string
 		var state int16
@@ -150,7 +151,7 @@ func (c *counts) scanDeliveries(rows pgx.Rows) error {
 		}
 		c.rows += n
 		c.Counts[policy.Counter{Kind: kinds[state], Name: name}] = n
-		if state == deliveryDead || state == deliveryBlocked && queue.IsStage(name) {
+		if state == tables.DeliveryDead || state == tables.DeliveryBlocked && queue.IsStage(name) {
 			continue
 		}
 		c.leased[name] += leased
@@ -168,7 +169,7 @@ func (c *counts) scanKeys(rows pgx.Rows) error {
 			return err
 		}
 		c.rows += n
-		f := fingerprint(key)
+		f := tables.Fingerprint(key)
 		c.Counts[policy.Counter{Kind: policy.CountKey, Name: string(f[:])}] = n
 		c.Counts[policy.Counter{Kind: policy.CountBytes}] += size
 	}
@@ -182,7 +183,7 @@ func (c *counts) scanSetAside(rows pgx.Rows) error {
 		if err := rows.Scan(&state, &n); err != nil {
 			return err
 		}
-		c.Counts[policy.Counter{Kind: policy.CountState, Name: string(setAsideOf(state))}] = n
+		c.Counts[policy.Counter{Kind: policy.CountState, Name: string(tables.SetAsideOf(state))}] = n
 	}
 	return rows.Err()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // errChanged means that another node has changed a row after it was read. The transaction
@@ -29,10 +30,10 @@ type tx struct {
 	settings queue.Settings
 	node     int64 // that leases the deliveries of new events
 
-	loaded    map[int64]*record // the events that are locked, in their present state; nil if deleted
-	before    map[int64]*record // those that the transaction has changed, as they were
-	payloads  map[int64][]byte  // that replace those of stored events
-	changes   changes
+	loaded    map[int64]*tables.Record // the events that are locked, in their present state; nil if deleted
+	before    map[int64]*tables.Record // those that the transaction has changed, as they were
+	payloads  map[int64][]byte         // that replace those of stored events
+	changes   tables.Changes
 	bytes     int64                  // the change of the bytes of sealed records
 	leased    map[string]int         // how many of the new deliveries are leased in advance, by upstream
 	ahead     []stray                // these deliveries
@@ -48,7 +49,7 @@ func (q *Queue) newTx(ctx context.Context) *tx {
 	age, now := q.ages()
 	return &tx{
 		q: q, c: q.writing, ctx: ctx, now: now, age: age, settings: *q.settings.Load(), node: q.node.Load(),
-		loaded: make(map[int64]*record), before: make(map[int64]*record), payloads: make(map[int64][]byte), leased: make(map[string]int),
+		loaded: make(map[int64]*tables.Record), before: make(map[int64]*tables.Record), payloads: make(map[int64][]byte), leased: make(map[string]int),
 	}
 }
 
@@ -86,29 +87,29 @@ func (t *tx) queueLock(b *pgx.Batch, seqs []int64) {
 	for _, seq := range seqs {
 		t.loaded[seq] = nil // unless it is found
 	}
-	t.q.queueLoad(b, lockEvents, seqs, t.loaded)
-	t.q.queueDeliveries(b, selectDeliveries, seqs, t.loaded)
+	t.q.queueLoad(b, tables.LockEvents, seqs, t.loaded)
+	t.q.queueDeliveries(b, tables.SelectDeliveries, seqs, t.loaded)
 }
 
 // load returns a locked event, which the caller must not change, or nil.
-func (t *tx) load(seq int64) *record { return t.loaded[seq] }
+func (t *tx) load(seq int64) *tables.Record { return t.loaded[seq] }
 
 // commit sends the changes and commits them. unknown reports whether the changes may be
 // durable although there was an error, since the answer was lost.
 func (t *tx) commit() (unknown bool, err error) {
 	t.write()
-	if t.changes.empty() && !t.begun {
+	if t.changes.Empty() && !t.begun {
 		t.done()
 		return false, nil
 	}
-	if !t.changes.empty() {
+	if !t.changes.Empty() {
 		if err := t.q.fault(beforeCommit); err != nil {
 			t.rollback()
 			return false, err
 		}
 	}
 	b := t.batch()
-	t.changes.queue(t.q, b)
+	t.changes.Queue(b, t.q.node.Load(), t.q.in)
 	committed := false
 	b.Queue(`COMMIT`).Exec(func(tag pgconn.CommandTag) error {
 		committed = tag.String() == "COMMIT"

@@ -5,14 +5,15 @@ import (
 	"slices"
 
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
+	"github.com/scribegate/scribegate/forwarder/queue/postgresqueue/tables"
 )
 
 // set changes a locked event.
-func (t *tx) set(after *record) {
-	if _, changed := t.before[after.seq]; !changed {
-		t.before[after.seq] = t.loaded[after.seq]
+func (t *tx) set(after *tables.Record) {
+	if _, changed := t.before[after.Seq]; !changed {
+		t.before[after.Seq] = t.loaded[after.Seq]
 	}
-	t.loaded[after.seq] = after
+	t.loaded[after.Seq] = after
 }
 
 // remove deletes a locked event. The caller decides about its id.
@@ -24,15 +25,15 @@ func (t *tx) remove(seq int64) {
 }
 
 // forget deletes a locked event and its id.
-func (t *tx) forget(r *record) {
-	t.changes.forgotten = append(t.changes.forgotten, r.ID)
-	t.remove(r.seq)
+func (t *tx) forget(r *tables.Record) {
+	t.changes.Forgotten = append(t.changes.Forgotten, r.ID)
+	t.remove(r.Seq)
 }
 
 // bury deletes a locked event and keeps its id.
-func (t *tx) bury(r *record) {
-	t.changes.buried = append(t.changes.buried, r.ID)
-	t.remove(r.seq)
+func (t *tx) bury(r *tables.Record) {
+	t.changes.Buried = append(t.changes.Buried, r.ID)
+	t.remove(r.Seq)
 }
 
 // write adds the rows of all changed events to the changes.
@@ -41,13 +42,13 @@ func (t *tx) write() {
 		before, after := t.before[seq], t.loaded[seq]
 		t.bytes -= before.Size
 		switch {
-		case before.trace: // it never changes
-			t.changes.untraced.seqs, t.changes.untraced.ended = append(t.changes.untraced.seqs, seq), append(t.changes.untraced.ended, before.EndedAt)
+		case before.Trace: // it never changes
+			t.changes.Untraced.Seqs, t.changes.Untraced.Ended = append(t.changes.Untraced.Seqs, seq), append(t.changes.Untraced.Ended, before.EndedAt)
 			continue
 		case after == nil:
-			t.changes.deleted, t.changes.undelivered = append(t.changes.deleted, seq), append(t.changes.undelivered, seq)
+			t.changes.Deleted, t.changes.Undelivered = append(t.changes.Deleted, seq), append(t.changes.Undelivered, seq)
 			if before.Size > 0 {
-				t.changes.dropped = append(t.changes.dropped, seq)
+				t.changes.Dropped = append(t.changes.Dropped, seq)
 			}
 			t.ended(seq, before.Deliveries)
 			continue
@@ -56,58 +57,76 @@ func (t *tx) write() {
 			continue
 		}
 		t.bytes += after.Size
-		if eventCode(&before.Event) != eventCode(&after.Event) || before.Reason != after.Reason || before.EndedAt != after.EndedAt || before.Size != after.Size || before.Key != after.Key {
-			t.changes.changed.add(seq, &after.Event)
+		if tables.EventCode(&before.Event) != tables.EventCode(&after.Event) || before.Reason != after.Reason || before.EndedAt != after.EndedAt || before.Size != after.Size || before.Key != after.Key {
+			t.changes.Changed.Add(seq, &after.Event)
 		}
 		switch sealed := t.payloads[seq]; {
 		case before.Size > 0 && after.Size == 0:
-			t.changes.dropped = append(t.changes.dropped, seq)
+			t.changes.Dropped = append(t.changes.Dropped, seq)
 		case sealed != nil:
-			t.changes.completed.seqs, t.changes.completed.sealed = append(t.changes.completed.seqs, seq), append(t.changes.completed.sealed, sealed)
+			t.changes.Completed.Seqs, t.changes.Completed.Sealed = append(t.changes.Completed.Seqs, seq), append(t.changes.Completed.Sealed, sealed)
 		}
 		t.writeDeliveries(before, after)
 	}
 }
 
-func (t *tx) writeDeliveries(before, after *record) {
-	seq := after.seq
+// end moves an event that is over from the tables of events to the history.
+func (t *tx) end(before, after *tables.Record) {
+	c := &t.changes
+	c.Trace.Add(after.Seq, &after.Event)
+	c.Deleted = append(c.Deleted, after.Seq)
+	if before.Size > 0 {
+		c.Dropped = append(c.Dropped, after.Seq)
+	}
+	for i := range before.Deliveries {
+		d := &before.Deliveries[i]
+		c.Ended.Add(after.Seq, d, before.Nodes[d.Upstream])
+	}
+	for i := range after.Deliveries {
+		t.due(after.Seq, &after.Deliveries[i])
+	}
+	t.gone(before, after)
+}
+
+func (t *tx) writeDeliveries(before, after *tables.Record) {
+	seq := after.Seq
 	for i := range after.Deliveries {
 		d := &after.Deliveries[i]
 		was := before.Delivery(d.Upstream)
 		switch {
 		case was == nil:
-			t.changes.delivery.add(seq, d, 0)
+			t.changes.Delivery.Add(seq, d, 0)
 		case was.State != d.State || was.Blocked != d.Blocked || was.Due != d.Due || was.Attempts != d.Attempts || len(was.History) != len(d.History):
-			t.changes.redelivery.add(seq, d, before.nodes[d.Upstream])
+			t.changes.Redelivery.Add(seq, d, before.Nodes[d.Upstream])
 		default:
 			continue
 		}
 		t.due(seq, d)
 	}
 	for _, d := range t.gone(before, after) {
-		t.changes.undeliver.seqs, t.changes.undeliver.upstreams = append(t.changes.undeliver.seqs, seq), append(t.changes.undeliver.upstreams, d.Upstream)
+		t.changes.Undeliver.Seqs, t.changes.Undeliver.Upstreams = append(t.changes.Undeliver.Seqs, seq), append(t.changes.Undeliver.Upstreams, d.Upstream)
 	}
 }
 
 // gone drops the deliveries in memory that an event no longer has, and returns them.
-func (t *tx) gone(before, after *record) (gone []policy.Delivery) {
+func (t *tx) gone(before, after *tables.Record) (gone []policy.Delivery) {
 	for i := range before.Deliveries {
 		if d := before.Deliveries[i]; after.Delivery(d.Upstream) == nil {
 			gone = append(gone, d)
 		}
 	}
-	t.ended(after.seq, gone)
+	t.ended(after.Seq, gone)
 	return gone
 }
 
 // due makes a changed delivery due in memory.
 func (t *tx) due(seq int64, d *policy.Delivery) {
 	l := t.q.leases.Of(d.Upstream)
-	switch at := d.Due; deliveryCode(d) {
-	case deliveryFirst:
+	switch at := d.Due; tables.DeliveryCode(d) {
+	case tables.DeliveryFirst:
 		t.publish(func() { l.Free(seq) })
 		t.tell = append(t.tell, l.Upstream)
-	case deliveryRetry:
+	case tables.DeliveryRetry:
 		t.publish(func() { l.Retry(at) })
 	default:
 		t.publish(func() { l.Retry(0) }) // it may have been the next retry

@@ -1,4 +1,4 @@
-package postgresqueue
+package tables
 
 import (
 	"slices"
@@ -8,35 +8,35 @@ import (
 	"github.com/scribegate/scribegate/forwarder/queue/policy"
 )
 
-// changes are the rows that a transaction writes, by column, so that one statement writes
+// Changes are the rows that a transaction writes, by column, so that one statement writes
 // the rows of many events.
-type changes struct {
-	event      eventRows // inserted
-	changed    eventRows // updated
-	delivery   deliveryRows
-	redelivery deliveryRows // updated
-	ended      deliveryRows // of events that are over now
-	trace      traceRows
-	untraced   struct{ seqs, ended []int64 }
-	undeliver  struct {
-		seqs      []int64
-		upstreams []string
+type Changes struct {
+	Event      eventRows // inserted
+	Changed    eventRows // updated
+	Delivery   deliveryRows
+	Redelivery deliveryRows // updated
+	Ended      deliveryRows // of events that are over now
+	Trace      traceRows
+	Untraced   struct{ Seqs, Ended []int64 }
+	Undeliver  struct {
+		Seqs      []int64
+		Upstreams []string
 	}
-	payload, completed struct {
-		seqs   []int64
-		sealed [][]byte
+	Payload, Completed struct {
+		Seqs   []int64
+		Sealed [][]byte
 	}
-	deleted, undelivered, dropped []int64  // events, events with all their deliveries, payloads
-	freed                         []int64  // events whose deliveries this node no longer leases
-	known                         struct { // ids that another event takes over
-		ids         []string
-		before, now []int64 // seqs
-		received    []int64
+	Deleted, Undelivered, Dropped []int64  // events, events with all their deliveries, payloads
+	Freed                         []int64  // events whose deliveries this node no longer leases
+	Known                         struct { // ids that another event takes over
+		IDs         []string
+		Before, Now []int64 // seqs
+		Received    []int64
 	}
-	forgotten, buried []string // ids that are deleted, or kept without the event
-	purged            bool     // what other nodes may have in memory
-	usedAt, horizon   int64
-	probe             bool
+	Forgotten, Buried []string // ids that are deleted, or kept without the event
+	Purged            bool     // what other nodes may have in memory
+	UsedAt, Horizon   int64
+	Probe             bool
 }
 
 type eventRows struct {
@@ -46,10 +46,11 @@ type eventRows struct {
 	states                                   []int16
 }
 
-func (r *eventRows) add(seq int64, e *policy.Event) {
+// Add adds the row of an event.
+func (r *eventRows) Add(seq int64, e *policy.Event) {
 	r.seqs, r.ids, r.providers, r.types, r.subjects = append(r.seqs, seq), append(r.ids, e.ID), append(r.providers, e.Provider), append(r.types, e.Type), append(r.subjects, e.Subject)
-	r.received, r.states, r.reasons = append(r.received, e.ReceivedAt), append(r.states, eventCode(e)), append(r.reasons, e.Reason)
-	r.ended, r.sizes, r.keys = append(r.ended, e.EndedAt), append(r.sizes, e.Size), append(r.keys, keyNumber(e.Key))
+	r.received, r.states, r.reasons = append(r.received, e.ReceivedAt), append(r.states, EventCode(e)), append(r.reasons, e.Reason)
+	r.ended, r.sizes, r.keys = append(r.ended, e.EndedAt), append(r.sizes, e.Size), append(r.keys, KeyNumber(e.Key))
 }
 
 type deliveryRows struct {
@@ -61,8 +62,9 @@ type deliveryRows struct {
 	nodes          []*int64 // of a new row the node that leases it; else the node that must still lease it
 }
 
-func (r *deliveryRows) add(seq int64, d *policy.Delivery, node int64) {
-	r.seqs, r.upstreams, r.states, r.due = append(r.seqs, seq), append(r.upstreams, d.Upstream), append(r.states, deliveryCode(d)), append(r.due, d.Due)
+// Add adds the row of a delivery, with the node that leases it or 0.
+func (r *deliveryRows) Add(seq int64, d *policy.Delivery, node int64) {
+	r.seqs, r.upstreams, r.states, r.due = append(r.seqs, seq), append(r.upstreams, d.Upstream), append(r.states, DeliveryCode(d)), append(r.due, d.Due)
 	r.attempts, r.used = append(r.attempts, int32(d.Attempts)), append(r.used, int32(d.Used))
 	r.histories = append(r.histories, policy.AppendHistory([]byte{}, d.History))
 	if node == 0 {
@@ -72,11 +74,12 @@ func (r *deliveryRows) add(seq int64, d *policy.Delivery, node int64) {
 	}
 }
 
-func (c *changes) empty() bool {
-	return len(c.event.seqs)+len(c.changed.seqs)+len(c.delivery.seqs)+len(c.redelivery.seqs)+len(c.undeliver.seqs)+
-		len(c.ended.seqs)+len(c.trace.seqs)+len(c.untraced.seqs)+
-		len(c.payload.seqs)+len(c.completed.seqs)+len(c.deleted)+len(c.undelivered)+len(c.dropped)+len(c.freed)+len(c.known.ids)+len(c.forgotten)+len(c.buried) == 0 &&
-		c.usedAt == 0 && c.horizon == 0 && !c.probe
+// Empty reports whether there is nothing to write.
+func (c *Changes) Empty() bool {
+	return len(c.Event.seqs)+len(c.Changed.seqs)+len(c.Delivery.seqs)+len(c.Redelivery.seqs)+len(c.Undeliver.Seqs)+
+		len(c.Ended.seqs)+len(c.Trace.seqs)+len(c.Untraced.Seqs)+
+		len(c.Payload.Seqs)+len(c.Completed.Seqs)+len(c.Deleted)+len(c.Undelivered)+len(c.Dropped)+len(c.Freed)+len(c.Known.IDs)+len(c.Forgotten)+len(c.Buried) == 0 &&
+		c.UsedAt == 0 && c.Horizon == 0 && !c.Probe
 }
 
 // The statements that write rows.
@@ -117,71 +120,72 @@ const (
 	// has been changed by another node since it was read.
 	allChanged = ` SELECT 1 / (count(*) = cardinality($1))::int FROM changed`
 	freeEvents = `UPDATE scribegate.delivery SET node = NULL WHERE node = $1 AND seq = ANY($2)`
-	setUsedAt  = `UPDATE scribegate.meta SET used_at = greatest(used_at, $1)`
+	SetUsedAt  = `UPDATE scribegate.meta SET used_at = greatest(used_at, $1)`
 	countPurge = `UPDATE scribegate.meta SET purges = purges + 1`
 	setHorizon = `UPDATE scribegate.meta SET ended = $1 WHERE ended < $1`
 )
 
-// queue queues the statements.
-func (c *changes) queue(q *Queue, b *pgx.Batch) {
-	if len(c.freed) > 0 {
-		b.Queue(q.in(freeEvents), q.node.Load(), c.freed)
+// Queue queues the statements, those of a node. in returns a statement for the tables of the
+// schema.
+func (c *Changes) Queue(b *pgx.Batch, node int64, in func(string) string) {
+	if len(c.Freed) > 0 {
+		b.Queue(in(freeEvents), node, c.Freed)
 	}
-	if n := len(c.undeliver.seqs); n > 0 {
-		b.Queue(q.in(deleteDeliveries), c.undeliver.seqs, c.undeliver.upstreams)
+	if n := len(c.Undeliver.Seqs); n > 0 {
+		b.Queue(in(deleteDeliveries), c.Undeliver.Seqs, c.Undeliver.Upstreams)
 	}
-	if r := &c.ended; len(r.seqs) > 0 {
-		b.Queue(q.in(deleteOver), r.seqs, r.upstreams, r.nodes)
+	if r := &c.Ended; len(r.seqs) > 0 {
+		b.Queue(in(deleteOver), r.seqs, r.upstreams, r.nodes)
 	}
-	if len(c.undelivered) > 0 {
-		b.Queue(q.in(deleteOfEvents), c.undelivered)
+	if len(c.Undelivered) > 0 {
+		b.Queue(in(deleteOfEvents), c.Undelivered)
 	}
-	if len(c.deleted) > 0 {
-		b.Queue(q.in(deleteEvents), c.deleted)
+	if len(c.Deleted) > 0 {
+		b.Queue(in(deleteEvents), c.Deleted)
 	}
-	if len(c.dropped) > 0 {
-		b.Queue(q.in(deletePayloads), slices.Concat(c.dropped, make([]int64, len(c.dropped))), slices.Concat(c.dropped, c.dropped)) // whichever slot they have
+	if len(c.Dropped) > 0 {
+		b.Queue(in(deletePayloads), slices.Concat(c.Dropped, make([]int64, len(c.Dropped))), slices.Concat(c.Dropped, c.Dropped)) // whichever slot they have
 	}
-	if r := &c.untraced; len(r.seqs) > 0 {
-		b.Queue(q.in(deleteTraces), r.seqs, r.ended)
+	if r := &c.Untraced; len(r.Seqs) > 0 {
+		b.Queue(in(deleteTraces), r.Seqs, r.Ended)
 	}
-	if r := &c.trace; len(r.seqs) > 0 {
-		b.Queue(q.in(insertTraces), r.seqs, r.ids, r.providers, r.types, r.subjects, r.received, r.reasons, r.ended, r.deliveries)
+	if r := &c.Trace; len(r.seqs) > 0 {
+		b.Queue(in(insertTraces), r.seqs, r.ids, r.providers, r.types, r.subjects, r.received, r.reasons, r.Ended, r.deliveries)
 	}
-	if len(c.forgotten) > 0 {
-		b.Queue(q.in(forgetIDs), c.forgotten)
+	if len(c.Forgotten) > 0 {
+		b.Queue(in(forgetIDs), c.Forgotten)
 	}
-	if len(c.buried) > 0 {
-		b.Queue(q.in(buryIDs), c.buried)
+	if len(c.Buried) > 0 {
+		b.Queue(in(buryIDs), c.Buried)
 	}
-	if len(c.known.ids) > 0 {
-		b.Queue(q.in(updateKnown), c.known.ids, c.known.before, c.known.now, c.known.received)
+	if len(c.Known.IDs) > 0 {
+		b.Queue(in(updateKnown), c.Known.IDs, c.Known.Before, c.Known.Now, c.Known.Received)
 	}
-	if r := &c.event; len(r.seqs) > 0 {
-		b.Queue(q.in(insertEvents), r.seqs, r.ids, r.providers, r.types, r.subjects, r.received, r.states, r.reasons, r.ended, r.sizes, r.keys)
+	if r := &c.Event; len(r.seqs) > 0 {
+		b.Queue(in(insertEvents), r.seqs, r.ids, r.providers, r.types, r.subjects, r.received, r.states, r.reasons, r.ended, r.sizes, r.keys)
 	}
-	if len(c.payload.seqs) > 0 {
-		b.Queue(q.in(insertPayloads), c.payload.seqs, c.payload.sealed)
+	if len(c.Payload.Seqs) > 0 {
+		b.Queue(in(insertPayloads), c.Payload.Seqs, c.Payload.Sealed)
 	}
-	if r := &c.delivery; len(r.seqs) > 0 {
-		b.Queue(q.in(insertDeliveries), r.seqs, r.upstreams, r.states, r.due, r.attempts, r.used, r.histories, r.nodes)
+	if r := &c.Delivery; len(r.seqs) > 0 {
+		b.Queue(in(insertDeliveries), r.seqs, r.upstreams, r.states, r.due, r.attempts, r.used, r.histories, r.nodes)
 	}
-	if r := &c.changed; len(r.seqs) > 0 {
-		b.Queue(q.in(updateEvents), r.seqs, r.states, r.reasons, r.ended, r.sizes, r.keys)
+	if r := &c.Changed; len(r.seqs) > 0 {
+		b.Queue(in(updateEvents), r.seqs, r.states, r.reasons, r.ended, r.sizes, r.keys)
 	}
-	if len(c.completed.seqs) > 0 {
-		b.Queue(q.in(updatePayloads), c.completed.seqs, c.completed.sealed)
+	if len(c.Completed.Seqs) > 0 {
+		b.Queue(in(updatePayloads), c.Completed.Seqs, c.Completed.Sealed)
 	}
-	if r := &c.redelivery; len(r.seqs) > 0 {
-		b.Queue(q.in(updateDeliveries), r.seqs, r.upstreams, r.states, r.due, r.attempts, r.used, r.histories, r.nodes)
+	if r := &c.Redelivery; len(r.seqs) > 0 {
+		b.Queue(in(updateDeliveries), r.seqs, r.upstreams, r.states, r.due, r.attempts, r.used, r.histories, r.nodes)
 	}
-	if c.purged {
-		b.Queue(q.in(countPurge))
+	if c.Purged {
+		b.Queue(in(countPurge))
 	}
-	if c.usedAt > 0 || c.probe {
-		b.Queue(q.in(setUsedAt), c.usedAt)
+	if c.UsedAt > 0 || c.Probe {
+		b.Queue(in(SetUsedAt), c.UsedAt)
 	}
-	if c.horizon > 0 {
-		b.Queue(q.in(setHorizon), c.horizon)
+	if c.Horizon > 0 {
+		b.Queue(in(setHorizon), c.Horizon)
 	}
 }
