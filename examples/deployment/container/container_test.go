@@ -40,6 +40,10 @@ func TestContainer(t *testing.T) {
 	b.build(ctx, t, goImage, volumes, "backend", "backend")
 	gateway, backend := b.open(ctx, t, "gateway"), b.open(ctx, t, "backend")
 	checkImage(t, gateway)
+	b.adapterImage(ctx, t)
+	for folder, files := range map[string][]string{"image": nil, "lambda": {"/opt/extensions/lambda-adapter"}} {
+		checkDerived(t, b.derive(ctx, t, folder), gateway, folder, files)
+	}
 
 	port, err := stage.Ports(ctx, 4)
 	must(t, err)
@@ -96,16 +100,40 @@ func checkImage(t *testing.T, i image) {
 	if want := []string{"CMD", "/usr/bin/caddy", "scribegate", "health", "ready"}; !slices.Equal(i.Health.Test, want) {
 		t.Errorf("the health check is %q, want %q", i.Health.Test, want)
 	}
-	var files []string
+	if got := i.files(t); !slices.Equal(got, gatewayFiles) {
+		t.Errorf("the image has the files %q, want %q", got, gatewayFiles)
+	}
+}
+
+var gatewayFiles = []string{"/etc/scribegate/Caddyfile", "/etc/ssl/certs/ca-certificates.crt", "/usr/bin/caddy"}
+
+// checkDerived checks that an image of ../platforms has its own Caddyfile, and otherwise what
+// the gateway's has, besides the files.
+func checkDerived(t *testing.T, i, gateway image, folder string, files []string) {
+	t.Helper()
+	if i.User != gateway.User || !slices.Equal(i.Entrypoint, gateway.Entrypoint) || !slices.Equal(i.Cmd, gateway.Cmd) || !slices.Contains(i.Env, "HOME=/tmp") {
+		t.Errorf("the image %s has user %q, command %q %q, and variables %q", folder, i.User, i.Entrypoint, i.Cmd, i.Env)
+	}
+	want := append(slices.Clone(gatewayFiles), files...)
+	slices.Sort(want)
+	if got := i.files(t); !slices.Equal(got, want) {
+		t.Errorf("the image %s has the files %q, want %q", folder, got, want)
+	}
+	if read(t, filepath.Join(i.root, "etc", "scribegate", "Caddyfile")) != read(t, filepath.Join("..", "platforms", folder, "Caddyfile")) {
+		t.Errorf("the image %s has another Caddyfile than the folder", folder)
+	}
+}
+
+// files returns the files of the image, without folders.
+func (i image) files(t *testing.T) (files []string) {
+	t.Helper()
 	must(t, filepath.WalkDir(i.root, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
 			files = append(files, strings.TrimPrefix(path, i.root))
 		}
 		return err
 	}))
-	if want := []string{"/etc/scribegate/Caddyfile", "/etc/ssl/certs/ca-certificates.crt", "/usr/bin/caddy"}; !slices.Equal(files, want) {
-		t.Errorf("the image has the files %q, want %q", files, want)
-	}
+	return files
 }
 
 // checkMetrics checks that Prometheus finds Scribegate's metrics where prometheus.yml looks.

@@ -88,6 +88,22 @@ func (b *builder) build(ctx context.Context, t *testing.T, goImage string, volum
 	b.run(ctx, t, append(args, filepath.Join("..", "..", ".."))...)
 }
 
+// adapterImage makes an image that has a file in the place of AWS's Lambda Web Adapter.
+func (b *builder) adapterImage(ctx context.Context, t *testing.T) {
+	t.Helper()
+	container := b.run(ctx, t, "from", "scratch")
+	b.run(ctx, t, "copy", container, "doc.go", "/lambda-adapter")
+	b.run(ctx, t, "commit", "--rm", container, "adapter")
+}
+
+// derive builds an image of ../platforms, which is based on the gateway's.
+func (b *builder) derive(ctx context.Context, t *testing.T, folder string) image {
+	t.Helper()
+	b.run(ctx, t, "bud", "--isolation", "chroot", "--quiet", "--format", "docker", "--tag", folder,
+		"--build-arg", "IMAGE=localhost/gateway", "--build-arg", "ADAPTER=localhost/adapter", filepath.Join("..", "platforms", folder))
+	return b.open(ctx, t, folder)
+}
+
 // An image is the configuration of an image, and its file system.
 type image struct {
 	root       string
