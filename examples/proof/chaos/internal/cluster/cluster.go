@@ -177,7 +177,7 @@ func (c *cluster) stopLoad() {
 // finish stops the load, waits for the deliveries, and returns a row.
 func (c *cluster) finish(ctx context.Context) (table.Row, error) {
 	pause := c.pauses.Longest(ledger.All)
-	var each, notes []string
+	each, notes := make([]string, 0, gateways), make([]string, 0, len(c.longest)+3)
 	for _, g := range c.gateways {
 		each = append(each, fmt.Sprintf("%.1f", c.pauses.Longest(g.URL()).Seconds()))
 	}

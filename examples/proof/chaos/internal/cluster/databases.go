@@ -91,7 +91,7 @@ func admit(s *pgtest.Server) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString("host all all 198.18.0.0/16 trust\n")
+	_, err = f.WriteString("host all " + pgtest.Role + " 198.18.0.0/16 trust\n")
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}

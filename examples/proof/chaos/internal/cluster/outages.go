@@ -26,6 +26,20 @@ func failOver(ctx context.Context, c *cluster, _ int) error {
 	return c.rejoin(ctx)
 }
 
+// loseStandby kills the standby, and starts it again after more than two leases: commits wait for it.
+func loseStandby(ctx context.Context, c *cluster, _ int) error {
+	if err := kill(c.standby); err != nil {
+		return err
+	}
+	if err := await.Sleep(ctx, 2*lease+2*time.Second); err != nil {
+		return err
+	}
+	if _, err := c.launch(); err != nil {
+		return err
+	}
+	return c.accepting(ctx, "accepting after the start of the standby")
+}
+
 // cutNetwork cuts the link between a gateway and the databases for longer than its lease.
 func cutNetwork(ctx context.Context, c *cluster, n int) error {
 	i := n % gateways

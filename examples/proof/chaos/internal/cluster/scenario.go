@@ -34,6 +34,7 @@ type fault struct {
 var faults = []fault{
 	{name: "kill -9 of a gateway", small: 2, large: 30, inject: killGateway},
 	{name: "kill -9 of the primary, and its standby is promoted", small: 1, large: 10, inject: failOver},
+	{name: "kill -9 of the synchronous standby, which commits wait for", small: 1, large: 5, inject: loseStandby},
 	{name: "kill -9 of all gateways and databases at once", small: 2, large: 20, inject: killAll},
 	{name: "the network between a gateway and the databases is cut", small: 1, large: 6, networked: true, inject: cutNetwork},
 	{name: "a gateway is stopped for longer than its lease", small: 1, large: 10, inject: suspend},
