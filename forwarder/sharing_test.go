@@ -109,8 +109,8 @@ func TestSharedOutage(t *testing.T) {
 		if len(probes) < 12 || len(probes) > 15 || makers < 2 {
 			t.Fatalf("%d probes in ten minutes, by %d nodes", len(probes), makers)
 		}
-		for i, want := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
-			want *= time.Second
+		for i, seconds := range []float64{2, 4, 8, 16, 32, 60, 60} {
+			want := time.Duration(seconds * float64(time.Second))
 			if got := probes[i+1].at.Sub(probes[i].at); got < want || got > want+want/5 {
 				t.Errorf("probe %d came %s after the one before, want %s", i+2, got, want)
 			}

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// OverruledWithin: if another node has ended two pauses in this time although failures
-	// of this node had paused it too, the fault may be in this node's own network.
+	// OverruledWithin is the time in which another node must end two pauses that failures
+	// of this node have begun, for the fault to be looked for in this node's own network.
 	OverruledWithin = time.Minute
 
 	// ApartFor is how long failures of this node then pause only this node.

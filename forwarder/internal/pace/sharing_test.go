@@ -30,15 +30,18 @@ func TestNews(t *testing.T) {
 				p.now = probed.Probe
 				p.fail(1)
 			},
-			probed, Shared{Version: 2, Probe: noon.Add(12 * time.Second), Delay: 8 * time.Second, Prober: "a", Probed: "e"},
+			probed,
+			Shared{Version: 2, Probe: noon.Add(12 * time.Second), Delay: 8 * time.Second, Prober: "a", Probed: "e"},
 		},
 		"a replay": {
 			func(p *patient) { p.Follow(held, "a", p.now); p.ProbeNow(p.now) },
-			held, Shared{Version: 2, Probe: noon, Delay: time.Second},
+			held,
+			Shared{Version: 2, Probe: noon, Delay: time.Second},
 		},
 		"a replay, and an answer": {
 			func(p *patient) { p.Follow(held, "a", p.now); p.ProbeNow(p.now); p.ends(p.begins(), okay) },
-			held, Shared{Version: 2},
+			held,
+			Shared{Version: 2},
 		},
 	}
 	for name, tt := range tests {
