@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	rounds   = 5      // how many slices there are of each kind
-	maxSlice = 20_000 // deliveries
+	rounds   = 3      // how many slices there are of each kind
+	maxSlice = 50_000 // deliveries
 )
 
 // pinned stores a backlog, and delivers it in slices, alternately without and with a transaction
