@@ -52,8 +52,11 @@ type Answer struct {
 }
 
 // Send sends a request and reads the answer, which must be JSON or empty.
-func Send(request *http.Request) (Answer, error) {
-	resp, err := http.DefaultClient.Do(request)
+func Send(request *http.Request) (Answer, error) { return SendWith(http.DefaultClient, request) }
+
+// SendWith is Send with another client.
+func SendWith(client *http.Client, request *http.Request) (Answer, error) {
+	resp, err := client.Do(request)
 	if err != nil {
 		return Answer{}, fmt.Errorf("sending the request: %w", err)
 	}
