@@ -33,7 +33,7 @@ BUILDFLAGS ?= -trimpath
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-postgres test-postgres-versions race lint fmt fuzz tables bench microbench chaos soak soak-postgres test-examples package xcaddy clean
+.PHONY: help build run demo cluster test test-postgres test-postgres-versions race lint fmt fuzz tables bench microbench chaos soak soak-postgres test-examples package xcaddy clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ run: build ## Run the gateway with a demonstration backend
 
 demo: build ## Play both providers through the gateway and show what happens
 	@$(GO) run ./examples/demo -caddy bin/caddy
+
+cluster: build ## Run three gateways with one PostgreSQL, kill one, and count the notes (needs PostgreSQL)
+	@$(GO) run -tags $(TAGS) ./examples/cluster -caddy bin/caddy
 
 test: ## Run all tests
 	$(GO) test -tags $(TAGS) ./...
@@ -112,6 +115,7 @@ soak-postgres: ## Run `queue postgres` at 1,000 events/s for SOAK (1h) and print
 test-examples: build $(LITESTREAM) $(NFPM) $(CYCLONEDX) ## Test the examples with their real backends
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 15m ./examples/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/monitoring/
+	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/cluster/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/operations/
 	$(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/maintenance/
 	LITESTREAM=$(LITESTREAM) $(GO) test -tags $(TAGS),examples -count 1 -v -timeout 5m ./examples/litestream/

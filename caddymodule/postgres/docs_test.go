@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -26,17 +27,7 @@ func TestDocumentation(t *testing.T) {
 		t.Error("the chapter has no Caddyfile")
 	}
 	for _, s := range snippets {
-		adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(s[1]), map[string]any{"filename": "Caddyfile"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg := new(caddy.Config)
-		if err := caddy.StrictUnmarshalJSON(adapted, cfg); err != nil {
-			t.Fatal(err)
-		}
-		if err := caddy.Validate(cfg); err != nil {
-			t.Error(err)
-		}
+		checkConfiguration(t, s[1])
 		for _, name := range subdirectives {
 			if !strings.Contains(s[1], "\t"+name+" ") {
 				t.Errorf("the Caddyfile does not show %s", name)
@@ -47,5 +38,56 @@ func TestDocumentation(t *testing.T) {
 		if !strings.Contains(string(text), "\n| `"+name+" ") {
 			t.Errorf("no table explains %s", name)
 		}
+	}
+}
+
+// checkConfiguration fails the test if a Caddyfile is not valid.
+func checkConfiguration(t *testing.T, text string) {
+	t.Helper()
+	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := new(caddy.Config)
+	if err := caddy.StrictUnmarshalJSON(adapted, cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Validate(cfg); err != nil {
+		t.Error(err)
+	}
+}
+
+// The Caddyfiles of the examples with this engine are valid.
+func TestExamples(t *testing.T) {
+	secrets := t.TempDir()
+	t.Setenv("SCRIBEGATE_SECRETS", secrets)
+	t.Setenv("SECRETS", secrets)
+	key := seal.NewKey().Encode()
+	for name, value := range map[string]string{
+		"dsn": "postgres://clinic@db.example/scribegate", "key": key, "encryption": key, "signing": "whsec_" + key,
+		"soapnote": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "soniox": "a-secret-of-these-tests",
+	} {
+		if err := os.WriteFile(filepath.Join(secrets, name), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := filepath.Glob("../../examples/*/*.caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tested := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "queue postgres") {
+			continue // package caddymodule tests it
+		}
+		tested++
+		t.Run(filepath.Base(file), func(t *testing.T) { checkConfiguration(t, string(text)) })
+	}
+	if tested == 0 {
+		t.Error("no example has this engine")
 	}
 }

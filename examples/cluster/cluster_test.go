@@ -141,3 +141,30 @@ func TestDatabaseScript(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// The chapter's commands make secrets that the gateways take.
+func TestDocumentedSecrets(t *testing.T) {
+	dir := t.TempDir()
+	_, block, _ := strings.Cut(read(t, "README.md"), "mkdir -m 700 secrets\n")
+	block, _, found := strings.Cut(block, "docker compose up")
+	if !found {
+		t.Fatal("the chapter has no commands")
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", "editor() { echo synthetic-secret-of-a-test > $1; }; mkdir -m 700 secrets\n"+block)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	path, err := stage.Caddy(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validate := exec.CommandContext(t.Context(), path, "validate", "--config", "gateway.caddyfile", "--adapter", "caddyfile")
+	validate.Env = append(os.Environ(), "SCRIBEGATE_SECRETS="+filepath.Join(dir, "secrets"))
+	if out, err := validate.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	if text := read(t, filepath.Join(dir, ".env")); !strings.HasPrefix(text, "SCRIBEGATE_SIGNING_SECRET=whsec_") {
+		t.Errorf(".env has %q", text)
+	}
+}
