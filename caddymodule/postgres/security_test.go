@@ -102,8 +102,12 @@ func TestCertificateOfAnotherAuthority(t *testing.T) {
 	verified := s.AddressDSN() + "?sslmode=verify-full"
 	g := newGateway(t, verified, "verified")
 	const want = "set sslrootcert in the DSN"
-	if ok, reason := g.ready(); ok || !strings.Contains(reason, want) {
-		t.Errorf("ready: %t, %s", ok, reason)
+	commandtest.WaitUntil(t, "the gateway says why it is not ready", func() bool {
+		ok, reason := g.ready()
+		return !ok && strings.Contains(reason, want)
+	})
+	if status, text := g.send("refused"); status != http.StatusServiceUnavailable {
+		t.Errorf("%d %s, want 503", status, text)
 	}
 	if text := g.log(); !strings.Contains(text, want) || strings.Contains(text, "of the tests") || strings.Contains(text, "of%20the%20tests") {
 		t.Errorf("logged without the reason, or with the password: %s", text)

@@ -101,7 +101,7 @@ func TestCompose(t *testing.T) {
 			}
 		}
 	}
-	for _, address := range strings.Fields(c.Services["front"].Environment["SCRIBEGATE_GATEWAYS"]) {
+	for address := range strings.FieldsSeq(c.Services["front"].Environment["SCRIBEGATE_GATEWAYS"]) {
 		name, port, _ := strings.Cut(address, ":")
 		if s := c.Services[name]; s.Hostname != name || port != "8080" {
 			t.Errorf("the front knows %s, which is %+v", address, s)

@@ -10,8 +10,9 @@ import (
 	"github.com/scribegate/scribegate/examples/internal/sender"
 )
 
-// giveUp is how long SOAPNoteAPI waits for an answer. It does not send a webhook again.
-const giveUp = 10 * time.Second
+// giveUp is how long SOAPNoteAPI waits for an answer. It does not send a webhook again. It
+// is a variable for tests.
+var giveUp = 10 * time.Second
 
 // A load plays SOAPNoteAPI.
 type load struct {
