@@ -202,7 +202,8 @@ func TestPostgresBackendsAreKilled(t *testing.T) {
 	// In the middle: the event's id is inserted, its work is not.
 	var locks []pgx.Tx
 	for _, v := range victims {
-		tx, err := v.db.Begin(ctx)
+		// On a connection of its own: within a transaction, pg_stat_activity does not change.
+		tx, err := connect(ctx, t, server, v.folder).Begin(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

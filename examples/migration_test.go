@@ -43,6 +43,7 @@ type migration struct {
 // TestMigration takes each handler from where it stands alone to step 2, as the chapter
 // describes it.
 func TestMigration(t *testing.T) {
+	t.Parallel()
 	for framework, soniox := range map[string]bool{"express": false, "flask": false, "fastapi": true} {
 		t.Run(framework, func(t *testing.T) {
 			t.Parallel()

@@ -104,13 +104,13 @@ func TestPostgresBackendAnswers(t *testing.T) {
 			if got := get(ctx, t, b.url+"/healthz"); got != http.StatusServiceUnavailable {
 				t.Errorf("/healthz without a database: status %d, want 503", got)
 			}
-			if got := deliver("e10", generated, "2026-03-19T15:30:00Z", note); got.StatusCode != 429 || got.Header.Get("Retry-After") == "" {
+			if got := deliver("e10", generated, "2026-03-19T15:30:00Z", note); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") == "" {
 				t.Errorf("without a database: status %d and Retry-After %q, want 429 and seconds", got.StatusCode, got.Header.Get("Retry-After"))
 			}
 			if err := server.Launch(); err != nil {
 				t.Fatal(err)
 			}
-			if got := deliver("e10", generated, "2026-03-19T15:30:00Z", note); got.StatusCode != 204 {
+			if got := deliver("e10", generated, "2026-03-19T15:30:00Z", note); got.StatusCode != http.StatusNoContent {
 				t.Errorf("with a database again: status %d, want 204; it printed:\n%s", got.StatusCode, b.Tail(5))
 			}
 			if printed := strings.Join(b.Lines(), "\n"); strings.Contains(printed, "two") || strings.Contains(printed, "morning") {
