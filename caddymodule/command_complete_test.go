@@ -26,7 +26,7 @@ func TestCompletion(t *testing.T) {
 
 	const files, nothing = cobra.ShellCompDirectiveDefault, cobra.ShellCompDirectiveNoFileComp
 	const inOrder = nothing | cobra.ShellCompDirectiveKeepOrder
-	commands := []string{"backup", "compact", "events", "export", "health", "keygen", "purge", "recover", "replay", "send", "show", "status", "verify", "version"}
+	commands := []string{"audit", "backup", "compact", "events", "export", "health", "keygen", "purge", "recover", "replay", "send", "show", "status", "verify", "version"}
 	at := " --address " + a.admin
 	for _, tt := range []struct {
 		args      string // but for the last, which is empty
@@ -40,6 +40,10 @@ func TestCompletion(t *testing.T) {
 		{"events --since", []string{"5m", "1h", "24h", "7d"}, inOrder},
 		{"events" + at + " --subject", []string{"note-3", "note-2", "note-1"}, inOrder},
 		{"backup", nil, files},
+		{"audit", []string{"verify"}, nothing},
+		{"audit verify", nil, files},
+		{"audit verify --path", nil, files},
+		{"audit verify --node", nil, nothing},
 		{"events" + at + " --upstream", []string{"ehr", "lab"}, nothing},
 		{"replay" + at + " --dead --upstream", []string{"ehr", "lab"}, nothing},
 		{"show" + at, []string{unrouted, quarantined, fine, dead, "note-3", "note-2", "note-1"}, inOrder},

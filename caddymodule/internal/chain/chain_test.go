@@ -203,6 +203,7 @@ func TestManipulations(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			text := strings.Join(tt.change(append([]string{}, lines...)), "")
 			wholeIf(t, verify(t, []queue.AuditHead{c.Newest()}, Options{}, []seal.Key{testKey}, text), tt.findings, tt.notes)
 		})

@@ -59,16 +59,18 @@ func appendSized(b []byte, s string) []byte {
 // plain returns a field that every encoder writes in the same way: a duration as seconds, a time
 // as text, and text as valid UTF-8.
 func plain(f zap.Field) zap.Field {
-	switch f.Type {
-	case zapcore.DurationType:
+	if f.Type == zapcore.StringType {
+		f.String = validUTF8(f.String)
+		return f
+	}
+	if f.Type == zapcore.DurationType {
 		return zap.Float64(f.Key, time.Duration(f.Integer).Seconds())
-	case zapcore.TimeType, zapcore.TimeFullType:
+	}
+	if f.Type == zapcore.TimeType || f.Type == zapcore.TimeFullType {
 		values := zapcore.NewMapObjectEncoder()
 		f.AddTo(values)
 		at, _ := values.Fields[f.Key].(time.Time)
 		return zap.String(f.Key, at.UTC().Format(time.RFC3339Nano))
-	case zapcore.StringType:
-		f.String = validUTF8(f.String)
 	}
 	return f
 }
@@ -83,15 +85,14 @@ func validUTF8(s string) string {
 
 // memberOf returns the member for a plain field, and whether the field is written.
 func memberOf(f zap.Field) (m member, written bool) {
-	switch f.Type {
-	case zapcore.SkipType:
+	if f.Type == zapcore.SkipType {
 		return m, false
-	case zapcore.StringType:
+	}
+	if f.Type == zapcore.StringType {
 		return member{f.Key, f.String, true}, true
-	case zapcore.Int64Type, zapcore.Int32Type, zapcore.Int16Type, zapcore.Int8Type:
+	}
+	if f.Type == zapcore.Int64Type { // a short cut for the most common numbers
 		return member{f.Key, strconv.FormatInt(f.Integer, 10), false}, true
-	case zapcore.BoolType:
-		return member{f.Key, strconv.FormatBool(f.Integer == 1), false}, true
 	}
 	values := zapcore.NewMapObjectEncoder()
 	f.AddTo(values)

@@ -104,10 +104,8 @@ func cannotRead(err error) error {
 // read reads the fields of the chain, and replaces the link by the part of it that the MAC covers.
 func (l *Line) read(members []member) error {
 	found := make(map[string]bool)
-	var ok bool
 	for i := range members {
-		m := &members[i]
-		ok = true
+		m, ok := &members[i], false
 		switch m.key {
 		case fieldNode:
 			l.Node, ok = m.text, m.quoted

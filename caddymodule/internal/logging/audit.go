@@ -119,8 +119,12 @@ func (l *Logs) AwaitChain() {
 }
 
 // SetChain sets the chain that links the lines of the audit trail. With nil it remains that of no
-// store. Only the first call after AwaitChain does anything.
+// store. Only the first call after AwaitChain does anything. A module that was not provisioned has
+// no Logs.
 func (l *Logs) SetChain(c *chain.Chain) {
+	if l == nil {
+		return
+	}
 	l.chain.mu.Lock()
 	defer l.chain.mu.Unlock()
 	if l.chain.set == nil {

@@ -45,6 +45,12 @@ func (q *Queue) Housekeep() time.Duration {
 			return nil
 		})
 	}
+	if _, waits := q.audit.due(queue.AuditDelay); waits {
+		q.step(func(t *tx) error {
+			t.audit = true
+			return nil
+		})
+	}
 	return max(time.Millisecond, min(s.clock.Sub(now), s.sweep.Sub(now), s.usedAt.Sub(now)))
 }
 

@@ -160,6 +160,9 @@ func (q *Queue) leave(ctx context.Context) {
 	if age, _ := q.ages(); age > q.lastUsedAt() {
 		b.Queue(q.in(tables.SetUsedAt), age)
 	}
+	if head, due := q.audit.due(0); due {
+		b.Queue(q.in(writeAudit), head.Node, q.audit.holder, head.Seq, head.Chain)
+	}
 	if err := q.pool.SendBatch(ctx, b).Close(); err != nil {
 		q.notice(q.options.name(), "this node could not free its deliveries; other nodes take them over when its lease has ended")
 	}

@@ -66,9 +66,10 @@ type Options struct {
 	// may be nil, and must not block.
 	OnNode func(Notice)
 
-	database func() time.Time         // the clock that counts as the database's, in tests
-	deaf     bool                     // no notification comes, in tests
-	fault    func(stage string) error // makes changes fail in tests
+	database   func() time.Time         // the clock that counts as the database's, in tests
+	migrations []string                 // those of an older version, in tests
+	deaf       bool                     // no notification comes, in tests
+	fault      func(stage string) error // makes changes fail in tests
 }
 
 // A Notice is a message about a node.
@@ -155,6 +156,10 @@ func newQueue(o Options) *Queue {
 	q := &Queue{
 		options: o, schema: schema.New(o.Schema), leases: lease.New(),
 		recent: policy.NewRecent(maxRecent), resealing: make(chan struct{}, 1), news: news{wake: make(chan struct{}, 1), names: make(map[string]bool)},
+		audit: audit{holder: newHolder()},
+	}
+	if o.migrations != nil {
+		q.schema.Migrations = o.migrations
 	}
 	q.settings.Store(&o.Settings)
 	q.ctx, q.cancel = context.WithCancel(context.Background())

@@ -54,6 +54,7 @@ type Queue struct {
 	wake         atomic.Pointer[func(upstream string)]
 	suspended    atomic.Pointer[error] // why the database cannot be used; nil if it can
 	news         news
+	audit        audit
 	pauses       pauses
 	purges       atomic.Int64 // of the table meta, when it was read last
 	roundTrip    atomic.Int64 // of the newest poll, in nanoseconds
@@ -183,9 +184,10 @@ func seqOf(d queue.Delivery) int64 { return int64(d.Seq) }
 
 // Interface guards
 var (
-	_ queue.Queue   = (*Queue)(nil)
-	_ queue.Cluster = (*Queue)(nil)
-	_ queue.Adviser = (*Queue)(nil)
+	_ queue.Queue       = (*Queue)(nil)
+	_ queue.AuditKeeper = (*Queue)(nil)
+	_ queue.Cluster     = (*Queue)(nil)
+	_ queue.Adviser     = (*Queue)(nil)
 
 	_ queue.PauseSharer = (*Queue)(nil)
 )

@@ -39,6 +39,7 @@ type tx struct {
 	ahead     []stray                // these deliveries
 	fresh     map[*policy.Store]bool // the stores that have a new seq
 	published []func()
+	audit     bool     // whether the newest line of the audit trail is written in any case
 	tell      []string // the upstreams that other nodes must hear of
 }
 
@@ -98,11 +99,12 @@ func (t *tx) load(seq int64) *tables.Record { return t.loaded[seq] }
 // durable although there was an error, since the answer was lost.
 func (t *tx) commit() (unknown bool, err error) {
 	t.write()
-	if t.changes.Empty() && !t.begun {
+	writes := !t.changes.Empty() || t.audit
+	if !writes && !t.begun {
 		t.done()
 		return false, nil
 	}
-	if !t.changes.Empty() {
+	if writes {
 		if err := t.q.fault(beforeCommit); err != nil {
 			t.rollback()
 			return false, err
@@ -110,6 +112,10 @@ func (t *tx) commit() (unknown bool, err error) {
 	}
 	b := t.batch()
 	t.changes.Queue(b, t.q.node.Load(), t.q.in)
+	var audited auditWrite
+	if writes {
+		audited = t.queueAudit(b)
+	}
 	committed := false
 	b.Queue(`COMMIT`).Exec(func(tag pgconn.CommandTag) error {
 		committed = tag.String() == "COMMIT"
@@ -137,6 +143,7 @@ func (t *tx) commit() (unknown bool, err error) {
 		t.q.disconnect()
 		return true, err
 	}
+	t.q.audit.keep(audited)
 	t.done()
 	return false, nil
 }

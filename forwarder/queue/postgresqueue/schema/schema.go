@@ -12,10 +12,14 @@ import (
 
 // Migrations are the changes of the schema, in order. The version of a store is the number
 // of migrations that were applied to it. A migration never changes after a release.
-var Migrations = []string{schema1}
+var Migrations = []string{schema1, schema2}
 
-//go:embed schema1.sql
-var schema1 string
+var (
+	//go:embed schema1.sql
+	schema1 string
+	//go:embed schema2.sql
+	schema2 string
+)
 
 // ErrRefused means that the store can never be used with these options.
 var ErrRefused = errors.New("the store cannot be used")
