@@ -195,6 +195,7 @@ func TestManipulations(t *testing.T) {
 		}, "malformed 0-0", ""},
 		{"lines exchanged", func(l []string) []string { l[3], l[4] = l[4], l[3]; return l }, "", "order 4"},
 		{"another log's line", func(l []string) []string { return append(l, `{"level":"info","msg":"hello"}`+"\n") }, "", ""},
+		{"text that is not JSON", func(l []string) []string { return append([]string{"2026/11/30 Caddy starts\n"}, l...) }, "", ""},
 		{"formatted anew", func(l []string) []string {
 			return []string{strings.ReplaceAll(strings.ReplaceAll(strings.Join(l, ""), `":`, `" : `), `0.001234567`, `1.234567e-3`)}
 		}, "", ""},
@@ -418,8 +419,12 @@ func TestVerificationFails(t *testing.T) {
 // FuzzParseLine: what a stranger puts into a log neither makes the parser panic nor passes for a
 // line with another content.
 func FuzzParseLine(f *testing.F) {
-	c, l := newTestChain(testKey), &testLog{}
-	event(c, l, 1)
+	l := &testLog{}
+	for seq := range int64(2) { // always the same lines, in each process of the fuzzer
+		at := time.Unix(seq, 0)
+		fields, _ := newTestChain(testKey).link(at, "delivered", []zap.Field{zap.String("by", "a"), zap.Int64("attempt", seq)}, "gw", seq+1, [prevSize]byte{})
+		l.write(at, "delivered", fields)
+	}
 	for _, line := range l.lines() {
 		f.Add([]byte(line))
 	}

@@ -105,7 +105,8 @@ func cannotRead(err error) error {
 func (l *Line) read(members []member) error {
 	found := make(map[string]bool)
 	for i := range members {
-		m, ok := &members[i], false
+		var ok bool
+		m := &members[i]
 		switch m.key {
 		case fieldNode:
 			l.Node, ok = m.text, m.quoted

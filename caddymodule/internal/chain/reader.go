@@ -117,7 +117,7 @@ func (t *Trail) add(text []byte, at place, last map[string]int64, ended bool) er
 		}
 	}
 	switch {
-	case errors.Is(err, ErrOther):
+	case errors.Is(err, ErrOther), err != nil && ended && !bytes.Contains(text, []byte(LoggerName)): // such as text that is not JSON
 		return nil
 	case err != nil && !ended:
 		t.report.note(Note{Kind: NoteTorn, File: t.files[at.file], Line: at.line, Text: "the last line is not whole: it is being written, or was cut off"})
@@ -137,19 +137,20 @@ func (t *Trail) add(text []byte, at place, last map[string]int64, ended bool) er
 	return nil
 }
 
+// maxNested is the maximum number of objects in a line that search finds. Scribegate writes none
+// within a line, but the log may.
+const maxNested = 8
+
 // search returns the line of the trail with which some text ends.
 func (t *Trail) search(text []byte) (found bool, l Line) {
-	const begin = `{"`
-	for at := 1; at < len(text); {
-		i := bytes.Index(text[at:], []byte(begin))
-		if i < 0 {
+	at := len(text)
+	for range maxNested {
+		if at = bytes.LastIndex(text[:at], []byte(`{"`)); at <= 0 {
 			break
 		}
-		at += i
 		if l, err := ParseLine(text[at:], t.ignored...); err == nil {
 			return true, l
 		}
-		at += len(begin)
 	}
 	return false, l
 }
