@@ -34,9 +34,6 @@ func TestAuditOfCopiesAndDamage(t *testing.T) {
 	if _, err := q.Store(t.Context(), queue.Item{Event: queuetest.Event("a", q.now()), Upstreams: []string{"ehr"}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.step(func(tx *tx) (bool, error) { return false, nil }); err {
-		t.Fatal("a step")
-	}
 	mustClose(t, q)
 	r, err := salvage.OpenReader(path, nil)
 	if err != nil {

@@ -73,7 +73,7 @@ func (q *Queue) Housekeep() time.Duration {
 	if q.unfiled.Until() == 0 || due(now, &s.usedAt, usedAtEvery) {
 		q.step(func(*tx) (bool, error) { return false, nil })
 	}
-	if q.heads.waits(queue.AuditDelay) {
+	if q.usable() == nil && q.heads.waits(queue.AuditDelay) {
 		q.step(func(t *tx) (bool, error) {
 			t.auditHeads = true
 			return false, nil
