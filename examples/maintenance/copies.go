@@ -17,7 +17,7 @@ func (s *site) restore(ctx context.Context) error {
 		return err
 	}
 	err = s.Run(ctx, "backup",
-		document.Command{Line: "caddy scribegate backup /mnt/backup/queue.db"},
+		document.Command{Line: "caddy scribegate backup /mnt/backup/queue-$(date +%F-%H%M).db"},
 		document.Command{Line: "ls /mnt/backup"},
 	)
 	if err != nil {
@@ -28,8 +28,8 @@ func (s *site) restore(ctx context.Context) error {
 	}
 	err = s.Run(ctx, "restore",
 		systemctl("stop", s.stop),
-		document.Command{Line: "mkdir /var/lib/scribegate/damaged && mv /var/lib/scribegate/queue.db* /var/lib/scribegate/damaged/", Silent: true},
-		document.Command{Line: "install -m 600 /mnt/backup/queue.db /var/lib/scribegate/queue.db", Silent: true},
+		document.Command{Line: "mkdir /var/lib/scribegate/damaged && mv /var/lib/scribegate/queue.db /var/lib/scribegate/queue.db-* /var/lib/scribegate/damaged/ 2>/dev/null; ls /var/lib/scribegate/damaged"},
+		document.Command{Line: "install -m 600 -o $(id -un) /mnt/backup/queue-*.db /var/lib/scribegate/queue.db", Silent: true},
 		systemctl("start", func(ctx context.Context) error { return errors.Join(s.start(ctx), s.idle(ctx)) }),
 		document.Command{Line: "caddy scribegate status"},
 	)

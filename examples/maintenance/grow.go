@@ -31,7 +31,8 @@ func (s *site) grow(ctx context.Context) (err error) {
 	}
 	err = s.Run(ctx, "grow, the new queue",
 		document.Command{Line: "caddy validate --config /etc/scribegate/postgres.caddyfile --adapter caddyfile 2>&1 | tail -1"},
-		document.Command{Line: "caddy reload --config /etc/scribegate/postgres.caddyfile --adapter caddyfile 2>/dev/null", Silent: true},
+		document.Command{Line: "mv /etc/scribegate/Caddyfile /etc/scribegate/sqlite.caddyfile && mv /etc/scribegate/postgres.caddyfile /etc/scribegate/Caddyfile", Silent: true},
+		document.Command{Line: "caddy reload --config /etc/scribegate/Caddyfile 2>/dev/null", Silent: true},
 		document.Command{Line: "caddy scribegate status | head -4"},
 	)
 	if err != nil {

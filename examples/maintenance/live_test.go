@@ -51,5 +51,6 @@ func steady(text string) string {
 	text = regexp.MustCompile(`(?m)^(ehr \d+) .*$`).ReplaceAllString(text, "$1")
 	text = regexp.MustCompile(`(?m)^(go|caddy|scribegate) \S+$`).ReplaceAllString(text, "$1 <version>")
 	text = regexp.MustCompile(`(secret_matched_total\{index="0".*\}) \d+`).ReplaceAllString(text, "$1 <count>")
+	text = regexp.MustCompile(`\b(queue|before)-\d{4}-\d\d-\d\d-\d{4}\.db`).ReplaceAllString(text, "$1-<time>.db")
 	return regexp.MustCompile(`\bdelivered \d+ -`).ReplaceAllString(text, "delivered <attempts> -")
 }

@@ -26,12 +26,12 @@ func (s *site) rotateSecret(ctx context.Context) error {
 	old := s.secret
 	s.secret = "whsec_c3ludGhldGljLWFmdGVyLXJvdGF0aW9u"
 	err := s.Run(ctx, "rotate a secret",
-		document.Command{Line: "cp /etc/scribegate/secrets/soapnote /etc/scribegate/secrets/soapnote.old", Silent: true},
+		document.Command{Line: "cp -p /etc/scribegate/secrets/soapnote /etc/scribegate/secrets/soapnote.old", Silent: true},
 		document.Command{
 			Line: "cat > /etc/scribegate/secrets/soapnote", Input: s.secret + "\n",
 			Then: s.untilAccepted,
 		},
-		document.Command{Line: "curl -s localhost:2019/metrics | grep 'secret_matched_total{'", Fails: false},
+		document.Command{Line: "curl -s localhost:2019/metrics | grep 'secret_matched_total{'"},
 	)
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (s *site) untilAccepted(ctx context.Context) error {
 
 func (s *site) rotateSigning(ctx context.Context) error {
 	err := s.Run(ctx, "rotate the signing secret",
-		document.Command{Line: "cp /etc/scribegate/secrets/signing /etc/scribegate/secrets/signing.old", Silent: true},
+		document.Command{Line: "cp -p /etc/scribegate/secrets/signing /etc/scribegate/secrets/signing.old", Silent: true},
 		document.Command{Line: "caddy scribegate keygen | sed -n 's/^signing_secret *//p' > /etc/scribegate/secrets/signing", Silent: true},
 	)
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *site) rotateKey(ctx context.Context) error {
 	}
 	const sealed = "all events are sealed with the first key now"
 	err = s.Run(ctx, "rotate the encryption key",
-		document.Command{Line: "cp /etc/scribegate/secrets/encryption /etc/scribegate/secrets/encryption.old", Silent: true},
+		document.Command{Line: "cp -p /etc/scribegate/secrets/encryption /etc/scribegate/secrets/encryption.old", Silent: true},
 		document.Command{Line: "caddy scribegate keygen | sed -n 's/^encryption_key *//p' > /etc/scribegate/secrets/encryption", Silent: true, Then: func(ctx context.Context) error {
 			return poll(ctx, "the log's line", func() error {
 				_, err := s.Execute(ctx, document.Command{Line: "grep '" + sealed + "' /var/log/scribegate/caddy.log"})
@@ -91,7 +91,7 @@ func (s *site) rotateKey(ctx context.Context) error {
 			})
 		}},
 		document.Command{Line: "grep '" + sealed + "' /var/log/scribegate/caddy.log | tail -1"},
-		document.Command{Line: "rm /etc/scribegate/secrets/*.old", Silent: true},
+		document.Command{Line: "mv /etc/scribegate/secrets/encryption.old /mnt/backup/", Silent: true},
 		systemctl("restart", func(ctx context.Context) error { return errors.Join(s.stop(ctx), s.start(ctx)) }),
 		document.Command{Line: "caddy scribegate status"},
 	)

@@ -17,7 +17,7 @@ func (s *site) upgrade(ctx context.Context) error {
 	err = s.Run(ctx, "upgrade",
 		document.Command{Line: "/usr/local/bin/caddy.new scribegate version"},
 		document.Command{Line: "/usr/local/bin/caddy.new validate --config /etc/scribegate/Caddyfile 2>&1 | tail -1"},
-		document.Command{Line: "caddy scribegate backup /mnt/backup/before-upgrade.db"},
+		document.Command{Line: "caddy scribegate backup /mnt/backup/before-$(date +%F-%H%M).db"},
 		document.Command{Line: "cp -P /usr/local/bin/caddy /usr/local/bin/caddy.old && mv /usr/local/bin/caddy.new /usr/local/bin/caddy", Silent: true},
 		systemctl("restart", func(ctx context.Context) error { return errors.Join(s.stop(ctx), s.start(ctx)) }),
 		document.Command{Line: "caddy scribegate health ready"},

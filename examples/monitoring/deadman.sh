@@ -6,12 +6,13 @@
 #	SCRIBEGATE_URL          the address that SOAPNoteAPI has, such as https://hooks.example.com/soapnote
 #	SCRIBEGATE_SECRET_FILE  a file with SOAPNoteAPI's secret
 #	PING_URL_FILE           a file with the address to ping
+#	CADDY                   the gateway's program, if it is not caddy
 #
 # It runs on any machine that has the gateway's program and curl. It needs no access to the
 # admin endpoint.
 set -eu
 
-answer=$(caddy scribegate send soapnoteapi --event test --to "$SCRIBEGATE_URL" --secret "{file.$SCRIBEGATE_SECRET_FILE}" 2>&1) || {
+answer=$("${CADDY:-caddy}" scribegate send soapnoteapi --event test --to "$SCRIBEGATE_URL" --secret "{file.$SCRIBEGATE_SECRET_FILE}" 2>&1) || {
 	printf '%s\n' "$answer" >&2
 	exit 1
 }
