@@ -152,7 +152,7 @@ func checkPod(t *testing.T, pod corev1.PodSpec, config string) {
 		*in.AllowPrivilegeEscalation || !*in.ReadOnlyRootFilesystem || !slices.Equal(in.Capabilities.Drop, []corev1.Capability{"ALL"}) || *pod.AutomountServiceAccountToken {
 		t.Errorf("the pod is not restricted: %+v, %+v", of, in)
 	}
-	for probe, want := range map[*corev1.Probe]string{c.StartupProbe: "live", c.LivenessProbe: "live", c.ReadinessProbe: "ready"} {
+	for probe, want := range map[*corev1.Probe]string{c.StartupProbe: "live", c.LivenessProbe: "live", c.ReadinessProbe: "live"} {
 		if got := strings.Join(probe.Exec.Command, " "); got != "/usr/bin/caddy scribegate health "+want {
 			t.Errorf("a probe runs %q, want health %s", got, want)
 		}
