@@ -318,6 +318,11 @@ func (m *migration) step2(ctx context.Context, t *testing.T) {
 	if got := post(ctx, t, backend, signed(t, id, signingSecret, time.Now().Add(-time.Hour), eventOf(id)), eventOf(id)); got != 401 {
 		t.Errorf("a captured delivery is answered %d, want 401", got)
 	}
+	id = "soniox-1"
+	body := fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"type":"com.soniox.transcription.completed","data":{"id":"t-1","status":"completed","transcription":{"unavailable":"timeout"}}}`, id)
+	if got := post(ctx, t, backend, signed(t, id, signingSecret, time.Now(), body), body); got/100 != 2 || m.has(t, m.newNotes, "t-1") || !m.has(t, m.newNotes, "t-1.unavailable") {
+		t.Errorf("an event without its transcript is answered %d, and is not saved as unavailable alone", got)
+	}
 	m.old = m.start(ctx, t, "step1", m.port, m.notes) // and back
 	m.both(ctx, t)
 }

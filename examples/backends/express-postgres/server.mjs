@@ -57,6 +57,7 @@ const TABLES = `
     transcription_id text PRIMARY KEY,
     status text NOT NULL, -- completed or failed
     transcription json, -- with the text, if the gateway has an api_key
+    unavailable text, -- why the text is missing: look at these rows, since the gateway deletes the event
     metadata json, -- the query of the webhook's URL
     event_time timestamptz NOT NULL,
     event_id text NOT NULL
@@ -70,10 +71,11 @@ const SAVE_NOTE = `
     event_time = excluded.event_time, event_id = excluded.event_id
   WHERE old.event_time <= excluded.event_time`;
 const SAVE_TRANSCRIPTION = `
-  INSERT INTO transcriptions AS old (transcription_id, status, transcription, metadata, event_time, event_id)
-  VALUES ($1, $2, $3, $4, $5, $6)
+  INSERT INTO transcriptions AS old (transcription_id, status, transcription, unavailable, metadata, event_time, event_id)
+  VALUES ($1, $2, $3, $4, $5, $6, $7)
   ON CONFLICT (transcription_id) DO UPDATE SET status = excluded.status,
-    transcription = coalesce(excluded.transcription, old.transcription), metadata = excluded.metadata,
+    transcription = coalesce(excluded.transcription, old.transcription),
+    unavailable = CASE WHEN excluded.transcription IS NULL THEN old.unavailable ELSE excluded.unavailable END, metadata = excluded.metadata,
     event_time = excluded.event_time, event_id = excluded.event_id
   WHERE old.event_time <= excluded.event_time`;
 
@@ -93,7 +95,10 @@ function work({ id, type, time, data }) {
       return { text: SAVE_NOTE, values: [data.id, data.status, json(data.note), time, id] };
     case 'com.soniox.transcription.completed':
     case 'com.soniox.transcription.error':
-      return { text: SAVE_TRANSCRIPTION, values: [data.id, data.status, json(data.transcription), json(data.metadata), time, id] };
+      return {
+        text: SAVE_TRANSCRIPTION,
+        values: [data.id, data.status, json(data.transcription), data.transcription?.unavailable, json(data.metadata), time, id],
+      };
     case 'com.soapnoteapi.test': // only with `events *`, or `events test`
       return null;
     default:

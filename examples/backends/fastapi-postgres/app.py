@@ -88,6 +88,7 @@ transcriptions = Table(
     Column("transcription_id", Text, primary_key=True),
     Column("status", Text, nullable=False),  # completed or failed
     Column("transcription", document),  # with the text, if the gateway has an api_key
+    Column("unavailable", Text),  # why the text is missing: look at these rows, since the gateway deletes the event
     Column("metadata", document),  # the query of the webhook's URL
     Column("event_time", DateTime(timezone=True), nullable=False),
     Column("event_id", Text, nullable=False),
@@ -143,6 +144,8 @@ def save(tx, table, event, key, documents):
     # PostgreSQL reads the time as it is.
     row = key | {"status": data["status"], "event_time": event["time"], "event_id": event["id"]}
     row |= {name: data[name] for name in documents if name in data}
+    if "transcription" in row:
+        row["unavailable"] = row["transcription"].get("unavailable")
     upsert = insert(table).values(row)
     newer = table.c.event_time <= upsert.excluded.event_time
     tx.execute(upsert.on_conflict_do_update(index_elements=list(key), set_=row, where=newer))

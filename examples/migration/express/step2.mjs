@@ -32,7 +32,11 @@ app.post('/events', express.raw({ type: 'application/cloudevents+json', limit: '
   const { type, data } = JSON.parse(req.body);
   try {
     if (type === 'com.soapnoteapi.note.generated') await save(data.id, data.note);
-    if (type === 'com.soniox.transcription.completed') await save(data.id, data.transcription);
+    if (type === 'com.soniox.transcription.completed') {
+      // Without a transcript there is the reason: look at these files, since the gateway deletes the event.
+      const missing = 'unavailable' in data.transcription;
+      await save(missing ? `${data.id}.unavailable` : data.id, data.transcription);
+    }
     res.sendStatus(204);
   } catch (err) {
     console.error(`not saved: ${err.code}`);

@@ -48,7 +48,9 @@ async def receive(request: Request):
     data = event["data"]
     # An error is answered 500: the gateway sends the event again.
     if event["type"] == "com.soniox.transcription.completed":
-        await run_in_threadpool(save, data["id"], data["transcription"])
+        # Without a transcript there is the reason: look at these files, since the gateway deletes the event.
+        suffix = ".unavailable" if "unavailable" in data["transcription"] else ""
+        await run_in_threadpool(save, data["id"] + suffix, data["transcription"])
     if event["type"] == "com.soapnoteapi.note.generated":
         await run_in_threadpool(save, data["id"], data["note"])
     return {"received": True}

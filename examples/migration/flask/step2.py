@@ -46,7 +46,9 @@ def receive():
     if event["type"] == "com.soapnoteapi.note.generated":
         save(data["id"], data["note"])  # an error is answered 500: the gateway sends the event again
     if event["type"] == "com.soniox.transcription.completed":
-        save(data["id"], data["transcription"])
+        # Without a transcript there is the reason: look at these files, since the gateway deletes the event.
+        suffix = ".unavailable" if "unavailable" in data["transcription"] else ""
+        save(data["id"] + suffix, data["transcription"])
     return "", 204
 
 
