@@ -27,13 +27,15 @@ const (
 // session are the settings of each connection. The schema is in all statements, so the
 // search path needs none, and nobody who may create functions elsewhere can have them
 // called here. A node that hangs in a transaction must not hold its locks for long: the
-// nodes that wait for them must not fail before. All
+// nodes that wait for them must not fail before. The same holds for a node whose machine or
+// network is gone while the server waits for the rest of a batch, which only TCP notices. All
 // statements find their rows by an index: a plan that was made while a table was small must
 // not read the whole table later. The cost that this adds to a plan must not have it compiled.
 const session = `
 	SET search_path TO pg_catalog, pg_temp;
 	SET idle_in_transaction_session_timeout TO '2s';
 	SET lock_timeout TO '4s';
+	SET tcp_keepalives_idle TO 5; SET tcp_keepalives_interval TO 2; SET tcp_keepalives_count TO 3; SET tcp_user_timeout TO '11s';
 	SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET jit TO off;
 	SET client_min_messages TO warning`
 

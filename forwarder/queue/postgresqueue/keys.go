@@ -34,15 +34,14 @@ var errWrongKey = errors.New("none of the keys in encryption_key opens any event
 // useKeys checks the keys with which the store is sealed, and records the key that seals
 // now as the newest one.
 func (q *Queue) useKeys(ctx context.Context, c *pgx.Conn) error {
-	rows, err := c.Query(ctx, q.in(`SELECT DISTINCT e.key FROM scribegate.event e WHERE e.size > 0`))
+	var sealed, opened bool
+	err := c.QueryRow(ctx, q.in(`
+		SELECT EXISTS (SELECT FROM scribegate.event e WHERE e.size > 0),
+			EXISTS (SELECT FROM scribegate.event e WHERE e.size > 0 AND e.key = ANY($1))`), q.keys()).Scan(&sealed, &opened)
 	if err != nil {
 		return err
 	}
-	used, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return err
-	}
-	if len(used) > 0 && !slices.ContainsFunc(used, func(n int64) bool { return slices.Contains(q.keys(), n) }) {
+	if sealed && !opened {
 		return fmt.Errorf("%w: %w", schema.ErrRefused, errWrongKey)
 	}
 	return q.recordSealer(ctx, c, q.ring.Load())
@@ -69,21 +68,26 @@ func (q *Queue) CheckKeys(keys []seal.Key) error {
 // checkKeys returns an error if this node could no longer open an event that it can open
 // now. Events that it cannot open now are for other nodes.
 func (q *Queue) checkKeys(ring *seal.Ring) error {
-	if !slices.ContainsFunc(q.keys(), func(n int64) bool { return !ring.Opens(tables.Fingerprint(n)) }) {
+	removed := slices.DeleteFunc(slices.Clone(q.keys()), func(n int64) bool { return ring.Opens(tables.Fingerprint(n)) })
+	if len(removed) == 0 {
 		return nil // whatever is in the store, which may be away
 	}
-	c, err := q.counted()
+	if err := q.usable(); err != nil {
+		return err
+	}
+	ctx, end, err := q.reading(q.ctx)
 	if err != nil {
 		return err
 	}
+	defer end()
 	var missing int64
-	for f, n := range c.Keys() {
-		if !ring.Opens(f) && q.ring.Load().Opens(f) {
-			missing += n
-		}
+	// The writer waits for the answer, so not all of many events are counted.
+	err = q.pool.QueryRow(ctx, q.in(`SELECT count(*) FROM (SELECT FROM scribegate.event e WHERE e.size > 0 AND e.key = ANY($1) LIMIT 10000) m`), removed).Scan(&missing)
+	if err != nil {
+		return q.readError(err)
 	}
 	if missing > 0 {
-		return fmt.Errorf("%d events in the store are sealed with a key that is not among those given; add the older key after the new one in encryption_key", missing)
+		return fmt.Errorf("%d events or more in the store are sealed with a key that is not among those given; add the older key after the new one in encryption_key", missing)
 	}
 	return nil
 }

@@ -89,11 +89,14 @@ func (q *Queue) takeOver(ctx context.Context, c *pgx.Conn) (freed int64, err err
 }
 
 // freeOrphans frees the deliveries of all nodes that are not there any more, and reports those
-// that were deleted just now. A node leases deliveries until it notices that it was deleted.
+// that were deleted just now. A node leases deliveries until it notices that it was deleted, and
+// a transaction that hangs may have locked some: the next call frees those.
 func (q *Queue) freeOrphans(ctx context.Context, c *pgx.Conn, deleted []string) (freed int64, err error) {
 	tag, err := c.Exec(ctx, q.in(`
-		UPDATE scribegate.delivery d SET node = NULL
-		WHERE d.node IS NOT NULL AND NOT EXISTS (SELECT FROM scribegate.node n WHERE n.id = d.node)`))
+		WITH orphans AS MATERIALIZED (
+			SELECT d.seq, d.upstream FROM scribegate.delivery d
+			WHERE d.node IS NOT NULL AND NOT EXISTS (SELECT FROM scribegate.node n WHERE n.id = d.node) FOR UPDATE OF d SKIP LOCKED)
+		UPDATE scribegate.delivery d SET node = NULL FROM orphans o WHERE d.seq = o.seq AND d.upstream = o.upstream`))
 	if err != nil {
 		return 0, err
 	}

@@ -209,7 +209,7 @@ func (q *Queue) start(ctx context.Context) error {
 	if _, err := q.takeOver(ctx, c); err != nil {
 		return err
 	}
-	if _, err := q.count(ctx); err != nil {
+	if err := q.countFirst(ctx); err != nil {
 		return err
 	}
 	q.begun.Lock()

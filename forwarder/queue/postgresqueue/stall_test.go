@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/scribegate/scribegate/forwarder/queue"
 	"github.com/scribegate/scribegate/forwarder/queue/queuetest"
 )
@@ -122,4 +124,37 @@ func TestAbandonedStore(t *testing.T) {
 		t.Fatal("an event whose commit was not answered is stored")
 	}
 	within(t, strayEvery/2, "the other node claims it", func() bool { ids, _ := claims(t, b, "ehr"); return len(ids) == 1 })
+}
+
+// A transaction that has locked one of a dead node's deliveries does not keep the others leased,
+// and that one is freed later.
+func TestTakeOverBesideALock(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	a, b := c.node(func(o *Options) { o.Lease = time.Hour }), c.node(nil)
+	for _, id := range []string{"first", "second"} {
+		put(t, a, id, "ehr")
+	}
+	within(t, 5*time.Second, "both are claimed", func() bool {
+		claimed, err := a.Claim("ehr", time.Now(), queue.Want{First: 2})
+		return err == nil && len(claimed.Deliveries) > 0
+	})
+	if err := server.Exec(`UPDATE "`+c.schema+`".delivery SET node = $1 WHERE node IS NULL`, a.node.Load()); err != nil {
+		t.Fatal(err)
+	}
+	err := server.Query(func(ctx context.Context, other *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, other, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `SELECT FROM "`+c.schema+`".delivery ORDER BY seq LIMIT 1 FOR UPDATE`); err != nil {
+				return err
+			}
+			lapse(t, a)
+			takeOver(t, b)
+			within(t, 5*time.Second, "the other one is claimed", func() bool { ids, _ := claims(t, b, "ehr"); return len(ids) == 1 })
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, strayEvery+20*time.Second, "the locked one is claimed", func() bool { ids, _ := claims(t, b, "ehr"); return len(ids) == 1 })
 }

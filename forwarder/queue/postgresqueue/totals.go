@@ -56,13 +56,27 @@ const (
 
 	// countShare is the inverse of the part of the time in which a node counts such a store.
 	countShare = 20
+
+	// slow is how long a count takes at least that no call of Stats waits for.
+	slow = 500 * time.Millisecond
+
+	// firstCount is how long a start waits for the first count.
+	firstCount = time.Second
 )
 
 // recent returns the last counts, if counting again so soon would cost too much.
 func (t *totals) recent() (c counts, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.last, t.last.rows > large && time.Since(t.at) < countShare*t.took
+	return t.last, t.last.rows > large && (t.took > slow || time.Since(t.at) < countShare*t.took)
+}
+
+// stale reports whether the store is to be counted again in the background: the share of the
+// time allows it, and it was not counted yet or takes too long for Stats.
+func (t *totals) stale() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.at.IsZero() || t.took > slow && time.Since(t.at) >= countShare*t.took
 }
 
 // counts are what a count of the store found.
@@ -217,8 +231,27 @@ const (
 	countEveryNear = 5 * time.Second // while the store is nearly full
 )
 
-// recount counts the store if its size is limited and was not counted for long.
+// countFirst counts the store at the start. A large store is counted in the background later:
+// until then, only the records that this node stores count for MaxSize.
+func (q *Queue) countFirst(ctx context.Context) error {
+	first, cancel := context.WithTimeout(ctx, firstCount)
+	defer cancel()
+	_, err := q.count(first)
+	if ctx.Err() == nil && first.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// recount counts the store if its size is limited and was not counted for long, or if that
+// takes too long for Stats.
 func (q *Queue) recount() {
+	if q.totals.stale() {
+		ctx, cancel := context.WithTimeout(q.ctx, countTimeout)
+		defer cancel()
+		_, _ = q.count(ctx) // it is tried again
+		return
+	}
 	limit := q.settings.Load().MaxSize
 	q.totals.mu.Lock()
 	age := time.Since(q.totals.at)

@@ -14,6 +14,10 @@ const (
 	// lockTimeout is how long detaching waits for others, and others wait for it.
 	lockTimeout = `SET LOCAL lock_timeout TO '100ms'`
 
+	// unreplicated makes a commit not wait for a standby, since all who use the table would
+	// wait with it.
+	unreplicated = `SET LOCAL synchronous_commit TO local`
+
 	// briefly is how long a transaction may use a table without being in the way.
 	briefly = 250 * time.Millisecond
 )
@@ -45,6 +49,9 @@ func (p Partition) Drop(ctx context.Context, c Conn) error {
 func (p Partition) change(ctx context.Context, c Conn, text string) error {
 	err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockTimeout); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, unreplicated); err != nil {
 			return err
 		}
 		if err := p.Table.lock(ctx, tx); err != nil {
