@@ -103,6 +103,18 @@ func (r *Recent) Drop(seq int64) {
 	delete(r.events, seq)
 }
 
+// DropBelow removes all events with a lower sequence number.
+func (r *Recent) DropBelow(seq int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s, e := range r.events {
+		if s < seq {
+			r.bytes -= e.Size
+			delete(r.events, s)
+		}
+	}
+}
+
 // Clear removes all events.
 func (r *Recent) Clear() {
 	r.mu.Lock()

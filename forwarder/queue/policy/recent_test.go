@@ -70,3 +70,15 @@ func TestRecentReplaced(t *testing.T) {
 		t.Errorf("%+v with %d bytes", r.All(), r.Bytes())
 	}
 }
+
+func TestRecentDropBelow(t *testing.T) {
+	t.Parallel()
+	r := NewRecent(100)
+	for seq := range int64(4) {
+		r.Add(RecentEvent{Seq: seq, Event: &event.Event{}, Size: 10})
+	}
+	r.DropBelow(2)
+	if r.Get(1) != nil || r.Get(2) == nil || r.Get(3) == nil || r.Bytes() != 20 {
+		t.Errorf("left are %v, %d bytes", r.All(), r.Bytes())
+	}
+}

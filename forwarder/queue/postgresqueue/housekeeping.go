@@ -96,9 +96,15 @@ func (q *Queue) tidy() {
 	}
 }
 
-// survey counts the store from time to time, until the queue is closed.
+// newly is how long an event is kept in memory after it was stored. Another node may end it,
+// and does not report that.
+const newly = time.Minute
+
+// survey counts the store from time to time, and forgets what was stored before, until the queue
+// is closed.
 func (q *Queue) survey() {
 	for q.every(countEveryNear) {
+		q.recent.DropBelow(seqAt(q.now().Add(-newly)))
 		q.recount()
 	}
 }
