@@ -7,26 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/scribegate/scribegate/examples/internal/document"
 	"github.com/scribegate/scribegate/examples/internal/stage"
 )
 
-func main() {
-	// SIGPIPE comes if the reader of the output ends first, such as head, and would end
-	// the program before it has stopped the gateway.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop is called before
-	}
-}
+func main() { document.Main(run) }
 
 // run stages the incidents, prints them and, with -write, writes them into a document.
 func run(ctx context.Context, args []string, out io.Writer) error {
