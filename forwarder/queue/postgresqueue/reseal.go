@@ -11,8 +11,12 @@ import (
 )
 
 const (
-	// resealStep is the number of events that one transaction reseals.
+	// resealStep is the maximum number of events that one transaction reseals.
 	resealStep = 50
+
+	// resealBytes is the size of payloads after which a transaction reseals no further event:
+	// all of them are in memory, and stores wait.
+	resealBytes = 8 << 20
 
 	// resealEvery is how often to look for events that another node has sealed with an older
 	// key.
@@ -57,12 +61,15 @@ func (q *Queue) reseal() {
 }
 
 // toReseal selects events that are sealed with an older key of this node, if it seals with the
-// newest key.
+// newest key: at least one, and no further one after so many bytes.
 const toReseal = `
-	SELECT e.seq FROM scribegate.event e
-	WHERE e.size > 0 AND e.key = ANY($1) AND e.key <> $2 AND e.seq > $3
-		AND NOT EXISTS (SELECT FROM scribegate.key k JOIN scribegate.key mine ON mine.fingerprint = $2 WHERE k.since > mine.since)
-	ORDER BY e.seq LIMIT $4`
+	SELECT s.seq FROM (
+		SELECT f.seq, f.size, sum(f.size) OVER (ORDER BY f.seq) AS bytes FROM (
+			SELECT e.seq, e.size FROM scribegate.event e
+			WHERE e.size > 0 AND e.key = ANY($1) AND e.key <> $2 AND e.seq > $3
+				AND NOT EXISTS (SELECT FROM scribegate.key k JOIN scribegate.key mine ON mine.fingerprint = $2 WHERE k.since > mine.since)
+			ORDER BY e.seq LIMIT $4) f) s
+	WHERE s.bytes - s.size < $5 ORDER BY s.seq`
 
 const isReplaced = `
 	SELECT EXISTS (SELECT FROM scribegate.key k JOIN scribegate.key mine ON mine.fingerprint = $2 WHERE k.fingerprint = ANY($1) AND k.since < mine.since)
@@ -75,7 +82,7 @@ const isReplaced = `
 func (q *Queue) resealAll() (events int, replaced bool, err error) {
 	for last := int64(0); ; {
 		sealer := tables.KeyNumber(q.ring.Load().Sealer())
-		rows, err := q.pool.Query(q.ctx, q.in(toReseal), q.keys(), sealer, last, resealStep)
+		rows, err := q.pool.Query(q.ctx, q.in(toReseal), q.keys(), sealer, last, resealStep, resealBytes)
 		if err != nil {
 			return events, false, err
 		}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/scribegate/scribegate/forwarder/seal"
 )
 
@@ -101,5 +103,24 @@ func TestOneForeignEvent(t *testing.T) {
 	})
 	if _, err := q.Stats(); err != nil || foreign.Load() != 1 {
 		t.Errorf("%d events are reported, %v; want 1", foreign.Load(), err)
+	}
+}
+
+// A transaction reseals large payloads one by one.
+func TestResealedBytes(t *testing.T) {
+	t.Parallel()
+	q := newCluster(t).node(nil)
+	for _, id := range []string{"first", "second", "third"} {
+		put(t, q, id, "ehr")
+	}
+	for bytes, want := range map[int]int{1: 1, 1 << 20: 3} {
+		rows, err := q.pool.Query(t.Context(), q.in(toReseal), q.keys(), 0, 0, resealStep, bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seqs, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil || len(seqs) != want {
+			t.Errorf("of %d bytes a transaction reseals %d events, want %d: %v", bytes, len(seqs), want, err)
+		}
 	}
 }
