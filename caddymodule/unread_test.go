@@ -95,9 +95,18 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 				})
 			}
 		}
+		nothing := func(t *testing.T) {
+			t.Helper()
+			if all, _ := stored(t); all != 0 {
+				t.Errorf("%d events are stored, want none", all)
+			}
+		}
+		nothing(t)
 		t.Run("503, no room", func(t *testing.T) {
 			shorten(t, &storeTimeout, 100*time.Millisecond)
 			shrink(t, [receive.Parts]int64{})
+			// On a port of its own: Caddy resets connections that come to a port while it is reloaded.
+			s := newSite(t)
 			s.load(servers+oneUpstream+b.URL+"\n\t}", unreadBlock) // with these limits
 			w := s.dial()
 			w.write(head("/soapnote", len(smuggled), fresh...) + smuggled)
@@ -107,10 +116,8 @@ func TestUnreadBodyIsNoRequest(t *testing.T) {
 				t.Errorf("answer %q", raw)
 			}
 			w.silent()
+			nothing(t)
 		})
-		if all, _ := stored(t); all != 0 {
-			t.Errorf("%d events are stored, want none", all)
-		}
 	})
 }
 
