@@ -158,3 +158,18 @@ func TestTakeOverBesideALock(t *testing.T) {
 	}
 	within(t, strayEvery+20*time.Second, "the locked one is claimed", func() bool { ids, _ := claims(t, b, "ehr"); return len(ids) == 1 })
 }
+
+// An event is in memory for a short time after it was stored, whether another node ends it or not.
+func TestRecentIsForgotten(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	q := newCluster(t).node(func(o *Options) {
+		o.database = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	put(t, q, "event", "ehr")
+	if q.recent.Bytes() == 0 {
+		t.Fatal("an event that was just stored is not in memory")
+	}
+	ahead.Store(int64(2 * newly))
+	within(t, 20*time.Second, "it is forgotten", func() bool { return q.recent.Bytes() == 0 })
+}

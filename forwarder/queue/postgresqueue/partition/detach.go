@@ -32,8 +32,8 @@ const holders = `
 		AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 
 // Detach detaches the partition: the table has its rows no longer, and nothing can be written to
-// it. It returns ErrInUse if that cannot be done within a moment, as while pg_dump runs: whoever
-// wants to use the table waits as long as Detach does.
+// it. It returns ErrInUse if that cannot be done within a moment, as while pg_dump runs: others that
+// use the table wait as long as Detach does.
 func (p Partition) Detach(ctx context.Context, c Conn) error {
 	if err := p.unused(ctx, c); err != nil {
 		return err
